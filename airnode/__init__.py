@@ -1,0 +1,3 @@
+"""airnode: a live classroom in one binary."""
+
+__version__ = "0.1.0"

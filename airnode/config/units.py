@@ -1,0 +1,38 @@
+"""Durations and sizes as people write them: ``300ms``, ``1.5s``, ``10m``, ``2h``, ``512KiB``, ``5MB``; or plain numbers."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_TIME_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = {
+    "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40,
+    "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+}  # fmt: skip
+_WITH_UNIT = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
+
+
+def parse_seconds(value: object) -> object:
+    """Turn ``"300ms"`` into ``0.3``; anything that is not a number with a unit goes through untouched."""
+    if isinstance(value, str) and (match := _WITH_UNIT.match(value)):
+        factor = _TIME_S.get(match[2].lower())
+        if factor is None:
+            raise ValueError(f"unknown unit of time {match[2]!r}; use ms, s, m, h or d")
+        return float(match[1]) * factor
+    return value
+
+
+def parse_bytes(value: object) -> object:
+    """Turn ``"5MiB"`` into ``5242880``; anything that is not a number with a unit goes through untouched."""
+    if isinstance(value, str) and (match := _WITH_UNIT.match(value)):
+        factor = _SIZE.get(match[2].lower())
+        if factor is None:
+            raise ValueError(f"unknown unit of size {match[2]!r}; use B, KB, KiB, MB, MiB, GB or GiB")
+        return int(float(match[1]) * factor)
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+ByteSize = Annotated[int, BeforeValidator(parse_bytes)]

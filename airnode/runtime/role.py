@@ -1,0 +1,69 @@
+"""What a role is: a declaration, and one function that wires services together."""
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from airnode.runtime.service import Service
+
+if TYPE_CHECKING:
+    from airnode.runtime.context import RoleContext
+
+
+class Resource(enum.StrEnum):
+    """What a role may need; the node opens it, or starts an embedded one."""
+
+    REDIS = "redis"
+    POSTGRES = "postgres"
+
+
+class PortName(enum.StrEnum):
+    """The HTTP ports of a node."""
+
+    HTTP = "http"
+    MEDIA = "media"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One line of ``/health``.
+
+    Attributes:
+        check: raises when it is not well; its text is shown. Returning a string adds a remark.
+        critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
+    """
+
+    name: str
+    check: Callable[[], Awaitable[str | None]]
+    timeout_s: float = 2.0
+    critical: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RoleParts:
+    """What a role brings to a node."""
+
+    services: Sequence[Service] = ()
+    #: {port: function that adds the role's routes to that port's application}
+    routes: dict[PortName, Callable[[web.Application], None]] = field(default_factory=dict)
+    checks: Sequence[HealthCheck] = ()
+    #: 0 (idle) to 1 (full)
+    load: Callable[[], float] | None = None
+    #: What the role adds to ``endpoints.json`` and the banner, asked for when the node is ready.
+    endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
+
+
+class Role(Protocol):
+    """A role; found through the entry-point group ``airnode.roles``."""
+
+    name: str
+    summary: str
+    needs: frozenset[Resource]
+    includes: tuple[str, ...]
+
+    def build(self, ctx: "RoleContext") -> RoleParts:
+        """Wire the role's parts. No I/O, no tasks."""
+        ...

@@ -1,0 +1,65 @@
+"""Task scopes: every asyncio task belongs to one, and a failed one is never silent."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class TaskScope:
+    """Owns tasks: starts them, reports the ones that fail, ends them all.
+
+    Args:
+        name: stands before each task's name in the log.
+        on_failure: called once for each task that ends with an exception other than cancellation,
+            with the task's name and the exception. Without one a failure is only logged.
+    """
+
+    def __init__(self, name: str, on_failure: Callable[[str, BaseException], None] | None = None) -> None:
+        self.name = name
+        self._on_failure = on_failure
+        #: Tasks that have not ended yet. Owned by this class.
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def spawn(self, name: str, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start ``coro`` as a task of this scope.
+
+        Raises:
+            RuntimeError: the scope is closed; the coroutine is closed, not leaked.
+        """
+        if self._closed:
+            coro.close()
+            raise RuntimeError(f"task scope {self.name} is closed")
+        task = asyncio.create_task(coro, name=f"{self.name}:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        log.error("task_failed", task=task.get_name(), error=repr(error), exc_info=error)
+        if self._on_failure is not None:
+            self._on_failure(task.get_name(), error)
+
+    async def aclose(self) -> None:
+        """Cancel what is left and wait for it. No task can be started afterwards."""
+        self._closed = True
+        current = asyncio.current_task()
+        while tasks := [task for task in self._tasks if task is not current]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)

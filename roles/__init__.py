@@ -1,0 +1,1 @@
+"""The roles a node can play: wiring only, one module each."""
