@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from airnode.config.units import ByteSize, Seconds
+from airnode.config.units import ByteSize, HomePath, Seconds
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -17,179 +17,226 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class Section(BaseModel):
     """Base of all sections: frozen, no unknown keys, strict enough to catch slips."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class NodeSection(Section):
     """This process."""
 
-    name: str = Field("", description="Name people see for this node; empty: the machine's host name.")
+    name: str = Field(default="", description="Name people see for this node; empty: the machine's host name.")
     host: str = Field(
-        "",
+        default="",
         description="Host name or address under which viewers and encoders reach this node; "
         "empty: the host of the request that asked.",
     )
-    data_dir: Path = Field(
-        Path("~/.airnode"), description="Directory for everything this node keeps: databases, keys, endpoints.json."
+    data_dir: HomePath = Field(
+        default=Path("~/.airnode"),
+        description="Directory for everything this node keeps: databases, keys, endpoints.json.",
     )
 
 
 class HttpSection(Section):
     """The HTTP port: pages, API, health, metrics."""
 
-    host: str = Field("0.0.0.0", description="Address that all ports listen on.")
-    port: Port = Field(8000, description="Port of the pages and the API; 0: any free one.")
+    host: str = Field(default="0.0.0.0", description="Address that all ports listen on.")
+    port: Port = Field(default=8000, description="Port of the pages and the API; 0: any free one.")
     allowed_origins: tuple[str, ...] = Field(
-        ("*",), description="Origins whose pages may call the API and read media; '*': any (tokens are never cookies)."
+        default=("*",),
+        description="Origins whose pages may call the API and read media; '*': any (tokens are never cookies).",
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="Networks (CIDR) of reverse proxies whose X-Forwarded-For/-Proto/-Host headers are believed."
+        default=(),
+        description="Networks (CIDR) of reverse proxies whose X-Forwarded-For/-Proto/-Host headers are believed.",
     )
-    max_body_bytes: ByteSize = Field(1 << 20, description="Largest request body the API accepts.")
-    tls_cert: Path | None = Field(None, description="PEM certificate chain: the HTTP and media ports speak TLS.")
-    tls_key: Path | None = Field(None, description="PEM private key of tls_cert.")
+    max_body_bytes: ByteSize = Field(default=1 << 20, ge=1024, description="Largest request body the API accepts.")
+    tls_cert: HomePath | None = Field(
+        default=None, description="PEM certificate chain: the HTTP and media ports speak TLS."
+    )
+    tls_key: HomePath | None = Field(default=None, description="PEM private key of tls_cert.")
 
 
 class MediaSection(Section):
     """The media port: what students' players fetch."""
 
-    port: Port = Field(8888, description="Port of the media (HLS) server; 0: any free one.")
+    port: Port = Field(default=8888, description="Port of the media (HLS) server; 0: any free one.")
     viewer_window_s: Seconds = Field(
-        12.0, ge=5, le=60, description="A token session counts as a viewer this long after its last playlist request."
+        default=12.0,
+        ge=5,
+        le=60,
+        description="A token session counts as a viewer this long after its last playlist request.",
     )
-    max_rooms: int = Field(64, ge=1, description="Most rooms live at once on this node; further publishers are refused.")
+    max_rooms: int = Field(
+        default=64, ge=1, description="Most rooms live at once on this node; more publishers are refused."
+    )
 
 
 class RtmpSection(Section):
     """RTMP ingest: what OBS and ffmpeg publish to."""
 
-    port: Port = Field(1935, description="RTMP port; 0: any free one.")
-    tls_port: Port | None = Field(None, description="RTMPS port; unset: no RTMPS.")
-    tls_cert: Path | None = Field(None, description="PEM certificate chain for RTMPS.")
-    tls_key: Path | None = Field(None, description="PEM private key for RTMPS.")
+    port: Port = Field(default=1935, description="RTMP port; 0: any free one.")
+    tls_port: Port | None = Field(default=None, description="RTMPS port; unset: no RTMPS.")
+    tls_cert: HomePath | None = Field(default=None, description="PEM certificate chain for RTMPS.")
+    tls_key: HomePath | None = Field(default=None, description="PEM private key for RTMPS.")
     open_publishing: bool = Field(
-        False,
+        default=False,
         description="Anyone may publish to rtmp://host/live/<room> without a key. Only for a network you trust.",
     )
-    handshake_timeout_s: Seconds = Field(5.0, gt=0, description="A connection must finish the handshake within this.")
-    publish_timeout_s: Seconds = Field(10.0, gt=0, description="...and publish within this after the handshake.")
-    idle_timeout_s: Seconds = Field(30.0, gt=0, description="A publisher that sends nothing for this long is dropped.")
-    takeover_after_s: Seconds = Field(
-        2.0, ge=0, description="A second publisher with the same key takes over once the first has been silent this long."
+    handshake_timeout_s: Seconds = Field(
+        default=5.0, gt=0, description="A connection must finish the handshake within this."
     )
-    max_connections: int = Field(64, ge=1, description="Most RTMP connections at once; further ones are closed.")
-    max_message_bytes: ByteSize = Field(8 << 20, description="Largest RTMP message (one video frame).")
-    max_chunk_size_bytes: ByteSize = Field(16 << 20, description="Largest chunk size a publisher may set.")
-    max_chunk_streams: int = Field(64, ge=4, description="Most chunk streams in one connection.")
-    max_streams: int = Field(8, ge=1, description="Most message streams (createStream) in one connection.")
-    max_amf_depth: int = Field(16, ge=2, description="Deepest nesting of an AMF0 value.")
-    max_amf_items: int = Field(1024, ge=16, description="Most properties and elements in one AMF0 message.")
+    publish_timeout_s: Seconds = Field(
+        default=10.0, gt=0, description="...and publish within this after the handshake."
+    )
+    idle_timeout_s: Seconds = Field(
+        default=30.0, gt=0, description="A publisher that sends nothing for this long is dropped."
+    )
+    takeover_after_s: Seconds = Field(
+        default=2.0,
+        ge=0,
+        description="A second publisher with the same key takes over once the first was silent this long.",
+    )
+    max_connections: int = Field(
+        default=64, ge=1, description="Most RTMP connections at once; further ones are closed."
+    )
+    max_message_bytes: ByteSize = Field(
+        default=8 << 20, ge=64 << 10, le=(1 << 24) - 1, description="Largest RTMP message (one video frame)."
+    )
+    max_chunk_size_bytes: ByteSize = Field(
+        default=(1 << 24) - 1, ge=128, le=(1 << 24) - 1, description="Largest chunk size a publisher may set."
+    )
+    max_chunk_streams: int = Field(default=64, ge=4, description="Most chunk streams in one connection.")
+    max_streams: int = Field(default=8, ge=1, description="Most message streams (createStream) in one connection.")
+    max_amf_depth: int = Field(default=16, ge=2, description="Deepest nesting of an AMF0 value.")
+    max_amf_items: int = Field(default=1024, ge=16, description="Most properties and elements in one AMF0 message.")
 
 
 class HlsSection(Section):
     """The live window: parts, segments, playlists."""
 
-    part_target_ms: int = Field(200, ge=50, le=2000, description="Wished length of a part (LL-HLS Partial Segment).")
+    part_target_ms: int = Field(
+        default=200, ge=50, le=2000, description="Wished length of a part (LL-HLS Partial Segment)."
+    )
     segment_duration_s: Seconds = Field(
-        1.0, ge=0.5, le=10, description="Shortest segment; it ends at the first key frame after this."
+        default=1.0, ge=0.5, le=10, description="Shortest segment; it ends at the first key frame after this."
     )
     segment_max_s: Seconds = Field(
-        10.0, ge=2, le=60, description="Longest segment; one without a key frame in time is ended here anyway."
+        default=10.0, ge=2, le=60, description="Longest segment; one without a key frame in time is ended here anyway."
     )
-    segment_count: int = Field(7, ge=3, le=100, description="Finished segments kept in the playlist.")
-    segment_max_bytes: ByteSize = Field(50 << 20, description="Largest segment; the publisher is cut off beyond it.")
+    segment_count: int = Field(default=7, ge=3, le=100, description="Finished segments kept in the playlist.")
+    segment_max_bytes: ByteSize = Field(
+        default=50 << 20, ge=1 << 20, description="Largest segment; the publisher is cut off beyond it."
+    )
     grace_s: Seconds = Field(
-        60.0, ge=0, description="How long a class stays open for a publisher that dropped; 0: it ends at once."
+        default=60.0, ge=0, description="How long a class stays open for a publisher that dropped; 0: it ends at once."
     )
-    low_latency: bool = Field(True, description="Offer LL-HLS (parts, blocking reload); false: plain HLS only.")
+    low_latency: bool = Field(default=True, description="Offer LL-HLS (parts, blocking reload); false: plain HLS only.")
 
 
 class RedisSection(Section):
     """The one Redis."""
 
-    url: str = Field("", description="redis://, rediss:// or unix:// address; empty: an embedded Valkey.")
-    host: str = Field("", description="Host name, where no url is given.")
-    port: Port = Field(6379, description="Port that goes with host.")
-    password: SecretStr = Field(SecretStr(""), description="Password that goes with host or url.")
-    connect_timeout_s: Seconds = Field(5.0, gt=0, description="Longest wait for a connection.")
-    max_connections: int = Field(64, ge=2, description="Most connections in this process's pool.")
+    url: str = Field(default="", description="redis://, rediss:// or unix:// address; empty: an embedded Valkey.")
+    host: str = Field(default="", description="Host name, where no url is given.")
+    port: Port = Field(default=6379, description="Port that goes with host.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password that goes with host or url.")
+    connect_timeout_s: Seconds = Field(default=5.0, gt=0, description="Longest wait for a connection.")
+    max_connections: int = Field(default=64, ge=2, description="Most connections in this process's pool.")
 
 
 class PostgresSection(Section):
     """The durable store."""
 
-    url: str = Field("", description="postgresql:// address; empty: an embedded PostgreSQL.")
-    host: str = Field("", description="Host name, where no url is given.")
-    port: Port = Field(5432, description="Port that goes with host.")
-    user: str = Field("airnode", description="User that goes with host.")
-    password: SecretStr = Field(SecretStr(""), description="Password that goes with host or url.")
-    database: str = Field("airnode", description="Database that goes with host.")
-    connect_timeout_s: Seconds = Field(10.0, gt=0, description="Longest wait for a connection.")
-    pool_max: int = Field(10, ge=1, description="Most connections in this process's pool.")
+    url: str = Field(default="", description="postgresql:// address; empty: an embedded PostgreSQL.")
+    host: str = Field(default="", description="Host name, where no url is given.")
+    port: Port = Field(default=5432, description="Port that goes with host.")
+    user: str = Field(default="airnode", description="User that goes with host.")
+    password: SecretStr = Field(default=SecretStr(""), description="Password that goes with host or url.")
+    database: str = Field(default="airnode", description="Database that goes with host.")
+    connect_timeout_s: Seconds = Field(default=10.0, gt=0, description="Longest wait for a connection.")
+    pool_max: int = Field(default=10, ge=1, description="Most connections in this process's pool.")
 
 
 class EmbeddedSection(Section):
     """The servers that airnode runs itself where no address is configured."""
 
-    postgres_user: str = Field("nobody", description="System user that runs PostgreSQL when airnode runs as root.")
-    start_timeout_s: Seconds = Field(30.0, gt=0, description="Longest wait for an embedded server to answer.")
-    stop_timeout_s: Seconds = Field(10.0, gt=0, description="Longest wait for an embedded server to stop.")
-    redis_maxmemory_bytes: ByteSize = Field(512 << 20, description="Memory limit of the embedded Valkey.")
+    postgres_user: str = Field(
+        default="nobody", description="System user that runs PostgreSQL when airnode runs as root."
+    )
+    start_timeout_s: Seconds = Field(default=30.0, gt=0, description="Longest wait for an embedded server to answer.")
+    stop_timeout_s: Seconds = Field(default=10.0, gt=0, description="Longest wait for an embedded server to stop.")
+    redis_maxmemory_bytes: ByteSize = Field(
+        default=512 << 20, ge=8 << 20, description="Memory limit of the embedded Valkey."
+    )
 
 
 class AuthSection(Section):
     """Tokens and credentials."""
 
     jwt_secret: SecretStr = Field(
-        SecretStr(""), description="Key that signs tokens (HS256), 32 characters or more; standalone makes one."
+        default=SecretStr(""), description="Key that signs tokens (HS256), 32 characters or more; standalone makes one."
     )
     teacher_secret: SecretStr = Field(
-        SecretStr(""), description="Credential that teachers give for a token; standalone makes one."
+        default=SecretStr(""), description="Credential that teachers give for a token; standalone makes one."
     )
     student_join: Literal["code", "open", "closed"] = Field(
-        "code", description="Students need the class code (code), nothing (open), or cannot join (closed)."
+        default="code", description="Students need the class code (code), nothing (open), or cannot join (closed)."
     )
-    token_ttl_s: Seconds = Field(14400.0, ge=60, le=604800, description="How long a token is good for.")
-    token_rate_per_s: float = Field(50.0, gt=0, description="Token requests a second from one address.")
-    token_burst: int = Field(1000, ge=1, description="Token requests at once from one address (a whole school).")
-    failure_rate_per_s: float = Field(1.0, gt=0, description="Wrong codes or secrets a second from one address.")
-    failure_burst: int = Field(60, ge=1, description="Wrong codes or secrets at once from one address.")
+    token_ttl_s: Seconds = Field(default=14400.0, ge=60, le=604800, description="How long a token is good for.")
+    token_rate_per_s: float = Field(default=50.0, gt=0, description="Token requests a second from one address.")
+    token_burst: int = Field(
+        default=1000, ge=1, description="Token requests at once from one address (a whole school)."
+    )
+    failure_rate_per_s: float = Field(
+        default=1.0, gt=0, description="Wrong codes or secrets a second from one address."
+    )
+    failure_burst: int = Field(default=60, ge=1, description="Wrong codes or secrets at once from one address.")
 
 
 class ClassesSection(Section):
     """Classes."""
 
     default_room: str = Field(
-        "stream",
+        default="stream",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        json_schema_extra={"must": "must be 1 to 63 of a-z, 0-9, '-' and '_', and begin with a letter or digit"},
         description="Room of the class that is there from the first start.",
     )
-    max_classes: int = Field(10_000, ge=1, description="Most classes that can be made.")
+    max_classes: int = Field(default=10_000, ge=1, description="Most classes that can be made.")
 
 
 class ClusterSection(Section):
     """How nodes find each other."""
 
-    master_url: str = Field("", description="Address of a master (slaves only).")
-    token: SecretStr = Field(SecretStr(""), description="Credential with which nodes join.")
-    max_connections: int = Field(150, ge=1, description="Viewers this node takes.")
-    heartbeat_s: Seconds = Field(2.0, gt=0, description="Time between two heartbeats.")
-    lease_s: Seconds = Field(6.0, gt=0, description="A node is gone when its last heartbeat is older than this.")
+    master_url: str = Field(default="", description="Address of a master (slaves only).")
+    token: SecretStr = Field(default=SecretStr(""), description="Credential with which nodes join.")
+    max_connections: int = Field(default=150, ge=1, description="Viewers this node takes.")
+    heartbeat_s: Seconds = Field(default=2.0, gt=0, description="Time between two heartbeats.")
+    lease_s: Seconds = Field(
+        default=6.0, gt=0, description="A node is gone when its last heartbeat is older than this."
+    )
 
 
 class DrainSection(Section):
     """Going down."""
 
-    delay_s: Seconds = Field(0.5, ge=0, description="Between saying 'draining' and taking no new work.")
-    timeout_s: Seconds = Field(8.0, ge=0, description="Longest wait for open work to end.")
-    deadline_s: Seconds = Field(20.0, gt=0, description="The whole stop takes no longer than this (exit code 3).")
+    delay_s: Seconds = Field(default=0.5, ge=0, description="Between saying 'draining' and taking no new work.")
+    timeout_s: Seconds = Field(default=8.0, ge=0, description="Longest wait for open work to end.")
+    deadline_s: Seconds = Field(
+        default=20.0, gt=0, description="The whole stop takes no longer than this (exit code 3)."
+    )
 
 
 class LogSection(Section):
     """The log on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
-    format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto: console on a terminal, else JSON."
+    )
 
 
 class Settings(Section):

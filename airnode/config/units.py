@@ -1,9 +1,11 @@
-"""Durations and sizes as people write them: ``300ms``, ``1.5s``, ``10m``, ``2h``, ``512KiB``, ``5MB``; or plain numbers."""
+"""Durations, sizes and paths as people write them: ``300ms``, ``10m``, ``512KiB``, ``5MB``, plain numbers, ``~/x``."""
 
 import re
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 _TIME_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = {
@@ -19,7 +21,7 @@ def parse_seconds(value: object) -> object:
     if isinstance(value, str) and (match := _WITH_UNIT.match(value)):
         factor = _TIME_S.get(match[2].lower())
         if factor is None:
-            raise ValueError(f"unknown unit of time {match[2]!r}; use ms, s, m, h or d")
+            raise ValueError(f"has an unknown unit of time {match[2]!r}; use ms, s, m, h or d")
         return float(match[1]) * factor
     return value
 
@@ -29,10 +31,19 @@ def parse_bytes(value: object) -> object:
     if isinstance(value, str) and (match := _WITH_UNIT.match(value)):
         factor = _SIZE.get(match[2].lower())
         if factor is None:
-            raise ValueError(f"unknown unit of size {match[2]!r}; use B, KB, KiB, MB, MiB, GB or GiB")
-        return int(float(match[1]) * factor)
+            raise ValueError(f"has an unknown unit of size {match[2]!r}; use B, KB, KiB, MB, MiB, GB or GiB")
+        return int(Decimal(match[1]) * factor)
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(parse_seconds)]
-ByteSize = Annotated[int, BeforeValidator(parse_bytes)]
+def expand_home(path: Path) -> Path:
+    """Resolve a leading ``~``."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("starts with '~', and there is no such home directory; give the whole path") from error
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds, json_schema_input_type=float | str)]
+ByteSize = Annotated[int, BeforeValidator(parse_bytes, json_schema_input_type=int | str)]
+HomePath = Annotated[Path, AfterValidator(expand_home)]

@@ -1,0 +1,34 @@
+"""Values from the command line. Nothing here imports pydantic."""
+
+import re
+from dataclasses import dataclass
+
+from airnode.config.problems import Problem, config_error
+
+_KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A value with the option that gave it, such as ``--port``."""
+
+    value: object
+    option: str
+
+
+def parse_set(text: str) -> tuple[str, str]:
+    """Split ``section.key=value``; the value stays text and may hold ``=``.
+
+    Raises:
+        ConfigError: there is no ``=``, or no dotted key before it. Its text shows nothing of the value.
+    """
+    key, equals, value = text.partition("=")
+    if equals and _KEY.fullmatch(key.strip()):
+        return key.strip(), value
+    match = _KEY.match(text)
+    about = match[0] if match else ""
+    need = "needs key=value, such as --set hls.segment_count=5"
+    if equals and not match:
+        need = "needs a key with its section, such as --set hls.segment_count=5"
+        about = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else ""
+    raise config_error([Problem("--set", need, repr(about) if about else "")])

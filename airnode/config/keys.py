@@ -1,0 +1,234 @@
+"""The index of all keys, read off the model: what each expects, in words, and guesses for misspelt ones."""
+
+import difflib
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, BeforeValidator, SecretStr
+from pydantic.fields import FieldInfo
+
+from airnode.config.model import Section, Settings
+from airnode.config.problems import Problem, shown, sounds_secret
+from airnode.config.units import parse_bytes, parse_seconds
+
+ROLES = "roles"
+
+
+class Kind(enum.StrEnum):
+    """What a key holds; the value is its name in docs/config.md."""
+
+    TEXT = "text"
+    SECRET = "secret"  # noqa: S105  # the name of a type, not a password
+    INT = "whole number"
+    FLOAT = "number"
+    SECONDS = "duration (s)"
+    BYTES = "size (bytes)"
+    BOOL = "true or false"
+    CHOICE = "choice"
+    LIST = "list of texts"
+    PATH = "path"
+    OTHER = "value"
+
+
+_EXPECTS = {
+    Kind.TEXT: "must be text",
+    Kind.SECRET: "must be text",
+    Kind.INT: "must be a whole number",
+    Kind.FLOAT: "must be a number",
+    Kind.SECONDS: 'must be a number of seconds, such as 5, "300ms" or "2m"',
+    Kind.BYTES: 'must be a size in bytes, such as 65536, "512KiB" or "5MiB"',
+    Kind.BOOL: "must be true or false",
+    Kind.LIST: 'must be a list of texts, such as ["a", "b"]',
+    Kind.PATH: "must be a path",
+    Kind.OTHER: "has the wrong type",
+}
+_UNIT = {Kind.SECONDS: " seconds", Kind.BYTES: " bytes"}
+NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.SECONDS, Kind.BYTES})
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the model.
+
+    Attributes:
+        path: dotted, such as ``http.port``.
+        default: None where the key may be unset, and where it must be set (``required``).
+        limits: the range in words, such as ``from 0 to 65535``; empty where there is none.
+        hint: the model's own sentence on what the text must look like (``json_schema_extra={"must": …}``).
+    """
+
+    path: str
+    kind: Kind
+    default: object
+    description: str
+    choices: tuple[str, ...] = ()
+    limits: str = ""
+    optional: bool = False
+    required: bool = False
+    hint: str = ""
+
+    @property
+    def expects(self) -> str:
+        """What a value of the wrong type should have been."""
+        if self.choices:
+            return f"must be one of {', '.join(self.choices)}"
+        text = self.hint or _EXPECTS[self.kind]
+        positive_only = self.limits in ("more than 0", "at least 0")
+        return f"{text}, {self.limits}" if self.limits and not positive_only else text
+
+    @property
+    def in_range(self) -> str:
+        """What a number out of range should have been."""
+        return f"must be {self.limits}{_UNIT.get(self.kind, '')}"
+
+    @property
+    def env(self) -> str:
+        """``AIRNODE_HTTP__PORT`` for ``http.port``."""
+        return env_name(self.path)
+
+
+def env_name(path: str) -> str:
+    """The environment variable of a dotted key."""
+    return "AIRNODE_" + path.upper().replace("-", "_").replace(".", "__")
+
+
+@dataclass(frozen=True)
+class Index:
+    """All keys and sections, those of third-party roles under ``roles.<name>`` included."""
+
+    #: {dotted path: key}, in the model's order
+    keys: Mapping[str, Key]
+    #: {dotted path: model}
+    sections: Mapping[str, type[BaseModel]]
+    #: {environment variable: dotted path}
+    by_env: Mapping[str, str] = field(default_factory=dict)
+
+    def section_of(self, path: str) -> str:
+        """The section that a path starts with, or ``""``."""
+        head = path.split(".")
+        name = ".".join(head[:2]) if head[0] == ROLES else head[0]
+        return name if name in self.sections else ""
+
+    def nearest(self, path: str) -> Key | None:
+        """The key that is the path or its start: ``http.trusted_proxies`` for ``http.trusted_proxies.0``."""
+        parts = path.split(".")
+        candidates = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+        return next((self.keys[candidate] for candidate in candidates if candidate in self.keys), None)
+
+    def unknown(self, path: str, value: object, origin: str) -> Problem:
+        """Say that there is no such key or section, with a guess."""
+        section, parts = self.section_of(path), path.split(".")
+        if section == path:
+            example = next(key for key in self.keys if key.startswith(section + "."))
+            return Problem(path, f"is a section; set one of its keys, such as {example}", "", origin)
+        if parts[0] == ROLES and not section:
+            role = ".".join(parts[:2])
+            return Problem(role, "no installed role has such a section", "", origin, self._guess(role, self._roles()))
+        if not section and (len(parts) > 1 or isinstance(value, dict)):
+            return Problem(parts[0], "unknown section", "", origin, self._guess(parts[0].lower(), self.sections))
+        guess = self._guess_key(path.lower(), section)
+        known = next(iter(guess.split(", ")), "")
+        hidden = sounds_secret(path) or (known in self.keys and self.keys[known].kind is Kind.SECRET)
+        got = shown(value) if isinstance(value, bool | int | float) and not hidden else ""
+        return Problem(path, "unknown key", got, origin, guess)
+
+    def _roles(self) -> list[str]:
+        return [name for name in self.sections if name.startswith(ROLES + ".")]
+
+    def _guess_key(self, path: str, section: str) -> str:
+        siblings = [key for key in self.keys if section and key.startswith(section + ".")]
+        if near := self._guess(path, siblings, cutoff=0.75):
+            return near
+        leaf = path.rpartition(".")[2]
+        elsewhere = [key for key in self.keys if key.rpartition(".")[2] == leaf][:3]
+        return " or ".join(elsewhere) or self._guess(path, self.keys, cutoff=0.8)
+
+    @staticmethod
+    def _guess(word: str, words: Mapping[str, object] | list[str], cutoff: float = 0.6) -> str:
+        return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff)), "")
+
+
+def index_of(role_sections: Mapping[str, type[Section]]) -> Index:
+    """Index the model, and the given sections as ``roles.<name>``."""
+    models: dict[str, type[BaseModel]] = {
+        name: info.annotation
+        for name, info in Settings.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+    models |= {f"{ROLES}.{name}": section for name, section in role_sections.items()}
+    keys = {key.path: key for name, model in models.items() for key in _keys_of(name, model)}
+    return Index(keys, models, {key.env: key.path for key in keys.values()})
+
+
+def _keys_of(prefix: str, model: type[BaseModel]) -> Iterator[Key]:
+    for name, info in model.model_fields.items():
+        path = f"{prefix}.{name}"
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _keys_of(path, info.annotation)
+        else:
+            yield _key(path, info)
+
+
+def _key(path: str, info: FieldInfo) -> Key:
+    annotation, metadata, optional = _unwrapped(info.annotation, list(info.metadata))
+    kind = _kind(annotation, metadata)
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return Key(
+        path,
+        kind,
+        None if info.is_required() else info.get_default(call_default_factory=True, validated_data={}),
+        info.description or "",
+        choices=tuple(str(choice) for choice in get_args(annotation)) if kind is Kind.CHOICE else (),
+        limits=_limits(metadata),
+        optional=optional,
+        required=info.is_required(),
+        hint=str(extra.get("must", "")),
+    )
+
+
+def _unwrapped(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any], bool]:
+    """Peel ``| None`` and ``Annotated`` off, keeping what they say."""
+    optional = False
+    if get_origin(annotation) in (Union, UnionType) and type(None) in get_args(annotation):
+        rest = [arm for arm in get_args(annotation) if arm is not type(None)]
+        annotation, optional = (rest[0], True) if len(rest) == 1 else (annotation, True)
+    if get_origin(annotation) is Annotated:
+        annotation, *more = get_args(annotation)
+        for item in more:
+            metadata += item.metadata if isinstance(item, FieldInfo) else [item]
+    return annotation, metadata, optional
+
+
+def _kind(annotation: Any, metadata: list[Any]) -> Kind:
+    before = {item.func for item in metadata if isinstance(item, BeforeValidator)}
+    if parse_seconds in before:
+        return Kind.SECONDS
+    if parse_bytes in before:
+        return Kind.BYTES
+    if get_origin(annotation) is Literal:
+        return Kind.CHOICE
+    if get_origin(annotation) in (tuple, list) and get_args(annotation)[0] is str:
+        return Kind.LIST
+    simple: dict[Any, Kind] = {
+        bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT, SecretStr: Kind.SECRET, Path: Kind.PATH,
+    }  # fmt: skip
+    return simple.get(annotation, Kind.OTHER)
+
+
+def _limits(metadata: list[Any]) -> str:
+    """``from 0 to 65535``, ``at least 1``, ``more than 0``; empty without a bound."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    bounds = {
+        name: getattr(item, name)
+        for name in words
+        for item in metadata
+        if isinstance(item, Ge | Gt | Le | Lt) and hasattr(item, name)
+    }
+    if bounds.keys() == {"ge", "le"}:
+        return f"from {bounds['ge']} to {bounds['le']}"
+    return " and ".join(f"{words[name]} {bound}" for name, bound in bounds.items())

@@ -1,0 +1,227 @@
+"""From layers to settings: the strongest value of each key, checked all at once."""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from airnode.config import rules
+from airnode.config.keys import NUMBERS, ROLES, Index, Key, Kind, index_of
+from airnode.config.model import Section, Settings
+from airnode.config.problems import MASK, Problem, config_error, shown
+from airnode.config.sources import Entry, Sources
+
+DEFAULT = "default"
+_MAX_SECRET_BYTES = 64 << 10
+_OUT_OF_RANGE = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that is valid.
+
+    Attributes:
+        origins: {dotted key: ``default``, ``file NAME``, ``env NAME`` or ``flag --OPTION``}, every key of the model.
+        files: the files that were read, in order.
+        warnings: sentences about what was given and has no effect, for the log.
+        roles: the sections of third-party roles, by role name.
+        index: what is known about each key.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    files: tuple[Path, ...]
+    warnings: tuple[str, ...]
+    roles: Mapping[str, Section]
+    index: Index
+
+    def value(self, path: str) -> Any:
+        """The value of a dotted key, ``roles.<name>.<key>`` included."""
+        head, _, rest = path.partition(".")
+        if head == ROLES:
+            name = self.index.section_of(path).removeprefix(ROLES + ".")
+            return rules.value_at(self.roles[name], path.removeprefix(f"{ROLES}.{name}."))
+        return rules.value_at(getattr(self.settings, head), rest)
+
+
+def load_from(sources: Sources) -> Loaded:
+    """Check the layers and build the settings.
+
+    Raises:
+        ConfigError: with every problem of every layer at once.
+    """
+    index, problems = sources.index, list(sources.broken)
+    entries = {path: entry for layer in sources.layers for path, entry in layer.items()}
+    values: dict[str, object] = {}
+    for path in (path for path in index.keys if path in entries):
+        value = _value(index.keys[path], entries[path])
+        if isinstance(value, Problem):
+            problems.append(value)
+        else:
+            values[path] = value
+    failed = {problem.path for problem in problems}
+    models, invalid = _validated(index, values, entries, failed)
+    problems += invalid
+    settings = Settings(**{name: model for name, model in models.items() if not name.startswith(ROLES + ".")})
+    problems += _broken_rules(settings, index, entries, failed | {problem.path for problem in invalid})
+    problems += sources.unknown
+    if problems:
+        raise config_error(problems)
+    roles = {name.removeprefix(ROLES + "."): model for name, model in models.items() if name.startswith(ROLES + ".")}
+    origins = {path: entries[path].origin if path in entries else DEFAULT for path in index.keys}
+    warnings = (*sources.warnings, *rules.warnings(settings))
+    return Loaded(settings, origins, tuple(sources.files), warnings, roles, index)
+
+
+def load(
+    *,
+    flags: Mapping[str, object],
+    files: Sequence[Path],
+    env: Mapping[str, str],
+    role_sections: Mapping[str, type[Section]],
+    problems: Sequence[Problem] = (),
+) -> Loaded:
+    """See :func:`airnode.config.load`; ``problems`` were found before and are reported along."""
+    sources = Sources(index_of(role_sections), broken=list(problems))
+    by_env = [Path(name) for name in env.get("AIRNODE_CONFIG", "").split(os.pathsep) if name]
+    sources.add_files(files or by_env, "flag --config" if files else "env AIRNODE_CONFIG")
+    sources.add_env(env)
+    sources.add_flags(flags)
+    return load_from(sources)
+
+
+def _value(key: Key, entry: Entry) -> object:
+    """The value in the form that the model takes, or the problem with it."""
+    value = entry.value
+    if entry.secret_file:
+        return _secret_in(entry)
+    if key.optional and value == "":
+        return None
+    if key.kind in NUMBERS and isinstance(value, bool):
+        return Problem(key.path, key.expects, shown(value), entry.origin)
+    if key.kind is Kind.PATH and value == "":
+        return Problem(key.path, key.expects, shown(value), entry.origin)
+    if key.kind is Kind.CHOICE and isinstance(value, str):
+        return value.strip().lower() if value not in key.choices else value
+    if entry.text and isinstance(value, str) and key.kind in (Kind.LIST, Kind.OTHER):
+        return _parsed(key, entry, value.strip())
+    return value
+
+
+def _parsed(key: Key, entry: Entry, text: str) -> object:
+    if key.kind is Kind.LIST and not text.startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return tomllib.loads(f"value = {text}\n")["value"]
+    except (ValueError, RecursionError):
+        return Problem(key.path, key.expects, shown(text), entry.origin) if key.kind is Kind.LIST else text
+
+
+def _secret_in(entry: Entry) -> object:
+    """The stripped content of a secret's file, or why there is none."""
+    name = entry.value
+    if not isinstance(name, str):
+        return Problem(entry.path, f"{entry.path}_file must be the path of a file", "", entry.origin)
+    try:
+        with Path(name).expanduser().open("rb") as file:
+            data = file.read(_MAX_SECRET_BYTES + 1)
+        text = data.decode("utf-8").strip()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return Problem(entry.path, f"its file {name} cannot be read: {reason}", "", entry.origin)
+    except ValueError:
+        return Problem(entry.path, f"its file {name} is not UTF-8 text", "", entry.origin)
+    if not text or len(data) > _MAX_SECRET_BYTES:
+        return Problem(entry.path, f"its file {name} is {'too large' if text else 'empty'}", "", entry.origin)
+    return text
+
+
+def _validated(
+    index: Index, values: Mapping[str, object], entries: Mapping[str, Entry], failed: set[str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Each section on its own; a section with wrong keys comes back with those at their defaults."""
+    models: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, model in index.sections.items():
+        mine = {path: value for path, value in values.items() if path.startswith(name + ".")}
+        try:
+            models[name] = model.model_validate(_nested(mine, name))
+            continue
+        except ValidationError as error:
+            found = list(_problems(index, name, error, entries))
+        problems += [problem for problem in found if problem.path not in failed]
+        wrong = {problem.path for problem in found}
+        try:
+            rest = {path: value for path, value in mine.items() if path not in wrong}
+            models[name] = model.model_validate(_nested(rest, name))
+        except ValidationError:
+            models[name] = model.model_construct()
+    return models, problems
+
+
+def _nested(values: Mapping[str, object], section: str) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    for path, value in values.items():
+        *tables, name = path.removeprefix(section + ".").split(".")
+        table = root
+        for inner in tables:
+            table = table.setdefault(inner, {})
+        table[name] = value
+    return root
+
+
+def _problems(index: Index, section: str, error: ValidationError, entries: Mapping[str, Entry]) -> Iterator[Problem]:
+    seen = set()
+    for detail in error.errors(include_url=False):
+        path = ".".join([section, *(str(part) for part in detail["loc"])])
+        key = index.nearest(path)
+        if (key.path if key else path) in seen:
+            continue
+        seen.add(key.path if key else path)
+        entry = entries.get(key.path) if key else None
+        origin = entry.origin if entry else ""
+        message = _sentence(key, detail["type"], detail["msg"], detail.get("ctx", {}))
+        if key is None:
+            yield Problem(path, message, "", origin)
+        elif key.kind is Kind.SECRET:
+            secret = entry.value if entry and not entry.secret_file else None
+            safe = message.replace(secret, MASK) if isinstance(secret, str) and secret else message
+            yield Problem(key.path, safe, "", origin)
+        else:
+            yield Problem(key.path, message, shown(entry.value) if entry else "", origin)
+
+
+def _sentence(key: Key | None, kind: str, said: str, context: Mapping[str, object]) -> str:
+    """What pydantic found, in the words of a configuration file."""
+    if kind == "value_error":
+        return str(context.get("error", said))
+    if kind == "missing":
+        return "must be set"
+    if key is None:
+        return said
+    if kind in _OUT_OF_RANGE and key.limits:
+        return key.in_range
+    if key.kind is Kind.OTHER:
+        return said.replace("Input should be", "must be")
+    return key.expects
+
+
+def _broken_rules(
+    settings: Settings, index: Index, entries: Mapping[str, Entry], failed: set[str]
+) -> Iterator[Problem]:
+    for rule, message in rules.broken_rules(settings):
+        if failed.isdisjoint(rule.keys):
+            path = rule.keys[0]
+            entry = entries.get(path) or next((entries[key] for key in rule.keys if key in entries), None)
+            secret = index.keys[path].kind is Kind.SECRET
+            got = "" if secret or path not in entries else shown(entries[path].value)
+            yield Problem(path, message, got, entry.origin if entry else "")

@@ -1,0 +1,77 @@
+"""What is wrong with a configuration, in words for a terminal; and what a value may show of itself.
+
+Nothing here imports pydantic: ``airnode --help`` passes through this package.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airnode.errors import ConfigError, FieldError
+
+MASK = "********"
+_SHOWN_CHARS = 60
+_PASSWORD_IN_QUERY = re.compile(r"([?&;](?:\w*pass\w*|\w*secret\w*|\w*token\w*|\w*key|jwt)=)[^&#\s]*", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SECRET_WORDS = ("secret", "passw", "passwd", "pasw", "pwd", "token", "credential", "jwt", "key", "salt", "auth")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(FieldError):
+    """One thing that is wrong.
+
+    Attributes:
+        got: the value as it may be shown; empty where nothing may or can be shown.
+        origin: such as ``env AIRNODE_HTTP__PORT``.
+        guess: what was probably meant.
+    """
+
+    got: str = ""
+    origin: str = ""
+    guess: str = ""
+
+    def __str__(self) -> str:
+        about = [f"got {self.got}"] if self.got else []
+        about += [f"from {self.origin}"] if self.origin else []
+        remark = f" ({', '.join(about)})" if about else ""
+        return f"{self.path}: {self.message}{remark}" + (f"; did you mean {self.guess}?" if self.guess else "")
+
+
+def config_error(problems: Sequence[Problem]) -> ConfigError:
+    """All problems as one error, whose text is ready for a terminal."""
+    unique = list(dict.fromkeys(problems))
+    count = f"{len(unique)} problem{'s' if len(unique) != 1 else ''}"
+    lines = [f"airnode: configuration is invalid ({count})", *(f"  {problem}" for problem in unique)]
+    return ConfigError("\n".join(lines), errors=unique)
+
+
+def shown(value: object) -> str:
+    """A value as it stands in an error: short, quoted where it is text, without the passwords of addresses."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(item) for item in value) + "]"
+    elif isinstance(value, str):
+        text = repr(without_password(value))
+    else:
+        text = str(value)
+    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
+
+
+def without_password(text: str) -> str:
+    """Mask the password in ``redis://:password@host`` and ``?password=…``; cautious where an address is malformed."""
+    text = _PASSWORD_IN_QUERY.sub(rf"\g<1>{MASK}", text)
+    before, at, after = text.rpartition("@")
+    if not at:
+        return text
+    scheme = match[0] if (match := _SCHEME.match(before)) else ""
+    user, colon, _ = before[len(scheme) :].partition(":")
+    return f"{scheme}{user}:{MASK}@{after}" if scheme and colon else f"{scheme}{MASK}@{after}"
+
+
+def sounds_secret(path: str) -> bool:
+    """Whether an unknown key may be a misspelt secret, so that its value is better not shown."""
+    word = path.lower()
+    return any(secret in word for secret in _SECRET_WORDS)

@@ -1,0 +1,182 @@
+"""Rules that no type can state: what two keys say together, addresses, networks, secrets that everybody knows."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from airnode.config.model import Settings
+from airnode.config.problems import MASK
+
+_MAKE_SECRET = "make one with: openssl rand -hex 32"  # noqa: S105  # a sentence, not a password
+_MIN_SECRET_CHARS = 32
+_KNOWN = frozenset({
+    "secret", "password", "passwd", "pass", "admin", "root", "test", "testing", "default", "token", "key", "jwt",
+    "jwtsecret", "letmein", "welcome", "qwerty", "teacher", "student", "airnode", "cluster", "clustertoken", "dev",
+    "development", "123456", "12345678", "123456789", "1234567890",
+})  # fmt: skip
+_KNOWN_PARTS = (
+    "changeme", "changethis", "changein", "yoursecret", "yourjwt", "yourkey", "yourtoken", "supersecret", "mysecret",
+    "secretkey", "replaceme", "replacethis", "placeholder", "insecure", "notsecure", "example", "topsecret", "dontuse",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule over the values of ``keys``, reported at the first of them.
+
+    Attributes:
+        broken: gets the values in the order of ``keys``; returns what is wrong, or None.
+    """
+
+    keys: tuple[str, ...]
+    broken: Callable[..., str | None]
+
+
+def broken_rules(settings: Settings) -> Iterator[tuple[Rule, str]]:
+    """Every rule that the settings break, with what is wrong in words."""
+    for rule in RULES:
+        if message := rule.broken(*(value_at(settings, key) for key in rule.keys)):
+            yield rule, message
+
+
+def value_at(settings: object, path: str) -> Any:
+    """The value of a dotted key."""
+    for name in path.split("."):
+        settings = getattr(settings, name)
+    return settings
+
+
+def known_secret(secret: str) -> bool:
+    """Whether it is an example, a default, or one character over and over: a secret that everybody can guess."""
+    word = re.sub(r"[^a-z0-9]", "", secret.lower())
+    return word in _KNOWN or len(set(secret)) == 1 or any(part in word for part in _KNOWN_PARTS)
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What works, but is probably not meant."""
+    for name in ("redis", "postgres"):
+        section = getattr(settings, name)
+        if section.url and section.host:
+            yield f"{name}.host is not used: {name}.url is set"
+        password = section.password.get_secret_value()
+        if password and known_secret(password):
+            yield f"{name}.password is one that everybody can guess"
+
+
+def _needs(other: str) -> Callable[..., str | None]:
+    def broken(value: object, needed: object) -> str | None:
+        return f"needs {other} too" if value is not None and needed is None else None
+
+    return broken
+
+
+def _longer_than_heartbeat(lease_s: float, heartbeat_s: float) -> str | None:
+    if lease_s > heartbeat_s:
+        return None
+    return f"must be longer than cluster.heartbeat_s ({heartbeat_s:g} seconds): a node is gone once its lease is over"
+
+
+def _not_below_shortest(segment_max_s: float, segment_duration_s: float) -> str | None:
+    if segment_max_s >= segment_duration_s:
+        return None
+    return f"must be at least hls.segment_duration_s ({segment_duration_s:g} seconds)"
+
+
+def _parts_fit(part_target_ms: int, segment_duration_s: float) -> str | None:
+    if part_target_ms <= segment_duration_s * 1000:
+        return None
+    return f"must be at most hls.segment_duration_s ({segment_duration_s * 1000:g} ms)"
+
+
+def _in_time(deadline_s: float, timeout_s: float, delay_s: float) -> str | None:
+    if deadline_s > timeout_s + delay_s:
+        return None
+    return f"must be longer than drain.delay_s and drain.timeout_s together ({timeout_s + delay_s:g} seconds)"
+
+
+def _address(*schemes: str) -> Callable[..., str | None]:
+    forms = [f"{scheme}://" for scheme in schemes]
+    text = " or ".join(forms) if len(forms) < 3 else f"{', '.join(forms[:-1])} or {forms[-1]}"
+
+    def broken(url: str) -> str | None:
+        if not url:
+            return None
+        try:
+            parts = urlsplit(url)
+            place = parts.path if parts.scheme == "unix" else parts.hostname
+            _ = parts.port
+        except ValueError:
+            return f"must be an address that starts with {text}, with a host and a port that exist"
+        if parts.scheme not in schemes or "://" not in url:
+            return f"must be an address that starts with {text}"
+        return None if place or parts.query else "must name a host" if parts.scheme != "unix" else "must name a socket"
+
+    return broken
+
+
+def _networks(networks: tuple[str, ...]) -> str | None:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            host_bits = "host bits" in str(error)
+            reason = "bits are set beyond its prefix" if host_bits else "one is such as 10.0.0.0/8 or ::1"
+            return f"must be networks in CIDR form: {network[:50]!r} is none, {reason}"
+    return None
+
+
+def _origins(origins: tuple[str, ...]) -> str | None:
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
+            return f"must be origins such as https://school.example (no final '/'), or '*': {origin[:50]!r} is none"
+    return None
+
+
+def _long_enough(secret: SecretStr) -> str | None:
+    text = secret.get_secret_value()
+    if not text:
+        return None
+    if known_secret(text):
+        return f"is an example that everybody knows; {_MAKE_SECRET}"
+    if len(text) < _MIN_SECRET_CHARS:
+        return f"must have {_MIN_SECRET_CHARS} characters or more, and has {len(text)}; {_MAKE_SECRET}"
+    return None
+
+
+def _not_known(secret: SecretStr) -> str | None:
+    text = secret.get_secret_value()
+    return f"is an example that everybody knows; {_MAKE_SECRET}" if text and known_secret(text) else None
+
+
+def _not_masked(secret: SecretStr) -> str | None:
+    masked = secret.get_secret_value() == MASK
+    return "is only the mask that 'airnode config show' prints; give the real value" if masked else None
+
+
+RULES = (
+    Rule(("http.tls_cert", "http.tls_key"), _needs("http.tls_key")),
+    Rule(("http.tls_key", "http.tls_cert"), _needs("http.tls_cert")),
+    Rule(("rtmp.tls_cert", "rtmp.tls_key"), _needs("rtmp.tls_key")),
+    Rule(("rtmp.tls_key", "rtmp.tls_cert"), _needs("rtmp.tls_cert")),
+    Rule(("rtmp.tls_port", "rtmp.tls_cert"), _needs("rtmp.tls_cert")),
+    Rule(("rtmp.tls_port", "rtmp.tls_key"), _needs("rtmp.tls_key")),
+    Rule(("cluster.lease_s", "cluster.heartbeat_s"), _longer_than_heartbeat),
+    Rule(("hls.segment_max_s", "hls.segment_duration_s"), _not_below_shortest),
+    Rule(("hls.part_target_ms", "hls.segment_duration_s"), _parts_fit),
+    Rule(("drain.deadline_s", "drain.timeout_s", "drain.delay_s"), _in_time),
+    Rule(("redis.url",), _address("redis", "rediss", "unix")),
+    Rule(("postgres.url",), _address("postgres", "postgresql")),
+    Rule(("cluster.master_url",), _address("http", "https")),
+    Rule(("http.trusted_proxies",), _networks),
+    Rule(("http.allowed_origins",), _origins),
+    Rule(("auth.jwt_secret",), _long_enough),
+    Rule(("auth.teacher_secret",), _not_known),
+    Rule(("cluster.token",), _not_known),
+    Rule(("redis.password",), _not_masked),
+    Rule(("postgres.password",), _not_masked),
+)
