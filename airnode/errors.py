@@ -6,7 +6,6 @@ Each class has a stable ``code`` (part of ``urn:airnode:problem:<code>``), an HT
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +27,10 @@ class AirnodeError(Exception):
         debug: for the log only, never sent.
     """
 
-    code: ClassVar[str] = "internal"
-    title: ClassVar[str] = "Internal error"
-    status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    code: str = "internal"
+    title: str = "Internal error"
+    status: int = 500
+    retryable: bool = False
 
     def __init__(
         self,

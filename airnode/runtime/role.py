@@ -61,8 +61,14 @@ class Role(Protocol):
 
     name: str
     summary: str
+    #: What must be there.
     needs: frozenset[Resource]
+    #: What of it the node may run itself where no address is configured.
+    embeds: frozenset[Resource]
+    #: Roles that run along.
     includes: tuple[str, ...]
+    #: Whether the node makes its own signing key and teacher secret where none is configured.
+    makes_secrets: bool
 
     def build(self, ctx: "RoleContext") -> RoleParts:
         """Wire the role's parts. No I/O, no tasks."""

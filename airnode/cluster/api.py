@@ -1,0 +1,277 @@
+"""The master's HTTP API: tokens and places, classes, rooms."""
+
+from typing import Literal
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.bus.records import NodeRecord, RoomPhase
+from airnode.cluster.admission import Admission
+from airnode.cluster.classes import Class, Classes
+from airnode.cluster.codes import ROOM_PATTERN
+from airnode.cluster.directory import Directory
+from airnode.cluster.rooms import RoomBoard
+from airnode.cluster.views import RoomView
+from airnode.errors import FieldError, InvalidInput
+from airnode.runtime.role import PortName
+from airnode.web.addresses import Addresses, is_loopback, rtmp_server
+from airnode.web.auth import credential
+from airnode.web.clients import Clients
+from airnode.web.inputs import json_response, read_input
+from airnode.web.openapi import operation
+from airnode.web.tokens import Claims, Tokens
+
+log = structlog.get_logger(__name__)
+
+_MAX_ID_CHARS = 128
+_MAX_TITLE_CHARS = 120
+_ROOM = (("room", "The class's room."),)
+
+
+class TokenRequest(msgspec.Struct):
+    """What ``POST /api/token`` takes, as query or JSON."""
+
+    user_type: Literal["student", "teacher"]
+    user_id: str
+    code: str = ""
+    secret: str = ""
+    room: str = ""
+    name: str = ""
+
+
+class TokenResponse(msgspec.Struct, omit_defaults=True):
+    """A token and the place to use it; what stands below ``title`` is for teachers."""
+
+    token: str
+    hls_url: str
+    node_id: str
+    node_name: str
+    expires_at: int
+    room: str
+    title: str
+    rtmp_url: str = ""
+    rtmp_server: str = ""
+    stream_key: str = ""
+    class_code: str = ""
+    class_url: str = ""
+
+
+class StreamKeyResponse(msgspec.Struct):
+    """Where and with which key the teacher publishes."""
+
+    rtmp_url: str
+    rtmp_server: str
+    stream_key: str
+
+
+class ClassRequest(msgspec.Struct):
+    """A class to be made."""
+
+    title: str
+    room: str = ""
+
+
+class ClassSummary(msgspec.Struct):
+    """A class in a list."""
+
+    room: str
+    title: str
+    class_code: str
+    state: RoomPhase
+    viewers: int
+
+
+class ClassList(msgspec.Struct):
+    """All classes."""
+
+    classes: list[ClassSummary]
+
+
+class MasterApi:
+    """The handlers; all state is elsewhere."""
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        admission: Admission,
+        classes: Classes,
+        directory: Directory,
+        board: RoomBoard,
+        addresses: Addresses,
+        clients: Clients,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._tokens = tokens
+        self._admission = admission
+        self._classes = classes
+        self._directory = directory
+        self._board = board
+        self._addresses = addresses
+        self._clients = clients
+        self._issued = Counter("airnode_tokens_issued_total", "Tokens issued", ["user_type"], registry=registry)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the API's routes."""
+        app.router.add_post("/api/token", self.token)
+        app.router.add_get("/api/classes", self.list_classes)
+        app.router.add_post("/api/classes", self.create_class)
+        app.router.add_get("/api/rooms/{room}", self.room)
+        app.router.add_get("/api/rooms/{room}/events", self.room_events)
+        app.router.add_post("/api/rooms/{room}/stream-key", self.renew_stream_key)
+
+    @operation(
+        summary="Get a token and a place",
+        tag="tokens",
+        description="Students give the class code as `code`; teachers give the teacher secret as `secret` or as "
+        "`Authorization: Bearer`. The HLS address leads to the node that was chosen.",
+        body=TokenRequest,
+        returns=TokenResponse,
+        errors=(400, 403, 404, 429, 503),
+    )
+    async def token(self, request: web.Request) -> web.Response:
+        """Admit, place, sign."""
+        address = self._clients.address(request)
+        self._admission.check_rate(address)
+        asked = await read_input(request, TokenRequest)
+        _check_text("user_id", asked.user_id, _MAX_ID_CHARS)
+        if asked.user_type == "teacher":
+            found = await self._admission.teacher(address, asked.secret or credential(request), asked.room)
+        else:
+            found = await self._admission.student(address, asked.code, asked.room)
+        node = self._board.place()
+        await self._classes.saw_user(asked.user_id, asked.user_type, asked.name[:_MAX_ID_CHARS])
+        token, claims = self._tokens.issue(asked.user_id, asked.user_type, found.room)
+        self._issued.labels(asked.user_type).inc()
+        answer = TokenResponse(
+            token=token,
+            hls_url=f"{self._media_url(request, node)}/live/{found.room}/index.m3u8?jwt={token}",
+            node_id=node.node_id,
+            node_name=node.node_name,
+            expires_at=claims.expires_at,
+            room=found.room,
+            title=found.title,
+        )
+        if asked.user_type == "teacher":
+            ingest = self._ingest(request, found, node)
+            answer.rtmp_url, answer.rtmp_server = ingest.rtmp_url, ingest.rtmp_server
+            answer.stream_key, answer.class_code = ingest.stream_key, found.code
+            answer.class_url = self._class_url(request, found)
+        return json_response(answer)
+
+    @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403), auth="teacher")
+    async def list_classes(self, request: web.Request) -> web.Response:
+        """All classes with their state."""
+        self._require_teacher(request)
+        return json_response(ClassList([self._summary(each) for each in await self._classes.all()]))
+
+    @operation(
+        summary="Make a class",
+        tag="classes",
+        body=ClassRequest,
+        returns=ClassSummary,
+        status=201,
+        errors=(400, 401, 403, 409),
+        auth="teacher",
+    )
+    async def create_class(self, request: web.Request) -> web.Response:
+        """Make a class with a code and a stream key of its own."""
+        self._require_teacher(request)
+        asked = await read_input(request, ClassRequest)
+        _check_text("title", asked.title.strip(), _MAX_TITLE_CHARS)
+        if asked.room and not ROOM_PATTERN.match(asked.room):
+            message = "A room is 1-63 small letters, digits, - and _, and starts with a letter or digit."
+            raise InvalidInput(message, errors=[FieldError("room", message)])
+        made = await self._classes.create(asked.title.strip(), asked.room or None)
+        await self._directory.refresh()
+        log.info("class_created", room=made.room)
+        return json_response(self._summary(made), status=201)
+
+    @operation(
+        summary="State of a room",
+        tag="rooms",
+        returns=RoomView,
+        errors=(401, 403, 404),
+        auth="token",
+        path_params=_ROOM,
+    )
+    async def room(self, request: web.Request) -> web.Response:
+        """Once; ``/events`` goes on."""
+        self._claims_for_room(request)
+        return json_response(self._board.view(request.match_info["room"]))
+
+    @operation(
+        summary="State of a room, as it changes",
+        tag="rooms",
+        description="Server-Sent Events: `event: room` with the room's state as JSON, at once and on every change.",
+        returns="text/event-stream",
+        errors=(401, 403, 404),
+        auth="token",
+        path_params=_ROOM,
+    )
+    async def room_events(self, request: web.Request) -> web.StreamResponse:
+        """A stream that ends when the client leaves or the node drains."""
+        claims = self._claims_for_room(request)
+        return await self._board.stream(request, claims.room, stats=claims.user_type == "teacher")
+
+    @operation(
+        summary="Renew the stream key",
+        tag="classes",
+        description="The old key stops working for new publishers at once; a running class goes on.",
+        returns=StreamKeyResponse,
+        errors=(401, 403, 404, 503),
+        auth="teacher",
+        path_params=_ROOM,
+    )
+    async def renew_stream_key(self, request: web.Request) -> web.Response:
+        """Make a new key."""
+        self._require_teacher(request, request.match_info["room"])
+        found = await self._classes.renew_stream_key(request.match_info["room"])
+        await self._directory.refresh()
+        log.info("stream_key_renewed", room=found.room)
+        return json_response(self._ingest(request, found, self._board.place()))
+
+    def _claims_for_room(self, request: web.Request) -> Claims:
+        claims = self._tokens.verify(credential(request))
+        claims.require_room(request.match_info["room"])
+        return claims
+
+    def _require_teacher(self, request: web.Request, room: str | None = None) -> None:
+        """A teacher's token (for ``room``), or the teacher secret itself."""
+        given = credential(request)
+        if given.count(".") == 2:
+            claims = self._tokens.verify(given)
+            claims.require_teacher()
+            if room is not None:
+                claims.require_room(room)
+            return
+        address = self._clients.address(request)
+        self._admission.check_rate(address)
+        self._admission.check_teacher(address, given)
+
+    def _summary(self, each: Class) -> ClassSummary:
+        view = self._board.view(each.room)
+        return ClassSummary(each.room, each.title, each.code, view.state, view.viewers)
+
+    def _media_url(self, request: web.Request, node: NodeRecord) -> str:
+        host = node.host or self._clients.hostname(request)
+        return f"{node.scheme}://{host}:{node.media_port}"
+
+    def _ingest(self, request: web.Request, found: Class, node: NodeRecord) -> StreamKeyResponse:
+        server = rtmp_server(node.host or self._clients.hostname(request), node.rtmp_port)
+        return StreamKeyResponse(f"{server}/{found.stream_key}", server, found.stream_key)
+
+    def _class_url(self, request: web.Request, found: Class) -> str:
+        """The link for students: one that also works from another machine, if there is one."""
+        host = self._clients.host(request)
+        if is_loopback(self._clients.hostname(request)) and (lan := self._addresses.network_host):
+            host = f"{lan}:{self._addresses.ports[PortName.HTTP]}"
+        return f"{self._clients.scheme(request)}://{host}/class/{found.code}"
+
+
+def _check_text(path: str, text: str, most: int) -> None:
+    if not 1 <= len(text) <= most or not text.isprintable():
+        message = f"{path} must be 1 to {most} printable characters."
+        raise InvalidInput(message, errors=[FieldError(path, message)])

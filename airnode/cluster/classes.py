@@ -1,0 +1,113 @@
+"""Classes and users in PostgreSQL: the durable truth."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from airnode.cluster.codes import new_code, new_room, new_stream_key
+from airnode.errors import Conflict, NotFound
+from airnode.store.postgres import Postgres
+
+_ATTEMPTS = 5
+_INSERT = """INSERT INTO classes (room, title, code, stream_key) VALUES ($1, $2, $3, $4)
+    RETURNING room, title, code, stream_key, created_at"""
+_SELECT = "SELECT room, title, code, stream_key, created_at FROM classes WHERE archived_at IS NULL"
+_BY_ROOM = _SELECT + " AND room = $1"
+_BY_CODE = _SELECT + " AND code = $1"
+_ALL = _SELECT + " ORDER BY created_at, room"
+_COUNT = "SELECT count(*) FROM classes WHERE archived_at IS NULL"
+_RENEW = """UPDATE classes SET stream_key = $2, updated_at = now() WHERE room = $1 AND archived_at IS NULL
+    RETURNING room, title, code, stream_key, created_at"""
+_SAW_USER = """INSERT INTO users (user_id, user_type, display_name) VALUES ($1, $2, $3)
+    ON CONFLICT (user_id, user_type) DO UPDATE SET last_seen_at = now(),
+    display_name = coalesce(nullif(excluded.display_name, ''), users.display_name)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """One class: a room, the code that students type and the key that its teacher publishes with."""
+
+    room: str
+    title: str
+    code: str
+    stream_key: str
+    created_at: dt.datetime
+
+
+class Classes:
+    """Reads and writes classes and users."""
+
+    def __init__(self, postgres: Postgres, max_classes: int) -> None:
+        self._postgres = postgres
+        self._max_classes = max_classes
+
+    async def ensure(self, room: str, title: str) -> Class:
+        """The class of ``room``, made if it is not there."""
+        try:
+            return await self.by_room(room)
+        except NotFound:
+            pass
+        try:
+            return await self.create(title, room)
+        except Conflict:
+            return await self.by_room(room)
+
+    async def create(self, title: str, room: str | None = None) -> Class:
+        """Make a class with a new code and key.
+
+        Raises:
+            Conflict: (409) the room exists, or there are as many classes as are allowed.
+        """
+        count = await self._postgres.pool.fetchval(_COUNT)
+        if count >= self._max_classes:
+            raise Conflict(f"There are {count} classes already; classes.max_classes allows no more.")
+        for _ in range(_ATTEMPTS):
+            try:
+                row = await self._postgres.pool.fetchrow(
+                    _INSERT, room or new_room(title), title, new_code(), new_stream_key()
+                )
+            except asyncpg.UniqueViolationError as error:
+                if error.constraint_name == "classes_pkey" and room:
+                    raise Conflict(f"There is a class in the room {room!r} already.") from None
+                continue
+            return _class(row)
+        raise Conflict("No free class code was found; try again.")
+
+    async def by_room(self, room: str) -> Class:
+        """The class of ``room``; NotFound (404) if there is none."""
+        return await self._one(_BY_ROOM, room)
+
+    async def by_code(self, code: str) -> Class | None:
+        """The class that ``code`` opens."""
+        try:
+            return await self._one(_BY_CODE, code)
+        except NotFound:
+            return None
+
+    async def all(self) -> list[Class]:
+        """All classes, the oldest first."""
+        rows = await self._postgres.pool.fetch(_ALL)
+        return [_class(row) for row in rows]
+
+    async def renew_stream_key(self, room: str) -> Class:
+        """Give the class a new key; the old one opens nothing any more."""
+        row = await self._postgres.pool.fetchrow(_RENEW, room, new_stream_key())
+        if row is None:
+            raise NotFound(f"There is no class in the room {room!r}.")
+        return _class(row)
+
+    async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
+        """Keep that this user was here."""
+        await self._postgres.pool.execute(_SAW_USER, user_id, user_type, display_name)
+
+    async def _one(self, statement: str, value: str) -> Class:
+        row = await self._postgres.pool.fetchrow(statement, value)
+        if row is None:
+            raise NotFound("There is no such class.")
+        return _class(row)
+
+
+def _class(row: Any) -> Class:
+    return Class(row["room"], row["title"], row["code"], row["stream_key"], row["created_at"])

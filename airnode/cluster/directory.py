@@ -1,0 +1,71 @@
+"""What nodes without PostgreSQL need to know of classes, kept in Redis: which stream key opens which room.
+
+One hash, ``{SHA-256 of the stream key: room}``. PostgreSQL is the truth; masters write the hash anew at their start,
+after each change, and now and then, so that a Redis that lost its memory heals by itself.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from redis.exceptions import RedisError
+
+from airnode.bus import keys
+from airnode.bus.client import Bus
+from airnode.cluster.classes import Class, Classes
+from airnode.cluster.codes import key_digest
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_REFRESH_S = 30.0
+
+
+async def room_of_key(bus: Bus, stream_key: str) -> str | None:
+    """The room that ``stream_key`` opens."""
+    found = await bus.redis.hget(keys.STREAM_KEYS, key_digest(stream_key))
+    return found.decode() if found is not None else None
+
+
+class Directory(Service):
+    """Keeps the hash in step with PostgreSQL (master's side)."""
+
+    name = "class-directory"
+
+    def __init__(self, bus: Bus, classes: Classes, default_room: str, tasks: TaskScope) -> None:
+        super().__init__()
+        self._bus = bus
+        self._classes = classes
+        self._default_room = default_room
+        self._tasks = tasks
+
+    async def start(self) -> None:
+        """Make the default class if it is not there, and publish all."""
+        await self._classes.ensure(self._default_room, self._default_room.replace("-", " ").title())
+        await self.refresh()
+        self._tasks.spawn("refresh", self._refresh_for_ever())
+
+    async def stop(self) -> None:
+        """End refreshing."""
+        await self._tasks.aclose()
+
+    async def refresh(self) -> None:
+        """Write the whole hash at once."""
+        await _write(self._bus, await self._classes.all())
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            try:
+                await self.refresh()
+            except (OSError, RedisError, TimeoutError) as error:
+                log.warning("class_directory_not_refreshed", error=str(error))
+
+
+async def _write(bus: Bus, classes: Sequence[Class]) -> None:
+    async with bus.redis.pipeline(transaction=True) as pipe:
+        pipe.delete(keys.STREAM_KEYS)
+        if classes:
+            pipe.hset(keys.STREAM_KEYS, mapping={key_digest(each.stream_key): each.room for each in classes})
+        await pipe.execute()

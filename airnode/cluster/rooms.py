@@ -1,0 +1,198 @@
+"""The master's view of nodes and rooms, and the event streams that pages read it through.
+
+Masters keep nothing of their own: the view is read from the leases in Redis and kept fresh by what nodes publish. What
+pub/sub loses is read again within ``_RESYNC_S``.
+"""
+
+import asyncio
+import random
+import time
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge
+from redis.exceptions import RedisError
+
+from airnode.bus import keys
+from airnode.bus.client import Bus
+from airnode.bus.records import NodeRecord, RoomState
+from airnode.cluster.placement import place
+from airnode.cluster.views import RoomView
+from airnode.errors import Unavailable
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_RESYNC_S = 2.0
+_HEARTBEAT_S = 15.0
+#: How often viewers and figures may be told again, for teachers and for students.
+_STATS_S = 1.0
+_COUNT_S = 5.0
+
+
+class RoomBoard(Service):
+    """Holds the view; tells event streams when a room changed.
+
+    Args:
+        lease_s: how long a node counts after its last sign.
+    """
+
+    name = "room-board"
+
+    def __init__(self, bus: Bus, lease_s: float, tasks: TaskScope, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._bus = bus
+        self._lease_s = lease_s
+        self._tasks = tasks
+        self._rng = random.Random()  # noqa: S311 - spreading load, not guarding anything
+        #: {node_id: (its record, monotonic seconds when it was heard)}.
+        self._nodes: dict[str, tuple[NodeRecord, float]] = {}
+        #: {room: its state}. A room without one is waiting for its teacher.
+        self._rooms: dict[str, RoomState] = {}
+        #: {room: events to set when it changes}, one for each open stream.
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._closing = False
+        self._streams = Gauge("airnode_room_event_streams", "Open event streams of pages", registry=registry)
+
+    async def start(self) -> None:
+        """Read the leases, then listen."""
+        await self._bus.subscribe(keys.NODES_CHANNEL, NodeRecord, self._heard_node)
+        await self._bus.subscribe(keys.ROOMS_CHANNEL, RoomState, self._heard_room)
+        await self._resync()
+        self._tasks.spawn("resync", self._resync_for_ever())
+
+    async def drain(self) -> None:
+        """End the event streams; pages come back to another master, or to this one restarted."""
+        self._closing = True
+        for events in self._watchers.values():
+            for event in events:
+                event.set()
+
+    async def stop(self) -> None:
+        """End listening."""
+        await self.drain()
+        await self._tasks.aclose()
+
+    # -- the view -----------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[NodeRecord]:
+        """Nodes heard of within the lease."""
+        oldest_s = time.monotonic() - self._lease_s
+        return [node for node, heard_s in self._nodes.values() if heard_s >= oldest_s]
+
+    def place(self) -> NodeRecord:
+        """A node for one more viewer; NoHealthyNodes (503) without one."""
+        return place(self.nodes(), self._rng)
+
+    def view(self, room: str) -> RoomView:
+        """The room as pages show it."""
+        state = self._rooms.get(room)
+        now = time.time()
+        if state is None:
+            return RoomView(room, "waiting", 0.0, None, 0, 0, now, None)
+        return RoomView(
+            room, state.phase, state.since, state.reconnect_deadline, state.viewers, state.epoch, now, state.stream
+        )
+
+    async def _heard_node(self, node: NodeRecord) -> None:
+        self._nodes[node.node_id] = (node, time.monotonic())
+
+    async def _heard_room(self, state: RoomState) -> None:
+        known = self._rooms.get(state.room)
+        if known is not None and state.epoch < known.epoch:
+            return
+        if state.phase == "waiting":
+            self._rooms.pop(state.room, None)
+        else:
+            self._rooms[state.room] = state
+        self._wake(state.room)
+
+    def _wake(self, room: str) -> None:
+        for event in self._watchers.get(room, ()):
+            event.set()
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_RESYNC_S)
+            try:
+                await self._resync()
+            except (OSError, RedisError, TimeoutError) as error:
+                log.warning("room_board_not_synced", error=str(error))
+
+    async def _resync(self) -> None:
+        """Take what the leases say; a room whose lease is gone lost its origin."""
+        now_s = time.monotonic()
+        for node in await self._bus.leases.read(keys.NODE_LEASES, NodeRecord):
+            self._nodes[node.node_id] = (node, now_s)
+        oldest_s = now_s - self._lease_s
+        for node_id in [each for each, (_, heard_s) in self._nodes.items() if heard_s < oldest_s]:
+            del self._nodes[node_id]
+        rooms = {state.room: state for state in await self._bus.leases.read(keys.ROOM_LEASES, RoomState)}
+        for room in self._rooms.keys() | rooms.keys():
+            state = rooms.get(room)
+            if state is None:
+                del self._rooms[room]
+                self._wake(room)
+            elif room not in self._rooms:
+                self._rooms[room] = state
+                self._wake(room)
+
+    # -- streams ------------------------------------------------------------------------------------------------------
+
+    async def stream(self, request: web.Request, room: str, *, stats: bool) -> web.StreamResponse:
+        """Answer with Server-Sent Events (HTML Living Standard, 9.2) until the client leaves or the node drains.
+
+        Args:
+            stats: tell the stream's figures too, each second; otherwise only phases at once and the count at times.
+        """
+        if self._closing:
+            raise Unavailable("This node is shutting down.", retry_after_s=2)
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store",
+                "X-Accel-Buffering": "no",
+            }
+        )
+        await response.prepare(request)
+        changed = asyncio.Event()
+        watchers = self._watchers.setdefault(room, set())
+        watchers.add(changed)
+        self._streams.inc()
+        try:
+            await response.write(b"retry: 1000\n\n")
+            await self._tell(response, room, changed, _STATS_S if stats else _COUNT_S, stats)
+        except ConnectionError:
+            pass
+        finally:
+            self._streams.dec()
+            watchers.discard(changed)
+            if not watchers:
+                self._watchers.pop(room, None)
+        return response
+
+    async def _tell(
+        self, response: web.StreamResponse, room: str, changed: asyncio.Event, pause_s: float, stats: bool
+    ) -> None:
+        """Write the view now and when it changed: a phase at once, figures at most every ``pause_s``."""
+        told: tuple[object, ...] = ()
+        told_s = -pause_s
+        while not self._closing:
+            changed.clear()
+            view = self.view(room)
+            phase = (view.state, view.epoch, view.since, view.reconnect_deadline)
+            figures = (*phase, view.viewers, view.stream if stats else None)
+            now_s = time.monotonic()
+            due_s = told_s + pause_s - now_s
+            if figures != told and (phase != told[:4] or due_s <= 0):
+                await response.write(b"event: room\ndata: " + msgspec.json.encode(view) + b"\n\n")
+                told, told_s, due_s = figures, now_s, pause_s
+            wait_s = due_s if figures != told else _HEARTBEAT_S
+            try:
+                async with asyncio.timeout(max(wait_s, 0.01)):
+                    await changed.wait()
+            except TimeoutError:
+                if figures == told:
+                    await response.write(b": still here\n\n")

@@ -1,0 +1,18 @@
+"""What the API shows of rooms."""
+
+import msgspec
+
+from airnode.bus.records import RoomPhase, StreamInfo
+
+
+class RoomView(msgspec.Struct):
+    """A room as its pages show it; times in unix seconds, ``server_time`` to correct a page's clock by."""
+
+    room: str
+    state: RoomPhase
+    since: float
+    reconnect_deadline: float | None
+    viewers: int
+    epoch: int
+    server_time: float
+    stream: StreamInfo | None

@@ -1,0 +1,58 @@
+"""What a role gets to build with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from airnode.bus.client import Bus
+from airnode.config.model import Settings
+from airnode.runtime.role import Resource
+from airnode.runtime.tasks import TaskScope
+from airnode.store.postgres import Postgres
+from airnode.web.addresses import Addresses
+from airnode.web.health import Identity
+from airnode.web.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class RoleContext:
+    """Typed parts of the node, handed to ``Role.build``; unpacked there and passed on by section.
+
+    Asking for a resource that the role does not declare in ``needs`` raises LookupError.
+    """
+
+    role: str
+    settings: Settings
+    identity: Identity
+    data_dir: Path
+    registry: CollectorRegistry
+    addresses: Addresses
+    tokens: Tokens
+    resources: dict[Resource, Bus | Postgres]
+    #: Told when a part fails that the node cannot do without.
+    fail: Callable[[str, BaseException], None]
+
+    def tasks(self, name: str) -> TaskScope:
+        """A task scope for a service of this role; a task that fails in it fails the node."""
+        return TaskScope(name, self.fail)
+
+    @property
+    def bus(self) -> Bus:
+        """The Redis bus."""
+        found = self._resource(Resource.REDIS)
+        assert isinstance(found, Bus)  # noqa: S101 - an invariant of the node
+        return found
+
+    @property
+    def postgres(self) -> Postgres:
+        """The PostgreSQL pool."""
+        found = self._resource(Resource.POSTGRES)
+        assert isinstance(found, Postgres)  # noqa: S101 - an invariant of the node
+        return found
+
+    def _resource(self, resource: Resource) -> Bus | Postgres:
+        if resource not in self.resources:
+            raise LookupError(f"role {self.role} does not declare that it needs {resource}")
+        return self.resources[resource]

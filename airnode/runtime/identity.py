@@ -1,0 +1,66 @@
+"""What a node keeps about itself in its data directory: its id, and, standalone, its secrets."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import orjson
+from pydantic import SecretStr
+
+from airnode.config.model import NodeSection, Settings
+from airnode.errors import StartupError
+
+_SECRETS_FILE = "secrets.json"
+
+
+def node_id(data_dir: Path) -> str:
+    """This node's id: made once, kept in ``node_id``."""
+    path = data_dir / "node_id"
+    if path.is_file() and (text := path.read_text().strip()):
+        return text
+    made = f"node-{secrets.token_hex(4)}"
+    write_private(path, made.encode() + b"\n")
+    return made
+
+
+def node_name(section: NodeSection) -> str:
+    """The name people see."""
+    return section.name or socket.gethostname() or "airnode"
+
+
+def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
+    """Fill in the signing key and the teacher secret where the configuration has none; made once and kept.
+
+    Raises:
+        StartupError: ``secrets.json`` cannot be read.
+    """
+    path = data_dir / _SECRETS_FILE
+    kept: dict[str, str] = {}
+    if path.exists():
+        try:
+            kept = orjson.loads(path.read_bytes())
+            kept = {key: value for key, value in kept.items() if isinstance(value, str)}
+        except (OSError, ValueError, AttributeError) as error:
+            raise StartupError(f"{path} cannot be read ({error}); restore it, or remove it to make new keys.") from None
+    made = {"jwt_secret": secrets.token_hex(32), "teacher_secret": secrets.token_urlsafe(12), **kept}
+    if made != kept:
+        write_private(path, orjson.dumps(made, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    auth = settings.auth
+    update = {
+        key: SecretStr(made[key])
+        for key in ("jwt_secret", "teacher_secret")
+        if not getattr(auth, key).get_secret_value()
+    }
+    return settings.model_copy(update={"auth": auth.model_copy(update=update)})
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file of mode 600 so that readers see the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

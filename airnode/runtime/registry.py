@@ -1,0 +1,62 @@
+"""Finding roles: the entry-point group ``airnode.roles``, the built-in ones too."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from airnode.errors import StartupError
+from airnode.runtime.role import Role
+
+GROUP = "airnode.roles"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRole:
+    """A role and where it comes from."""
+
+    role: Role
+    distribution: str
+
+
+def _points() -> dict[str, EntryPoint]:
+    points: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        known = points.setdefault(point.name, point)
+        if known.value != point.value:
+            raise StartupError(f"Two packages bring a role called {point.name!r}: {known.value} and {point.value}.")
+    return points
+
+
+def installed() -> list[FoundRole]:
+    """All installed roles, by name."""
+    points = sorted(_points().values(), key=lambda each: each.name)
+    return [FoundRole(point.load(), point.dist.name if point.dist is not None else "?") for point in points]
+
+
+def resolve(names: Iterable[str]) -> list[Role]:
+    """Load the roles with these names, each with what it includes, in order, none twice.
+
+    Raises:
+        StartupError: an unknown name, with a guess; or none at all.
+    """
+    points = _points()
+    roles: dict[str, Role] = {}
+
+    def add(name: str) -> None:
+        if name in roles:
+            return
+        if name not in points:
+            near = difflib.get_close_matches(name, points, n=1)
+            guess = f"; did you mean {near[0]}?" if near else "."
+            raise StartupError(f"There is no role {name!r}{guess} Roles: {', '.join(sorted(points))}.")
+        role: Role = points[name].load()
+        for included in role.includes:
+            add(included)
+        roles[name] = role
+
+    for name in names:
+        add(name.strip())
+    if not roles:
+        raise StartupError("No role given: --role NAME[,NAME...]; `airnode roles` lists them.")
+    return list(roles.values())

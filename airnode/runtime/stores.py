@@ -1,0 +1,78 @@
+"""The stores a node needs: the configured ones, or embedded servers in their place."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from airnode.bus.client import Bus
+from airnode.config.model import Settings
+from airnode.embedded.postgres import EmbeddedPostgres
+from airnode.embedded.supervisor import ChildServer
+from airnode.embedded.valkey import EmbeddedValkey
+from airnode.errors import ConfigError
+from airnode.runtime.role import HealthCheck, Resource, Role
+from airnode.store.postgres import Postgres
+
+_HOW = {
+    Resource.REDIS: ("a Redis", "redis.url (--redis-url, REDIS_URL)"),
+    Resource.POSTGRES: ("a PostgreSQL", "postgres.url (--postgres-url, POSTGRES_HOST)"),
+}
+
+
+class Stores:
+    """Opens what the roles need, in order: embedded servers side by side, then their clients.
+
+    Raises:
+        ConfigError: a role needs a store that is neither configured nor may be embedded by these roles.
+    """
+
+    def __init__(self, settings: Settings, roles: Sequence[Role], data_dir: Path, registry: CollectorRegistry) -> None:
+        self._servers: list[ChildServer] = []
+        #: {resource: its client}, for what the roles need.
+        self.clients: dict[Resource, Bus | Postgres] = {}
+        needed = frozenset().union(*(role.needs for role in roles))
+        embeddable = frozenset().union(*(role.embeds for role in roles))
+        for resource in sorted(needed):
+            if not _configured(settings, resource) and resource not in embeddable:
+                what, how = _HOW[resource]
+                names = ", ".join(role.name for role in roles if resource in role.needs)
+                raise ConfigError(f"airnode: the role {names} needs {what}: set {how}, or run a role that brings one.")
+        if Resource.REDIS in needed:
+            url = ""
+            if not _configured(settings, Resource.REDIS):
+                valkey = EmbeddedValkey(settings.embedded, data_dir, registry)
+                self._servers.append(valkey)
+                url = valkey.url
+            self.clients[Resource.REDIS] = Bus(settings.redis, registry, url=url)
+        if Resource.POSTGRES in needed:
+            url = ""
+            if not _configured(settings, Resource.POSTGRES):
+                postgres = EmbeddedPostgres(settings.embedded, data_dir, registry)
+                self._servers.append(postgres)
+                url = postgres.url
+            self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
+
+    async def start(self) -> None:
+        """Start the servers side by side, then connect."""
+        async with asyncio.TaskGroup() as group:
+            for server in self._servers:
+                group.create_task(server.start())
+        for client in self.clients.values():
+            await client.start()
+
+    async def stop(self) -> None:
+        """Disconnect, then stop the servers."""
+        for client in reversed(self.clients.values()):
+            await client.stop()
+        await asyncio.gather(*(server.stop() for server in self._servers))
+
+    def checks(self) -> list[HealthCheck]:
+        """One check a store."""
+        return [HealthCheck(str(resource), client.ping) for resource, client in self.clients.items()]
+
+
+def _configured(settings: Settings, resource: Resource) -> bool:
+    section = settings.redis if resource is Resource.REDIS else settings.postgres
+    return bool(section.url or section.host)

@@ -1,0 +1,50 @@
+"""Watches the event loop: how late it wakes up."""
+
+import asyncio
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_INTERVAL_S = 0.5
+_WARN_LAG_S = 0.25
+
+
+class LoopWatchdog(Service):
+    """Samples the loop's lag twice a second; a lag above 250 ms is logged."""
+
+    name = "loop-watchdog"
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._tasks = TaskScope(self.name)
+        self._last = Gauge("airnode_loop_lag_seconds", "How late the event loop last woke up", registry=registry)
+        self._lags = Histogram(
+            "airnode_loop_lag_distribution_seconds",
+            "How late the event loop woke up",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+            registry=registry,
+        )
+
+    async def start(self) -> None:
+        """Begin to sample."""
+        self._tasks.spawn("sample", self._sample())
+
+    async def stop(self) -> None:
+        """End sampling."""
+        await self._tasks.aclose()
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + _INTERVAL_S
+            await asyncio.sleep(_INTERVAL_S)
+            lag_s = max(0.0, loop.time() - due_s)
+            self._last.set(lag_s)
+            self._lags.observe(lag_s)
+            if lag_s > _WARN_LAG_S:
+                log.warning("loop_blocked", lag_s=round(lag_s, 3))

@@ -1,0 +1,82 @@
+"""Under which addresses people and encoders reach this node."""
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+
+from airnode.runtime.role import PortName
+
+
+def lan_address() -> str | None:
+    """This machine's address on the network it would reach others through; None without one. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737: a datagram socket only picks its route
+            address: str = sock.getsockname()[0]
+        except OSError:
+            return None
+    return None if address.startswith(("127.", "0.")) else address
+
+
+def is_loopback(hostname: str) -> bool:
+    """Whether ``hostname`` is only this machine."""
+    if hostname == "localhost" or hostname.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(hostname.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(slots=True)
+class Addresses:
+    """The node's own addresses.
+
+    Attributes:
+        host: configured name (``node.host``), empty: whatever the asker used.
+        listens_on: the address all ports listen on.
+        ports: {port: number}, filled in as they are bound.
+    """
+
+    host: str
+    listens_on: str
+    tls: bool
+    ports: dict[PortName, int] = field(default_factory=dict)
+    #: 0 where this node takes no RTMP.
+    rtmp_port: int = 0
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "https" if self.tls else "http"
+
+    @property
+    def local_host(self) -> str:
+        """The host for someone on this machine."""
+        if self.host:
+            return self.host
+        if self.listens_on in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):
+            return "localhost" if self.listens_on != "::1" else "[::1]"
+        return self.listens_on
+
+    @property
+    def network_host(self) -> str | None:
+        """The host for someone else on the local network, if they can get here at all."""
+        if self.host:
+            return self.host
+        if self.listens_on in ("", "0.0.0.0", "::"):
+            return lan_address()
+        return None if is_loopback(self.listens_on) else self.listens_on
+
+    def url(self, port: PortName, host: str | None = None) -> str:
+        """Base URL of one of the ports."""
+        return f"{self.scheme}://{host or self.local_host}:{self.ports[port]}"
+
+    def rtmp_server(self, host: str | None = None) -> str:
+        """``rtmp://host[:port]/live``, the port left out where it is RTMP's own."""
+        return rtmp_server(host or self.local_host, self.rtmp_port)
+
+
+def rtmp_server(host: str, port: int) -> str:
+    """The RTMP server address as encoders take it."""
+    return f"rtmp://{host}/live" if port == 1935 else f"rtmp://{host}:{port}/live"

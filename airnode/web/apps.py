@@ -1,0 +1,58 @@
+"""Putting an application together: what every port has in common."""
+
+from collections.abc import Callable, Sequence
+
+import orjson
+from aiohttp import web
+
+from airnode.config.model import HttpSection
+from airnode.web import openapi
+from airnode.web.cors import on_prepare, preflight
+from airnode.web.openapi import operation
+from airnode.web.problems import Handler, problems
+
+Documents = Callable[[], Sequence[tuple[web.Application, str]]]
+
+
+def build_app(
+    http: HttpSection,
+    adders: Sequence[Callable[[web.Application], None]],
+    gate: Callable[[], None],
+    documents: Documents,
+) -> web.Application:
+    """An application with problem documents, CORS, the gate of the node's start, and the routes of ``adders``.
+
+    Args:
+        gate: raises while only health may be asked.
+        documents: all applications of the node with their base URLs, asked for when the OpenAPI document is.
+    """
+
+    @web.middleware
+    async def gated(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not _always_open(request.path):
+            gate()
+        return await handler(request)
+
+    app = web.Application(middlewares=[problems, gated], client_max_size=http.max_body_bytes)
+    app.on_response_prepare.append(on_prepare(http.allowed_origins))
+    for add in adders:
+        add(app)
+    app.router.add_get("/openapi.json", _openapi(documents))
+    app.router.add_route("OPTIONS", "/{path:.*}", preflight(http.allowed_origins))
+    return app
+
+
+def _always_open(path: str) -> bool:
+    return path == "/metrics" or path == "/health" or path.startswith("/health/")
+
+
+def _openapi(documents: Documents) -> Handler:
+    made: list[bytes] = []
+
+    @operation(summary="This document", tag="meta")
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if not made:
+            made.append(orjson.dumps(openapi.document(documents()), option=orjson.OPT_INDENT_2))
+        return web.Response(body=made[0], content_type="application/json")
+
+    return handle

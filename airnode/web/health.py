@@ -1,0 +1,141 @@
+"""Health, readiness and metrics: once, for every role."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+import airnode
+from airnode.runtime.role import HealthCheck
+from airnode.web.inputs import json_response
+from airnode.web.openapi import operation
+
+
+class CheckResult(msgspec.Struct):
+    """One check."""
+
+    ok: bool
+    critical: bool
+    duration_ms: float
+    detail: str | None = None
+
+
+class Health(msgspec.Struct):
+    """What ``/health`` answers."""
+
+    status: str
+    role: str
+    node_id: str
+    node_name: str
+    version: str
+    uptime_s: float
+    phase: str
+    checks: dict[str, CheckResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which node this is."""
+
+    node_id: str
+    node_name: str
+    roles: tuple[str, ...]
+
+
+class HealthEndpoints:
+    """``/health``, ``/health/liveness``, ``/health/readiness`` and ``/metrics``.
+
+    Args:
+        phase: the node's phase: ``starting``, ``ready``, ``draining`` or ``stopping``.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        checks: Sequence[HealthCheck],
+        phase: Callable[[], str],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._identity = identity
+        self._checks = checks
+        self._phase = phase
+        self._registry = registry
+        self._started_s = time.monotonic()
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the four routes."""
+        app.router.add_get("/health", self.health)
+        app.router.add_get("/health/liveness", self.liveness)
+        app.router.add_get("/health/readiness", self.readiness)
+        app.router.add_get("/metrics", self.metrics)
+
+    @operation(summary="State of this node and of what it depends on", tag="health", returns=Health, errors=(503,))
+    async def health(self, request: web.Request) -> web.Response:
+        """200 while nothing critical fails, else 503."""
+        report = await self.report()
+        return json_response(report, status=503 if report.status == "unhealthy" else 200)
+
+    @operation(summary="Is the process alive", tag="health", returns="text/plain")
+    async def liveness(self, request: web.Request) -> web.Response:
+        """Always 200: that the event loop answers is the answer."""
+        return web.Response(text="alive\n")
+
+    @operation(summary="May traffic come here", tag="health", returns="text/plain", errors=(503,))
+    async def readiness(self, request: web.Request) -> web.Response:
+        """200 when ready; 503 while starting, draining or when a critical check fails."""
+        phase = self._phase()
+        if phase != "ready":
+            return web.Response(text=f"{phase}\n", status=503)
+        report = await self.report()
+        failing = [name for name, result in report.checks.items() if result.critical and not result.ok]
+        if failing:
+            return web.Response(text=f"failing: {', '.join(failing)}\n", status=503)
+        return web.Response(text="ready\n")
+
+    @operation(summary="Prometheus metrics", tag="health", returns="text/plain")
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Everything this process counts."""
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def report(self) -> Health:
+        """Run all checks at once, each within its own time."""
+        phase = self._phase()
+        results = {}
+        if phase != "starting":
+            done = await asyncio.gather(*(_run(check) for check in self._checks))
+            results = {check.name: result for check, result in zip(self._checks, done, strict=True)}
+        failed = [result for result in results.values() if not result.ok]
+        if phase != "ready":
+            status = phase
+        elif any(result.critical for result in failed):
+            status = "unhealthy"
+        else:
+            status = "degraded" if failed else "healthy"
+        return Health(
+            status=status,
+            role=",".join(self._identity.roles),
+            node_id=self._identity.node_id,
+            node_name=self._identity.node_name,
+            version=airnode.__version__,
+            uptime_s=round(time.monotonic() - self._started_s, 1),
+            phase=phase,
+            checks=results,
+        )
+
+
+async def _run(check: HealthCheck) -> CheckResult:
+    started_s = time.perf_counter()
+    ok, detail = True, None
+    try:
+        async with asyncio.timeout(check.timeout_s):
+            detail = await check.check()
+    except TimeoutError:
+        ok, detail = False, f"no answer within {check.timeout_s:g} s"
+    except Exception as error:  # noqa: BLE001 - a check may fail in any way; that is its result
+        ok, detail = False, str(error) or type(error).__name__
+    return CheckResult(ok, check.critical, round((time.perf_counter() - started_s) * 1000, 2), detail)

@@ -1,0 +1,92 @@
+"""Errors over HTTP: RFC 9457 ``application/problem+json``, rendered in one place."""
+
+import math
+import secrets
+from collections.abc import Awaitable, Callable
+
+import orjson
+import structlog
+from aiohttp import web
+
+from airnode.errors import AirnodeError, InvalidInput, NotFound, TooLarge
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_BY_STATUS: dict[int, type[AirnodeError]] = {400: InvalidInput, 404: NotFound, 413: TooLarge}
+
+
+def problem_response(error: AirnodeError, instance: str) -> web.Response:
+    """Render ``error``; ``instance`` is the request's id, the one that stands in the log."""
+    body: dict[str, object] = {
+        "type": f"urn:airnode:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail or error.title,
+        "instance": instance,
+        "code": error.code,
+        **error.fields,
+    }
+    if error.errors:
+        body["errors"] = [{"path": item.path, "message": item.message} for item in error.errors]
+    headers = {"Cache-Control": "no-store"}
+    if error.retry_after_s is not None:
+        body["retry_after_s"] = round(error.retry_after_s, 3)
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="airnode"'
+    return web.Response(
+        body=orjson.dumps(body), status=error.status, headers=headers, content_type="application/problem+json"
+    )
+
+
+def route_name(request: web.Request) -> str:
+    """The route's pattern, never its path: paths may carry tokens."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(no route)"
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into a problem document; a bug becomes a 500 that shows only its incident id."""
+    try:
+        return await handler(request)
+    except AirnodeError as error:
+        failure = error
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        failure = _from_http(error)
+    except ConnectionError:
+        raise
+    except Exception as error:
+        failure = AirnodeError("Something went wrong here; the log has more under this instance.", debug=repr(error))
+        instance = secrets.token_hex(6)
+        log.error("request_failed", instance=instance, route=route_name(request), exc_info=error)
+        return problem_response(failure, instance)
+    instance = secrets.token_hex(6)
+    log.debug(
+        "request_refused",
+        instance=instance,
+        route=route_name(request),
+        status=failure.status,
+        code=failure.code,
+        detail=failure.detail,
+        debug=failure.debug,
+    )
+    return problem_response(failure, instance)
+
+
+class HttpRefusal(AirnodeError):
+    """A refusal of aiohttp's own that has no class in our tree (405, 408, 411, ...)."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.title = status, reason
+        self.code = reason.lower().replace(" ", "_")
+
+
+def _from_http(error: web.HTTPException) -> AirnodeError:
+    known = _BY_STATUS.get(error.status)
+    return known() if known is not None else HttpRefusal(error.status, error.reason)

@@ -1,0 +1,58 @@
+"""The web pages, as built into the package: hashed assets for ever, documents never cached."""
+
+from importlib import resources
+from pathlib import Path
+
+from aiohttp import web
+
+from airnode.web.problems import Handler
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self' http: https: ws: wss:; media-src 'self' blob: http: https:; "
+    "worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+_DOCUMENT_HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_NOT_BUILT = "The pages are not built. Run `make pages` in the checkout, or install the wheel, which carries them.\n"
+
+
+def static_dir() -> Path:
+    """Where the built pages are; it may not exist in a checkout."""
+    return Path(str(resources.files("airnode.web"))) / "static"
+
+
+def add_pages(app: web.Application, pages: dict[str, str], root: Path | None = None) -> None:
+    """Serve ``pages`` ({path pattern: file name}) and ``/assets``; what exists is looked up once, here."""
+    base = root or static_dir()
+    for pattern, name in {**pages, "/favicon.svg": "favicon.svg"}.items():
+        app.router.add_get(pattern, _document(base / name) if (base / name).is_file() else _not_built)
+    folder = base / "assets"
+    assets = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    app.router.add_get("/assets/{name}", _asset(assets))
+
+
+async def _not_built(request: web.Request) -> web.StreamResponse:
+    return web.Response(text=_NOT_BUILT, status=503)
+
+
+def _document(path: Path) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(path, headers=_DOCUMENT_HEADERS)
+
+    return handle
+
+
+def _asset(assets: dict[str, Path]) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        path = assets.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(path, headers=_ASSET_HEADERS)
+
+    return handle
