@@ -103,9 +103,9 @@ def _value(key: Key, entry: Entry) -> object:
     if key.optional and value == "":
         return None
     if key.kind in NUMBERS and isinstance(value, bool):
-        return Problem(key.path, key.expects, shown(value), entry.origin)
+        return Problem(key.path, key.expects, _shown(key, entry), entry.origin)
     if key.kind is Kind.PATH and value == "":
-        return Problem(key.path, key.expects, shown(value), entry.origin)
+        return Problem(key.path, key.expects, _shown(key, entry), entry.origin)
     if key.kind is Kind.CHOICE and isinstance(value, str):
         return value.strip().lower() if value not in key.choices else value
     if entry.text and isinstance(value, str) and key.kind in (Kind.LIST, Kind.OTHER):
@@ -123,26 +123,39 @@ def _parsed(key: Key, entry: Entry, text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
     except (ValueError, RecursionError):
-        return Problem(key.path, key.expects, shown(text), entry.origin) if key.kind is Kind.LIST else text
+        return Problem(key.path, key.expects, _shown(key, entry), entry.origin) if key.kind is Kind.LIST else text
+
+
+def _shown(key: Key, entry: Entry) -> str:
+    return shown(entry.value, address=key.path.endswith("url"))
 
 
 def _secret_in(entry: Entry) -> object:
     """The stripped content of a secret's file, or why there is none."""
-    name = entry.value
-    if not isinstance(name, str):
+    if not isinstance(entry.value, str):
         return Problem(entry.path, f"{entry.path}_file must be the path of a file", "", entry.origin)
+    path = Path(entry.value)
+    # Who gives the secret itself for its file shall not read it on the terminal: only what looks like a path is shown.
+    about = f"its file {path}" if len(path.parts) > 1 and _is_dir(path.parent) else "its file"
     try:
-        with Path(name).expanduser().open("rb") as file:
+        with path.expanduser().open("rb") as file:
             data = file.read(_MAX_SECRET_BYTES + 1)
         text = data.decode("utf-8").strip()
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return Problem(entry.path, f"its file {name} cannot be read: {reason}", "", entry.origin)
+        reason = getattr(error, "strerror", None) or "there is no such path"
+        return Problem(entry.path, f"{about} cannot be read: {reason}", "", entry.origin)
     except ValueError:
-        return Problem(entry.path, f"its file {name} is not UTF-8 text", "", entry.origin)
+        return Problem(entry.path, f"{about} is not UTF-8 text", "", entry.origin)
     if not text or len(data) > _MAX_SECRET_BYTES:
-        return Problem(entry.path, f"its file {name} is {'too large' if text else 'empty'}", "", entry.origin)
+        return Problem(entry.path, f"{about} is {'too large' if text else 'empty'}", "", entry.origin)
     return text
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.expanduser().is_dir()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _validated(
@@ -197,7 +210,7 @@ def _problems(index: Index, section: str, error: ValidationError, entries: Mappi
             safe = message.replace(secret, MASK) if isinstance(secret, str) and secret else message
             yield Problem(key.path, safe, "", origin)
         else:
-            yield Problem(key.path, message, shown(entry.value) if entry else "", origin)
+            yield Problem(key.path, message, _shown(key, entry) if entry else "", origin)
 
 
 def _sentence(key: Key | None, kind: str, said: str, context: Mapping[str, object]) -> str:
@@ -223,5 +236,5 @@ def _broken_rules(
             path = rule.keys[0]
             entry = entries.get(path) or next((entries[key] for key in rule.keys if key in entries), None)
             secret = index.keys[path].kind is Kind.SECRET
-            got = "" if secret or path not in entries else shown(entries[path].value)
+            got = "" if secret or path not in entries else _shown(index.keys[path], entries[path])
             yield Problem(path, message, got, entry.origin if entry else "")

@@ -45,27 +45,34 @@ def config_error(problems: Sequence[Problem]) -> ConfigError:
     return ConfigError("\n".join(lines), errors=unique)
 
 
-def shown(value: object) -> str:
-    """A value as it stands in an error: short, quoted where it is text, without the passwords of addresses."""
+def shown(value: object, *, address: bool = False) -> str:
+    """A value as it stands in an error: short, quoted where it is text, without the passwords of addresses.
+
+    Args:
+        value: what was given.
+        address: it should be an address, so that a password may stand in it even where it does not look like one.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple):
-        text = "[" + ", ".join(shown(item) for item in value) + "]"
+        text = "[" + ", ".join(shown(item, address=address) for item in value) + "]"
     elif isinstance(value, str):
-        text = repr(without_password(value))
+        text = repr(without_password(value, address=address))
     else:
         text = str(value)
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 
-def without_password(text: str) -> str:
+def without_password(text: str, *, address: bool = False) -> str:
     """Mask the password in ``redis://:password@host`` and ``?password=…``; cautious where an address is malformed."""
-    text = _PASSWORD_IN_QUERY.sub(rf"\g<1>{MASK}", text)
-    before, at, after = text.rpartition("@")
-    if not at:
+    if "://" not in text and not address:
         return text
+    before, at, after = text.rpartition("@")
+    after = _PASSWORD_IN_QUERY.sub(rf"\g<1>{MASK}", after)
+    if not at:
+        return after
     scheme = match[0] if (match := _SCHEME.match(before)) else ""
     user, colon, _ = before[len(scheme) :].partition(":")
     return f"{scheme}{user}:{MASK}@{after}" if scheme and colon else f"{scheme}{MASK}@{after}"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from airnode.config.model import Settings
-from airnode.config.problems import MASK
+from airnode.config.problems import MASK, shown
 
 _MAKE_SECRET = "make one with: openssl rand -hex 32"  # noqa: S105  # a sentence, not a password
 _MIN_SECRET_CHARS = 32
@@ -126,14 +126,14 @@ def _networks(networks: tuple[str, ...]) -> str | None:
         except ValueError as error:
             host_bits = "host bits" in str(error)
             reason = "bits are set beyond its prefix" if host_bits else "one is such as 10.0.0.0/8 or ::1"
-            return f"must be networks in CIDR form: {network[:50]!r} is none, {reason}"
+            return f"must be networks in CIDR form: {shown(network)} is none, {reason}"
     return None
 
 
 def _origins(origins: tuple[str, ...]) -> str | None:
     for origin in origins:
         if origin != "*" and not re.fullmatch(r"https?://[^/\s?#@]+", origin):
-            return f"must be origins such as https://school.example (no final '/'), or '*': {origin[:50]!r} is none"
+            return f"must be origins such as https://school.example (no final '/'), or '*': {shown(origin)} is none"
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airnode.config.flags import Flag
-from airnode.config.keys import ROLES, Index, Kind
+from airnode.config.keys import ROLES, Index, Kind, env_name
 from airnode.config.problems import Problem
 
 ENV_PREFIX = "AIRNODE_"
@@ -139,6 +139,10 @@ class Sources:
             return self.index.by_env[name]
         if plain in self.index.by_env:
             return self.index.by_env[plain] + "_file"
+        section, _, key = name.rpartition("__")
+        for path in self.index.sections:
+            if env_name(path) == section:
+                return f"{path}.{key.lower()}"
         tail = name.removeprefix(ENV_PREFIX)
         return tail.lower().replace("__", ".") if "__" in tail else name
 
