@@ -1,0 +1,1 @@
+"""Supervised child servers for the embedded defaults: Valkey and PostgreSQL."""

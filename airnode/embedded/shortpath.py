@@ -1,0 +1,80 @@
+"""Short paths for unix sockets.
+
+``sockaddr_un.sun_path`` takes about 100 bytes, and data directories may lie deeper. The servers bind a relative path
+in their own working directory, which is always short; only clients need a short way in. For a deep directory that is a
+symbolic link in a private directory (mode 700, owner checked) whose name is derived from the data directory.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from airnode.errors import StartupError
+
+#: Linux takes 107 bytes, macOS 103; the rest is room for a server's own suffixes.
+MAX_SOCKET_PATH_BYTES = 100
+
+
+class SocketDir:
+    """How clients reach the sockets in ``directory``.
+
+    Args:
+        directory: absolute; where the server has its working directory and its socket.
+        longest_name: the longest file name of a socket in it.
+    """
+
+    def __init__(self, directory: Path, longest_name: str) -> None:
+        self._directory = directory
+        # Commas separate hosts in a PostgreSQL address, so such a path needs the link too.
+        short = len(os.fsencode(directory / longest_name)) <= MAX_SOCKET_PATH_BYTES and "," not in str(directory)
+        self._private = None if short else _private_dir(directory)
+        #: What a client puts before the socket's name.
+        self.path = directory if self._private is None else self._private / "s"
+
+    def ensure(self) -> None:
+        """Make the link where one is needed, and keep sweepers of temporary files off it. Cheap: call it again.
+
+        Raises:
+            StartupError: the private directory belongs to someone else, or cannot be made.
+        """
+        if self._private is None:
+            return
+        try:
+            self._private.mkdir(mode=0o700, exist_ok=True)
+            _check_private(self._private)
+            if not self.path.is_symlink() or os.readlink(self.path) != str(self._directory):
+                self.path.unlink(missing_ok=True)
+                self.path.symlink_to(self._directory)
+            os.utime(self._private)
+            os.utime(self.path, follow_symlinks=False)
+        except OSError as error:
+            raise StartupError(f"Cannot make the socket directory {self._private}: {error.strerror}.") from error
+
+    def remove(self) -> None:
+        """Take the link and its directory away; no error when they are gone."""
+        if self._private is not None:
+            try:
+                self.path.unlink(missing_ok=True)
+                self._private.rmdir()
+            except OSError:
+                return
+
+
+def _private_dir(directory: Path) -> Path:
+    digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
+    return _runtime_base() / f"airnode-{os.getuid()}-{digest}"
+
+
+def _runtime_base() -> Path:
+    for candidate in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
+        if candidate and len(os.fsencode(candidate)) <= 52 and "," not in candidate and os.access(candidate, os.W_OK):
+            return Path(candidate)
+    return Path("/tmp")  # noqa: S108 - the name below it is private, and its owner is checked
+
+
+def _check_private(path: Path) -> None:
+    info = path.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
+        raise StartupError(f"{path} is not a private directory of this user; remove it.")

@@ -1,0 +1,118 @@
+"""Real servers for tests: one embedded Valkey and one embedded PostgreSQL a session, a fresh database for each test.
+
+Import the fixtures in ``conftest.py``: ``from tests.support.servers import postgres_url, servers, valkey_url``.
+"""
+
+import asyncio
+import itertools
+import tempfile
+import threading
+import uuid
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+from redis import asyncio as aioredis
+
+from airnode.config.model import EmbeddedSection
+from airnode.embedded.datadir import DataDir
+from airnode.embedded.postgres import EmbeddedPostgres
+from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.embedded.valkey import EmbeddedValkey
+
+T = TypeVar("T")
+
+#: Valkey's own number of logical databases; database 0 is left alone.
+_DATABASES = 16
+
+
+class TestServers:
+    """Both servers, supervised on a loop in a thread of their own; started when first asked for."""
+
+    __test__ = False
+
+    def __init__(self, directory: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="test-servers", daemon=True)
+        self._thread.start()
+        self._data_dir = DataDir(directory)
+        self._data_dir.acquire()
+        metrics, settings = EmbeddedMetrics(CollectorRegistry()), EmbeddedSection()
+        self._valkey = EmbeddedValkey(self._data_dir.path, settings, metrics)
+        self._postgres = EmbeddedPostgres(
+            self._data_dir.path, settings, metrics, parameters={"fsync": "off", "max_connections": "200"}
+        )
+        self._started: set[str] = set()
+        self._next_database = itertools.cycle(range(1, _DATABASES))
+
+    def _run(self, coro: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coro, self._loop).result(50)
+
+    def fresh_valkey(self) -> str:
+        """Address of an empty logical database (pub/sub channels are shared by all of them)."""
+        if "valkey" not in self._started:
+            self._run(self._valkey.start())
+            self._started.add("valkey")
+        url = f"{self._valkey.url}?db={next(self._next_database)}"
+        self._run(_flush(url))
+        return url
+
+    def create_database(self) -> str:
+        """Address of a new, empty database."""
+        if "postgres" not in self._started:
+            self._run(self._postgres.start())
+            self._started.add("postgres")
+        name = f"t_{uuid.uuid4().hex}"
+        self._run(self._execute(f'CREATE DATABASE "{name}"'))
+        return self._postgres.url_of(name)
+
+    def drop_database(self, url: str) -> None:
+        name = url.partition("?")[0].rpartition("/")[2]
+        self._run(self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+    def close(self) -> None:
+        for server in (self._valkey, self._postgres):
+            self._run(server.stop())
+        self._data_dir.release()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._postgres.url_of("postgres"), ssl=False)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+async def _flush(url: str) -> None:
+    async with aioredis.from_url(url) as client:
+        await client.flushdb()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[TestServers]:
+    with tempfile.TemporaryDirectory(prefix="airnode-test-", ignore_cleanup_errors=True) as directory:
+        running = TestServers(Path(directory))
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@pytest.fixture
+def valkey_url(servers: TestServers) -> str:
+    """An empty logical database of a real Valkey."""
+    return servers.fresh_valkey()
+
+
+@pytest.fixture
+def postgres_url(servers: TestServers) -> Iterator[str]:
+    """An empty database of a real PostgreSQL, dropped afterwards."""
+    url = servers.create_database()
+    yield url
+    servers.drop_database(url)
