@@ -1,0 +1,94 @@
+"""AAC: the AudioSpecificConfig (ISO 14496-3 1.6.2.1)."""
+
+from typing import Final
+
+from airnode.media.codecs.bits import BitReader, BitstreamError
+from airnode.media.samples import AudioConfig
+
+_RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+#: {channelConfiguration: channels}; 0 is told by a program config element.
+_CHANNELS: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
+_LC, _SBR, _PS = 2, 5, 29
+_SYNC_SBR, _SYNC_PS = 0x2B7, 0x548
+
+
+class UnsupportedObjectType(BitstreamError):
+    """AAC, but of a kind that browsers do not play."""
+
+
+def parse_asc(record: bytes) -> AudioConfig:
+    """The configuration that an AudioSpecificConfig describes: AAC-LC, or HE-AAC (v2) with explicit signalling.
+
+    Raises:
+        UnsupportedObjectType: another kind of AAC.
+        BitstreamError: it is cut short or makes no sense.
+    """
+    r = BitReader(record)
+    kind = declared = _object_type(r)
+    rate = _sample_rate(r)
+    layout = r.u(4)
+    if kind in (_SBR, _PS):
+        _sample_rate(r)
+        kind = _object_type(r)
+    if kind != _LC:
+        raise UnsupportedObjectType(f"AAC of object type {kind}")
+    samples = 960 if r.flag() else 1024
+    if r.flag():  # dependsOnCoreCoder
+        r.skip(14)
+    r.skip(1)  # extensionFlag
+    channels = _CHANNELS.get(layout) if layout else _program_config_channels(r)
+    if channels is None:
+        raise BitstreamError(f"channel configuration {layout}")
+    if declared == _LC:
+        declared = _backward_compatible_type(r)
+    if declared == _PS:
+        channels = 2
+    return AudioConfig(record, f"mp4a.40.{declared}", rate, channels, samples)
+
+
+def _object_type(r: BitReader) -> int:
+    kind = r.u(5)
+    return 32 + r.u(6) if kind == 31 else kind
+
+
+def _sample_rate(r: BitReader) -> int:
+    index = r.u(4)
+    if index == 15:
+        rate = r.u(24)
+        if not 1000 <= rate <= 192_000:
+            raise BitstreamError(f"a sample rate of {rate} Hz")
+        return rate
+    if index >= len(_RATES):
+        raise BitstreamError(f"sampling frequency index {index}")
+    return _RATES[index]
+
+
+def _program_config_channels(r: BitReader) -> int:
+    """Channels of a program_config_element (ISO 14496-3 4.5.2.1)."""
+    r.skip(10)
+    front, side, back, lfe = r.u(4), r.u(4), r.u(4), r.u(2)
+    data, coupling = r.u(3), r.u(4)
+    for bits in (4, 4, 3):  # mono, stereo and matrix mixdown
+        if r.flag():
+            r.skip(bits)
+    channels = lfe
+    for _ in range(front + side + back):
+        channels += 2 if r.flag() else 1
+        r.skip(4)
+    r.skip(4 * lfe + 4 * data + 5 * coupling)
+    r.skip(r.bits_left % 8)
+    r.skip(8 * r.u(8))  # comment
+    if not channels:
+        raise BitstreamError("a program without channels")
+    return channels
+
+
+def _backward_compatible_type(r: BitReader) -> int:
+    """The object type that an extension behind a plain AAC-LC configuration announces."""
+    if r.bits_left < 16 or r.u(11) != _SYNC_SBR or r.u(5) != _SBR or not r.bits_left or not r.flag():
+        return _LC
+    if r.bits_left >= 4:
+        _sample_rate(r)
+    if r.bits_left >= 12 and r.u(11) == _SYNC_PS and r.flag():
+        return _PS
+    return _SBR

@@ -1,0 +1,105 @@
+"""AV1: the av1C record and the sequence header OBU (AV1 in ISOBMFF 2.3, AV1 bitstream specification 5.3, 5.5)."""
+
+from typing import Final
+
+from airnode.media.codecs.bits import BitReader, BitstreamError, frame_rate, picture_size
+from airnode.media.samples import VideoConfig
+
+_AV1C_HEADER_SIZE: Final = 4
+_SEQUENCE_HEADER, _TEMPORAL_DELIMITER = 1, 2
+_MAX_OBUS: Final = 64
+
+
+def parse_av1c(record: bytes) -> VideoConfig:
+    """The configuration that an av1C record describes; its configOBUs must hold the sequence header.
+
+    Raises:
+        BitstreamError: it is cut short or makes no sense.
+    """
+    if len(record) < _AV1C_HEADER_SIZE or record[0] != 0x81:
+        raise BitstreamError("not an AV1 codec configuration record")
+    width, height, rate = parse_sequence_header(_find_sequence_header(record[_AV1C_HEADER_SIZE:]))
+    return VideoConfig("av1", record, codec_string(record), width, height, rate)
+
+
+def codec_string(record: bytes) -> str:
+    """The RFC 6381 string of an av1C record (AV1 in ISOBMFF section 5), e.g. ``av01.0.04M.08``."""
+    profile, level = record[1] >> 5, record[1] & 0x1F
+    tier, high_depth, twelve_bit = record[2] >> 7, record[2] >> 6 & 1, record[2] >> 5 & 1
+    depth = (12 if profile == 2 and twelve_bit else 10) if high_depth else 8
+    return f"av01.{profile}.{level:02d}{'MH'[tier]}.{depth:02d}"
+
+
+def without_temporal_delimiter(data: bytes) -> bytes:
+    """A temporal unit without the delimiter in front, which does not belong in a sample (AV1 in ISOBMFF 2.4)."""
+    return data[2:] if data[:2] == b"\x12\x00" else data
+
+
+def _find_sequence_header(data: bytes) -> bytes:
+    """The body of the first sequence header OBU."""
+    pos = 0
+    for _ in range(_MAX_OBUS):
+        if pos >= len(data):
+            break
+        header = data[pos]
+        pos += 2 if header & 4 else 1  # obu_extension_flag
+        size = len(data) - pos
+        if header & 2:  # obu_has_size_field
+            size, pos = _leb128(data, pos)
+        body = data[pos : pos + size]
+        if len(body) < size:
+            raise BitstreamError("an OBU is cut short")
+        if header >> 3 & 0xF == _SEQUENCE_HEADER:
+            return body
+        pos += size
+    raise BitstreamError("an AV1 configuration without a sequence header")
+
+
+def _leb128(data: bytes, pos: int) -> tuple[int, int]:
+    """(value, position behind it) (AV1 4.10.5)."""
+    value = 0
+    for index, byte in enumerate(data[pos : pos + 8]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, pos + index + 1
+    raise BitstreamError("a leb128 size is cut short")
+
+
+def parse_sequence_header(body: bytes) -> tuple[int, int, float | None]:
+    """(width, height, frames a second) of a sequence header OBU's body.
+
+    Raises:
+        BitstreamError: it is cut short or makes no sense.
+    """
+    r = BitReader(body)
+    r.skip(4)  # seq_profile, still_picture
+    rate = None
+    if r.flag():  # reduced_still_picture_header
+        r.skip(5)
+    else:
+        rate = _operating_points(r)
+    width_bits, height_bits = r.u(4) + 1, r.u(4) + 1
+    width, height = picture_size(r.u(width_bits) + 1, r.u(height_bits) + 1)
+    return width, height, rate
+
+
+def _operating_points(r: BitReader) -> float | None:
+    """Pass over timing, decoder model and operating points; returns the frame rate."""
+    rate, delay_bits = None, 0
+    if r.flag():  # timing_info_present_flag
+        ticks, scale = r.u(32), r.u(32)
+        if r.flag():  # equal_picture_interval
+            rate = frame_rate(scale, ticks * (r.ue() + 1))
+        if r.flag():  # decoder_model_info_present_flag
+            delay_bits = r.u(5) + 1
+            r.skip(32 + 5 + 5)
+    display_delay = r.flag()
+    for _ in range(r.u(5) + 1):
+        r.skip(12)
+        if r.u(5) > 7:  # seq_level_idx
+            r.skip(1)
+        if delay_bits and r.flag():
+            r.skip(2 * delay_bits + 1)
+        if display_delay and r.flag():
+            r.skip(4)
+    return rate

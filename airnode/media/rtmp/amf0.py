@@ -1,0 +1,241 @@
+"""AMF0, the value format of RTMP commands and metadata (Adobe "Action Message Format -- AMF 0", 2007).
+
+================  ==========================  ==========================
+marker            decoded to                  encoded from
+================  ==========================  ==========================
+00 number         float                       int, float
+01 boolean        bool                        bool
+02, 0C string     str                         str (0C above 65,535 bytes)
+03 object         dict                        dict
+05 null           None                        None
+06 undefined      :data:`UNDEFINED`           :data:`UNDEFINED`
+08 ECMA array     :class:`EcmaArray`          :class:`EcmaArray`
+0A strict array   list                        list, tuple
+0B date           :class:`Date`               :class:`Date`
+0D unsupported    :data:`UNDEFINED`           never
+0F XML document   str                         never
+10 typed object   :class:`TypedObject`        :class:`TypedObject`
+================  ==========================  ==========================
+
+References (07) are refused: no publisher sends them, and they make cyclic values possible. So are the reserved markers
+(04, 0E) and the switch to AMF3 (11).
+"""
+
+import enum
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from airnode.media.rtmp.errors import ProtocolViolation
+
+_DOUBLE = struct.Struct(">d")
+_U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_DATE_TAIL = struct.Struct(">dh")
+
+NUMBER, BOOLEAN, STRING, OBJECT = 0x00, 0x01, 0x02, 0x03
+NULL, UNDEFINED_MARKER, ECMA_ARRAY, OBJECT_END = 0x05, 0x06, 0x08, 0x09
+STRICT_ARRAY, DATE, LONG_STRING, UNSUPPORTED = 0x0A, 0x0B, 0x0C, 0x0D
+XML_DOCUMENT, TYPED_OBJECT = 0x0F, 0x10
+
+
+class Undefined(enum.Enum):
+    """The type of :data:`UNDEFINED`, AMF0's second kind of nothing."""
+
+    UNDEFINED = "undefined"
+
+
+UNDEFINED: Final = Undefined.UNDEFINED
+
+
+class EcmaArray(dict[str, "AmfValue"]):
+    """A dict that is written as an ECMA (associative) array; onMetaData usually is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A point in time: milliseconds since 1970, UTC. The zone (minutes) is reserved and normally 0."""
+
+    unix_ms: float
+    zone_min: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TypedObject:
+    """An object with a class name."""
+
+    class_name: str
+    members: dict[str, "AmfValue"]
+
+
+AmfValue = float | bool | str | None | Undefined | Date | TypedObject | list["AmfValue"] | dict[str, "AmfValue"]
+#: What can be written; wider than what is read, so that callers may pass ints and tuples.
+AmfInput = (
+    int | float | bool | str | None | Undefined | Date | TypedObject | Sequence["AmfInput"] | Mapping[str, "AmfInput"]
+)
+
+
+def decode(data: bytes, *, max_depth: int = 16, max_items: int = 1024) -> list[AmfValue]:
+    """Read all values of one message.
+
+    Args:
+        data: the message's payload.
+        max_depth: deepest nesting of objects and arrays.
+        max_items: most values, nested ones included, in the whole message.
+
+    Raises:
+        ProtocolViolation: ``amf_truncated``, ``amf_type``, ``amf_depth``, ``amf_items`` or ``amf_object``.
+    """
+    reader = _Reader(data, max_depth, max_items)
+    values = []
+    while reader.pos < len(data):
+        values.append(reader.value(0))
+    return values
+
+
+class _Reader:
+    """A cursor over one message. Strings that are not UTF-8 keep replacement characters: encoders send Latin-1, too."""
+
+    def __init__(self, data: bytes, max_depth: int, max_items: int) -> None:
+        self._data = data
+        self._max_depth = max_depth
+        self._items_left = max_items
+        self.pos = 0
+
+    def value(self, depth: int) -> AmfValue:
+        self._items_left -= 1
+        if self._items_left < 0:
+            raise ProtocolViolation("amf_items", "an AMF0 message has too many values")
+        marker = self._take(1)[0]
+        if marker == NUMBER:
+            return float(_DOUBLE.unpack(self._take(8))[0])
+        if marker == BOOLEAN:
+            return self._take(1)[0] != 0
+        if marker == STRING:
+            return self._text()
+        if marker in (LONG_STRING, XML_DOCUMENT):
+            return self._string(_U32.unpack(self._take(4))[0])
+        if marker == NULL:
+            return None
+        if marker in (UNDEFINED_MARKER, UNSUPPORTED):
+            return UNDEFINED
+        if marker == DATE:
+            return Date(*_DATE_TAIL.unpack(self._take(10)))
+        return self._composite(marker, depth + 1)
+
+    def _composite(self, marker: int, depth: int) -> AmfValue:
+        if depth > self._max_depth:
+            raise ProtocolViolation("amf_depth", "an AMF0 value is nested too deeply")
+        if marker == OBJECT:
+            return self._members({}, depth)
+        if marker == ECMA_ARRAY:
+            # The count is a hint that encoders get wrong; the end marker decides.
+            self._take(4)
+            return self._members(EcmaArray(), depth)
+        if marker == TYPED_OBJECT:
+            return TypedObject(self._text(), self._members({}, depth))
+        if marker == STRICT_ARRAY:
+            count = _U32.unpack(self._take(4))[0]
+            if count > self._items_left:
+                raise ProtocolViolation("amf_items", f"an AMF0 array claims {count} elements")
+            return [self.value(depth) for _ in range(count)]
+        raise ProtocolViolation("amf_type", f"AMF0 type 0x{marker:02x} is not allowed")
+
+    def _members(self, into: dict[str, AmfValue], depth: int) -> dict[str, AmfValue]:
+        while True:
+            name = self._text()
+            if not name and self.pos < len(self._data) and self._data[self.pos] == OBJECT_END:
+                self.pos += 1
+                return into
+            into[name] = self.value(depth)
+
+    def _text(self) -> str:
+        return self._string(_U16.unpack(self._take(2))[0])
+
+    def _string(self, size: int) -> str:
+        return self._take(size).decode("utf-8", "replace")
+
+    def _take(self, size: int) -> bytes:
+        start, end = self.pos, self.pos + size
+        if end > len(self._data):
+            raise ProtocolViolation("amf_truncated", "an AMF0 value ends early")
+        self.pos = end
+        return self._data[start:end]
+
+
+def encode(values: Iterable[AmfInput]) -> bytes:
+    """Write values one after the other, as the payload of a message.
+
+    Raises:
+        TypeError: a value has no AMF0 form.
+    """
+    out = bytearray()
+    for value in values:
+        _write(out, value)
+    return bytes(out)
+
+
+def _write(out: bytearray, value: AmfInput) -> None:
+    if isinstance(value, bool):
+        out += bytes((BOOLEAN, value))
+    elif isinstance(value, int | float):
+        out.append(NUMBER)
+        out += _DOUBLE.pack(value)
+    elif isinstance(value, str):
+        _write_string(out, value)
+    elif value is None:
+        out.append(NULL)
+    elif isinstance(value, Undefined):
+        out.append(UNDEFINED_MARKER)
+    elif isinstance(value, Date):
+        out.append(DATE)
+        out += _DATE_TAIL.pack(value.unix_ms, value.zone_min)
+    else:
+        _write_composite(out, value)
+
+
+def _write_composite(out: bytearray, value: TypedObject | Sequence[AmfInput] | Mapping[str, AmfInput]) -> None:
+    if isinstance(value, TypedObject):
+        out.append(TYPED_OBJECT)
+        _write_text(out, value.class_name)
+        _write_members(out, value.members)
+    elif isinstance(value, EcmaArray):
+        out.append(ECMA_ARRAY)
+        out += _U32.pack(len(value))
+        _write_members(out, value)
+    elif isinstance(value, Mapping):
+        out.append(OBJECT)
+        _write_members(out, value)
+    elif isinstance(value, list | tuple):
+        out.append(STRICT_ARRAY)
+        out += _U32.pack(len(value))
+        for element in value:
+            _write(out, element)
+    else:
+        raise TypeError(f"{type(value).__name__} has no AMF0 form")
+
+
+def _write_members(out: bytearray, members: Mapping[str, AmfInput]) -> None:
+    for name, value in members.items():
+        _write_text(out, name)
+        _write(out, value)
+    out += b"\x00\x00\x09"
+
+
+def _write_string(out: bytearray, text: str) -> None:
+    raw = text.encode("utf-8", "replace")
+    if len(raw) > 0xFFFF:
+        out.append(LONG_STRING)
+        out += _U32.pack(len(raw))
+    else:
+        out.append(STRING)
+        out += _U16.pack(len(raw))
+    out += raw
+
+
+def _write_text(out: bytearray, text: str) -> None:
+    raw = text.encode("utf-8", "replace")
+    if len(raw) > 0xFFFF:
+        raise TypeError("an AMF0 name is at most 65,535 bytes long")
+    out += _U16.pack(len(raw)) + raw

@@ -1,0 +1,349 @@
+"""One RTMP connection: the asyncio side of a session, a demuxer and an ingest."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+import structlog
+
+from airnode.errors import AirnodeError, Conflict, Forbidden, NotFound, Unauthenticated
+from airnode.media.flv import FlvDemuxer, MalformedMedia
+from airnode.media.rtmp.errors import ProtocolViolation
+from airnode.media.rtmp.events import (
+    AudioReceived,
+    DataReceived,
+    Event,
+    PublishRequested,
+    PublishStopped,
+    VideoReceived,
+)
+from airnode.media.rtmp.metrics import RtmpMetrics
+from airnode.media.rtmp.publishing import (
+    Ingest,
+    IngestHub,
+    PublishAuthority,
+    PublisherInfo,
+    PublishRefusal,
+    PublishRequest,
+)
+from airnode.media.rtmp.session import ServerSession, SessionLimits
+from airnode.media.samples import MediaEvent
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+BAD_NAME: Final = "NetStream.Publish.BadName"
+FAILED: Final = "NetStream.Publish.Failed"
+#: How long a peer may take to read the status that refused it.
+LINGER_S: Final = 2.0
+#: Malformed media messages of one kind, in a row, before the publisher is ended.
+_MAX_MALFORMED: Final = 100
+
+Level = Literal["debug", "info", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionContext:
+    """What all connections of a server share.
+
+    Attributes:
+        refuse: why no publisher is taken at the moment, or None.
+        changed: called when the connection begins or ends to publish, and when it is gone.
+    """
+
+    limits: SessionLimits
+    authority: PublishAuthority
+    hub: IngestHub
+    metrics: RtmpMetrics
+    tasks: TaskScope
+    refuse: Callable[[], PublishRefusal | None]
+    changed: Callable[["RtmpConnection"], None]
+
+
+class RtmpConnection(asyncio.Protocol):
+    """Moves bytes between a transport and a session, and media from the session to an ingest.
+
+    One line in the log says how it ended; later reasons are only consequences of the first.
+    """
+
+    def __init__(self, context: ConnectionContext) -> None:
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._session = ServerSession(context.limits, self._loop.time())
+        self._demuxer = FlvDemuxer()
+        self._ingest: Ingest | None = None
+        self._room = ""
+        self._remote = ""
+        self._secure = False
+        self._started_s = self._loop.time()
+        self._unpushed_bytes = 0
+        #: {"audio" | "video": malformed messages in a row}
+        self._malformed = {"audio": 0, "video": 0}
+        self._end_reason: str | None = None
+        self._gone = False
+        self._deciding = False
+        self._write_paused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def gone(self) -> bool:
+        """The transport is closed."""
+        return self._gone
+
+    @property
+    def publishing(self) -> bool:
+        """It has an ingest."""
+        return self._ingest is not None
+
+    # --- called by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock of the handshake."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._remote = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
+        self._secure = isinstance(transport.get_extra_info("ssl_object"), ssl.SSLObject | ssl.SSLSocket)
+        self._context.metrics.accepted.inc()
+        self._arm()
+        self._context.changed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the session; a closing connection only drains what the peer still sends."""
+        self._context.metrics.received_bytes.inc(len(data))
+        if self._end_reason is None:
+            self._unpushed_bytes += len(data)
+            self._advance(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, whoever wanted it."""
+        self._gone = True
+        if self._timer is not None:
+            self._timer.cancel()
+        silent = self._session.received_bytes == 0
+        self._end("debug" if silent else "info", "connection_lost" if exc else "closed_by_peer")
+        self._close_ingest(self._end_reason or "")
+        self._context.changed(self)
+
+    def pause_writing(self) -> None:
+        """A peer that does not read what we answer is not read either."""
+        self._write_paused = True
+        self._update_reading()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._write_paused = False
+        self._update_reading()
+
+    # --- called by the server and the hub
+
+    def disconnect(self, reason: str, code: str = FAILED) -> None:
+        """End it with a status that the encoder shows."""
+        if self._end_reason is None:
+            self._end("info", "disconnected", reason)
+            self._close_with_status(code, reason)
+
+    def abort(self) -> None:
+        """End it now, with nothing more sent."""
+        self._end("info", "aborted")
+        self._transport.abort()
+
+    # --- session
+
+    def _advance(self, data: bytes) -> None:
+        try:
+            self._handle(self._session.receive(data, self._loop.time()))
+        except ProtocolViolation as error:
+            self._context.metrics.protocol_errors.labels(error.reason).inc()
+            self._end("warning", error.reason, error.detail)
+            self._close()
+        except AirnodeError as error:
+            self._end("warning", error.code, error.detail)
+            self._close_with_status(_status_code(error), error.detail or error.title)
+        except Exception:
+            # A boundary: a fault of ours in one stream must leave the others alone, and is never silent.
+            log.exception("rtmp_connection_failed", remote=self._remote, room=self._room)
+            self._end("warning", "internal")
+            self._close_with_status(FAILED, "Internal error")
+        else:
+            self._flush()
+
+    def _handle(self, events: list[Event]) -> None:
+        media: list[MediaEvent] = []
+        for event in events:
+            if isinstance(event, PublishRequested):
+                self._decide(event)
+            elif isinstance(event, PublishStopped):
+                self._push(media)
+                media = []
+                log.info("rtmp_publish_ended", remote=self._remote, room=self._room, reason=event.reason)
+                self._close_ingest(event.reason)
+                self._arm()
+            else:
+                media += self._demux(event)
+        self._push(media)
+
+    def _push(self, media: list[MediaEvent]) -> None:
+        if self._ingest is not None and self._end_reason is None and (media or self._unpushed_bytes):
+            received, self._unpushed_bytes = self._unpushed_bytes, 0
+            self._ingest.push(media, received)
+
+    def _demux(self, event: AudioReceived | VideoReceived | DataReceived) -> list[MediaEvent]:
+        if isinstance(event, DataReceived):
+            return self._demuxer.metadata(event.values)
+        kind = "video" if isinstance(event, VideoReceived) else "audio"
+        demux = self._demuxer.video if kind == "video" else self._demuxer.audio
+        try:
+            events = demux(event.timestamp_ms, event.payload)
+        except MalformedMedia as error:
+            self._malformed[kind] += 1
+            self._context.metrics.protocol_errors.labels("malformed_media").inc()
+            if self._malformed[kind] >= _MAX_MALFORMED:
+                raise MalformedMedia(f"{_MAX_MALFORMED} {kind} messages in a row make no sense: {error}") from error
+            return []
+        self._malformed[kind] = 0
+        return events
+
+    # --- publishing
+
+    def _decide(self, event: PublishRequested) -> None:
+        self._deciding = True
+        self._update_reading()
+        _ = self._context.tasks.spawn("publish", self._decided(event))
+
+    async def _decided(self, event: PublishRequested) -> None:
+        """Ask the authority, then the hub; nothing is read from the peer meanwhile."""
+        key = event.params.get("key") or event.name
+        request = PublishRequest(event.app, event.name, event.params, self._remote, key, self._secure)
+        try:
+            decision = self._context.refuse() or await self._authorize(request)
+            if self._end_reason is not None:
+                return
+            if isinstance(decision, PublishRefusal):
+                self._reject(decision.reason, decision.description, BAD_NAME)
+                return
+            publisher = PublisherInfo(self._remote, key, self._secure, self.disconnect)
+            self._ingest = self._context.hub.open(decision, publisher)
+        except AirnodeError as error:
+            self._reject(error.code, error.detail or error.title, _status_code(error))
+            return
+        except Exception:
+            # A boundary, as in _advance: without an answer the peer would wait for ever.
+            log.exception("rtmp_connection_failed", remote=self._remote)
+            self._reject("internal", "Internal error", FAILED)
+            return
+        finally:
+            self._deciding = False
+        self._start_publishing(decision)
+
+    async def _authorize(self, request: PublishRequest) -> str | PublishRefusal:
+        try:
+            async with asyncio.timeout(self._context.limits.publish_timeout_s):
+                return await self._context.authority.authorize(request)
+        except TimeoutError:
+            return PublishRefusal("authorization_timeout", "The stream key could not be checked in time; try again.")
+
+    def _start_publishing(self, room: str) -> None:
+        self._room = room
+        self._demuxer = FlvDemuxer()
+        self._unpushed_bytes = 0
+        self._session.accept_publish()
+        self._context.metrics.publishers.inc()
+        self._context.changed(self)
+        log.info("rtmp_publish_started", remote=self._remote, room=room, secure=self._secure)
+        self._arm()
+        self._update_reading()
+        self._advance(b"")
+
+    def _reject(self, reason: str, description: str, code: str) -> None:
+        self._context.metrics.rejected.labels(reason).inc()
+        self._end("warning", reason, description)
+        self._session.reject_publish(code, description)
+        self._close()
+
+    def _close_ingest(self, reason: str) -> None:
+        ingest, self._ingest = self._ingest, None
+        if ingest is not None:
+            self._context.metrics.publishers.dec()
+            ingest.close(reason)
+            self._context.changed(self)
+
+    # --- time
+
+    def _arm(self) -> None:
+        """Look at the session's deadline when it is due; receiving moves it without touching the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._session.deadline()
+        if deadline is not None and self._end_reason is None:
+            self._timer = self._loop.call_at(deadline[0], self._tick)
+
+    def _tick(self) -> None:
+        try:
+            self._session.expire(self._loop.time())
+        except ProtocolViolation as error:
+            self._context.metrics.protocol_errors.labels(error.reason).inc()
+            self._end("warning", error.reason, error.detail)
+            self._close()
+        else:
+            self._arm()
+
+    # --- sending and ending
+
+    def _flush(self) -> None:
+        out = self._session.data_to_send()
+        if out and not self._transport.is_closing():
+            self._transport.write(out)
+
+    def _update_reading(self) -> None:
+        if self._transport.is_closing():
+            return
+        # A closing connection is read, and what it says thrown away: closing with unread input would reset it, and the
+        # status might never arrive.
+        wanted = self._end_reason is not None or not (self._write_paused or self._deciding)
+        if wanted and not self._transport.is_reading():
+            self._transport.resume_reading()
+        elif not wanted and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def _end(self, level: Level, reason: str, detail: str = "") -> None:
+        """Note why it ends, and say so once."""
+        if self._end_reason is not None:
+            return
+        self._end_reason = reason
+        fields = {"detail": detail} if detail else {}
+        getattr(log, level)(
+            "rtmp_connection_ended",
+            reason=reason,
+            remote=self._remote,
+            room=self._room or None,
+            received_bytes=self._session.received_bytes,
+            duration_s=round(self._loop.time() - self._started_s, 3),
+            **fields,
+        )
+
+    def _close_with_status(self, code: str, description: str) -> None:
+        self._session.abort_publish(code, description)
+        self._close()
+
+    def _close(self) -> None:
+        """Flush, say that no more comes, and give the peer a moment to read it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.call_soon(self._close_ingest, self._end_reason or "")
+        if self._transport.is_closing():
+            return
+        self._flush()
+        self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self._update_reading()
+        else:
+            self._transport.close()
+
+
+def _status_code(error: AirnodeError) -> str:
+    """Encoders show BadName as a wrong or taken stream key."""
+    return BAD_NAME if isinstance(error, Conflict | Forbidden | NotFound | Unauthenticated) else FAILED

@@ -1,0 +1,58 @@
+"""What a session tells its owner."""
+
+from dataclasses import dataclass, field
+
+from airnode.media.rtmp.amf0 import AmfValue
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequested:
+    """The peer wants to publish; answer with ``accept_publish`` or ``reject_publish``.
+
+    Name and parameters may hold the stream key and are kept out of the representation.
+
+    Attributes:
+        app: without a query.
+        name: the stream name, without a query.
+        params: the queries of the stream name, the app and tcUrl merged; the first of them wins.
+    """
+
+    app: str
+    name: str = field(repr=False)
+    params: dict[str, str] = field(repr=False)
+    stream_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishStopped:
+    """The peer ended an accepted publish and may start another."""
+
+    stream_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """An FLV audio tag's body; the time is on the unwrapped line."""
+
+    timestamp_ms: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VideoReceived:
+    """An FLV video tag's body; the time is on the unwrapped line."""
+
+    timestamp_ms: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """A data message (onMetaData and the like), ``@setDataFrame`` taken off."""
+
+    timestamp_ms: int
+    values: list[AmfValue]
+
+
+Event = PublishRequested | PublishStopped | AudioReceived | VideoReceived | DataReceived

@@ -1,0 +1,213 @@
+"""The RTMP(S) server: accepts connections, bounds them, ends them.
+
+What it needs from outside are a :class:`PublishAuthority` and an :class:`IngestHub` (``publishing.py``).
+"""
+
+import asyncio
+import socket
+import ssl
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from airnode.config.model import RtmpSection
+from airnode.media.rtmp.chunks import ChunkLimits
+from airnode.media.rtmp.connection import LINGER_S, ConnectionContext, RtmpConnection
+from airnode.media.rtmp.listen import listen, tls_context, tune
+from airnode.media.rtmp.metrics import RtmpMetrics
+from airnode.media.rtmp.publishing import (
+    Ingest,
+    IngestHub,
+    PublishAuthority,
+    PublisherInfo,
+    PublishRefusal,
+    PublishRequest,
+)
+from airnode.media.rtmp.session import SessionLimits
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+__all__ = [
+    "Ingest",
+    "IngestHub",
+    "PublishAuthority",
+    "PublishRefusal",
+    "PublishRequest",
+    "PublisherInfo",
+    "RtmpServer",
+]
+
+log = structlog.get_logger(__name__)
+
+_ACCEPT_PAUSE_S: Final = 0.5
+_REFUSAL_LOG_INTERVAL_S: Final = 1.0
+
+
+class RtmpServer(Service):
+    """RTMP ingest on ``settings.port``, and RTMPS on ``settings.tls_port`` where it is set.
+
+    Args:
+        host: the address to listen on.
+        registry: where its metrics go.
+    """
+
+    name = "rtmp"
+
+    def __init__(
+        self,
+        settings: RtmpSection,
+        host: str,
+        authority: PublishAuthority,
+        hub: IngestHub,
+        registry: CollectorRegistry,
+    ) -> None:
+        super().__init__()
+        self._settings = settings
+        self._host = host
+        self._metrics = RtmpMetrics(registry)
+        self._tasks = TaskScope("rtmp")
+        self._acceptors = TaskScope("rtmp-accept")
+        self._sockets: list[socket.socket] = []
+        self._tls: ssl.SSLContext | None = None
+        #: Connections whose transport is open. Owned by _changed().
+        self._connections: set[RtmpConnection] = set()
+        #: Accepted sockets that have no connection yet: in the TLS handshake.
+        self._opening = 0
+        self._draining = False
+        self._no_publishers = asyncio.Event()
+        self._no_publishers.set()
+        self._no_connections = asyncio.Event()
+        self._no_connections.set()
+        self._refused_since_log = 0
+        self._refusal_logged_s = float("-inf")
+        self.port = settings.port
+        self.tls_port = settings.tls_port
+        self._context = ConnectionContext(
+            session_limits(settings), authority, hub, self._metrics, self._tasks, self._refuse, self._changed
+        )
+
+    async def start(self) -> None:
+        """Listen; the ports are bound when it returns.
+
+        Raises:
+            StartupError: a port cannot be had, or the certificate is no good.
+        """
+        settings = self._settings
+        if settings.tls_port is not None:
+            self._tls = await asyncio.to_thread(tls_context, settings.tls_cert, settings.tls_key)
+        self.port = self._listen(settings.port, "--rtmp-port or rtmp.port", None)
+        if settings.tls_port is not None:
+            self.tls_port = self._listen(settings.tls_port, "rtmp.tls_port", self._tls)
+
+    async def drain(self) -> None:
+        """Refuse new publishers, and wait until those that are there have ended."""
+        self._draining = True
+        await self._no_publishers.wait()
+
+    async def stop(self) -> None:
+        """End all connections; encoders are told why."""
+        self._draining = True
+        await self._acceptors.aclose()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        for connection in list(self._connections):
+            connection.disconnect("The server is shutting down.")
+        try:
+            async with asyncio.timeout(LINGER_S / 2):
+                await self._no_connections.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+        await self._tasks.aclose()
+        await self._no_connections.wait()
+
+    def _listen(self, port: int, setting: str, tls: ssl.SSLContext | None) -> int:
+        sockets = listen(self._host, port, setting)
+        self._sockets += sockets
+        for sock in sockets:
+            _ = self._acceptors.spawn("accept", self._accept(sock, tls))
+        return int(sockets[0].getsockname()[1])
+
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:  # out of file descriptors, most likely: existing connections go on
+                log.warning("rtmp_accept_failed", error=str(error))
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            if len(self._connections) + self._opening >= self._settings.max_connections:
+                self._turn_away(sock)
+            else:
+                self._opening += 1
+                _ = self._tasks.spawn("open", self._open(sock, tls))
+
+    async def _open(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Make a connection of an accepted socket; a TLS handshake counts against the limit, too."""
+        timeout_s = self._settings.handshake_timeout_s if tls else None
+        try:
+            tune(sock)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: RtmpConnection(self._context),
+                sock,
+                ssl=tls,
+                ssl_handshake_timeout=timeout_s,
+                ssl_shutdown_timeout=LINGER_S if tls else None,
+            )
+        except OSError as error:
+            self._metrics.protocol_errors.labels("tls").inc()
+            log.warning("rtmp_connection_ended", reason="tls", detail=str(error) or type(error).__name__)
+            sock.close()
+        finally:
+            self._opening -= 1
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        """Close a connection above the limit; a flood of them is one line a second."""
+        sock.close()
+        self._metrics.rejected.labels("too_many_connections").inc()
+        self._refused_since_log += 1
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._refusal_logged_s >= _REFUSAL_LOG_INTERVAL_S:
+            log.warning("rtmp_connections_refused", reason="too_many_connections", count=self._refused_since_log)
+            self._refusal_logged_s = now_s
+            self._refused_since_log = 0
+
+    def _refuse(self) -> PublishRefusal | None:
+        return PublishRefusal("draining", "The server is shutting down; try again.") if self._draining else None
+
+    def _changed(self, connection: RtmpConnection) -> None:
+        if connection.gone:
+            self._connections.discard(connection)
+        else:
+            self._connections.add(connection)
+        self._metrics.connections.set(len(self._connections))
+        _set(self._no_connections, not self._connections)
+        _set(self._no_publishers, not any(other.publishing for other in self._connections))
+
+
+def _set(event: asyncio.Event, value: bool) -> None:
+    if value:
+        event.set()
+    else:
+        event.clear()
+
+
+def session_limits(settings: RtmpSection) -> SessionLimits:
+    """The settings, as a session needs them."""
+    return SessionLimits(
+        chunks=ChunkLimits(
+            max_message_bytes=settings.max_message_bytes,
+            max_chunk_size_bytes=settings.max_chunk_size_bytes,
+            max_chunk_streams=settings.max_chunk_streams,
+            max_buffered_bytes=2 * settings.max_message_bytes,
+        ),
+        max_streams=settings.max_streams,
+        max_amf_depth=settings.max_amf_depth,
+        max_amf_items=settings.max_amf_items,
+        handshake_timeout_s=settings.handshake_timeout_s,
+        publish_timeout_s=settings.publish_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s,
+    )
