@@ -12,6 +12,9 @@ from airnode.errors import ConfigError, FieldError
 MASK = "********"
 _SHOWN_CHARS = 60
 _PASSWORD_IN_QUERY = re.compile(r"([?&;](?:\w*pass\w*|\w*secret\w*|\w*token\w*|\w*key|jwt)=)[^&#\s]*", re.IGNORECASE)
+_MASKED = rf"\g<1>{MASK}"
+#: ``host``, ``host:port``, ``[::1]:port``, or nothing, then the path. ``:word`` is a stray password.
+_HOST_PORT = re.compile(r"(\[[^\]@]*\]|[^:/?#@\s=]*)(:\d{0,5})?(?=[/?#]|$)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_WORDS = ("secret", "passw", "passwd", "pasw", "pwd", "token", "credential", "jwt", "key", "salt", "auth")
 
@@ -66,16 +69,16 @@ def shown(value: object, *, address: bool = False) -> str:
 
 
 def without_password(text: str, *, address: bool = False) -> str:
-    """Mask the password in ``redis://:password@host`` and ``?password=…``; cautious where an address is malformed."""
-    if "://" not in text and not address:
-        return text
-    before, at, after = text.rpartition("@")
-    after = _PASSWORD_IN_QUERY.sub(rf"\g<1>{MASK}", after)
-    if not at:
-        return after
-    scheme = match[0] if (match := _SCHEME.match(before)) else ""
-    user, colon, _ = before[len(scheme) :].partition(":")
-    return f"{scheme}{user}:{MASK}@{after}" if scheme and colon else f"{scheme}{MASK}@{after}"
+    """Mask the password in ``redis://:password@host`` and ``?password=…``; all of an address that makes no sense."""
+    scheme = _SCHEME.search(text)
+    if scheme is None:
+        return MASK if address and not _HOST_PORT.fullmatch(text) else text
+    head, rest = text[: scheme.end()], text[scheme.end() :]
+    before, at, place = rest.rpartition("@")
+    user, colon, _ = before.partition(":")
+    login = f"{user}:{MASK}@" if colon else f"{MASK}@" if at else ""
+    sound = _HOST_PORT.match(place)
+    return f"{head}{login}{_PASSWORD_IN_QUERY.sub(_MASKED, place) if sound else MASK}"
 
 
 def sounds_secret(path: str) -> bool:

@@ -66,6 +66,9 @@ def warnings(settings: Settings) -> Iterator[str]:
         password = section.password.get_secret_value()
         if password and known_secret(password):
             yield f"{name}.password is one that everybody can guess"
+    drain = settings.drain
+    if drain.deadline_s <= drain.delay_s + drain.timeout_s:
+        yield "drain.timeout_s cannot be used up: drain.deadline_s ends the stop before"
 
 
 def _needs(other: str) -> Callable[..., str | None]:
@@ -91,12 +94,6 @@ def _parts_fit(part_target_ms: int, segment_duration_s: float) -> str | None:
     if part_target_ms <= segment_duration_s * 1000:
         return None
     return f"must be at most hls.segment_duration_s ({segment_duration_s * 1000:g} ms)"
-
-
-def _in_time(deadline_s: float, timeout_s: float, delay_s: float) -> str | None:
-    if deadline_s > timeout_s + delay_s:
-        return None
-    return f"must be longer than drain.delay_s and drain.timeout_s together ({timeout_s + delay_s:g} seconds)"
 
 
 def _address(*schemes: str) -> Callable[..., str | None]:
@@ -168,7 +165,6 @@ RULES = (
     Rule(("cluster.lease_s", "cluster.heartbeat_s"), _longer_than_heartbeat),
     Rule(("hls.segment_max_s", "hls.segment_duration_s"), _not_below_shortest),
     Rule(("hls.part_target_ms", "hls.segment_duration_s"), _parts_fit),
-    Rule(("drain.deadline_s", "drain.timeout_s", "drain.delay_s"), _in_time),
     Rule(("redis.url",), _address("redis", "rediss", "unix")),
     Rule(("postgres.url",), _address("postgres", "postgresql")),
     Rule(("cluster.master_url",), _address("http", "https")),

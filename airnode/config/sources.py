@@ -128,8 +128,10 @@ class Sources:
     def _unknown(self, path: str, value: object, origin: str) -> Problem:
         if not path.startswith(ENV_PREFIX):
             return self.index.unknown(path, value, origin)
-        names = [*self.index.by_env, *ENV_RESERVED]
-        guess = next(iter(difflib.get_close_matches(path, names, 1, 0.7)), "")
+        leaf = "__" + path.removeprefix(ENV_PREFIX)
+        same = [name for name in self.index.by_env if name.endswith(leaf)][:3]
+        near = difflib.get_close_matches(path, [*self.index.by_env, *ENV_RESERVED], 1, 0.7)
+        guess = " or ".join(same or near)
         return Problem(path, "unknown environment variable", guess=guess)
 
     def _env_path(self, name: str) -> str:
