@@ -1,0 +1,168 @@
+/**
+ * The pages' development server: airnode's HTTP API with one class in memory, and a media node.
+ *
+ * Class code ABC123, teacher secret "secret". `POST /dev/<what>` brings any state about; see README.md.
+ */
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { extname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { createServer as createVite } from "vite";
+import type { RoomState, StreamInfo } from "../src/api/types.ts";
+import { MediaNode } from "./media.ts";
+
+const { values: options } = parseArgs({
+  options: { port: { type: "string", default: "5173" }, built: { type: "boolean", default: false }, ttl: { type: "string", default: "3600" } },
+});
+const PORT = Number(options.port);
+const GRACE_S = 60;
+const STATIC = resolve(import.meta.dirname, "../../web/static");
+const PAGES: Record<string, string> = { "/": "index.html", "/class": "class.html", "/studio": "studio.html", "/api/docs": "docs.html" };
+const TYPES: Record<string, string> = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html; charset=utf-8" };
+/** The policy airnode serves the pages with. */
+const CSP =
+  "default-src 'self'; connect-src 'self' http: https: ws: wss:; media-src 'self' blob: http: https:; img-src 'self' data:; style-src 'self'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'";
+
+const media = new MediaNode();
+const feeds = new Set<ServerResponse>();
+const classes = [{ room: "main", title: "Physics 1", class_code: "ABC123" }];
+let state: RoomState = "waiting";
+let since = Date.now() / 1000;
+let epoch = 0;
+let keyNumber = 1;
+let tokenNumber = 0;
+let tokenFailure: { status: number; code: string; retryAfter?: string } | null = null;
+let oddities: Partial<StreamInfo> = {};
+
+function setState(next: RoomState): void {
+  if (next === "live" && state !== "live") {
+    media.publish();
+    epoch += 1;
+  }
+  if (next !== "live") media.unpublish();
+  if (next === "waiting" || next === "ended") media.forget();
+  state = next;
+  since = Date.now() / 1000;
+  for (const feed of feeds) send(feed);
+}
+
+function status() {
+  const now = Date.now() / 1000;
+  const stream: StreamInfo = {
+    ...{ width: 1280, height: 720, frame_rate: 30, bitrate_bps: 2_480_000 + 60_000 * Math.sin(now), video_codecs: "avc1.42c01f" },
+    ...{ audio_codecs: "mp4a.40.2", key_frame_interval_s: 1, encoder: "Lavf59.27.100", uptime_s: now - since, dropped_samples: 0 },
+    ...oddities,
+  };
+  return {
+    ...{ room: "main", state, since, viewers: feeds.size, epoch, server_time: now },
+    reconnect_deadline: state === "reconnecting" ? since + GRACE_S : null,
+    stream: state === "live" || state === "reconnecting" ? stream : null,
+  };
+}
+
+function send(feed: ServerResponse): void {
+  feed.write(`event: room\ndata: ${JSON.stringify(status())}\n\n`);
+}
+
+function address() {
+  const key = `main?key=k${keyNumber}4f8a2c`;
+  return { rtmp_url: `rtmp://localhost:1935/live/${key}`, rtmp_server: "rtmp://localhost:1935/live", stream_key: key };
+}
+
+function problem(response: ServerResponse, code: string, http: number, retryAfter?: string): void {
+  if (retryAfter) response.setHeader("Retry-After", retryAfter);
+  response.writeHead(http, { "Content-Type": "application/problem+json" });
+  response.end(JSON.stringify({ type: `urn:airnode:problem:${code}`, title: code, status: http, detail: `the dev server says ${code}`, code }));
+}
+
+function json(response: ServerResponse, body: unknown): void {
+  response.setHeader("Content-Type", "application/json");
+  response.end(JSON.stringify(body));
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Record<string, string>> {
+  const pieces: Buffer[] = [];
+  for await (const piece of request) pieces.push(piece as Buffer);
+  return JSON.parse(Buffer.concat(pieces).toString() || "{}") as Record<string, string>;
+}
+
+function grant(response: ServerResponse, body: Record<string, string>): void {
+  if (tokenFailure) return problem(response, tokenFailure.code, tokenFailure.status, tokenFailure.retryAfter);
+  const teacher = body["user_type"] === "teacher";
+  const known = classes.find((one) => one.class_code === body["code"] || (teacher && one.room === (body["room"] ?? "main")));
+  if (!known || (teacher && body["secret"] !== "secret")) return problem(response, "forbidden", 403);
+  const token = `t${++tokenNumber}`;
+  media.tokens.add(token);
+  const ttl = Number(options.ttl);
+  setTimeout(() => media.tokens.delete(token), ttl * 1000).unref();
+  json(response, {
+    ...{ token, room: known.room, title: known.title, node_id: "n1", node_name: "node-1", expires_at: Math.floor(Date.now() / 1000) + ttl },
+    hls_url: `http://127.0.0.1:${media.port}/live/main/index.m3u8?jwt=${token}`,
+    ...(teacher && { ...address(), class_code: known.class_code, class_url: `http://127.0.0.1:${PORT}/class/${known.class_code}` }),
+  });
+}
+
+function feed(response: ServerResponse): void {
+  response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
+  feeds.add(response);
+  response.on("close", () => feeds.delete(response));
+  send(response);
+}
+
+/** Brings states about: /dev/state/<state>, /dev/node/down|up, /dev/token/<status>/<code>, /dev/stream/<field>/<number>. */
+async function develop(path: string, response: ServerResponse): Promise<void> {
+  const [what, first = "", second = "", third] = path.split("/").slice(2);
+  if (what === "state") setState(first as RoomState);
+  if (what === "node" && first === "down") media.down();
+  if (what === "node" && first === "up") await media.listen(media.port);
+  if (what === "token") tokenFailure = first === "ok" ? null : { status: Number(first), code: second, ...(third && { retryAfter: third }) };
+  if (what === "revoke") media.tokens.clear();
+  if (what === "feeds") feeds.forEach((one) => one.destroy());
+  if (what === "stream") oddities = first ? { ...oddities, [first]: second === "null" ? null : Number(second) } : {};
+  json(response, { state });
+}
+
+async function serveApi(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
+  if (path.startsWith("/dev/")) await develop(path, response);
+  else if (path === "/api/token") grant(response, await bodyOf(request));
+  else if (path === "/api/classes" && request.method === "POST") {
+    const made = { room: `room${classes.length}`, title: (await bodyOf(request))["title"] ?? "", class_code: `NEW${100 + classes.length}` };
+    classes.push(made);
+    json(response, made);
+  } else if (path === "/api/classes") json(response, { classes: classes.map((one) => ({ ...one, state, viewers: feeds.size })) });
+  else if (/^\/api\/rooms\/\w+\/events$/.test(path)) feed(response);
+  else if (/^\/api\/rooms\/\w+\/stream-key$/.test(path)) {
+    keyNumber += 1;
+    json(response, address());
+  } else if (/^\/api\/rooms\/\w+$/.test(path)) json(response, status());
+  else return false;
+  return true;
+}
+
+function pageOf(path: string): string | undefined {
+  return path.startsWith("/class/") ? "class.html" : PAGES[path];
+}
+
+async function serveBuilt(path: string, response: ServerResponse): Promise<void> {
+  const file = pageOf(path) ?? path.slice(1);
+  const data = await readFile(join(STATIC, file)).catch(() => null);
+  if (!data || file.includes("..")) return void response.writeHead(404).end();
+  response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/json", "Content-Security-Policy": CSP });
+  response.end(data);
+}
+
+await media.listen(0);
+setInterval(() => feeds.forEach(send), 2_000).unref();
+const server = createServer();
+const vite = options.built ? null : await createVite({ appType: "mpa", server: { middlewareMode: true, hmr: { server } } });
+server.on("request", async (request: IncomingMessage, response: ServerResponse) => {
+  const path = new URL(request.url ?? "/", "http://localhost").pathname;
+  if (await serveApi(request, response, path)) return;
+  if (!vite) return serveBuilt(path, response);
+  const page = pageOf(path);
+  if (page) request.url = `/${page}`;
+  vite.middlewares(request, response);
+});
+server.listen(PORT, "127.0.0.1", () => console.log(`http://127.0.0.1:${PORT}/class/ABC123 · http://127.0.0.1:${PORT}/studio#secret=secret`));
+process.on("exit", () => media.unpublish());
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(0));

@@ -1,0 +1,88 @@
+import { linkedAbort, parseRetryAfter } from "../lib/backoff.ts";
+import type { ClassSummary, Grant, PublishAddress, RoomStatus, TokenRequest } from "./types.ts";
+
+const TIMEOUT_MS = 10_000;
+
+/** A refused or failed call: an RFC 9457 problem, or `network` when no answer came. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly retryAfterS: number | null;
+
+  constructor(status: number, code: string, detail: string, retryAfterS: number | null = null) {
+    super(detail);
+    this.name = "Problem";
+    this.status = status;
+    this.code = code;
+    this.retryAfterS = retryAfterS;
+  }
+
+  /** The server knows us and says no: trying again with the same credentials is useless. */
+  get refused(): boolean {
+    return this.status === 401 || this.status === 403;
+  }
+
+  /** The request itself is wrong: trying again is useless. */
+  get hopeless(): boolean {
+    return this.refused || this.status === 400 || this.status === 404 || this.status === 422;
+  }
+}
+
+export interface Call {
+  method?: "GET" | "POST";
+  body?: unknown;
+  bearer?: string;
+  signal?: AbortSignal | undefined;
+}
+
+export function bearerHeaders(bearer: string | undefined): Record<string, string> {
+  return bearer ? { Authorization: `Bearer ${bearer}` } : {};
+}
+
+/** Raises {@link Problem} for everything but a 2xx answer; an abort by the caller is passed on as it is. */
+export async function call<T>(path: string, { method = "GET", body, bearer, signal }: Call = {}): Promise<T> {
+  const abort = linkedAbort(signal);
+  const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+  const init: RequestInit = {
+    method,
+    headers: { Accept: "application/json", ...bearerHeaders(bearer) },
+    cache: "no-store",
+    signal: abort.signal,
+  };
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers = { ...init.headers, "Content-Type": "application/json" };
+  }
+  try {
+    const response = await fetch(path, init);
+    if (!response.ok) throw await problemOf(response);
+    return (await response.json()) as T;
+  } catch (error) {
+    if (error instanceof Problem || signal?.aborted) throw error;
+    throw new Problem(0, "network", String(error));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The problem document of an answer, also when a proxy answered in its place. */
+export async function problemOf(response: Response): Promise<Problem> {
+  const header = parseRetryAfter(response.headers.get("Retry-After"), Date.now());
+  const document = await response.json().catch(() => null);
+  const fields = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
+  const text = (key: string) => (typeof fields[key] === "string" ? fields[key] : "");
+  const retryAfterS = typeof fields["retry_after_s"] === "number" ? fields["retry_after_s"] : header;
+  return new Problem(response.status, text("code") || `http_${response.status}`, text("detail") || text("title"), retryAfterS);
+}
+
+export const api = {
+  token: (request: TokenRequest, signal?: AbortSignal) =>
+    call<Grant>("/api/token", { method: "POST", body: request, signal }),
+  room: (room: string, bearer: string, signal?: AbortSignal) =>
+    call<RoomStatus>(`/api/rooms/${encodeURIComponent(room)}`, { bearer, signal }),
+  renewKey: (room: string, bearer: string) =>
+    call<PublishAddress>(`/api/rooms/${encodeURIComponent(room)}/stream-key`, { method: "POST", bearer }),
+  classes: (bearer: string) => call<{ classes: ClassSummary[] }>("/api/classes", { bearer }),
+  addClass: (title: string, bearer: string) =>
+    call<Partial<ClassSummary>>("/api/classes", { method: "POST", body: { title }, bearer }),
+};

@@ -1,0 +1,39 @@
+import { useEffect } from "preact/hooks";
+import { language, t } from "../i18n/index.ts";
+import { useStore } from "../lib/hooks.ts";
+import { Announce } from "../live/announce.tsx";
+import { Curtain } from "../live/curtain.tsx";
+import { useStats } from "../live/stats.ts";
+import { Shell } from "../parts/shell.tsx";
+import { Stage } from "../player/stage.tsx";
+import { JoinForm } from "./join.tsx";
+import { ClassPanel } from "./panel.tsx";
+import type { ClassVisit } from "./visit.ts";
+
+export function ClassApp({ visit }: { visit: ClassVisit }) {
+  useStore(language);
+  const { joined } = useStore(visit.view);
+  const { grant } = useStore(visit.room.view);
+  const title = grant?.title ?? "";
+  useEffect(() => {
+    document.title = joined && title ? `${title} · airnode` : `${t("join.title")} · airnode`;
+  });
+  return (
+    <Shell home="/" head={joined && <span class="top-title">{title}</span>}>
+      {joined ? <Classroom visit={visit} /> : <JoinForm visit={visit} />}
+      <Announce room={visit.room} />
+    </Shell>
+  );
+}
+
+function Classroom({ visit }: { visit: ClassVisit }) {
+  const stats = useStats(visit.room);
+  return (
+    <div class="classroom">
+      <Stage room={visit.room} stats={stats}>
+        <Curtain room={visit.room} />
+      </Stage>
+      <ClassPanel visit={visit} stats={stats} />
+    </div>
+  );
+}

@@ -1,0 +1,87 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { explain } from "../i18n/problem.ts";
+import { t } from "../i18n/index.ts";
+import { normalizeCode } from "../lib/code.ts";
+import { useStore } from "../lib/hooks.ts";
+import type { ClassVisit } from "./visit.ts";
+
+/** The way in: a code to type, or one press when the link brought it. */
+export function JoinForm({ visit }: { visit: ClassVisit }) {
+  const { code } = useStore(visit.view);
+  const { refusal } = useStore(visit.room.view);
+  const fromLink = code !== null && refusal === null;
+  return (
+    <div class="centre">
+      <section class="card join">
+        {fromLink ? <OnePress visit={visit} code={code} /> : <TypeCode visit={visit} />}
+      </section>
+      <a class="quiet-link" href="/studio">
+        {t("join.teacher")}
+      </a>
+    </div>
+  );
+}
+
+function OnePress({ visit, code }: { visit: ClassVisit; code: string }) {
+  return (
+    <>
+      <h1>{t("join.title_code", { code })}</h1>
+      <button type="button" class="button primary large" autoFocus onClick={() => visit.join(code)}>
+        {t("join.button")}
+      </button>
+      <button type="button" class="button plain" onClick={() => visit.otherCode()}>
+        {t("join.other_code")}
+      </button>
+    </>
+  );
+}
+
+function TypeCode({ visit }: { visit: ClassVisit }) {
+  const { code: tried } = useStore(visit.view);
+  const { refusal } = useStore(visit.room.view);
+  const [typed, setTyped] = useState(tried ?? "");
+  const [empty, setEmpty] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    field.current?.focus();
+    if (refusal) field.current?.select();
+  }, [refusal]);
+  const refused = refusal && (refusal.refused || refusal.status === 404 ? t("join.wrong_code", { code: tried ?? "" }) : explain(refusal));
+  const error = empty ? t("join.code_empty") : refused;
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const code = normalizeCode(typed);
+    setEmpty(code === "");
+    if (code === "") field.current?.focus();
+    else visit.join(code);
+  };
+  return (
+    <form onSubmit={submit} noValidate>
+      <h1>{t("join.title")}</h1>
+      <label class="label" for="code">
+        {t("join.code")}
+      </label>
+      <input
+        ref={field}
+        id="code"
+        class="input code-input"
+        value={typed}
+        onInput={(event) => setTyped(event.currentTarget.value)}
+        maxLength={32}
+        autocomplete="off"
+        autocapitalize="characters"
+        autocorrect="off"
+        spellcheck={false}
+        enterKeyHint="go"
+        aria-invalid={Boolean(error)}
+        aria-describedby="code-hint"
+      />
+      <p id="code-hint" class={error ? "hint error" : "hint"} role={error ? "alert" : undefined}>
+        {error || t("join.code_hint")}
+      </p>
+      <button type="submit" class="button primary large">
+        {t("join.button")}
+      </button>
+    </form>
+  );
+}

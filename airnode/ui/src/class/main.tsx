@@ -1,0 +1,16 @@
+import { render } from "preact";
+import "../styles/base.css";
+import "../styles/stage.css";
+import "../styles/class.css";
+import { LiveRoom } from "../live/room.ts";
+import { exposeDebug } from "../live/debug.ts";
+import { loadHls } from "../player/hls.ts";
+import { ClassApp } from "./app.tsx";
+import { ClassVisit } from "./visit.ts";
+
+void loadHls(); // beside everything else: the first picture must not wait for it
+
+const room = new LiveRoom();
+exposeDebug(room);
+const root = document.getElementById("app");
+if (root) render(<ClassApp visit={new ClassVisit(room)} />, root);

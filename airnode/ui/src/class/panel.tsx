@@ -1,0 +1,71 @@
+import type { RoomState } from "../api/types.ts";
+import { language, t, type Key } from "../i18n/index.ts";
+import { clockFormat, resolution, seconds, timeOfDay } from "../lib/format.ts";
+import { useNow, useStore } from "../lib/hooks.ts";
+import type { Stats } from "../live/stats.ts";
+import { Icon } from "../parts/icons.tsx";
+import type { ClassVisit } from "./visit.ts";
+
+export const STATE_NAMES: Record<RoomState, Key> = {
+  waiting: "class.teacher_waiting",
+  live: "class.teacher_live",
+  reconnecting: "class.teacher_reconnecting",
+  ended: "class.teacher_ended",
+};
+
+/** Beside the picture: which class, how it goes, how the connection is. */
+export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }) {
+  const { grant, status, phase } = useStore(visit.room.view);
+  return (
+    <aside class="panel" aria-label={t("class.details")}>
+      <div class="panel-head">
+        <h1>{grant?.title || visit.view.value.code}</h1>
+        <button type="button" class="button" onClick={() => visit.leave()}>
+          {t("class.leave")}
+        </button>
+      </div>
+      {status && (
+        <p class="panel-line">
+          <span class={`pill ${status.state}`}>{t(STATE_NAMES[status.state])}</span>
+          <span class="with-icon">
+            <Icon name="people" size={18} />
+            {t("class.viewers_count", { count: status.viewers })}
+          </span>
+        </p>
+      )}
+      {status?.state === "live" && <Since visit={visit} since={status.since} />}
+      {phase === "live" && <Connection visit={visit} stats={stats} />}
+    </aside>
+  );
+}
+
+function Since({ visit, since }: { visit: ClassVisit; since: number }) {
+  const elapsed = (visit.room.clock.toServerMs(useNow(1_000)) - since * 1000) / 1000;
+  const time = timeOfDay(since, language.value);
+  return <p class="quiet numbers">{t("class.since", { time, elapsed: clockFormat(elapsed) })}</p>;
+}
+
+function Connection({ visit, stats }: { visit: ClassVisit; stats: Stats }) {
+  const { grant } = useStore(visit.room.view);
+  const rows: [string, string][] = [
+    [t("class.latency"), stats.latencyMs === null ? "–" : seconds(stats.latencyMs)],
+    [t("class.resolution"), resolution(stats.width, stats.height)],
+    [t("class.dropped"), String(stats.droppedFrames)],
+    [t("class.stalls"), String(stats.stalls)],
+    [t("class.server"), grant?.node_name ?? "–"],
+  ];
+  return (
+    <section class="connection">
+      <h2>{t("class.details")}</h2>
+      <dl class="facts">
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <p class="quiet keys">{t("class.keys")}</p>
+    </section>
+  );
+}

@@ -1,0 +1,55 @@
+export interface Backoff {
+  baseMs: number;
+  capMs: number;
+}
+
+/**
+ * How long to wait before try number `attempt` (0 = the first retry).
+ *
+ * Half of the exponential step is fixed and half is random, so that a class whose node died does not
+ * come back as one herd. A server's Retry-After is the least we wait, and gets up to a quarter more.
+ */
+export function delayMs(
+  attempt: number,
+  { baseMs, capMs }: Backoff,
+  retryAfterS: number | null = null,
+  random: () => number = Math.random,
+): number {
+  const step = Math.min(capMs, baseMs * 2 ** Math.min(attempt, 16));
+  const jittered = step / 2 + (step / 2) * random();
+  if (retryAfterS === null) return jittered;
+  return Math.max(jittered, retryAfterS * 1000 * (1 + random() / 4));
+}
+
+/** `Retry-After` (seconds or an HTTP date) in seconds from `nowMs`; null when absent or unreadable. */
+export function parseRetryAfter(header: string | null, nowMs: number): number | null {
+  if (header === null || header.trim() === "") return null;
+  const seconds = Number(header);
+  if (Number.isFinite(seconds)) return Math.max(0, seconds);
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? null : Math.max(0, (date - nowMs) / 1000);
+}
+
+/** Wait, or throw the signal's reason when it aborts first. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** A controller that also aborts with `outer` (AbortSignal.any is younger than the browsers we serve). */
+export function linkedAbort(outer: AbortSignal | undefined): AbortController {
+  const inner = new AbortController();
+  if (outer?.aborted) inner.abort(outer.reason);
+  outer?.addEventListener("abort", () => inner.abort(outer.reason), { once: true, signal: inner.signal });
+  return inner;
+}

@@ -1,0 +1,24 @@
+import { t, type Key } from "../i18n/index.ts";
+import { useStore } from "../lib/hooks.ts";
+import type { Phase } from "./phase.ts";
+import type { LiveRoom } from "./room.ts";
+
+const SPOKEN: Partial<Record<Phase, Key>> = {
+  connecting: "phase.connecting",
+  waiting: "phase.waiting",
+  live: "phase.live",
+  reconnecting: "phase.reconnecting",
+  ended: "phase.ended",
+  lost: "phase.lost",
+  unsupported: "phase.unsupported",
+};
+
+/** Says each change of state once to a screen reader; countdowns stay silent. */
+export function Announce({ room }: { room: LiveRoom }) {
+  const key = SPOKEN[useStore(room.view).phase];
+  return (
+    <p class="visually-hidden" role="status" aria-live="polite">
+      {key ? t(key) : ""}
+    </p>
+  );
+}

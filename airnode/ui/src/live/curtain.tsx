@@ -1,0 +1,82 @@
+import { explain } from "../i18n/problem.ts";
+import { t } from "../i18n/index.ts";
+import { clockFormat } from "../lib/format.ts";
+import { useNow, useStore } from "../lib/hooks.ts";
+import type { LiveRoom } from "./room.ts";
+
+/** What lies over the picture while it does not run: what happened, and what happens next. */
+export function Curtain({ room }: { room: LiveRoom }) {
+  const { phase, firstFrameMs } = useStore(room.view);
+  if (phase === "live" || phase === "idle") return null;
+  return (
+    <div class={`curtain ${phase}`}>
+      {phase === "connecting" && (
+        <>
+          <Spinner />
+          <p>{t(firstFrameMs === null ? "phase.connecting" : "phase.resuming")}</p>
+        </>
+      )}
+      {phase === "waiting" && (
+        <>
+          <span class="pulse" aria-hidden="true" />
+          <h2>{t("phase.waiting")}</h2>
+          <p>{t("phase.waiting_next")}</p>
+        </>
+      )}
+      {phase === "reconnecting" && <Reconnecting room={room} />}
+      {phase === "ended" && (
+        <>
+          <h2>{t("phase.ended")}</h2>
+          <p>{t("phase.ended_next")}</p>
+        </>
+      )}
+      {phase === "lost" && <Lost room={room} />}
+      {phase === "unsupported" && (
+        <>
+          <h2>{t("phase.unsupported")}</h2>
+          <p>{t("phase.unsupported_next")}</p>
+        </>
+      )}
+    </div>
+  );
+}
+
+export function Spinner() {
+  return <span class="spinner" aria-hidden="true" />;
+}
+
+function Reconnecting({ room }: { room: LiveRoom }) {
+  const { status } = useStore(room.view);
+  const now = useNow(500);
+  const deadline = status?.reconnect_deadline ?? null;
+  const left = deadline === null ? null : (room.clock.toLocalMs(deadline * 1000) - now) / 1000;
+  return (
+    <>
+      <h2>{t("phase.reconnecting")}</h2>
+      <p>{t("phase.reconnecting_next")}</p>
+      {left !== null && left > 0 && (
+        <p class="countdown" aria-hidden="true">
+          {t("phase.reconnecting_left", { left: clockFormat(Math.ceil(left)) })}
+        </p>
+      )}
+    </>
+  );
+}
+
+function Lost({ room }: { room: LiveRoom }) {
+  const { trouble, retryAtMs } = useStore(room.view);
+  const now = useNow(250);
+  const left = retryAtMs === null ? 0 : Math.ceil((retryAtMs - now) / 1000);
+  return (
+    <>
+      <h2>{t("phase.lost")}</h2>
+      {trouble && trouble.code !== "media" && <p>{explain(trouble)}</p>}
+      <p aria-hidden="true">{left > 0 ? t("phase.lost_next", { left }) : t("phase.lost_now")}</p>
+      {left > 2 && (
+        <button type="button" class="button on-dark" onClick={() => room.retryNow()}>
+          {t("phase.retry")}
+        </button>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,46 @@
+import type { Phase } from "./phase.ts";
+import type { LiveRoom } from "./room.ts";
+import { readStats } from "./stats.ts";
+
+/** `window.airnode`: what a person with the console open, or a test, wants to see. */
+export interface Debug {
+  readonly latencyMs: number | null;
+  readonly state: Phase;
+  readonly stalls: number;
+  readonly hls: unknown;
+  readonly clockOffsetMs: number;
+  readonly playbackRate: number;
+  readonly aheadS: number;
+}
+
+declare global {
+  interface Window {
+    airnode?: Debug;
+  }
+}
+
+export function exposeDebug(room: LiveRoom): void {
+  window.airnode = {
+    get latencyMs() {
+      return room.latencyMs();
+    },
+    get state() {
+      return room.view.value.phase;
+    },
+    get stalls() {
+      return readStats(room).stalls;
+    },
+    get hls() {
+      return room.player?.hls ?? null;
+    },
+    get clockOffsetMs() {
+      return room.clock.offsetMs;
+    },
+    get playbackRate() {
+      return room.player?.video.playbackRate ?? 1;
+    },
+    get aheadS() {
+      return readStats(room).aheadS;
+    },
+  };
+}

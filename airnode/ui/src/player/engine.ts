@@ -1,0 +1,30 @@
+/** Why a source stopped for good. `codec`: this browser cannot decode the class at all. */
+export type FailureKind = "network" | "refused" | "missing" | "media" | "codec";
+
+export interface Failure {
+  kind: FailureKind;
+  /** The HTTP status, 0 when there was no answer. */
+  status: number;
+}
+
+export interface Level {
+  height: number;
+  bitrate: number;
+}
+
+/** One way of getting HLS into a video element. */
+export interface Engine {
+  load(url: string): void;
+  /** Go on with a renewed token; false when the source has to be loaded again for it. */
+  adopt(url: string, token: string): boolean;
+  /** When the frame on screen was captured (unix ms by the stream's clock); null when unknown. */
+  playingAtMs(): number | null;
+  /** Where to play to be live, in media seconds; null when unknown. */
+  livePosition(): number | null;
+  /** How much media arrives at once, in seconds. */
+  periodS(): number;
+  levels(): Level[];
+  /** -1 chooses by itself. */
+  setLevel(index: number): void;
+  destroy(): void;
+}

@@ -1,0 +1,286 @@
+import { Store } from "../lib/store.ts";
+import type { Engine, Failure, Level } from "./engine.ts";
+import { HlsEngine, loadHls } from "./hls.ts";
+import { NativeEngine } from "./native.ts";
+import { Pace } from "./pace.ts";
+import { Watchdog } from "./watchdog.ts";
+
+const TICK_MS = 250;
+/** Further behind than this we jump instead of playing faster. */
+const TOO_FAR_BEHIND_S = 5;
+
+export interface PlayerView {
+  /** Frames came from the current source. */
+  playing: boolean;
+  /** The person paused. */
+  paused: boolean;
+  muted: boolean;
+  volume: number;
+  /** The browser refused sound until the page is touched. */
+  soundBlocked: boolean;
+  /** A kept picture covers the element while the source is loaded again. */
+  frozen: boolean;
+  levels: Level[];
+  level: number;
+}
+
+export interface PlayerEvents {
+  firstFrame(): void;
+  failed(failure: Failure): void;
+}
+
+/**
+ * One video element that plays a live source and gets itself out of standstills.
+ *
+ * States: stopped -> loading -> playing -> (frozen -> loading ...) -> stopped. It decides about seeking and
+ * pace; about tokens and nodes its owner decides, who hears of failures.
+ */
+export class Player {
+  readonly view = new Store<PlayerView>({
+    playing: false,
+    paused: false,
+    muted: false,
+    volume: 1,
+    soundBlocked: false,
+    frozen: false,
+    levels: [],
+    level: -1,
+  });
+  readonly video: HTMLVideoElement;
+  readonly #still: HTMLCanvasElement;
+  readonly #events: PlayerEvents;
+  readonly #pace = new Pace();
+  readonly #watchdog = new Watchdog();
+  readonly #listening = new AbortController();
+  #engine: Engine | null = null;
+  #url: string | null = null;
+  #generation = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  /** The teacher is live, so the picture should move. */
+  #expected = false;
+  stalls = 0;
+
+  constructor(video: HTMLVideoElement, still: HTMLCanvasElement, events: PlayerEvents) {
+    this.video = video;
+    this.#still = still;
+    this.#events = events;
+    const { signal } = this.#listening;
+    video.addEventListener("waiting", () => this.#onWaiting(), { signal });
+    video.addEventListener("volumechange", () => this.#readVolume(), { signal });
+    video.addEventListener("timeupdate", () => this.#onProgress(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#catchUp(), { signal });
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#readVolume();
+  }
+
+  /** hls.js itself, where it plays. */
+  get hls(): unknown {
+    return this.#engine instanceof HlsEngine ? this.#engine.instance : null;
+  }
+
+  get loaded(): boolean {
+    return this.#url !== null;
+  }
+
+  /** Load a source from its live edge. The last picture stays on screen until the new one is there. */
+  async load(url: string): Promise<void> {
+    this.#watchdog.reset();
+    await this.#load(url);
+  }
+
+  async #load(url: string): Promise<void> {
+    this.#freeze();
+    this.#discard();
+    this.#url = url;
+    const generation = ++this.#generation;
+    this.view.patch({ playing: false, paused: false });
+    try {
+      const Hls = await loadHls();
+      if (generation !== this.#generation) return;
+      this.#start(Hls.isSupported() ? new HlsEngine(Hls, this.video, this.#onFailure) : this.#native(), url);
+    } catch {
+      if (generation === this.#generation) this.#onFailure({ kind: "network", status: 0 });
+    }
+  }
+
+  /** Go on with a renewed token. */
+  adopt(url: string, token: string): void {
+    if (this.#url === null) return;
+    if (this.#engine?.adopt(url, token)) this.#url = url;
+    else void this.load(url);
+  }
+
+  stop(): void {
+    this.#generation += 1;
+    this.#discard();
+    this.#url = null;
+    this.view.patch({ playing: false, paused: false, frozen: false, levels: [], level: -1 });
+  }
+
+  /** Let go of a source that ended by itself, with its last picture left on screen. */
+  stopKeepingPicture(): void {
+    this.#freeze();
+    this.#generation += 1;
+    this.#discard();
+    this.#url = null;
+    this.view.patch({ playing: false });
+  }
+
+  destroy(): void {
+    this.stop();
+    clearInterval(this.#timer);
+    this.#listening.abort();
+  }
+
+  expect(moving: boolean): void {
+    if (moving && !this.#expected) this.#watchdog.reset();
+    this.#expected = moving;
+  }
+
+  togglePause(): void {
+    const paused = !this.view.value.paused;
+    this.view.patch({ paused });
+    if (paused) this.video.pause();
+    else this.toLive();
+  }
+
+  /** Jump to the live edge and play. */
+  toLive(): void {
+    const position = this.#engine?.livePosition() ?? null;
+    if (position !== null && Math.abs(position - this.video.currentTime) > 0.5) this.#seek(position);
+    this.view.patch({ paused: false });
+    void this.#play();
+  }
+
+  setMuted(muted: boolean): void {
+    this.video.muted = muted;
+    if (!muted && this.video.volume === 0) this.video.volume = 0.5;
+    this.view.patch({ soundBlocked: false });
+  }
+
+  setVolume(volume: number): void {
+    this.video.volume = Math.min(1, Math.max(0, volume));
+    this.setMuted(volume === 0);
+  }
+
+  setLevel(level: number): void {
+    this.#engine?.setLevel(level);
+    this.view.patch({ level });
+  }
+
+  /** When the frame on screen was captured, unix ms by the stream's clock. */
+  playingAtMs(): number | null {
+    return this.view.value.playing ? (this.#engine?.playingAtMs() ?? null) : null;
+  }
+
+  /** Seconds of media in hand. */
+  aheadS(): number {
+    const { buffered, currentTime } = this.video;
+    for (let index = 0; index < buffered.length; index += 1) {
+      if (buffered.start(index) <= currentTime + 0.1 && currentTime < buffered.end(index)) {
+        return buffered.end(index) - currentTime;
+      }
+    }
+    return 0;
+  }
+
+  #start(engine: Engine, url: string): void {
+    this.#engine = engine;
+    this.#pace.reset();
+    this.video.playbackRate = 1;
+    engine.load(url);
+    this.#awaitFirstFrame(this.#generation);
+    void this.#play();
+  }
+
+  #native(): Engine {
+    return new NativeEngine(this.video, this.#onFailure);
+  }
+
+  #discard(): void {
+    this.#engine?.destroy();
+    this.#engine = null;
+  }
+
+  readonly #onFailure = (failure: Failure): void => this.#events.failed(failure);
+
+  #awaitFirstFrame(generation: number): void {
+    const seen = () => generation === this.#generation && this.#onFirstFrame();
+    if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(seen);
+    else (this.video as HTMLVideoElement).addEventListener("loadeddata", seen, { once: true });
+  }
+
+  #onFirstFrame(): void {
+    if (this.view.value.playing) return;
+    this.view.patch({ playing: true, frozen: false, levels: this.#engine?.levels() ?? [], level: -1 });
+    this.#events.firstFrame();
+  }
+
+  /** A class with sound only has no frames: there, moving on is the sign. */
+  #onProgress(): void {
+    if (!this.view.value.playing && this.video.currentTime > 0 && this.video.videoWidth === 0) this.#onFirstFrame();
+  }
+
+  async #play(): Promise<void> {
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
+      this.video.muted = true;
+      this.view.patch({ soundBlocked: true });
+      await this.video.play().catch(() => undefined);
+    }
+  }
+
+  #onWaiting(): void {
+    if (!this.view.value.playing || !this.#expected || this.video.seeking) return;
+    this.stalls += 1;
+    this.#pace.stalled(performance.now());
+  }
+
+  #readVolume(): void {
+    this.view.patch({ muted: this.video.muted, volume: this.video.volume });
+  }
+
+  #tick(): void {
+    const { playing, paused } = this.view.value;
+    if (!this.#engine) return;
+    const now = performance.now();
+    const wanted = this.#expected && !paused && !document.hidden;
+    this.#remedy(this.#watchdog.check(now, this.video.currentTime, wanted));
+    if (!playing || paused || !this.#engine) return;
+    if (this.#behindS() > TOO_FAR_BEHIND_S) return this.#catchUp();
+    const rate = this.#pace.rate(now, this.aheadS(), this.#engine.periodS());
+    if (this.video.playbackRate !== rate) this.video.playbackRate = rate;
+  }
+
+  #remedy(remedy: ReturnType<Watchdog["check"]>): void {
+    if (remedy === "seek") this.toLive();
+    else if (remedy === "reload" && this.#url !== null) void this.#load(this.#url);
+    else if (remedy === "relocate") this.#events.failed({ kind: "network", status: 0 });
+  }
+
+  #behindS(): number {
+    const position = this.#engine?.livePosition() ?? null;
+    return position === null ? 0 : position - this.video.currentTime;
+  }
+
+  #catchUp(): void {
+    if (this.#expected && !this.view.value.paused && this.view.value.playing && this.#behindS() > 1.5) this.toLive();
+  }
+
+  #seek(position: number): void {
+    this.#pace.reset();
+    this.video.currentTime = position;
+  }
+
+  /** Keep the picture: detaching a source turns the element black. */
+  #freeze(): void {
+    const { videoWidth, videoHeight, readyState } = this.video;
+    if (!this.view.value.playing || videoWidth === 0 || readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+    this.#still.width = videoWidth;
+    this.#still.height = videoHeight;
+    this.#still.getContext("2d")?.drawImage(this.video, 0, 0);
+    this.view.patch({ frozen: true });
+  }
+}

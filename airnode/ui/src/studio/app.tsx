@@ -1,0 +1,24 @@
+import { useEffect } from "preact/hooks";
+import { language, t } from "../i18n/index.ts";
+import { useStore } from "../lib/hooks.ts";
+import { Announce } from "../live/announce.tsx";
+import { Shell } from "../parts/shell.tsx";
+import { ClassSwitch } from "./classes.tsx";
+import { Desk } from "./desk.tsx";
+import { SignIn } from "./signin.tsx";
+import type { StudioVisit } from "./visit.ts";
+
+export function StudioApp({ visit }: { visit: StudioVisit }) {
+  useStore(language);
+  const { signedIn } = useStore(visit.view);
+  const { grant } = useStore(visit.room.view);
+  useEffect(() => {
+    document.title = [grant?.title, t("studio.title"), "airnode"].filter(Boolean).join(" · ");
+  });
+  return (
+    <Shell home="/studio" head={signedIn && <ClassSwitch visit={visit} />}>
+      {signedIn ? <Desk visit={visit} /> : <SignIn visit={visit} />}
+      <Announce room={visit.room} />
+    </Shell>
+  );
+}

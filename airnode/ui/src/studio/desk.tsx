@@ -1,0 +1,76 @@
+import type { ComponentChildren } from "preact";
+import { explain } from "../i18n/problem.ts";
+import { t } from "../i18n/index.ts";
+import { useStore } from "../lib/hooks.ts";
+import { Curtain, Spinner } from "../live/curtain.tsx";
+import { useStats } from "../live/stats.ts";
+import { Stage } from "../player/stage.tsx";
+import { Publish } from "./publish.tsx";
+import { Share } from "./share.tsx";
+import { HealthStrip } from "./strip.tsx";
+import type { StudioVisit } from "./visit.ts";
+
+/** The teacher's place: before the class how to go live, during it preview and health. */
+export function Desk({ visit }: { visit: StudioVisit }) {
+  const { room } = visit;
+  const { grant, status, phase } = useStore(room.view);
+  const stats = useStats(room);
+  const onAir = status?.state === "live" || status?.state === "reconnecting";
+  if (!grant) return <Opening visit={visit} />;
+  return (
+    <div class={onAir ? "desk on-air" : "desk"}>
+      <div class="desk-main">
+        <section class="preview" aria-label={t("studio.title")}>
+          <Stage room={room} stats={stats} silent>
+            {phase === "waiting" || phase === "ended" ? <Standby ended={phase === "ended"} /> : <Curtain room={room} />}
+          </Stage>
+          {onAir && <HealthStrip room={room} stats={stats} />}
+        </section>
+        {onAir ? (
+          <Fold title={t("publish.settings")}>
+            <Publish visit={visit} live />
+          </Fold>
+        ) : (
+          <section class="card">
+            <h2>{t("publish.title")}</h2>
+            <p class="quiet">{t("publish.lead")}</p>
+            <Publish visit={visit} live={false} />
+          </section>
+        )}
+      </div>
+      <Share visit={visit} />
+    </div>
+  );
+}
+
+function Opening({ visit }: { visit: StudioVisit }) {
+  const { trouble } = useStore(visit.room.view);
+  return (
+    <div class="centre">
+      <Spinner />
+      <p>{t("phase.connecting")}</p>
+      {trouble && <p class="hint error">{explain(trouble)}</p>}
+      <button type="button" class="button" onClick={() => visit.signOut()}>
+        {t("studio.sign_out")}
+      </button>
+    </div>
+  );
+}
+
+function Standby({ ended }: { ended: boolean }) {
+  return (
+    <div class="curtain waiting">
+      <span class="pulse" aria-hidden="true" />
+      <p>{t(ended ? "publish.ended" : "publish.waiting")}</p>
+    </div>
+  );
+}
+
+function Fold({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <details class="card fold">
+      <summary>{title}</summary>
+      {children}
+    </details>
+  );
+}

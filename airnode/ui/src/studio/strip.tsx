@@ -1,0 +1,83 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { StreamInfo } from "../api/types.ts";
+import { t } from "../i18n/index.ts";
+import { bitrate, resolution, seconds } from "../lib/format.ts";
+import { useStore } from "../lib/hooks.ts";
+import type { LiveRoom } from "../live/room.ts";
+import type { Stats } from "../live/stats.ts";
+import { Icon } from "../parts/icons.tsx";
+import { gradeOf, StreamHealth, type Advice, type Grade, type Metric } from "./health.ts";
+
+/** The figures of the stream: green, or in words what is wrong and what to do. */
+export function HealthStrip({ room, stats }: { room: LiveRoom; stats: Stats }) {
+  const { status } = useStore(room.view);
+  const advice = useAdvice(room, stats);
+  const stream = status?.stream ?? null;
+  return (
+    <div class="strip" role="group" aria-label={t("strip.title")}>
+      <dl class="figures">
+        <Figure name={t("strip.viewers")} value={String(status?.viewers ?? 0)} />
+        {stream && figures(stream, stats).map(([metric, name, value]) => (
+          <Figure key={metric} name={name} value={value} grade={gradeOf(metric, advice)} />
+        ))}
+      </dl>
+      <Verdict advice={advice} known={stream !== null && status?.state === "live"} />
+    </div>
+  );
+}
+
+function figures(stream: StreamInfo, stats: Stats): [Metric, string, string][] {
+  const interval = stream.key_frame_interval_s;
+  return [
+    ["latency", t("strip.latency"), stats.latencyMs === null ? "–" : seconds(stats.latencyMs)],
+    ["bitrate", t("strip.bitrate"), bitrate(stream.bitrate_bps)],
+    ["resolution", t("strip.resolution"), stream.video_codecs ? resolution(stream.width, stream.height) : t("strip.none")],
+    ["frame_rate", t("strip.frame_rate"), t("strip.fps", { value: Math.round(stream.frame_rate) })],
+    ["key_frames", t("strip.key_frames"), interval === null ? "–" : t("strip.every", { value: interval.toFixed(1) })],
+  ];
+}
+
+function Figure({ name, value, grade }: { name: string; value: string; grade?: Grade }) {
+  return (
+    <div class={`figure ${grade ?? ""}`}>
+      <dt>{name}</dt>
+      <dd>
+        {grade && grade !== "ok" && <Icon name={grade === "bad" ? "alert" : "warn"} size={16} />}
+        {value}
+      </dd>
+    </div>
+  );
+}
+
+function Verdict({ advice, known }: { advice: Advice[]; known: boolean }) {
+  if (!known) return null;
+  return (
+    <ul class="verdict" role="status">
+      {advice.length === 0 && (
+        <li class="ok">
+          <Icon name="check" size={18} />
+          {t("strip.good")}
+        </li>
+      )}
+      {advice.map(({ key, params, grade }) => (
+        <li key={key} class={grade}>
+          <Icon name={grade === "bad" ? "alert" : "warn"} size={18} />
+          {t(key, params)}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Assessed with every report of the server. */
+function useAdvice(room: LiveRoom, stats: Stats): Advice[] {
+  const health = useRef(new StreamHealth());
+  const latency = useRef<number | null>(null);
+  latency.current = stats.latencyMs;
+  const { status } = useStore(room.view);
+  const [advice, setAdvice] = useState<Advice[]>([]);
+  useEffect(() => {
+    if (status?.stream && status.state === "live") setAdvice(health.current.assess(Date.now(), status.stream, latency.current));
+  }, [status]);
+  return advice;
+}

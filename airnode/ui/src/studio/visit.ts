@@ -1,0 +1,102 @@
+import { api } from "../api/client.ts";
+import type { ClassSummary, PublishAddress } from "../api/types.ts";
+import { Store } from "../lib/store.ts";
+import { forThisTab, userId } from "../lib/storage.ts";
+import type { LiveRoom } from "../live/room.ts";
+
+const SECRET = "studio.secret";
+
+export interface StudioView {
+  signedIn: boolean;
+  /** The classes this teacher may open; null when the server does not tell. */
+  classes: ClassSummary[] | null;
+  /** A renewed key counts more than the one that came with the token. */
+  address: PublishAddress | null;
+}
+
+/** The teacher's sign-in and choice of class. The secret lives in this tab only and never in the address. */
+export class StudioVisit {
+  readonly room: LiveRoom;
+  readonly view = new Store<StudioView>({ signedIn: false, classes: null, address: null });
+  #secret: string | null;
+
+  constructor(room: LiveRoom) {
+    this.room = room;
+    this.#secret = secretFromHash() ?? forThisTab.get(SECRET);
+    room.view.subscribe(() => this.#onRoom());
+    window.addEventListener("popstate", () => this.#open());
+    window.addEventListener("hashchange", () => this.#onHash());
+    this.#open();
+  }
+
+  signIn(secret: string): void {
+    this.#secret = secret;
+    this.#open();
+  }
+
+  signOut(): void {
+    this.#secret = null;
+    forThisTab.set(SECRET, null);
+    this.room.leave();
+    this.view.set({ signedIn: false, classes: null, address: null });
+  }
+
+  /** Go to another class; the address keeps it over a reload. */
+  choose(room: string): void {
+    if (room === this.room.view.value.grant?.room) return;
+    history.pushState(null, "", `/studio?room=${encodeURIComponent(room)}`);
+    this.#open();
+  }
+
+  /** Raises Problem when the server refuses. */
+  async addClass(title: string): Promise<void> {
+    const made = await api.addClass(title, this.#secret ?? "");
+    await this.refreshClasses();
+    const room = made.room ?? this.view.value.classes?.find((known) => known.title === title)?.room;
+    if (room) this.choose(room);
+  }
+
+  /** Raises Problem when the server refuses. */
+  async renewKey(): Promise<void> {
+    const { grant } = this.room.view.value;
+    if (grant) this.view.patch({ address: await api.renewKey(grant.room, grant.token) });
+  }
+
+  async refreshClasses(): Promise<void> {
+    if (!this.#secret) return;
+    const answer = await api.classes(this.#secret).catch(() => null);
+    if (answer) this.view.patch({ classes: answer.classes });
+  }
+
+  #open(): void {
+    if (!this.#secret) return;
+    const room = new URLSearchParams(location.search).get("room");
+    const request = { user_type: "teacher", user_id: userId(), secret: this.#secret } as const;
+    this.view.patch({ signedIn: true, address: null });
+    this.room.join(room ? { ...request, room } : request);
+  }
+
+  #onRoom(): void {
+    const { grant, refusal } = this.room.view.value;
+    if (refusal) {
+      forThisTab.set(SECRET, null);
+      this.#secret = null;
+      this.view.patch({ signedIn: false });
+    } else if (grant && this.#secret && forThisTab.get(SECRET) !== this.#secret) {
+      forThisTab.set(SECRET, this.#secret);
+    }
+    if (grant && this.view.value.classes === null) void this.refreshClasses();
+  }
+
+  #onHash(): void {
+    const secret = secretFromHash();
+    if (secret) this.signIn(secret);
+  }
+}
+
+/** The secret of `/studio#secret=…`, taken out of the address bar and the history at once. */
+function secretFromHash(): string | null {
+  const secret = new URLSearchParams(location.hash.slice(1)).get("secret");
+  if (secret !== null) history.replaceState(null, "", location.pathname + location.search);
+  return secret || null;
+}
