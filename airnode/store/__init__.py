@@ -1,0 +1,1 @@
+"""The durable store: a PostgreSQL pool and its schema."""

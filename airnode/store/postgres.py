@@ -1,0 +1,181 @@
+"""The connection pool to PostgreSQL."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import structlog
+
+from airnode.config.model import PostgresSection
+from airnode.errors import StartupError, Unavailable
+from airnode.runtime.service import Service
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+log = structlog.get_logger(__name__)
+
+_RETRY_FIRST_S = 0.05
+_RETRY_LAST_S = 1.0
+_PING_TIMEOUT_S = 2.0
+
+#: What a server says while it cannot serve anyone yet, or any more; worth another try.
+_NOT_NOW = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ConnectionDoesNotExistError,
+)
+#: What another try does not change.
+_NEVER = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ClientConfigurationError,
+    ValueError,
+)
+
+
+class Postgres(Service):
+    """One pool for the whole process.
+
+    A connection that died (the server went away) is dropped by the pool when it is next handed out; the statement that
+    met it fails once, later ones open a new connection.
+
+    Args:
+        section: the address, or ``host`` and its companions.
+        url: stands before the section's, for the embedded server.
+    """
+
+    name = "postgres"
+
+    def __init__(self, section: PostgresSection, *, url: str = "") -> None:
+        super().__init__()
+        self._section = section
+        self._arguments = _connect_arguments(section, url or section.url)
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without the password; for people."""
+        return _address(self._arguments)
+
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """The pool.
+
+        Raises:
+            Unavailable: not started yet, or stopped. HTTP 503.
+        """
+        if self._pool is None:
+            raise Unavailable("The database is not connected.")
+        return self._pool
+
+    async def start(self) -> None:
+        """Connect, and try again until ``postgres.connect_timeout_s`` have passed.
+
+        Raises:
+            StartupError: the server does not answer, or refuses us.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause_s = loop.time() + self._section.connect_timeout_s, _RETRY_FIRST_S
+        while self._pool is None:
+            try:
+                self._pool = await self._open(deadline - loop.time())
+            except _NEVER as error:
+                raise StartupError(f"PostgreSQL at {self.address} refuses: {self._safe(error)}.") from None
+            except _NOT_NOW as error:
+                if loop.time() + pause_s >= deadline:
+                    raise StartupError(
+                        f"PostgreSQL at {self.address} did not answer within "
+                        f"{self._section.connect_timeout_s:g} s: {self._safe(error) or 'no answer'}."
+                    ) from None
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _RETRY_LAST_S)
+        log.info("postgres_connected", address=self.address)
+
+    async def stop(self) -> None:
+        """Close the pool; statements that still run after two seconds are cut off."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    async def ping(self) -> None:
+        """Ask the server something.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        try:
+            async with asyncio.timeout(_PING_TIMEOUT_S):
+                await self.pool.fetchval("SELECT 1")
+        except (*_NOT_NOW, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable("The database does not answer.", debug=self._safe(error)) from error
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
+        """Lend a connection inside a transaction: committed at the end, rolled back on any error."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def _open(self, timeout_s: float) -> "asyncpg.Pool[asyncpg.Record]":
+        pool = asyncpg.create_pool(
+            min_size=1,
+            max_size=self._section.pool_max,
+            timeout=max(timeout_s, 0.1),
+            command_timeout=60,
+            server_settings={"application_name": "airnode"},
+            **self._arguments,
+        )
+        try:
+            await pool
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+    def _safe(self, error: BaseException) -> str:
+        """Return the error's first line without the password."""
+        text = str(error).partition("\n")[0].rstrip(".")
+        for secret in (self._arguments.get("password"), _password_in(str(self._arguments.get("dsn", "")))):
+            if secret:
+                text = text.replace(str(secret), "***")
+        return text
+
+
+def _connect_arguments(section: PostgresSection, url: str) -> dict[str, Any]:
+    password = section.password.get_secret_value()
+    if url:
+        arguments: dict[str, Any] = {"dsn": url}
+        if password and not _password_in(url):
+            arguments["password"] = password
+        return arguments
+    return {
+        "host": section.host,
+        "port": section.port,
+        "user": section.user,
+        "password": password or None,
+        "database": section.database,
+    }
+
+
+def _password_in(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.password or next(iter(parse_qs(parts.query).get("password", [])), "")
+
+
+def _address(arguments: dict[str, Any]) -> str:
+    if "dsn" not in arguments:
+        return f"{arguments['host']}:{arguments['port']}/{arguments['database']}"
+    parts = urlsplit(arguments["dsn"])
+    host = parts.netloc.rpartition("@")[2] or next(iter(parse_qs(parts.query).get("host", [])), "localhost")
+    return f"{host}{parts.path}"

