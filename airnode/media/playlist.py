@@ -1,0 +1,168 @@
+"""Writing HLS playlists (draft-pantos-hls-rfc8216bis; section numbers are those of revision 16).
+
+Pure text from the window's segments: one byte string serves all viewers, every URI in it is relative.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A Partial Segment. ``data`` is a whole fragment (moof, mdat); ``independent``: it has a key frame in it."""
+
+    name: str
+    data: bytes
+    duration_s: float
+    independent: bool
+
+
+@dataclass(slots=True)
+class Segment:
+    """A Media Segment, finished or open; or, with ``gap``, one of those that fill the window before the stream began.
+
+    Attributes:
+        init_name: of its Media Initialization Section.
+        independent: it begins with a key frame.
+        start_unix_s: wall clock of its first sample (EXT-X-PROGRAM-DATE-TIME).
+        duration_s: sum of its parts. size: bytes of its parts.
+    """
+
+    msn: int
+    name: str
+    init_name: str = ""
+    discontinuity: bool = False
+    independent: bool = True
+    gap: bool = False
+    start_unix_s: float = 0.0
+    duration_s: float = 0.0
+    size: int = 0
+    parts: list[Part] = field(default_factory=list)
+    _lines: str = ""
+
+    def add(self, part: Part) -> None:
+        """Append a part."""
+        self.parts.append(part)
+        self.duration_s += part.duration_s
+        self.size += len(part.data)
+
+    def finished_lines(self) -> str:
+        """The lines of a finished segment that never change, made once."""
+        if not self._lines:
+            gap = "#EXT-X-GAP\n" if self.gap else ""
+            self._lines = f"{gap}#EXTINF:{self.duration_s:.5f},\n{self.name}\n"
+        return self._lines
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlaylist:
+    """Everything a Media Playlist says; ``low_latency`` brings parts, blocking reload and delta updates.
+
+    Attributes:
+        first_init: name of the Media Initialization Section in force at the first segment.
+        parts_from_msn: parts are listed from this segment on.
+        hint: name of the part that comes next; empty once the stream has ended.
+        skip: this many segments from the start are left out (a Playlist Delta Update), 0: none.
+    """
+
+    segments: Sequence[Segment]
+    open_segment: Segment | None
+    target_duration_s: int
+    part_target_s: float
+    part_hold_back_s: float
+    discontinuity_sequence: int
+    first_init: str
+    low_latency: bool
+    parts_from_msn: int = 0
+    hint: str = ""
+    ended: bool = False
+    skip: int = 0
+
+    def render(self) -> bytes:
+        """The playlist's text, UTF-8."""
+        lines = self._header()
+        init = self.first_init
+        if self.skip:
+            lines.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={self.skip}\n")
+            init = self.segments[self.skip - 1].init_name or init
+        else:
+            lines.append(f'#EXT-X-MAP:URI="{init}"\n')
+        for segment in self.segments[self.skip :]:
+            lines += self._segment(segment, init)
+            lines.append(segment.finished_lines())
+            init = segment.init_name or init
+        if self.open_segment is not None and self.open_segment.parts and self.low_latency:
+            lines += self._segment(self.open_segment, init)
+        lines.append(self._ending())
+        return "".join(lines).encode()
+
+    def _header(self) -> list[str]:
+        first = self.segments[0] if self.segments else self.open_segment
+        hold_back_s = 3 * self.target_duration_s
+        lines = [f"#EXTM3U\n#EXT-X-VERSION:{9 if self.low_latency else 7}\n"]
+        lines.append(f"#EXT-X-TARGETDURATION:{self.target_duration_s}\n")
+        if self.low_latency:
+            lines.append(
+                f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={6 * self.target_duration_s:.1f},"
+                f"HOLD-BACK={hold_back_s:.1f},PART-HOLD-BACK={self.part_hold_back_s:.3f}\n"
+                f"#EXT-X-PART-INF:PART-TARGET={self.part_target_s:.3f}\n"
+            )
+        lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first.msn if first else 0}\n")
+        lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{self.discontinuity_sequence}\n")
+        if self._all_independent():
+            lines.append("#EXT-X-INDEPENDENT-SEGMENTS\n")
+        return lines
+
+    def _all_independent(self) -> bool:
+        open_one = self.open_segment
+        return all(segment.independent for segment in self.segments) and (open_one is None or open_one.independent)
+
+    def _segment(self, segment: Segment, init: str) -> Iterable[str]:
+        """What stands before a segment's EXTINF: discontinuity, init section, date, parts."""
+        if segment.discontinuity:
+            yield "#EXT-X-DISCONTINUITY\n"
+        if segment.init_name and segment.init_name != init:
+            yield f'#EXT-X-MAP:URI="{segment.init_name}"\n'
+        if not segment.gap:
+            yield f"#EXT-X-PROGRAM-DATE-TIME:{date_time(segment.start_unix_s)}\n"
+        if self.low_latency and segment.msn >= self.parts_from_msn:
+            for part in segment.parts:
+                independent = ",INDEPENDENT=YES" if part.independent else ""
+                yield f'#EXT-X-PART:DURATION={part.duration_s:.5f},URI="{part.name}"{independent}\n'
+
+    def _ending(self) -> str:
+        if self.ended:
+            return "#EXT-X-ENDLIST\n"
+        return f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{self.hint}"\n' if self.low_latency else ""
+
+
+def date_time(unix_s: float) -> str:
+    """ISO 8601 with milliseconds and Z."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def multivariant_playlist(
+    *,
+    uri: str,
+    codecs: Sequence[str],
+    width: int,
+    height: int,
+    frame_rate: float,
+    bandwidth_bps: int,
+    average_bandwidth_bps: int,
+    independent: bool,
+    low_latency: bool,
+) -> bytes:
+    """A Multivariant Playlist with one variant (4.4.6.2); ``width`` 0: there is no video."""
+    attributes = [f"BANDWIDTH={bandwidth_bps}", f"AVERAGE-BANDWIDTH={average_bandwidth_bps}"]
+    attributes.append(f'CODECS="{",".join(codecs)}"')
+    if width:
+        attributes.append(f"RESOLUTION={width}x{height}")
+        if frame_rate > 0:
+            attributes.append(f"FRAME-RATE={frame_rate:.3f}")
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{9 if low_latency else 7}"]
+    if independent:
+        lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
+    lines += ["#EXT-X-STREAM-INF:" + ",".join(attributes), uri, ""]
+    return "\n".join(lines).encode()

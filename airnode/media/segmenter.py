@@ -1,0 +1,343 @@
+"""From samples on the media timeline to parts and segments.
+
+Part boundaries follow the leading track (video, where there is one) and lie at starts of frames: the largest number
+of whole frames that fits into PART-TARGET, which is made to fit the frame rate. Where no frame starts between 85 % and
+100 % of it (variable frame rates, a camera that hangs), the boundary is PART-TARGET itself and the frames fall into the
+part in which they start, so that the 85 % rule of 4.4.4.9 holds all the same; audio fills such parts. Only a stretch
+with neither audio nor a frame makes PART-TARGET grow.
+
+All times in here are 90 kHz ticks unless a name says otherwise.
+"""
+
+from collections import deque
+from math import ceil
+
+from airnode.config.model import HlsSection
+from airnode.errors import TooLarge
+from airnode.media.bmff import VIDEO_TIMESCALE
+from airnode.media.cmaf import TrackRun, write_fragment
+from airnode.media.stats import PackagerStats
+from airnode.media.timeline import WallClock
+from airnode.media.window import Window
+
+#: Added to whole frames for PART-TARGET: publishers round timestamps to milliseconds.
+PART_SLACK = 2 * 90
+#: Least target duration: key frames every two seconds are what encoders do when nobody asks them.
+MIN_TARGET_DURATION_S = 2
+#: The target duration is fixed after this, even if no second key frame came.
+TARGET_DURATION_WAIT_S = 4.5
+#: A segment may be longer than the target duration by this and still rounds to it.
+ROUNDING_S = 0.45
+#: Audio this far ahead of the last video frame: parts go on without video.
+VIDEO_LATE = VIDEO_TIMESCALE // 2
+#: ... and this far: the last key frame is shown as a still until the next one comes.
+VIDEO_GONE = 3 * VIDEO_TIMESCALE
+
+VIDEO_TRACK_ID, AUDIO_TRACK_ID = 1, 2
+
+
+class SegmentTooLarge(TooLarge):
+    """A segment grew beyond ``hls.segment_max_bytes``: the publisher is to be cut off."""
+
+    code, title = "segment_too_large", "Segment too large"
+
+
+class _Pending:
+    """The newest video frame, whose duration only the next one tells."""
+
+    __slots__ = ("cts", "data", "key", "time")
+
+    def __init__(self, time: int, cts: int, data: bytes, key: bool) -> None:
+        self.time = time
+        self.cts = cts
+        self.data = data
+        self.key = key
+
+
+class Segmenter:
+    """Cuts one publisher's samples and writes them into the window.
+
+    A *period* is what lies between two discontinuities: one set of tracks, one initialization section.
+    """
+
+    def __init__(self, settings: HlsSection, window: Window, stats: PackagerStats) -> None:
+        self._settings = settings
+        self._window = window
+        self._stats = stats
+        self._sequence = 0
+        #: End of everything given out so far; nothing later may begin before it.
+        self.end = 0
+        self._has_video = False
+        self._audio_rate = 0
+        self._frame = 0.0
+        self._started = False
+        self._opened = 0
+        self._part_start = 0
+        self._segment_start = 0
+        self._segment_bytes = 0
+        self._date = WallClock()
+        self._measured = 0
+        self._video_end = 0
+        self._pending: _Pending | None = None
+        self._still: _Pending | None = None
+        self._last_key: _Pending | None = None
+        self._key_intervals: deque[int] = deque(maxlen=8)
+        self._video_run: TrackRun | None = None
+        self._audio_run: TrackRun | None = None
+        self._has_key = False
+        #: Frames that no part has taken yet: (start, start in samples, duration in samples, data).
+        self._audio: deque[tuple[int, int, int, bytes]] = deque()
+
+    # ---- periods ---------------------------------------------------------------------------------------------------
+
+    def begin(self, *, has_video: bool, audio_rate: int, frame_s: float) -> None:
+        """Start a period.
+
+        Args:
+            audio_rate: of the audio track; 0: there is none.
+            frame_s: declared duration of a frame of the leading track; 0: unknown, measure it.
+        """
+        self._has_video = has_video
+        self._audio_rate = audio_rate
+        self._frame = frame_s * VIDEO_TIMESCALE
+        self._started = False
+        self._measured = 0
+        self._video_end = 0
+        self._key_intervals.clear()
+        self._date = WallClock()
+        if self._frame and self._window.part_target_s and self._frame + PART_SLACK > self._part_target():
+            self._grow(ceil(self._frame) + PART_SLACK)
+
+    def finish(self) -> None:
+        """End the period: give out what is there and close the segment."""
+        if self._started:
+            end = self._part_start
+            if self._pending is not None:
+                end = max(end, self._pending.time + max(1, round(self._frame)))
+                self._commit(end)
+            if self._audio:
+                start, _, samples, _ = self._audio[-1]
+                end = max(end, start + samples * VIDEO_TIMESCALE // self._audio_rate)
+            self._catch_up(end)
+            if end > self._part_start:
+                self._cut(end)
+            self.end = max(self.end, end, self._video_end)
+        self._started = False
+        self._pending = self._still = self._last_key = self._video_run = self._audio_run = None
+        self._audio.clear()
+        self._window.end_segment()
+
+    # ---- samples ---------------------------------------------------------------------------------------------------
+
+    def video(self, time: int, cts: int, data: bytes, *, key: bool, now: float) -> None:
+        """Take a video frame; the first one of a period must be a key frame, times must grow."""
+        if not self._started:
+            self._start(time, now)
+        elif self._still is not None:
+            if not key:
+                self._stats.dropped["before_key"] += 1
+                return
+            time = self._end_still(time)
+        if self._pending is not None:
+            self._measure(time - self._pending.time)
+            self._lead(time, key, now)
+        if key:
+            self._count_key(time)
+        self._pending = _Pending(time, cts, data, key)
+        if key:
+            self._last_key = self._pending
+
+    def audio(self, start_samples: int, samples: int, data: bytes, now: float) -> None:
+        """Take an audio frame; times must grow. Leads where there is no video, or none comes any more."""
+        start = start_samples * VIDEO_TIMESCALE // self._audio_rate
+        end = (start_samples + samples) * VIDEO_TIMESCALE // self._audio_rate
+        if not self._started:
+            if self._has_video:
+                self._stats.dropped["before_key"] += 1
+                return
+            self._start(start, now)
+        self._audio.append((start, start_samples, samples, data))
+        if not self._has_video:
+            self._frame = self._frame or end - start
+            self._lead(end, True, now)
+        elif end > self._part_start + VIDEO_LATE:
+            self._audio_leads(end, now)
+
+    # ---- boundaries ------------------------------------------------------------------------------------------------
+
+    def _start(self, time: int, now: float) -> None:
+        self._started = True
+        self._opened = self._part_start = time
+        self._roll(time, now, independent=True)
+
+    def _lead(self, time: int, key: bool, now: float) -> None:
+        """The leading track's next frame begins at ``time``: cut what ends here or before."""
+        target = self._part_target() or self._choose_part_target(time)
+        pending = self._pending
+        if not target:
+            self._commit(time)
+            return
+        overflow = time - self._part_start > target
+        if pending is not None and overflow and pending.time - self._part_start >= 0.85 * target:
+            self._cut(pending.time)
+        self._commit(time)
+        self._catch_up(time)
+        length = time - self._part_start
+        if self._segment_ends(time - self._segment_start, key):
+            self._cut(time)
+            # Behind the audio clock, what waits to be written comes first: the key frame does not begin the segment.
+            self._roll(max(time, self._part_start), now, independent=key and self._video_run is None)
+        elif length > target or (length >= 0.85 * target and length + self._frame > target):
+            self._cut(time)
+
+    def _catch_up(self, time: int) -> None:
+        """Cut at PART-TARGET for as long as a frame overflows it and there is something to put into parts."""
+        target = self._part_target()
+        while target and time - self._part_start > target:
+            filled = bool(self._audio) and self._audio[-1][0] >= self._part_start + target
+            if not filled and time - self._part_start > 2 * target:
+                return
+            if not self._cut(self._part_start + target):
+                return
+
+    def _audio_leads(self, end: int, now: float) -> None:
+        """Video is late: cut by the audio clock, and show a still where video seems gone."""
+        target = self._part_target() or self._choose_part_target(end)
+        if self._pending is not None and end - self._pending.time > VIDEO_GONE and self._last_key is not None:
+            self._still = self._last_key
+            self._commit(max(self._part_start, self._pending.time + 1))
+        while end - self._part_start > target + VIDEO_LATE and self._cut(self._part_start + target):
+            length = self._part_start - self._segment_start
+            if self._segment_ends(length, self._still is not None):
+                self._roll(self._part_start, now, independent=self._still is not None)
+
+    def _segment_ends(self, length: int, key: bool) -> bool:
+        limit = self._segment_limit()
+        if length + self._frame > limit:
+            self._stats.forced_segments += not key
+            return True
+        if not key or length <= 0:
+            return False
+        if length >= self._settings.segment_duration_s * VIDEO_TIMESCALE - self._frame / 2:
+            return True
+        longest = max(self._key_intervals, default=0)
+        return longest <= limit < length + longest
+
+    def _segment_limit(self) -> float:
+        longest_s = self._settings.segment_max_s
+        if self._window.target_duration_s:
+            longest_s = min(longest_s, self._window.target_duration_s + ROUNDING_S)
+        return longest_s * VIDEO_TIMESCALE
+
+    def _roll(self, time: int, now: float, *, independent: bool) -> None:
+        """Begin a segment at ``time``; the first that ends tells the target duration."""
+        if not self._window.target_duration_s and time > self._opened:
+            longest_s = max((time - self._segment_start) / VIDEO_TIMESCALE - 0.05, self._settings.segment_duration_s)
+            self._window.freeze_target_duration(max(MIN_TARGET_DURATION_S, ceil(longest_s)))
+        length_s = (time - self._segment_start) / VIDEO_TIMESCALE if time > self._opened else 0.0
+        self._window.begin_segment(self._date.at(now, length_s), independent=independent)
+        self._segment_start = time
+        self._segment_bytes = 0
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def _commit(self, end: int) -> None:
+        """Put the pending frame into the open part; it lasts until ``end``."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._add_video(pending, pending.time, end - pending.time)
+
+    def _add_video(self, frame: _Pending, time: int, duration: int) -> None:
+        if self._video_run is None:
+            self._video_run = TrackRun(VIDEO_TRACK_ID, time, video=True)
+        self._video_run.add_video(frame.data, duration, frame.cts, key=frame.key)
+        self._has_key |= frame.key
+        self._video_end = time + duration
+
+    def _show_still(self, until: int) -> None:
+        if self._still is not None and until > self._video_end:
+            self._stats.repeated_stills += 1
+            self._add_video(self._still, self._video_end, until - self._video_end)
+
+    def _end_still(self, time: int) -> int:
+        """Video is back with a key frame: close the hole up to it; returns when it can begin."""
+        self._show_still(time)
+        self._still = None
+        return max(time, self._video_end)
+
+    def _take_audio(self, end: int) -> None:
+        """Move the frames that start before ``end`` into the open part."""
+        audio = self._audio
+        while audio and audio[0][0] < end:
+            _, start, samples, data = audio.popleft()
+            run = self._audio_run
+            if run is None:
+                self._audio_run = run = TrackRun(AUDIO_TRACK_ID, start, video=False)
+            elif start > run.base_time + run.duration:
+                run.stretch_last(start - run.base_time - run.duration)
+            run.add_audio(data, samples)
+
+    def _cut(self, end: int) -> bool:
+        """Close the part at ``end``; False where nothing was in it, and it stays open."""
+        if end <= self._part_start:
+            return False
+        self._take_audio(end)
+        self._show_still(end)
+        runs = [run for run in (self._video_run, self._audio_run) if run is not None]
+        if not runs:
+            return False
+        length = end - self._part_start
+        if length > self._part_target():
+            self._grow(max(length, self._settings.part_target_ms * 90))
+        self._sequence += 1
+        data = write_fragment(self._sequence, runs)
+        self._video_run = self._audio_run = None
+        independent, self._has_key = self._has_key or not self._has_video, False
+        self._part_start = end
+        self._window.add_part(data, length / VIDEO_TIMESCALE, independent=independent)
+        self._check(len(data))
+        return True
+
+    def _check(self, size: int) -> None:
+        """Enforce the byte limit; stop waiting for a key frame to tell the target duration."""
+        self._segment_bytes += size
+        if self._segment_bytes > self._settings.segment_max_bytes:
+            limit = self._settings.segment_max_bytes
+            raise SegmentTooLarge(f"The stream has more than {limit} bytes in one segment (hls.segment_max_bytes).")
+        waited_s = (self._part_start - self._opened) / VIDEO_TIMESCALE
+        if not self._window.target_duration_s and waited_s >= TARGET_DURATION_WAIT_S:
+            self._window.freeze_target_duration(ceil(self._settings.segment_max_s))
+
+    # ---- measures --------------------------------------------------------------------------------------------------
+
+    def _part_target(self) -> int:
+        return round(self._window.part_target_s * VIDEO_TIMESCALE)
+
+    def _choose_part_target(self, time: int) -> int:
+        """Fix PART-TARGET once enough frames came to measure them; 0 until then."""
+        wish = self._settings.part_target_ms * 90
+        if time - self._opened + self._frame < wish:
+            return 0
+        frames = max(1, int(wish * 1.02 / self._frame)) if self._frame else 1
+        self._window.set_part_target(ceil((frames * self._frame + PART_SLACK) / 90) / 1000)
+        return self._part_target()
+
+    def _grow(self, length: int) -> None:
+        if self._window.part_target_s:
+            self._stats.irregular_parts += 1
+        self._window.set_part_target(ceil(length / 90) / 1000)
+
+    def _measure(self, duration: int) -> None:
+        """Follow the frame duration; a single long frame counts little, a declared rate that is wrong not for long."""
+        if not self._frame:
+            self._frame = duration
+        self._measured += 1
+        weight = min(self._measured, 16)
+        self._frame += (min(duration, 8 * self._frame) - self._frame) / weight
+        self._stats.frame_rate = VIDEO_TIMESCALE / self._frame
+
+    def _count_key(self, time: int) -> None:
+        if self._last_key is not None:
+            interval = time - self._last_key.time
+            self._key_intervals.append(interval)
+            self._stats.key_frame_interval_s = interval / VIDEO_TIMESCALE

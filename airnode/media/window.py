@@ -1,0 +1,405 @@
+"""The live window of one room: what its playlists say and what its URIs give.
+
+No I/O and no clock. One writer (the packager, through ``begin_* / add_part / end_*``); any number of readers on the
+same thread, who ask, get an answer or a "wait", and ask again when a listener told them that the window changed.
+
+How the rules of draft-pantos-hls-rfc8216bis are kept:
+
+- **Target duration** (4.4.3.1, it must never change): unknown until the first key frame interval is known. Until then
+  the window is not `ready` and nothing is served; then the packager freezes it, and cuts every later segment, with a
+  key frame or without, before it would round to more.
+- **Part target** (4.4.3.7): frozen with the first part; grows only when one frame is longer (counted).
+- Segments leave the playlist only while it stays longer than three target durations (6.2.2) and than ``segment_count``,
+  and can be fetched for `RETAINED_SEGMENTS` more.
+- A low-latency window begins with gap segments, which native iOS players need to start before the window has filled.
+- Names carry a random prefix an epoch, so no cache ever mixes two publishers. Parts are numbered through the whole
+  epoch, not by segment: the part that a preload hint names comes whether or not a segment ends before it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from secrets import token_hex
+
+from airnode.media.playlist import MediaPlaylist, Part, Segment, multivariant_playlist
+
+#: PART-HOLD-BACK in part targets: two is the least the draft allows, three what it recommends.
+PART_HOLD_BACK_PARTS = 3
+#: Segments that can still be fetched after they left the playlist.
+RETAINED_SEGMENTS = 2
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+MEDIA_TYPE = "video/mp4"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a multivariant playlist says about the current tracks; ``width`` 0: no video."""
+
+    codecs: tuple[str, ...]
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A body, as buffers in order (a segment is the concatenation of its parts)."""
+
+    body: Sequence[bytes]
+    content_type: str = MEDIA_TYPE
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(len(piece) for piece in self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The part that is being made now: wait for the window to change and ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Answer with the current playlist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Hold the request until the window changes, and ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRequest:
+    """Answer 400; ``detail`` says why."""
+
+    detail: str
+
+
+class Window:
+    """The segments of one room, over all epochs of its publishers.
+
+    Args:
+        segment_count: finished segments that the playlist keeps at least.
+        low_latency: parts, blocking reload, gap segments; false: plain HLS.
+        media_uri: relative address of the media playlist, for the multivariant one.
+    """
+
+    def __init__(self, *, segment_count: int = 7, low_latency: bool = True, media_uri: str = "media.m3u8") -> None:
+        self.low_latency = low_latency
+        self.media_uri = media_uri
+        #: Grows with every change that a playlist or a lookup could show.
+        self.version = 0
+        self.ended = False
+        self.info: StreamInfo | None = None
+        self.target_duration_s = 0
+        self.part_target_s = 0.0
+        self._segment_count = segment_count
+        self._prefix = ""
+        self._segments: deque[Segment] = deque()
+        self._retired: deque[Segment] = deque()
+        self._open: Segment | None = None
+        self._inits: dict[str, bytes] = {}
+        self._init_name = ""
+        self._init_count = 0
+        self._next_msn = segment_count if low_latency else 0
+        self._next_part = 0
+        self._discontinuity = False
+        self._discontinuity_sequence = 0
+        self._ever_dependent = False
+        #: {name: its body} of everything that can be fetched, init sections apart.
+        self._bodies: dict[str, Part | Segment] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._rendered: dict[int, bytes] = {}
+
+    # ---- writing -------------------------------------------------------------------------------------------------
+
+    def begin_epoch(self) -> None:
+        """A publisher comes: names get a new prefix, whatever follows is discontinuous to what there is."""
+        self.end_segment()
+        self._prefix = token_hex(6)
+        self._next_part = 0
+        self._discontinuity = self._next_msn > (self._segment_count if self.low_latency else 0)
+        self._changed()
+
+    def begin_period(self, init: bytes, info: StreamInfo, *, discontinuity: bool) -> None:
+        """The next segment starts with this initialization section, which keeps its name while it stays the same."""
+        self.end_segment()
+        if self._inits.get(self._init_name) != init or not self._init_name.startswith(self._prefix):
+            self._init_count += 1
+            self._init_name = f"{self._prefix}_init{self._init_count}.mp4"
+            self._inits[self._init_name] = init
+        self._discontinuity = self._discontinuity or discontinuity
+        self.info = info
+
+    def begin_segment(self, start_unix_s: float, *, independent: bool) -> None:
+        """Open a segment, closing the one before."""
+        self.end_segment()
+        self._open = Segment(
+            msn=self._next_msn,
+            name=f"{self._prefix}_seg{self._next_msn}.mp4",
+            init_name=self._init_name,
+            discontinuity=self._discontinuity,
+            independent=independent,
+            start_unix_s=start_unix_s,
+        )
+        self._discontinuity = False
+        self._ever_dependent |= not independent
+
+    def add_part(self, data: bytes, duration_s: float, *, independent: bool) -> None:
+        """Append a part to the open segment."""
+        if self._open is None:
+            raise RuntimeError("no open segment")
+        part = Part(self._part_name(), data, duration_s, independent)
+        self._next_part += 1
+        self._open.add(part)
+        self._bodies[part.name] = part
+        self._changed()
+
+    def end_segment(self) -> None:
+        """Close the open segment, if it has parts, and let old ones go."""
+        segment, self._open = self._open, None
+        if segment is None or not segment.parts:
+            if segment is not None:
+                self._discontinuity |= segment.discontinuity
+            return
+        self._next_msn = segment.msn + 1
+        self._segments.append(segment)
+        self._bodies[segment.name] = segment
+        self._trim()
+        self._changed()
+
+    def freeze_target_duration(self, target_duration_s: int) -> None:
+        """Fix the target duration for good: from here on the window is served."""
+        if self.target_duration_s:
+            raise RuntimeError("the target duration must not change")
+        self.target_duration_s = target_duration_s
+        if self.low_latency:
+            self._fill_with_gaps()
+        self._trim()
+        self._changed()
+
+    def set_part_target(self, part_target_s: float) -> None:
+        """Fix the part target, or let it grow."""
+        self.part_target_s = max(self.part_target_s, part_target_s)
+
+    def end(self) -> None:
+        """The stream is over: the playlist gets EXT-X-ENDLIST."""
+        self.end_segment()
+        self.ended = True
+        self._changed()
+
+    def _part_name(self) -> str:
+        return f"{self._prefix}_part{self._next_part}.mp4"
+
+    def _fill_with_gaps(self) -> None:
+        first = self._segments[0].msn if self._segments else self._next_msn
+        for msn in range(first - 1, first - 1 - self._segment_count, -1):
+            gap = Segment(msn, f"gap{msn}.mp4", gap=True, duration_s=float(self.target_duration_s))
+            self._segments.appendleft(gap)
+
+    def _trim(self) -> None:
+        if not self.target_duration_s:
+            return
+        left_s = sum(segment.duration_s for segment in self._segments)
+        while len(self._segments) > self._segment_count:
+            left_s -= self._segments[0].duration_s
+            if left_s < 3 * self.target_duration_s:
+                return
+            self._retire(self._segments.popleft())
+
+    def _retire(self, segment: Segment) -> None:
+        self._discontinuity_sequence += segment.discontinuity
+        if segment.gap:
+            return
+        self._retired.append(segment)
+        while len(self._retired) > RETAINED_SEGMENTS:
+            gone = self._retired.popleft()
+            del self._bodies[gone.name]
+            for part in gone.parts:
+                del self._bodies[part.name]
+            self._drop_unused_inits()
+
+    def _drop_unused_inits(self) -> None:
+        used = {segment.init_name for segment in (*self._retired, *self._segments)}
+        used.add(self._init_name)
+        if self._open is not None:
+            used.add(self._open.init_name)
+        for name in self._inits.keys() - used:
+            del self._inits[name]
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._rendered.clear()
+        for listener in tuple(self._listeners):
+            listener()
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a playlist to serve; until then requests wait, or are answered 404 or 503."""
+        if not self.target_duration_s or self.info is None:
+            return False
+        has_parts = self._open is not None and bool(self._open.parts)
+        return any(not segment.gap for segment in self._segments) or (self.low_latency and has_parts)
+
+    @property
+    def media_bytes(self) -> int:
+        """Bytes of media held in memory."""
+        open_bytes = self._open.size if self._open is not None else 0
+        return open_bytes + sum(segment.size for segment in (*self._retired, *self._segments))
+
+    def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` after every change; it must not raise or wait. Returns what removes it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def media_playlist(self, *, skip: bool = False) -> bytes:
+        """The media playlist, the same bytes until the next change.
+
+        Args:
+            skip: the client asked for a delta update (``_HLS_skip``); it gets one where something can be left out.
+
+        Raises:
+            RuntimeError: the window is not `ready`.
+        """
+        if not self.ready:
+            raise RuntimeError("the window has no playlist yet")
+        skipped = self._skippable() if skip and self.low_latency else 0
+        playlist = self._rendered.get(skipped)
+        if playlist is None:
+            playlist = self._rendered[skipped] = self._playlist(skipped).render()
+        return playlist
+
+    def multivariant_playlist(self) -> bytes:
+        """The multivariant playlist, with the bandwidth measured over the window.
+
+        Raises:
+            RuntimeError: the window is not `ready`.
+        """
+        if not self.ready or self.info is None:
+            raise RuntimeError("the window has no playlist yet")
+        playlist = self._rendered.get(-1)
+        if playlist is None:
+            peak_bps, average_bps = self.bandwidth_bps()
+            playlist = self._rendered[-1] = multivariant_playlist(
+                uri=self.media_uri,
+                codecs=self.info.codecs,
+                width=self.info.width,
+                height=self.info.height,
+                frame_rate=self.info.frame_rate,
+                bandwidth_bps=peak_bps,
+                average_bandwidth_bps=average_bps,
+                independent=not self._ever_dependent,
+                low_latency=self.low_latency,
+            )
+        return playlist
+
+    def bandwidth_bps(self) -> tuple[int, int]:
+        """Peak segment bit rate and average bit rate over the window."""
+        measured = [segment for segment in self._segments if segment.size]
+        if not measured and self._open is not None:
+            measured = [self._open]
+        rates = [segment.size * 8 / segment.duration_s for segment in measured if segment.duration_s]
+        duration_s = sum(segment.duration_s for segment in measured)
+        if not rates:
+            return 1, 1
+        return ceil(max(rates)), ceil(sum(segment.size for segment in measured) * 8 / duration_s)
+
+    def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
+        """What to do with a playlist request with ``_HLS_msn`` and ``_HLS_part`` (6.2.5.2).
+
+        A segment older than the window is answered at once: the draft asks for "that segment or a later one", and a
+        laptop that slept does ask. A part beyond the end of its segment is part 0 of the next one.
+        """
+        if part is not None and msn is None:
+            return BadRequest("_HLS_part needs _HLS_msn")
+        if msn is not None and (msn < 0 or (part or 0) < 0):
+            return BadRequest("_HLS_msn and _HLS_part are numbers from 0 on")
+        if not self.ready:
+            return Wait()
+        if msn is None or self.ended or not self.low_latency:
+            return Ready()
+        return self._reload(msn, part)
+
+    def _reload(self, msn: int, part: int | None) -> Ready | Wait | BadRequest:
+        last = self._next_msn - 1
+        parts = len(self._open.parts) if self._open is not None else 0
+        newest = self._next_msn if parts else last
+        if msn > newest + 2:
+            return BadRequest(f"_HLS_msn {msn} is too far: the last segment is {newest}")
+        if part is not None and msn > last and part >= (parts if msn == newest else 0) + self._advance_limit():
+            return BadRequest(f"_HLS_part {part} is too far")
+        if msn < last or (msn == last and (part is None or self._has_part(part))):
+            return Ready()
+        if part is None or msn > self._next_msn:
+            return Wait()
+        # A part beyond the end of the last finished segment is part 0 of the open one.
+        wanted = part if msn == self._next_msn else 0
+        return Ready() if wanted < parts else Wait()
+
+    def _advance_limit(self) -> int:
+        """How many parts ahead a client may ask (the Advance Part Limit)."""
+        return ceil(3 / self.part_target_s) if 0 < self.part_target_s < 1 else 3
+
+    def _has_part(self, part: int) -> bool:
+        """Whether the last finished segment has this part (a gap segment has none, and needs none)."""
+        segment = self._segments[-1]
+        return segment.gap or part < len(segment.parts)
+
+    def lookup(self, name: str) -> Found | Pending | None:
+        """What a name gives: a body, a part that is not there yet, or nothing (404)."""
+        body = self._bodies.get(name)
+        if isinstance(body, Part):
+            return Found((body.data,))
+        if body is not None:
+            return Found(tuple(part.data for part in body.parts))
+        init = self._inits.get(name)
+        if init is not None:
+            return Found((init,))
+        if self.low_latency and not self.ended and self._prefix and name == self._part_name():
+            return Pending()
+        return None
+
+    def _playlist(self, skip: int) -> MediaPlaylist:
+        listed = tuple(self._segments)
+        return MediaPlaylist(
+            segments=listed,
+            open_segment=self._open,
+            target_duration_s=self.target_duration_s,
+            part_target_s=self.part_target_s,
+            part_hold_back_s=PART_HOLD_BACK_PARTS * self.part_target_s,
+            discontinuity_sequence=self._discontinuity_sequence,
+            first_init=self._first_init(),
+            low_latency=self.low_latency,
+            parts_from_msn=self._parts_from(),
+            hint=self._part_name(),
+            ended=self.ended,
+            skip=skip,
+        )
+
+    def _first_init(self) -> str:
+        for segment in self._segments:
+            if segment.init_name:
+                return segment.init_name
+        return self._open.init_name if self._open is not None else self._init_name
+
+    def _parts_from(self) -> int:
+        """Parts are listed for what lies within three target durations of the end (4.4.4.9)."""
+        from_end_s = self._open.duration_s if self._open is not None else 0.0
+        for segment in reversed(self._segments):
+            if from_end_s >= 3 * self.target_duration_s:
+                return segment.msn + 1
+            from_end_s += segment.duration_s
+        return 0
+
+    def _skippable(self) -> int:
+        """Segments further from the end than the skip boundary, six target durations (6.2.5.1)."""
+        from_end_s = self._open.duration_s if self._open is not None else 0.0
+        for kept, segment in enumerate(reversed(self._segments)):
+            if from_end_s >= 6 * self.target_duration_s:
+                return len(self._segments) - kept
+            from_end_s += segment.duration_s
+        return 0
