@@ -25,6 +25,7 @@ class ConfigFailed(click.ClickException):
 
     def __init__(self, error: ConfigError) -> None:
         super().__init__(str(error))
+        self.error = error
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the text as it is: it is written for a terminal."""
@@ -47,9 +48,23 @@ def loaded_or_exit(params: Mapping[str, Any]) -> "Loaded":
         ConfigFailed: click prints it and exits.
     """
     try:
-        return loaded_from(params, role_sections=role_sections())
+        return loaded_from(_with_outer(params), role_sections=role_sections())
     except ConfigError as error:
         raise ConfigFailed(error) from error
+
+
+def _with_outer(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, and those given before the command's name: ``airnode --port 80 config show``."""
+    merged = dict(params)
+    context = click.get_current_context().parent
+    while context is not None:
+        for name, value in context.params.items():
+            if isinstance(value, tuple):
+                merged[name] = (*value, *(merged.get(name) or ()))
+            elif merged.get(name) is None:
+                merged[name] = value
+        context = context.parent
+    return merged
 
 
 def role_sections() -> "Mapping[str, type[Section]]":
@@ -112,9 +127,9 @@ def check(as_json: bool, **params: Any) -> None:
         click.echo(render.check(loaded_or_exit(params)))
         return
     try:
-        click.echo(render.check_json(loaded_from(params, role_sections=role_sections())))
-    except ConfigError as error:
-        click.echo(render.check_json(error))
+        click.echo(render.check_json(loaded_or_exit(params)))
+    except ConfigFailed as failed:
+        click.echo(render.check_json(failed.error))
         sys.exit(ConfigFailed.exit_code)
 
 

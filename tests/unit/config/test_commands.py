@@ -161,6 +161,21 @@ def test_options_on_another_command(tmp_path: Path) -> None:
     assert result.output == f"master 7 {tmp_path}\n"
 
 
+def test_options_before_the_command_count_too(file: Path) -> None:
+    @click.group()
+    @config_options
+    def program(**_: object) -> None:
+        pass
+
+    program.add_command(config)
+    runner = CliRunner()
+    outer = ["--port", "1", "--media-port", "2", "--config", str(file), "--set", "hls.grace_s=3"]
+    args = [*outer, "config", "show", "--changed", "--json", "--port", "9", "--set", "hls.grace_s=4"]
+    shown = {path: entry["value"] for path, entry in json.loads(runner.invoke(program, args).stdout).items()}
+    assert (shown["http.port"], shown["media.port"], shown["hls.grace_s"], shown["hls.segment_count"]) == (9, 2, 4, 9)
+    assert runner.invoke(program, ["--port", "x", "config", "check", "--json"]).exit_code == 2
+
+
 def test_sections_of_third_party_roles() -> None:
     @click.group()
     @click.pass_context
