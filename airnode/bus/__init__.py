@@ -1,0 +1,1 @@
+"""The one Redis: pub/sub channels, leases, claims, records."""

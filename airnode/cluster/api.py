@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
-from airnode.bus.records import NodeRecord, RoomPhase
+from airnode.bus.messages import NodeRecord, RoomPhase
 from airnode.cluster.admission import Admission
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import ROOM_PATTERN

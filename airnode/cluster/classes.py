@@ -60,12 +60,12 @@ class Classes:
         Raises:
             Conflict: (409) the room exists, or there are as many classes as are allowed.
         """
-        count = await self._postgres.pool.fetchval(_COUNT)
+        count = await self._postgres.fetchval(_COUNT)
         if count >= self._max_classes:
             raise Conflict(f"There are {count} classes already; classes.max_classes allows no more.")
         for _ in range(_ATTEMPTS):
             try:
-                row = await self._postgres.pool.fetchrow(
+                row = await self._postgres.fetchrow(
                     _INSERT, room or new_room(title), title, new_code(), new_stream_key()
                 )
             except asyncpg.UniqueViolationError as error:
@@ -88,22 +88,22 @@ class Classes:
 
     async def all(self) -> list[Class]:
         """All classes, the oldest first."""
-        rows = await self._postgres.pool.fetch(_ALL)
+        rows = await self._postgres.fetch(_ALL)
         return [_class(row) for row in rows]
 
     async def renew_stream_key(self, room: str) -> Class:
         """Give the class a new key; the old one opens nothing any more."""
-        row = await self._postgres.pool.fetchrow(_RENEW, room, new_stream_key())
+        row = await self._postgres.fetchrow(_RENEW, room, new_stream_key())
         if row is None:
             raise NotFound(f"There is no class in the room {room!r}.")
         return _class(row)
 
     async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
         """Keep that this user was here."""
-        await self._postgres.pool.execute(_SAW_USER, user_id, user_type, display_name)
+        await self._postgres.execute(_SAW_USER, user_id, user_type, display_name)
 
     async def _one(self, statement: str, value: str) -> Class:
-        row = await self._postgres.pool.fetchrow(statement, value)
+        row = await self._postgres.fetchrow(statement, value)
         if row is None:
             raise NotFound("There is no such class.")
         return _class(row)

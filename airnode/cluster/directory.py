@@ -1,19 +1,19 @@
 """What nodes without PostgreSQL need to know of classes, kept in Redis: which stream key opens which room.
 
-One hash, ``{SHA-256 of the stream key: room}``. PostgreSQL is the truth; masters write the hash anew at their start,
+One table, ``{SHA-256 of the stream key: room}``. PostgreSQL is the truth; masters write it anew at their start,
 after each change, and now and then, so that a Redis that lost its memory heals by itself.
 """
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
-from redis.exceptions import RedisError
 
-from airnode.bus import keys
 from airnode.bus.client import Bus
-from airnode.cluster.classes import Class, Classes
+from airnode.bus.messages import STREAM_KEYS, ClassRecord
+from airnode.bus.records import Records
+from airnode.cluster.classes import Classes
 from airnode.cluster.codes import key_digest
+from airnode.errors import Unavailable
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 
@@ -24,12 +24,12 @@ _REFRESH_S = 30.0
 
 async def room_of_key(bus: Bus, stream_key: str) -> str | None:
     """The room that ``stream_key`` opens."""
-    found = await bus.redis.hget(keys.STREAM_KEYS, key_digest(stream_key))
-    return found.decode() if found is not None else None
+    found = await Records(bus).get_record(STREAM_KEYS, key_digest(stream_key), ClassRecord)
+    return found.room if found is not None else None
 
 
 class Directory(Service):
-    """Keeps the hash in step with PostgreSQL (master's side)."""
+    """Keeps the table in step with PostgreSQL (master's side)."""
 
     name = "class-directory"
 
@@ -51,21 +51,15 @@ class Directory(Service):
         await self._tasks.aclose()
 
     async def refresh(self) -> None:
-        """Write the whole hash at once."""
-        await _write(self._bus, await self._classes.all())
+        """Write the whole table at once."""
+        classes = await self._classes.all()
+        records = {key_digest(each.stream_key): ClassRecord(each.room) for each in classes}
+        await Records(self._bus).replace_records(STREAM_KEYS, records)
 
     async def _refresh_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_REFRESH_S)
             try:
                 await self.refresh()
-            except (OSError, RedisError, TimeoutError) as error:
+            except Unavailable as error:
                 log.warning("class_directory_not_refreshed", error=str(error))
-
-
-async def _write(bus: Bus, classes: Sequence[Class]) -> None:
-    async with bus.redis.pipeline(transaction=True) as pipe:
-        pipe.delete(keys.STREAM_KEYS)
-        if classes:
-            pipe.hset(keys.STREAM_KEYS, mapping={key_digest(each.stream_key): each.room for each in classes})
-        await pipe.execute()

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 import structlog
-from redis.exceptions import RedisError
 
 import airnode
-from airnode.bus import keys
 from airnode.bus.client import Bus
-from airnode.bus.records import NodeRecord, NodeStatus
+from airnode.bus.leases import Leases
+from airnode.bus.messages import NODES, NodeRecord, NodeStatus
 from airnode.config.model import ClusterSection
+from airnode.errors import Unavailable
 from airnode.runtime.role import PortName
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
@@ -25,6 +25,7 @@ class Heartbeat(Service):
     """Tells the cluster that this node is there and how full it is.
 
     Args:
+        rtmp_port: where it takes publishers.
         viewers: how many of its places are taken.
     """
 
@@ -36,14 +37,17 @@ class Heartbeat(Service):
         section: ClusterSection,
         identity: Identity,
         addresses: Addresses,
+        rtmp_port: Callable[[], int],
         viewers: Callable[[], int],
         tasks: TaskScope,
     ) -> None:
         super().__init__()
         self._bus = bus
+        self._leases = Leases(bus)
         self._section = section
         self._identity = identity
         self._addresses = addresses
+        self._rtmp_port = rtmp_port
         self._viewers = viewers
         self._tasks = tasks
         self._draining = False
@@ -62,8 +66,8 @@ class Heartbeat(Service):
         """Leave."""
         await self._tasks.aclose()
         try:
-            await self._bus.leases.drop(keys.NODE_LEASES, self._identity.node_id)
-        except (OSError, RedisError, TimeoutError) as error:
+            await self._leases.drop_lease(NODES, self._identity.node_id)
+        except Unavailable as error:
             log.warning("node_lease_not_dropped", error=str(error))
 
     def record(self) -> NodeRecord:
@@ -77,7 +81,7 @@ class Heartbeat(Service):
             host=self._addresses.host,
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],
-            rtmp_port=self._addresses.rtmp_port,
+            rtmp_port=self._rtmp_port(),
             current_connections=viewers,
             max_connections=self._section.max_connections,
             version=airnode.__version__,
@@ -86,13 +90,13 @@ class Heartbeat(Service):
 
     async def _beat(self) -> None:
         record = self.record()
-        await self._bus.leases.put(keys.NODE_LEASES, record.node_id, record, self._section.lease_s)
-        await self._bus.publish(keys.NODES_CHANNEL, record)
+        await self._leases.put_lease(NODES, record.node_id, record, self._section.lease_s)
+        await self._bus.publish(NODES, record)
 
     async def _beat_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._section.heartbeat_s)
             try:
                 await self._beat()
-            except (OSError, RedisError, TimeoutError) as error:
+            except Unavailable as error:
                 log.warning("heartbeat_missed", error=str(error))

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from airnode.bus.records import NodeRecord
+from airnode.bus.messages import NodeRecord
 from airnode.errors import NoHealthyNodes
 
 #: Nodes whose load is within this of the least loaded one count as equals.

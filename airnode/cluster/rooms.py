@@ -12,11 +12,10 @@ import msgspec
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
-from redis.exceptions import RedisError
 
-from airnode.bus import keys
 from airnode.bus.client import Bus
-from airnode.bus.records import NodeRecord, RoomState
+from airnode.bus.leases import Leases
+from airnode.bus.messages import NODES, ROOMS, NodeRecord, RoomState
 from airnode.cluster.placement import place
 from airnode.cluster.views import RoomView
 from airnode.errors import Unavailable
@@ -44,6 +43,7 @@ class RoomBoard(Service):
     def __init__(self, bus: Bus, lease_s: float, tasks: TaskScope, registry: CollectorRegistry) -> None:
         super().__init__()
         self._bus = bus
+        self._leases = Leases(bus)
         self._lease_s = lease_s
         self._tasks = tasks
         self._rng = random.Random()  # noqa: S311 - spreading load, not guarding anything
@@ -58,8 +58,8 @@ class RoomBoard(Service):
 
     async def start(self) -> None:
         """Read the leases, then listen."""
-        await self._bus.subscribe(keys.NODES_CHANNEL, NodeRecord, self._heard_node)
-        await self._bus.subscribe(keys.ROOMS_CHANNEL, RoomState, self._heard_room)
+        await self._bus.subscribe(NODES, NodeRecord, self._heard_node, on_resubscribed=self._resync)
+        await self._bus.subscribe(ROOMS, RoomState, self._heard_room)
         await self._resync()
         self._tasks.spawn("resync", self._resync_for_ever())
 
@@ -118,18 +118,18 @@ class RoomBoard(Service):
             await asyncio.sleep(_RESYNC_S)
             try:
                 await self._resync()
-            except (OSError, RedisError, TimeoutError) as error:
+            except Unavailable as error:
                 log.warning("room_board_not_synced", error=str(error))
 
     async def _resync(self) -> None:
         """Take what the leases say; a room whose lease is gone lost its origin."""
         now_s = time.monotonic()
-        for node in await self._bus.leases.read(keys.NODE_LEASES, NodeRecord):
-            self._nodes[node.node_id] = (node, now_s)
+        for node_id, node in (await self._leases.read_leases(NODES, NodeRecord)).items():
+            self._nodes[node_id] = (node, now_s)
         oldest_s = now_s - self._lease_s
         for node_id in [each for each, (_, heard_s) in self._nodes.items() if heard_s < oldest_s]:
             del self._nodes[node_id]
-        rooms = {state.room: state for state in await self._bus.leases.read(keys.ROOM_LEASES, RoomState)}
+        rooms = await self._leases.read_leases(ROOMS, RoomState)
         for room in self._rooms.keys() | rooms.keys():
             state = rooms.get(room)
             if state is None:

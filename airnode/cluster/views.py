@@ -2,7 +2,7 @@
 
 import msgspec
 
-from airnode.bus.records import RoomPhase, StreamInfo
+from airnode.bus.messages import RoomPhase, StreamInfo
 
 
 class RoomView(msgspec.Struct):

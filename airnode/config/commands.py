@@ -85,7 +85,7 @@ def config() -> None:
       airnode config show --changed
       airnode config check --config airnode.toml
       airnode config defaults > airnode.toml
-    """  # noqa: D301  # click reads \b as "keep these lines"
+    """  # click reads \b as "keep these lines"
 
 
 @config.command()
@@ -100,7 +100,7 @@ def show(changed: bool, as_json: bool, **params: Any) -> None:
       airnode config show
       airnode config show --config airnode.toml --changed
       REDIS_URL=redis://10.0.0.5 airnode config show --json
-    """  # noqa: D301  # click reads \b as "keep these lines"
+    """  # click reads \b as "keep these lines"
     loaded = loaded_or_exit(params)
     from airnode.config import render
 
@@ -120,7 +120,7 @@ def check(as_json: bool, **params: Any) -> None:
     Examples:
       airnode config check --config airnode.toml
       airnode config check --config base.toml --config site.toml --json
-    """  # noqa: D301  # click reads \b as "keep these lines"
+    """  # click reads \b as "keep these lines"
     from airnode.config import render
 
     if not as_json:
@@ -140,7 +140,7 @@ def defaults() -> None:
     \b
     Examples:
       airnode config defaults > airnode.toml
-    """  # noqa: D301  # click reads \b as "keep these lines"
+    """  # click reads \b as "keep these lines"
     from airnode.config import keys, render
 
     click.echo(render.defaults(keys.index_of(role_sections())), nl=False)
@@ -153,7 +153,7 @@ def schema() -> None:
     \b
     Examples:
       airnode config schema > airnode.schema.json
-    """  # noqa: D301  # click reads \b as "keep these lines"
+    """  # click reads \b as "keep these lines"
     from airnode.config import keys, render
 
     click.echo(render.schema(keys.index_of(role_sections())))

@@ -30,6 +30,8 @@ TARGET_DURATION_WAIT_S = 4.5
 ROUNDING_S = 0.45
 #: Audio this far ahead of the last video frame: parts go on without video.
 VIDEO_LATE = VIDEO_TIMESCALE // 2
+#: ... while PART-TARGET is not chosen, this far: the first two frames may tell that they are slides.
+FIRST_FRAME_WAIT = VIDEO_TIMESCALE * 5 // 4
 #: ... and this far: the last key frame is shown as a still until the next one comes.
 VIDEO_GONE = 3 * VIDEO_TIMESCALE
 
@@ -160,7 +162,7 @@ class Segmenter:
         if not self._has_video:
             self._frame = self._frame or end - start
             self._lead(end, True, now)
-        elif end > self._part_start + VIDEO_LATE:
+        elif end > self._part_start + (VIDEO_LATE if self._window.part_target_s else FIRST_FRAME_WAIT):
             self._audio_leads(end, now)
 
     # ---- boundaries ------------------------------------------------------------------------------------------------
@@ -318,8 +320,9 @@ class Segmenter:
         wish = self._settings.part_target_ms * 90
         if time - self._opened + self._frame < wish:
             return 0
-        frames = max(1, int(wish * 1.02 / self._frame)) if self._frame else 1
-        self._window.set_part_target(ceil((frames * self._frame + PART_SLACK) / 90) / 1000)
+        frame = self._frame or wish
+        frames = max(1, int(wish * 1.02 / frame))
+        self._window.set_part_target(ceil((frames * frame + PART_SLACK) / 90) / 1000)
         return self._part_target()
 
     def _grow(self, length: int) -> None:
@@ -332,8 +335,9 @@ class Segmenter:
         if not self._frame:
             self._frame = duration
         self._measured += 1
-        weight = min(self._measured, 16)
-        self._frame += (min(duration, 8 * self._frame) - self._frame) / weight
+        if self._measured > 4:
+            duration = min(duration, round(8 * self._frame))
+        self._frame += (duration - self._frame) / min(self._measured, 16)
         self._stats.frame_rate = VIDEO_TIMESCALE / self._frame
 
     def _count_key(self, time: int) -> None:

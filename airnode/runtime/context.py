@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
-from airnode.config.model import Settings
+from airnode.config.model import Section, Settings
 from airnode.runtime.role import Resource
 from airnode.runtime.tasks import TaskScope
 from airnode.store.postgres import Postgres
@@ -25,6 +25,8 @@ class RoleContext:
 
     role: str
     settings: Settings
+    #: The role's own section, if it has one.
+    section: Section | None
     identity: Identity
     data_dir: Path
     registry: CollectorRegistry

@@ -14,7 +14,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 import airnode
-from airnode.config.model import Settings
+from airnode.config.model import Section, Settings
 from airnode.embedded.datadir import DataDir
 from airnode.errors import AirnodeError, ConfigError, Unavailable
 from airnode.runtime import endpoints, sdnotify
@@ -60,17 +60,20 @@ class Node:
     first -> stores. All of it within ``drain.deadline_s``. A second signal skips the drain.
 
     Args:
-        on_ready: called with the endpoints once the node is ready.
+        sections: roles' own sections of the configuration, by role name.
+        on_ready: called with the endpoints and the data directory once the node is ready.
     """
 
     def __init__(
         self,
         settings: Settings,
         roles: Sequence[Role],
-        on_ready: Callable[[Mapping[str, object]], None] | None = None,
+        sections: Mapping[str, Section] | None = None,
+        on_ready: Callable[[Mapping[str, object], str], None] | None = None,
     ) -> None:
         self._data = DataDir(settings.node.data_dir)
         self._on_ready = on_ready
+        self._sections = sections or {}
         self._roles = roles
         self._settings = settings
         self._stop_asked = asyncio.Event()
@@ -165,7 +168,7 @@ class Node:
             took_s=round(time.monotonic() - started_s, 3),
         )
         if self._on_ready is not None:
-            self._on_ready(self.endpoints)
+            self._on_ready(self.endpoints, str(self._data.path))
 
     async def stop(self) -> None:
         """Take everything down; works after a start that failed half-way."""
@@ -218,6 +221,7 @@ class Node:
                 RoleContext(
                     role=role.name,
                     settings=settings,
+                    section=self._sections.get(role.name),
                     identity=identity,
                     data_dir=self._data.path,
                     registry=self.registry,

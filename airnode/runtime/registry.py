@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+from airnode.config.model import Section
 from airnode.errors import StartupError
 from airnode.runtime.role import Role
 
@@ -32,6 +33,11 @@ def installed() -> list[FoundRole]:
     """All installed roles, by name."""
     points = sorted(_points().values(), key=lambda each: each.name)
     return [FoundRole(point.load(), point.dist.name if point.dist is not None else "?") for point in points]
+
+
+def sections() -> dict[str, type[Section]]:
+    """The configuration sections that roles bring along, by role name."""
+    return {found.role.name: found.role.section for found in installed() if found.role.section is not None}
 
 
 def resolve(names: Iterable[str]) -> list[Role]:

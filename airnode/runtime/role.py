@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from airnode.config.model import Section
 from airnode.runtime.service import Service
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Role(Protocol):
     includes: tuple[str, ...]
     #: Whether the node makes its own signing key and teacher secret where none is configured.
     makes_secrets: bool
+    #: Its own part of the configuration, ``[roles.<name>]``; None: the common sections do.
+    section: type[Section] | None
 
     def build(self, ctx: "RoleContext") -> RoleParts:
         """Wire the role's parts. No I/O, no tasks."""

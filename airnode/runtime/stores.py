@@ -7,12 +7,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
+from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import ChildServer
+from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import ConfigError
 from airnode.runtime.role import HealthCheck, Resource, Role
+from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 
 _HOW = {
@@ -39,28 +41,32 @@ class Stores:
                 what, how = _HOW[resource]
                 names = ", ".join(role.name for role in roles if resource in role.needs)
                 raise ConfigError(f"airnode: the role {names} needs {what}: set {how}, or run a role that brings one.")
+        metrics = EmbeddedMetrics(registry)
         if Resource.REDIS in needed:
             url = ""
             if not _configured(settings, Resource.REDIS):
-                valkey = EmbeddedValkey(settings.embedded, data_dir, registry)
+                valkey = EmbeddedValkey(data_dir, settings.embedded, metrics)
                 self._servers.append(valkey)
                 url = valkey.url
-            self.clients[Resource.REDIS] = Bus(settings.redis, registry, url=url)
+            self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url)
         if Resource.POSTGRES in needed:
             url = ""
             if not _configured(settings, Resource.POSTGRES):
-                postgres = EmbeddedPostgres(settings.embedded, data_dir, registry)
+                postgres = EmbeddedPostgres(data_dir, settings.embedded, metrics)
                 self._servers.append(postgres)
                 url = postgres.url
             self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
 
     async def start(self) -> None:
         """Start the servers side by side, then connect."""
-        async with asyncio.TaskGroup() as group:
-            for server in self._servers:
-                group.create_task(server.start())
+        results = await asyncio.gather(*(server.start() for server in self._servers), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         for client in self.clients.values():
             await client.start()
+            if isinstance(client, Postgres):
+                await migrate(client)
 
     async def stop(self) -> None:
         """Disconnect, then stop the servers."""

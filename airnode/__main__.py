@@ -1,0 +1,5 @@
+"""``python -m airnode``."""
+
+from airnode.cli import main
+
+main()

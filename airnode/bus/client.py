@@ -1,0 +1,226 @@
+"""The bus: one Redis for the whole process."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from redis import asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+
+from airnode.bus import keys
+from airnode.bus.envelope import encode
+from airnode.bus.listener import Listener
+from airnode.bus.subscription import AnySubscription, BusMetrics, Drops, Subscription
+from airnode.config.model import RedisSection
+from airnode.errors import StartupError, Unavailable
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+_RETRY_FIRST_S = 0.05
+_RETRY_LAST_S = 1.0
+_PING_TIMEOUT_S = 2.0
+_COMMAND_TIMEOUT_S = 10.0
+
+
+class Bus(Service):
+    """Connections to Redis: a pool for commands, one for pub/sub.
+
+    Args:
+        section: the address, or ``host`` and its companions.
+        url: stands before the section's, for the embedded server.
+    """
+
+    name = "bus"
+
+    def __init__(self, section: RedisSection, metrics: BusMetrics, *, url: str = "") -> None:
+        super().__init__()
+        self._section = section
+        self._metrics = metrics
+        self._url = url or section.url or f"redis://{section.host}:{section.port}"
+        self._drops = Drops(metrics)
+        self._tasks = TaskScope("bus")
+        #: {subscription: the task that calls its handler}. Owned by this class.
+        self._workers: dict[AnySubscription, asyncio.Task[None]] = {}
+        self._client: aioredis.Redis | None = None
+        self._listener: Listener | None = None
+        self._listening: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without the password; for people."""
+        parts = urlsplit(self._url)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def client(self) -> aioredis.Redis:
+        """The pooled client; answers are bytes.
+
+        Raises:
+            Unavailable: not started yet, or stopped. HTTP 503.
+        """
+        if self._client is None:
+            raise Unavailable("Redis is not connected.")
+        return self._client
+
+    async def start(self) -> None:
+        """Connect, and try again until ``redis.connect_timeout_s`` have passed.
+
+        Raises:
+            StartupError: the server does not answer, or refuses us.
+        """
+        self._client = aioredis.Redis.from_pool(self._command_pool())
+        await self._until_answering(self._client)
+        self._listener = Listener(self._pubsub_pool(), self._metrics, self._drops)
+        self._listening = self._tasks.spawn("listener", self._listener.run())
+        log.info("bus_connected", address=self.address)
+
+    async def stop(self) -> None:
+        """Close all connections; messages still queued are dropped."""
+        await self._tasks.aclose()
+        self._workers.clear()
+        client, self._client, self._listener = self._client, None, None
+        if client is not None:
+            await client.aclose()
+
+    async def ping(self) -> None:
+        """Ask the server something.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        with unavailable():
+            async with asyncio.timeout(_PING_TIMEOUT_S):
+                await self.client.ping()
+
+    async def publish(self, channel: str, message: msgspec.Struct) -> int:
+        """Send a message to those who listen now, and return how many connections that are.
+
+        Args:
+            channel: without the prefix; see :func:`airnode.bus.keys.channel`.
+
+        Raises:
+            TooLarge: above 256 KiB.
+            Unavailable: the server does not answer.
+        """
+        data = encode(message)
+        with unavailable():
+            receivers = await self.client.publish(keys.channel(channel), data)
+        self._metrics.published.inc()
+        return int(receivers)
+
+    async def subscribe(
+        self,
+        channel: str,
+        kind: type[M],
+        handler: Callable[[M], Awaitable[None]],
+        *,
+        on_resubscribed: Callable[[], Awaitable[None]] | None = None,
+    ) -> Subscription[M]:
+        """Call ``handler`` for each message of this type; returns once the server has confirmed.
+
+        Messages are handled one at a time and in order. ``on_resubscribed`` is called where messages may be missing.
+
+        Raises:
+            Unavailable: the server did not confirm within ``redis.connect_timeout_s``.
+        """
+        listener = self._listener
+        if listener is None:
+            raise Unavailable("Redis is not connected.")
+        subscription = Subscription(
+            keys.channel(channel), kind, handler, on_resubscribed, self._metrics, self._drops
+        )  # fmt: skip
+        self._workers[subscription] = self._tasks.spawn(f"handle-{channel}", subscription.run())
+        try:
+            with unavailable():
+                async with asyncio.timeout(self._section.connect_timeout_s):
+                    await listener.add(subscription)
+                    await subscription.ready.wait()
+        except BaseException:
+            await self.unsubscribe(subscription)
+            raise
+        return subscription
+
+    async def unsubscribe(self, subscription: AnySubscription) -> None:
+        """Stop it; its handler is cancelled. Nothing happens when it has been stopped already."""
+        worker = self._workers.pop(subscription, None)
+        if worker is not None and worker is not asyncio.current_task():
+            worker.cancel()
+            await asyncio.wait([worker])
+        if self._listener is not None:
+            await self._listener.remove(subscription)
+
+    def decode_value(self, data: bytes | str, kind: type[M], place: str) -> M | None:
+        """Decode what somebody stored; None, counted and logged, when it is not of this type."""
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._drops.count("bad_value", place, str(error))
+            return None
+
+    async def _until_answering(self, client: aioredis.Redis) -> None:
+        loop = asyncio.get_running_loop()
+        deadline, pause_s = loop.time() + self._section.connect_timeout_s, _RETRY_FIRST_S
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await client.ping()
+                return
+            except (AuthenticationError, AuthorizationError) as error:
+                raise StartupError(f"Redis at {self.address} refuses: {error}.") from None
+            except (RedisError, OSError, TimeoutError) as error:
+                if loop.time() + pause_s >= deadline:
+                    raise StartupError(
+                        f"Redis at {self.address} did not answer within {self._section.connect_timeout_s:g} s."
+                        , debug=repr(error)
+                    ) from None  # fmt: skip
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _RETRY_LAST_S)
+
+    def _command_pool(self) -> aioredis.ConnectionPool:
+        # A connection that the server closed while it was idle is found out by its next command: one retry hides that.
+        return aioredis.BlockingConnectionPool.from_url(
+            self._url,
+            timeout=self._section.connect_timeout_s,
+            max_connections=self._section.max_connections,
+            socket_timeout=_COMMAND_TIMEOUT_S,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
+            **self._options(),
+        )
+
+    def _pubsub_pool(self) -> aioredis.ConnectionPool:
+        return aioredis.ConnectionPool.from_url(
+            self._url, protocol=2, max_connections=1, retry=Retry(NoBackoff(), 0), **self._options()
+        )
+
+    def _options(self) -> dict[str, Any]:
+        password = self._section.password.get_secret_value()
+        options: dict[str, Any] = {
+            "socket_connect_timeout": self._section.connect_timeout_s,
+            "client_name": "airnode",
+        }
+        if password and not urlsplit(self._url).password:
+            options["password"] = password
+        return options
+
+
+@contextlib.contextmanager
+def unavailable() -> Iterator[None]:
+    """Turn what redis-py raises when the server is away or unwell into one error of ours.
+
+    Raises:
+        Unavailable: with the cause in ``debug``. HTTP 503.
+    """
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Unavailable("Redis does not answer.", debug=repr(error)) from error

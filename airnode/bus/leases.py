@@ -1,0 +1,153 @@
+"""Leases (values that vanish by themselves), claims (values with an epoch), all on the server's clock."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from airnode.bus import keys
+from airnode.bus.client import Bus, unavailable
+from airnode.bus.envelope import MAX_BYTES
+from airnode.errors import InvalidInput, TooLarge
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+#: Largest epoch: Lua counts in doubles.
+MAX_EPOCH = 2**53 - 1
+
+# A group is a hash of values and a sorted set of ends: reading touches one group, whatever else the server holds.
+# The ends are removed first by whoever comes along; both keys expire with the last lease, so that a group that nobody
+# reads goes too.
+_SWEEP = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local over = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)
+for _, member in ipairs(over) do
+    redis.call('HDEL', KEYS[1], member)
+    redis.call('ZREM', KEYS[2], member)
+end
+"""
+_PUT = (
+    _SWEEP
+    + """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2]
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', last))
+redis.call('PEXPIREAT', KEYS[2], string.format('%.0f', last))
+"""
+)
+_READ = _SWEEP + "return redis.call('HGETALL', KEYS[1])"
+_GET = _SWEEP + "return redis.call('HGET', KEYS[1], ARGV[1])"
+_DROP = _SWEEP + "redis.call('ZREM', KEYS[2], ARGV[1]) return redis.call('HDEL', KEYS[1], ARGV[1])"
+
+_CLAIM = """
+local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '-1')
+local owner = redis.call('HGET', KEYS[1], 'owner')
+local wanted = tonumber(ARGV[2])
+local granted = 0
+if wanted > epoch or (wanted == epoch and owner == ARGV[1]) then
+    redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', ARGV[2], 'value', ARGV[3])
+    granted = 1
+end
+return {granted, redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'value')}
+"""
+# The epoch stays behind, so that a late claim with an old one is refused for ever.
+_RELEASE = """
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then
+    return 0
+end
+redis.call('HSET', KEYS[1], 'owner', '', 'value', '')
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[T]):
+    """Who holds a key. ``owner`` is empty and ``value`` None after a release; the epoch never goes back."""
+
+    owner: str
+    epoch: int
+    value: T | None
+
+
+class Leases:
+    """Leases and claims on the bus. All methods raise ``Unavailable`` (503) when the server does not answer."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def put_lease(self, group: str, member: str, value: msgspec.Struct, ttl_s: float) -> None:
+        """Write or renew ``member``'s lease; it vanishes ``ttl_s`` (1 ms or more) after the last renewal.
+
+        Raises:
+            TooLarge: the value is above 256 KiB.
+        """
+        await self._run_script(_PUT, group, member, encode_value(value), max(1, round(ttl_s * 1000)))
+
+    async def read_leases(self, group: str, kind: type[T]) -> dict[str, T]:
+        """Return the living leases of a group, {member: value}; values that are not of this type are left out."""
+        flat: list[bytes] = await self._run_script(_READ, group)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        found = {member.decode(): self._bus.decode_value(data, kind, f"lease {group}") for member, data in pairs}
+        return {member: value for member, value in found.items() if value is not None}
+
+    async def read_lease(self, group: str, member: str, kind: type[T]) -> T | None:
+        """Return one living lease; None: there is none, or not of this type."""
+        data: bytes | None = await self._run_script(_GET, group, member)
+        return None if data is None else self._bus.decode_value(data, kind, f"lease {group}")
+
+    async def drop_lease(self, group: str, member: str) -> bool:
+        """Give a lease back; False when there was none."""
+        return bool(await self._run_script(_DROP, group, member))
+
+    async def claim(self, key: str, owner: str, epoch: int, value: T) -> tuple[bool, Claim[T]]:
+        """Take ``key`` for ``owner``, or renew it; return whether that was granted, and who holds it now.
+
+        Granted when ``epoch`` is higher than the one there, or the same and ``owner`` is the holder. So of two who
+        claim the same epoch the first wins, and a late one with a lower epoch cannot take the key back.
+
+        Raises:
+            InvalidInput: no owner, or an epoch outside 0 to 2**53 - 1.
+            TooLarge: the value is above 256 KiB.
+        """
+        if not owner or not 0 <= epoch <= MAX_EPOCH:
+            raise InvalidInput(f"A claim needs an owner and an epoch from 0 to {MAX_EPOCH}.")
+        with unavailable():
+            answer = await self._bus.client.eval(_CLAIM, 1, keys.claim(key), owner, epoch, encode_value(value))
+        granted, fields = answer
+        return bool(granted), self._to_claim(fields, type(value), key)
+
+    async def read_claim(self, key: str, kind: type[T]) -> Claim[T] | None:
+        """Return who holds ``key``; None: nobody ever did."""
+        with unavailable():
+            fields: Any = await self._bus.client.hmget(keys.claim(key), ["owner", "epoch", "value"])
+        return None if fields[1] is None else self._to_claim(fields, kind, key)
+
+    async def release_claim(self, key: str, owner: str, epoch: int) -> bool:
+        """Give ``key`` back, keeping its epoch; False when somebody else holds it by now."""
+        with unavailable():
+            return bool(await self._bus.client.eval(_RELEASE, 1, keys.claim(key), owner, epoch))
+
+    async def _run_script(self, script: str, group: str, *arguments: str | bytes | int) -> Any:
+        with unavailable():
+            return await self._bus.client.eval(
+                script, 2, keys.lease_values(group), keys.lease_ends(group), *arguments
+            )  # fmt: skip
+
+    def _to_claim(self, fields: list[bytes], kind: type[T], key: str) -> Claim[T]:
+        owner, epoch, data = fields
+        value = self._bus.decode_value(data, kind, f"claim {key}") if data else None
+        return Claim(owner.decode(), int(epoch), value)
+
+
+def encode_value(value: msgspec.Struct) -> bytes:
+    """Encode a stored value: the JSON of the struct.
+
+    Raises:
+        TooLarge: above 256 KiB.
+    """
+    data = msgspec.json.encode(value)
+    if len(data) > MAX_BYTES:
+        raise TooLarge(f"A value of {len(data)} bytes is above the limit of {MAX_BYTES}.")
+    return data

@@ -1,0 +1,144 @@
+"""The one pub/sub connection of a process."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import structlog
+from redis import asyncio as aioredis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+from airnode.bus.envelope import Undecodable, decode
+from airnode.bus.subscription import AnySubscription, BusMetrics, Drops
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_LAST_S = 5.0
+#: After this silence the server is asked for a sign of life, and given as long again to answer.
+_SILENCE_S = 10.0
+
+
+class Listener:
+    """Reads one connection and hands messages to subscriptions; comes back with backoff when the server goes away.
+
+    redis-py's own ``PubSub`` reconnects inside a read without telling, so that a gap would go unseen; this one uses a
+    plain connection, speaks RESP2, and notes a gap for every subscription that was there before.
+    """
+
+    def __init__(self, pool: aioredis.ConnectionPool, metrics: BusMetrics, drops: Drops) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._drops = drops
+        self._connection: AbstractConnection | None = None
+        #: {channel: its subscriptions}. Owned by this class.
+        self._channels: dict[str, list[AnySubscription]] = {}
+        #: Channels that the server has confirmed on the connection of the moment. Owned by this class.
+        self._confirmed: set[str] = set()
+        self._some = asyncio.Event()
+
+    async def add(self, subscription: AnySubscription) -> None:
+        """Subscribe; returns at once. ``subscription.ready`` is set when the server has confirmed it."""
+        others = self._channels.setdefault(subscription.channel, [])
+        others.append(subscription)
+        self._some.set()
+        if subscription.channel in self._confirmed:
+            subscription.ready.set()
+        elif len(others) == 1:
+            await self._send("SUBSCRIBE", subscription.channel)
+
+    async def remove(self, subscription: AnySubscription) -> None:
+        """Unsubscribe; nothing happens when it is not there."""
+        subscriptions = self._channels.get(subscription.channel, [])
+        if subscription in subscriptions:
+            subscriptions.remove(subscription)
+            if not subscriptions:
+                del self._channels[subscription.channel]
+                self._confirmed.discard(subscription.channel)
+                await self._send("UNSUBSCRIBE", subscription.channel)
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        pause_s, losses = _BACKOFF_FIRST_S, 0
+        while True:
+            await self._some.wait()
+            try:
+                await self._connect(again=losses > 0)
+                pause_s = _BACKOFF_FIRST_S
+                await self._read()
+            except (RedisError, OSError, TimeoutError) as error:
+                losses += 1
+                log.warning("bus_connection_lost", error=str(error), retry_in_s=pause_s)
+            finally:
+                await self._disconnect()
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _BACKOFF_LAST_S)
+
+    async def _connect(self, *, again: bool) -> None:
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()  # type: ignore[no-untyped-call]
+        self._connection = connection
+        if self._channels:
+            await self._send("SUBSCRIBE", *self._channels)
+        if again:
+            self._metrics.resubscribed.inc()
+            log.info("bus_connection_restored", channels=len(self._channels))
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        self._confirmed.clear()
+        if connection is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
+    async def _send(self, *command: str) -> None:
+        """Send on the connection of the moment; without one, :meth:`_connect` subscribes to everything anyway."""
+        connection = self._connection
+        if connection is None or not connection.is_connected:
+            return
+        # A failed write is seen by the reader as well, which then connects anew.
+        with contextlib.suppress(RedisError, OSError):
+            await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+
+    async def _read(self) -> None:
+        connection, asked = self._connection, False
+        if connection is None:
+            return
+        while True:
+            answer = await connection.read_response(timeout=_SILENCE_S, disconnect_on_error=False)
+            if answer is not None:
+                asked = False
+                self._take(answer)
+            elif asked:
+                raise TimeoutError(f"no sign of life for {2 * _SILENCE_S:g} s")
+            else:
+                asked = True
+                await self._send("PING")
+
+    def _take(self, answer: Any) -> None:
+        match answer:
+            case [b"message", bytes(name), bytes(data)]:
+                self._dispatch(name.decode(errors="replace"), data)
+            case [b"subscribe", bytes(name), int()]:
+                self._confirm(name.decode(errors="replace"))
+
+    def _confirm(self, channel: str) -> None:
+        if channel not in self._channels:
+            return  # unsubscribed meanwhile
+        self._confirmed.add(channel)
+        for subscription in self._channels[channel]:
+            if subscription.ready.is_set():  # it was there before: this is a new connection
+                subscription.mark_gap()
+            subscription.ready.set()
+
+    def _dispatch(self, channel: str, data: bytes) -> None:
+        try:
+            envelope = decode(data)
+            takers = [s for s in self._channels.get(channel, ()) if s.type_name == envelope.t]
+            if not takers and channel in self._channels:
+                raise Undecodable("unknown_type", envelope.t[:100])
+            for subscription in takers:
+                subscription.offer(envelope)
+        except Undecodable as error:
+            self._drops.count(error.reason, channel, str(error))

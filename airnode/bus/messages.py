@@ -1,0 +1,76 @@
+"""What nodes tell each other over the bus about themselves and about rooms."""
+
+from typing import Literal
+
+import msgspec
+
+#: Names of channels and lease groups alike.
+NODES = "nodes"
+ROOMS = "rooms"
+#: The table of :class:`ClassRecord`, by the SHA-256 of the stream key.
+STREAM_KEYS = "stream-keys"
+
+NodeStatus = Literal["healthy", "draining", "overloaded"]
+RoomPhase = Literal["waiting", "live", "reconnecting", "ended"]
+
+
+class NodeRecord(msgspec.Struct, frozen=True):
+    """A slave, as its lease says; a dead one vanishes with its lease.
+
+    Attributes:
+        host: under which viewers reach it; empty: the host through which they reached the master.
+        scheme: of its media port, ``http`` or ``https``.
+    """
+
+    node_id: str
+    node_name: str
+    status: NodeStatus
+    host: str
+    scheme: str
+    media_port: int
+    rtmp_port: int
+    current_connections: int
+    max_connections: int
+    version: str
+    beat_at: float
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """What is being published; 0 where not known (yet)."""
+
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+    bitrate_bps: int = 0
+    video_codecs: str = ""
+    audio_codecs: str = ""
+    key_frame_interval_s: float = 0.0
+    encoder: str = ""
+    uptime_s: float = 0.0
+    dropped_samples: int = 0
+
+
+class RoomState(msgspec.Struct, frozen=True):
+    """A room on its origin.
+
+    Attributes:
+        phase: ``reconnecting`` while the class is kept for a publisher that dropped.
+        since: unix seconds since when the phase holds.
+        reconnect_deadline: unix seconds until when the class is kept, while reconnecting.
+        epoch: counts publishing sessions' origins; grows for ever.
+    """
+
+    room: str
+    node_id: str
+    phase: RoomPhase
+    since: float
+    viewers: int = 0
+    epoch: int = 0
+    reconnect_deadline: float | None = None
+    stream: StreamInfo | None = None
+
+
+class ClassRecord(msgspec.Struct, frozen=True):
+    """What slaves need to know of the class that a stream key opens."""
+
+    room: str

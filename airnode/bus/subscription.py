@@ -1,0 +1,140 @@
+"""One subscriber of a channel: decoding, a bounded queue, and the task that calls its handler."""
+
+import asyncio
+import collections
+import enum
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.bus.envelope import Envelope, Undecodable, type_name
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+#: Messages that wait for one subscriber; further ones are dropped, counted, and reported to it as a gap.
+QUEUE_MAX = 1000
+_LOG_EVERY_S = 1.0
+
+
+class _Mark(enum.Enum):
+    GAP = enum.auto()
+
+
+_GAP: Final = _Mark.GAP
+
+
+class BusMetrics:
+    """Metrics of the bus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.published = Counter("airnode_bus_published_total", "Messages published.", registry=registry)
+        self.received = Counter("airnode_bus_received_total", "Messages handled.", registry=registry)
+        self.resubscribed = Counter(
+            "airnode_bus_resubscribed_total",
+            "Times that the pub/sub connection was lost and came back.",
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "airnode_bus_dropped_total", "Messages dropped: too_large, garbage, unknown_version, unknown_type, "
+            "wrong_body, queue_full, handler_failed; bad_value: a stored value.", ["reason"], registry=registry,
+        )  # fmt: skip
+
+
+class Drops:
+    """Counts drops, and logs at most one line a second and reason."""
+
+    def __init__(self, metrics: BusMetrics) -> None:
+        self._metrics = metrics
+        #: {reason: (when it was last logged, drops since)}
+        self._logged: dict[str, tuple[float, int]] = {}
+
+    def count(self, reason: str, channel: str, detail: str) -> None:
+        """Count one dropped message."""
+        self._metrics.dropped.labels(reason=reason).inc()
+        logged_at, since = self._logged.get(reason, (float("-inf"), 0))
+        now = time.monotonic()
+        if now - logged_at < _LOG_EVERY_S:
+            self._logged[reason] = (logged_at, since + 1)
+            return
+        self._logged[reason] = (now, 0)
+        log.warning("bus_message_dropped", reason=reason, channel=channel, detail=detail, not_logged_before=since)
+
+
+class Subscription(Generic[M]):
+    """Messages of one type on one channel, handled one at a time and in order.
+
+    Args:
+        on_resubscribed: called between two messages where some may be missing: the connection was lost, or this
+            subscriber's queue was full. Whatever rides on pub/sub is read again from where it is kept.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        kind: type[M],
+        handler: Callable[[M], Awaitable[None]],
+        on_resubscribed: Callable[[], Awaitable[None]] | None,
+        metrics: BusMetrics,
+        drops: Drops,
+    ) -> None:
+        self.channel = channel
+        self.type_name = type_name(kind)
+        self.ready = asyncio.Event()
+        self._decoder = msgspec.json.Decoder(kind)
+        self._handler = handler
+        self._on_resubscribed = on_resubscribed
+        self._metrics = metrics
+        self._drops = drops
+        #: Decoded messages and marks of gaps, at most QUEUE_MAX + 1. Filled by the listener, emptied by :meth:`run`.
+        self._queue: collections.deque[M | _Mark] = collections.deque()
+        self._wake = asyncio.Event()
+
+    def offer(self, envelope: Envelope) -> None:
+        """Queue a message.
+
+        Raises:
+            Undecodable: the body is not of this type.
+        """
+        try:
+            message = self._decoder.decode(envelope.b)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Undecodable("wrong_body", f"{self.type_name}: {error}") from None
+        if len(self._queue) >= QUEUE_MAX:
+            self._drops.count("queue_full", self.channel, f"{self.type_name}: the handler is too slow")
+            self.mark_gap()
+            return
+        self._queue.append(message)
+        self._wake.set()
+
+    def mark_gap(self) -> None:
+        """Note that messages may be missing from here on."""
+        if not self._queue or self._queue[-1] is not _GAP:
+            self._queue.append(_GAP)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Handle what comes, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self._handle(self._queue.popleft())
+
+    async def _handle(self, item: M | _Mark) -> None:
+        try:
+            if not isinstance(item, _Mark):
+                await self._handler(item)
+                self._metrics.received.inc()
+            elif self._on_resubscribed is not None:
+                await self._on_resubscribed()
+        except Exception as error:  # noqa: BLE001 - one bad message must not end the subscription
+            self._drops.count("handler_failed", self.channel, repr(error))
+
+
+AnySubscription = Subscription[Any]

@@ -1,0 +1,104 @@
+"""The ``airnode`` command; no logic. What is heavy is imported inside the commands."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import airnode
+from airnode.config.commands import ROLE_SECTIONS, config, loaded_or_exit
+from airnode.config.options import config_options
+from airnode.errors import AirnodeError
+
+if TYPE_CHECKING:
+    from airnode.config.loading import Loaded
+    from airnode.config.model import Section
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+def _role_sections() -> "Mapping[str, type[Section]]":
+    from airnode.runtime.registry import sections
+
+    return sections()
+
+
+@click.group(invoke_without_command=True, context_settings=_CONTEXT)
+@click.option(
+    "--role", "roles", metavar="NAME[,NAME...]", multiple=True, help="What this node does; `airnode roles` lists them."
+)
+@config_options
+@click.version_option(airnode.__version__, prog_name="airnode")
+@click.pass_context
+def cli(context: click.Context, /, roles: tuple[str, ...], **params: Any) -> None:
+    """A live classroom in one binary.
+
+    \b
+    Examples:
+      airnode --role standalone                      everything on this machine
+      airnode --role standalone --port 80            ... with the pages on port 80
+      airnode --role master --config airnode.toml    one role of a cluster
+      airnode config check --config airnode.toml     is the configuration right?
+      airnode health http://localhost:8000           is that node well?
+    """
+    context.meta[ROLE_SECTIONS] = _role_sections
+    if context.invoked_subcommand is not None:
+        return
+    if not roles:
+        click.echo(context.get_help())
+        return
+    sys.exit(_run([name for text in roles for name in text.split(",") if name.strip()], loaded_or_exit(params)))
+
+
+def _run(names: list[str], loaded: "Loaded") -> int:
+    from airnode.runtime.main import run
+
+    return run(names, loaded)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def roles(as_json: bool) -> None:
+    """List the roles: what they do, need and include, and which package brings them.
+
+    \b
+    Examples:
+      airnode roles
+      airnode roles --json
+    """
+    from airnode.runtime.listing import as_json_text, as_table, rows
+
+    click.echo(as_json_text(rows()) if as_json else as_table(rows()))
+
+
+@cli.command()
+@click.argument("url", default="http://localhost:8000")
+@click.option("--ready", is_flag=True, help="Ask for readiness rather than health.")
+@click.option("--timeout", "timeout_s", default=3.0, show_default=True, help="Seconds to wait.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def health(url: str, ready: bool, timeout_s: float, as_json: bool) -> None:
+    """Ask a node how it is; exit code 0 when it is well, 1 when not (for Compose and systemd).
+
+    \b
+    Examples:
+      airnode health
+      airnode health http://10.0.0.5:8000 --ready
+    """
+    from airnode.runtime.probe import ask
+
+    answer = ask(url, ready=ready, timeout_s=timeout_s)
+    click.echo(answer.json() if as_json else answer.text())
+    sys.exit(0 if answer.ok else 1)
+
+
+cli.add_command(config)
+
+
+def main() -> None:
+    """Run the command; what airnode refuses is one plain sentence and exit code 2."""
+    try:
+        cli()
+    except AirnodeError as error:
+        click.echo(str(error) if str(error).startswith("airnode:") else f"airnode: {error}", err=True)
+        sys.exit(2)

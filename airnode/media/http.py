@@ -1,0 +1,159 @@
+"""The media port: playlists, parts and segments over HTTP, behind tokens.
+
+The token rides in the path (``/v/<token>/<room>/…``) and all URIs in playlists are relative, so that one playlist is
+the same bytes for all viewers and every player carries the token along (docs/adr/0005). ``?jwt=`` only opens the door:
+it redirects to the path form.
+"""
+
+import asyncio
+from urllib.parse import quote
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.errors import Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from airnode.media.rooms import LiveRoom, Rooms
+from airnode.media.window import PLAYLIST_TYPE, BadRequest, Found, Pending, Wait
+from airnode.web.openapi import operation
+from airnode.web.tokens import Claims, Tokens
+
+MULTIVARIANT = "index.m3u8"
+_FIRST_WAIT_S = 15.0
+_RELOAD_TARGETS = 3.0
+_PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
+_MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
+_PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
+
+
+class MediaApi:
+    """The handlers of the media port.
+
+    A blocked request gives up with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
+    """
+
+    def __init__(self, rooms: Rooms, tokens: Tokens, registry: CollectorRegistry) -> None:
+        self._rooms = rooms
+        self._tokens = tokens
+        requests = Counter("airnode_media_requests_total", "Media requests", ["kind"], registry=registry)
+        self._playlists = requests.labels("playlist")
+        self._objects = requests.labels("object")
+        self._sent = Counter("airnode_media_sent_bytes_total", "Media bytes answered", registry=registry)
+        refused = Counter("airnode_media_refused_total", "Media requests refused", ["reason"], registry=registry)
+        self._bad_token = refused.labels("token")
+        self._too_far = refused.labels("too_far")
+        self._timed_out = refused.labels("timeout")
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the media routes."""
+        app.router.add_get("/v/{token}/{room}/{name}", self.media)
+        app.router.add_get("/live/{room}/{name}", self.entry)
+
+    @operation(
+        summary="Enter with ?jwt=",
+        tag="media",
+        description="Redirects to the path form, which every player carries along.",
+        returns=PLAYLIST_TYPE,
+        status=302,
+        errors=(401, 403),
+        auth="token",
+        path_params=(_PATH[1], ("name", "`index.m3u8`.")),
+    )
+    async def entry(self, request: web.Request) -> web.StreamResponse:
+        """302 to ``/v/<token>/<room>/<name>``, for a good token only."""
+        token = request.query.get("jwt", "")
+        room, name = request.match_info["room"], request.match_info["name"]
+        self._claims(token, room)
+        location = f"/v/{quote(token)}/{quote(room)}/{quote(name)}"
+        return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
+
+    @operation(
+        summary="A playlist, part, segment or initialization section",
+        tag="media",
+        description="`index.m3u8` is the multivariant playlist; it leads to the others. The media playlist takes "
+        "`_HLS_msn`, `_HLS_part` and `_HLS_skip` (blocking reload, delta update).",
+        returns=PLAYLIST_TYPE,
+        errors=(400, 401, 403, 404, 503),
+        path_params=(*_PATH, ("name", "`index.m3u8`, or what a playlist names.")),
+    )
+    async def media(self, request: web.Request) -> web.StreamResponse:
+        """Verify, find, answer."""
+        path = request.match_info
+        claims = self._claims(path["token"], path["room"])
+        room = self._rooms.get(path["room"])
+        if room is None:
+            raise NotFound("This class is not live.")
+        name = path["name"]
+        if name == MULTIVARIANT:
+            return await self._multivariant(room)
+        if name == room.window.media_uri:
+            return await self._media_playlist(request, room, claims)
+        return await self._object(room, name)
+
+    def _claims(self, token: str, room: str) -> Claims:
+        try:
+            claims = self._tokens.verify(token)
+            claims.require_room(room)
+        except (Unauthenticated, Forbidden):
+            self._bad_token.inc()
+            raise
+        return claims
+
+    async def _multivariant(self, room: LiveRoom) -> web.Response:
+        until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
+        while not room.window.ready:
+            await self._changed(room, until_s)
+        self._playlists.inc()
+        return web.Response(body=room.window.multivariant_playlist(), headers=_PLAYLIST_HEADERS)
+
+    async def _media_playlist(self, request: web.Request, room: LiveRoom, claims: Claims) -> web.Response:
+        loop = asyncio.get_running_loop()
+        room.saw(claims, loop.time())
+        query = request.query
+        msn, part = _number(query.get("_HLS_msn"), "_HLS_msn"), _number(query.get("_HLS_part"), "_HLS_part")
+        wait_s = _RELOAD_TARGETS * room.window.target_duration_s if room.window.ready else _FIRST_WAIT_S
+        until_s = loop.time() + wait_s
+        while isinstance(decision := room.window.resolve_reload(msn, part), Wait):
+            await self._changed(room, until_s)
+        if isinstance(decision, BadRequest):
+            self._too_far.inc()
+            raise InvalidInput(decision.detail)
+        self._playlists.inc()
+        skip = query.get("_HLS_skip", "") in ("YES", "v2")
+        return web.Response(body=room.window.media_playlist(skip=skip), headers=_PLAYLIST_HEADERS)
+
+    async def _object(self, room: LiveRoom, name: str) -> web.Response:
+        found = room.window.lookup(name)
+        if isinstance(found, Pending):
+            until_s = asyncio.get_running_loop().time() + _RELOAD_TARGETS * room.window.target_duration_s
+            while isinstance(found, Pending):
+                await self._changed(room, until_s)
+                found = room.window.lookup(name)
+        if not isinstance(found, Found):
+            raise NotFound("There is no such part or segment (any more).")
+        body = found.body[0] if len(found.body) == 1 else b"".join(found.body)
+        self._objects.inc()
+        self._sent.inc(len(body))
+        return web.Response(body=body, content_type=found.content_type, headers=_MEDIA_HEADERS)
+
+    async def _changed(self, room: LiveRoom, until_s: float) -> None:
+        """Wait for the room to change.
+
+        Raises:
+            Unavailable: (503) it did not in time, or the node is going down.
+            NotFound: (404) the room is gone meanwhile.
+        """
+        if self._rooms.draining:
+            raise Unavailable("This node is shutting down.", retry_after_s=1)
+        if room.closed:
+            raise NotFound("This class is not live.")
+        if not await room.waiters.wait(until_s):
+            self._timed_out.inc()
+            raise Unavailable("Nothing new came in time.", retry_after_s=1)
+
+
+def _number(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise InvalidInput(f"{name} must be a number.")
+    return int(text)

@@ -1,0 +1,85 @@
+"""Tells the cluster about this node's rooms: at once when a phase changes, and each second while figures move."""
+
+import asyncio
+
+import structlog
+
+from airnode.bus.client import Bus
+from airnode.bus.leases import Leases
+from airnode.bus.messages import ROOMS, RoomState
+from airnode.errors import Unavailable
+from airnode.media.rooms import LiveRoom, Rooms
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_INTERVAL_S = 1.0
+
+
+class RoomReporter(Service):
+    """Publishes a :class:`RoomState` for each room, and keeps it as a lease.
+
+    Args:
+        lease_s: the cluster forgets a room this long after the last report.
+    """
+
+    name = "room-reporter"
+
+    def __init__(self, rooms: Rooms, bus: Bus, node_id: str, lease_s: float, tasks: TaskScope) -> None:
+        super().__init__()
+        self._rooms = rooms
+        self._bus = bus
+        self._leases = Leases(bus)
+        self._node_id = node_id
+        self._lease_s = lease_s
+        self._tasks = tasks
+        self._wake = asyncio.Event()
+        #: {room: last state of a room that is gone since}, still to be told. Bounded by the rooms of this node.
+        self._gone: dict[str, RoomState] = {}
+        rooms.on_change(self._changed)
+
+    async def start(self) -> None:
+        """Begin to report."""
+        self._tasks.spawn("report", self._report_for_ever())
+
+    async def stop(self) -> None:
+        """End reporting and take the leases back."""
+        await self._tasks.aclose()
+        try:
+            for room in self._rooms.all():
+                await self._leases.drop_lease(ROOMS, room.name)
+        except Unavailable as error:
+            log.warning("room_leases_not_dropped", error=str(error))
+
+    def _changed(self, room: LiveRoom) -> None:
+        if room.closed:
+            self._gone[room.name] = room.state(self._node_id, self._rooms.now_s())
+        else:
+            self._gone.pop(room.name, None)
+        self._wake.set()
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            self._wake.clear()
+            self._rooms.measure()
+            try:
+                await self._report()
+            except Unavailable as error:
+                log.warning("rooms_not_reported", error=str(error))
+            try:
+                async with asyncio.timeout(_INTERVAL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _report(self) -> None:
+        for name, state in list(self._gone.items()):
+            await self._leases.drop_lease(ROOMS, name)
+            await self._bus.publish(ROOMS, state)
+            self._gone.pop(name, None)
+        now_s = self._rooms.now_s()
+        for room in self._rooms.all():
+            state = room.state(self._node_id, now_s)
+            await self._leases.put_lease(ROOMS, room.name, state, self._lease_s)
+            await self._bus.publish(ROOMS, state)

@@ -1,0 +1,293 @@
+"""The rooms of this node: who publishes into which, what of it can be watched, and what happens when a publisher drops.
+
+::
+
+    (no room) ──publisher──▶ live ──drops──▶ reconnecting ──grace over──▶ ended ──shown for a while──▶ (no room)
+                              ▲                   │                         │
+                              └────publisher──────┴─────────────────────────┘ (a new window after "ended")
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from airnode.bus.messages import RoomPhase, RoomState, StreamInfo
+from airnode.config.model import HlsSection
+from airnode.errors import Conflict, Draining, Unavailable
+from airnode.media.packager import Packager
+from airnode.media.rtmp.publishing import PublisherInfo
+from airnode.media.samples import MediaEvent
+from airnode.media.viewers import Viewers
+from airnode.media.waiters import Waiters
+from airnode.media.window import Window
+from airnode.runtime.service import Service
+from airnode.web.tokens import Claims
+
+log = structlog.get_logger(__name__)
+
+#: How long the end of a class can still be seen by players.
+_ENDED_FOR_S = 30.0
+
+
+class RoomMetrics:
+    """Metrics of all rooms; single rooms are no labels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.live = Gauge("airnode_media_rooms_live", "Rooms with a publisher", registry=registry)
+        self.viewers = Gauge("airnode_media_viewers", "Viewers (token sessions)", registry=registry)
+        self.window_bytes = Gauge("airnode_media_window_bytes", "Media held in memory", registry=registry)
+        self.drops = Counter("airnode_media_publisher_drops_total", "Publishers that went away", registry=registry)
+        self.takeovers = Counter("airnode_media_takeovers_total", "Silent publishers replaced", registry=registry)
+        self.refused = Counter("airnode_media_publishers_refused_total", "Publishers refused", registry=registry)
+
+
+class LiveRoom:
+    """One room: its window, its packager and whoever publishes at the moment.
+
+    Attributes:
+        epoch: unix milliseconds at which the room went live here; grows with every new window.
+        closed: nothing will change any more.
+    """
+
+    def __init__(self, name: str, settings: HlsSection, viewer_window_s: float) -> None:
+        self.name = name
+        self.epoch = time.time_ns() // 1_000_000
+        self.window = Window(segment_count=settings.segment_count, low_latency=settings.low_latency)
+        self.packager = Packager(settings, self.window, room=name)
+        self.waiters = Waiters()
+        self.viewers = Viewers(viewer_window_s)
+        self.phase: RoomPhase = "live"
+        self.since = time.time()
+        self.reconnect_deadline: float | None = None
+        self.closed = False
+        self.publisher: PublisherInfo | None = None
+        #: Loop time of the last samples.
+        self.heard_s = 0.0
+        #: What ends the grace time or the showing of the end.
+        self.timer: asyncio.TimerHandle | None = None
+        self.window.add_listener(self.waiters.wake)
+
+    def saw(self, claims: Claims, now_s: float) -> None:
+        """Count a playlist request of a viewer; a teacher's preview is none."""
+        if claims.user_type == "student":
+            self.viewers.saw(claims.session_id, now_s)
+
+    def state(self, node_id: str, now_s: float) -> RoomState:
+        """What the cluster is told; ``now_s`` is the loop's time."""
+        return RoomState(
+            room=self.name,
+            node_id=node_id,
+            phase=self.phase,
+            since=self.since,
+            viewers=self.viewers.count(now_s),
+            epoch=self.epoch,
+            reconnect_deadline=self.reconnect_deadline,
+            stream=self._stream() if self.phase == "live" else None,
+        )
+
+    def _stream(self) -> StreamInfo:
+        stats = self.packager.stats
+        return StreamInfo(
+            width=stats.width,
+            height=stats.height,
+            frame_rate=round(stats.frame_rate, 2),
+            bitrate_bps=round(stats.bitrate_bps(time.time())),
+            video_codecs=",".join(each for each in stats.codecs if not each.startswith("mp4a")),
+            audio_codecs=",".join(each for each in stats.codecs if each.startswith("mp4a")),
+            key_frame_interval_s=round(stats.key_frame_interval_s, 2),
+            encoder=stats.encoder,
+            uptime_s=round(time.time() - self.since, 1),
+            dropped_samples=stats.dropped.total(),
+        )
+
+
+class RoomIngest:
+    """A publisher's way into its room."""
+
+    def __init__(self, rooms: "Rooms", room: LiveRoom, publisher: PublisherInfo) -> None:
+        self._rooms = rooms
+        self._room = room
+        self._publisher = publisher
+
+    def push(self, events: Sequence[MediaEvent], received_bytes: int) -> None:
+        """Package what came. Raises what the packager raises: the publisher is then cut off."""
+        if self._room.publisher is not self._publisher:
+            raise Conflict("Another publisher has taken over.")
+        self._room.heard_s = self._rooms.now_s()
+        self._room.packager.push(events, time.time())
+
+    def close(self, reason: str) -> None:
+        """The publisher is gone."""
+        if self._room.publisher is self._publisher:
+            self._rooms.dropped(self._room, reason)
+
+
+class Rooms(Service):
+    """All rooms of this node.
+
+    Args:
+        takeover_after_s: a publisher that has been silent for this long gives way to another with the same key.
+    """
+
+    name = "rooms"
+
+    def __init__(
+        self,
+        settings: HlsSection,
+        *,
+        takeover_after_s: float,
+        viewer_window_s: float,
+        max_rooms: int,
+        registry: CollectorRegistry,
+    ) -> None:
+        super().__init__()
+        self._settings = settings
+        self._takeover_after_s = takeover_after_s
+        self._viewer_window_s = viewer_window_s
+        self._max_rooms = max_rooms
+        self._metrics = RoomMetrics(registry)
+        #: {room: it}; those that are live, reconnecting, or ended a moment ago.
+        self._rooms: dict[str, LiveRoom] = {}
+        self.draining = False
+        self._listeners: list[Callable[[LiveRoom], None]] = []
+
+    @staticmethod
+    def now_s() -> float:
+        """The loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def get(self, name: str) -> LiveRoom | None:
+        """The room, if there is anything to watch."""
+        return self._rooms.get(name)
+
+    def all(self) -> list[LiveRoom]:
+        """All rooms."""
+        return list(self._rooms.values())
+
+    def on_change(self, listener: Callable[[LiveRoom], None]) -> None:
+        """Call ``listener`` with each room whose phase changed."""
+        self._listeners.append(listener)
+
+    def viewers(self) -> int:
+        """Viewers of all rooms."""
+        now_s = self.now_s()
+        return sum(room.viewers.count(now_s) for room in self._rooms.values())
+
+    def measure(self) -> None:
+        """Refresh the gauges."""
+        self._metrics.live.set(sum(room.phase == "live" for room in self._rooms.values()))
+        self._metrics.viewers.set(self.viewers())
+        self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._rooms.values()))
+
+    # -- publishers ---------------------------------------------------------------------------------------------------
+
+    def open(self, name: str, publisher: PublisherInfo) -> RoomIngest:
+        """Let a publisher into a room.
+
+        Raises:
+            Conflict: (409) someone else publishes there and is not silent, or holds another key.
+            Draining, Unavailable: (503) this node goes down, or has all the rooms it takes.
+        """
+        try:
+            room = self._room_for(name, publisher)
+        except (Conflict, Unavailable):
+            self._metrics.refused.inc()
+            raise
+        room.publisher = publisher
+        room.heard_s = self.now_s()
+        if room.timer is not None:
+            room.timer.cancel()
+            room.timer = None
+        room.reconnect_deadline = None
+        self._enter(room, "live")
+        log.info("publisher_joined", room=name, remote=publisher.remote)
+        return RoomIngest(self, room, publisher)
+
+    def _room_for(self, name: str, publisher: PublisherInfo) -> LiveRoom:
+        if self.draining:
+            raise Draining("This node is shutting down.", retry_after_s=2)
+        room = self._rooms.get(name)
+        if room is None or room.phase == "ended":
+            if room is not None:
+                self._forget(room)
+            if len(self._rooms) >= self._max_rooms:
+                raise Unavailable(f"This node has {len(self._rooms)} live rooms; media.max_rooms allows no more.")
+            room = self._rooms[name] = LiveRoom(name, self._settings, self._viewer_window_s)
+            return room
+        if room.publisher is not None:
+            self._take_over(room, publisher)
+        room.packager.restart(time.time())
+        return room
+
+    def _take_over(self, room: LiveRoom, publisher: PublisherInfo) -> None:
+        """Replace a silent publisher, or raise Conflict."""
+        current = room.publisher
+        if current is None:
+            return
+        silent_s = self.now_s() - room.heard_s
+        if current.key != publisher.key or silent_s < self._takeover_after_s:
+            raise Conflict("This class is live already; end the other stream first.")
+        log.warning("publisher_replaced", room=room.name, silent_s=round(silent_s, 1))
+        self._metrics.takeovers.inc()
+        room.publisher = None
+        current.disconnect("another publisher with the same key took over")
+
+    def dropped(self, room: LiveRoom, reason: str) -> None:
+        """The publisher is gone: keep the class for the grace time."""
+        self._metrics.drops.inc()
+        room.publisher = None
+        grace_s = self._settings.grace_s
+        log.info("publisher_left", room=room.name, reason=reason, grace_s=grace_s)
+        room.packager.finish(time.time())
+        if grace_s <= 0:
+            self._end(room)
+            return
+        room.reconnect_deadline = time.time() + grace_s
+        room.timer = asyncio.get_running_loop().call_later(grace_s, self._end, room)
+        self._enter(room, "reconnecting")
+
+    def _end(self, room: LiveRoom) -> None:
+        """The grace time is over: the playlist ends, and a moment later the room is gone."""
+        log.info("class_ended", room=room.name)
+        room.window.end()
+        room.viewers.clear()
+        room.reconnect_deadline = None
+        room.timer = asyncio.get_running_loop().call_later(_ENDED_FOR_S, self._forget, room)
+        self._enter(room, "ended")
+
+    def _forget(self, room: LiveRoom) -> None:
+        if room.timer is not None:
+            room.timer.cancel()
+        room.closed = True
+        if self._rooms.get(room.name) is room:
+            del self._rooms[room.name]
+        room.waiters.wake()
+        self._enter(room, "waiting")
+
+    def _enter(self, room: LiveRoom, phase: RoomPhase) -> None:
+        if room.phase != phase:
+            room.since = time.time()
+        room.phase = phase
+        for listener in self._listeners:
+            listener(room)
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Take no new publishers; release blocked requests, whose players then look for another node."""
+        self.draining = True
+        for room in self._rooms.values():
+            room.waiters.wake()
+
+    async def stop(self) -> None:
+        """Let go of all rooms."""
+        self.draining = True
+        for room in list(self._rooms.values()):
+            if room.timer is not None:
+                room.timer.cancel()
+            room.closed = True
+            room.waiters.wake()
+        self._rooms.clear()

@@ -1,0 +1,92 @@
+"""The master: pages, tokens and places, classes, the view of the cluster."""
+
+from aiohttp import web
+
+from airnode.cluster.admission import Admission
+from airnode.cluster.api import MasterApi
+from airnode.cluster.classes import Classes
+from airnode.cluster.directory import Directory
+from airnode.cluster.rooms import RoomBoard
+from airnode.runtime.context import RoleContext
+from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+from airnode.web.addresses import Addresses
+from airnode.web.clients import Clients
+from airnode.web.static import add_pages
+
+_PAGES = {
+    "/": "index.html",
+    "/class": "class.html",
+    "/class/{code}": "class.html",
+    "/studio": "studio.html",
+    "/api/docs": "docs.html",
+}
+
+
+class MasterRole:
+    """Keeps no state of its own: PostgreSQL and Redis do."""
+
+    name = "master"
+    summary = "pages, tokens, classes; sends viewers to slaves"
+    needs = frozenset({Resource.REDIS, Resource.POSTGRES})
+    embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
+    includes: tuple[str, ...] = ()
+    makes_secrets = False
+    section = None
+
+    def build(self, ctx: RoleContext) -> RoleParts:
+        """Wire the API to classes, the room board and the pages."""
+        settings = ctx.settings
+        classes = Classes(ctx.postgres, settings.classes.max_classes)
+        room = settings.classes.default_room
+        board = RoomBoard(ctx.bus, settings.cluster.lease_s, ctx.tasks("room-board"), ctx.registry)
+        directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
+        api = MasterApi(
+            tokens=ctx.tokens,
+            admission=Admission(settings.auth, room, classes, ctx.registry),
+            classes=classes,
+            directory=directory,
+            board=board,
+            addresses=ctx.addresses,
+            clients=Clients(settings.http.trusted_proxies),
+            registry=ctx.registry,
+        )
+        secret = settings.auth.teacher_secret.get_secret_value()
+
+        def routes(app: web.Application) -> None:
+            api.add_routes(app)
+            add_pages(app, _PAGES)
+
+        async def endpoints() -> dict[str, object]:
+            found = await classes.by_room(room)
+            return _endpoints(ctx.addresses, found.code, found.stream_key, secret)
+
+        async def nodes() -> str:
+            count = len(board.nodes())
+            if not count:
+                raise LookupError("no slave has sent a heartbeat")
+            return f"{count} serving"
+
+        return RoleParts(
+            services=(directory, board),
+            routes={PortName.HTTP: routes},
+            checks=(HealthCheck("nodes", nodes, critical=False),),
+            endpoints=endpoints,
+        )
+
+
+def _endpoints(addresses: Addresses, code: str, stream_key: str, secret: str) -> dict[str, object]:
+    base = addresses.url(PortName.HTTP)
+    found: dict[str, object] = {
+        "studio_url": f"{base}/studio" + (f"#secret={secret}" if secret else ""),
+        "class_url": f"{base}/class/{code}",
+        "class_code": code,
+        "stream_key": stream_key,
+        "teacher_secret": secret,
+    }
+    lan = addresses.network_host
+    if lan is not None and lan != addresses.local_host:
+        found["network_url"] = f"{addresses.url(PortName.HTTP, lan)}/class/{code}"
+    return found
+
+
+ROLE = MasterRole()

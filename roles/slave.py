@@ -1,0 +1,99 @@
+"""The slave: takes publishers over RTMP and serves viewers over HTTP."""
+
+from prometheus_client import CollectorRegistry
+
+from airnode.bus.client import Bus
+from airnode.cluster.codes import ROOM_PATTERN
+from airnode.cluster.directory import room_of_key
+from airnode.cluster.heartbeat import Heartbeat
+from airnode.media.http import MediaApi
+from airnode.media.reporter import RoomReporter
+from airnode.media.rooms import Rooms
+from airnode.media.rtmp.publishing import PublishRefusal, PublishRequest
+from airnode.media.rtmp.server import RtmpServer
+from airnode.runtime.context import RoleContext
+from airnode.runtime.role import PortName, Resource, RoleParts
+from airnode.web.addresses import rtmp_server
+
+
+class StreamKeyAuthority:
+    """Decides who may publish where: ``live/<key>``, ``live/<room>?key=<key>``, or ``live/<room>`` where it is open."""
+
+    def __init__(self, bus: Bus, *, open_publishing: bool) -> None:
+        self._bus = bus
+        self._open = open_publishing
+
+    async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
+        """The room of the key that came with the request."""
+        if request.app != "live":
+            return PublishRefusal("app", "Publish to the app 'live': rtmp://HOST/live/STREAM-KEY.")
+        room = await room_of_key(self._bus, request.key)
+        named = request.name if "key" in request.params else None
+        if room is not None and named in (None, room):
+            return room
+        if self._open and ROOM_PATTERN.match(request.name):
+            return request.name
+        return PublishRefusal("key", "The stream key is not right; copy it from the studio page.")
+
+
+class SlaveRole:
+    """Media in, media out."""
+
+    name = "slave"
+    summary = "takes RTMP, serves LL-HLS to viewers"
+    needs = frozenset({Resource.REDIS})
+    embeds: frozenset[Resource] = frozenset()
+    includes: tuple[str, ...] = ()
+    makes_secrets = False
+    section = None
+
+    def build(self, ctx: RoleContext) -> RoleParts:
+        """Wire RTMP to rooms and rooms to the media port."""
+        settings = ctx.settings
+        rooms = Rooms(
+            settings.hls,
+            takeover_after_s=settings.rtmp.takeover_after_s,
+            viewer_window_s=settings.media.viewer_window_s,
+            max_rooms=settings.media.max_rooms,
+            registry=ctx.registry,
+        )
+        rtmp = _rtmp_server(ctx, rooms, ctx.registry)
+        heartbeat = Heartbeat(
+            ctx.bus,
+            settings.cluster,
+            ctx.identity,
+            ctx.addresses,
+            rtmp_port=lambda: rtmp.port,
+            viewers=rooms.viewers,
+            tasks=ctx.tasks("heartbeat"),
+        )
+        reporter = RoomReporter(
+            rooms, ctx.bus, ctx.identity.node_id, settings.cluster.lease_s, ctx.tasks("room-reporter")
+        )
+
+        async def endpoints() -> dict[str, object]:
+            return {
+                "media_url": ctx.addresses.url(PortName.MEDIA),
+                "rtmp_server": rtmp_server(ctx.addresses.local_host, rtmp.port),
+            }
+
+        return RoleParts(
+            services=(rooms, reporter, rtmp, heartbeat),
+            routes={PortName.MEDIA: MediaApi(rooms, ctx.tokens, ctx.registry).add_routes},
+            load=lambda: rooms.viewers() / settings.cluster.max_connections,
+            endpoints=endpoints,
+        )
+
+
+def _rtmp_server(ctx: RoleContext, rooms: Rooms, registry: CollectorRegistry) -> RtmpServer:
+    section = ctx.settings.rtmp
+    return RtmpServer(
+        section,
+        host=ctx.settings.http.host,
+        authority=StreamKeyAuthority(ctx.bus, open_publishing=section.open_publishing),
+        hub=rooms,
+        registry=registry,
+    )
+
+
+ROLE = SlaveRole()

@@ -1,0 +1,23 @@
+"""Everything on one machine: other roles by name, with nothing to configure."""
+
+from airnode.runtime.context import RoleContext
+from airnode.runtime.role import Resource, RoleParts
+
+
+class StandaloneRole:
+    """A whole classroom in one process; brings its own stores and secrets."""
+
+    name = "standalone"
+    summary = "everything on one machine, nothing to configure"
+    needs: frozenset[Resource] = frozenset()
+    embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
+    includes = ("master", "slave")
+    makes_secrets = True
+    section = None
+
+    def build(self, ctx: RoleContext) -> RoleParts:
+        """Nothing of its own."""
+        return RoleParts()
+
+
+ROLE = StandaloneRole()

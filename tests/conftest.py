@@ -1,0 +1,59 @@
+"""What all tests share: real servers, and a check for what they need."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.browser import chromium_path
+from tests.support.ffmpeg import make_clip
+from tests.support.node import AirnodeProcess, Api
+from tests.support.servers import postgres_url, servers, valkey_url
+
+__all__ = ["postgres_url", "servers", "valkey_url"]
+
+_NEEDS = {
+    "ffmpeg": lambda: shutil.which("ffmpeg"),
+    "gstreamer": lambda: shutil.which("gst-launch-1.0"),
+    "chromium": chromium_path,
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in _NEEDS:
+        config.addinivalue_line("markers", f"{name}: needs {name} on this machine")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name, find in _NEEDS.items():
+        if item.get_closest_marker(name) is not None and not find():
+            reason = f"{name} is not installed; tests/system-packages installs it"
+            if os.environ.get("CI"):
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ninety seconds of the test pattern with its clock, one key frame a second."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "clock.flv")
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[AirnodeProcess]:
+    """A standalone airnode that is ready."""
+    process = AirnodeProcess(tmp_path / "data")
+    try:
+        yield await process.start()
+    finally:
+        await process.close()
+
+
+@pytest.fixture
+async def api(node: AirnodeProcess) -> AsyncIterator[Api]:
+    """Its API."""
+    async with aiohttp.ClientSession() as session:
+        yield Api(node, session)

@@ -1,0 +1,70 @@
+"""Chromium as a student and as a teacher."""
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.support.ffmpeg import read_clock
+
+ARGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required", "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding", "--mute-audio",
+]  # fmt: skip
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 800}
+
+
+def chromium_path() -> str | None:
+    """The browser on this machine."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A headless browser."""
+    path = chromium_path()
+    assert path is not None, "Chromium is not installed; tests/system-packages installs it"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def watch_requests(page: Page) -> list[str]:
+    """Collect the addresses that the page asks for."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+async def clock_on_screen(page: Page, selector: str = "video") -> int:
+    """The frame number that is to be seen in a screenshot of the video element."""
+    element = page.locator(selector).first
+    size = await element.evaluate("e => [e.videoWidth, e.videoHeight, e.clientWidth, e.clientHeight]")
+    png = await element.screenshot()
+    return read_clock(*_video_area(png, *size))
+
+
+def _video_area(png: bytes, width: int, height: int, box_width: int, box_height: int) -> tuple[bytes, int, int]:
+    """The picture without the bars around it, 640 wide, grey."""
+    scale = min(box_width / width, box_height / height)
+    shown_width, shown_height = round(width * scale), round(height * scale)
+    to_height = round(640 * height / width)
+    gray = subprocess.run(
+        [
+            "ffmpeg", "-v", "error", "-f", "png_pipe", "-i", "-",
+            "-vf", f"scale={box_width}:{box_height},crop={shown_width}:{shown_height},scale=640:{to_height}",
+            "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "-",
+        ],
+        input=png,
+        capture_output=True,
+        check=True,
+    ).stdout  # fmt: skip
+    return gray, 640, to_height

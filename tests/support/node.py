@@ -1,0 +1,132 @@
+"""airnode as its users run it: a process with a data directory, found through endpoints.json."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+
+from tests.support.waiting import eventually
+
+
+class AirnodeProcess:
+    """One airnode on loopback with free ports."""
+
+    def __init__(self, data_dir: Path, *args: str, role: str = "standalone", env: dict[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.args = args
+        self.role = role
+        self.env = env or {}
+        self.log_path = data_dir.with_name(data_dir.name + ".log")
+        self.endpoints: dict[str, object] = {}
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def __getitem__(self, name: str) -> str:
+        return str(self.endpoints[name])
+
+    async def launch(self) -> None:
+        """Start the process; returns at once."""
+        command = [sys.executable, "-m", "airnode", "--role", self.role, "--data-dir", str(self.data_dir)]
+        command += ["--host", "127.0.0.1"]
+        for port in ("--port", "--media-port", "--rtmp-port"):
+            if port not in self.args:
+                command += [port, "0"]
+        env = {key: value for key, value in os.environ.items() if not key.startswith("AIRNODE_")}
+        with self.log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, *self.args, stdout=log, stderr=log, env={**env, **self.env}
+            )
+
+    async def start(self, within_s: float = 30.0) -> "AirnodeProcess":
+        """Start and wait until it is ready."""
+        await self.launch()
+        await self.ready(within_s)
+        return self
+
+    async def ready(self, within_s: float = 30.0) -> None:
+        path = self.data_dir / "endpoints.json"
+
+        def found() -> bool:
+            assert self._process is not None
+            assert self._process.returncode is None, (
+                f"airnode ended with {self._process.returncode}:\n{self.log[-4000:]}"
+            )
+            if not path.exists():
+                return False
+            self.endpoints = json.loads(path.read_text())
+            return self.endpoints["pid"] == self._process.pid
+
+        await eventually(found, within_s, "airnode is ready")
+
+    async def wait(self, within_s: float = 30.0) -> int:
+        assert self._process is not None
+        async with asyncio.timeout(within_s):
+            return await self._process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        return await self.wait()
+
+    async def kill(self) -> None:
+        """SIGKILL, as when the power goes."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def close(self) -> None:
+        """End it, however."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+            try:
+                await self.wait(25)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+
+class Api:
+    """The node's HTTP API, as a program uses it."""
+
+    def __init__(self, node: AirnodeProcess, session: aiohttp.ClientSession) -> None:
+        self.node = node
+        self.session = session
+
+    async def token(self, **fields: str) -> tuple[int, dict]:
+        async with self.session.post(f"{self.node['api_url']}/api/token", json=fields) as response:
+            return response.status, await response.json()
+
+    async def student(self, user_id: str = "mina") -> dict:
+        status, body = await self.token(user_type="student", user_id=user_id, code=self.node["class_code"])
+        assert status == 200, body
+        return body
+
+    async def teacher(self, user_id: str = "teacher") -> dict:
+        status, body = await self.token(user_type="teacher", user_id=user_id, secret=self.node["teacher_secret"])
+        assert status == 200, body
+        return body
+
+    async def room(self, token: str, room: str = "stream") -> dict:
+        async with self.session.get(
+            f"{self.node['api_url']}/api/rooms/{room}", headers={"Authorization": f"Bearer {token}"}
+        ) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def get(self, url: str, **kwargs) -> tuple[int, dict, bytes]:
+        async with self.session.get(url, **kwargs) as response:
+            return response.status, dict(response.headers), await response.read()

@@ -1,0 +1,25 @@
+"""Waiting on conditions, never on the clock."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float = 15.0, what: str = "") -> T:
+    """Return the first truthy result of ``condition``; fail the test when there is none in time."""
+    deadline_s = time.monotonic() + within_s
+    last: object = None
+    while True:
+        found = condition()
+        if inspect.isawaitable(found):
+            found = await found
+        if found:
+            return found
+        last = found
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"never within {within_s:g} s: {what or condition!r} (last: {last!r})")
+        await asyncio.sleep(0.02)

@@ -1,0 +1,72 @@
+import time
+
+import jwt
+import pytest
+
+from airnode.errors import Forbidden, Unauthenticated
+from airnode.web.tokens import Tokens
+
+SECRET = "s" * 32
+
+
+def test_an_issued_token_verifies_to_its_claims():
+    tokens = Tokens(SECRET, 60)
+    token, claims = tokens.issue("mina", "student", "stream")
+    assert tokens.verify(token) == claims
+    assert (claims.user_id, claims.user_type, claims.room) == ("mina", "student", "stream")
+    assert 55 <= claims.expires_at - time.time() <= 60
+
+
+def test_two_tokens_of_one_user_are_two_sessions():
+    tokens = Tokens(SECRET, 60)
+    assert tokens.issue("mina", "student", "a")[1].session_id != tokens.issue("mina", "student", "a")[1].session_id
+
+
+def payload(**change):
+    base = {"sub": "u", "user_type": "student", "room": "r", "sid": "s", "exp": int(time.time()) + 60}
+    return {key: value for key, value in {**base, **change}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        "a.b.c",
+        "é.é.é",
+        "x" * 5000,
+        jwt.encode(payload(), "t" * 32, algorithm="HS256"),
+        jwt.encode(payload(), None, algorithm="none"),
+        jwt.encode(payload(exp=int(time.time()) - 1), SECRET, algorithm="HS256"),
+        jwt.encode(payload(exp=None), SECRET, algorithm="HS256"),
+        jwt.encode(payload(room=None), SECRET, algorithm="HS256"),
+        jwt.encode(payload(room=["r"]), SECRET, algorithm="HS256"),
+        jwt.encode(payload(user_type="admin"), SECRET, algorithm="HS256"),
+    ],
+)
+def test_what_is_not_a_good_token_is_refused(token):
+    with pytest.raises(Unauthenticated):
+        Tokens(SECRET, 60).verify(token)
+
+
+def test_a_cached_token_still_expires():
+    tokens = Tokens(SECRET, 60)
+    token = jwt.encode(payload(exp=int(time.time()) + 2), SECRET, algorithm="HS256")
+    assert tokens.verify(token).user_id == "u"
+    deadline_s = time.time() + 5
+    while time.time() < deadline_s:
+        try:
+            tokens.verify(token)
+        except Unauthenticated as error:
+            assert "expired" in error.detail
+            return
+    pytest.fail("the cached token never expired")
+
+
+def test_a_token_is_for_one_room_and_one_kind_of_user():
+    _, claims = Tokens(SECRET, 60).issue("mina", "student", "a")
+    claims.require_room("a")
+    with pytest.raises(Forbidden):
+        claims.require_room("b")
+    with pytest.raises(Forbidden):
+        claims.require_teacher()
