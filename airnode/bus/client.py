@@ -11,7 +11,7 @@ import structlog
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
 
 from airnode.bus import keys
 from airnode.bus.envelope import encode
@@ -78,7 +78,10 @@ class Bus(Service):
         Raises:
             StartupError: the server does not answer, or refuses us.
         """
-        self._client = aioredis.Redis.from_pool(self._command_pool())
+        try:
+            self._client = aioredis.Redis.from_pool(self._command_pool())
+        except ValueError as error:
+            raise StartupError(f"redis.url is not an address of a Redis: {error}") from None
         await self._until_answering(self._client)
         self._listener = Listener(self._pubsub_pool(), self._metrics, self._drops)
         self._listening = self._tasks.spawn("listener", self._listener.run())
@@ -175,9 +178,9 @@ class Bus(Service):
                 async with asyncio.timeout_at(deadline):
                     await client.ping()
                 return
-            except (AuthenticationError, AuthorizationError) as error:
-                raise StartupError(f"Redis at {self.address} refuses: {error}.") from None
             except (RedisError, OSError, TimeoutError) as error:
+                if refusal := _refusal(error):
+                    raise StartupError(f"Redis at {self.address} refuses: {refusal}.") from None
                 if loop.time() + pause_s >= deadline:
                     raise StartupError(
                         f"Redis at {self.address} did not answer within {self._section.connect_timeout_s:g} s."
@@ -199,7 +202,7 @@ class Bus(Service):
 
     def _pubsub_pool(self) -> aioredis.ConnectionPool:
         return aioredis.ConnectionPool.from_url(
-            self._url, protocol=2, max_connections=1, retry=Retry(NoBackoff(), 0), **self._options()
+            self._url, max_connections=1, retry=Retry(NoBackoff(), 0), **self._options()
         )
 
     def _options(self) -> dict[str, Any]:
@@ -207,10 +210,21 @@ class Bus(Service):
         options: dict[str, Any] = {
             "socket_connect_timeout": self._section.connect_timeout_s,
             "client_name": "airnode",
+            # RESP2 everywhere: the listener counts on it, and a missing password is told in plain words.
+            "protocol": 2,
         }
         if password and not urlsplit(self._url).password:
             options["password"] = password
         return options
+
+
+def _refusal(error: BaseException | None) -> str:
+    """Return the server's words when it wants other credentials, else nothing; redis-py may wrap the error."""
+    while error is not None:
+        if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+            return str(error).rstrip(".")
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 @contextlib.contextmanager

@@ -1,0 +1,406 @@
+"""The bus against a real Valkey."""
+
+import asyncio
+import os
+import signal
+import socket
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from redis import asyncio as aioredis
+from structlog.testing import capture_logs
+
+from airnode.bus import keys
+from airnode.bus.client import Bus
+from airnode.bus.leases import MAX_EPOCH, Claim, Leases
+from airnode.bus.records import Records
+from airnode.bus.subscription import QUEUE_MAX, BusMetrics
+from airnode.config.model import EmbeddedSection, RedisSection
+from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.embedded.valkey import EmbeddedValkey
+from airnode.errors import InvalidInput, StartupError, TooLarge, Unavailable
+
+
+class Note(msgspec.Struct, frozen=True):
+    text: str
+
+
+class Other(msgspec.Struct, frozen=True):
+    n: int
+
+
+class Rig:
+    """A bus with its registry."""
+
+    def __init__(self, url: str, **section: object) -> None:
+        self.registry = CollectorRegistry()
+        self.bus = Bus(RedisSection(url=url, **section), BusMetrics(self.registry))
+
+    def dropped(self, reason: str) -> float:
+        return self.registry.get_sample_value("airnode_bus_dropped_total", {"reason": reason}) or 0.0
+
+
+class Inbox:
+    """Collects what a subscriber gets; gaps as None."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[object] = asyncio.Queue()
+
+    async def take(self, message: object) -> None:
+        self.queue.put_nowait(message)
+
+    async def gap(self) -> None:
+        self.queue.put_nowait(None)
+
+    async def next(self) -> object:
+        async with asyncio.timeout(20):
+            return await self.queue.get()
+
+
+async def until(check) -> None:
+    async with asyncio.timeout(20):
+        while not await check():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def rig(valkey_url):
+    rig = Rig(valkey_url)
+    await rig.bus.start()
+    yield rig
+    await rig.bus.stop()
+
+
+@pytest.fixture
+def bus(rig):
+    return rig.bus
+
+
+async def test_messages_arrive_in_order_at_all_subscribers_of_their_type(bus):
+    notes, more_notes, others = Inbox(), Inbox(), Inbox()
+    await bus.subscribe("room", Note, notes.take)
+    await bus.subscribe("room", Note, more_notes.take, on_resubscribed=more_notes.gap)
+    await bus.subscribe("room", Other, others.take, on_resubscribed=others.gap)
+    await bus.subscribe("elsewhere", Note, notes.take)
+    for n in range(20):
+        assert await bus.publish("room", Note(str(n))) == 1
+        assert await bus.publish("room", Other(n)) == 1
+    assert await bus.publish("nobody", Note("?")) == 0
+    for n in range(20):
+        assert await notes.next() == await more_notes.next() == Note(str(n))
+        assert await others.next() == Other(n)
+    assert notes.queue.empty()
+
+
+async def test_an_ended_subscription_gets_nothing_more(bus):
+    first, second = Inbox(), Inbox()
+    ended = await bus.subscribe("room", Note, first.take)
+    await bus.subscribe("room", Note, second.take)
+    await bus.unsubscribe(ended)
+    await bus.unsubscribe(ended)
+    await bus.publish("room", Note("a"))
+    assert await second.next() == Note("a")
+    assert first.queue.empty()
+    again = await bus.subscribe("solo", Note, first.take)
+    await bus.unsubscribe(again)
+
+    async def nobody_listens() -> bool:
+        return await bus.publish("solo", Note("b")) == 0
+
+    await until(nobody_listens)
+    await bus.subscribe("solo", Note, first.take)
+    await bus.publish("solo", Note("c"))
+    assert await first.next() == Note("c")
+
+
+async def test_garbage_is_counted_logged_once_and_harms_nobody(rig, bus):
+    inbox = Inbox()
+    await bus.subscribe("room", Note, inbox.take)
+    bad = {
+        "garbage": b"\x00\xff{", "unknown_version": b'{"v":9,"t":"Note","b":{}}',
+        "unknown_type": b'{"v":1,"t":"Nope","b":{}}', "wrong_body": b'{"v":1,"t":"Note","b":{"text":1}}',
+        "too_large": b" " * (300 << 10),
+    }  # fmt: skip
+    with capture_logs() as logs:
+        for data in bad.values():
+            for _ in range(3):
+                await bus.client.publish(keys.channel("room"), data)
+        await bus.publish("room", Note("good"))
+        assert await inbox.next() == Note("good")
+    assert {reason: rig.dropped(reason) for reason in bad} == dict.fromkeys(bad, 3.0)
+    assert sorted(entry["reason"] for entry in logs if entry["event"] == "bus_message_dropped") == sorted(bad)
+
+
+async def test_a_failing_handler_ends_only_that_message(rig, bus):
+    inbox = Inbox()
+
+    async def picky(note: Note) -> None:
+        if note.text == "bad":
+            raise ValueError(note.text)
+        await inbox.take(note)
+
+    await bus.subscribe("room", Note, picky)
+    for text in ("bad", "good"):
+        await bus.publish("room", Note(text))
+    assert await inbox.next() == Note("good")
+    assert rig.dropped("handler_failed") == 1
+
+
+async def test_a_slow_handler_loses_messages_is_told_and_holds_up_nobody(rig, bus):
+    slow, quick = Inbox(), Inbox()
+    gate = asyncio.Event()
+
+    async def wait_at_the_gate(message: object) -> None:
+        await gate.wait()
+        await slow.take(message)
+
+    await bus.subscribe("room", Other, wait_at_the_gate, on_resubscribed=slow.gap)
+    await bus.subscribe("room", Other, quick.take)
+    total = QUEUE_MAX + 50
+    for n in range(total):
+        await bus.publish("room", Other(n))
+    for n in range(total):
+        assert await quick.next() == Other(n)
+    gate.set()
+    kept = [await slow.next() for _ in range(QUEUE_MAX + 2)]
+    assert kept == [*(Other(n) for n in range(QUEUE_MAX + 1)), None]
+    assert rig.dropped("queue_full") == total - QUEUE_MAX - 1
+
+
+async def test_too_large_messages_are_refused(bus):
+    with pytest.raises(TooLarge):
+        await bus.publish("room", Note("x" * (256 << 10)))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+async def test_subscribers_come_back_after_the_server_died_and_hear_of_the_gap(tmp_path, signum):
+    valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
+    await valkey.start()
+    rig = Rig(valkey.url)
+    inboxes = {name: Inbox() for name in ("a", "b")}
+    try:
+        await rig.bus.start()
+        for name, inbox in inboxes.items():
+            await rig.bus.subscribe(name, Note, inbox.take, on_resubscribed=inbox.gap)
+            await rig.bus.publish(name, Note("before"))
+            assert await inbox.next() == Note("before")
+        await Records(rig.bus).set_record("t", "k", Note("kept"))
+        os.kill(valkey.pid, signum)
+        for name, inbox in inboxes.items():
+            assert await inbox.next() is None
+            await rig.bus.publish(name, Note("after"))
+            assert await inbox.next() == Note("after")
+            assert inbox.queue.empty()
+        assert await Records(rig.bus).get_record("t", "k", Note) == Note("kept")
+        assert rig.registry.get_sample_value("airnode_bus_resubscribed_total") == 1
+        late = Inbox()
+        await rig.bus.subscribe("late", Note, late.take)
+        await rig.bus.publish("late", Note("x"))
+        assert await late.next() == Note("x")
+    finally:
+        await rig.bus.stop()
+        await valkey.stop()
+
+
+async def test_a_cut_pubsub_connection_is_a_gap_too(bus):
+    inbox = Inbox()
+    await bus.subscribe("room", Note, inbox.take, on_resubscribed=inbox.gap)
+    for _ in range(3):
+        await bus.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        assert await inbox.next() is None
+        await bus.publish("room", Note("after"))
+        assert await inbox.next() == Note("after")
+
+
+async def test_a_dead_server_is_one_error_and_comes_back(tmp_path):
+    valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
+    await valkey.start()
+    rig = Rig(valkey.url, connect_timeout_s=0.5)
+    try:
+        await rig.bus.start()
+        await valkey.stop()
+        with pytest.raises(Unavailable):
+            await rig.bus.ping()
+        with pytest.raises(Unavailable):
+            await rig.bus.publish("room", Note("x"))
+        with pytest.raises(Unavailable):
+            await Leases(rig.bus).read_leases("nodes", Note)
+        with pytest.raises(Unavailable):
+            await rig.bus.subscribe("room", Note, Inbox().take)
+        again = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
+        await again.start()
+        await rig.bus.ping()
+        await again.stop()
+    finally:
+        await rig.bus.stop()
+
+
+async def test_a_missing_server_is_one_sentence_without_the_password():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        rig = Rig(f"redis://:geheim@127.0.0.1:{closed.getsockname()[1]}/0", connect_timeout_s=0.3)
+        with pytest.raises(StartupError, match=r"Redis at 127\.0\.0\.1:\d+/0 did not answer within 0\.3 s") as caught:
+            await rig.bus.start()
+        assert "geheim" not in repr(caught.value) + caught.value.debug
+        await rig.bus.stop()
+        await rig.bus.stop()
+
+
+async def test_a_wrong_address_is_one_sentence():
+    rig = Rig("http://localhost:1")
+    with pytest.raises(StartupError, match=r"redis\.url is not an address"):
+        await rig.bus.start()
+    await rig.bus.stop()
+
+
+async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
+    valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
+    rig = Rig(valkey.url, connect_timeout_s=20)
+    waiting = asyncio.ensure_future(rig.bus.start())
+    try:
+        await asyncio.sleep(0)
+        await valkey.start()
+        await waiting
+        await rig.bus.ping()
+    finally:
+        waiting.cancel()
+        await rig.bus.stop()
+        await valkey.stop()
+
+
+async def test_leases_are_read_renewed_dropped_and_vanish(bus):
+    leases = Leases(bus)
+    await leases.put_lease("nodes", "a", Note("1"), 60)
+    await leases.put_lease("nodes", "b", Note("2"), 0.3)
+    await leases.put_lease("rooms", "a", Note("3"), 60)
+    assert await leases.read_leases("nodes", Note) == {"a": Note("1"), "b": Note("2")}
+    assert await leases.read_lease("nodes", "a", Note) == Note("1")
+    await leases.put_lease("nodes", "a", Note("1+"), 60)
+
+    async def b_is_gone() -> bool:
+        return await leases.read_leases("nodes", Note) == {"a": Note("1+")}
+
+    await until(b_is_gone)
+    assert await leases.read_lease("nodes", "b", Note) is None
+    assert await leases.drop_lease("nodes", "a") is True
+    assert await leases.drop_lease("nodes", "a") is False
+    assert await leases.read_leases("nodes", Note) == {}
+    assert await leases.read_leases("rooms", Note) == {"a": Note("3")}
+
+
+async def test_a_renewed_lease_outlives_its_first_end(bus):
+    leases = Leases(bus)
+    await leases.put_lease("nodes", "short", Note("x"), 0.2)
+    await leases.put_lease("nodes", "kept", Note("x"), 0.2)
+    await leases.put_lease("nodes", "kept", Note("y"), 60)
+
+    async def only_kept() -> bool:
+        return await leases.read_leases("nodes", Note) == {"kept": Note("y")}
+
+    await until(only_kept)
+
+
+async def test_a_group_that_nobody_reads_leaves_nothing(bus):
+    await Leases(bus).put_lease("nodes", "a", Note("1"), 0.1)
+
+    async def nothing_left() -> bool:
+        return await bus.client.dbsize() == 0
+
+    await until(nothing_left)
+
+
+async def test_a_thousand_leases_are_one_round_trip_and_unreadable_ones_are_left_out(rig, bus):
+    leases = Leases(bus)
+    await asyncio.gather(*(leases.put_lease("nodes", f"n{n}", Other(n), 60) for n in range(1000)))
+    await bus.client.hset(keys.lease_values("nodes"), "n5", b"not json")
+    before = (await bus.client.info("commandstats"))["cmdstat_eval"]["calls"]
+    found = await leases.read_leases("nodes", Other)
+    assert (await bus.client.info("commandstats"))["cmdstat_eval"]["calls"] == before + 1
+    assert found == {f"n{n}": Other(n) for n in range(1000) if n != 5}
+    assert rig.dropped("bad_value") == 1
+
+
+async def test_claims_follow_the_epoch(bus):
+    leases = Leases(bus)
+    assert await leases.read_claim("room:x", Note) is None
+    assert await leases.claim("room:x", "n1", 3, Note("a")) == (True, Claim("n1", 3, Note("a")))
+    assert await leases.claim("room:x", "n1", 3, Note("a2")) == (True, Claim("n1", 3, Note("a2")))
+    for epoch in (0, 2, 3):
+        assert await leases.claim("room:x", "n2", epoch, Note("b")) == (False, Claim("n1", 3, Note("a2")))
+    assert (await leases.claim("room:x", "n1", 2, Note("a")))[0] is False
+    assert await leases.claim("room:x", "n2", 4, Note("b")) == (True, Claim("n2", 4, Note("b")))
+    assert await leases.release_claim("room:x", "n1", 3) is False
+    assert await leases.release_claim("room:x", "n2", 4) is True
+    assert await leases.read_claim("room:x", Note) == Claim("", 4, None)
+    assert (await leases.claim("room:x", "n1", 4, Note("late")))[0] is False
+    assert (await leases.claim("room:x", "n1", MAX_EPOCH, Note("last")))[1].epoch == MAX_EPOCH
+    for owner, epoch in (("", 1), ("n1", -1), ("n1", MAX_EPOCH + 1)):
+        with pytest.raises(InvalidInput):
+            await leases.claim("room:x", owner, epoch, Note("x"))
+
+
+async def test_one_of_many_who_claim_the_same_epoch_wins(bus):
+    leases = Leases(bus)
+    for epoch in range(1, 6):
+        results = await asyncio.gather(*(leases.claim("room:x", f"n{n}", epoch, Other(n)) for n in range(20)))
+        winners = [n for n, (granted, _) in enumerate(results) if granted]
+        assert len(winners) == 1
+        assert {claim for _, claim in results} == {Claim(f"n{winners[0]}", epoch, Other(winners[0]))}
+
+
+async def test_records_are_replaced_as_a_whole(bus):
+    records = Records(bus)
+    await records.set_record("streams", "old", Note("old"))
+    readers_saw: set[tuple[bool, bool]] = set()
+    stop = asyncio.Event()
+
+    async def read() -> None:
+        while not stop.is_set():
+            names = set(await bus.client.hkeys(keys.records("streams")))
+            readers_saw.add((b"old" in names, len(names) == 2000))
+
+    reading = asyncio.ensure_future(read())
+    await records.replace_records("streams", {f"k{n}": Other(n) for n in range(2000)})
+    stop.set()
+    await reading
+    assert readers_saw <= {(True, False), (False, True)}
+    assert await records.get_record("streams", "old", Note) is None
+    assert await records.get_record("streams", "k1999", Other) == Other(1999)
+    assert await bus.client.ttl(keys.records("streams")) == -1
+    assert await records.drop_record("streams", "k1999") is True
+    assert await records.drop_record("streams", "k1999") is False
+    await records.replace_records("streams", {})
+    assert await bus.client.dbsize() == 0
+
+
+async def test_all_keys_have_the_prefix(bus):
+    await Leases(bus).put_lease("g", "m", Note("x"), 60)
+    await Leases(bus).claim("k", "o", 1, Note("x"))
+    await Records(bus).set_record("t", "k", Note("x"))
+    assert all(key.startswith(keys.PREFIX.encode()) for key in await bus.client.keys("*"))
+
+
+async def test_a_wrong_password_is_refused_at_once_and_not_shown(valkey_url):
+    async with aioredis.from_url(valkey_url) as admin:
+        await admin.execute_command("ACL", "SETUSER", "guarded", "on", ">right", "~*", "&*", "+@all")
+        try:
+            good = Rig(valkey_url.replace("unix://", "unix://guarded@"), password="right")
+            await good.bus.start()
+            await good.bus.ping()
+            await good.bus.stop()
+            rig = Rig(valkey_url.replace("unix://", "unix://guarded:geheim@"), connect_timeout_s=30)
+            async with asyncio.timeout(10):
+                with pytest.raises(StartupError, match="refuses") as caught:
+                    await rig.bus.start()
+            assert "geheim" not in str(caught.value)
+            await rig.bus.stop()
+            await admin.config_set("requirepass", "geheim")
+            rig = Rig(valkey_url, connect_timeout_s=30)
+            async with asyncio.timeout(10):
+                with pytest.raises(StartupError, match="refuses: Authentication required"):
+                    await rig.bus.start()
+            await rig.bus.stop()
+        finally:
+            await admin.config_set("requirepass", "")
+            await admin.execute_command("ACL", "DELUSER", "guarded")
