@@ -19,7 +19,7 @@ class DataDir:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(os.path.abspath(path.expanduser()))
+        self.path = Path(os.path.abspath(os.path.expanduser(path)))
         self._lock_fd: int | None = None
 
     def acquire(self) -> None:

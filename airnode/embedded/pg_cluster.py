@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -75,7 +76,8 @@ class Cluster:
 
     async def _run_initdb(self, install: PostgresInstall, directory: Path, tasks: TaskScope) -> None:
         argv = [str(install.bin / "initdb"), "-D", "{cwd}", *_INITDB]
-        spec = LaunchSpec(argv, directory, self._lock, self._account, death_signal=signal.SIGKILL)
+        alias = _alias_uid() if self._account is None else None
+        spec = LaunchSpec(argv, directory, self._lock, self._account, alias, death_signal=signal.SIGKILL)
         child = await ChildProcess.launch("initdb", spec, tasks)
         try:
             returncode = await asyncio.shield(child.exited)
@@ -126,6 +128,15 @@ class Cluster:
             pid_file.unlink(missing_ok=True)
             for socket_lock in self.path.glob(".s.PGSQL.*.lock"):
                 socket_lock.unlink(missing_ok=True)
+
+
+def _alias_uid() -> int | None:
+    """Return a user id that has a name when ours has none: ``initdb`` insists on one, the server does not."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return next((entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0), None)
+    return None
 
 
 def _chown_tree(root: Path, account: Account) -> None:

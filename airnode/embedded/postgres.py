@@ -43,6 +43,8 @@ _PARAMETERS: Mapping[str, str] = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "log_line_prefix": "",
+    # No ERROR: a statement's error belongs to who sent it, and its DETAIL shows values, such as stream keys.
+    "log_min_messages": "log",
     "log_checkpoints": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

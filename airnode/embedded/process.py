@@ -38,6 +38,8 @@ class LaunchSpec:
         argv: ``{cwd}`` in an argument stands for a path to ``cwd`` that works for the child's user.
         lock: file whose ``flock`` is held as long as the child lives; holds the child's pid.
         account: user to become (airnode runs as root); None: stay.
+        alias_uid: user id to appear as to the child itself, in a user namespace where the system allows one (Linux);
+            for programs that insist on a name for a user id that has none, as in containers.
         death_signal: what the child gets when airnode dies (Linux).
     """
 
@@ -45,6 +47,7 @@ class LaunchSpec:
     cwd: Path
     lock: Path
     account: Account | None = None
+    alias_uid: int | None = None
     death_signal: signal.Signals = signal.SIGTERM
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,6 +60,7 @@ class LaunchSpec:
                 "lock": str(self.lock),
                 "uid": self.account.uid if self.account else None,
                 "gid": self.account.gid if self.account else None,
+                "alias_uid": self.alias_uid,
                 "death_signal": int(self.death_signal),
                 "parent": os.getpid(),
                 "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **self.env},

@@ -458,6 +458,24 @@ async def test_an_ordinary_user_runs_both(home_of_nobody):
 
 
 @needs_root
+async def test_a_user_id_without_a_name_runs_both(home_of_nobody):
+    """As in containers that run with any number for a user."""
+    if not can_reach(find_install().bin / "postgres", NOBODY):
+        pytest.skip("other users cannot reach the installed packages")
+    uid = 54321
+    probe = subprocess.run(["unshare", "--user", "true"], user=uid, group=uid, extra_groups=[], check=False)
+    if probe.returncode != 0:
+        pytest.skip("user namespaces are forbidden here")
+    os.chown(home_of_nobody, uid, uid)
+    environment = {**os.environ, "BECOME": str(uid), "CHILD_PYTHON": _python_for_everybody()}
+    owner = await OwnerProcess.run(home_of_nobody / "data", env=environment)
+    assert await sql(owner.urls["postgres"], "SELECT 1") == 1
+    info = (home_of_nobody / "data" / "postgres" / "PG_VERSION").stat()
+    assert (info.st_uid, info.st_gid) == (uid, uid)
+    assert await owner.end() == 0
+
+
+@needs_root
 async def test_root_keeps_the_data_in_its_private_directory_and_widens_nothing(tmp_path, make_pair):
     private = tmp_path / "home"
     private.mkdir(mode=0o700)

@@ -54,6 +54,9 @@ async def test_a_failed_transaction_leaves_nothing(postgres):
 
 
 async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
+    first = EmbeddedPostgres(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
+    await first.start()  # a missing database would be refused at once, so it is made before
+    await first.stop()
     server = EmbeddedPostgres(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     store = Postgres(PostgresSection(connect_timeout_s=30), url=server.url)
     waiting = asyncio.ensure_future(store.start())

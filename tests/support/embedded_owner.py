@@ -1,8 +1,9 @@
 """A process that owns both embedded servers on a data directory, as airnode does, until its standard input closes.
 
 ``python embedded_owner.py <data_dir>`` prints their addresses as one line of JSON when both answer. It ignores SIGINT
-and SIGTERM, as a node does while it drains. Environment: ``BECOME`` names the user to become first, ``CHILD_PYTHON``
-the interpreter for the launcher, ``KEEP_ORPHANS=1`` leaves the children running when this process is killed.
+and SIGTERM, as a node does while it drains. Environment: ``BECOME`` is the user (name or number) to become first,
+``CHILD_PYTHON`` the interpreter for the launcher, ``KEEP_ORPHANS=1`` leaves the children running when this process is
+killed.
 """
 
 import asyncio
@@ -30,10 +31,10 @@ PRELOADED = (concurrent.futures.thread, encodings.idna)
 
 
 def become(user: str) -> None:
-    entry = pwd.getpwnam(user)
+    uid = int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
     os.setgroups([])
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
+    os.setgid(uid if user.isdigit() else pwd.getpwnam(user).pw_gid)
+    os.setuid(uid)
     sys.executable = os.environ["CHILD_PYTHON"]
 
 
