@@ -75,8 +75,6 @@ class RtmpServer(Service):
         #: Accepted sockets that have no connection yet: in the TLS handshake.
         self._opening = 0
         self._draining = False
-        self._no_publishers = asyncio.Event()
-        self._no_publishers.set()
         self._no_connections = asyncio.Event()
         self._no_connections.set()
         self._refused_since_log = 0
@@ -101,9 +99,10 @@ class RtmpServer(Service):
             self.tls_port = self._listen(settings.tls_port, "rtmp.tls_port", self._tls)
 
     async def drain(self) -> None:
-        """Refuse new publishers, and wait until those that are there have ended."""
+        """Refuse new publishers. Those that are there go on until :meth:`stop`: waiting for a class to end would only
+        delay the restart that its encoder and its pages survive by themselves.
+        """
         self._draining = True
-        await self._no_publishers.wait()
 
     async def stop(self) -> None:
         """End all connections; encoders are told why."""
@@ -184,15 +183,10 @@ class RtmpServer(Service):
         else:
             self._connections.add(connection)
         self._metrics.connections.set(len(self._connections))
-        _set(self._no_connections, not self._connections)
-        _set(self._no_publishers, not any(other.publishing for other in self._connections))
-
-
-def _set(event: asyncio.Event, value: bool) -> None:
-    if value:
-        event.set()
-    else:
-        event.clear()
+        if self._connections:
+            self._no_connections.clear()
+        else:
+            self._no_connections.set()
 
 
 def session_limits(settings: RtmpSection) -> SessionLimits:
