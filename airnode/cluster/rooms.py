@@ -28,7 +28,7 @@ _RESYNC_S = 2.0
 _HEARTBEAT_S = 15.0
 #: How often viewers and figures may be told again, for teachers and for students.
 _STATS_S = 1.0
-_COUNT_S = 5.0
+_COUNT_S = 2.0
 
 
 class RoomBoard(Service):

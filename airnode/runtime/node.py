@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -80,6 +80,7 @@ class Node:
         self._hurry = asyncio.Event()
         self._failure: str | None = None
         self.phase = Phase.STARTING
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         #: What is running, in the order of its start. Owned by start() and stop().
         self._services: list[Service] = []

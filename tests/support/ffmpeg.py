@@ -7,17 +7,18 @@ import subprocess
 from pathlib import Path
 
 WIDTH, HEIGHT, RATE = 640, 360, 30
-#: The clock: frame number in binary, least bit left, one block each along the bottom of the picture.
+#: The clock: frame number in binary, least bit left, one block each, in a bar where no page lays its controls.
 BITS = 12
 _BAR = HEIGHT // 6
+_TOP = HEIGHT // 3
 
 
 def clock_filter() -> str:
-    """A filter that draws the frame number as black and white blocks over the bottom of the picture."""
+    """A filter that draws the frame number as black and white blocks into the picture."""
     block = WIDTH // BITS
-    boxes = [f"drawbox=x=0:y={HEIGHT - _BAR}:w={WIDTH}:h={_BAR}:color=black:t=fill"]
+    boxes = [f"drawbox=x=0:y={_TOP}:w={WIDTH}:h={_BAR}:color=black:t=fill"]
     boxes += [
-        f"drawbox=x={bit * block + 4}:y={HEIGHT - _BAR}:w={block - 8}:h={_BAR}:color=white:t=fill"
+        f"drawbox=x={bit * block + 4}:y={_TOP}:w={block - 8}:h={_BAR}:color=white:t=fill"
         f":enable='mod(floor(n/{2**bit})\\,2)'"
         for bit in range(BITS)
     ]
@@ -26,7 +27,7 @@ def clock_filter() -> str:
 
 def read_clock(gray: bytes, width: int, height: int) -> int:
     """The frame number in a grey picture of the whole video, of any size."""
-    y = int(height * (1 - _BAR / HEIGHT / 2))
+    y = int(height * (_TOP + _BAR / 2) / HEIGHT)
     block = width / BITS * (WIDTH // BITS * BITS / WIDTH)
     number = 0
     for bit in range(BITS):

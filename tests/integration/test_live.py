@@ -1,0 +1,289 @@
+"""From a publisher to players, over the real ports of a real process."""
+
+import asyncio
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.ffmpeg import Publisher
+from tests.support.node import AirnodeProcess, Api
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+
+
+async def playing(api: Api) -> dict:
+    """A student's token once the class is live."""
+    student = await api.student()
+
+    async def live() -> bool:
+        return (await api.room(student["token"]))["state"] == "live"
+
+    await eventually(live, what="the room is live")
+    return student
+
+
+def base_of(api: Api, token: str, room: str = "stream") -> str:
+    return f"{api.node['media_url']}/v/{token}/{room}"
+
+
+async def playlist(api: Api, token: str, query: str = "") -> str:
+    status, _, body = await api.get(f"{base_of(api, token)}/media.m3u8{query}")
+    assert status == 200, body
+    return body.decode()
+
+
+async def run(*command: str, within_s: float = 40) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(within_s):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        output, _ = await process.communicate()
+        raise AssertionError(f"{command[0]} did not end: {output.decode(errors='replace')[-2000:]}") from None
+    assert process.returncode is not None
+    return process.returncode, output.decode(errors="replace")
+
+
+async def test_ffmpeg_plays_what_ffmpeg_publishes(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    try:
+        student = await playing(api)
+        code, output = await run(
+            "ffmpeg", "-v", "error", "-nostdin", "-i", student["hls_url"], "-t", "3",
+            "-map", "0:v", "-map", "0:a", "-f", "framecrc", "-",
+        )  # fmt: skip
+        assert code == 0, output
+        frames = [line.split(",")[0] for line in output.splitlines() if re.match(r"^[01],", line)]
+        assert frames.count("0") >= 80
+        assert frames.count("1") >= 120
+        errors = [line for line in output.splitlines() if "rror" in line or "nvalid" in line]
+        assert errors == []
+    finally:
+        await publisher.stop()
+
+
+@pytest.mark.gstreamer
+async def test_gstreamer_plays(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    try:
+        student = await playing(api)
+        code, output = await run(
+            "gst-launch-1.0", "-q", "souphttpsrc", f"location={student['hls_url']}", "!", "hlsdemux", "!", "qtdemux",
+            "name=d", "d.video_0", "!", "queue", "!", "h264parse", "!", "avdec_h264", "!",
+            "identity", "eos-after=60", "!", "fakesink", "sync=false",
+        )  # fmt: skip
+        assert code == 0, output
+        assert "ERROR" not in output
+    finally:
+        await publisher.stop()
+
+
+async def test_a_client_without_low_latency_gets_whole_segments(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    try:
+        student = await playing(api)
+
+        async def three() -> list[str]:
+            text = await playlist(api, student["token"])
+            found = [line for line in text.splitlines() if line.endswith(".mp4") and "_seg" in line]
+            return found if len(found) >= 3 else []
+
+        names = await eventually(three, what="three whole segments")
+        for name in names:
+            status, headers, body = await api.get(f"{base_of(api, student['token'])}/{name}")
+            assert (status, headers["Content-Type"]) == (200, "video/mp4")
+            assert body[4:8] in (b"moof", b"styp")
+    finally:
+        await publisher.stop()
+
+
+async def test_blocking_reload_answers_when_the_part_is_there(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    try:
+        student = await playing(api)
+        text = await playlist(api, student["token"])
+        hint = re.search(r'PRELOAD-HINT:TYPE=PART,URI="([^"]+)"', text)
+        assert hint is not None
+        status, _, body = await api.get(f"{base_of(api, student['token'])}/{hint[1]}")
+        assert status == 200
+        assert body[4:8] == b"moof"
+        assert f'URI="{hint[1]}",' in await playlist(api, student["token"]) or f'URI="{hint[1]}"\n' in await playlist(
+            api, student["token"]
+        )
+        sequence = int(re.search(r"MEDIA-SEQUENCE:(\d+)", text)[1])
+        last = sequence + text.count("#EXTINF")
+        newer = await playlist(api, student["token"], f"?_HLS_msn={last + 1}&_HLS_part=0")
+        assert int(re.search(r"MEDIA-SEQUENCE:(\d+)", newer)[1]) + newer.count("#EXTINF") >= last + 1
+        for query in (f"?_HLS_msn={last + 10}", "?_HLS_part=1", "?_HLS_msn=x", "?_HLS_msn=-1", f"?_HLS_msn={10**15}"):
+            status, _, body = await api.get(f"{base_of(api, student['token'])}/media.m3u8{query}")
+            assert status == 400, (query, body)
+    finally:
+        await publisher.stop()
+
+
+async def test_nobody_gets_media_without_a_good_token(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    try:
+        student = await playing(api)
+        good = student["token"]
+        text = await playlist(api, good)
+        names = ["index.m3u8", "media.m3u8", *re.findall(r"[0-9a-f]+_(?:seg|part|init)\w*\.mp4", text)[:8]]
+        head, body, signature = good.split(".")
+        bad = ["x", f"{head}.{body}.AAAA{signature[4:]}", f"{head}.{body}.", "null", "%00", f"{head}.e30.{signature}"]
+        for name in names:
+            for token in bad:
+                status, _, content = await api.get(f"{base_of(api, token)}/{name}")
+                assert status == 401, (name, token)
+                assert b"moof" not in content
+                assert b"EXTM3U" not in content
+            status, _, content = await api.get(f"{base_of(api, good, 'other')}/{name}")
+            assert status == 403, name
+            assert b"moof" not in content
+        status, _, _ = await api.get(f"{node['media_url']}/live/stream/index.m3u8")
+        assert status == 401
+        status, headers, _ = await api.get(f"{node['media_url']}/live/stream/index.m3u8?jwt=x", allow_redirects=False)
+        assert status == 401
+        assert "Location" not in headers
+        status, _, _ = await api.get(f"{base_of(api, good)}/nothing.mp4")
+        assert status == 404
+    finally:
+        await publisher.stop()
+
+
+async def test_an_unknown_or_waiting_room_is_404(node: AirnodeProcess, api: Api):
+    student = await api.student()
+    for name in ("index.m3u8", "media.m3u8", "x_seg1.mp4"):
+        status, _, body = await api.get(f"{base_of(api, student['token'])}/{name}")
+        assert status == 404, body
+        assert b"urn:airnode:problem:not_found" in body
+
+
+async def test_a_wrong_key_is_refused_before_any_media(node: AirnodeProcess, api: Api, clip: Path):
+    for url in (
+        f"{node['rtmp_server']}/wrong-key",
+        f"{node['rtmp_server']}/stream",
+        f"{node['rtmp_server']}/stream?key=wrong",
+        f"{node['rtmp_server']}/other?key={node['stream_key']}",
+        node["rtmp_url"].replace("/live/", "/app/"),
+    ):
+        publisher = await Publisher.of_clip(url, clip).start()
+        code, errors = await publisher.result()
+        assert code != 0, url
+        assert "stream key" in errors or "'live'" in errors, errors
+    student = await api.student()
+    assert (await api.room(student["token"]))["state"] == "waiting"
+    assert node["stream_key"] not in node.log.split("airnode is ready")[0]
+    assert "wrong-key" not in node.log
+
+
+async def test_the_key_may_come_as_a_parameter(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(f"{node['rtmp_server']}/stream?key={node['stream_key']}", clip).start()
+    try:
+        await playing(api)
+    finally:
+        await publisher.stop()
+
+
+async def test_a_second_publisher_is_refused_until_the_first_is_silent(node: AirnodeProcess, api: Api, clip: Path):
+    first = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    second = third = None
+    try:
+        student = await playing(api)
+        second = await Publisher.of_clip(node["rtmp_url"], clip).start()
+        code, errors = await second.result()
+        assert code != 0
+        assert "live already" in errors
+        assert first.running
+        first.pause()
+        epoch = (await api.room(student["token"]))["epoch"]
+
+        async def taken_over() -> bool:
+            nonlocal third
+            if third is None or not third.running:
+                third = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            return "publisher_replaced" in node.log
+
+        await eventually(taken_over, what="the silent publisher is replaced")
+
+        async def discontinuous() -> bool:
+            return "#EXT-X-DISCONTINUITY\n" in await playlist(api, student["token"])
+
+        await eventually(discontinuous, what="the new publisher's media follows a discontinuity")
+        room = await api.room(student["token"])
+        assert (room["state"], room["epoch"]) == ("live", epoch)
+    finally:
+        for publisher in (first, second, third):
+            if publisher is not None:
+                await publisher.kill()
+
+
+async def test_a_publisher_may_return_and_sequence_numbers_go_on(node: AirnodeProcess, api: Api, clip: Path):
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    student = await playing(api)
+    before = int(re.search(r"MEDIA-SEQUENCE:(\d+)", await playlist(api, student["token"]))[1])
+    await publisher.kill()
+
+    async def in_state(wanted: str) -> bool:
+        return (await api.room(student["token"]))["state"] == wanted
+
+    await eventually(lambda: in_state("reconnecting"), what="the room waits for its publisher")
+    room = await api.room(student["token"])
+    assert 50 < room["reconnect_deadline"] - room["server_time"] <= 60
+    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    try:
+        await eventually(lambda: in_state("live"), what="the room is live again")
+
+        async def discontinuous() -> str:
+            text = await playlist(api, student["token"])
+            return text if "#EXT-X-DISCONTINUITY\n" in text else ""
+
+        text = await eventually(discontinuous, what="a discontinuity")
+        assert int(re.search(r"MEDIA-SEQUENCE:(\d+)", text)[1]) >= before
+        assert text.count("#EXT-X-MAP") == 2
+    finally:
+        await publisher.stop()
+
+
+async def test_a_class_ends_after_its_grace_time(tmp_path: Path, clip: Path):
+    import aiohttp
+
+    node = AirnodeProcess(tmp_path / "data", "--set", "hls.grace_s=1")
+    try:
+        await node.start()
+        async with aiohttp.ClientSession() as session:
+            api = Api(node, session)
+            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            student = await playing(api)
+            await playlist(api, student["token"])
+            await publisher.stop()
+
+            async def ended() -> bool:
+                return (await api.room(student["token"]))["state"] == "ended"
+
+            await eventually(ended, what="the class has ended")
+            assert (await playlist(api, student["token"])).rstrip().endswith("#EXT-X-ENDLIST")
+    finally:
+        await node.close()
+
+
+async def test_open_publishing_where_it_is_configured(tmp_path: Path, clip: Path):
+    import aiohttp
+
+    node = AirnodeProcess(tmp_path / "data", "--set", "rtmp.open_publishing=true")
+    try:
+        await node.start()
+        async with aiohttp.ClientSession() as session:
+            api = Api(node, session)
+            publisher = await Publisher.of_clip(f"{node['rtmp_server']}/stream", clip).start()
+            try:
+                await playing(api)
+            finally:
+                await publisher.stop()
+    finally:
+        await node.close()
