@@ -74,7 +74,7 @@ class ChildProcess:
     Its output is read line by line, logged at debug level, and the last lines are kept for the report of an exit.
     """
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, tasks: TaskScope) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, output_fd: int, tasks: TaskScope) -> None:
         self.name = name
         self.pid = process.pid
         self._process = process
@@ -82,6 +82,7 @@ class ChildProcess:
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         #: Done with the exit code (negative: the signal) when the process has ended.
         self.exited: asyncio.Task[int] = tasks.spawn(f"{name}-exit", process.wait())
+        self._output: asyncio.Task[None] = tasks.spawn(f"{name}-output", self._read_output(output_fd))
 
     @classmethod
     async def launch(cls, name: str, spec: LaunchSpec, tasks: TaskScope) -> "ChildProcess":
@@ -97,11 +98,7 @@ class ChildProcess:
             raise
         finally:
             os.close(write_fd)
-        child = cls(name, process, tasks)
-        child._output = tasks.spawn(f"{name}-output", child._read_output(read_fd))
-        return child
-
-    _output: asyncio.Task[None]
+        return cls(name, process, read_fd, tasks)
 
     @property
     def returncode(self) -> int | None:

@@ -157,7 +157,7 @@ class Postgres(Service):
 
     async def _open(self, timeout_s: float) -> "asyncpg.Pool[asyncpg.Record]":
         pool = asyncpg.create_pool(
-            min_size=1,
+            min_size=0,  # asyncpg would log a traceback for each try to restore its minimum while the server is away
             max_size=self._section.pool_max,
             timeout=max(timeout_s, 0.1),
             command_timeout=60,
@@ -166,6 +166,7 @@ class Postgres(Service):
         )
         try:
             await pool
+            await pool.fetchval("SELECT 1")
         except BaseException:
             pool.terminate()
             raise
