@@ -23,12 +23,14 @@ from redis import asyncio as aioredis
 from structlog.testing import capture_logs
 
 from airnode.config.model import EmbeddedSection
+from airnode.embedded.pg_cluster import Cluster
 from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install, reachable_install
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.process import Account, LaunchSpec
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics, read_pid
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError
+from airnode.runtime.tasks import TaskScope
 
 ROOT = Path(__file__).parents[2]
 OWNER = Path(__file__).parents[1] / "support" / "embedded_owner.py"
@@ -521,3 +523,27 @@ async def test_an_unknown_user_for_postgres_is_one_sentence(tmp_path, make_pair)
     for user, words in (("no-such-user", "no user 'no-such-user'"), ("root", "refuses to run as root")):
         with pytest.raises(StartupError, match=words):
             await make_pair(tmp_path, postgres_user=user).postgres.start()
+
+
+@needs_root
+async def test_root_hands_the_data_over_when_the_user_for_postgres_changes(tmp_path, make_pair):
+    daemon = pwd.getpwnam("daemon")
+    first = make_pair(tmp_path)
+    await first.postgres.start()
+    await sql(first.postgres.url, "CREATE TABLE kept AS SELECT 'yes' AS value")
+    await first.stop()
+    second = make_pair(tmp_path, postgres_user="daemon")
+    await second.postgres.start()
+    assert await sql(second.postgres.url, "SELECT value FROM kept") == "yes"
+    owners = {path.lstat().st_uid for path in (tmp_path / "postgres").rglob("*")}
+    assert owners == {daemon.pw_uid}
+
+
+@needs_root
+async def test_data_of_another_user_is_refused_with_advice(tmp_path):
+    cluster = Cluster(tmp_path, tmp_path / "postgres.lock", account=None)
+    cluster.path.mkdir()
+    (cluster.path / "PG_VERSION").write_text(f"{find_install().major}\n")
+    os.chown(cluster.path, NOBODY.uid, NOBODY.gid)
+    with pytest.raises(StartupError, match="belongs to another user"):
+        await cluster.ensure(find_install(), TaskScope("test"))
