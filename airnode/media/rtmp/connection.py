@@ -159,6 +159,7 @@ class RtmpConnection(asyncio.Protocol):
             self._end("warning", error.reason, error.detail)
             self._close()
         except AirnodeError as error:
+            self._context.metrics.rejected.labels(error.code).inc()
             self._end("warning", error.code, error.detail)
             self._close_with_status(_status_code(error), error.detail or error.title)
         except Exception:

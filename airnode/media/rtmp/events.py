@@ -51,7 +51,6 @@ class VideoReceived:
 class DataReceived:
     """A data message (onMetaData and the like), ``@setDataFrame`` taken off."""
 
-    timestamp_ms: int
     values: list[AmfValue]
 
 

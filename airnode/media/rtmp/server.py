@@ -94,9 +94,9 @@ class RtmpServer(Service):
         settings = self._settings
         if settings.tls_port is not None:
             self._tls = await asyncio.to_thread(tls_context, settings.tls_cert, settings.tls_key)
-        self.port = self._listen(settings.port, "--rtmp-port or rtmp.port", None)
+        self.port = await self._listen(settings.port, "--rtmp-port or rtmp.port", None)
         if settings.tls_port is not None:
-            self.tls_port = self._listen(settings.tls_port, "rtmp.tls_port", self._tls)
+            self.tls_port = await self._listen(settings.tls_port, "rtmp.tls_port", self._tls)
 
     async def drain(self) -> None:
         """Refuse new publishers. Those that are there go on until :meth:`stop`: waiting for a class to end would only
@@ -122,8 +122,8 @@ class RtmpServer(Service):
         await self._tasks.aclose()
         await self._no_connections.wait()
 
-    def _listen(self, port: int, setting: str, tls: ssl.SSLContext | None) -> int:
-        sockets = listen(self._host, port, setting)
+    async def _listen(self, port: int, setting: str, tls: ssl.SSLContext | None) -> int:
+        sockets = await asyncio.to_thread(listen, self._host, port, setting)
         self._sockets += sockets
         for sock in sockets:
             _ = self._acceptors.spawn("accept", self._accept(sock, tls))
@@ -142,7 +142,7 @@ class RtmpServer(Service):
                 self._turn_away(sock)
             else:
                 self._opening += 1
-                _ = self._tasks.spawn("open", self._open(sock, tls))
+                _ = self._acceptors.spawn("open", self._open(sock, tls))
 
     async def _open(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Make a connection of an accepted socket; a TLS handshake counts against the limit, too."""
@@ -157,8 +157,9 @@ class RtmpServer(Service):
                 ssl_shutdown_timeout=LINGER_S if tls else None,
             )
         except OSError as error:
-            self._metrics.protocol_errors.labels("tls").inc()
-            log.warning("rtmp_connection_ended", reason="tls", detail=str(error) or type(error).__name__)
+            reason = "tls" if tls else "accept"
+            self._metrics.protocol_errors.labels(reason).inc()
+            log.warning("rtmp_connection_ended", reason=reason, detail=str(error) or type(error).__name__)
             sock.close()
         finally:
             self._opening -= 1

@@ -41,6 +41,9 @@ PING_REQUEST: Final = 6
 _CONTROL_CSID, _COMMAND_CSID, _STATUS_CSID = 2, 3, 5
 #: Commands fit in this; whoever has not published yet may not make us hold more.
 _MAX_COMMAND_BYTES: Final = 64 << 10
+#: What a peer may say before it asks to publish, all in all: encoders need 5 KiB and a dozen messages.
+_MAX_PREAMBLE_BYTES: Final = 128 << 10
+_MAX_PREAMBLE_MESSAGES: Final = 1000
 
 
 def _before_publishing(limits: ChunkLimits) -> ChunkLimits:
@@ -94,7 +97,9 @@ class ServerSession:
         #: Ids of the streams that createStream made and deleteStream did not end.
         self._stream_ids: set[int] = set()
         self._next_stream_id = 1
+        #: 0 until the first publish is asked for.
         self._publish_id = 0
+        self._preamble_messages = 0
         self._line = TimestampLine()
         self.received_bytes = 0
         self._acknowledged_bytes = 0
@@ -135,11 +140,14 @@ class ServerSession:
         """
         if self.state is SessionState.CLOSED:
             return []
+        flooded = self._publish_id == 0 and self.received_bytes > _MAX_PREAMBLE_BYTES
         if data:
             self._last_receive_s = now_s
             self.received_bytes += len(data)
         events: list[Event] = []
         try:
+            if flooded:
+                raise ProtocolViolation("flood", "too many bytes without a publish")
             if self.state is SessionState.HANDSHAKE:
                 data = self._shake_hands(data, now_s)
             self._read(data, events, now_s)
@@ -203,9 +211,10 @@ class ServerSession:
         self._end_with(code, description)
 
     def abort_publish(self, code: str, description: str) -> None:
-        """End an accepted publish with an error; the session is closed then. Does nothing when it is already closed."""
-        if self.state is not SessionState.CLOSED:
+        """Close the session, whatever it is doing; a peer that publishes or has asked to is told why."""
+        if self.state in (SessionState.ASKED, SessionState.PUBLISHING):
             self._end_with(code, description)
+        self.state = SessionState.CLOSED
 
     def _require_asked(self) -> None:
         if self.state is not SessionState.ASKED:
@@ -219,6 +228,10 @@ class ServerSession:
 
     def _handle(self, message: Message, events: list[Event], now_s: float) -> None:
         kind = message.type_id
+        if self._publish_id == 0:
+            self._preamble_messages += 1
+            if self._preamble_messages > _MAX_PREAMBLE_MESSAGES:
+                raise ProtocolViolation("flood", "too many messages without a publish")
         if kind in (AUDIO, VIDEO, DATA_AMF0, DATA_AMF3, AGGREGATE):
             self._handle_media(message, events)
         elif kind in (COMMAND_AMF0, COMMAND_AMF3):
@@ -242,16 +255,16 @@ class ServerSession:
             self._media_event(message, events)
 
     def _media_event(self, message: Message, events: list[Event]) -> None:
-        time_ms = self._line.unwrap(message.timestamp)
         if message.type_id == VIDEO:
-            events.append(VideoReceived(time_ms, message.payload))
+            events.append(VideoReceived(self._line.unwrap(message.timestamp), message.payload))
         elif message.type_id == AUDIO:
-            events.append(AudioReceived(time_ms, message.payload))
+            events.append(AudioReceived(self._line.unwrap(message.timestamp), message.payload))
         elif message.type_id in (DATA_AMF0, DATA_AMF3):
             values = self._values(message)
             if values and values[0] == "@setDataFrame":
                 del values[0]
-            events.append(DataReceived(time_ms, values))
+            # Its time is none: metadata stands at 0 wherever the media begins.
+            events.append(DataReceived(values))
 
     def _values(self, message: Message) -> list[AmfValue]:
         payload = message.payload

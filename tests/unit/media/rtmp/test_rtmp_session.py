@@ -176,10 +176,10 @@ def test_media_and_metadata() -> None:
         chunk(8, b"a", timestamp=16, stream_id=1, csid=4),
     )
     assert events == [
-        DataReceived(0, ["onMetaData", metadata]),
-        DataReceived(0, ["onMetaData", metadata]),
-        VideoReceived(-16, b"v" * 1000),
-        AudioReceived(16, b"a"),
+        DataReceived(["onMetaData", metadata]),
+        DataReceived(["onMetaData", metadata]),
+        VideoReceived(0xFFFFFFF0, b"v" * 1000),
+        AudioReceived((1 << 32) + 16, b"a"),
     ]
 
 
@@ -319,6 +319,33 @@ def test_violations_after_connect() -> None:
     publishing.publish()
     assert publishing.send(chunk(9, bytes(70_000), stream_id=1)) == [VideoReceived(0, bytes(70_000))]
     assert publishing.violation(chunk(9, bytes(200_001), stream_id=1)) == "message_size"
+
+
+def test_floods_without_a_publish() -> None:
+    peer = Peer()
+    peer.connect()
+    acknowledgement = chunk(3, b"", csid=2)
+    peer.send(acknowledgement * 900)
+    assert peer.violation(acknowledgement * 200) == "flood"
+    peer = Peer()
+    peer.connect()
+    peer.send(chunk(200, bytes(60_000)))
+    peer.send(chunk(200, bytes(60_000)))
+    peer.send(chunk(200, bytes(60_000)))
+    assert peer.violation(acknowledgement) == "flood"
+
+
+def test_aborting_tells_only_those_who_publish() -> None:
+    peer = Peer()
+    peer.send(b"\x03")
+    peer.session.abort_publish("NetStream.Publish.Failed", "over")
+    assert peer.session.data_to_send() == b""
+    peer = Peer()
+    peer.publish()
+    peer.session.abort_publish("NetStream.Publish.Failed", "over")
+    assert peer.commands()[0][0] == "onStatus"
+    peer.session.abort_publish("NetStream.Publish.Failed", "again")
+    assert peer.session.data_to_send() == b""
 
 
 def test_deadlines() -> None:
