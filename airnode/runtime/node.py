@@ -79,6 +79,8 @@ class Node:
         self._stop_asked = asyncio.Event()
         self._hurry = asyncio.Event()
         self._failure: str | None = None
+        #: Whether the data directory is ours: what stands in it may be another airnode's.
+        self._has_data = False
         self.phase = Phase.STARTING
         disable_created_metrics()
         self.registry = CollectorRegistry()
@@ -178,6 +180,8 @@ class Node:
             sdnotify.notify("STOPPING=1")
             await self._drain()
         self.phase = Phase.STOPPING
+        if not self._has_data:
+            return
         endpoints.remove(self._data.path)
         for listener in reversed(self._listeners):
             await listener.stop()
@@ -186,13 +190,15 @@ class Node:
         if self._stores is not None:
             await self._stores.stop()
         self._data.release()
-        log.info("node_stopped")
+        if self.endpoints:
+            log.info("node_stopped")
 
     # -- building -----------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> Settings:
         """Take the data directory; have the secrets that tokens need."""
         self._data.acquire()
+        self._has_data = True
         endpoints.remove(self._data.path)
         settings = self._settings
         if any(role.makes_secrets for role in self._roles):
