@@ -10,7 +10,7 @@ from typing import Final
 
 from airnode.errors import AirnodeError
 from airnode.media.codecs.aac import UnsupportedObjectType, parse_asc
-from airnode.media.codecs.av1 import parse_av1c, without_temporal_delimiter
+from airnode.media.codecs.av1 import complete, lacks_sequence_header, parse_av1c, without_temporal_delimiter
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.bits import BitstreamError
 from airnode.media.codecs.hevc import parse_hvcc
@@ -59,6 +59,8 @@ class FlvDemuxer:
     def __init__(self) -> None:
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None
+        #: An av1C record whose sequence header comes with the next key frame.
+        self._incomplete_av1: bytes | None = None
 
     # --- video
 
@@ -111,22 +113,33 @@ class FlvDemuxer:
     def _video_config(self, codec: VideoCodec, record: bytes) -> list[MediaEvent]:
         if self._video is not None and self._video.codec == codec and self._video.record == record:
             return []  # repeated, as OBS does after a reconnect and some encoders do with every key frame
+        self._incomplete_av1 = record if codec == "av1" and lacks_sequence_header(record) else None
+        if self._incomplete_av1 is not None:
+            return []
         try:
             config = _PARSERS[codec](record)
         except BitstreamError as error:
-            raise MalformedMedia(f"a {codec} configuration: {error}") from error
+            raise MalformedMedia(f"{codec} configuration: {error}") from error
         self._video = config
         return [config]
 
     def _video_sample(
         self, codec: VideoCodec, dts_ms: int, cts_ms: int, frame_type: int, payload: bytes, start: int
     ) -> list[MediaEvent]:
-        if self._video is None or self._video.codec != codec:
-            raise MalformedMedia(f"{codec} video before its configuration")
-        data = payload[start:]
+        data, key, events = payload[start:], frame_type in _KEY_FRAMES, list[MediaEvent]()
         if codec == "av1":
             data = without_temporal_delimiter(data)
-        return [VideoSample(dts_ms, cts_ms, frame_type in _KEY_FRAMES, data)] if data else []
+            if key and self._incomplete_av1 is not None:
+                events = self._complete_av1(self._incomplete_av1, data)
+        if self._video is None or self._video.codec != codec:
+            raise MalformedMedia(f"{codec} video before its configuration")
+        return [*events, VideoSample(dts_ms, cts_ms, key, data)] if data else events
+
+    def _complete_av1(self, record: bytes, data: bytes) -> list[MediaEvent]:
+        try:
+            return self._video_config("av1", complete(record, data))
+        except BitstreamError as error:
+            raise MalformedMedia(f"av1 configuration: {error}") from error
 
     # --- audio
 
@@ -169,7 +182,7 @@ class FlvDemuxer:
         except UnsupportedObjectType as error:
             raise UnsupportedCodec(_refusal(str(error), "AAC-LC")) from error
         except BitstreamError as error:
-            raise MalformedMedia(f"an AAC configuration: {error}") from error
+            raise MalformedMedia(f"AAC configuration: {error}") from error
         self._audio = config
         return [config]
 

@@ -6,7 +6,6 @@ import datetime
 import ipaddress
 import itertools
 import os
-import shutil
 import socket
 import ssl
 import struct
@@ -42,10 +41,6 @@ AVCC = bytes.fromhex("0142c01effe100196742c01eda0280bfe5c044000003000400000300f0
 ASC = bytes.fromhex("1190")
 NAL = b"\0\0\0\2\x65\x88"
 KEY = "sesame-7f3a"
-
-needs_ffmpeg = pytest.mark.skipif(
-    shutil.which("ffmpeg") is None and not os.environ.get("CI"), reason="ffmpeg is not installed"
-)
 
 
 class Room:
@@ -186,7 +181,7 @@ async def ffmpeg(*arguments: str) -> tuple[int, str]:
 # --- encoders
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 @pytest.mark.parametrize(("path", "room"), [(f"live/{KEY}", "stream"), (f"live/algebra?key={KEY}", "algebra")])
 async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) -> None:
     with capture_logs() as logs:
@@ -231,7 +226,7 @@ async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) 
     assert await frames(stream) == 90
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 async def test_b_frames_have_composition_times(rig: Rig) -> None:
     code, said = await ffmpeg(
         *VIDEO, "-t", "2", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "30", "-pix_fmt", "yuv420p",
@@ -246,7 +241,7 @@ async def test_b_frames_have_composition_times(rig: Rig) -> None:
     assert all(b.dts_ms > a.dts_ms for a, b in itertools.pairwise(video))
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 @pytest.mark.parametrize("path", ["live/wrong", "live/algebra?key=wrong"])
 async def test_ffmpeg_with_a_wrong_key_fails(rig: Rig, path: str) -> None:
     with capture_logs() as logs:
@@ -262,7 +257,7 @@ async def test_ffmpeg_with_a_wrong_key_fails(rig: Rig, path: str) -> None:
     assert "algebra" not in repr(logs)
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 async def test_ffmpeg_is_told_that_the_room_is_live(rig: Rig) -> None:
     peer, _, room = await rig.publisher()
     url = f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}"
@@ -274,7 +269,7 @@ async def test_ffmpeg_is_told_that_the_room_is_live(rig: Rig) -> None:
     await peer.aclose()
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 async def test_ffmpeg_is_told_about_a_codec_that_cannot_be_played(rig: Rig) -> None:
     url = f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}"
     code, said = await ffmpeg("-re", *VIDEO, "-t", "30", "-c:v", "flv", "-f", "flv", url)
@@ -284,7 +279,7 @@ async def test_ffmpeg_is_told_about_a_codec_that_cannot_be_played(rig: Rig) -> N
     assert len(rig.hub.rooms[0].closed) == 1
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 @pytest.mark.parametrize(
     ("encoder", "box", "fourcc", "codec", "container"),
     [("libx265", b"hvcC", b"hvc1", "hevc", "hevc"), ("libaom-av1", b"av1C", b"av01", "av1", "obu")],
@@ -710,7 +705,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return cert_file, key_file
 
 
-@needs_ffmpeg
+@pytest.mark.ffmpeg
 async def test_ffmpeg_publishes_over_tls(certificate: tuple[Path, Path]) -> None:
     async with running(tls_port=0, tls_cert=certificate[0], tls_key=certificate[1]) as rig:
         assert rig.server.tls_port not in (0, None, rig.server.port)

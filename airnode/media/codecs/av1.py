@@ -6,12 +6,13 @@ from airnode.media.codecs.bits import BitReader, BitstreamError, frame_rate, pic
 from airnode.media.samples import VideoConfig
 
 _AV1C_HEADER_SIZE: Final = 4
-_SEQUENCE_HEADER, _TEMPORAL_DELIMITER = 1, 2
+_SEQUENCE_HEADER: Final = 1
 _MAX_OBUS: Final = 64
 
 
 def parse_av1c(record: bytes) -> VideoConfig:
-    """The configuration that an av1C record describes; its configOBUs must hold the sequence header.
+    """The configuration that an av1C record describes; its configOBUs must hold the sequence header (else see
+    :func:`complete`).
 
     Raises:
         BitstreamError: it is cut short or makes no sense.
@@ -20,6 +21,23 @@ def parse_av1c(record: bytes) -> VideoConfig:
         raise BitstreamError("not an AV1 codec configuration record")
     width, height, rate = parse_sequence_header(_find_sequence_header(record[_AV1C_HEADER_SIZE:]))
     return VideoConfig("av1", record, codec_string(record), width, height, rate)
+
+
+def lacks_sequence_header(record: bytes) -> bool:
+    """An av1C record without configOBUs, which is allowed: the sequence header is in every key frame, too."""
+    return len(record) == _AV1C_HEADER_SIZE and record[0] == 0x81
+
+
+def complete(record: bytes, temporal_unit: bytes) -> bytes:
+    """An av1C record, completed by the sequence header of a key frame.
+
+    Raises:
+        BitstreamError: the temporal unit has none.
+    """
+    body = _find_sequence_header(temporal_unit)
+    if len(body) > 0x7F:
+        raise BitstreamError(f"a sequence header of {len(body)} bytes")
+    return record[:_AV1C_HEADER_SIZE] + bytes((_SEQUENCE_HEADER << 3 | 2, len(body))) + body
 
 
 def codec_string(record: bytes) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.flv import FlvDemuxer, MalformedMedia, UnsupportedCodec
@@ -71,6 +71,19 @@ def test_av1_temporal_delimiters_go() -> None:
     demuxer = FlvDemuxer()
     demuxer.video(0, tag_enhanced(0, b"av01", AV1C, key=True))
     assert demuxer.video(0, tag_enhanced(1, b"av01", b"\x12\x00\x32\x01x")) == [VideoSample(0, 0, False, b"\x32\x01x")]
+
+
+def test_av1_whose_sequence_header_comes_with_the_key_frame() -> None:
+    demuxer = FlvDemuxer()
+    assert demuxer.video(0, tag_enhanced(0, b"av01", AV1C[:4], key=True)) == []
+    with pytest.raises(MalformedMedia, match="before its configuration"):
+        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x"))
+    with pytest.raises(MalformedMedia, match="without a sequence header"):
+        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x", key=True))
+    unit = AV1C[4:] + b"\x32\x01x"
+    events = demuxer.video(40, tag_enhanced(1, b"av01", b"\x12\x00" + unit, key=True))
+    assert events == [VideoConfig("av1", AV1C, "av01.0.01M.08", 640, 360), VideoSample(40, 0, True, unit)]
+    assert demuxer.video(80, tag_enhanced(1, b"av01", unit, key=True)) == [VideoSample(80, 0, True, unit)]
 
 
 def test_hevc_of_encoders_older_than_enhanced_rtmp() -> None:
@@ -188,6 +201,7 @@ _HEADS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(_HEADS), st.sampled_from([b"", AVCC, HVCC, AV1C, ASC]), st.binary(max_size=99)))
 )

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.codecs import aac, av1, avc, hevc
@@ -195,6 +195,7 @@ def test_every_truncation_is_an_error_or_a_configuration(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARSERS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_records_end_in_the_one_error(name: str, data: st.DataObject) -> None:
     parse, records = PARSERS[name]
@@ -212,6 +213,7 @@ def test_damaged_records_end_in_the_one_error(name: str, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("name", PARSERS)
+@settings(deadline=None)
 @given(record=st.binary(max_size=5000))
 def test_any_bytes_end_in_the_one_error(name: str, record: bytes) -> None:
     parse, _ = PARSERS[name]

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.rtmp.amf0 import UNDEFINED, AmfInput, Date, EcmaArray, TypedObject, decode, encode
@@ -106,6 +106,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_VALUES, max_size=5))
 def test_round_trip(values: list[AmfInput]) -> None:
     assert decode(encode(values), max_depth=32) == values
@@ -117,6 +118,7 @@ def test_nan_survives() -> None:
     assert math.isnan(value)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_end_in_values_or_a_violation(data: bytes) -> None:
     values, reason = [], ""
@@ -128,6 +130,7 @@ def test_any_bytes_end_in_values_or_a_violation(data: bytes) -> None:
     assert len(values) <= 64
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.sampled_from([b"\x03", b"\x08\0\0\0\0", b"\x0a\0\0\0\5", b"\x10\0\1a"]))
 def test_any_bytes_in_composites(data: bytes, head: bytes) -> None:
     try:

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampLine, basic_header
@@ -195,6 +195,7 @@ _MESSAGES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_MESSAGES, st.integers(1, 700), st.integers(1, 700))
 def test_round_trip(sent: list[tuple[int, Message]], chunk_size: int, step: int) -> None:
     encoder = ChunkEncoder()
@@ -204,6 +205,7 @@ def test_round_trip(sent: list[tuple[int, Message]], chunk_size: int, step: int)
     assert decode(data, step=step) == [message for _, message in sent]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000), st.integers(1, 50))
 def test_any_bytes_end_in_messages_or_a_violation(data: bytes, step: int) -> None:
     decoder, reason = ChunkDecoder(SMALL), ""
@@ -229,6 +231,7 @@ def test_timestamps_become_a_line() -> None:
     ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(1 << 31) + 1, (1 << 31) - 1), max_size=50), st.integers(0, 0xFFFFFFFF))
 def test_the_line_follows_any_steps(steps: list[int], start: int) -> None:
     line, at = TimestampLine(), start

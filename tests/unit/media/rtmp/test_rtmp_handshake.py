@@ -4,7 +4,7 @@ import hmac
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.rtmp.errors import ProtocolViolation
@@ -66,6 +66,7 @@ def test_a_wrong_digest_falls_back_to_the_simple_form() -> None:
     assert s2 == bytes(c1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=20))
 def test_any_split_gives_the_same(sizes: list[int]) -> None:
     data = b"\x03" + simple_c1() + os.urandom(1536) + b"rest of it"

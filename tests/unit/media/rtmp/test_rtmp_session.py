@@ -410,7 +410,7 @@ _BITS = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(_BITS | st.binary(max_size=60), max_size=20), st.booleans())
 def test_any_conversation_ends_in_events_or_a_violation(conversation: list[bytes], accept: bool) -> None:
     peer = Peer()
@@ -428,6 +428,7 @@ def test_any_conversation_ends_in_events_or_a_violation(conversation: list[bytes
     assert (peer.session.state is SessionState.CLOSED) == ended
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=4000), max_size=5))
 def test_any_bytes_from_the_start(pieces: list[bytes]) -> None:
     session = ServerSession(LIMITS, 0.0)
