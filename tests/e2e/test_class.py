@@ -1,12 +1,13 @@
 """A class as a student sees it: a real ffmpeg publishes, a real Chromium shows it."""
 
+import socket
 import time
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page
 
-from tests.support.browser import DESKTOP, chromium, clock_on_screen, watch_requests
+from tests.support.browser import DESKTOP, PHONE, chromium, clock_on_screen, watch_requests
 from tests.support.ffmpeg import RATE, Publisher
 from tests.support.node import AirnodeProcess, Api
 from tests.support.waiting import eventually
@@ -35,6 +36,31 @@ async def moving(page: Page) -> tuple[int, int]:
     return first, await eventually(later, 10, "the clock on screen moves")
 
 
+async def join(page: Page, node: AirnodeProcess) -> None:
+    """Open the students' link and press its one button."""
+    await page.goto(node["class_url"])
+    await page.get_by_role("button", name="Join").click()
+
+
+async def is_state(page: Page, wanted: str) -> bool:
+    return await state(page) == wanted
+
+
+async def viewer_count(api: Api) -> int:
+    teacher = await api.teacher()
+    count: int = (await api.room(teacher["token"]))["viewers"]
+    return count
+
+
+async def mark(page: Page) -> None:
+    """Leave a mark that a reload would wipe out."""
+    await page.evaluate("window.notReloaded = true")
+
+
+async def unmarked(page: Page) -> bool:
+    return await page.evaluate("window.notReloaded") is not True
+
+
 async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, api: Api, clip: Path):
     publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
     try:
@@ -43,8 +69,7 @@ async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, 
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             asked = await watch_requests(page)
-            await page.goto(node["class_url"])
-            await page.get_by_role("button", name="Join").click()
+            await join(page, node)
             await eventually(lambda: is_state(page, "live"), 20, "the page is live")
             started_s = time.monotonic()
             first, second = await moving(page)
@@ -60,10 +85,98 @@ async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, 
         await publisher.stop()
 
 
-async def is_state(page: Page, wanted: str) -> bool:
-    return await state(page) == wanted
+async def test_a_waiting_page_starts_and_survives_the_publishers_restart(node: AirnodeProcess, clip: Path):
+    publisher = None
+    try:
+        async with chromium() as browser:
+            page = await browser.new_page(viewport=PHONE, locale="ko-KR")
+            await page.goto(node["class_url"])
+            await page.get_by_role("button", name="들어가기").click()
+            await eventually(lambda: is_state(page, "waiting"), what="the page waits for the teacher")
+            await mark(page)
+            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            await eventually(lambda: is_state(page, "live"), 30, "the class starts by itself")
+            await moving(page)
+            await publisher.kill()
+            await eventually(lambda: is_state(page, "reconnecting"), what="the page says that the teacher reconnects")
+            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            await eventually(lambda: is_state(page, "live"), 30, "the class goes on")
+            first, _ = await moving(page)
+            assert first < 20 * RATE, "the picture is the new publisher's"
+            assert not await unmarked(page)
+    finally:
+        if publisher is not None:
+            await publisher.kill()
 
 
-async def viewer_count(api: Api) -> int:
-    teacher = await api.teacher()
-    return (await api.room(teacher["token"]))["viewers"]
+async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path):
+    ports = ["--port", str(free_port()), "--media-port", str(free_port()), "--rtmp-port", str(free_port())]
+    node = AirnodeProcess(tmp_path / "data", *ports)
+    publisher = None
+    try:
+        await node.start()
+        publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+        async with chromium() as browser:
+            page = await browser.new_page(viewport=DESKTOP, locale="en-US")
+            await join(page, node)
+            await eventually(lambda: is_state(page, "live"), 20, "the page is live")
+            await mark(page)
+            await node.kill()
+            await publisher.result()
+            await eventually(lambda: is_state(page, "lost"), 30, "the page says that the connection is lost")
+            await node.start()
+            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            await eventually(lambda: is_state(page, "live"), 60, "the page is live again")
+            await moving(page)
+            assert not await unmarked(page)
+    finally:
+        if publisher is not None:
+            await publisher.kill()
+        await node.close()
+
+
+async def test_a_student_with_a_wrong_code_stays_outside(node: AirnodeProcess):
+    async with chromium() as browser:
+        page = await browser.new_page(viewport=PHONE, locale="en-US")
+        await page.goto(f"{node['api_url']}/class")
+        await page.get_by_label("Class code").fill("AAAAAA")
+        await page.get_by_role("button", name="Join").click()
+        await page.get_by_role("alert").get_by_text("No class has the code").wait_for()
+        assert await page.locator("video").count() == 0
+        await page.get_by_label("Class code").fill(node["class_code"].lower())
+        await page.get_by_role("button", name="Join").click()
+        await eventually(lambda: is_state(page, "waiting"), what="the right code opens the class")
+
+
+async def test_the_studio_shows_the_stream_to_the_teacher(node: AirnodeProcess, clip: Path):
+    publisher = None
+    try:
+        async with chromium() as browser:
+            page = await browser.new_page(viewport=DESKTOP, locale="en-US")
+            await page.goto(node["studio_url"])
+            await page.get_by_text(node["class_code"]).first.wait_for()
+            assert node["teacher_secret"] not in page.url
+            assert node["stream_key"] not in await page.content()
+            await page.get_by_role("button", name="Show", exact=True).click()
+            assert node["stream_key"] in await page.content() or await page.get_by_label("Stream key").input_value()
+            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            await eventually(lambda: is_state(page, "live"), 30, "the preview is live")
+            await moving(page)
+            text = await eventually(lambda: strip(page), 15, "the health strip shows figures")
+            assert "640 × 360" in text
+    finally:
+        if publisher is not None:
+            await publisher.stop()
+
+
+async def strip(page: Page) -> str:
+    text = await page.locator("main").inner_text()
+    return text if "fps" in text and "bit/s" in text and "640" in text else ""
+
+
+def free_port() -> int:
+    """A port for a node that must come back on the same one."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
