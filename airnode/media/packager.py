@@ -85,18 +85,24 @@ class Packager:
             KeyFrameMissing: the publisher never sends a key frame.
             SegmentTooLarge: it sends more than ``hls.segment_max_bytes`` in one segment.
         """
-        for event in events:
-            if isinstance(event, VideoSample | AudioSample):
-                self.stats.count_bytes(len(event.data), now)
-                if self._running:
-                    self._sample(event, now)
-                else:
-                    self._collect(event, now)
-            elif isinstance(event, StreamMetadata):
-                self._metadata = event
-                self.stats.encoder = event.encoder
+        try:
+            for event in events:
+                self._take(event, now)
+        finally:
+            self._window.notify()
+
+    def _take(self, event: MediaEvent, now: float) -> None:
+        if isinstance(event, VideoSample | AudioSample):
+            self.stats.count_bytes(len(event.data), now)
+            if self._running:
+                self._sample(event, now)
             else:
-                self._configure(event, now)
+                self._collect(event, now)
+        elif isinstance(event, StreamMetadata):
+            self._metadata = event
+            self.stats.encoder = event.encoder
+        else:
+            self._configure(event, now)
 
     def finish(self, now: float) -> None:
         """The publisher is gone: give out what is held back. The window stays open."""
@@ -104,6 +110,7 @@ class Packager:
             self._begin_running(now)
         self._segmenter.finish()
         self._running = False
+        self._window.notify()
 
     def restart(self, now: float) -> None:
         """A new publisher comes for the same window: discontinuity, new names, sequence numbers go on."""
@@ -111,6 +118,7 @@ class Packager:
         self._timeline.rebase()
         self._reset()
         self._window.begin_epoch()
+        self._window.notify()
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -246,9 +254,6 @@ class Packager:
         return False
 
     def _audio_sample(self, sample: AudioSample, media_ms: int, now: float) -> None:
-        if self._need_key:
-            self.stats.dropped["before_key"] += 1
-            return
         if self._audio_clock is None:
             return
         placed = self._audio_clock.place(media_ms)

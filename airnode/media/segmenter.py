@@ -1,7 +1,7 @@
 """From samples on the media timeline to parts and segments.
 
-Part boundaries follow the leading track (video, where there is one) and lie at starts of frames: the largest number
-of whole frames that fits into PART-TARGET, which is made to fit the frame rate. Where no frame starts between 85 % and
+Part boundaries follow the leading track (video, where there is one) and lie at starts of frames: PART-TARGET is chosen
+to fit the whole number of frames that comes nearest to the wished length. Where no frame starts between 85 % and
 100 % of it (variable frame rates, a camera that hangs), the boundary is PART-TARGET itself and the frames fall into the
 part in which they start, so that the 85 % rule of 4.4.4.9 holds all the same; audio fills such parts. Only a stretch
 with neither audio nor a frame makes PART-TARGET grow.
@@ -35,6 +35,10 @@ FIRST_FRAME_WAIT = VIDEO_TIMESCALE * 5 // 4
 #: ... and this far: the last key frame is shown as a still until the next one comes.
 VIDEO_GONE = 3 * VIDEO_TIMESCALE
 
+#: Audio frames kept while the first key frame has not come.
+MOST_HELD_AUDIO = 64
+_USUAL_RATES = (15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60000 / 1001, 60.0)
+
 VIDEO_TRACK_ID, AUDIO_TRACK_ID = 1, 2
 
 
@@ -42,6 +46,12 @@ class SegmentTooLarge(TooLarge):
     """A segment grew beyond ``hls.segment_max_bytes``: the publisher is to be cut off."""
 
     code, title = "segment_too_large", "Segment too large"
+
+
+def near_usual_rate(frame_rate: float) -> float:
+    """The usual frame rate within 0.05 percent of a measured one, else the measured one."""
+    usual = min(_USUAL_RATES, key=lambda rate: abs(rate - frame_rate))
+    return usual if abs(usual - frame_rate) < 0.0005 * usual else round(frame_rate, 3)
 
 
 class _Pending:
@@ -71,6 +81,7 @@ class Segmenter:
         self.end = 0
         self._has_video = False
         self._audio_rate = 0
+        self._declared = False
         self._frame = 0.0
         self._started = False
         self._opened = 0
@@ -78,6 +89,8 @@ class Segmenter:
         self._segment_start = 0
         self._segment_bytes = 0
         self._date = WallClock()
+        self._now_s = 0.0
+        self._closed_s = 0.0
         self._measured = 0
         self._video_end = 0
         self._pending: _Pending | None = None
@@ -101,12 +114,12 @@ class Segmenter:
         """
         self._has_video = has_video
         self._audio_rate = audio_rate
+        self._declared = frame_s > 0
         self._frame = frame_s * VIDEO_TIMESCALE
         self._started = False
         self._measured = 0
         self._video_end = 0
         self._key_intervals.clear()
-        self._date = WallClock()
         if self._frame and self._window.part_target_s and self._frame + PART_SLACK > self._part_target():
             self._grow(ceil(self._frame) + PART_SLACK)
 
@@ -116,13 +129,14 @@ class Segmenter:
             end = self._part_start
             if self._pending is not None:
                 end = max(end, self._pending.time + max(1, round(self._frame)))
+                self._cut_before(self._pending, end, self._part_target() or end)
                 self._commit(end)
             if self._audio:
                 start, _, samples, _ = self._audio[-1]
                 end = max(end, start + samples * VIDEO_TIMESCALE // self._audio_rate)
             self._catch_up(end)
-            if end > self._part_start:
-                self._cut(end)
+            self._cut(end)
+            self._closed_s = (self._part_start - self._segment_start) / VIDEO_TIMESCALE
             self.end = max(self.end, end, self._video_end)
         self._started = False
         self._pending = self._still = self._last_key = self._video_run = self._audio_run = None
@@ -133,8 +147,9 @@ class Segmenter:
 
     def video(self, time: int, cts: int, data: bytes, *, key: bool, now: float) -> None:
         """Take a video frame; the first one of a period must be a key frame, times must grow."""
+        self._now_s = now
         if not self._started:
-            self._start(time, now)
+            self._start(time)
         elif self._still is not None:
             if not key:
                 self._stats.dropped["before_key"] += 1
@@ -142,7 +157,7 @@ class Segmenter:
             time = self._end_still(time)
         if self._pending is not None:
             self._measure(time - self._pending.time)
-            self._lead(time, key, now)
+            self._lead(time, key)
         if key:
             self._count_key(time)
         self._pending = _Pending(time, cts, data, key)
@@ -151,46 +166,69 @@ class Segmenter:
 
     def audio(self, start_samples: int, samples: int, data: bytes, now: float) -> None:
         """Take an audio frame; times must grow. Leads where there is no video, or none comes any more."""
+        self._now_s = now
         start = start_samples * VIDEO_TIMESCALE // self._audio_rate
         end = (start_samples + samples) * VIDEO_TIMESCALE // self._audio_rate
         if not self._started:
             if self._has_video:
-                self._stats.dropped["before_key"] += 1
+                self._hold((start, start_samples, samples, data))
                 return
-            self._start(start, now)
+            self._start(start)
         self._audio.append((start, start_samples, samples, data))
         if not self._has_video:
             self._frame = self._frame or end - start
-            self._lead(end, True, now)
+            self._lead(end, True)
         elif end > self._part_start + (VIDEO_LATE if self._window.part_target_s else FIRST_FRAME_WAIT):
-            self._audio_leads(end, now)
+            self._audio_leads(end)
+
+    def _hold(self, frame: tuple[int, int, int, bytes]) -> None:
+        """Keep audio that comes before the first key frame: some of it may belong beside that."""
+        self._audio.append(frame)
+        if len(self._audio) > MOST_HELD_AUDIO:
+            self._drop_held()
+
+    def _drop_held(self) -> None:
+        self._audio.popleft()
+        self._stats.dropped["before_key"] += 1
+        self._stats.audio_samples -= 1
 
     # ---- boundaries ------------------------------------------------------------------------------------------------
 
-    def _start(self, time: int, now: float) -> None:
+    def _start(self, time: int) -> None:
         self._started = True
         self._opened = self._part_start = time
-        self._roll(time, now, independent=True)
+        while self._audio and self._audio[0][0] + self._audio[0][2] * VIDEO_TIMESCALE // self._audio_rate <= time:
+            self._drop_held()
+        self._roll(independent=True)
 
-    def _lead(self, time: int, key: bool, now: float) -> None:
+    def _lead(self, time: int, key: bool) -> None:
         """The leading track's next frame begins at ``time``: cut what ends here or before."""
         target = self._part_target() or self._choose_part_target(time)
-        pending = self._pending
         if not target:
             self._commit(time)
             return
-        overflow = time - self._part_start > target
-        if pending is not None and overflow and pending.time - self._part_start >= 0.85 * target:
-            self._cut(pending.time)
+        if self._pending is not None:
+            self._cut_before(self._pending, time, target)
         self._commit(time)
         self._catch_up(time)
         length = time - self._part_start
-        if self._segment_ends(time - self._segment_start, key):
+        if self._segment_ends(time - self._segment_start, key, self._frame):
             self._cut(time)
             # Behind the audio clock, what waits to be written comes first: the key frame does not begin the segment.
-            self._roll(max(time, self._part_start), now, independent=key and self._video_run is None)
+            self._roll(independent=key and self._video_run is None)
         elif length > target or (length >= 0.85 * target and length + self._frame > target):
             self._cut(time)
+
+    def _cut_before(self, frame: _Pending, end: int, target: int) -> None:
+        """Cut where the pending frame begins, if it turned out too long for the part or the segment that is open."""
+        begin = max(frame.time, self._part_start)
+        if end - self._segment_start > self._segment_limit() and begin > self._segment_start:
+            self._cut(begin)
+            independent = frame.key and self._video_run is None
+            self._stats.forced_segments += not independent
+            self._roll(independent=independent)
+        elif end - self._part_start > target and frame.time - self._part_start >= 0.85 * target:
+            self._cut(frame.time)
 
     def _catch_up(self, time: int) -> None:
         """Cut at PART-TARGET for as long as a frame overflows it and there is something to put into parts."""
@@ -199,23 +237,32 @@ class Segmenter:
             filled = bool(self._audio) and self._audio[-1][0] >= self._part_start + target
             if not filled and time - self._part_start > 2 * target:
                 return
-            if not self._cut(self._part_start + target):
+            if not self._split(target):
                 return
 
-    def _audio_leads(self, end: int, now: float) -> None:
+    def _audio_leads(self, end: int) -> None:
         """Video is late: cut by the audio clock, and show a still where video seems gone."""
         target = self._part_target() or self._choose_part_target(end)
         if self._pending is not None and end - self._pending.time > VIDEO_GONE and self._last_key is not None:
             self._still = self._last_key
             self._commit(max(self._part_start, self._pending.time + 1))
-        while end - self._part_start > target + VIDEO_LATE and self._cut(self._part_start + target):
-            length = self._part_start - self._segment_start
-            if self._segment_ends(length, self._still is not None):
-                self._roll(self._part_start, now, independent=self._still is not None)
+        while end - self._part_start > target + VIDEO_LATE:
+            if not self._split(target):
+                return
 
-    def _segment_ends(self, length: int, key: bool) -> bool:
+    def _split(self, target: int) -> bool:
+        """Cut at PART-TARGET, no matter where frames begin."""
+        if not self._cut(self._part_start + target):
+            return False
+        independent = self._still is not None
+        if self._segment_ends(self._part_start - self._segment_start, independent, target):
+            self._roll(independent=independent)
+        return True
+
+    def _segment_ends(self, length: int, key: bool, step: float) -> bool:
+        """Whether the segment ends after ``length``; the next chance comes ``step`` later."""
         limit = self._segment_limit()
-        if length + self._frame > limit:
+        if length + step > limit:
             self._stats.forced_segments += not key
             return True
         if not key or length <= 0:
@@ -231,15 +278,19 @@ class Segmenter:
             longest_s = min(longest_s, self._window.target_duration_s + ROUNDING_S)
         return longest_s * VIDEO_TIMESCALE
 
-    def _roll(self, time: int, now: float, *, independent: bool) -> None:
-        """Begin a segment at ``time``; the first that ends tells the target duration."""
+    def _roll(self, *, independent: bool) -> None:
+        """Begin a segment where the open part begins; the first that ends tells the target duration."""
+        time = self._part_start
         if not self._window.target_duration_s and time > self._opened:
             longest_s = max((time - self._segment_start) / VIDEO_TIMESCALE - 0.05, self._settings.segment_duration_s)
             self._window.freeze_target_duration(max(MIN_TARGET_DURATION_S, ceil(longest_s)))
-        length_s = (time - self._segment_start) / VIDEO_TIMESCALE if time > self._opened else 0.0
-        self._window.begin_segment(self._date.at(now, length_s), independent=independent)
+        first = time == self._opened
+        passed_s = self._closed_s if first else (time - self._segment_start) / VIDEO_TIMESCALE
+        self._window.begin_segment(self._date.at(self._now_s, passed_s, exact=first), independent=independent)
         self._segment_start = time
         self._segment_bytes = 0
+        if self._has_video and self._measured > 4 and not self._declared:
+            self._window.set_frame_rate(near_usual_rate(self._stats.frame_rate))
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
@@ -283,6 +334,14 @@ class Segmenter:
         """Close the part at ``end``; False where nothing was in it, and it stays open."""
         if end <= self._part_start:
             return False
+        limit = int(self._segment_limit())
+        if end - self._segment_start > limit and self._part_start > self._segment_start:
+            self._stats.forced_segments += 1
+            self._roll(independent=False)
+        if end - self._part_start > limit:
+            # A hole longer than any segment may be: what there is before it, and the hole goes to what follows.
+            cut = self._cut(self._part_start + limit)
+            return (cut and self._cut(end)) or cut
         self._take_audio(end)
         self._show_still(end)
         runs = [run for run in (self._video_run, self._audio_run) if run is not None]
@@ -321,7 +380,7 @@ class Segmenter:
         if time - self._opened + self._frame < wish:
             return 0
         frame = self._frame or wish
-        frames = max(1, int(wish * 1.02 / frame))
+        frames = max(1, round(wish / frame))
         self._window.set_part_target(ceil((frames * frame + PART_SLACK) / 90) / 1000)
         return self._part_target()
 

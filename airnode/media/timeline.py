@@ -13,7 +13,7 @@ from airnode.media.stats import PackagerStats
 #: Where the media timeline begins.
 START_MS = 10_000
 #: Timestamps this far from both tracks' heads are a jump: a broken clock, or a pause nobody should sit through.
-JUMP_MS = 3_000
+JUMP_MS = 2_000
 #: A timeline that was cut continues this far behind its head, clear of what the last samples still cover.
 REBASE_GAP_MS = 100
 #: Audio counts exact samples while the publisher's rounded clock stays this near; beyond it frames were lost.
@@ -155,11 +155,15 @@ class WallClock:
     def __init__(self) -> None:
         self._last_s = 0.0
 
-    def at(self, arrival_s: float, passed_s: float) -> float:
-        """Return the unix time of something that came at ``arrival_s``, ``passed_s`` of media after the last one."""
+    def at(self, arrival_s: float, passed_s: float, *, exact: bool = False) -> float:
+        """Return the unix time of something that came at ``arrival_s``, ``passed_s`` of media after the last one.
+
+        Args:
+            exact: it begins anew (a discontinuity): take the arrival time, as long as that is not before the last one.
+        """
         expected_s = self._last_s + passed_s
         late_s = arrival_s - expected_s
-        if not self._last_s or late_s > 1.0:
+        if not self._last_s or late_s > 1.0 or (exact and late_s > 0):
             self._last_s = arrival_s
         else:
             self._last_s = max(self._last_s, expected_s + late_s * 0.1)

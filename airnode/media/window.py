@@ -18,7 +18,7 @@ How the rules of draft-pantos-hls-rfc8216bis are kept:
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from secrets import token_hex
 
@@ -91,6 +91,7 @@ class Window:
         self.media_uri = media_uri
         #: Grows with every change that a playlist or a lookup could show.
         self.version = 0
+        self._told = 0
         self.ended = False
         self.info: StreamInfo | None = None
         self.target_duration_s = 0
@@ -171,10 +172,11 @@ class Window:
         self._changed()
 
     def freeze_target_duration(self, target_duration_s: int) -> None:
-        """Fix the target duration for good: from here on the window is served."""
+        """Fix the target duration for good, at least what is there already needs: from here on the window is served."""
         if self.target_duration_s:
             raise RuntimeError("the target duration must not change")
-        self.target_duration_s = target_duration_s
+        longest_s = max((segment.duration_s for segment in self._segments), default=0.0)
+        self.target_duration_s = max(target_duration_s, int(longest_s + 0.5))
         if self.low_latency:
             self._fill_with_gaps()
         self._trim()
@@ -184,11 +186,17 @@ class Window:
         """Fix the part target, or let it grow."""
         self.part_target_s = max(self.part_target_s, part_target_s)
 
+    def set_frame_rate(self, frame_rate: float) -> None:
+        """Complete what the publisher did not declare."""
+        if self.info is not None:
+            self.info = replace(self.info, frame_rate=frame_rate)
+
     def end(self) -> None:
         """The stream is over: the playlist gets EXT-X-ENDLIST."""
         self.end_segment()
         self.ended = True
         self._changed()
+        self.notify()
 
     def _part_name(self) -> str:
         return f"{self._prefix}_part{self._next_part}.mp4"
@@ -232,8 +240,16 @@ class Window:
     def _changed(self) -> None:
         self.version += 1
         self._rendered.clear()
-        for listener in tuple(self._listeners):
-            listener()
+
+    def notify(self) -> None:
+        """Tell the listeners, if anything changed since they were told last.
+
+        Apart from the changes themselves: a part that ends its segment must not be seen without its end.
+        """
+        if self._told != self.version:
+            self._told = self.version
+            for listener in tuple(self._listeners):
+                listener()
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -252,7 +268,7 @@ class Window:
         return open_bytes + sum(segment.size for segment in (*self._retired, *self._segments))
 
     def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after every change; it must not raise or wait. Returns what removes it."""
+        """Call ``listener`` after changes (`notify`); it must not raise or wait. Returns what removes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

@@ -77,14 +77,16 @@ def _run(traf: Box, base: bytes, moof_bytes: int) -> tuple[int, list[Sample]]:
     tfhd, tfdt, trun = (traf.one(kind).body for kind in ("tfhd", "tfdt", "trun"))
     flags = unpack_from(">I", tfhd)[0]
     track = unpack_from(">I", tfhd, 4)[0]
-    assert flags & 0x020000 and not flags & ~0x020020
+    assert flags & 0x020000
+    assert not flags & ~0x020020
     default_flags = unpack_from(">I", tfhd, 8)[0] if flags & 0x20 else None
     assert tfdt[0] == 1
     time = unpack_from(">Q", tfdt, 4)[0]
     assert trun[0] == 1
     shown = unpack_from(">I", trun)[0] & 0xFFFFFF
     count, offset = unpack_from(">Ii", trun, 4)
-    assert shown & 0x301 == 0x301 and offset >= moof_bytes + 8
+    assert shown & 0x301 == 0x301
+    assert offset >= moof_bytes + 8
     at, found = 12, []
     for _ in range(count):
         duration, size = unpack_from(">II", trun, at)
@@ -100,5 +102,6 @@ def _run(traf: Box, base: bytes, moof_bytes: int) -> tuple[int, list[Sample]]:
         found.append(Sample(time, duration, cts, not sample_flags & 0x10000, base[offset : offset + size]))
         time += duration
         offset += size
-    assert at == len(trun) and count
+    assert at == len(trun)
+    assert count
     return track, found

@@ -15,6 +15,8 @@ _KNOWN = _ONCE | {
     "#EXT-X-PART", "#EXT-X-PRELOAD-HINT",
 }  # fmt: skip
 
+_BARE = {"#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-ENDLIST", "#EXT-X-GAP", "#EXT-X-DISCONTINUITY"}
+
 
 class PlaylistError(AssertionError):
     """A rule is broken; the text says which, and where."""
@@ -91,14 +93,17 @@ class Media:
         return self.open_segment.parts if self.open_segment is not None else []
 
 
-def read_media(text: bytes) -> Media:
-    """Parse a media playlist and check everything that one version alone can break."""
+def read_media(text: bytes, *, accepted: frozenset[str] = frozenset()) -> Media:
+    """Parse a media playlist and check everything that one version alone can break.
+
+    ``accepted``: names of parts that were long enough before PART-TARGET grew.
+    """
     lines = text.decode("utf-8").split("\n")
     rule(lines[0] == "#EXTM3U", "the first line is not #EXTM3U")
     rule(lines[-1] == "" and "" not in lines[:-1], "empty lines, or no newline at the end")
     rule(not text.startswith(b"\xef\xbb\xbf") and b"\r" not in text, "a byte order mark or CR")
     playlist = _Reader(lines[1:-1]).read()
-    _check(playlist)
+    _check(playlist, accepted)
     return playlist
 
 
@@ -117,6 +122,7 @@ class _Reader:
                 tag, _, value = line.partition(":")
                 rule(tag in _KNOWN, f"unknown tag {tag}")
                 rule(tag not in _ONCE or tag not in self.seen, f"{tag} twice")
+                rule(tag not in _BARE or not value, f"{tag} with a value")
                 self.seen.add(tag)
                 getattr(self, "tag_" + tag[1:].lower().replace("-", "_"))(value)
             else:
@@ -223,7 +229,7 @@ class _Reader:
         self.media.hint = found["URI"]
 
 
-def _check(media: Media) -> None:
+def _check(media: Media, accepted: frozenset[str]) -> None:
     _check_versions(media)
     target = media.target_duration_s
     for segment in media.segments:
@@ -238,7 +244,7 @@ def _check(media: Media) -> None:
     if not media.part_target_s:
         rule(not media.hint and not any(s.parts for s in _all(media)), "parts without EXT-X-PART-INF")
         return
-    _check_low_latency(media)
+    _check_low_latency(media, accepted)
 
 
 def _all(media: Media) -> list[SegmentLines]:
@@ -257,13 +263,13 @@ def _check_versions(media: Media) -> None:
 def _check_dates(media: Media) -> None:
     for before, after in zip(_all(media), _all(media)[1:], strict=False):
         if before.date and after.date:
-            rule(after.date > before.date, "dates go back")
+            rule(after.date >= before.date, "dates go back")
             if not after.discontinuity:
                 off = after.date - before.date - timedelta(seconds=before.duration_s)
                 rule(off > timedelta(seconds=-1), "date far before what the durations say")
 
 
-def _check_low_latency(media: Media) -> None:
+def _check_low_latency(media: Media, accepted: frozenset[str]) -> None:
     target, part_target, control = media.target_duration_s, media.part_target_s, media.control
     rule(control.get("CAN-BLOCK-RELOAD") == "YES", "no blocking reload")
     # 4.4.3.8
@@ -275,22 +281,24 @@ def _check_low_latency(media: Media) -> None:
     rule(bool(media.hint) != media.ended, "no preload hint while live, or one after the end")
     rule(media.hint not in {p.uri for s in _all(media) for p in s.parts}, "the hinted part is there already")
     for segment in _all(media):
-        _check_parts(segment, part_target, open_one=segment is media.open_segment)
+        _check_parts(segment, part_target, accepted, open_one=segment is media.open_segment)
     after_s = sum(p.duration_s for p in media.trailing_parts)
     for segment in reversed(media.segments):
         rule(segment.parts or segment.gap or after_s >= 3 * target - 0.001, "parts are missing near the end (4.4.4.9)")
-        rule(not segment.parts or after_s < 3 * target + 0.001, "parts further than three target durations from the end")
+        rule(
+            not segment.parts or after_s < 3 * target + 0.001, "parts further than three target durations from the end"
+        )
         after_s += segment.duration_s
 
 
-def _check_parts(segment: SegmentLines, part_target: float, *, open_one: bool) -> None:
+def _check_parts(segment: SegmentLines, part_target: float, accepted: frozenset[str], *, open_one: bool) -> None:
     """4.4.4.9: at most PART-TARGET, and 85 % of it unless independent or the last of its segment."""
     slack = 1e-4
     for index, part in enumerate(segment.parts):
         rule(0 < part.duration_s <= part_target + slack, f"part of {part.duration_s} s, part target {part_target}")
         last = index == len(segment.parts) - 1 and not open_one
         rule(
-            part.duration_s >= 0.85 * part_target - slack or part.independent or last,
+            part.duration_s >= 0.85 * part_target - slack or part.independent or last or part.uri in accepted,
             f"part {part.uri} of {part.duration_s} s is under 85 % of {part_target}",
         )
     if segment.parts and not open_one:
@@ -308,9 +316,16 @@ class History:
     removed_discontinuities: int = 0
     part_target_changes: int = 0
 
-    def add(self, text: bytes) -> Media:
-        """Check a full (not a delta) playlist as the next version."""
-        media = read_media(text)
+    def add(self, text: bytes, *, grown: bool = False) -> Media:
+        """Check a full (not a delta) playlist as the next version.
+
+        ``grown``: PART-TARGET grew before this, the first version: its parts may be too short by now.
+        """
+        old = self.last
+        listed = [part.uri for segment in _all(old) for part in segment.parts] if old is not None else []
+        if old is None and grown:
+            listed = re.findall(r'EXT-X-PART:.*URI="([^"]*)"', text.decode())
+        media = read_media(text, accepted=frozenset(listed))
         rule(not media.skipped, "a delta update where a full playlist was asked for")
         for segment in media.segments:
             known = self.uris.setdefault(segment.msn, segment.uri)

@@ -1,5 +1,6 @@
 """Made-up publishers, and a recorder that watches a packager's window as a strict client would."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
@@ -75,6 +76,7 @@ class Recorder:
         self.inits: dict[str, bytes] = {}
         self.discontinuities: set[int] = set()
         self._seen_version = -1
+        self.window.add_listener(self.look)
 
     def configure(self, *configs: MediaEvent, at_s: float = 0.0) -> "Recorder":
         self.packager.push(configs, self.start_unix_s + at_s)
@@ -96,7 +98,7 @@ class Recorder:
         if not self.window.ready or self.window.version == self._seen_version:
             return
         self._seen_version = self.window.version
-        media = self.history.add(self.window.media_playlist())
+        media = self.history.add(self.window.media_playlist(), grown=self.packager.stats.irregular_parts > 0)
         if media.hint:
             assert self.window.lookup(media.hint) == Pending()
         self._fetch(media)
@@ -129,4 +131,4 @@ class Recorder:
 
 def monotonic(samples: list[bmff.Sample]) -> bool:
     """Whether decode times never overlap."""
-    return all(a.time + a.duration <= b.time for a, b in zip(samples, samples[1:], strict=False))
+    return all(a.time + a.duration <= b.time for a, b in itertools.pairwise(samples))

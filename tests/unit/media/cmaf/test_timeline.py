@@ -1,0 +1,132 @@
+"""Publishers' clocks and what the media timeline makes of them."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airnode.media.stats import PackagerStats
+from airnode.media.timeline import DRIFT_STEP, START_MS, AudioClock, Kind, Timeline, WallClock
+
+
+def test_both_tracks_keep_their_relation():
+    timeline = Timeline()
+    assert timeline.place(Kind.VIDEO, 5_000) == (START_MS, False)
+    assert timeline.place(Kind.AUDIO, 5_012) == (START_MS + 12, False)
+    assert timeline.place(Kind.VIDEO, 5_033) == (START_MS + 33, False)
+    assert timeline.place(Kind.AUDIO, 4_990) == (START_MS - 10, False)
+
+
+def test_tracks_with_different_origins_begin_together():
+    timeline = Timeline()
+    timeline.place(Kind.VIDEO, 0)
+    timeline.place(Kind.VIDEO, 40)
+    assert timeline.place(Kind.AUDIO, 3_600_000) == (START_MS + 40, False)
+    assert timeline.place(Kind.AUDIO, 3_600_021) == (START_MS + 61, False)
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, -5_000, 4_000, 7_200_000])
+def test_a_jump_of_both_tracks_is_one_discontinuity_and_keeps_them_in_sync(jump_ms):
+    timeline = Timeline()
+    for at in range(0, 1000, 20):
+        timeline.place(Kind.VIDEO, 4_000_000 + at)
+        timeline.place(Kind.AUDIO, 4_000_000 + at + 7)
+    head = timeline.head_ms
+    video, jumped = timeline.place(Kind.VIDEO, 4_001_000 + jump_ms)
+    assert jumped
+    assert video == head + 100
+    audio, jumped = timeline.place(Kind.AUDIO, 4_001_007 + jump_ms)
+    assert not jumped
+    assert audio == video + 7
+
+
+def test_a_slow_track_is_no_jump_while_the_other_goes_on():
+    timeline = Timeline()
+    timeline.place(Kind.VIDEO, 0)
+    for at in range(0, 9_000, 20):
+        assert not timeline.place(Kind.AUDIO, at)[1]
+    assert timeline.place(Kind.VIDEO, 8_990) == (START_MS + 8_990, False)
+
+
+def test_a_new_publisher_continues_behind_the_head():
+    timeline = Timeline()
+    timeline.place(Kind.VIDEO, 0)
+    timeline.place(Kind.VIDEO, 500)
+    timeline.rebase()
+    assert timeline.place(Kind.VIDEO, 123_456)[0] > START_MS + 500
+
+
+def place_all(stamps_ms, rate=48000):
+    stats = PackagerStats()
+    clock = AudioClock(rate, 1024, stats)
+    return [clock.place(stamp) for stamp in stamps_ms], stats
+
+
+def stamps(count, rate=48000, *, real_rate=None, start=10_000):
+    return [start + int(index * 1024_000 / (real_rate or rate)) for index in range(count)]
+
+
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+def test_audio_counts_exact_samples(rate):
+    placed, stats = place_all(stamps(2000, rate), rate)
+    first = placed[0][0]
+    assert placed == [(first + index * 1024, 1024) for index in range(2000)]
+    assert stats.audio_corrections == stats.audio_gaps == 0
+
+
+@given(st.lists(st.integers(-25, 25), min_size=500, max_size=500))
+def test_jitter_of_tens_of_milliseconds_makes_no_gap(jitter):
+    placed, stats = place_all([at + off for at, off in zip(stamps(500), jitter, strict=True)])
+    assert None not in placed
+    assert stats.audio_gaps == 0
+    assert all(abs(duration - 1024) <= DRIFT_STEP for _, duration in placed)
+
+
+@pytest.mark.parametrize("real_rate", [48000 * 0.9995, 48000 * 1.0005])
+def test_drift_is_absorbed_without_gaps(real_rate):
+    times = stamps(20_000, real_rate=real_rate)
+    placed, stats = place_all(times)
+    assert None not in placed
+    assert stats.audio_gaps == 0
+    assert stats.audio_corrections > 100
+    off_ms = [time / 48 - at for (time, _), at in zip(placed, times, strict=True)]
+    assert max(map(abs, off_ms)) < 20
+
+
+def test_lost_audio_moves_on_at_once():
+    times = stamps(200)
+    placed, stats = place_all(times[:100] + times[120:])
+    assert stats.audio_gaps == 1
+    assert placed[100][0] - placed[99][0] == pytest.approx(21 * 1024, abs=96)
+
+
+def test_audio_that_overlaps_is_dropped():
+    times = stamps(200)
+    placed, stats = place_all(times[:100] + times[90:])
+    assert placed.count(None) == stats.dropped["audio_overlap"] > 5
+
+
+@given(st.lists(st.integers(-200, 400), min_size=1, max_size=300), st.sampled_from([8000, 44100, 48000]))
+def test_decode_times_never_overlap(steps, rate):
+    stamp, times = 10_000, []
+    for step in steps:
+        stamp = max(0, stamp + step)
+        times.append(stamp)
+    placed = [entry for entry in place_all(times, rate)[0] if entry is not None]
+    assert all(a + duration <= b for (a, duration), (b, _) in itertools.pairwise(placed))
+    assert all(duration > 0 for _, duration in placed)
+
+
+def test_nothing_begins_before_what_was_given_out():
+    clock = AudioClock(48000, 1024, PackagerStats(), not_before=10_500 * 48)
+    assert clock.place(10_490) == (10_500 * 48, 1024)
+
+
+def test_dates_follow_media_time_and_catch_up_when_late():
+    clock = WallClock()
+    assert clock.at(1000.0, 0) == 1000.0
+    assert clock.at(1001.05, 1.0) == pytest.approx(1001.005)
+    assert clock.at(1001.95, 1.0) == pytest.approx(1001.9995, abs=0.01)
+    assert clock.at(1030.0, 1.0) == 1030.0
+    assert clock.at(1010.0, 1.0) > 1029.9
