@@ -82,7 +82,7 @@ class Node:
         #: Whether the data directory is ours: what stands in it may be another airnode's.
         self._has_data = False
         self.phase = Phase.STARTING
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         #: What is running, in the order of its start. Owned by start() and stop().
         self._services: list[Service] = []
