@@ -24,6 +24,7 @@ pages: $(PAGES) ## build the web pages
 
 test: setup ## every test; installs the Debian packages they need where it may
 	@tests/system-packages
+	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm test --silent
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.dev ## style, house rules, who may import whom
