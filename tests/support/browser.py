@@ -15,13 +15,15 @@ ARGS = [
     "--autoplay-policy=no-user-gesture-required", "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding", "--mute-audio",
 ]  # fmt: skip
+_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
 
 
 def chromium_path() -> str | None:
     """The browser on this machine."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    names = ("chromium", "chromium-browser", "google-chrome", _MAC)
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
