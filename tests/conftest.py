@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import hypothesis
 import pytest
 
 from tests.support.browser import chromium_path
@@ -20,6 +21,10 @@ _NEEDS = {
     "gstreamer": lambda: shutil.which("gst-launch-1.0"),
     "chromium": chromium_path,
 }
+
+
+hypothesis.settings.register_profile("airnode", deadline=None)
+hypothesis.settings.load_profile("airnode")
 
 
 def pytest_configure(config: pytest.Config) -> None:
