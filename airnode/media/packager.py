@@ -232,30 +232,32 @@ class Packager:
             self._audio_sample(sample, media_ms, now)
 
     def _video_sample(self, sample: VideoSample, media_ms: int, now: float) -> None:
-        if self._need_key and not self._found_key(sample, now):
+        if self._need_key and not sample.key:
+            self.stats.dropped["before_key"] += 1
+            self._wait_for_key(len(sample.data), now)
             return
+        self._need_key = False
         wanted = media_ms * 90
         time = max(wanted, self._last_video + 1)
         self._last_video = time
         self.stats.video_samples += 1
         self._segmenter.video(time, sample.cts_ms * 90 + wanted - time, sample.data, key=sample.key, now=now)
 
-    def _found_key(self, sample: VideoSample, now: float) -> bool:
-        if sample.key:
-            self._need_key = False
-            return True
-        self.stats.dropped["before_key"] += 1
-        self._key_wait_bytes += len(sample.data)
-        if now - self._key_wait_since_s > KEY_FRAME_WAIT_S or self._key_wait_bytes > KEY_FRAME_WAIT_BYTES:
+    def _wait_for_key(self, size: int, now: float) -> None:
+        """Count what comes while there is no key frame, and give up at last."""
+        self._key_wait_bytes += size
+        waited_s = now - self._key_wait_since_s
+        if waited_s > KEY_FRAME_WAIT_S or self._key_wait_bytes > KEY_FRAME_WAIT_BYTES:
             raise KeyFrameMissing(
-                f"The publisher sent video without a key frame for {now - self._key_wait_since_s:.0f} s. "
+                f"The publisher sent no video key frame for {waited_s:.0f} s. "
                 "Set the encoder's key frame interval to 2 s."
             )
-        return False
 
     def _audio_sample(self, sample: AudioSample, media_ms: int, now: float) -> None:
         if self._audio_clock is None:
             return
+        if self._need_key:
+            self._wait_for_key(len(sample.data), now)
         placed = self._audio_clock.place(media_ms)
         if placed is None:
             return

@@ -151,7 +151,6 @@ def multivariant_playlist(
     frame_rate: float,
     bandwidth_bps: int,
     average_bandwidth_bps: int,
-    independent: bool,
     low_latency: bool,
 ) -> bytes:
     """A Multivariant Playlist with one variant (4.4.6.2); ``width`` 0: there is no video."""
@@ -162,7 +161,5 @@ def multivariant_playlist(
         if frame_rate > 0:
             attributes.append(f"FRAME-RATE={frame_rate:.3f}")
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{9 if low_latency else 7}"]
-    if independent:
-        lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
     lines += ["#EXT-X-STREAM-INF:" + ",".join(attributes), uri, ""]
     return "\n".join(lines).encode()

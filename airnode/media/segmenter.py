@@ -18,12 +18,10 @@ from airnode.media.bmff import VIDEO_TIMESCALE
 from airnode.media.cmaf import TrackRun, write_fragment
 from airnode.media.stats import PackagerStats
 from airnode.media.timeline import WallClock
-from airnode.media.window import Window
+from airnode.media.window import MIN_TARGET_DURATION_S, Window
 
 #: Added to whole frames for PART-TARGET: publishers round timestamps to milliseconds.
 PART_SLACK = 2 * 90
-#: Least target duration: key frames every two seconds are what encoders do when nobody asks them.
-MIN_TARGET_DURATION_S = 2
 #: The target duration is fixed after this, even if no second key frame came.
 TARGET_DURATION_WAIT_S = 4.5
 #: A segment may be longer than the target duration by this and still rounds to it.
@@ -138,6 +136,9 @@ class Segmenter:
             self._cut(end)
             self._closed_s = (self._part_start - self._segment_start) / VIDEO_TIMESCALE
             self.end = max(self.end, end, self._video_end)
+        else:
+            self._stats.dropped["before_key"] += len(self._audio)
+            self._stats.audio_samples -= len(self._audio)
         self._started = False
         self._pending = self._still = self._last_key = self._video_run = self._audio_run = None
         self._audio.clear()
@@ -154,7 +155,12 @@ class Segmenter:
             if not key:
                 self._stats.dropped["before_key"] += 1
                 return
-            time = self._end_still(time)
+            self._show_still(time)
+            self._still = None
+        earliest = self._pending.time + 1 if self._pending is not None else self._video_end
+        if time < earliest:
+            # Later than its time because a still took the place: it is shown when it was meant to be.
+            time, cts = earliest, cts + time - earliest
         if self._pending is not None:
             self._measure(time - self._pending.time)
             self._lead(time, key)
@@ -311,12 +317,6 @@ class Segmenter:
         if self._still is not None and until > self._video_end:
             self._stats.repeated_stills += 1
             self._add_video(self._still, self._video_end, until - self._video_end)
-
-    def _end_still(self, time: int) -> int:
-        """Video is back with a key frame: close the hole up to it; returns when it can begin."""
-        self._show_still(time)
-        self._still = None
-        return max(time, self._video_end)
 
     def _take_audio(self, end: int) -> None:
         """Move the frames that start before ``end`` into the open part."""

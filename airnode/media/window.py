@@ -26,6 +26,8 @@ from airnode.media.playlist import MediaPlaylist, Part, Segment, multivariant_pl
 
 #: PART-HOLD-BACK in part targets: two is the least the draft allows, three what it recommends.
 PART_HOLD_BACK_PARTS = 3
+#: Least target duration: key frames every two seconds are what encoders do when nobody asks them.
+MIN_TARGET_DURATION_S = 2
 #: Segments that can still be fetched after they left the playlist.
 RETAINED_SEGMENTS = 2
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
@@ -108,7 +110,6 @@ class Window:
         self._next_part = 0
         self._discontinuity = False
         self._discontinuity_sequence = 0
-        self._ever_dependent = False
         #: {name: its body} of everything that can be fetched, init sections apart.
         self._bodies: dict[str, Part | Segment] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -146,7 +147,6 @@ class Window:
             start_unix_s=start_unix_s,
         )
         self._discontinuity = False
-        self._ever_dependent |= not independent
 
     def add_part(self, data: bytes, duration_s: float, *, independent: bool) -> None:
         """Append a part to the open segment."""
@@ -194,6 +194,8 @@ class Window:
     def end(self) -> None:
         """The stream is over: the playlist gets EXT-X-ENDLIST."""
         self.end_segment()
+        if self._segments and not self.target_duration_s:
+            self.freeze_target_duration(MIN_TARGET_DURATION_S)
         self.ended = True
         self._changed()
         self.notify()
@@ -308,7 +310,6 @@ class Window:
                 frame_rate=self.info.frame_rate,
                 bandwidth_bps=peak_bps,
                 average_bandwidth_bps=average_bps,
-                independent=not self._ever_dependent,
                 low_latency=self.low_latency,
             )
         return playlist

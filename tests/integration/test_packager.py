@@ -24,7 +24,7 @@ AAC = ["-c:a", "aac", "-b:a", "96k"]
 
 def run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
-    assert done.returncode == 0 and not done.stderr, (command, done.stderr[-2000:])
+    assert (done.returncode, done.stderr) == (0, ""), (command, done.stderr[-2000:])
     return done.stdout
 
 

@@ -8,16 +8,21 @@ from airnode.media.rtmp.amf0 import decode
 from airnode.media.samples import MediaEvent
 
 
-def read_events(path: Path) -> Iterator[tuple[int, list[MediaEvent]]]:
-    """Yield (timestamp in ms, events) of each tag."""
+def read_tags(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (tag type, timestamp in ms, body) of each tag."""
     data = path.read_bytes()
-    demuxer = FlvDemuxer()
     at = int.from_bytes(data[5:9], "big") + 4
     while at + 11 <= len(data):
         kind, size = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
         stamp = int.from_bytes(data[at + 4 : at + 7], "big") | data[at + 7] << 24
-        body = data[at + 11 : at + 11 + size]
+        yield kind, stamp, data[at + 11 : at + 11 + size]
         at += 11 + size + 4
+
+
+def read_events(path: Path) -> Iterator[tuple[int, list[MediaEvent]]]:
+    """Yield (timestamp in ms, events) of each tag."""
+    demuxer = FlvDemuxer()
+    for kind, stamp, body in read_tags(path):
         if kind == 9:
             yield stamp, demuxer.video(stamp, body)
         elif kind == 8:

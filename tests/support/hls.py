@@ -319,11 +319,11 @@ class History:
     def add(self, text: bytes, *, grown: bool = False) -> Media:
         """Check a full (not a delta) playlist as the next version.
 
-        ``grown``: PART-TARGET grew before this, the first version: its parts may be too short by now.
+        ``grown``: PART-TARGET grew since the version before: what is listed may be too short by now.
         """
         old = self.last
         listed = [part.uri for segment in _all(old) for part in segment.parts] if old is not None else []
-        if old is None and grown:
+        if grown:
             listed = re.findall(r'EXT-X-PART:.*URI="([^"]*)"', text.decode())
         media = read_media(text, accepted=frozenset(listed))
         rule(not media.skipped, "a delta update where a full playlist was asked for")

@@ -76,6 +76,7 @@ class Recorder:
         self.inits: dict[str, bytes] = {}
         self.discontinuities: set[int] = set()
         self._seen_version = -1
+        self._grown = 0
         self.window.add_listener(self.look)
 
     def configure(self, *configs: MediaEvent, at_s: float = 0.0) -> "Recorder":
@@ -98,7 +99,8 @@ class Recorder:
         if not self.window.ready or self.window.version == self._seen_version:
             return
         self._seen_version = self.window.version
-        media = self.history.add(self.window.media_playlist(), grown=self.packager.stats.irregular_parts > 0)
+        before, self._grown = self._grown, self.packager.stats.irregular_parts
+        media = self.history.add(self.window.media_playlist(), grown=self._grown > before)
         if media.hint:
             assert self.window.lookup(media.hint) == Pending()
         self._fetch(media)

@@ -63,6 +63,22 @@ def test_video_that_never_has_a_key_frame_is_refused():
     assert KEY_FRAME_WAIT_S < last < KEY_FRAME_WAIT_S + 3
 
 
+def test_video_that_is_configured_and_never_comes_is_refused():
+    recorder = Recorder().configure(VIDEO, AUDIO)
+    with pytest.raises(KeyFrameMissing):
+        recorder.push(audio(60))
+    assert recorder.packager.stats.dropped["before_key"] > 500
+
+
+def test_a_stream_shorter_than_a_segment_can_be_seen_once_it_has_ended():
+    recorder = Recorder().configure(VIDEO, AUDIO)
+    recorder.push(interleave(video(30, 0.7), audio(0.7))).finish(0.7)
+    assert not recorder.window.ready
+    recorder.window.end()
+    assert recorder.history.last.ended
+    assert len(recorder.samples()[1]) == 21
+
+
 def test_an_announced_track_is_waited_for():
     both = list(interleave(video(30, 6), audio(6)))
     recorder = Recorder().configure(StreamMetadata(width=640, height=360, audio_bitrate_bps=128_000), VIDEO)
@@ -205,7 +221,7 @@ def hostile(items):
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(sample, sample, sample, sample, sample, config), max_size=200))
+@given(st.lists(st.one_of(sample, sample, sample, sample, sample, config), min_size=40, max_size=200))
 def test_hostile_events_break_no_rule(items):
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push((index / 30, event) for index, event in enumerate(hostile(items))).finish(100)
