@@ -38,7 +38,13 @@ class MasterRole:
         settings = ctx.settings
         classes = Classes(ctx.postgres, settings.classes.max_classes)
         room = settings.classes.default_room
-        board = RoomBoard(ctx.bus, settings.cluster.lease_s, ctx.tasks("room-board"), ctx.registry)
+        board = RoomBoard(
+            ctx.bus,
+            settings.cluster.lease_s,
+            ctx.tasks("room-board"),
+            ctx.registry,
+            write_timeout_s=settings.http.request_timeout_s,
+        )
         directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
         api = MasterApi(
             tokens=ctx.tokens,

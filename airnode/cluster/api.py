@@ -21,7 +21,7 @@ from airnode.web.auth import credential
 from airnode.web.clients import Clients
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
-from airnode.web.tokens import Claims, Tokens
+from airnode.web.tokens import Claims, Tokens, is_token
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,7 @@ class MasterApi:
         app.router.add_get("/api/classes", self.list_classes)
         app.router.add_post("/api/classes", self.create_class)
         app.router.add_get("/api/rooms/{room}", self.room)
-        app.router.add_get("/api/rooms/{room}/events", self.room_events)
+        app.router.add_get("/api/rooms/{room}/events", self.room_events, allow_head=False)
         app.router.add_post("/api/rooms/{room}/stream-key", self.renew_stream_key)
 
     @operation(
@@ -129,7 +129,7 @@ class MasterApi:
         "`Authorization: Bearer`. The HLS address leads to the node that was chosen.",
         body=TokenRequest,
         returns=TokenResponse,
-        errors=(400, 403, 404, 429, 503),
+        errors=(400, 403, 404, 408, 413, 429, 503),
     )
     async def token(self, request: web.Request) -> web.Response:
         """Admit, place, sign."""
@@ -137,12 +137,14 @@ class MasterApi:
         self._admission.check_rate(address)
         asked = await read_input(request, TokenRequest)
         _check_text("user_id", asked.user_id, _MAX_ID_CHARS)
+        if asked.name:
+            _check_text("name", asked.name, _MAX_ID_CHARS)
         if asked.user_type == "teacher":
             found = await self._admission.teacher(address, asked.secret or credential(request), asked.room)
         else:
             found = await self._admission.student(address, asked.code, asked.room)
         node = self._board.place()
-        await self._classes.saw_user(asked.user_id, asked.user_type, asked.name[:_MAX_ID_CHARS])
+        await self._classes.saw_user(asked.user_id, asked.user_type, asked.name)
         token, claims = self._tokens.issue(asked.user_id, asked.user_type, found.room)
         self._issued.labels(asked.user_type).inc()
         answer = TokenResponse(
@@ -161,7 +163,7 @@ class MasterApi:
             answer.class_url = self._class_url(request, found)
         return json_response(answer)
 
-    @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403), auth="teacher")
+    @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403, 429, 503), auth="teacher")
     async def list_classes(self, request: web.Request) -> web.Response:
         """All classes with their state."""
         self._require_teacher(request)
@@ -173,7 +175,7 @@ class MasterApi:
         body=ClassRequest,
         returns=ClassSummary,
         status=201,
-        errors=(400, 401, 403, 409),
+        errors=(400, 401, 403, 408, 409, 413, 429, 503),
         auth="teacher",
     )
     async def create_class(self, request: web.Request) -> web.Response:
@@ -193,7 +195,7 @@ class MasterApi:
         summary="State of a room",
         tag="rooms",
         returns=RoomView,
-        errors=(401, 403, 404),
+        errors=(401, 403, 503),
         auth="token",
         path_params=_ROOM,
     )
@@ -207,21 +209,23 @@ class MasterApi:
         tag="rooms",
         description="Server-Sent Events: `event: room` with the room's state as JSON, at once and on every change.",
         returns="text/event-stream",
-        errors=(401, 403, 404),
+        errors=(401, 403, 503),
         auth="token",
         path_params=_ROOM,
     )
     async def room_events(self, request: web.Request) -> web.StreamResponse:
         """A stream that ends when the client leaves or the node drains."""
         claims = self._claims_for_room(request)
-        return await self._board.stream(request, claims.room, stats=claims.user_type == "teacher")
+        return await self._board.stream(
+            request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
+        )
 
     @operation(
         summary="Renew the stream key",
         tag="classes",
         description="The old key stops working for new publishers at once; a running class goes on.",
         returns=StreamKeyResponse,
-        errors=(401, 403, 404, 503),
+        errors=(401, 403, 404, 429, 503),
         auth="teacher",
         path_params=_ROOM,
     )
@@ -241,7 +245,7 @@ class MasterApi:
     def _require_teacher(self, request: web.Request, room: str | None = None) -> None:
         """A teacher's token (for ``room``), or the teacher secret itself."""
         given = credential(request)
-        if given.count(".") == 2:
+        if is_token(given):
             claims = self._tokens.verify(given)
             claims.require_teacher()
             if room is not None:

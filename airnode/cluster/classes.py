@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from airnode.cluster.codes import new_code, new_room, new_stream_key
+from airnode.cluster.codes import ROOM_PATTERN, is_code, new_code, new_room, new_stream_key
 from airnode.errors import Conflict, NotFound
 from airnode.store.postgres import Postgres
 
@@ -77,14 +77,12 @@ class Classes:
 
     async def by_room(self, room: str) -> Class:
         """The class of ``room``; NotFound (404) if there is none."""
-        return await self._one(_BY_ROOM, room)
+        return await self._one(_BY_ROOM, _room(room))
 
     async def by_code(self, code: str) -> Class | None:
         """The class that ``code`` opens."""
-        try:
-            return await self._one(_BY_CODE, code)
-        except NotFound:
-            return None
+        row = await self._postgres.fetchrow(_BY_CODE, code) if is_code(code) else None
+        return _class(row) if row is not None else None
 
     async def all(self) -> list[Class]:
         """All classes, the oldest first."""
@@ -93,7 +91,7 @@ class Classes:
 
     async def renew_stream_key(self, room: str) -> Class:
         """Give the class a new key; the old one opens nothing any more."""
-        row = await self._postgres.fetchrow(_RENEW, room, new_stream_key())
+        row = await self._postgres.fetchrow(_RENEW, _room(room), new_stream_key())
         if row is None:
             raise NotFound(f"There is no class in the room {room!r}.")
         return _class(row)
@@ -107,6 +105,13 @@ class Classes:
         if row is None:
             raise NotFound("There is no such class.")
         return _class(row)
+
+
+def _room(name: str) -> str:
+    """``name``, if there can be such a room: PostgreSQL is not asked about text that it cannot hold."""
+    if not ROOM_PATTERN.match(name):
+        raise NotFound("There is no such class.")
+    return name
 
 
 def _class(row: Any) -> Class:

@@ -7,7 +7,7 @@ import secrets
 #: No 0/O, 1/I/L, U/V look-alikes: 28 letters and digits.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTWXY"
 _CODE_LENGTH = 6
-ROOM_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+ROOM_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 def new_code() -> str:
@@ -18,6 +18,11 @@ def new_code() -> str:
 def normal_code(text: str) -> str:
     """A code as people type it: any case, with blanks or dashes."""
     return re.sub(r"[\s-]", "", text).upper()
+
+
+def is_code(text: str) -> bool:
+    """Whether ``text`` could be a class code at all."""
+    return len(text) == _CODE_LENGTH and all(letter in _ALPHABET for letter in text)
 
 
 def new_stream_key() -> str:

@@ -5,13 +5,14 @@ pub/sub loses is read again within ``_RESYNC_S``.
 """
 
 import asyncio
+import math
 import random
 import time
 
 import msgspec
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
@@ -36,12 +37,16 @@ class RoomBoard(Service):
 
     Args:
         lease_s: how long a node counts after its last sign.
+        write_timeout_s: a page that takes nothing for this long loses its stream.
     """
 
     name = "room-board"
 
-    def __init__(self, bus: Bus, lease_s: float, tasks: TaskScope, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, bus: Bus, lease_s: float, tasks: TaskScope, registry: CollectorRegistry, *, write_timeout_s: float
+    ) -> None:
         super().__init__()
+        self._write_timeout_s = write_timeout_s
         self._bus = bus
         self._leases = Leases(bus)
         self._lease_s = lease_s
@@ -55,6 +60,7 @@ class RoomBoard(Service):
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._closing = False
         self._streams = Gauge("airnode_room_event_streams", "Open event streams of pages", registry=registry)
+        self._stuck = Counter("airnode_room_events_stuck_total", "Event streams cut: nobody read", registry=registry)
 
     async def start(self) -> None:
         """Read the leases, then listen."""
@@ -141,11 +147,15 @@ class RoomBoard(Service):
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
-    async def stream(self, request: web.Request, room: str, *, stats: bool) -> web.StreamResponse:
-        """Answer with Server-Sent Events (HTML Living Standard, 9.2) until the client leaves or the node drains.
+    async def stream(
+        self, request: web.Request, room: str, *, stats: bool, expires_at: float = math.inf
+    ) -> web.StreamResponse:
+        """Answer with Server-Sent Events (HTML Living Standard, 9.2) until the client leaves, its token expires or the
+        node drains.
 
         Args:
             stats: tell the stream's figures too, each second; otherwise only phases at once and the count at times.
+            expires_at: unix seconds.
         """
         if self._closing:
             raise Unavailable("This node is shutting down.", retry_after_s=2)
@@ -162,10 +172,15 @@ class RoomBoard(Service):
         watchers.add(changed)
         self._streams.inc()
         try:
-            await response.write(b"retry: 1000\n\n")
-            await self._tell(response, room, changed, _STATS_S if stats else _COUNT_S, stats)
+            await self._write(response, b"retry: 1000\n\n")
+            await self._tell(response, room, changed, stats, expires_at)
         except ConnectionError:
             pass
+        except TimeoutError:
+            self._stuck.inc()
+            log.info("event_stream_stuck", room=room)
+            if request.transport is not None:
+                request.transport.abort()
         finally:
             self._streams.dec()
             watchers.discard(changed)
@@ -174,12 +189,13 @@ class RoomBoard(Service):
         return response
 
     async def _tell(
-        self, response: web.StreamResponse, room: str, changed: asyncio.Event, pause_s: float, stats: bool
+        self, response: web.StreamResponse, room: str, changed: asyncio.Event, stats: bool, expires_at: float
     ) -> None:
-        """Write the view now and when it changed: a phase at once, figures at most every ``pause_s``."""
+        """Write the view now and when it changed: a phase at once, figures after a pause."""
+        pause_s = _STATS_S if stats else _COUNT_S
         told: tuple[object, ...] = ()
         told_s = -pause_s
-        while not self._closing:
+        while not self._closing and (left_s := expires_at - time.time()) > 0:
             changed.clear()
             view = self.view(room)
             phase = (view.state, view.epoch, view.since, view.reconnect_deadline)
@@ -187,12 +203,17 @@ class RoomBoard(Service):
             now_s = time.monotonic()
             due_s = told_s + pause_s - now_s
             if figures != told and (phase != told[:4] or due_s <= 0):
-                await response.write(b"event: room\ndata: " + msgspec.json.encode(view) + b"\n\n")
+                await self._write(response, b"event: room\ndata: " + msgspec.json.encode(view) + b"\n\n")
                 told, told_s, due_s = figures, now_s, pause_s
             wait_s = due_s if figures != told else _HEARTBEAT_S
             try:
-                async with asyncio.timeout(max(wait_s, 0.01)):
+                async with asyncio.timeout(max(min(wait_s, left_s), 0.01)):
                     await changed.wait()
             except TimeoutError:
                 if figures == told:
-                    await response.write(b": still here\n\n")
+                    await self._write(response, b": still here\n\n")
+
+    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+        """Write; what is not read is not buffered beyond the socket: TimeoutError when nobody reads for too long."""
+        async with asyncio.timeout(self._write_timeout_s):
+            await response.write(data)

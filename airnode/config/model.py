@@ -51,6 +51,11 @@ class HttpSection(Section):
         description="Networks (CIDR) of reverse proxies whose X-Forwarded-For/-Proto/-Host headers are believed.",
     )
     max_body_bytes: ByteSize = Field(default=1 << 20, ge=1024, description="Largest request body the API accepts.")
+    request_timeout_s: Seconds = Field(
+        default=10.0,
+        gt=0,
+        description="A request's body must be here within this, and a page must take an event within it.",
+    )
     tls_cert: HomePath | None = Field(
         default=None, description="PEM certificate chain: the HTTP and media ports speak TLS."
     )

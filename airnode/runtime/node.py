@@ -27,7 +27,7 @@ from airnode.runtime.watchdog import LoopWatchdog
 from airnode.web.addresses import Addresses
 from airnode.web.apps import build_app
 from airnode.web.health import HealthEndpoints, Identity
-from airnode.web.listeners import Listener, bind, tls_context
+from airnode.web.listeners import HttpLog, Listener, bind, tls_context
 from airnode.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
@@ -257,12 +257,13 @@ class Node:
             bound.append((name, sockets))
             addresses.ports[name] = sockets[0].getsockname()[1]
         apps: dict[PortName, web.Application] = {}
+        http_log = HttpLog(self.registry)
         for name, sockets in bound:
             adders = [part.routes[name] for part in parts if name in part.routes]
             if name is PortName.HTTP:
                 adders.insert(0, health.add_routes)
             apps[name] = build_app(settings.http, adders, self._gate, documents=lambda: apps_with_urls(apps, addresses))
-            self._listeners.append(Listener(apps[name], sockets, tls, settings.drain.timeout_s))
+            self._listeners.append(Listener(apps[name], sockets, tls, settings.drain.timeout_s, http_log))
         for listener in self._listeners:
             await listener.start()
 

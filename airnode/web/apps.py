@@ -8,6 +8,7 @@ from aiohttp import web
 from airnode.config.model import HttpSection
 from airnode.web import openapi
 from airnode.web.cors import on_prepare, preflight
+from airnode.web.inputs import BODY_TIMEOUT_S
 from airnode.web.openapi import operation
 from airnode.web.problems import Handler, problems
 
@@ -34,12 +35,18 @@ def build_app(
         return await handler(request)
 
     app = web.Application(middlewares=[problems, gated], client_max_size=http.max_body_bytes)
+    app[BODY_TIMEOUT_S] = http.request_timeout_s
     app.on_response_prepare.append(on_prepare(http.allowed_origins))
+    app.on_response_prepare.append(_never_sniffed)
     for add in adders:
         add(app)
     app.router.add_get("/openapi.json", _openapi(documents))
     app.router.add_route("OPTIONS", "/{path:.*}", preflight(http.allowed_origins))
     return app
+
+
+async def _never_sniffed(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def _always_open(path: str) -> bool:

@@ -1,11 +1,15 @@
 """Who is asking, and under which address they reached us, also behind a reverse proxy."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from aiohttp import web
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Host and port as RFC 9110 section 7.2 has them, less what no host name of ours has; it goes into addresses we answer.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 
 class Clients:
@@ -39,16 +43,16 @@ class Clients:
 
     def hostname(self, request: web.Request) -> str:
         """The host the client typed, without port; IPv6 in brackets."""
-        host = request.host
-        if self._is_trusted(request.remote or ""):
-            host = request.headers.get("X-Forwarded-Host", "").split(",")[0].strip() or host
-        return strip_port(host)
+        return strip_port(self.host(request))
 
     def host(self, request: web.Request) -> str:
-        """The host the client typed, with its port if it had one."""
+        """The host the client typed, with its port if it had one; what is no host is passed over, last of all for the
+        address that the connection came in on.
+        """
+        said = [request.headers.get("Host", "")]
         if self._is_trusted(request.remote or ""):
-            return request.headers.get("X-Forwarded-Host", "").split(",")[0].strip() or request.host
-        return request.host
+            said.insert(0, request.headers.get("X-Forwarded-Host", "").split(",")[0].strip())
+        return next((host for host in said if _HOST.fullmatch(host)), None) or _local_host(request)
 
     def _is_trusted(self, address: str) -> bool:
         if not self._trusted:
@@ -65,3 +69,11 @@ def strip_port(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]
+
+
+def _local_host(request: web.Request) -> str:
+    """The address and port of our end of the connection."""
+    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    if not isinstance(name, tuple):
+        return "localhost"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"

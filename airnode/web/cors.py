@@ -14,7 +14,7 @@ _PREFLIGHT = {
 
 
 def cors_headers(allowed: Sequence[str], origin: str | None) -> dict[str, str]:
-    """Headers for a request from ``origin``; empty when it may not read (or sent no Origin)."""
+    """Headers for a request from ``origin``; only ``Vary`` when it may not read (or sent no Origin)."""
     if "*" in allowed:
         return {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Date, Retry-After"}
     if origin is not None and origin in allowed:
@@ -23,7 +23,7 @@ def cors_headers(allowed: Sequence[str], origin: str | None) -> dict[str, str]:
             "Access-Control-Expose-Headers": "Date, Retry-After",
             "Vary": "Origin",
         }
-    return {}
+    return {"Vary": "Origin"}
 
 
 def on_prepare(allowed: Sequence[str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
@@ -40,6 +40,6 @@ def preflight(allowed: Sequence[str]) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         allowed_here = cors_headers(allowed, request.headers.get("Origin"))
-        return web.Response(status=204, headers=_PREFLIGHT if allowed_here else {})
+        return web.Response(status=204, headers=_PREFLIGHT if "Access-Control-Allow-Origin" in allowed_here else {})
 
     return handle

@@ -1,5 +1,6 @@
 """Reading what a request says into a typed struct: query, JSON body and form alike."""
 
+import asyncio
 from typing import TypeVar
 
 import msgspec
@@ -11,15 +12,24 @@ from airnode.errors import FieldError, InvalidInput
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+#: Set on applications: how long a request's body may take.
+BODY_TIMEOUT_S = web.AppKey("body_timeout_s", float)
+
+
 async def read_input(request: web.Request, kind: type[S]) -> S:
     """Merge query and body (body wins) and convert to ``kind``; numbers may come as text.
 
     Raises:
         InvalidInput: (400) not JSON, not an object, or a field that is missing or wrong; names the field.
+        HTTPRequestTimeout, HTTPRequestEntityTooLarge: (408, 413) the body is too slow or too large.
     """
     values: dict[str, object] = dict(request.query)
     if request.can_read_body:
-        values.update(await _body(request))
+        try:
+            async with asyncio.timeout(request.app[BODY_TIMEOUT_S]):
+                values.update(await _body(request))
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -31,7 +41,10 @@ async def read_input(request: web.Request, kind: type[S]) -> S:
 
 async def _body(request: web.Request) -> dict[str, object]:
     if request.content_type == "application/x-www-form-urlencoded":
-        return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        try:
+            return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        except (LookupError, ValueError) as error:  # an unknown charset, bytes that are not in it
+            raise InvalidInput(f"The body is not a form: {error}.") from None
     try:
         document = orjson.loads(await request.read() or b"{}")
     except orjson.JSONDecodeError as error:

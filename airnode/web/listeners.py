@@ -2,16 +2,46 @@
 
 import asyncio
 import errno
+import logging
 import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from aiohttp import web
+import structlog
+from aiohttp import http_exceptions, web
+from prometheus_client import CollectorRegistry, Counter
 
 from airnode.errors import StartupError
 
+log = structlog.get_logger(__name__)
+
 _BACKLOG = 1024
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log, in which bytes that are no HTTP are one line and a count instead of a traceback that quotes them:
+    what is quoted may hold a token.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+        self._malformed = Counter("airnode_http_malformed_total", "Requests that are no HTTP", registry=registry)
+
+    def debug(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        """What aiohttp says of a first line that is no HTTP, and chatter."""
+        if isinstance(kwargs.get("exc_info"), http_exceptions.HttpProcessingError):
+            self.exception(msg, *args, **kwargs)
+
+    def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        """Errors of a request that never reached a handler."""
+        error = kwargs.get("exc_info")
+        if not isinstance(error, http_exceptions.HttpProcessingError):
+            super().exception(msg, *args, **kwargs)
+            return
+        self._malformed.inc()
+        log.info("http_request_malformed", remote=args[0] if args else None, problem=type(error).__name__)
 
 
 def bind(host: str, port: int, what: str, how: str) -> list[socket.socket]:
@@ -97,6 +127,7 @@ class Listener:
         sockets: Sequence[socket.socket],
         tls: ssl.SSLContext | None,
         shutdown_timeout_s: float,
+        logger: HttpLog,
     ) -> None:
         self.app = app
         self._sockets = sockets
@@ -105,6 +136,7 @@ class Listener:
             app,
             handle_signals=False,
             access_log=None,
+            logger=logger,
             shutdown_timeout=shutdown_timeout_s,
             keepalive_timeout=75.0,
             handler_cancellation=True,

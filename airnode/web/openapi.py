@@ -15,7 +15,14 @@ _ATTRIBUTE = "__airnode_operation__"
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
 
-class Problem(msgspec.Struct):
+class ProblemField(msgspec.Struct):
+    """One field that is wrong."""
+
+    path: str
+    message: str
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
     """An error, RFC 9457."""
 
     type: str
@@ -24,7 +31,8 @@ class Problem(msgspec.Struct):
     detail: str
     instance: str
     code: str
-    retry_after_s: float | None = None
+    retry_after_s: float = 0.0
+    errors: list[ProblemField] = []
 
 
 @dataclass(frozen=True, slots=True)

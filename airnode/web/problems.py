@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
 import structlog
@@ -36,6 +36,8 @@ def problem_response(error: AirnodeError, instance: str) -> web.Response:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="airnode"'
+    if isinstance(error, HttpRefusal) and error.allowed:
+        headers["Allow"] = ", ".join(error.allowed)
     return web.Response(
         body=orjson.dumps(body), status=error.status, headers=headers, content_type="application/problem+json"
     )
@@ -81,12 +83,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 class HttpRefusal(AirnodeError):
     """A refusal of aiohttp's own that has no class in our tree (405, 408, 411, ...)."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, allowed: Iterable[str] = ()) -> None:
         super().__init__(reason)
         self.status, self.title = status, reason
         self.code = reason.lower().replace(" ", "_")
+        #: Methods for the Allow header (RFC 9110 section 10.2.1).
+        self.allowed = sorted(allowed)
 
 
 def _from_http(error: web.HTTPException) -> AirnodeError:
+    allowed: set[str] = error.allowed_methods if isinstance(error, web.HTTPMethodNotAllowed) else set()
+    if allowed == {"OPTIONS"}:  # only the preflight route, which takes any path
+        return NotFound()
     known = _BY_STATUS.get(error.status)
-    return known() if known is not None else HttpRefusal(error.status, error.reason)
+    return known() if known is not None else HttpRefusal(error.status, error.reason, allowed)

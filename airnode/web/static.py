@@ -16,9 +16,8 @@ _DOCUMENT_HEADERS = {
     "Content-Security-Policy": CSP,
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
-_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOT_BUILT = "The pages are not built. Run `make pages` in the checkout, or install the wheel, which carries them.\n"
 
 

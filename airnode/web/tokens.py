@@ -42,6 +42,11 @@ class Claims:
             raise Forbidden("Only a teacher may do this.")
 
 
+def is_token(text: str) -> bool:
+    """Whether ``text`` looks like a token rather than a secret: a JWT is three parts, the first of them ``{"…``."""
+    return text.startswith("eyJ") and text.count(".") == 2
+
+
 class Tokens:
     """Signs and verifies; verified claims are cached by the token's text.
 

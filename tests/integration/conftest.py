@@ -1,0 +1,99 @@
+"""One airnode for many tests: each takes a class and an address of its own, so that none disturbs another."""
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.support.contract import Contract
+from tests.support.node import AirnodeProcess, Api
+
+_ADDRESSES = itertools.count(1)
+_CLASSES = itertools.count(1)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AirnodeProcess]:
+    """A standalone node that logs everything and believes the X-Forwarded-* headers of loopback."""
+    node = AirnodeProcess(
+        tmp_path_factory.mktemp("school") / "data",
+        "--log-level", "debug", "--log-format", "json",
+        "--set", 'http.trusted_proxies=["127.0.0.1/32"]', "--set", "hls.grace_s=2", "--set", "rtmp.publish_timeout_s=3",
+        "--set", "rtmp.handshake_timeout_s=2", "--set", "http.request_timeout_s=1", "--set", "auth.failure_burst=5",
+        "--set", "auth.failure_rate_per_s=0.2",
+    )  # fmt: skip
+    try:
+        yield await node.start()
+    finally:
+        await node.close()
+
+
+@dataclass
+class Lesson:
+    """A class of its own."""
+
+    room: str
+    code: str
+    stream_key: str
+    rtmp_url: str
+    teacher: str
+    student: str
+
+
+class Client:
+    """Somebody at an address of their own; every answer is checked against the node's OpenAPI document."""
+
+    def __init__(self, node: AirnodeProcess, session: aiohttp.ClientSession, contract: Contract) -> None:
+        self.node = node
+        self.session = session
+        self.contract = contract
+        number = next(_ADDRESSES)
+        self.address = f"198.18.{number // 250}.{number % 250 + 1}"
+
+    async def call(self, method: str, path: str, *, token: str = "", **kwargs) -> tuple[int, dict, dict]:
+        """Status, headers and the JSON body."""
+        headers = {"X-Forwarded-For": self.address, **kwargs.pop("headers", {})}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        url = self.node["api_url"] + path
+        async with self.session.request(method, url, headers=headers, **kwargs) as response:
+            body = await response.json(content_type=None)
+            self.contract.check(method, response.url.path, response.status, response.content_type, body)
+            return response.status, dict(response.headers), body
+
+    async def token(self, **fields: str) -> tuple[int, dict]:
+        status, _, body = await self.call("POST", "/api/token", json=fields)
+        return status, body
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+@pytest.fixture
+async def client(school: AirnodeProcess, session: aiohttp.ClientSession) -> Client:
+    return Client(school, session, await Contract.of(school["api_url"], session))
+
+
+@pytest.fixture
+async def lesson(school: AirnodeProcess, client: Client) -> Lesson:
+    """A new class on the shared node, with a teacher's and a student's token."""
+    room = f"lesson-{next(_CLASSES)}"
+    secret = school["teacher_secret"]
+    status, _, made = await client.call("POST", "/api/classes", token=secret, json={"title": room, "room": room})
+    assert status == 201, made
+    _, teacher = await client.token(user_type="teacher", user_id="t", secret=secret, room=room)
+    _, student = await client.token(user_type="student", user_id="s", code=made["class_code"])
+    return Lesson(
+        room, made["class_code"], teacher["stream_key"], teacher["rtmp_url"], teacher["token"], student["token"]
+    )
+
+
+@pytest.fixture
+async def school_api(school: AirnodeProcess, session: aiohttp.ClientSession) -> Api:
+    return Api(school, session)
