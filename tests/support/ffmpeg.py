@@ -25,6 +25,11 @@ def clock_filter() -> str:
     return ",".join(boxes)
 
 
+def clock_band() -> float:
+    """Where the middle of the clock lies, as a part of the picture's height."""
+    return (_TOP + _BAR / 2) / HEIGHT
+
+
 def read_clock(gray: bytes, width: int, height: int) -> int:
     """The frame number in a grey picture of the whole video, of any size."""
     y = int(height * (_TOP + _BAR / 2) / HEIGHT)
