@@ -135,15 +135,14 @@ class RoomBoard(Service):
         oldest_s = now_s - self._lease_s
         for node_id in [each for each, (_, heard_s) in self._nodes.items() if heard_s < oldest_s]:
             del self._nodes[node_id]
+        known = set(self._rooms)  # what is heard of while the leases are read is newer than they are
         rooms = await self._leases.read_leases(ROOMS, RoomState)
-        for room in self._rooms.keys() | rooms.keys():
-            state = rooms.get(room)
-            if state is None:
-                del self._rooms[room]
-                self._wake(room)
-            elif room not in self._rooms:
-                self._rooms[room] = state
-                self._wake(room)
+        for room in known - rooms.keys():
+            self._rooms.pop(room, None)
+            self._wake(room)
+        for room in rooms.keys() - self._rooms.keys():
+            self._rooms[room] = rooms[room]
+            self._wake(room)
 
     # -- streams ------------------------------------------------------------------------------------------------------
 
