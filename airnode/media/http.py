@@ -6,8 +6,10 @@ it redirects to the path form.
 """
 
 import asyncio
+from typing import Literal
 from urllib.parse import quote
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
@@ -23,6 +25,14 @@ _RELOAD_TARGETS = 3.0
 _PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
 _MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
 _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
+
+
+class Reload(msgspec.Struct, rename={"msn": "_HLS_msn", "part": "_HLS_part", "skip": "_HLS_skip"}):
+    """Delivery directives of the media playlist (draft-pantos-hls-rfc8216bis 6.2.5), for the OpenAPI document."""
+
+    msn: int | None = None
+    part: int | None = None
+    skip: Literal["YES", "v2"] | None = None
 
 
 class MediaApi:
@@ -54,8 +64,8 @@ class MediaApi:
         description="Redirects to the path form, which every player carries along.",
         returns=PLAYLIST_TYPE,
         status=302,
-        errors=(401, 403),
-        auth="token",
+        errors=(401, 403, 503),
+        auth="query",
         path_params=(_PATH[1], ("name", "`index.m3u8`.")),
     )
     async def entry(self, request: web.Request) -> web.StreamResponse:
@@ -73,6 +83,7 @@ class MediaApi:
         "`_HLS_msn`, `_HLS_part` and `_HLS_skip` (blocking reload, delta update).",
         returns=PLAYLIST_TYPE,
         errors=(400, 401, 403, 404, 503),
+        query=Reload,
         path_params=(*_PATH, ("name", "`index.m3u8`, or what a playlist names.")),
     )
     async def media(self, request: web.Request) -> web.StreamResponse:

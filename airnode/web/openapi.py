@@ -44,7 +44,7 @@ class Operation:
         body: struct of the JSON body (its fields are taken from the query too).
         returns: struct of the JSON answer, or a media type such as ``text/plain``.
         errors: statuses of the problem documents it may answer.
-        auth: who may call it.
+        auth: who may call it; ``query``: with a token as ``?jwt=`` only.
     """
 
     summary: str
@@ -55,7 +55,7 @@ class Operation:
     returns: type[msgspec.Struct] | str = "application/json"
     status: int = 200
     errors: Sequence[int] = ()
-    auth: Literal["none", "token", "teacher"] = "none"
+    auth: Literal["none", "token", "query", "teacher"] = "none"
     path_params: tuple[tuple[str, str], ...] = ()
 
 
@@ -137,7 +137,7 @@ def _operation(found: Operation, method: str, canonical: str, kinds: set[type]) 
         kinds.add(found.body)
         made["requestBody"] = {"content": {"application/json": {"schema": _ref(found.body)}}}
     if found.auth != "none":
-        made["security"] = [{"bearer": []}, {"jwt": []}]
+        made["security"] = [{"jwt": []}] if found.auth == "query" else [{"bearer": []}, {"jwt": []}]
     return made
 
 
