@@ -12,6 +12,8 @@ How the rules of draft-pantos-hls-rfc8216bis are kept:
 - Segments leave the playlist only while it stays longer than three target durations (6.2.2) and than ``segment_count``,
   and can be fetched for `RETAINED_SEGMENTS` more.
 - A low-latency window begins with gap segments, which native iOS players need to start before the window has filled.
+  Players that do not know EXT-X-GAP fetch them all the same: they get a segment without samples, and go on. (On a 404,
+  GStreamer 1.22 asks for the same gap for ever.)
 - Names carry a random prefix an epoch, so no cache ever mixes two publishers. Parts are numbered through the whole
   epoch, not by segment: the part that a preload hint names comes whether or not a segment ends before it.
 """
@@ -32,6 +34,8 @@ MIN_TARGET_DURATION_S = 2
 RETAINED_SEGMENTS = 2
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MEDIA_TYPE = "video/mp4"
+#: A segment type box and nothing else (ISO 14496-12 8.16.2).
+_EMPTY_SEGMENT = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,7 @@ class Window:
         for msn in range(first - 1, first - 1 - self._segment_count, -1):
             gap = Segment(msn, f"gap{msn}.mp4", gap=True, duration_s=float(self.target_duration_s))
             self._segments.appendleft(gap)
+            self._bodies[gap.name] = gap
 
     def _trim(self) -> None:
         if not self.target_duration_s:
@@ -222,6 +227,7 @@ class Window:
     def _retire(self, segment: Segment) -> None:
         self._discontinuity_sequence += segment.discontinuity
         if segment.gap:
+            del self._bodies[segment.name]
             return
         self._retired.append(segment)
         while len(self._retired) > RETAINED_SEGMENTS:
@@ -371,6 +377,8 @@ class Window:
         body = self._bodies.get(name)
         if isinstance(body, Part):
             return Found((body.data,))
+        if body is not None and body.gap:
+            return Found((_EMPTY_SEGMENT,))
         if body is not None:
             return Found(tuple(part.data for part in body.parts))
         init = self._inits.get(name)

@@ -182,7 +182,12 @@ def test_a_wait_ends_at_last_and_ready_means_it_is_there(msn, part, segments, op
 
 
 def test_gap_segments_fill_the_window_at_first():
-    media = read_media(make(segments=1).media_playlist())
+    window = make(segments=1)
+    media = read_media(window.media_playlist())
+    found = window.lookup("gap1.mp4")
+    assert isinstance(found, Found), "players that do not know EXT-X-GAP fetch it"
+    assert found.body[0][4:8] == b"styp" and found.size == 24
+    assert window.lookup("gap0.mp4") is None
     assert [segment.gap for segment in media.segments] == [True] * 6 + [False]
     assert media.media_sequence == 1
     assert media.segments[-1].msn == 7
