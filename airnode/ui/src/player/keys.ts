@@ -4,6 +4,8 @@ export interface PlayerKeys {
   pause(): void;
   mute(): void;
   fullscreen(): void;
+  /** Called beside each of the others: the overlay shows what changed. */
+  any(): void;
 }
 
 /** Space pauses, M mutes, F is full screen (Esc leaves it by itself); never while someone types. */
@@ -16,6 +18,7 @@ export function usePlayerKeys(keys: PlayerKeys, active: boolean): void {
       if (!act) return;
       event.preventDefault();
       act();
+      keys.any();
     };
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);

@@ -33,6 +33,7 @@ export function Stage({ room, stats, silent = false, children }: StageProps) {
       pause: () => player?.togglePause(),
       mute: () => player?.setMuted(!player.video.muted),
       fullscreen: () => container.current && player && toggleFullscreen(container.current, player.video),
+      any: wake,
     },
     player !== null && !silent,
   );

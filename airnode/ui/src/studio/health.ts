@@ -3,7 +3,7 @@ import type { Key, Params } from "../i18n/index.ts";
 import { bitrate, seconds } from "../lib/format.ts";
 
 export type Grade = "ok" | "warn" | "bad";
-export type Metric = "bitrate" | "resolution" | "frame_rate" | "key_frames" | "latency";
+export type Metric = "bitrate" | "resolution" | "frame_rate" | "key_frames" | "latency" | "sound";
 
 export interface Advice {
   metric: Metric;
@@ -100,7 +100,7 @@ function picture({ video_codecs, uptime_s }: StreamInfo): Advice[] {
 
 function sound({ audio_codecs, uptime_s }: StreamInfo): Advice[] {
   if (audio_codecs || uptime_s < SETTLE_S) return [];
-  return [{ metric: "bitrate", grade: "warn", key: "advice.no_sound", params: {} }];
+  return [{ metric: "sound", grade: "warn", key: "advice.no_sound", params: {} }];
 }
 
 function keyFrames({ key_frame_interval_s: interval }: StreamInfo): Advice[] {

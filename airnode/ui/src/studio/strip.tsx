@@ -10,18 +10,21 @@ import { gradeOf, StreamHealth, type Advice, type Grade, type Metric } from "./h
 
 /** The figures of the stream: green, or in words what is wrong and what to do. */
 export function HealthStrip({ room, stats }: { room: LiveRoom; stats: Stats }) {
-  const { status } = useStore(room.view);
-  const advice = useAdvice(room, stats);
+  const { status, phase } = useStore(room.view);
+  const known = useAdvice(room, stats);
+  // While nothing runs, yesterday's judgement would only mislead.
+  const judged = phase === "live" && status?.stream != null;
+  const advice = judged ? known : [];
   const stream = status?.stream ?? null;
   return (
     <div class="strip" role="group" aria-label={t("strip.title")}>
       <dl class="figures">
         <Figure name={t("strip.viewers")} value={String(status?.viewers ?? 0)} />
         {stream && figures(stream, stats).map(([metric, name, value]) => (
-          <Figure key={metric} name={name} value={value} grade={gradeOf(metric, advice)} />
+          <Figure key={metric} name={name} value={value} grade={judged ? gradeOf(metric, advice) : undefined} />
         ))}
       </dl>
-      <Verdict advice={advice} known={stream !== null && status?.state === "live"} />
+      {judged && <Verdict advice={advice} />}
     </div>
   );
 }
@@ -37,7 +40,7 @@ function figures(stream: StreamInfo, stats: Stats): [Metric, string, string][] {
   ];
 }
 
-function Figure({ name, value, grade }: { name: string; value: string; grade?: Grade }) {
+function Figure({ name, value, grade }: { name: string; value: string; grade?: Grade | undefined }) {
   return (
     <div class={`figure ${grade ?? ""}`}>
       <dt>{name}</dt>
@@ -49,8 +52,7 @@ function Figure({ name, value, grade }: { name: string; value: string; grade?: G
   );
 }
 
-function Verdict({ advice, known }: { advice: Advice[]; known: boolean }) {
-  if (!known) return null;
+function Verdict({ advice }: { advice: Advice[] }) {
   return (
     <ul class="verdict" role="status">
       {advice.length === 0 && (

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { glob } from "node:fs/promises";
+import { test } from "node:test";
+
+type Messages = Record<string, string>;
+
+const read = async (lang: string): Promise<Messages> =>
+  JSON.parse(await readFile(new URL(`../src/i18n/${lang}.json`, import.meta.url), "utf8")) as Messages;
+const en = await read("en");
+const ko = await read("ko");
+const places = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
+
+test("both languages have the same messages in the same order", () => {
+  assert.deepEqual(Object.keys(ko), Object.keys(en));
+});
+
+test("a message has the same places in both languages", () => {
+  for (const key of Object.keys(en)) assert.deepEqual(places(ko[key] ?? ""), places(en[key] ?? ""), key);
+});
+
+test("no message is empty", () => {
+  for (const messages of [en, ko]) for (const [key, text] of Object.entries(messages)) assert.notEqual(text.trim(), "", key);
+});
+
+test("every message is used", async () => {
+  let sources = "";
+  for await (const path of glob("src/**/*.{ts,tsx}", { cwd: new URL("..", import.meta.url) })) {
+    sources += await readFile(new URL(`../${path}`, import.meta.url), "utf8");
+  }
+  assert.deepEqual(Object.keys(en).filter((key) => !sources.includes(`"${key}"`)), []);
+});
