@@ -15,7 +15,7 @@ from airnode.errors import Unavailable
 from airnode.runtime.role import PortName
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
-from airnode.web.addresses import Addresses
+from airnode.web.addresses import Addresses, in_url
 from airnode.web.health import Identity
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class Heartbeat(Service):
             node_id=self._identity.node_id,
             node_name=self._identity.node_name,
             status="draining" if self._draining else status,
-            host=self._addresses.host,
+            host=in_url(self._addresses.host),
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],
             rtmp_port=self._rtmp_port(),

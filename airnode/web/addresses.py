@@ -28,6 +28,11 @@ def is_loopback(hostname: str) -> bool:
         return False
 
 
+def in_url(host: str) -> str:
+    """``host`` as URLs have it: IPv6 addresses in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 @dataclass(slots=True)
 class Addresses:
     """The node's own addresses.
@@ -52,19 +57,19 @@ class Addresses:
     def local_host(self) -> str:
         """The host for someone on this machine."""
         if self.host:
-            return self.host
+            return in_url(self.host)
         if self.listens_on in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):
             return "localhost" if self.listens_on != "::1" else "[::1]"
-        return self.listens_on
+        return in_url(self.listens_on)
 
     @property
     def network_host(self) -> str | None:
         """The host for someone else on the local network, if they can get here at all."""
         if self.host:
-            return self.host
+            return in_url(self.host)
         if self.listens_on in ("", "0.0.0.0", "::"):
             return lan_address()
-        return None if is_loopback(self.listens_on) else self.listens_on
+        return None if is_loopback(self.listens_on) else in_url(self.listens_on)
 
     def url(self, port: PortName, host: str | None = None) -> str:
         """Base URL of one of the ports."""
