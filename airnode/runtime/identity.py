@@ -40,7 +40,8 @@ def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
     if path.exists():
         try:
             kept = orjson.loads(path.read_bytes())
-            kept = {key: value for key, value in kept.items() if isinstance(value, str)}
+            if not all(isinstance(value, str) and value for value in kept.values()):
+                raise ValueError("a value is no text, or empty")
         except (OSError, ValueError, AttributeError) as error:
             raise StartupError(f"{path} cannot be read ({error}); restore it, or remove it to make new keys.") from None
     made = {"jwt_secret": secrets.token_hex(32), "teacher_secret": secrets.token_urlsafe(12), **kept}
