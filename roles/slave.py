@@ -7,6 +7,7 @@ from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import room_of_key
 from airnode.cluster.heartbeat import Heartbeat
 from airnode.media.http import MediaApi
+from airnode.media.live import LiveLimits
 from airnode.media.reporter import RoomReporter
 from airnode.media.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishRefusal, PublishRequest
@@ -56,6 +57,12 @@ class SlaveRole:
             viewer_window_s=settings.media.viewer_window_s,
             max_rooms=settings.media.max_rooms,
             registry=ctx.registry,
+            live=LiveLimits(
+                fragment_ms=settings.media.fragment_ms,
+                queue_bytes=settings.media.live_queue_bytes,
+                queue_fragments=settings.media.live_queue_fragments,
+                stuck_s=settings.media.live_stuck_s,
+            ),
         )
         rtmp = _rtmp_server(ctx, rooms, ctx.registry)
         heartbeat = Heartbeat(

@@ -3,27 +3,39 @@
 The token rides in the path (``/v/<token>/<room>/…``) and all URIs in playlists are relative, so that one playlist is
 the same bytes for all viewers and every player carries the token along (docs/adr/0005). ``?jwt=`` only opens the door:
 it redirects to the path form.
+
+``live.mp4`` is written past aiohttp's writer, straight to the transport, with the chunk framing of HTTP/1.1 in the
+shared bytes: its viewers cost one ``write`` a fragment each, and no task wakes up for them (airnode/media/live.py).
 """
 
 import asyncio
+import contextlib
+import socket
 from typing import Literal
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from prometheus_client import CollectorRegistry, Counter
 
 from airnode.errors import Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from airnode.media.live import Ending, LiveViewer
 from airnode.media.rooms import LiveRoom, Rooms
-from airnode.media.window import PLAYLIST_TYPE, BadRequest, Found, Pending, Wait
+from airnode.media.window import MEDIA_TYPE, PLAYLIST_TYPE, BadRequest, Found, Pending, Wait
 from airnode.web.openapi import operation
 from airnode.web.tokens import Claims, Tokens
 
 MULTIVARIANT = "index.m3u8"
+LIVE = "live.mp4"
 _FIRST_WAIT_S = 15.0
 _RELOAD_TARGETS = 3.0
 _PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
 _MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
+_LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+#: A live response that ends has so long to get rid of what it holds.
+_FAREWELL_S = 5.0
+#: Unsent bytes the kernel takes for a live viewer (TCP_NOTSENT_LOWAT); beyond, they wait here, where they are bounded.
+_UNSENT_BYTES = 128 << 10
 _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
 
 
@@ -52,9 +64,11 @@ class MediaApi:
         self._bad_token = refused.labels("token")
         self._too_far = refused.labels("too_far")
         self._timed_out = refused.labels("timeout")
+        self._lives = requests.labels("live")
 
     def add_routes(self, app: web.Application) -> None:
         """Add the media routes."""
+        app.router.add_get(f"/v/{{token}}/{{room}}/{LIVE}", self.live)
         app.router.add_get("/v/{token}/{room}/{name}", self.media)
         app.router.add_get("/live/{room}/{name}", self.entry)
 
@@ -88,17 +102,72 @@ class MediaApi:
     )
     async def media(self, request: web.Request) -> web.StreamResponse:
         """Verify, find, answer."""
-        path = request.match_info
-        claims = self._claims(path["token"], path["room"])
-        room = self._rooms.get(path["room"])
-        if room is None:
-            raise NotFound("This class is not live.")
-        name = path["name"]
+        room, claims = self._enter(request)
+        name = request.match_info["name"]
         if name == MULTIVARIANT:
             return await self._multivariant(room)
         if name == room.window.media_uri:
             return await self._media_playlist(request, room, claims)
         return await self._object(room, name)
+
+    @operation(
+        summary="The class as one endless fragmented MP4",
+        tag="media",
+        description="The initialization section, everything since the last key frame, then each fragment the moment it "
+        "exists, with its time of arrival (`prft`). The codecs stand in the Content-Type. It ends when the class ends, "
+        "when the codecs change, and when the node goes down.",
+        returns=MEDIA_TYPE,
+        errors=(401, 403, 404, 503),
+        path_params=_PATH,
+    )
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """Stream to one viewer until the feed or the viewer ends it."""
+        room, claims = self._enter(request)
+        until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
+        while not room.live.ready:
+            await self._changed(room, until_s)
+        if room.live.ended:
+            raise Unavailable("This node is shutting down.") if self._rooms.draining else NotFound("The class is over.")
+        self._lives.inc()
+        response = web.StreamResponse(headers={"Content-Type": room.live.content_type, **_LIVE_HEADERS})
+        await response.prepare(request)
+        if request.method == "GET" and request.transport is not None:
+            room.came(claims)
+            try:
+                await self._stream(request, request.transport, response, room)
+            finally:
+                room.went(claims, asyncio.get_running_loop().time())
+        return response
+
+    async def _stream(
+        self, request: web.Request, transport: asyncio.Transport, response: web.StreamResponse, room: LiveRoom
+    ) -> None:
+        _limit_unsent(transport)
+        over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        viewer = LiveViewer(
+            transport,
+            chunked=request.version >= HttpVersion11,
+            ended=lambda why: None if over.done() else over.set_result(why),
+        )
+        try:
+            room.live.join(viewer)
+            why = await over
+        finally:
+            room.live.leave(viewer)
+        if why != "stuck":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    return await response.write_eof()
+        transport.abort()
+
+    def _enter(self, request: web.Request) -> tuple[LiveRoom, Claims]:
+        """Verify the token and find the room."""
+        token, name = request.match_info["token"], request.match_info["room"]
+        claims = self._claims(token, name)
+        room = self._rooms.get(name)
+        if room is None:
+            raise NotFound("This class is not live.")
+        return room, claims
 
     def _claims(self, token: str, room: str) -> Claims:
         try:
@@ -160,6 +229,15 @@ class MediaApi:
         if not await room.waiters.wait(until_s):
             self._timed_out.inc()
             raise Unavailable("Nothing new came in time.", retry_after_s=1)
+
+
+def _limit_unsent(transport: asyncio.Transport) -> None:
+    """Keep the kernel from taking seconds of media for a slow viewer."""
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if sock is not None and option is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
 
 
 def _number(text: str | None, name: str) -> int | None:

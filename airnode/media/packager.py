@@ -8,6 +8,7 @@ import structlog
 from airnode.config.model import HlsSection
 from airnode.errors import InvalidInput
 from airnode.media.bmff import VIDEO_TIMESCALE, Track, init_segment
+from airnode.media.live import LiveFeed
 from airnode.media.samples import (
     AudioConfig,
     AudioSample,
@@ -48,11 +49,13 @@ class Packager:
         settings: the ``hls`` section.
         window: where parts go; the packager is its only writer.
         room: for the log.
+        live: gets the same samples, for the endless ``live.mp4``.
     """
 
-    def __init__(self, settings: HlsSection, window: Window, *, room: str = "") -> None:
+    def __init__(self, settings: HlsSection, window: Window, *, room: str = "", live: LiveFeed | None = None) -> None:
         self.stats = PackagerStats()
         self._window = window
+        self._live = live
         self._log = log.bind(room=room) if room else log
         self._timeline = Timeline()
         self._segmenter = Segmenter(settings, window, self.stats)
@@ -108,6 +111,7 @@ class Packager:
         """The publisher is gone: give out what is held back. The window stays open."""
         if not self._running and self._setup and (self._video or self._audio):
             self._begin_running(now)
+        self._finish_fragments(now)
         self._segmenter.finish()
         self._running = False
         self._window.notify()
@@ -170,6 +174,7 @@ class Packager:
 
     def _begin_period(self, now: float) -> None:
         """Start anew behind what there is: new initialization section, discontinuity, key frame first."""
+        self._finish_fragments(now)
         self._segmenter.finish()
         self._periods += 1
         self.stats.discontinuities += self._periods > 1
@@ -182,7 +187,10 @@ class Packager:
             floor = ceil(self._segmenter.end * self._audio.sample_rate / VIDEO_TIMESCALE)
             self._audio_clock = AudioClock(self._audio.sample_rate, self._audio.samples_per_frame, self.stats, floor)
         info = StreamInfo(self.stats.codecs, self.stats.width, self.stats.height, self._frame_rate())
-        self._window.begin_period(init_segment(tracks), info, discontinuity=self._periods > 1)
+        init = init_segment(tracks)
+        self._window.begin_period(init, info, discontinuity=self._periods > 1)
+        if self._live is not None:
+            self._live.begin(init, tracks, self._frame_s())
         self._segmenter.begin(
             has_video=self._video is not None,
             audio_rate=self._audio.sample_rate if self._audio is not None else 0,
@@ -191,6 +199,10 @@ class Packager:
         self._need_key = self._video is not None
         self._key_wait_since_s, self._key_wait_bytes = now, 0
         self._last_video = self._segmenter.end - 1
+
+    def _finish_fragments(self, now: float) -> None:
+        if self._live is not None:
+            self._live.finish(now)
 
     def _describe(self) -> None:
         video, audio, stats = self._video, self._audio, self.stats
@@ -241,7 +253,10 @@ class Packager:
         time = max(wanted, self._last_video + 1)
         self._last_video = time
         self.stats.video_samples += 1
-        self._segmenter.video(time, sample.cts_ms * 90 + wanted - time, sample.data, key=sample.key, now=now)
+        cts = sample.cts_ms * 90 + wanted - time
+        if self._live is not None:
+            self._live.video(time, cts, sample.data, key=sample.key, now=now)
+        self._segmenter.video(time, cts, sample.data, key=sample.key, now=now)
 
     def _wait_for_key(self, size: int, now: float) -> None:
         """Count what comes while there is no key frame, and give up at last."""
@@ -262,4 +277,6 @@ class Packager:
         if placed is None:
             return
         self.stats.audio_samples += 1
+        if self._live is not None:
+            self._live.audio(*placed, sample.data, now)
         self._segmenter.audio(*placed, sample.data, now)

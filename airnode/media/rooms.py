@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from airnode.bus.messages import RoomPhase, RoomState, StreamInfo
 from airnode.config.model import HlsSection
 from airnode.errors import Conflict, Draining, Unavailable
+from airnode.media.live import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.packager import Packager
 from airnode.media.rtmp.publishing import PublisherInfo
 from airnode.media.samples import MediaEvent
@@ -52,11 +53,12 @@ class LiveRoom:
         closed: nothing will change any more.
     """
 
-    def __init__(self, name: str, settings: HlsSection, viewer_window_s: float) -> None:
+    def __init__(self, name: str, settings: HlsSection, viewer_window_s: float, live: LiveFeed) -> None:
         self.name = name
         self.epoch = time.time_ns() // 1_000_000
         self.window = Window(segment_count=settings.segment_count, low_latency=settings.low_latency)
-        self.packager = Packager(settings, self.window, room=name)
+        self.live = live
+        self.packager = Packager(settings, self.window, room=name, live=live)
         self.waiters = Waiters()
         self.viewers = Viewers(viewer_window_s)
         self.phase: RoomPhase = "live"
@@ -74,6 +76,16 @@ class LiveRoom:
         """Count a playlist request of a viewer; a teacher's preview is none."""
         if claims.user_type == "student":
             self.viewers.saw(claims.session_id, now_s)
+
+    def came(self, claims: Claims) -> None:
+        """Count a viewer for as long as its endless response lasts."""
+        if claims.user_type == "student":
+            self.viewers.came(claims.session_id)
+
+    def went(self, claims: Claims, now_s: float) -> None:
+        """Its response has ended."""
+        if claims.user_type == "student":
+            self.viewers.went(claims.session_id, now_s)
 
     def state(self, node_id: str, now_s: float) -> RoomState:
         """What the cluster is told; ``now_s`` is the loop's time."""
@@ -142,6 +154,7 @@ class Rooms(Service):
         viewer_window_s: float,
         max_rooms: int,
         registry: CollectorRegistry,
+        live: LiveLimits | None = None,
     ) -> None:
         super().__init__()
         self._settings = settings
@@ -149,6 +162,8 @@ class Rooms(Service):
         self._viewer_window_s = viewer_window_s
         self._max_rooms = max_rooms
         self._metrics = RoomMetrics(registry)
+        self._live_limits = live or LiveLimits()
+        self._live_metrics = LiveMetrics(registry)
         #: {room: it}; those that are live, reconnecting, or ended a moment ago.
         self._rooms: dict[str, LiveRoom] = {}
         self.draining = False
@@ -215,12 +230,16 @@ class Rooms(Service):
                 self._forget(room)
             if len(self._rooms) >= self._max_rooms:
                 raise Unavailable(f"This node has {len(self._rooms)} live rooms; media.max_rooms allows no more.")
-            room = self._rooms[name] = LiveRoom(name, self._settings, self._viewer_window_s)
+            room = self._rooms[name] = self._new_room(name)
             return room
         if room.publisher is not None:
             self._take_over(room, publisher)
         room.packager.restart(time.time())
         return room
+
+    def _new_room(self, name: str) -> LiveRoom:
+        live = LiveFeed(self._live_limits, self._live_metrics, time.monotonic)
+        return LiveRoom(name, self._settings, self._viewer_window_s, live)
 
     def _take_over(self, room: LiveRoom, publisher: PublisherInfo) -> None:
         """Replace a silent publisher, or raise Conflict."""
@@ -253,6 +272,7 @@ class Rooms(Service):
         """The grace time is over: the playlist ends, and a moment later the room is gone."""
         log.info("class_ended", room=room.name)
         room.window.end()
+        room.live.end()
         room.viewers.clear()
         room.reconnect_deadline = None
         room.timer = asyncio.get_running_loop().call_later(_ENDED_FOR_S, self._forget, room)
@@ -262,6 +282,7 @@ class Rooms(Service):
         if room.timer is not None:
             room.timer.cancel()
         room.closed = True
+        room.live.end()
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
         room.waiters.wake()
@@ -277,10 +298,11 @@ class Rooms(Service):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Take no new publishers; release blocked requests, whose players then look for another node."""
+        """Take no new publishers; release requests that are open, whose players then look for another node."""
         self.draining = True
         for room in self._rooms.values():
             room.waiters.wake()
+            room.live.end()
 
     async def stop(self) -> None:
         """Let go of all rooms."""
@@ -290,4 +312,5 @@ class Rooms(Service):
                 room.timer.cancel()
             room.closed = True
             room.waiters.wake()
+            room.live.end()
         self._rooms.clear()

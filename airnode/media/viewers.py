@@ -3,6 +3,8 @@
 Not by address (a school is one address), not by connection, not by hits on segments (research notes, section 6).
 """
 
+from collections import Counter
+
 
 class Viewers:
     """Sessions of one room by the time of their last playlist request.
@@ -15,14 +17,31 @@ class Viewers:
         self._window_s = window_s
         #: {session id: monotonic seconds}, the longest unseen first.
         self._seen_s: dict[str, float] = {}
+        #: {session id: its open responses}; those are seen all the time.
+        self._watching: Counter[str] = Counter()
 
     def saw(self, session_id: str, now_s: float) -> None:
         """Note a playlist request."""
         self._seen_s.pop(session_id, None)
         self._seen_s[session_id] = now_s
 
+    def came(self, session_id: str) -> None:
+        """An endless response begins."""
+        self._watching[session_id] += 1
+
+    def went(self, session_id: str, now_s: float) -> None:
+        """It has ended: from here on, the session counts as long as after any request."""
+        if session_id not in self._watching:
+            return
+        self._watching[session_id] -= 1
+        if not self._watching[session_id]:
+            del self._watching[session_id]
+        self.saw(session_id, now_s)
+
     def count(self, now_s: float) -> int:
         """Sessions seen within the window; forgets the others."""
+        for session_id in self._watching:
+            self.saw(session_id, now_s)
         oldest_s = now_s - self._window_s
         for session_id, seen_s in list(self._seen_s.items()):
             if seen_s >= oldest_s:
@@ -33,3 +52,4 @@ class Viewers:
     def clear(self) -> None:
         """Nobody is watching: the stream has ended."""
         self._seen_s.clear()
+        self._watching.clear()
