@@ -5,7 +5,7 @@ import type { RoomStatus } from "./types.ts";
 
 /** The server beats at least this often, with room for a slow network. */
 const SILENCE_MS = 45_000;
-const BACKOFF = { baseMs: 500, capMs: 15_000 };
+const BACKOFF = { baseMs: 500, capMs: 6_000 };
 
 export interface FeedEvents {
   status(status: RoomStatus): void;

@@ -1,7 +1,7 @@
 import { api, Problem } from "../api/client.ts";
 import { RoomFeed } from "../api/feed.ts";
-import type { Grant, RoomStatus, TokenRequest } from "../api/types.ts";
-import { delayMs, sleep } from "../lib/backoff.ts";
+import type { Grant, RoomState, RoomStatus, TokenRequest } from "../api/types.ts";
+import { delayMs, linkedAbort, sleep } from "../lib/backoff.ts";
 import { ServerClock } from "../lib/clock.ts";
 import { Store } from "../lib/store.ts";
 import type { Failure } from "../player/engine.ts";
@@ -11,7 +11,7 @@ import { Player } from "../player/player.ts";
 import { phaseOf, type Phase } from "./phase.ts";
 import { renewalDelayMs } from "./renewal.ts";
 
-const BACKOFF = { baseMs: 600, capMs: 15_000 };
+const BACKOFF = { baseMs: 600, capMs: 6_000 };
 const CLOCK_PERIOD_MS = 60_000;
 const CLOCK_FIRST_MS = [1_500, 2_500, 4_000];
 
@@ -50,11 +50,13 @@ export class LiveRoom {
   #player: Player | null = null;
   #feed: RoomFeed | null = null;
   #run = new AbortController();
+  #timing = new AbortController();
   #joinedAtMs = 0;
   #asking = false;
   #broken = false;
   #deaf = false;
   #supported = true;
+  /** Sources in a row that brought no frame. */
   #attempt = 0;
   #renewal: ReturnType<typeof setTimeout> | undefined;
 
@@ -115,8 +117,6 @@ export class LiveRoom {
     this.#run.abort();
     this.#run = new AbortController();
     this.#asking = false;
-    this.#feed?.restart();
-    void this.#keepClock(this.#run.signal);
     void this.#obtain(this.#run.signal);
   }
 
@@ -125,12 +125,12 @@ export class LiveRoom {
     if (this.#asking) return;
     this.#asking = true;
     try {
-      while (!signal.aborted && this.#request) {
+      for (let attempt = 0; !signal.aborted && this.#request; attempt += 1) {
         const problem = await this.#tryToken(this.#request, signal);
         if (problem === null || signal.aborted) return;
         if (problem.hopeless) return this.#refuse(problem);
         this.#broken = true;
-        const waitMs = delayMs(this.#attempt++, BACKOFF, problem.retryAfterS);
+        const waitMs = delayMs(attempt, BACKOFF, problem.retryAfterS);
         this.view.patch({ trouble: problem, retryAtMs: Date.now() + waitMs });
         this.#refresh();
         await sleep(waitMs, signal);
@@ -154,10 +154,12 @@ export class LiveRoom {
 
   #accept(grant: Grant): void {
     const former = this.view.value.grant;
-    this.view.patch({ grant, trouble: null, retryAtMs: null });
+    const anew = this.#broken || !former;
+    // What the room did before the trouble says nothing now: the feed has to tell again.
+    this.view.patch({ grant, trouble: null, retryAtMs: null, ...(anew && { status: null }) });
     this.#scheduleRenewal(grant);
-    if (former?.room !== grant.room || !this.#feed) this.#startFeed(grant.room);
-    if (this.#broken || !former) this.#direct(true);
+    if (anew) this.#startFeed(grant.room);
+    if (anew) this.#direct(true);
     else this.#player?.adopt(grant.hls_url, grant.token);
     this.#broken = false;
     this.#refresh();
@@ -176,7 +178,9 @@ export class LiveRoom {
       refused: () => void this.#renew().then(() => this.#feed?.restart()),
     });
     this.#feed.restart();
-    void this.#keepClock(this.#run.signal);
+    this.#timing.abort();
+    this.#timing = linkedAbort(this.#run.signal);
+    void this.#keepClock(this.#timing.signal);
   }
 
   #onHearing(up: boolean): void {
@@ -188,17 +192,18 @@ export class LiveRoom {
     this.clock.addPush(Date.now(), status.server_time * 1000);
     const former = this.view.value.status;
     this.view.patch({ status });
-    if (former?.state !== status.state) this.#direct();
+    if (former?.state !== status.state) this.#direct(false, former?.state);
     this.#refresh();
   }
 
   /** Make the player do what the room's state asks for. */
-  #direct(reload = false): void {
+  #direct(reload = false, former: RoomState | null = null): void {
     const { grant, status } = this.view.value;
     const player = this.#player;
     if (!player || !grant) return;
     const state = status?.state ?? null;
     player.expect(state === "live");
+    if (state === "live" && former === "reconnecting") player.resume();
     if (state === "waiting" || state === "ended") player.stop();
     else if (state !== "reconnecting" && (reload || !player.loaded)) void player.load(grant.hls_url);
   }

@@ -58,6 +58,8 @@ export class Player {
   #timer: ReturnType<typeof setInterval> | undefined;
   /** The teacher is live, so the picture should move. */
   #expected = false;
+  /** The publisher's pause may have left a hole in the buffer before the new media. */
+  #resuming = false;
   stalls = 0;
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement, events: PlayerEvents) {
@@ -132,9 +134,18 @@ export class Player {
     this.#listening.abort();
   }
 
+  /** Whether the picture should move: the teacher is live. */
   expect(moving: boolean): void {
     if (moving && !this.#expected) this.#watchdog.reset();
     this.#expected = moving;
+  }
+
+  /** The teacher came back to a source that stayed loaded: it plays again with the next new frame. */
+  resume(): void {
+    if (!this.#engine || !this.view.value.playing) return;
+    this.view.patch({ playing: false });
+    this.#resuming = true;
+    this.#awaitFirstFrame(this.#generation);
   }
 
   togglePause(): void {
@@ -198,6 +209,7 @@ export class Player {
   }
 
   #discard(): void {
+    this.#resuming = false;
     this.#engine?.destroy();
     this.#engine = null;
   }
@@ -212,6 +224,8 @@ export class Player {
 
   #onFirstFrame(): void {
     if (this.view.value.playing) return;
+    this.#resuming = false;
+    this.#pace.reset();
     this.view.patch({ playing: true, frozen: false, levels: this.#engine?.levels() ?? [], level: -1 });
     this.#events.firstFrame();
   }
@@ -248,6 +262,7 @@ export class Player {
     const now = performance.now();
     const wanted = this.#expected && !paused && !document.hidden;
     this.#remedy(this.#watchdog.check(now, this.video.currentTime, wanted));
+    if (this.#resuming) this.#crossHole();
     if (!playing || paused || !this.#engine) return;
     if (this.#behindS() > TOO_FAR_BEHIND_S) return this.#catchUp();
     const rate = this.#pace.rate(now, this.aheadS(), this.#engine.periodS());
@@ -258,6 +273,12 @@ export class Player {
     if (remedy === "seek") this.toLive();
     else if (remedy === "reload" && this.#url !== null) void this.#load(this.#url);
     else if (remedy === "relocate") this.#events.failed({ kind: "network", status: 0 });
+  }
+
+  #crossHole(): void {
+    const { buffered, currentTime } = this.video;
+    const start = buffered.length > 0 ? buffered.start(buffered.length - 1) : 0;
+    if (start > currentTime) this.#seek(start + 0.01);
   }
 
   #behindS(): number {

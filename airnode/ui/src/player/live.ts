@@ -1,0 +1,304 @@
+import type { Engine, Failure, FailureKind, Level } from "./engine.ts";
+import { joined, StampReader, type Stamp } from "./fmp4.ts";
+import { LivePace } from "./livepace.ts";
+import { sameNode } from "./retoken.ts";
+
+/** Media Source Extensions, in the form that iPhones have. */
+declare global {
+  interface Window {
+    ManagedMediaSource?: typeof MediaSource;
+  }
+}
+
+const TICK_MS = 50;
+const RETRY_MS = 250;
+const MOST_FAILURES = 2;
+const BACK_BUFFER_S = 10;
+const TRIM_EVERY_MS = 4_000;
+const MOST_PENDING_BYTES = 32 << 20;
+const STAMPS = 900;
+/** The first burst is old media: its arrival says nothing about jitter. */
+const BURST_MS = 500;
+/** A hole so near before us is crossed. */
+const HOLE_NEAR_S = 0.05;
+
+function mediaSource(): typeof MediaSource | undefined {
+  return window.ManagedMediaSource ?? window.MediaSource;
+}
+
+/** This browser can take a stream piece by piece, as far as can be told without its codecs. */
+export function liveSupported(): boolean {
+  const Source = mediaSource();
+  return Source !== undefined && typeof ReadableStream === "function" && Source.isTypeSupported('video/mp4; codecs="avc1.42c01e"');
+}
+
+/** Where `live.mp4` is: beside the playlist; from the entry address with its ?jwt= we go straight to the path form. */
+export function liveUrl(hlsUrl: string): string {
+  const url = new URL(hlsUrl);
+  const token = url.searchParams.get("jwt");
+  const entry = /^\/live\/([^/]+)\/[^/]+$/.exec(url.pathname);
+  if (token && entry) return `${url.origin}/v/${encodeURIComponent(token)}/${entry[1]}/live.mp4`;
+  return new URL("live.mp4", url.origin + url.pathname).href;
+}
+
+/**
+ * One endless response, read with fetch and handed to a source buffer as it comes.
+ *
+ * It keeps the distance to the live edge by the playback rate, crosses holes (the server skips what a slow viewer could
+ * not take, and a teacher who comes back leaves one), and asks again when the response ends; after two tries in
+ * a row without media it fails.
+ */
+export class LiveEngine implements Engine {
+  readonly paces = true;
+  readonly #video: HTMLVideoElement;
+  readonly #failed: (failure: Failure) => void;
+  readonly #pace = new LivePace();
+  readonly #reader = new StampReader();
+  readonly #run = new AbortController();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #url = "";
+  #objectUrl = "";
+  #source: MediaSource | null = null;
+  #buffer: SourceBuffer | null = null;
+  #type = "";
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #stamps: Stamp[] = [];
+  #clear = false;
+  #placed = false;
+  #responseAtMs = 0;
+  #trimmedAtMs = 0;
+  #failures = 0;
+
+  constructor(video: HTMLVideoElement, failed: (failure: Failure) => void) {
+    this.#video = video;
+    this.#failed = failed;
+    this.#timer = setInterval(() => this.#follow(), TICK_MS);
+  }
+
+  load(url: string): void {
+    this.#url = url;
+    const open = this.#attach();
+    void this.#keepReading(open).catch(() => undefined);
+  }
+
+  /** A response that is open stays open; only the next one needs the new token. */
+  adopt(url: string): boolean {
+    if (!sameNode(url, this.#url)) return false;
+    this.#url = url;
+    return true;
+  }
+
+  playingAtMs(): number | null {
+    const now = this.#video.currentTime;
+    for (let index = this.#stamps.length - 1; index >= 0; index -= 1) {
+      const { mediaS, unixMs } = this.#stamps[index]!;
+      if (mediaS <= now + 0.001) return unixMs + (now - mediaS) * 1000;
+    }
+    return null;
+  }
+
+  livePosition(): number | null {
+    const last = this.#ranges().at(-1);
+    return last ? Math.max(last.start, last.end - this.#pace.aimS) : null;
+  }
+
+  periodS(): number {
+    return this.#pace.fragmentS;
+  }
+
+  /** The player saw the picture stop though it should move. */
+  stalled(): void {
+    this.#pace.stalled(performance.now());
+    if (this.#pace.exhausted) this.#fail("network", 0);
+  }
+
+  levels(): Level[] {
+    return [];
+  }
+
+  setLevel(): void {}
+
+  destroy(): void {
+    this.#run.abort();
+    clearInterval(this.#timer);
+    this.#buffer = null;
+    this.#source = null;
+    this.#pending = [];
+    this.#video.removeAttribute("src");
+    this.#video.load();
+    if (this.#objectUrl) URL.revokeObjectURL(this.#objectUrl);
+  }
+
+  // ---- the response ----------------------------------------------------------------------------------------------
+
+  async #keepReading(open: Promise<void>): Promise<void> {
+    const { signal } = this.#run;
+    while (!signal.aborted) {
+      const failure = await this.#read(open).catch((): Failure => ({ kind: "network", status: 0 }));
+      if (signal.aborted) return;
+      this.#failures += 1;
+      const hopeless = failure?.kind === "refused" || failure?.kind === "codec";
+      if (failure && (hopeless || this.#failures >= MOST_FAILURES)) return this.#fail(failure.kind, failure.status);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS * (0.5 + Math.random())));
+    }
+  }
+
+  /** Null: the response ended by itself after media came. */
+  async #read(open: Promise<void>): Promise<Failure | null> {
+    const { signal } = this.#run;
+    const response = await fetch(liveUrl(this.#url), { signal, cache: "no-store" });
+    if (!response.ok || !response.body) return { kind: kindOf(response.status), status: response.status };
+    const type = response.headers.get("Content-Type") ?? "";
+    if (!mediaSource()?.isTypeSupported(type)) {
+      await response.body.cancel();
+      return { kind: "codec", status: response.status };
+    }
+    await open;
+    this.#begin(type);
+    const reader = response.body.getReader();
+    let received = false;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || signal.aborted) return received ? null : { kind: "network", status: response.status };
+      received = true;
+      this.#take(value);
+    }
+  }
+
+  #begin(type: string): void {
+    this.#reader.reset();
+    this.#pace.reset();
+    this.#stamps = [];
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#responseAtMs = performance.now();
+    if (!this.#buffer) this.#buffer = this.#addBuffer(type);
+    else this.#clear = true;
+    this.#type = type;
+    this.#placed = false;
+  }
+
+  #take(piece: Uint8Array): void {
+    const now = performance.now();
+    for (const stamp of this.#reader.push(piece)) {
+      const last = this.#stamps.at(-1);
+      // Frames that are shown before one that came earlier (B-frames) tell nothing new.
+      if (last && stamp.mediaS <= last.mediaS) continue;
+      this.#stamps.push(stamp);
+      if (this.#stamps.length > STAMPS) this.#stamps.shift();
+      if (now - this.#responseAtMs > BURST_MS) this.#pace.arrived(now, stamp.mediaS);
+    }
+    this.#pending.push(piece);
+    this.#pendingBytes += piece.length;
+    if (this.#pendingBytes > MOST_PENDING_BYTES) return this.#fail("media", 0);
+    this.#pump();
+  }
+
+  // ---- the source buffer -----------------------------------------------------------------------------------------
+
+  #attach(): Promise<void> {
+    const Source = mediaSource()!;
+    const source = (this.#source = new Source());
+    this.#video.disableRemotePlayback = true;
+    this.#objectUrl = URL.createObjectURL(source);
+    this.#video.src = this.#objectUrl;
+    return new Promise((resolve) => source.addEventListener("sourceopen", () => resolve(), { once: true }));
+  }
+
+  #addBuffer(type: string): SourceBuffer {
+    const buffer = this.#source!.addSourceBuffer(type);
+    buffer.mode = "segments";
+    buffer.addEventListener("updateend", () => this.#onUpdated());
+    buffer.addEventListener("error", () => this.#fail("media", 0));
+    return buffer;
+  }
+
+  /** Hand over what is there, in one piece: appends cost by the call. */
+  #pump(): void {
+    const buffer = this.#buffer;
+    if (!buffer || buffer.updating || this.#source?.readyState !== "open") return;
+    try {
+      if (this.#clear) return this.#empty(buffer);
+      if (this.#pending.length === 0 || this.#trim(buffer)) return;
+      const data = joined(this.#pending);
+      this.#pending = [];
+      this.#pendingBytes = 0;
+      buffer.appendBuffer(data);
+    } catch {
+      this.#fail("media", 0);
+    }
+  }
+
+  /** A new response: its timeline has nothing to do with what is buffered. */
+  #empty(buffer: SourceBuffer): void {
+    this.#clear = false;
+    buffer.abort();
+    buffer.changeType(this.#type);
+    buffer.remove(0, Infinity);
+  }
+
+  #trim(buffer: SourceBuffer): boolean {
+    const now = performance.now();
+    const first = this.#ranges()[0];
+    const until = this.#video.currentTime - BACK_BUFFER_S;
+    if (!first || now - this.#trimmedAtMs < TRIM_EVERY_MS || until <= first.start) return false;
+    this.#trimmedAtMs = now;
+    buffer.remove(0, until);
+    return true;
+  }
+
+  #onUpdated(): void {
+    if (this.#run.signal.aborted) return;
+    if (!this.#placed && !this.#clear) this.#place();
+    this.#pump();
+  }
+
+  #place(): void {
+    const position = this.livePosition();
+    if (position === null) return;
+    this.#placed = true;
+    this.#failures = 0;
+    this.#video.currentTime = position;
+  }
+
+  #ranges(): { start: number; end: number }[] {
+    const buffered = this.#buffer && this.#source?.readyState === "open" ? this.#buffer.buffered : null;
+    return Array.from({ length: buffered?.length ?? 0 }, (_, index) => ({ start: buffered!.start(index), end: buffered!.end(index) }));
+  }
+
+  // ---- the live edge ---------------------------------------------------------------------------------------------
+
+  /** Keep to the live edge: by the rate, over holes, with a jump where we are too far behind. */
+  #follow(): void {
+    const video = this.#video;
+    if (!this.#placed || video.seeking || this.#run.signal.aborted) return;
+    const ranges = this.#ranges();
+    const last = ranges.at(-1);
+    if (!last) return;
+    const here = ranges.find(({ start, end }) => start <= video.currentTime + HOLE_NEAR_S && video.currentTime <= end);
+    const inHandS = here ? here.end - video.currentTime : 0;
+    if (here !== last && inHandS < HOLE_NEAR_S) return this.#jump();
+    if (video.paused) return;
+    const rate = this.#pace.rate(last.end - video.currentTime);
+    if (rate === "jump") this.#jump();
+    else if (video.playbackRate !== rate) video.playbackRate = rate;
+  }
+
+  #jump(): void {
+    const position = this.livePosition();
+    if (position !== null) this.#video.currentTime = position;
+  }
+
+  #fail(kind: FailureKind, status: number): void {
+    if (this.#run.signal.aborted) return;
+    this.#run.abort();
+    clearInterval(this.#timer);
+    this.#failed({ kind, status });
+  }
+}
+
+function kindOf(status: number): FailureKind {
+  if (status === 401 || status === 403) return "refused";
+  return status === 404 || status === 410 ? "missing" : "network";
+}
