@@ -13,6 +13,8 @@ from tests.support.node import AirnodeProcess, Api
 
 _ADDRESSES = itertools.count(1)
 _CLASSES = itertools.count(1)
+SECRET = "0123456789abcdef" * 3
+TEACHER = "a.teacher.secret"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -25,6 +27,37 @@ async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Airn
         "--set", "rtmp.handshake_timeout_s=2", "--set", "http.request_timeout_s=1", "--set", "auth.failure_burst=5",
         "--set", "auth.failure_rate_per_s=0.2",
     )  # fmt: skip
+    try:
+        yield await node.start()
+    finally:
+        await node.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def open_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AirnodeProcess]:
+    """Anyone may join; one place; two origins may read; the address it is reached by is configured."""
+    node = AirnodeProcess(
+        tmp_path_factory.mktemp("open") / "data",
+        "--set", "auth.student_join=open", "--set", "cluster.max_connections=1", "--set", "cluster.heartbeat_s=0.2",
+        "--set", "auth.token_burst=50", "--set", "auth.token_rate_per_s=5", "--set", "node.host=school.example",
+        env={"ALLOWED_ORIGINS": "https://a.example,https://b.example", "AIRNODE_AUTH__TEACHER_SECRET": TEACHER},
+    )  # fmt: skip
+    try:
+        await node.start()
+        assert node["api_url"].startswith("http://school.example:")
+        node.endpoints = {k: str(v).replace("school.example", "127.0.0.1") for k, v in node.endpoints.items()}
+        yield node
+    finally:
+        await node.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lone_master(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AirnodeProcess]:
+    """A master without a slave, with its own stores; nobody may join."""
+    env = {"JWT_SECRET_KEY": SECRET, "AIRNODE_AUTH__TEACHER_SECRET": TEACHER}
+    node = AirnodeProcess(
+        tmp_path_factory.mktemp("master") / "data", "--set", "auth.student_join=closed", role="master", env=env
+    )
     try:
         yield await node.start()
     finally:
