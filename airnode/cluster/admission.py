@@ -10,7 +10,7 @@ from airnode.cluster.codes import normal_code
 from airnode.config.model import AuthSection
 from airnode.errors import Forbidden, RateLimited
 from airnode.web.auth import same_secret
-from airnode.web.ratelimit import RateLimit
+from airnode.web.ratelimit import RateLimit, network_of
 
 
 class Admission:
@@ -33,8 +33,8 @@ class Admission:
         Raises:
             RateLimited: (429) too many requests, or too many wrong codes or secrets.
         """
-        now_s = time.monotonic()
-        wait_s = self._requests.take(address, now_s) or self._failures.wait_s(address, now_s)
+        now_s, client = time.monotonic(), network_of(address)
+        wait_s = self._requests.take(client, now_s) or self._failures.wait_s(client, now_s)
         if wait_s > 0:
             self._refused.labels("rate").inc()
             raise RateLimited("Too many requests from your network; try again in a moment.", retry_after_s=wait_s)
@@ -71,6 +71,6 @@ class Admission:
             self._refuse(address, "secret", "The teacher secret is missing or not right.")
 
     def _refuse(self, address: str, reason: str, detail: str) -> NoReturn:
-        self._failures.take(address, time.monotonic())
+        self._failures.take(network_of(address), time.monotonic())
         self._refused.labels(reason).inc()
         raise Forbidden(detail)

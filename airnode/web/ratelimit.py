@@ -1,8 +1,20 @@
 """A token bucket per client."""
 
+import ipaddress
 from collections import OrderedDict
 
 _MAX_KEYS = 50_000
+
+
+def network_of(address: str) -> str:
+    """What is limited as one client: an IPv4 address, or the /64 that one IPv6 subscriber has all of."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if ip.version == 4 or ip.ipv4_mapped is not None:
+        return str(ip if ip.version == 4 else ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 class RateLimit:

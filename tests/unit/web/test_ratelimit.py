@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.web.ratelimit import RateLimit
+from airnode.web.ratelimit import RateLimit, network_of
 
 
 def test_a_burst_passes_and_then_the_rate_holds():
@@ -25,3 +26,18 @@ def test_never_more_than_burst_plus_rate(steps_s):
         now_s += step_s
         taken += limit.take("a", now_s) == 0
     assert taken <= 7 + 5.0 * now_s + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2::5", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("", ""),
+        ("no address", "no address"),
+    ],
+)
+def test_one_client_is_one_network(address, network):
+    assert network_of(address) == network
