@@ -19,7 +19,7 @@ const MOST_READ_BYTES = 1 << 20;
  * Only top-level boxes are looked at, and media data is never copied.
  */
 export class StampReader {
-  #held = new Uint8Array(0);
+  #held: Uint8Array = new Uint8Array(0);
   #skip = 0;
   readonly #timescales = new Map<number, number>();
 

@@ -276,11 +276,11 @@ export class LiveEngine implements Engine {
     const ranges = this.#ranges();
     const last = ranges.at(-1);
     if (!last) return;
-    const here = ranges.find(({ start, end }) => start <= video.currentTime + HOLE_NEAR_S && video.currentTime <= end);
-    const inHandS = here ? here.end - video.currentTime : 0;
-    if (here !== last && inHandS < HOLE_NEAR_S) return this.#jump();
+    const now = video.currentTime;
+    const here = ranges.find(({ start, end }) => start <= now && now <= end + HOLE_NEAR_S);
+    if (here !== last && (here?.end ?? now) - now < HOLE_NEAR_S) return this.#jump();
     if (video.paused) return;
-    const rate = this.#pace.rate(last.end - video.currentTime);
+    const rate = this.#pace.rate(last.end - now);
     if (rate === "jump") this.#jump();
     else if (video.playbackRate !== rate) video.playbackRate = rate;
   }
