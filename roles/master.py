@@ -4,10 +4,15 @@ from aiohttp import web
 
 from airnode.cluster.admission import Admission
 from airnode.cluster.api import MasterApi
+from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.classes import Classes
 from airnode.cluster.directory import Directory
+from airnode.cluster.membership import check_master
+from airnode.cluster.nodes import NodeBoard
+from airnode.cluster.nodes_api import ClusterApi
+from airnode.cluster.reservations import Reservations
 from airnode.cluster.rooms import RoomBoard
-from airnode.runtime.context import RoleContext
+from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
 from airnode.web.addresses import Addresses
 from airnode.web.clients import Clients
@@ -30,8 +35,13 @@ class MasterRole:
     needs = frozenset({Resource.REDIS, Resource.POSTGRES})
     embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
     includes: tuple[str, ...] = ()
+    ports = frozenset({PortName.HTTP})
     makes_secrets = False
     section = None
+
+    def join(self, ctx: JoinContext) -> None:
+        """Wait for nothing."""
+        check_master(ctx)
 
     def build(self, ctx: RoleContext) -> RoleParts:
         """Wire the API to classes, the room board and the pages."""
@@ -40,11 +50,12 @@ class MasterRole:
         room = settings.classes.default_room
         board = RoomBoard(
             ctx.bus,
-            settings.cluster.lease_s,
             ctx.tasks("room-board"),
             ctx.registry,
             write_timeout_s=settings.http.request_timeout_s,
         )
+        nodes = NodeBoard(ctx.bus, settings.cluster, ctx.tasks("node-board"), ctx.registry)
+        clients = Clients(settings.http.trusted_proxies)
         directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
         api = MasterApi(
             tokens=ctx.tokens,
@@ -52,32 +63,49 @@ class MasterRole:
             classes=classes,
             directory=directory,
             board=board,
+            nodes=nodes,
             addresses=ctx.addresses,
-            clients=Clients(settings.http.trusted_proxies),
+            clients=clients,
             registry=ctx.registry,
         )
+        cluster = _cluster_api(ctx, nodes, board, clients)
         secret = settings.auth.teacher_secret.get_secret_value()
 
         def routes(app: web.Application) -> None:
             api.add_routes(app)
+            cluster.add_routes(app)
             add_pages(app, _PAGES)
 
         async def endpoints() -> dict[str, object]:
             found = await classes.by_room(room)
             return _endpoints(ctx.addresses, found.code, found.stream_key, secret)
 
-        async def nodes() -> str:
-            count = len(board.nodes())
+        async def serving() -> str:
+            count = len(nodes.nodes())
             if not count:
                 raise LookupError("no slave has sent a heartbeat")
             return f"{count} serving"
 
         return RoleParts(
-            services=(directory, board),
+            services=(directory, nodes, board),
             routes={PortName.HTTP: routes},
-            checks=(HealthCheck("nodes", nodes, critical=False),),
+            checks=(HealthCheck("nodes", serving, critical=False),),
             endpoints=endpoints,
         )
+
+
+def _cluster_api(ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: Clients) -> ClusterApi:
+    settings = ctx.settings
+    return ClusterApi(
+        section=settings.cluster,
+        authority=ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry),
+        nodes=nodes,
+        rooms=rooms,
+        reservations=Reservations(ctx.bus),
+        clients=clients,
+        jwt_secret=settings.auth.jwt_secret.get_secret_value(),
+        shared_redis_url=ctx.shared_redis_url,
+    )
 
 
 def _endpoints(addresses: Addresses, code: str, stream_key: str, secret: str) -> dict[str, object]:

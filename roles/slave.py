@@ -5,15 +5,16 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import room_of_key
-from airnode.cluster.heartbeat import Heartbeat
+from airnode.cluster.heartbeat import Heartbeat, Meters
+from airnode.cluster.membership import MasterClient, join
 from airnode.media.http import MediaApi
 from airnode.media.live import LiveLimits
 from airnode.media.reporter import RoomReporter
 from airnode.media.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishRefusal, PublishRequest
 from airnode.media.rtmp.server import RtmpServer
-from airnode.runtime.context import RoleContext
-from airnode.runtime.role import PortName, Resource, RoleParts
+from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
 from airnode.web.addresses import rtmp_server
 
 
@@ -45,8 +46,13 @@ class SlaveRole:
     needs = frozenset({Resource.REDIS})
     embeds: frozenset[Resource] = frozenset()
     includes: tuple[str, ...] = ()
+    ports = frozenset({PortName.MEDIA})
     makes_secrets = False
     section = None
+
+    def join(self, ctx: JoinContext) -> Join | None:
+        """Ask the master for what is not configured here."""
+        return join(ctx)
 
     def build(self, ctx: RoleContext) -> RoleParts:
         """Wire RTMP to rooms and rooms to the media port."""
@@ -71,7 +77,8 @@ class SlaveRole:
             ctx.identity,
             ctx.addresses,
             rtmp_port=lambda: rtmp.port,
-            viewers=rooms.viewers,
+            meters=_meters(rooms, ctx.registry),
+            master=MasterClient(settings.cluster) if settings.cluster.master_url else None,
             tasks=ctx.tasks("heartbeat"),
         )
         reporter = RoomReporter(
@@ -87,9 +94,22 @@ class SlaveRole:
         return RoleParts(
             services=(rooms, reporter, rtmp, heartbeat),
             routes={PortName.MEDIA: MediaApi(rooms, ctx.tokens, ctx.registry).add_routes},
+            checks=(HealthCheck("cluster", heartbeat.check),),
             load=lambda: rooms.viewers() / settings.cluster.max_connections,
             endpoints=endpoints,
         )
+
+
+def _meters(rooms: Rooms, registry: CollectorRegistry) -> Meters:
+    sent = registry.restricted_registry(["airnode_media_sent_bytes_total", "airnode_media_live_sent_bytes_total"])
+    return Meters(
+        viewers=lambda: {room.name: room.viewers.count(rooms.now_s()) for room in rooms.all()},
+        newcomers=lambda: [session for room in rooms.all() for session in room.viewers.newcomers()],
+        streams=lambda: sum(room.phase in ("live", "reconnecting") for room in rooms.all()),
+        sent_bytes=lambda: sum(
+            sample.value for each in sent.collect() for sample in each.samples if sample.name.endswith("_total")
+        ),
+    )
 
 
 def _rtmp_server(ctx: RoleContext, rooms: Rooms, registry: CollectorRegistry) -> RtmpServer:

@@ -1,7 +1,7 @@
 """Everything on one machine: other roles by name, with nothing to configure."""
 
-from airnode.runtime.context import RoleContext
-from airnode.runtime.role import Resource, RoleParts
+from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.role import PortName, Resource, RoleParts
 
 
 class StandaloneRole:
@@ -12,8 +12,12 @@ class StandaloneRole:
     needs: frozenset[Resource] = frozenset()
     embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
     includes = ("master", "slave")
+    ports: frozenset[PortName] = frozenset()
     makes_secrets = True
     section = None
+
+    def join(self, ctx: JoinContext) -> None:
+        """It is a cluster by itself."""
 
     def build(self, ctx: RoleContext) -> RoleParts:
         """Nothing of its own."""

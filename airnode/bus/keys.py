@@ -34,3 +34,13 @@ def records(table: str) -> str:
 def records_next(table: str, nonce: str) -> str:
     """Where the next content of a table is put together."""
     return f"{PREFIX}records:{{{table}}}:next:{nonce}"
+
+
+def node_orders() -> str:
+    """Hash {node_id: what an admin wants of it}; in one slot with the leases and records of nodes."""
+    return f"{PREFIX}orders:{{nodes}}"
+
+
+def places(part: str) -> str:
+    """Reserved places: ``values`` {session: node_id}, ``ends`` {session: end, ms}, ``counts`` {node_id: places}."""
+    return f"{PREFIX}places:{{places}}:{part}"

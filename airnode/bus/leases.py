@@ -27,7 +27,8 @@ for _, member in ipairs(over) do
     redis.call('ZREM', KEYS[2], member)
 end
 """
-_PUT = (
+#: Keys: values, ends. Arguments: member, value, milliseconds.
+PUT = (
     _SWEEP
     + """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
@@ -83,7 +84,7 @@ class Leases:
         Raises:
             TooLarge: the value is above 256 KiB.
         """
-        await self._run_script(_PUT, group, member, encode_value(value), max(1, round(ttl_s * 1000)))
+        await self._run_script(PUT, group, member, encode_value(value), max(1, round(ttl_s * 1000)))
 
     async def read_leases(self, group: str, kind: type[T]) -> dict[str, T]:
         """Return the living leases of a group, {member: value}; values that are not of this type are left out."""

@@ -7,10 +7,14 @@ import msgspec
 #: Names of channels and lease groups alike.
 NODES = "nodes"
 ROOMS = "rooms"
+#: Channel on which masters tell each other of the places they give away.
+PLACES = "places"
 #: The table of :class:`ClassRecord`, by the SHA-256 of the stream key.
 STREAM_KEYS = "stream-keys"
 
 NodeStatus = Literal["healthy", "draining", "overloaded"]
+#: What an admin wants of a node; empty: nothing.
+NodeOrder = Literal["", "drain", "removed"]
 RoomPhase = Literal["waiting", "live", "reconnecting", "ended"]
 
 
@@ -20,6 +24,12 @@ class NodeRecord(msgspec.Struct, frozen=True):
     Attributes:
         host: under which viewers reach it; empty: the host through which they reached the master.
         scheme: of its media port, ``http`` or ``https``.
+        beat_at: unix seconds of the node's clock.
+        sent_bps: what it sent to viewers since the beat before.
+        bandwidth_bps: most that it may send; None: no limit.
+        reserved: places given away whose viewers had not shown up at this beat.
+        streams: rooms that it is the origin of.
+        rooms: {room: viewers}, for rooms that somebody watches here.
     """
 
     node_id: str
@@ -33,6 +43,24 @@ class NodeRecord(msgspec.Struct, frozen=True):
     max_connections: int
     version: str
     beat_at: float
+    sent_bps: int = 0
+    bandwidth_bps: int | None = None
+    reserved: int = 0
+    streams: int = 0
+    rooms: dict[str, int] = {}
+
+
+class NodeOrdered(msgspec.Struct, frozen=True):
+    """An admin's order for a node has changed."""
+
+    node_id: str
+    order: NodeOrder
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A master gave places away: {node_id: places reserved there now}."""
+
+    counts: dict[str, int]
 
 
 class StreamInfo(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from airnode.cluster.admission import Admission
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import Directory
+from airnode.cluster.nodes import NodeBoard
 from airnode.cluster.rooms import RoomBoard
 from airnode.cluster.views import RoomView
 from airnode.errors import FieldError, InvalidInput
@@ -100,6 +101,7 @@ class MasterApi:
         classes: Classes,
         directory: Directory,
         board: RoomBoard,
+        nodes: NodeBoard,
         addresses: Addresses,
         clients: Clients,
         registry: CollectorRegistry,
@@ -109,6 +111,7 @@ class MasterApi:
         self._classes = classes
         self._directory = directory
         self._board = board
+        self._nodes = nodes
         self._addresses = addresses
         self._clients = clients
         self._issued = Counter("airnode_tokens_issued_total", "Tokens issued", ["user_type"], registry=registry)
@@ -143,9 +146,9 @@ class MasterApi:
             found = await self._admission.teacher(address, asked.secret or credential(request), asked.room)
         else:
             found = await self._admission.student(address, asked.code, asked.room)
-        node = self._board.place()
         await self._classes.saw_user(asked.user_id, asked.user_type, asked.name)
         token, claims = self._tokens.issue(asked.user_id, asked.user_type, found.room)
+        node = await self._place(claims)
         self._issued.labels(asked.user_type).inc()
         answer = TokenResponse(
             token=token,
@@ -235,7 +238,13 @@ class MasterApi:
         found = await self._classes.renew_stream_key(request.match_info["room"])
         await self._directory.refresh()
         log.info("stream_key_renewed", room=found.room)
-        return json_response(self._ingest(request, found, self._board.place()))
+        return json_response(self._ingest(request, found, self._nodes.place_publisher(self._board.origin(found.room))))
+
+    async def _place(self, claims: Claims) -> NodeRecord:
+        """A place among the viewers; a teacher, who is none, gets the node to publish to."""
+        if claims.user_type == "teacher":
+            return self._nodes.place_publisher(self._board.origin(claims.room))
+        return await self._nodes.place_viewer(claims.session_id)
 
     def _claims_for_room(self, request: web.Request) -> Claims:
         claims = self._tokens.verify(credential(request))

@@ -1,4 +1,4 @@
-"""The master's view of nodes and rooms, and the event streams that pages read it through.
+"""The master's view of the rooms, and the event streams that pages read it through.
 
 Masters keep nothing of their own: the view is read from the leases in Redis and kept fresh by what nodes publish. What
 pub/sub loses is read again within ``_RESYNC_S``.
@@ -6,7 +6,6 @@ pub/sub loses is read again within ``_RESYNC_S``.
 
 import asyncio
 import math
-import random
 import time
 
 import msgspec
@@ -16,8 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
-from airnode.bus.messages import NODES, ROOMS, NodeRecord, RoomState
-from airnode.cluster.placement import place
+from airnode.bus.messages import ROOMS, RoomState
 from airnode.cluster.views import RoomView
 from airnode.errors import Unavailable
 from airnode.runtime.service import Service
@@ -36,24 +34,17 @@ class RoomBoard(Service):
     """Holds the view; tells event streams when a room changed.
 
     Args:
-        lease_s: how long a node counts after its last sign.
         write_timeout_s: a page that takes nothing for this long loses its stream.
     """
 
     name = "room-board"
 
-    def __init__(
-        self, bus: Bus, lease_s: float, tasks: TaskScope, registry: CollectorRegistry, *, write_timeout_s: float
-    ) -> None:
+    def __init__(self, bus: Bus, tasks: TaskScope, registry: CollectorRegistry, *, write_timeout_s: float) -> None:
         super().__init__()
         self._write_timeout_s = write_timeout_s
         self._bus = bus
         self._leases = Leases(bus)
-        self._lease_s = lease_s
         self._tasks = tasks
-        self._rng = random.Random()  # noqa: S311 - spreading load, not guarding anything
-        #: {node_id: (its record, monotonic seconds when it was heard)}.
-        self._nodes: dict[str, tuple[NodeRecord, float]] = {}
         #: {room: its state}. A room without one is waiting for its teacher.
         self._rooms: dict[str, RoomState] = {}
         #: {room: events to set when it changes}, one for each open stream.
@@ -64,8 +55,7 @@ class RoomBoard(Service):
 
     async def start(self) -> None:
         """Read the leases, then listen."""
-        await self._bus.subscribe(NODES, NodeRecord, self._heard_node, on_resubscribed=self._resync)
-        await self._bus.subscribe(ROOMS, RoomState, self._heard_room)
+        await self._bus.subscribe(ROOMS, RoomState, self._heard_room, on_resubscribed=self._resync)
         await self._resync()
         self._tasks.spawn("resync", self._resync_for_ever())
 
@@ -83,14 +73,14 @@ class RoomBoard(Service):
 
     # -- the view -----------------------------------------------------------------------------------------------------
 
-    def nodes(self) -> list[NodeRecord]:
-        """Nodes heard of within the lease."""
-        oldest_s = time.monotonic() - self._lease_s
-        return [node for node, heard_s in self._nodes.values() if heard_s >= oldest_s]
+    def states(self) -> list[RoomState]:
+        """Rooms that are live or were a moment ago, by name."""
+        return [self._rooms[room] for room in sorted(self._rooms)]
 
-    def place(self) -> NodeRecord:
-        """A node for one more viewer; NoHealthyNodes (503) without one."""
-        return place(self.nodes(), self._rng)
+    def origin(self, room: str) -> str | None:
+        """The node that takes the room's publisher; None: nobody published it lately."""
+        state = self._rooms.get(room)
+        return state.node_id if state is not None else None
 
     def view(self, room: str) -> RoomView:
         """The room as pages show it."""
@@ -101,9 +91,6 @@ class RoomBoard(Service):
         return RoomView(
             room, state.phase, state.since, state.reconnect_deadline, state.viewers, state.epoch, now, state.stream
         )
-
-    async def _heard_node(self, node: NodeRecord) -> None:
-        self._nodes[node.node_id] = (node, time.monotonic())
 
     async def _heard_room(self, state: RoomState) -> None:
         known = self._rooms.get(state.room)
@@ -129,12 +116,6 @@ class RoomBoard(Service):
 
     async def _resync(self) -> None:
         """Take what the leases say; a room whose lease is gone lost its origin."""
-        now_s = time.monotonic()
-        for node_id, node in (await self._leases.read_leases(NODES, NodeRecord)).items():
-            self._nodes[node_id] = (node, now_s)
-        oldest_s = now_s - self._lease_s
-        for node_id in [each for each, (_, heard_s) in self._nodes.items() if heard_s < oldest_s]:
-            del self._nodes[node_id]
         known = set(self._rooms)  # what is heard of while the leases are read is newer than they are
         rooms = await self._leases.read_leases(ROOMS, RoomState)
         for room in known - rooms.keys():

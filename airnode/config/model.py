@@ -191,6 +191,14 @@ class EmbeddedSection(Section):
     redis_maxmemory_bytes: ByteSize = Field(
         default=512 << 20, ge=8 << 20, description="Memory limit of the embedded Valkey."
     )
+    redis_port: Port = Field(
+        default=6390,
+        description="TCP port of the embedded Valkey for slaves on other machines, open only where cluster.token is "
+        "set; 0: any free one, kept from then on.",
+    )
+    redis_host: str = Field(
+        default="", description="Address that this port listens on; empty: the one of all ports (http.host)."
+    )
 
 
 class AuthSection(Section):
@@ -201,6 +209,10 @@ class AuthSection(Section):
     )
     teacher_secret: SecretStr = Field(
         default=SecretStr(""), description="Credential that teachers give for a token; standalone makes one."
+    )
+    admin_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Credential that changes the cluster (drain, remove), beside cluster.token; standalone makes one.",
     )
     student_join: Literal["code", "open", "closed"] = Field(
         default="code", description="Students need the class code (code), nothing (open), or cannot join (closed)."
@@ -232,11 +244,28 @@ class ClusterSection(Section):
     """How nodes find each other."""
 
     master_url: str = Field(default="", description="Address of a master (slaves only).")
-    token: SecretStr = Field(default=SecretStr(""), description="Credential with which nodes join.")
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Credential with which nodes join, 32 characters or more, the same on all of them.",
+    )
     max_connections: int = Field(default=150, ge=1, description="Viewers this node takes.")
+    bandwidth_bps: int | None = Field(
+        default=None, ge=1_000_000, description="Most bit/s this node sends to viewers; unset: no limit."
+    )
     heartbeat_s: Seconds = Field(default=2.0, gt=0, description="Time between two heartbeats.")
     lease_s: Seconds = Field(
         default=6.0, gt=0, description="A node is gone when its last heartbeat is older than this."
+    )
+    reservation_s: Seconds = Field(
+        default=15.0, ge=1, le=300, description="A place issued with a token is kept this long for its viewer."
+    )
+    remember_s: Seconds = Field(
+        default=3600.0, ge=0, description="How long a node that is gone is still listed, as offline."
+    )
+    open_status: bool = Field(
+        default=False,
+        description="Anyone may read /cluster/nodes, /cluster/best-node and /cluster/streams; "
+        "false: a teacher, an admin, or the cluster token.",
     )
 
 

@@ -172,7 +172,8 @@ RULES = (
     Rule(("http.allowed_origins",), _origins),
     Rule(("auth.jwt_secret",), _long_enough),
     Rule(("auth.teacher_secret",), _not_known),
-    Rule(("cluster.token",), _not_known),
+    Rule(("auth.admin_secret",), _not_known),
+    Rule(("cluster.token",), _long_enough),
     Rule(("redis.password",), _not_masked),
     Rule(("postgres.password",), _not_masked),
 )

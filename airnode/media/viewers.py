@@ -3,7 +3,10 @@
 Not by address (a school is one address), not by connection, not by hits on segments (research notes, section 6).
 """
 
-from collections import Counter
+from collections import Counter, deque
+
+#: Newcomers that nobody asks for are let go beyond this.
+_NEWCOMERS_MAX = 10_000
 
 
 class Viewers:
@@ -19,10 +22,13 @@ class Viewers:
         self._seen_s: dict[str, float] = {}
         #: {session id: its open responses}; those are seen all the time.
         self._watching: Counter[str] = Counter()
+        #: Sessions seen for the first time, until somebody asks.
+        self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
 
     def saw(self, session_id: str, now_s: float) -> None:
         """Note a playlist request."""
-        self._seen_s.pop(session_id, None)
+        if self._seen_s.pop(session_id, None) is None:
+            self._newcomers.append(session_id)
         self._seen_s[session_id] = now_s
 
     def came(self, session_id: str) -> None:
@@ -37,6 +43,12 @@ class Viewers:
         if not self._watching[session_id]:
             del self._watching[session_id]
         self.saw(session_id, now_s)
+
+    def newcomers(self) -> list[str]:
+        """Sessions that showed up since this was asked last."""
+        found = list(self._newcomers)
+        self._newcomers.clear()
+        return found
 
     def count(self, now_s: float) -> int:
         """Sessions seen within the window; forgets the others."""

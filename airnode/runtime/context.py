@@ -17,6 +17,21 @@ from airnode.web.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
+class JoinContext:
+    """What a role gets before there are stores.
+
+    Attributes:
+        has_own_secrets: the node makes its own secrets: it is a whole cluster by itself.
+        addresses: its ports are bound by the time that what ``Role.join`` returned is awaited.
+    """
+
+    settings: Settings
+    identity: Identity
+    addresses: Addresses
+    has_own_secrets: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RoleContext:
     """Typed parts of the node, handed to ``Role.build``; unpacked there and passed on by section.
 
@@ -35,6 +50,8 @@ class RoleContext:
     resources: dict[Resource, Bus | Postgres]
     #: Told when a part fails that the node cannot do without.
     fail: Callable[[str, BaseException], None]
+    #: The bus's address for a slave that reached this machine under the given host; empty: it cannot be shared.
+    shared_redis_url: Callable[[str], str]
 
     def tasks(self, name: str) -> TaskScope:
         """A task scope for a service of this role; a task that fails in it fails the node."""

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
@@ -30,10 +31,27 @@ def node_name(section: NodeSection) -> str:
 
 
 def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
-    """Fill in the signing key and the teacher secret where the configuration has none; made once and kept.
+    """Fill in the signing key and the teacher's and admin's secrets where there are none; made once and kept.
 
     Raises:
         StartupError: ``secrets.json`` cannot be read.
+    """
+    makers = {
+        "jwt_secret": lambda: secrets.token_hex(32),
+        "teacher_secret": lambda: secrets.token_urlsafe(12),
+        "admin_secret": lambda: secrets.token_urlsafe(24),
+    }
+    made = kept_secrets(data_dir, makers)
+    auth = settings.auth
+    update = {key: SecretStr(made[key]) for key in makers if not getattr(auth, key).get_secret_value()}
+    return settings.model_copy(update={"auth": auth.model_copy(update=update)})
+
+
+def kept_secrets(data_dir: Path, makers: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """The secrets of these names from ``secrets.json``, with what is missing made and kept.
+
+    Raises:
+        StartupError: the file cannot be read.
     """
     path = data_dir / _SECRETS_FILE
     kept: dict[str, str] = {}
@@ -44,16 +62,10 @@ def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
                 raise ValueError("a value is no text, or empty")
         except (OSError, ValueError, AttributeError) as error:
             raise StartupError(f"{path} cannot be read ({error}); restore it, or remove it to make new keys.") from None
-    made = {"jwt_secret": secrets.token_hex(32), "teacher_secret": secrets.token_urlsafe(12), **kept}
+    made = {**{name: maker() for name, maker in makers.items() if name not in kept}, **kept}
     if made != kept:
         write_private(path, orjson.dumps(made, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    auth = settings.auth
-    update = {
-        key: SecretStr(made[key])
-        for key in ("jwt_secret", "teacher_secret")
-        if not getattr(auth, key).get_secret_value()
-    }
-    return settings.model_copy(update={"auth": auth.model_copy(update=update)})
+    return made
 
 
 def write_private(path: Path, content: bytes) -> None:

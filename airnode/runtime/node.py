@@ -4,8 +4,10 @@ import asyncio
 import enum
 import os
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -18,7 +20,7 @@ from airnode.config.model import Section, Settings
 from airnode.embedded.datadir import DataDir
 from airnode.errors import AirnodeError, ConfigError, Unavailable
 from airnode.runtime import endpoints, sdnotify
-from airnode.runtime.context import RoleContext
+from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.identity import node_id, node_name, with_own_secrets
 from airnode.runtime.role import PortName, Role, RoleParts
 from airnode.runtime.service import Service, State
@@ -36,6 +38,7 @@ log = structlog.get_logger(__name__)
 class Phase(enum.StrEnum):
     """Where a node is in its life."""
 
+    JOINING = "joining"
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
@@ -54,10 +57,11 @@ class Exit(enum.IntEnum):
 class Node:
     """Runs roles in one process.
 
-    Start: ports are bound (a taken one fails here) and answer health -> stores -> services in order -> the other
-    routes open -> ready (``endpoints.json``, sd_notify). Stop is the reverse: say draining (readiness 503) -> wait
-    ``drain.delay_s`` -> services drain side by side up to ``drain.timeout_s`` -> routes close -> services stop, last
-    first -> stores. All of it within ``drain.deadline_s``. A second signal skips the drain.
+    Start: ports are bound (a taken one fails here) and answer health -> roles that join a cluster do, for as long as it
+    takes -> stores -> services in order -> the other routes open -> ready (``endpoints.json``, sd_notify). Stop is the
+    reverse: say draining (readiness 503) -> wait ``drain.delay_s`` -> services drain side by side up to
+    ``drain.timeout_s`` -> routes close -> services stop, last first -> stores. All of it within ``drain.deadline_s``. A
+    second signal skips the drain.
 
     Args:
         sections: roles' own sections of the configuration, by role name.
@@ -87,6 +91,9 @@ class Node:
         #: What is running, in the order of its start. Owned by start() and stop().
         self._services: list[Service] = []
         self._listeners: list[Listener] = []
+        #: {port: its sockets}, bound once; a listener closes those it was given.
+        self._sockets: dict[PortName, list[socket.socket]] = {}
+        self._http_log = HttpLog(self.registry)
         self._stores: Stores | None = None
         self.endpoints: Mapping[str, object] = {}
 
@@ -149,8 +156,14 @@ class Node:
         """
         started_s = time.monotonic()
         settings = self._prepare()
+        identity = self._identify(settings)
+        addresses = Addresses(settings.node.host, settings.http.host, settings.http.tls_cert is not None)
+        settings = await self._join(settings, identity, addresses)
+        _require_signing_key(settings)
         self._stores = Stores(settings, self._roles, self._data.path, self.registry)
-        parts, health, identity, addresses = self._build(settings, self._stores)
+        addresses = replace(addresses, host=settings.node.host)
+        parts, health = self._build(settings, self._stores, identity, addresses)
+        self._bind(settings, addresses)
         await self._listen(settings, parts, health, addresses)
         await self._stores.start()
         for service in (LoopWatchdog(self.registry), *(each for part in parts for each in part.services)):
@@ -185,6 +198,8 @@ class Node:
         endpoints.remove(self._data.path)
         for listener in reversed(self._listeners):
             await listener.stop()
+        for sock in (each for sockets in self._sockets.values() for each in sockets):
+            sock.close()  # those that nothing listened on
         for service in reversed(self._services):
             await _stop_service(service)
         if self._stores is not None:
@@ -203,16 +218,9 @@ class Node:
         settings = self._settings
         if any(role.makes_secrets for role in self._roles):
             settings = with_own_secrets(settings, self._data.path)
-        if not settings.auth.jwt_secret.get_secret_value():
-            raise ConfigError(
-                "airnode: JWT_SECRET_KEY (auth.jwt_secret) is not set; all nodes of a cluster share one. "
-                "Make one with: openssl rand -hex 32"
-            )
         return settings
 
-    def _build(
-        self, settings: Settings, stores: Stores
-    ) -> tuple[list[RoleParts], HealthEndpoints, Identity, Addresses]:
+    def _identify(self, settings: Settings) -> Identity:
         identity = Identity(
             node_id(self._data.path), node_name(settings.node), tuple(role.name for role in self._roles)
         )
@@ -221,7 +229,34 @@ class Node:
         Gauge("airnode_info", "This node", ["version", "roles"], registry=self.registry).labels(
             airnode.__version__, ",".join(identity.roles)
         ).set(1)
-        addresses = Addresses(settings.node.host, settings.http.host, settings.http.tls_cert is not None)
+        return identity
+
+    async def _join(self, settings: Settings, identity: Identity, addresses: Addresses) -> Settings:
+        """Let roles complete the settings; the ports answer health meanwhile."""
+        context = JoinContext(settings, identity, addresses, any(role.makes_secrets for role in self._roles))
+        joins = [join for role in self._roles if (join := role.join(context)) is not None]
+        if not joins:
+            return settings
+        self.phase = Phase.JOINING
+        self._bind(settings, addresses)
+        health = HealthEndpoints(identity, (), lambda: self.phase.value, self.registry)
+        bound = self._sockets
+        self._sockets = {name: [sock.dup() for sock in sockets] for name, sockets in bound.items()}
+        await self._listen(settings, (), health, addresses)
+        try:
+            for join in joins:
+                settings = await join()
+        finally:
+            for listener in self._listeners:
+                await listener.stop()
+            self._listeners.clear()
+            self._sockets = bound
+        self.phase = Phase.STARTING
+        return settings
+
+    def _build(
+        self, settings: Settings, stores: Stores, identity: Identity, addresses: Addresses
+    ) -> tuple[list[RoleParts], HealthEndpoints]:
         tokens = Tokens(settings.auth.jwt_secret.get_secret_value(), settings.auth.token_ttl_s)
         parts = [
             role.build(
@@ -236,40 +271,43 @@ class Node:
                     tokens=tokens,
                     resources={each: stores.clients[each] for each in role.needs},
                     fail=self.fail,
+                    shared_redis_url=stores.shared_redis_url,
                 )
             )
             for role in self._roles
         ]
         checks = [*stores.checks(), *(check for part in parts for check in part.checks)]
         health = HealthEndpoints(identity, checks, lambda: self.phase.value, self.registry)
-        return parts, health, identity, addresses
+        return parts, health
+
+    def _bind(self, settings: Settings, addresses: Addresses) -> None:
+        """Take the ports, once; what binds them is answered by :meth:`_listen`."""
+        if self._sockets:
+            return
+        wanted = [(PortName.HTTP, settings.http.port, "the pages and the API", "--port")]
+        if any(PortName.MEDIA in role.ports for role in self._roles):
+            wanted.append((PortName.MEDIA, settings.media.port, "media", "--media-port"))
+        for name, port, what, how in wanted:
+            self._sockets[name] = bind(settings.http.host, port, what, how)
+            addresses.ports[name] = self._sockets[name][0].getsockname()[1]
 
     async def _listen(
         self, settings: Settings, parts: Sequence[RoleParts], health: HealthEndpoints, addresses: Addresses
     ) -> None:
         tls = tls_context(settings.http.tls_cert, settings.http.tls_key)
-        wanted = [(PortName.HTTP, settings.http.port, "the pages and the API", "--port")]
-        if any(PortName.MEDIA in part.routes for part in parts):
-            wanted.append((PortName.MEDIA, settings.media.port, "media", "--media-port"))
-        bound = []
-        for name, port, what, how in wanted:
-            sockets = bind(settings.http.host, port, what, how)
-            bound.append((name, sockets))
-            addresses.ports[name] = sockets[0].getsockname()[1]
         apps: dict[PortName, web.Application] = {}
-        http_log = HttpLog(self.registry)
-        for name, sockets in bound:
+        for name, sockets in self._sockets.items():
             adders = [part.routes[name] for part in parts if name in part.routes]
             if name is PortName.HTTP:
                 adders.insert(0, health.add_routes)
             apps[name] = build_app(settings.http, adders, self._gate, documents=lambda: apps_with_urls(apps, addresses))
-            self._listeners.append(Listener(apps[name], sockets, tls, settings.drain.timeout_s, http_log))
+            self._listeners.append(Listener(apps[name], sockets, tls, settings.drain.timeout_s, self._http_log))
         for listener in self._listeners:
             await listener.start()
 
     def _gate(self) -> None:
         """Raise Unavailable (503) for everything but health until the node is ready."""
-        if self.phase is Phase.STARTING:
+        if self.phase in (Phase.JOINING, Phase.STARTING):
             raise Unavailable("This node is starting.", retry_after_s=1)
 
     # -- stopping -----------------------------------------------------------------------------------------------------
@@ -294,6 +332,14 @@ class Node:
         if draining not in done:
             draining.cancel()
             await asyncio.wait((draining,))
+
+
+def _require_signing_key(settings: Settings) -> None:
+    if not settings.auth.jwt_secret.get_secret_value():
+        raise ConfigError(
+            "airnode: JWT_SECRET_KEY (auth.jwt_secret) is not set; all nodes of a cluster share one. "
+            "Make one with: openssl rand -hex 32"
+        )
 
 
 def apps_with_urls(apps: Mapping[PortName, web.Application], addresses: Addresses) -> list[tuple[web.Application, str]]:

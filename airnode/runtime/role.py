@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from airnode.config.model import Section
+from airnode.config.model import Section, Settings
 from airnode.runtime.service import Service
 
 if TYPE_CHECKING:
-    from airnode.runtime.context import RoleContext
+    from airnode.runtime.context import JoinContext, RoleContext
 
 
 class Resource(enum.StrEnum):
@@ -57,6 +57,10 @@ class RoleParts:
     endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
 
 
+#: Completes the settings with what the cluster says; may take as long as it takes.
+Join = Callable[[], Awaitable[Settings]]
+
+
 class Role(Protocol):
     """A role; found through the entry-point group ``airnode.roles``."""
 
@@ -66,12 +70,22 @@ class Role(Protocol):
     needs: frozenset[Resource]
     #: What of it the node may run itself where no address is configured.
     embeds: frozenset[Resource]
+    #: HTTP ports it adds routes to.
+    ports: frozenset[PortName]
     #: Roles that run along.
     includes: tuple[str, ...]
     #: Whether the node makes its own signing key and teacher secret where none is configured.
     makes_secrets: bool
     #: Its own part of the configuration, ``[roles.<name>]``; None: the common sections do.
     section: type[Section] | None
+
+    def join(self, ctx: "JoinContext") -> Join | None:
+        """Say what must be awaited before the stores are opened; None: nothing. No I/O here.
+
+        Raises:
+            ConfigError: the settings lack what this role needs.
+        """
+        ...
 
     def build(self, ctx: "RoleContext") -> RoleParts:
         """Wire the role's parts. No I/O, no tasks."""

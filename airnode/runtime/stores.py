@@ -1,24 +1,30 @@
 """The stores a node needs: the configured ones, or embedded servers in their place."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from airnode.bus.address import shared_url
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
-from airnode.embedded.valkey import EmbeddedValkey
+from airnode.embedded.valkey import EmbeddedValkey, NetworkAccess
 from airnode.errors import ConfigError
+from airnode.runtime.identity import kept_secrets
 from airnode.runtime.role import HealthCheck, Resource, Role
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 
 _HOW = {
-    Resource.REDIS: ("a Redis", "redis.url (--redis-url, REDIS_URL)"),
+    Resource.REDIS: (
+        "a Redis",
+        "redis.url (--redis-url, REDIS_URL), or cluster.master_url (--master-url) to get it from there",
+    ),
     Resource.POSTGRES: ("a PostgreSQL", "postgres.url (--postgres-url, POSTGRES_HOST)"),
 }
 
@@ -32,6 +38,8 @@ class Stores:
 
     def __init__(self, settings: Settings, roles: Sequence[Role], data_dir: Path, registry: CollectorRegistry) -> None:
         self._servers: list[ChildServer] = []
+        self._settings = settings
+        self._valkey: EmbeddedValkey | None = None
         #: {resource: its client}, for what the roles need.
         self.clients: dict[Resource, Bus | Postgres] = {}
         needed = frozenset().union(*(role.needs for role in roles))
@@ -45,9 +53,9 @@ class Stores:
         if Resource.REDIS in needed:
             url = ""
             if not _configured(settings, Resource.REDIS):
-                valkey = EmbeddedValkey(data_dir, settings.embedded, metrics)
-                self._servers.append(valkey)
-                url = valkey.url
+                self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, _network_access(settings, data_dir))
+                self._servers.append(self._valkey)
+                url = self._valkey.url
             self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url)
         if Resource.POSTGRES in needed:
             url = ""
@@ -74,9 +82,25 @@ class Stores:
             await client.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))
 
+    def shared_redis_url(self, host: str) -> str:
+        """The Redis for a node that reached this machine as ``host``; empty: it cannot be shared."""
+        if self._valkey is not None:
+            return self._valkey.node_url(host)
+        return shared_url(self._settings.redis, host)
+
     def checks(self) -> list[HealthCheck]:
         """One check a store."""
         return [HealthCheck(str(resource), client.ping) for resource, client in self.clients.items()]
+
+
+def _network_access(settings: Settings, data_dir: Path) -> NetworkAccess | None:
+    """Other nodes get in where there is a cluster token to ask for."""
+    if not settings.cluster.token.get_secret_value():
+        return None
+    names = ("redis_own_password", "redis_node_password")
+    made = kept_secrets(data_dir, {name: lambda: secrets.token_hex(32) for name in names})
+    host = settings.embedded.redis_host or settings.http.host or "0.0.0.0"
+    return NetworkAccess(host, settings.embedded.redis_port, *(made[name] for name in names))
 
 
 def _configured(settings: Settings, resource: Resource) -> bool:

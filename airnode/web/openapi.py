@@ -99,7 +99,7 @@ def document(apps: Iterable[tuple[web.Application, str]]) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "A token, or the teacher secret."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token or a secret."},
                 "jwt": {"type": "apiKey", "in": "query", "name": "jwt", "description": "A token."},
             },
         },

@@ -25,7 +25,7 @@ async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Airn
         "--log-level", "debug", "--log-format", "json",
         "--set", 'http.trusted_proxies=["127.0.0.1/32"]', "--set", "hls.grace_s=2", "--set", "rtmp.publish_timeout_s=3",
         "--set", "rtmp.handshake_timeout_s=2", "--set", "http.request_timeout_s=1", "--set", "auth.failure_burst=5",
-        "--set", "auth.failure_rate_per_s=0.2",
+        "--set", "auth.failure_rate_per_s=0.2", "--set", "cluster.max_connections=2000",
     )  # fmt: skip
     try:
         yield await node.start()
@@ -54,7 +54,7 @@ async def open_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[A
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def lone_master(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AirnodeProcess]:
     """A master without a slave, with its own stores; nobody may join."""
-    env = {"JWT_SECRET_KEY": SECRET, "AIRNODE_AUTH__TEACHER_SECRET": TEACHER}
+    env = {"JWT_SECRET_KEY": SECRET, "AIRNODE_AUTH__TEACHER_SECRET": TEACHER, "AIRNODE_CLUSTER__TOKEN": SECRET[::-1]}
     node = AirnodeProcess(
         tmp_path_factory.mktemp("master") / "data", "--set", "auth.student_join=closed", role="master", env=env
     )

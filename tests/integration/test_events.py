@@ -201,7 +201,7 @@ class Board:
         self.registry = CollectorRegistry()
         self.bus = Bus(RedisSection(url=url), BusMetrics(self.registry))
         self.tasks = TaskScope("board")
-        self.board = RoomBoard(self.bus, 60, self.tasks, self.registry, write_timeout_s=0.5)
+        self.board = RoomBoard(self.bus, self.tasks, self.registry, write_timeout_s=0.5)
         self.transports: list[asyncio.Transport] = []
 
     def value(self, name: str) -> float:

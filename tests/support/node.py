@@ -39,7 +39,7 @@ class AirnodeProcess:
     async def launch(self) -> None:
         """Start the process; returns at once."""
         command = [sys.executable, "-m", "airnode", "--role", self.role, "--data-dir", str(self.data_dir)]
-        command += ["--host", "127.0.0.1"]
+        command += ["--host", "127.0.0.1", "--set", "embedded.redis_port=0"]
         for port in ("--port", "--media-port", "--rtmp-port"):
             if port not in self.args:
                 command += [port, "0"]

@@ -1,0 +1,33 @@
+"""Where another node finds the Redis that this one uses."""
+
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from airnode.config.model import RedisSection
+
+_HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
+
+
+def shared_url(section: RedisSection, host: str) -> str:
+    """The configured Redis as a ``redis://`` address with its password.
+
+    Args:
+        host: under which the other node reached this machine; stands in for addresses that mean only this machine.
+
+    Returns:
+        Empty for a unix socket: it cannot be reached from elsewhere.
+    """
+    url = section.url or f"redis://{_bracketed(section.host)}:{section.port}"
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or parts.hostname is None:
+        return ""
+    login, at, _ = parts.netloc.rpartition("@")
+    password = section.password.get_secret_value()
+    if password and not parts.password:
+        login, at = f"{login.rstrip(':')}:{quote(password, safe='')}", "@"
+    name = _bracketed(host if parts.hostname in _HERE else parts.hostname)
+    port = f":{parts.port}" if parts.port is not None else ""
+    return urlunsplit(parts._replace(netloc=f"{login}{at}{name}{port}"))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -1,0 +1,143 @@
+"""What ``/cluster`` takes and answers."""
+
+import msgspec
+
+from airnode.bus.messages import NodeOrder, NodeRecord, RoomPhase
+from airnode.cluster.placement import Health
+
+
+class RegisterRequest(msgspec.Struct):
+    """A slave that wants to join.
+
+    Attributes:
+        node_id: the one it had before; empty: it gets one.
+        host: how viewers reach it, if it was told; else the master says what it sees.
+    """
+
+    node_name: str
+    media_port: int
+    rtmp_port: int
+    max_connections: int
+    version: str
+    node_id: str = ""
+    host: str = ""
+    bandwidth_bps: int | None = None
+
+
+class Registration(msgspec.Struct):
+    """What a slave needs to join.
+
+    Attributes:
+        redis_url: with user and password; empty: the master's Redis cannot be shared, the slave needs its own address.
+        jwt_secret: the key that verifies viewers' tokens.
+        node_host: the address that the master saw; empty: the same machine as the master's.
+    """
+
+    node_id: str
+    redis_url: str
+    jwt_secret: str
+    heartbeat_s: float
+    lease_s: float
+    node_host: str
+
+
+class HeartbeatRequest(msgspec.Struct):
+    """A heartbeat of a slave that cannot reach Redis.
+
+    Attributes:
+        seen: sessions of viewers that showed up since the last heartbeat.
+    """
+
+    record: NodeRecord
+    seen: list[str] = []
+
+
+class HeartbeatAnswer(msgspec.Struct):
+    """What is ordered of the node, and how many of its places are reserved."""
+
+    order: NodeOrder
+    reserved: int
+
+
+class NodeView(msgspec.Struct):
+    """A node, as the API shows it.
+
+    Attributes:
+        load_percentage: of its places.
+        reserved: places given away whose viewers are still to come.
+        bandwidth_bps: most that it may send; null: no limit.
+        last_beat: unix seconds of the node's clock.
+    """
+
+    node_id: str
+    node_name: str
+    current_connections: int
+    max_connections: int
+    load_percentage: float
+    status: Health
+    reserved: int
+    sent_bps: int
+    bandwidth_bps: int | None
+    streams: int
+    version: str
+    host: str
+    media_port: int
+    rtmp_port: int
+    last_beat: float
+    last_beat_age_s: float
+
+
+class NodeList(msgspec.Struct):
+    """The cluster. ``utilization`` is the percentage of the healthy, draining and overloaded nodes' places that are
+    taken; ``healthy_nodes`` are those that take viewers.
+    """
+
+    total_nodes: int
+    healthy_nodes: int
+    offline_nodes: int
+    total_connections: int
+    total_capacity: int
+    utilization: float
+    nodes: list[NodeView]
+
+
+class BestNode(msgspec.Struct):
+    """Where to publish to. ``rtmp_url`` is the server; the stream key comes after it."""
+
+    node_id: str
+    node_name: str
+    host: str
+    rtmp_url: str
+    media_url: str
+    status: Health
+    current_connections: int
+    max_connections: int
+    load_percentage: float
+
+
+class StreamView(msgspec.Struct):
+    """A room that is live, or was a moment ago.
+
+    Attributes:
+        origin: id of the node that takes its publisher.
+        edges: {node_id: viewers there}.
+    """
+
+    room: str
+    state: RoomPhase
+    origin: str
+    origin_name: str
+    epoch: int
+    since: float
+    viewers: int
+    edges: dict[str, int]
+    bitrate_bps: int
+    dropped_samples: int
+
+
+class StreamList(msgspec.Struct):
+    """All streams."""
+
+    total_streams: int
+    total_viewers: int
+    streams: list[StreamView]

@@ -1,0 +1,187 @@
+"""A slave's way into the cluster: it asks a master, and is told where the bus is and with which key tokens verify."""
+
+import asyncio
+import ssl
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+import structlog
+from pydantic import SecretStr
+
+import airnode
+from airnode.cluster.contract import HeartbeatAnswer, HeartbeatRequest, RegisterRequest, Registration
+from airnode.config.model import ClusterSection, Settings
+from airnode.errors import ConfigError, StartupError, Unavailable
+from airnode.runtime.context import JoinContext
+from airnode.runtime.role import Join, PortName
+
+log = structlog.get_logger(__name__)
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+_TIMEOUT_S = 3.0
+_FIRST_PAUSE_S = 0.2
+_LAST_PAUSE_S = 1.0
+
+
+class Refused(Exception):
+    """The master knows us not: the credential is wrong, or it takes no nodes."""
+
+
+class MasterClient:
+    """Speaks to ``cluster.master_url`` with the cluster token."""
+
+    def __init__(self, section: ClusterSection) -> None:
+        self._url = section.master_url.rstrip("/")
+        self._token = section.token.get_secret_value()
+
+    @property
+    def url(self) -> str:
+        """The master's address."""
+        return self._url
+
+    async def register(self, request: RegisterRequest) -> Registration:
+        """Join. Raises Unavailable (not now), Refused (never with this credential)."""
+        return await self._post("/cluster/register", request, Registration)
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatAnswer:
+        """Beat. Raises Unavailable; a refusal is one too: the next beat may get through."""
+        try:
+            return await self._post("/cluster/heartbeat", request, HeartbeatAnswer)
+        except Refused as error:
+            raise Unavailable(str(error)) from None
+
+    async def _post(self, path: str, body: msgspec.Struct, kind: type[A]) -> A:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.post(self._url + path, data=msgspec.json.encode(body), headers=headers) as response,
+            ):
+                text = await response.read()
+                status = response.status
+        except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError) as error:
+            raise Unavailable(str(error) or "no answer in time", debug=repr(error)) from error
+        return _understood(status, text, kind)
+
+
+def _understood(status: int, text: bytes, kind: type[A]) -> A:
+    if status in (401, 403):
+        raise Refused(_detail(text))
+    if status != 200:
+        raise Unavailable(f"it answers {status}: {_detail(text)}")
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"it does not answer as an airnode master does: {error}") from None
+
+
+def _detail(text: bytes) -> str:
+    """What a problem document says."""
+    try:
+        return str(msgspec.json.decode(text)["detail"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return "it is no airnode master" if b"<" in text[:200] else text[:200].decode(errors="replace")
+
+
+def join(ctx: JoinContext) -> Join | None:
+    """What a slave awaits before its stores: the settings with what a master answered. None: it has no master to ask.
+
+    Raises:
+        ConfigError: there is a master's address but no cluster token.
+    """
+    section = ctx.settings.cluster
+    if not section.master_url or ctx.has_own_secrets:
+        return None
+    if not section.token.get_secret_value():
+        raise ConfigError(
+            f"airnode: the cluster token is needed to join {section.master_url}: give the master's as "
+            "AIRNODE_CLUSTER__TOKEN, cluster.token or cluster.token_file."
+        )
+
+    async def joined() -> Settings:
+        request = _request(ctx)
+        return completed(ctx.settings, await _until_registered(MasterClient(section), request))
+
+    return joined
+
+
+def _request(ctx: JoinContext) -> RegisterRequest:
+    settings = ctx.settings
+    return RegisterRequest(
+        node_id=ctx.identity.node_id,
+        node_name=ctx.identity.node_name,
+        media_port=ctx.addresses.ports.get(PortName.MEDIA, settings.media.port),
+        rtmp_port=settings.rtmp.port,
+        max_connections=settings.cluster.max_connections,
+        version=airnode.__version__,
+        host=settings.node.host,
+        bandwidth_bps=settings.cluster.bandwidth_bps,
+    )
+
+
+async def _until_registered(master: MasterClient, request: RegisterRequest) -> Registration:
+    """Ask until a master answers.
+
+    Raises:
+        StartupError: it refuses the token.
+    """
+    pause_s, told = _FIRST_PAUSE_S, ""
+    while True:
+        try:
+            found = await master.register(request)
+        except Refused as error:
+            raise StartupError(f"The master {master.url} refuses this node: {error}") from None
+        except Unavailable as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("master_not_reached", master_url=master.url, error=told, detail="trying on")
+        else:
+            log.info("cluster_joined", master_url=master.url, node_id=found.node_id, node_host=found.node_host)
+            return found
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def completed(settings: Settings, found: Registration) -> Settings:
+    """The settings with the master's answer where they say nothing themselves; its times hold for all nodes.
+
+    Raises:
+        StartupError: the keys differ, or there is no Redis that this node could reach.
+    """
+    own_key = settings.auth.jwt_secret.get_secret_value()
+    if own_key and own_key != found.jwt_secret:
+        raise StartupError(
+            "JWT_SECRET_KEY (auth.jwt_secret) is not the master's: leave it out, the master hands it over."
+        )
+    redis = settings.redis
+    if not redis.url and not redis.host:
+        if not found.redis_url:
+            raise StartupError("The master's Redis is a unix socket: give both nodes an address with redis.url.")
+        redis = redis.model_copy(update={"url": found.redis_url})
+    cluster = settings.cluster.model_copy(update={"heartbeat_s": found.heartbeat_s, "lease_s": found.lease_s})
+    return settings.model_copy(
+        update={
+            "redis": redis,
+            "cluster": cluster,
+            "auth": settings.auth.model_copy(update={"jwt_secret": SecretStr(found.jwt_secret)}),
+            "node": settings.node.model_copy(update={"host": settings.node.host or found.node_host}),
+        }
+    )
+
+
+def check_master(ctx: JoinContext) -> None:
+    """Raise ConfigError where a master that is not a whole cluster by itself lacks what nodes share."""
+    settings = ctx.settings
+    needed = {
+        "JWT_SECRET_KEY (auth.jwt_secret)": settings.auth.jwt_secret,
+        "AIRNODE_CLUSTER__TOKEN (cluster.token)": settings.cluster.token,
+    }
+    missing = [name for name, secret in needed.items() if not secret.get_secret_value()]
+    if missing and not ctx.has_own_secrets:
+        raise ConfigError(
+            f"airnode: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set; all masters of a "
+            "cluster share the same. Make each with: openssl rand -hex 32"
+        )

@@ -1,0 +1,331 @@
+"""``/cluster``: nodes join, beat, and are shown, drained and removed."""
+
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from airnode.bus.messages import NodeRecord
+from airnode.cluster.authority import ClusterAuthority
+from airnode.cluster.codes import ROOM_PATTERN
+from airnode.cluster.contract import (
+    BestNode,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    NodeList,
+    NodeView,
+    RegisterRequest,
+    Registration,
+    StreamList,
+    StreamView,
+)
+from airnode.cluster.nodes import NodeBoard
+from airnode.cluster.placement import Health
+from airnode.cluster.reservations import Reservations
+from airnode.cluster.rooms import RoomBoard
+from airnode.config.model import ClusterSection
+from airnode.errors import FieldError, InvalidInput
+from airnode.web.addresses import rtmp_server
+from airnode.web.clients import Clients
+from airnode.web.inputs import json_response, read_input
+from airnode.web.openapi import operation
+
+log = structlog.get_logger(__name__)
+
+_NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)\Z")
+_NODE = (("node_id", "The node's id."),)
+_REFUSALS = (401, 403, 429, 503)
+
+
+class RoomQuery(msgspec.Struct):
+    """Whose stream it is about."""
+
+    room: str = ""
+
+
+class ClusterApi:
+    """The handlers; all state is elsewhere.
+
+    Args:
+        jwt_secret: handed to nodes that join.
+        shared_redis_url: the bus's address for a node that reached this machine under a host; empty: not to be shared.
+    """
+
+    def __init__(
+        self,
+        *,
+        section: ClusterSection,
+        authority: ClusterAuthority,
+        nodes: NodeBoard,
+        rooms: RoomBoard,
+        reservations: Reservations,
+        clients: Clients,
+        jwt_secret: str,
+        shared_redis_url: Callable[[str], str],
+    ) -> None:
+        self._section = section
+        self._authority = authority
+        self._nodes = nodes
+        self._rooms = rooms
+        self._reservations = reservations
+        self._clients = clients
+        self._jwt_secret = jwt_secret
+        self._shared_redis_url = shared_redis_url
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_post("/cluster/register", self.register)
+        app.router.add_post("/cluster/heartbeat", self.heartbeat)
+        app.router.add_get("/cluster/nodes", self.list_nodes)
+        app.router.add_get("/cluster/best-node", self.best_node)
+        app.router.add_get("/cluster/streams", self.streams)
+        app.router.add_post("/cluster/nodes/{node_id}/drain", self.drain)
+        app.router.add_post("/cluster/nodes/{node_id}/undrain", self.undrain)
+        app.router.add_delete("/cluster/nodes/{node_id}", self.remove)
+
+    # -- nodes themselves ---------------------------------------------------------------------------------------------
+
+    @operation(
+        summary="Join the cluster",
+        tag="cluster",
+        description="For slaves, with the cluster token. The answer holds secrets: use https across networks that "
+        "others can read.",
+        body=RegisterRequest,
+        returns=Registration,
+        errors=(400, 408, 413, *_REFUSALS),
+        auth="node",
+    )
+    async def register(self, request: web.Request) -> web.Response:
+        """Hand over what a slave needs."""
+        self._authority.require_node(request)
+        asked = await read_input(request, RegisterRequest)
+        _check("node_id", not asked.node_id or _NODE_ID.match(asked.node_id), "1 to 64 letters, digits, . _ and -")
+        _check("host", not asked.host or _HOST.match(asked.host), "a host name or an address")
+        node_id = asked.node_id or f"node-{secrets.token_hex(4)}"
+        await self._nodes.registry.welcome(node_id)
+        address = self._clients.address(request)
+        log.info("node_registered", node_id=node_id, node_name=asked.node_name, remote=address, version=asked.version)
+        return json_response(
+            Registration(
+                node_id=node_id,
+                redis_url=self._shared_redis_url(self._clients.hostname(request)),
+                jwt_secret=self._jwt_secret,
+                heartbeat_s=self._section.heartbeat_s,
+                lease_s=self._section.lease_s,
+                node_host=asked.host or reachable_host(address),
+            )
+        )
+
+    @operation(
+        summary="Heartbeat of a slave that cannot reach Redis",
+        tag="cluster",
+        body=HeartbeatRequest,
+        returns=HeartbeatAnswer,
+        errors=(400, 408, 413, *_REFUSALS),
+        auth="node",
+    )
+    async def heartbeat(self, request: web.Request) -> web.Response:
+        """Write the lease for it."""
+        self._authority.require_node(request)
+        asked = await read_input(request, HeartbeatRequest)
+        _check("record.node_id", _NODE_ID.match(asked.record.node_id), "1 to 64 letters, digits, . _ and -")
+        reserved = await self._reservations.seen(asked.record.node_id, asked.seen)
+        record = msgspec.structs.replace(asked.record, reserved=reserved)
+        order = await self._nodes.registry.beat(record, self._section.lease_s)
+        return json_response(HeartbeatAnswer(order, reserved))
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @operation(
+        summary="All nodes",
+        tag="cluster",
+        description="Nodes that are gone are listed as `offline` for `cluster.remember_s`. Open to anyone with "
+        "`cluster.open_status`.",
+        returns=NodeList,
+        errors=_REFUSALS,
+        auth="cluster",
+    )
+    async def list_nodes(self, request: web.Request) -> web.Response:
+        """The view of this master; all masters have the same."""
+        self._authority.require_reader(request)
+        return json_response(node_list(self._nodes.known(), time.time()))
+
+    @operation(
+        summary="Where to publish",
+        tag="cluster",
+        description="The node that a publisher should connect to: with `room`, the room's origin while it lives, else "
+        "the least loaded node.",
+        query=RoomQuery,
+        returns=BestNode,
+        errors=(400, *_REFUSALS),
+        auth="cluster",
+    )
+    async def best_node(self, request: web.Request) -> web.Response:
+        """503 "No healthy nodes available" without one."""
+        self._authority.require_reader(request)
+        room = request.query.get("room", "")
+        _check("room", not room or ROOM_PATTERN.match(room), "1 to 63 of a-z, 0-9, - and _")
+        node = self._nodes.place_publisher(self._rooms.origin(room) if room else None)
+        host = node.host or self._clients.hostname(request)
+        return json_response(
+            BestNode(
+                node_id=node.node_id,
+                node_name=node.node_name,
+                host=host,
+                rtmp_url=rtmp_server(host, node.rtmp_port),
+                media_url=f"{node.scheme}://{host}:{node.media_port}",
+                status=self._nodes.health(node.node_id),
+                current_connections=node.current_connections,
+                max_connections=node.max_connections,
+                load_percentage=percentage(node.current_connections, node.max_connections),
+            )
+        )
+
+    @operation(
+        summary="All streams",
+        tag="cluster",
+        description="Rooms that are live, or were a moment ago: where they come from and where they are watched.",
+        returns=StreamList,
+        errors=_REFUSALS,
+        auth="cluster",
+    )
+    async def streams(self, request: web.Request) -> web.Response:
+        """From the rooms' leases and the nodes' heartbeats."""
+        self._authority.require_reader(request)
+        nodes = self._nodes.nodes()
+        found = []
+        for state in self._rooms.states():
+            edges = {node_id: node.rooms[state.room] for node_id, node in nodes.items() if state.room in node.rooms}
+            origin = nodes.get(state.node_id)
+            found.append(
+                StreamView(
+                    room=state.room,
+                    state=state.phase,
+                    origin=state.node_id,
+                    origin_name=origin.node_name if origin is not None else "",
+                    epoch=state.epoch,
+                    since=state.since,
+                    viewers=sum(edges.values()) if edges else state.viewers,
+                    edges=edges,
+                    bitrate_bps=state.stream.bitrate_bps if state.stream is not None else 0,
+                    dropped_samples=state.stream.dropped_samples if state.stream is not None else 0,
+                )
+            )
+        return json_response(StreamList(len(found), sum(each.viewers for each in found), found))
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    @operation(
+        summary="Send a node no new viewers",
+        tag="cluster",
+        description="Those who are there stay. Needs `auth.admin_secret` or the cluster token.",
+        returns="application/json",
+        status=204,
+        errors=(404, *_REFUSALS),
+        auth="admin",
+        path_params=_NODE,
+    )
+    async def drain(self, request: web.Request) -> web.Response:
+        """The order holds until it is taken back or the node registers anew."""
+        self._authority.require_admin(request)
+        await self._nodes.registry.drain(request.match_info["node_id"], on=True)
+        return web.Response(status=204)
+
+    @operation(
+        summary="Send a node viewers again",
+        tag="cluster",
+        returns="application/json",
+        status=204,
+        errors=(404, *_REFUSALS),
+        auth="admin",
+        path_params=_NODE,
+    )
+    async def undrain(self, request: web.Request) -> web.Response:
+        """Take the order back."""
+        self._authority.require_admin(request)
+        await self._nodes.registry.drain(request.match_info["node_id"], on=False)
+        return web.Response(status=204)
+
+    @operation(
+        summary="Remove a node",
+        tag="cluster",
+        description="It takes no viewers any more, and comes back only when it is started again.",
+        returns="application/json",
+        status=204,
+        errors=(404, *_REFUSALS),
+        auth="admin",
+        path_params=_NODE,
+    )
+    async def remove(self, request: web.Request) -> web.Response:
+        """Its next heartbeat tells it so."""
+        self._authority.require_admin(request)
+        await self._nodes.registry.remove(request.match_info["node_id"])
+        return web.Response(status=204)
+
+
+def node_list(known: list[tuple[NodeRecord, Health, int]], now: float) -> NodeList:
+    """The answer of ``GET /cluster/nodes``; ``now`` is unix seconds."""
+    views = [_node_view(record, health, reserved, now) for record, health, reserved in known]
+    there = [view for view in views if view.status != "offline"]
+    taken, capacity = (sum(view.current_connections for view in there), sum(view.max_connections for view in there))
+    return NodeList(
+        total_nodes=len(views),
+        healthy_nodes=sum(view.status == "healthy" for view in views),
+        offline_nodes=len(views) - len(there),
+        total_connections=taken,
+        total_capacity=capacity,
+        utilization=percentage(taken, capacity),
+        nodes=views,
+    )
+
+
+def _node_view(record: NodeRecord, health: Health, reserved: int, now: float) -> NodeView:
+    current = 0 if health == "offline" else record.current_connections
+    return NodeView(
+        node_id=record.node_id,
+        node_name=record.node_name,
+        current_connections=current,
+        max_connections=record.max_connections,
+        load_percentage=percentage(current, record.max_connections),
+        status=health,
+        reserved=reserved,
+        sent_bps=0 if health == "offline" else record.sent_bps,
+        bandwidth_bps=record.bandwidth_bps,
+        streams=0 if health == "offline" else record.streams,
+        version=record.version,
+        host=record.host,
+        media_port=record.media_port,
+        rtmp_port=record.rtmp_port,
+        last_beat=record.beat_at,
+        last_beat_age_s=round(max(0.0, now - record.beat_at), 1),
+    )
+
+
+def percentage(taken: int, capacity: int) -> float:
+    """0 where there is no capacity."""
+    return round(100 * taken / capacity, 1) if capacity else 0.0
+
+
+def reachable_host(address: str) -> str:
+    """The peer's address as a host in a URL; empty for this machine, which viewers reach as they reach the master."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is None:
+            return "" if ip.is_loopback else f"[{ip}]"
+        ip = ip.ipv4_mapped
+    return "" if ip.is_loopback else str(ip)
+
+
+def _check(path: str, good: object, expected: str) -> None:
+    if not good:
+        message = f"{path} must be {expected}."
+        raise InvalidInput(message, errors=[FieldError(path, message)])

@@ -1,0 +1,72 @@
+"""Places that were given away and whose viewers have not come yet: in Redis, so that all masters count the same.
+
+One reservation a session; it ends when a slave sees the session, or by itself. Counts are kept beside them, so that
+masters read one number a node.
+"""
+
+from collections.abc import Sequence
+
+from airnode.bus import keys
+from airnode.bus.client import Bus, unavailable
+
+# Keys of all scripts: values, ends, counts.
+_FREE = """
+local function free(session)
+    local node = redis.call('HGET', KEYS[1], session)
+    redis.call('HDEL', KEYS[1], session)
+    redis.call('ZREM', KEYS[2], session)
+    if node and redis.call('HINCRBY', KEYS[3], node, -1) <= 0 then redis.call('HDEL', KEYS[3], node) end
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for _, session in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)) do free(session) end
+"""
+# Arguments: session, node, milliseconds, places that are free there.
+_TAKE = (
+    _FREE
+    + """
+local count = tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or '0')
+if count >= tonumber(ARGV[4]) then return {0, count} end
+free(ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], 2 * ARGV[3]) end
+return {1, redis.call('HINCRBY', KEYS[3], ARGV[2], 1)}
+"""
+)
+# Arguments: node, sessions.
+_SEEN = (
+    _FREE
+    + """
+for i = 2, #ARGV do free(ARGV[i]) end
+return tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
+"""
+)
+_COUNTS = _FREE + "return redis.call('HGETALL', KEYS[3])"
+
+
+class Reservations:
+    """All methods raise ``Unavailable`` (503) when Redis does not answer."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._keys = tuple(keys.places(part) for part in ("values", "ends", "counts"))
+
+    async def take(self, session: str, node_id: str, ttl_s: float, free: int) -> tuple[bool, int]:
+        """Reserve a place for ``session`` while fewer than ``free`` are; returns whether, and how many are now."""
+        with unavailable():
+            granted, count = await self._bus.client.eval(
+                _TAKE, 3, *self._keys, session, node_id, round(ttl_s * 1000), free
+            )
+        return bool(granted), int(count)
+
+    async def seen(self, node_id: str, sessions: Sequence[str]) -> int:
+        """End the reservations of viewers that came; returns how many places are still reserved on ``node_id``."""
+        with unavailable():
+            return int(await self._bus.client.eval(_SEEN, 3, *self._keys, node_id, *sessions))
+
+    async def counts(self) -> dict[str, int]:
+        """{node_id: reserved places}, nodes without any left out."""
+        with unavailable():
+            flat = await self._bus.client.eval(_COUNTS, 3, *self._keys)
+        return {name.decode(): int(count) for name, count in zip(flat[::2], flat[1::2], strict=True)}
