@@ -5,10 +5,13 @@ import "../styles/class.css";
 import { LiveRoom } from "../live/room.ts";
 import { exposeDebug } from "../live/debug.ts";
 import { loadHls } from "../player/hls.ts";
+import { liveSupported } from "../player/live.ts";
+import { choice } from "../player/path.ts";
 import { ClassApp } from "./app.tsx";
 import { ClassVisit } from "./visit.ts";
 
-void loadHls(); // beside everything else: the first picture must not wait for it
+// Beside everything else: where HLS plays, the first picture must not wait for its script.
+if (choice.path === "hls" || !liveSupported()) void loadHls();
 
 const room = new LiveRoom();
 exposeDebug(room);

@@ -1,5 +1,6 @@
 import type { Phase } from "./phase.ts";
 import type { LiveRoom } from "./room.ts";
+import type { Path } from "../player/path.ts";
 import { readStats } from "./stats.ts";
 
 /** `window.airnode`: what a person with the console open, or a test, wants to see. */
@@ -8,6 +9,7 @@ export interface Debug {
   readonly state: Phase;
   readonly stalls: number;
   readonly hls: unknown;
+  readonly path: Path | null;
   readonly clockOffsetMs: number;
   readonly playbackRate: number;
   readonly aheadS: number;
@@ -32,6 +34,9 @@ export function exposeDebug(room: LiveRoom): void {
     },
     get hls() {
       return room.player?.hls ?? null;
+    },
+    get path() {
+      return room.player?.path ?? null;
     },
     get clockOffsetMs() {
       return room.clock.offsetMs;

@@ -6,6 +6,7 @@ import { ServerClock } from "../lib/clock.ts";
 import { Store } from "../lib/store.ts";
 import type { Failure } from "../player/engine.ts";
 import { loadHls, type HlsClass } from "../player/hls.ts";
+import { liveSupported } from "../player/live.ts";
 import { nativeHls } from "../player/native.ts";
 import { Player } from "../player/player.ts";
 import { phaseOf, type Phase } from "./phase.ts";
@@ -274,6 +275,7 @@ export class LiveRoom {
   }
 
   async #checkSupport(): Promise<void> {
+    if (liveSupported()) return;
     const Hls: HlsClass | null = await loadHls().catch(() => null);
     this.#supported = Hls === null || Hls.isSupported() || nativeHls();
     this.#refresh();

@@ -12,7 +12,7 @@ export interface Level {
   bitrate: number;
 }
 
-/** One way of getting HLS into a video element. */
+/** One way of getting a live class into a video element. */
 export interface Engine {
   load(url: string): void;
   /** Go on with a renewed token; false when the source has to be loaded again for it. */
@@ -23,6 +23,10 @@ export interface Engine {
   livePosition(): number | null;
   /** How much media arrives at once, in seconds. */
   periodS(): number;
+  /** It keeps to the live edge by itself; otherwise the player does. */
+  readonly paces?: boolean;
+  /** The picture stopped though it should move. */
+  stalled?(): void;
   levels(): Level[];
   /** -1 chooses by itself. */
   setLevel(index: number): void;

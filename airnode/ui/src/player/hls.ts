@@ -5,6 +5,8 @@ import { sameNode, withToken } from "./retoken.ts";
 
 export type HlsClass = typeof HlsType;
 
+const IDLE_MS = 3_000;
+
 let loading: Promise<HlsClass> | null = null;
 
 /** The player's chunk, loaded once; the light build (no subtitles, DRM or separate audio) is enough. */
@@ -12,6 +14,13 @@ export function loadHls(): Promise<HlsClass> {
   loading ??= import("hls.js/light").then((module) => module.default as HlsClass);
   loading.catch(() => (loading = null));
   return loading;
+}
+
+/** Have it at hand for the case that live.mp4 fails, at a moment when nobody waits for anything. */
+export function loadHlsWhenIdle(): void {
+  const load = () => void loadHls().catch(() => undefined);
+  if ("requestIdleCallback" in window) requestIdleCallback(load);
+  else setTimeout(load, IDLE_MS);
 }
 
 function policy(firstByteMs: number, wholeMs: number, retries: number): { default: LoadPolicy["default"] } {

@@ -1,13 +1,17 @@
 import { Store } from "../lib/store.ts";
 import type { Engine, Failure, Level } from "./engine.ts";
-import { HlsEngine, loadHls } from "./hls.ts";
+import { HlsEngine, loadHls, loadHlsWhenIdle } from "./hls.ts";
+import { LiveEngine, liveSupported } from "./live.ts";
 import { NativeEngine } from "./native.ts";
 import { Pace } from "./pace.ts";
+import { choice, type Path } from "./path.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const TICK_MS = 250;
 /** Further behind than this we jump instead of playing faster. */
 const TOO_FAR_BEHIND_S = 5;
+/** HLS that plays so soon after live.mp4 failed shows that the server is fine and live.mp4 is not for this network. */
+const FALLBACK_COUNTS_MS = 6_000;
 
 export interface PlayerView {
   /** Frames came from the current source. */
@@ -60,6 +64,7 @@ export class Player {
   #expected = false;
   /** The publisher's pause may have left a hole in the buffer before the new media. */
   #resuming = false;
+  #fellBackAtMs = -Infinity;
   stalls = 0;
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement, events: PlayerEvents) {
@@ -75,6 +80,12 @@ export class Player {
     this.#readVolume();
   }
 
+  /** Which way the media comes. */
+  get path(): Path | null {
+    if (!this.#engine) return null;
+    return this.#engine instanceof LiveEngine ? "live" : "hls";
+  }
+
   /** hls.js itself, where it plays. */
   get hls(): unknown {
     return this.#engine instanceof HlsEngine ? this.#engine.instance : null;
@@ -87,15 +98,16 @@ export class Player {
   /** Load a source from its live edge. The last picture stays on screen until the new one is there. */
   async load(url: string): Promise<void> {
     this.#watchdog.reset();
-    await this.#load(url);
+    await this.#load(url, choice.path);
   }
 
-  async #load(url: string): Promise<void> {
+  async #load(url: string, path: Path): Promise<void> {
     this.#freeze();
     this.#discard();
     this.#url = url;
     const generation = ++this.#generation;
     this.view.patch({ playing: false, paused: false });
+    if (path === "live" && liveSupported()) return this.#start(new LiveEngine(this.video, this.#onLiveFailure), url);
     try {
       const Hls = await loadHls();
       if (generation !== this.#generation) return;
@@ -216,6 +228,13 @@ export class Player {
 
   readonly #onFailure = (failure: Failure): void => this.#events.failed(failure);
 
+  /** live.mp4 does not come (through): HLS instead, unless it is the token or the teacher who is not there. */
+  readonly #onLiveFailure = (failure: Failure): void => {
+    if (failure.kind === "refused" || !this.#expected || !choice.mayFallBack || this.#url === null) return this.#onFailure(failure);
+    this.#fellBackAtMs = performance.now();
+    void this.#load(this.#url, "hls");
+  };
+
   #awaitFirstFrame(generation: number): void {
     const seen = () => generation === this.#generation && this.#onFirstFrame();
     if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(seen);
@@ -226,8 +245,10 @@ export class Player {
     if (this.view.value.playing) return;
     this.#resuming = false;
     this.#pace.reset();
+    if (this.path === "hls" && performance.now() - this.#fellBackAtMs < FALLBACK_COUNTS_MS) choice.stayWithHls();
     this.view.patch({ playing: true, frozen: false, levels: this.#engine?.levels() ?? [], level: -1 });
     this.#events.firstFrame();
+    if (this.path === "live" && choice.mayFallBack) loadHlsWhenIdle();
   }
 
   /** A class with sound only has no frames: there, moving on is the sign. */
@@ -250,6 +271,7 @@ export class Player {
     if (!this.view.value.playing || !this.#expected || this.video.seeking) return;
     this.stalls += 1;
     this.#pace.stalled(performance.now());
+    this.#engine?.stalled?.();
   }
 
   #readVolume(): void {
@@ -264,6 +286,7 @@ export class Player {
     this.#remedy(this.#watchdog.check(now, this.video.currentTime, wanted));
     if (this.#resuming) this.#crossHole();
     if (!playing || paused || !this.#engine) return;
+    if (this.#engine.paces) return;
     if (this.#behindS() > TOO_FAR_BEHIND_S) return this.#catchUp();
     const rate = this.#pace.rate(now, this.aheadS(), this.#engine.periodS());
     if (this.video.playbackRate !== rate) this.video.playbackRate = rate;
@@ -271,7 +294,8 @@ export class Player {
 
   #remedy(remedy: ReturnType<Watchdog["check"]>): void {
     if (remedy === "seek") this.toLive();
-    else if (remedy === "reload" && this.#url !== null) void this.#load(this.#url);
+    else if (remedy === "reload" && this.path === "live") this.#onLiveFailure({ kind: "network", status: 0 });
+    else if (remedy === "reload" && this.#url !== null) void this.#load(this.#url, "hls");
     else if (remedy === "relocate") this.#events.failed({ kind: "network", status: 0 });
   }
 
