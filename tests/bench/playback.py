@@ -74,6 +74,7 @@ async def _latency(bench: Bench, browser: Browser, part_ms: int) -> None:
             await publisher.stop()
     delays = [at_ms - publisher.sent_s[frame] * 1000 for at_ms, frame in seen["frames"] if frame in publisher.sent_s]
     gaps = [b[0] - a[0] for a, b in zip(seen["frames"], seen["frames"][1:], strict=False)]
+    frozen_ms = [gap for gap in gaps if gap > _FREEZE_MS]
     key, name = f"latency_{part_ms}", f"{part_ms} ms parts: "
     target_ms = 1000 if part_ms == 200 else None
     bench.report.add(
@@ -83,7 +84,8 @@ async def _latency(bench: Bench, browser: Browser, part_ms: int) -> None:
         Figure(f"{key}_page_p50", name + "the page's own figure p50", quantile(seen["latencies"], 0.5), "ms"),
         Figure(f"{key}_ahead_p50", name + "media in hand p50", quantile(seen["ahead"], 0.5) * 1000, "ms"),
         Figure(f"{key}_stalls", name + "stalls", seen["stalls"], ""),
-        Figure(f"{key}_freezes", name + f"freezes over {_FREEZE_MS:g} ms", sum(gap > _FREEZE_MS for gap in gaps), ""),
+        Figure(f"{key}_freezes", name + f"freezes over {_FREEZE_MS:g} ms", len(frozen_ms), ""),
+        Figure(f"{key}_frozen", name + "... of the time", sum(frozen_ms) / bench.seconds / 10, "%"),
         Figure(f"{key}_frames", name + "frames read", len(delays), ""),
     )  # fmt: skip
     bench.report.details[key] = {
