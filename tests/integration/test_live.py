@@ -74,8 +74,8 @@ async def test_gstreamer_plays(node: AirnodeProcess, api: Api, clip: Path):
     try:
         student = await playing(api)
         process = await asyncio.create_subprocess_exec(
-            "gst-launch-1.0", "-v", "souphttpsrc", f"location={student['hls_url']}", "!", "hlsdemux", "!", "qtdemux", "!",
-            "h264parse", "!", "avdec_h264", "!", "identity", "silent=false", "!", "fakesink", "sync=false",
+            "gst-launch-1.0", "-v", "souphttpsrc", f"location={student['hls_url']}", "!", "hlsdemux", "!", "qtdemux",
+            "!", "h264parse", "!", "avdec_h264", "!", "identity", "silent=false", "!", "fakesink", "sync=false",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, limit=1 << 20,
         )  # fmt: skip
         assert process.stdout is not None
