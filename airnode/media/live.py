@@ -107,7 +107,8 @@ class LiveViewer:
         """Write the fragment, or leave it out; bytes written, -1 where this viewer falls behind now."""
         held = self._look(now_s)
         if self.waiting:
-            return self._resume(fragment, init) if fragment.key and held <= limits.queue_bytes // 2 else 0
+            drained = held <= limits.queue_bytes // 2 and len(self._sizes) <= limits.queue_fragments // 2
+            return self._resume(fragment, init) if fragment.key and drained else 0
         if held > limits.queue_bytes + self._allowance or len(self._sizes) > limits.queue_fragments:
             self.waiting = True
             return -1

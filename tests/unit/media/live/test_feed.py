@@ -1,0 +1,317 @@
+"""The live feed: who gets what, and what becomes of viewers that are slow."""
+
+import itertools
+
+from prometheus_client import CollectorRegistry
+
+from airnode.config.model import HlsSection
+from airnode.media.live import Ending, LiveFeed, LiveLimits, LiveMetrics, LiveViewer
+from airnode.media.packager import Packager
+from airnode.media.samples import AudioConfig, VideoConfig
+from airnode.media.window import Window
+from tests.support import livemp4
+from tests.support.livemp4 import AUDIO as AUDIO_TRACK
+from tests.support.livemp4 import VIDEO as VIDEO_TRACK
+from tests.support.publisher import AUDIO, VIDEO, Timed, audio, interleave, video
+
+OTHER_SIZE = VideoConfig("avc", bytes.fromhex("0142c01effe1000001"), VIDEO.codecs, 1280, 720)
+OTHER_CODEC = VideoConfig("avc", bytes.fromhex("0164001fffe1000000"), "avc1.64001f", 640, 360)
+LIMITS = LiveLimits(queue_bytes=1 << 20, queue_fragments=40, stuck_s=5)
+
+
+class Wire:
+    """A connection whose other end reads when told to."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+        self.held = 0
+        self.reading = True
+
+    def write(self, data: bytes, /) -> None:
+        self.taken += data
+        self.held = 0 if self.reading else self.held + len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.held
+
+    def read_all(self) -> None:
+        self.held = 0
+
+
+class Viewer:
+    """A viewer with its wire, and why it ended."""
+
+    def __init__(self, room: "Room", *, chunked: bool = True) -> None:
+        self.wire = Wire()
+        self.ended: list[Ending] = []
+        self.chunked = chunked
+        self.viewer = LiveViewer(self.wire, chunked=chunked, ended=self.ended.append)
+        self.room = room
+        room.feed.join(self.viewer)
+
+    @property
+    def data(self) -> bytes:
+        return unframed(bytes(self.wire.taken)) if self.chunked else bytes(self.wire.taken)
+
+    @property
+    def stream(self) -> livemp4.Stream:
+        return livemp4.read(self.data)
+
+    def frames(self) -> list[int]:
+        """Numbers of the frames it got (tests.support.publisher.video writes them into the data)."""
+        return [int.from_bytes(sample.data[:4], "big") for sample in self.stream.samples(VIDEO_TRACK)]
+
+
+def unframed(data: bytes) -> bytes:
+    """What HTTP's chunked coding carries."""
+    found, at = bytearray(), 0
+    while at < len(data):
+        head = data.index(b"\r\n", at)
+        size = int(data[at:head], 16)
+        found += data[head + 2 : head + 2 + size]
+        assert data[head + 2 + size : head + 4 + size] == b"\r\n"
+        at = head + 4 + size
+    return bytes(found)
+
+
+class Room:
+    """A packager with a feed, and a clock."""
+
+    def __init__(self, limits: LiveLimits = LIMITS) -> None:
+        self.now_s = 0.0
+        self.registry = CollectorRegistry()
+        self.feed = LiveFeed(limits, LiveMetrics(self.registry), lambda: self.now_s)
+        self.packager = Packager(HlsSection(), Window(), live=self.feed)
+
+    def configure(self, *configs: VideoConfig | AudioConfig) -> "Room":
+        self.packager.push(configs, self.now_s)
+        return self
+
+    def push(self, timed: "list[Timed] | object") -> None:
+        for at_s, event in timed:  # type: ignore[attr-defined]
+            self.now_s = max(self.now_s, at_s)
+            self.packager.push((event,), 1_700_000_000 + self.now_s)
+
+    def metric(self, name: str) -> float:
+        return self.registry.get_sample_value(f"airnode_media_live_{name}") or 0.0
+
+
+def clip(seconds: float = 4.0, **kwargs) -> list[Timed]:
+    return list(interleave(video(30, seconds, **kwargs), audio(seconds)))
+
+
+def playing(limits: LiveLimits = LIMITS) -> tuple[Room, list[Timed]]:
+    """A room 1.5 s into a clip, and what is left of that."""
+    room, timed = Room(limits).configure(VIDEO, AUDIO), clip(6)
+    room.push([each for each in timed if each[0] < 1.5])
+    return room, [each for each in timed if each[0] >= 1.5]
+
+
+def test_a_viewer_gets_the_init_section_and_everything_since_the_key_frame_in_one_write():
+    room, _ = playing()
+    viewer = Viewer(room)
+    assert viewer.stream.inits[0][0] == 0
+    assert viewer.frames() == list(range(30, 45))
+    assert viewer.stream.fragments[0].key
+    assert bytes(viewer.wire.taken).index(b"\r\n") < 8
+    assert len(unframed(bytes(viewer.wire.taken))) == int(bytes(viewer.wire.taken).split(b"\r\n")[0], 16)
+
+
+def test_then_it_gets_each_frame_at_once_none_missing_and_none_twice():
+    room, rest = playing()
+    viewer = Viewer(room)
+    sizes = []
+    for each in rest:
+        room.push([each])
+        sizes.append(len(viewer.wire.taken))
+    assert viewer.frames() == list(range(30, 180))
+    heard = viewer.stream.samples(AUDIO_TRACK)
+    assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(heard))
+    assert room.metric("viewers") == 1
+    assert room.metric("sent_bytes_total") == len(viewer.wire.taken)
+
+
+def test_all_viewers_share_one_bytes_object():
+    room, rest = playing()
+    seen: list[list[bytes]] = [[], []]
+
+    class Sink(Wire):
+        def __init__(self, index: int) -> None:
+            super().__init__()
+            self.index = index
+
+        def write(self, data: bytes, /) -> None:
+            seen[self.index].append(data)
+
+    for index in range(2):
+        room.feed.join(LiveViewer(Sink(index), chunked=True, ended=lambda _: None))
+    room.push(rest)
+    assert len(seen[0]) > 100
+    assert all(a is b for a, b in zip(seen[0][1:], seen[1][1:], strict=True))
+
+
+def test_http_1_0_gets_the_same_without_framing():
+    room, rest = playing()
+    old, new = Viewer(room, chunked=False), Viewer(room)
+    room.push(rest)
+    assert old.data == new.data
+
+
+def test_before_the_first_key_frame_there_is_only_the_init_section():
+    room = Room().configure(VIDEO, AUDIO)
+    room.push([each for each in clip(1.5, gop=300) if each[0] > 0.2])
+    assert room.feed.ready
+    viewer = Viewer(room)
+    assert viewer.stream.inits
+    assert viewer.frames() == []
+    room.push([(5 + at_s, event) for at_s, event in video(30, 0.5, start_ms=1600)])
+    assert len(viewer.frames()) == 15
+
+
+def test_a_slow_viewer_is_moved_to_a_key_frame_and_others_are_unharmed():
+    room, rest = playing()
+    slow, quick = Viewer(room), Viewer(room)
+    slow.wire.reading = False
+    room.push([each for each in rest if each[0] < 4.5])
+    assert slow.viewer.waiting
+    assert room.metric("skips_total") == 1
+    slow.wire.read_all()
+    slow.wire.reading = True
+    room.push([each for each in rest if each[0] >= 4.5])
+    frames = slow.frames()
+    holes = [(a, b) for a, b in itertools.pairwise(frames) if b != a + 1]
+    assert len(holes) == 1
+    assert holes[0][1] % 30 == 0
+    assert frames[-1] == 179
+    assert quick.frames() == list(range(30, 180))
+    assert slow.ended == []
+
+
+def test_the_queue_is_bounded_by_fragments_and_by_bytes():
+    for limits in (LiveLimits(queue_fragments=20), LiveLimits(queue_bytes=300_000)):
+        room, timed = Room(limits).configure(VIDEO, AUDIO), clip(20, size=20_000)
+        room.push(timed[:1])
+        viewer = Viewer(room)
+        viewer.wire.reading = False
+        room.push(timed)
+        assert viewer.wire.held < 20_000 * 25
+        assert room.metric("skips_total") == 1
+
+
+def test_a_long_first_burst_is_not_held_against_a_viewer():
+    room = Room(LiveLimits(queue_bytes=300_000)).configure(VIDEO, AUDIO)
+    timed = clip(4, gop=300, size=20_000)
+    room.push([each for each in timed if each[0] < 3])
+    viewer = Viewer(room)
+    assert len(viewer.wire.taken) > 1_000_000
+    viewer.wire.held = 1_000_000
+    viewer.wire.reading = False
+    room.push([each for each in timed if 3 <= each[0] < 3.2])
+    assert not viewer.viewer.waiting
+
+
+def test_who_takes_nothing_is_dropped_and_counted():
+    room, rest = playing()
+    viewer, other = Viewer(room), Viewer(room)
+    viewer.wire.reading = False
+    viewer.wire.held = 1
+    room.push([(at_s * 2, event) for at_s, event in rest])
+    assert viewer.ended == ["stuck"]
+    assert other.ended == []
+    assert room.metric("dropped_total") == 1
+    assert room.metric("viewers") == 1
+
+
+def test_who_takes_slowly_is_not_dropped():
+    room, rest = playing()
+    viewer = Viewer(room)
+    viewer.wire.reading = False
+    for at_s, event in rest:
+        room.push([(at_s * 4, event)])
+        viewer.wire.held = max(1, viewer.wire.held - 100)
+    assert viewer.ended == []
+
+
+def test_a_publisher_that_comes_back_goes_on_in_the_same_response():
+    room, rest = playing()
+    viewer = Viewer(room)
+    room.push(rest)
+    room.packager.finish(room.now_s)
+    room.packager.restart(room.now_s)
+    room.configure(VIDEO, AUDIO)
+    room.push([(room.now_s + at_s, event) for at_s, event in clip(2)])
+    assert viewer.ended == []
+    assert viewer.frames() == [*range(30, 180), *range(60)]
+    times = [sample.time for sample in viewer.stream.samples(VIDEO_TRACK)]
+    assert times == sorted(set(times))
+    assert len(viewer.stream.inits) == 1
+    assert viewer.stream.fragments[-60].key or any(each.key for each in viewer.stream.fragments[-70:-50])
+
+
+def test_another_picture_size_comes_with_a_new_init_section():
+    room, rest = playing()
+    viewer = Viewer(room)
+    room.configure(OTHER_SIZE)
+    room.push([(2 + at_s, event) for at_s, event in clip(2, start_ms=1500)])
+    assert viewer.ended == []
+    assert len(viewer.stream.inits) == 2
+    behind = viewer.stream.fragments[viewer.stream.inits[1][0] :]
+    assert next(each for each in behind if VIDEO_TRACK in each.tracks).key
+    assert rest
+
+
+def test_a_slow_viewer_gets_the_new_init_section_when_it_goes_on():
+    room, rest = playing()
+    viewer = Viewer(room)
+    viewer.wire.reading = False
+    room.push([each for each in rest if each[0] < 4.2])
+    assert viewer.viewer.waiting
+    room.configure(OTHER_SIZE)
+    assert len(viewer.stream.inits) == 1
+    viewer.wire.read_all()
+    viewer.wire.reading = True
+    room.push([(5 + at_s, event) for at_s, event in clip(2, start_ms=4200)])
+    assert len(viewer.stream.inits) == 2
+    assert viewer.stream.fragments[viewer.stream.inits[1][0]].key
+
+
+def test_other_codecs_end_the_response():
+    room, _ = playing()
+    viewer = Viewer(room)
+    before = room.feed.content_type
+    room.configure(OTHER_CODEC)
+    assert viewer.ended == ["codecs"]
+    assert room.metric("viewers") == 0
+    assert before == 'video/mp4; codecs="avc1.42c01e,mp4a.40.2"'
+    assert room.feed.content_type == 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
+
+
+def test_the_end_ends_all_and_nobody_comes_in_after_it():
+    room, _ = playing()
+    first = Viewer(room)
+    room.feed.end()
+    assert first.ended == ["ended"]
+    late = Viewer(room)
+    assert late.ended == ["ended"]
+    assert late.wire.taken == b""
+    assert room.metric("viewers") == 0
+
+
+def test_leaving_twice_counts_once():
+    room, rest = playing()
+    viewer = Viewer(room)
+    room.feed.leave(viewer.viewer)
+    room.feed.leave(viewer.viewer)
+    size = len(viewer.wire.taken)
+    room.push(rest)
+    assert len(viewer.wire.taken) == size
+    assert room.metric("viewers") == 0
+
+
+def test_a_stream_without_key_frames_is_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr("airnode.media.live.RING_BYTES", 200_000)
+    room = Room().configure(VIDEO, AUDIO)
+    room.push(clip(10, gop=1000, size=2_000))
+    viewer = Viewer(room)
+    assert viewer.frames() == []
+    assert viewer.viewer.waiting

@@ -1,0 +1,274 @@
+"""Fragments of one frame: times, holes, stills and silence, as Media Source Extensions want them."""
+
+import itertools
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airnode.media.bmff import Track, init_segment
+from airnode.media.fragments import AUDIO_WAIT, Fragment, Fragmenter, framed, silent_aac
+from airnode.media.samples import AudioConfig
+from tests.support import bmff, livemp4
+from tests.support.livemp4 import AUDIO as AUDIO_TRACK
+from tests.support.livemp4 import VIDEO as VIDEO_TRACK
+from tests.support.publisher import AUDIO
+
+START = 900_000
+RATE = AUDIO.sample_rate
+
+
+class Bench:
+    """A fragmenter and what came out of it."""
+
+    def __init__(
+        self, fragment_ms: int = 0, *, video: bool = True, audio: bool = True, frame_s: float = 1 / 30
+    ) -> None:
+        self.fragments: list[Fragment] = []
+        self.it = Fragmenter(fragment_ms, self.fragments.append)
+        self.it.begin(has_video=video, audio=AUDIO if audio else None, frame_s=frame_s)
+        self.sent: list[int] = []
+
+    def frame(self, ms: float, *, key: bool = False, cts: int = 0) -> None:
+        time = START + int(ms * 90)
+        self.sent.append(time + cts)
+        self.it.video(time, cts, b"video" + len(self.sent).to_bytes(4, "big"), key=key, now=1000 + ms / 1000)
+
+    def sound(self, ms: float, samples: int = 1024) -> None:
+        self.it.audio(START * RATE // 90_000 + round(ms * RATE / 1000), samples, b"audio", 1000 + ms / 1000)
+
+    @property
+    def stream(self) -> livemp4.Stream:
+        return livemp4.read(b"".join(fragment.body for fragment in self.fragments))
+
+    def samples(self, track: int) -> list[bmff.Sample]:
+        return self.stream.samples(track)
+
+
+def obeys_mse(samples: list[bmff.Sample]) -> bool:
+    """No step that a browser takes for a discontinuity (W3C MSE, coded frame processing)."""
+    steps = itertools.pairwise(samples)
+    return all(a.time < b.time and b.time - a.time <= 2 * a.duration for a, b in steps)
+
+
+def test_each_frame_is_a_fragment_the_moment_it_comes():
+    bench = Bench(audio=False)
+    for index in range(5):
+        bench.frame(index * 100 / 3, key=index == 0)
+        assert len(bench.fragments) == index + 1
+    assert [fragment.key for fragment in bench.fragments] == [True, False, False, False, False]
+    assert [sample.time + sample.cts for sample in bench.samples(VIDEO_TRACK)] == bench.sent
+    assert obeys_mse(bench.samples(VIDEO_TRACK))
+
+
+def test_each_fragment_tells_when_it_came_in():
+    bench = Bench(audio=False)
+    bench.frame(0, key=True)
+    bench.frame(40)
+    first, second = bench.stream.fragments
+    assert first.unix_s == pytest.approx(1000, abs=1e-6)
+    assert second.unix_s == pytest.approx(1000.04, abs=1e-6)
+    assert [first.media_time, second.media_time] == bench.sent
+
+
+def test_frames_are_put_together_where_that_is_wished_for_and_their_durations_are_exact():
+    bench = Bench(100, audio=False)
+    for index in range(31):
+        bench.frame(index * 100 / 3, key=index in (0, 10, 14, 20))
+    sizes = [len(fragment.tracks[VIDEO_TRACK]) for fragment in bench.stream.fragments]
+    assert sizes == [3, 3, 3, 1, 3, 1, 3, 3, 3, 3, 3][: len(sizes)]
+    assert [fragment.key for fragment in bench.fragments][3:6] == [False, True, False]
+    samples = bench.samples(VIDEO_TRACK)
+    for fragment in bench.stream.fragments:
+        run = fragment.tracks[VIDEO_TRACK]
+        assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(run))
+    assert [sample.time + sample.cts for sample in samples] == bench.sent[: len(samples)]
+    bench.it.finish(2000)
+    assert len(bench.samples(VIDEO_TRACK)) == 31
+
+
+def test_a_late_frame_is_shown_in_time_and_is_no_discontinuity():
+    bench = Bench(audio=False)
+    for ms in (0, 33, 66, 900, 933, 966, 1000, 1033):
+        bench.frame(ms, key=ms == 0)
+    samples = bench.samples(VIDEO_TRACK)
+    assert obeys_mse(samples)
+    assert [sample.time + sample.cts for sample in samples] == bench.sent
+
+
+def test_decode_times_catch_up_behind_a_late_frame():
+    bench = Bench(audio=False)
+    for index in range(60):
+        bench.frame(index * 100 / 3 + (400 if index > 5 else 0), key=index == 0)
+    samples = bench.samples(VIDEO_TRACK)
+    assert samples[6].cts > 20_000
+    assert samples[-1].cts == 0
+
+
+@given(st.lists(st.integers(1, 1500), min_size=2, max_size=60), st.sampled_from([0, 34, 100, 200]))
+def test_whatever_the_frame_times_nothing_is_lost_and_no_step_is_a_discontinuity(steps: list[int], fragment_ms: int):
+    bench = Bench(fragment_ms, audio=False, frame_s=0)
+    at_ms = 0
+    for index, step in enumerate(steps):
+        bench.frame(at_ms, key=index % 12 == 0)
+        at_ms += step
+    bench.it.finish(0)
+    samples = bench.samples(VIDEO_TRACK)
+    assert obeys_mse(samples)
+    assert [sample.time + sample.cts for sample in samples] == bench.sent
+    for fragment in bench.stream.fragments:
+        assert not any(sample.sync for sample in fragment.tracks[VIDEO_TRACK][1:])
+
+
+def test_b_frames_keep_their_presentation_times():
+    bench = Bench(audio=False)
+    order = [(0, 66), (33, 133), (66, 0), (100, 33), (133, 133)]
+    for index, (ms, shift) in enumerate(order):
+        bench.frame(ms, key=index == 0, cts=shift * 90)
+    assert [sample.time + sample.cts for sample in bench.samples(VIDEO_TRACK)] == bench.sent
+
+
+def test_audio_rides_with_the_next_video_frame():
+    bench = Bench()
+    bench.frame(0, key=True)
+    bench.sound(0)
+    bench.sound(21.33)
+    assert len(bench.fragments) == 1
+    bench.frame(33)
+    assert len(bench.fragments) == 2
+    assert len(bench.stream.fragments[1].tracks[AUDIO_TRACK]) == 2
+
+
+def test_audio_does_not_wait_long_for_video():
+    bench = Bench()
+    bench.frame(0, key=True)
+    for index in range(20):
+        bench.sound(index * 64 / 3)
+    sounding = [fragment for fragment in bench.stream.fragments if AUDIO_TRACK in fragment.tracks]
+    assert len(sounding) >= 3
+    longest = max(sum(sample.duration for sample in fragment.tracks[AUDIO_TRACK]) for fragment in sounding)
+    assert longest * 90_000 / RATE <= AUDIO_WAIT + 2 * 1920
+
+
+def test_audio_before_the_key_frame_is_left_out():
+    bench = Bench()
+    for index in range(10):
+        bench.sound(index * 64 / 3)
+    bench.frame(100, key=True)
+    bench.frame(133)
+    first = bench.samples(AUDIO_TRACK)[0]
+    end = (first.time + first.duration) * 90_000 / RATE
+    assert START + 9000 < end <= START + 9000 + 1920
+
+
+def test_audio_alone_comes_in_small_pieces_and_can_be_entered_twice_a_second():
+    bench = Bench(video=False)
+    for index in range(100):
+        bench.sound(index * 64 / 3)
+    keys = [index for index, fragment in enumerate(bench.fragments) if fragment.key]
+    assert keys[0] == 0
+    assert len(keys) == 5
+    assert len(bench.fragments) == 50
+    assert bench.stream.fragments[0].unix_s > 0
+
+
+def test_a_hole_in_audio_is_filled_with_silence():
+    bench = Bench()
+    bench.frame(0, key=True)
+    for ms in (0, 21.33, 42.67, 200, 221.33):
+        bench.sound(ms)
+    bench.it.finish(0)
+    samples = bench.samples(AUDIO_TRACK)
+    assert obeys_mse(samples)
+    assert samples[-1].time - samples[0].time == pytest.approx(0.2213 * RATE, abs=2)
+    assert {sample.data for sample in samples[3:-2]} == {silent_aac(AUDIO)}
+    assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(samples))
+
+
+def test_audio_that_stops_is_replaced_by_silence_and_may_come_back():
+    bench = Bench()
+    for index in range(90):
+        bench.frame(index * 100 / 3, key=index % 30 == 0)
+        if not 10 < index < 60:
+            bench.sound(index * 100 / 3, 1600)
+    audio = bench.samples(AUDIO_TRACK)
+    assert obeys_mse(audio)
+    heard = START
+    for fragment in bench.stream.fragments[1:]:
+        for sample in fragment.tracks.get(AUDIO_TRACK, []):
+            heard = (sample.time + sample.duration) * 90_000 / RATE
+        for frame in fragment.tracks.get(VIDEO_TRACK, []):
+            assert frame.time - heard < 0.5 * 90_000
+    assert audio[-1].data == b"audio"
+
+
+def test_video_that_stops_is_shown_as_a_still_until_the_next_key_frame():
+    bench = Bench()
+    at_ms = 0.0
+    for index in range(30):
+        bench.frame(index * 100 / 3, key=index == 0)
+    while at_ms < 6000:
+        bench.sound(at_ms)
+        at_ms += 64 / 3
+    for index in range(10):
+        bench.frame(6000 + index * 100 / 3, key=index == 5)
+    video = bench.samples(VIDEO_TRACK)
+    assert obeys_mse(video)
+    stills = [sample for sample in video[30:-5]]
+    assert stills
+    assert {sample.data for sample in stills} == {video[0].data}
+    assert all(sample.sync for sample in stills)
+    # It begins where video ended, and audio never gets far ahead of what can be seen.
+    assert stills[0].time + stills[0].cts == pytest.approx(START + 90_000, abs=3100)
+    shown = [sample.time + sample.cts for sample in video]
+    assert shown == sorted(shown)
+    assert [sample.time + sample.cts for sample in video[-5:]] == bench.sent[-5:]
+
+
+def test_a_new_period_goes_on_behind_the_last_with_a_key_frame():
+    bench = Bench()
+    bench.frame(0, key=True)
+    bench.frame(33)
+    bench.it.finish(0)
+    bench.it.begin(has_video=True, audio=AUDIO, frame_s=1 / 30)
+    bench.sound(150)
+    bench.frame(166, key=True)
+    bench.frame(200)
+    times = [sample.time for sample in bench.samples(VIDEO_TRACK)]
+    assert times == sorted(set(times))
+    assert bench.fragments[2].key
+
+
+def test_the_framing_is_that_of_http():
+    assert framed(b"abc", b"d" * 13) == b"10\r\nabc" + b"d" * 13 + b"\r\n"
+    assert Fragment(framed(b"x" * 300), key=True).body == b"x" * 300
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("channels", [1, 2])
+def test_silence_is_real_aac(tmp_path: Path, channels: int):
+    config = AudioConfig(bytes((0x11, 0x80 | channels << 3)), "mp4a.40.2", 48000, channels)
+    made: list[Fragment] = []
+    fragmenter = Fragmenter(0, made.append)
+    fragmenter.begin(has_video=False, audio=config, frame_s=0)
+    silence = silent_aac(config)
+    assert silence is not None
+    for index in range(20):
+        fragmenter.audio(480_000 + index * 1024, 1024, silence, 0)
+    path = tmp_path / "silence.mp4"
+    path.write_bytes(init_segment([Track(2, config)]) + b"".join(fragment.body for fragment in made))
+    ffmpeg = shutil.which("ffmpeg")
+    assert ffmpeg
+    done = subprocess.run(
+        [ffmpeg, "-v", "error", "-xerror", "-i", path, "-f", "s16le", "-"], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout) >= 19 * 1024 * 2 * channels
+    assert not any(done.stdout)
+
+
+def test_no_silence_for_what_is_not_known():
+    assert silent_aac(AudioConfig(b"", "mp4a.40.2", 48000, 6)) is None
