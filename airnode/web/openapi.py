@@ -155,6 +155,7 @@ def _query_parameters(struct: type[msgspec.Struct] | None, *, optional: bool) ->
             "description": field.get("description", name),
         }
         for name, field in schema["properties"].items()
+        if "$ref" not in str(field)  # a structure fits into a body only
     ]
 
 
@@ -164,7 +165,8 @@ def _responses(found: Operation, kinds: set[type]) -> dict[str, Any]:
     else:
         kinds.add(found.returns)
         content = {"application/json": {"schema": _ref(found.returns)}}
-    responses: dict[str, Any] = {str(found.status): {"description": "Done.", "content": content}}
+    done = {"description": "Done."} if found.status == 204 else {"description": "Done.", "content": content}
+    responses: dict[str, Any] = {str(found.status): done}
     for status in found.errors:
         responses[str(status)] = {
             "description": "Refused.",

@@ -40,7 +40,7 @@ def applications(tmp_path: Path) -> dict[PortName, web.Application]:
         role.build(
             RoleContext(
                 role.name, settings, None, identity, tmp_path, registry, addresses, Tokens("s" * 32, 60), resources,
-                lambda name, error: None,
+                lambda name, error: None, shared_redis_url=lambda host: "",
             )
         )
         for role in resolve(["standalone"])

@@ -37,6 +37,10 @@ class Api:
     async def ask(self, request: web.Request) -> web.Response:
         raise NotImplementedError
 
+    @operation(summary="Take", tag="t", body=Answer, status=204)
+    async def take(self, request: web.Request) -> web.Response:
+        raise NotImplementedError
+
     @operation(summary="Read", tag="t", query=Ask, returns="text/plain")
     async def read(self, request: web.Request) -> web.Response:
         raise NotImplementedError
@@ -49,6 +53,7 @@ class Api:
 def made() -> dict:
     api, app, other = Api(), web.Application(), web.Application()
     app.router.add_post("/rooms/{room}/ask", api.ask)
+    app.router.add_post("/take", api.take)
     app.router.add_get("/hidden", api.hidden)
     app.router.add_route("OPTIONS", "/{path:.*}", api.read)
     other.router.add_get(r"/files/{name:[a-z.]+}", api.read)
@@ -63,6 +68,7 @@ def test_it_is_valid_and_can_be_written(made):
 def test_only_described_routes_are_in_it(made):
     assert {path: set(item) for path, item in made["paths"].items()} == {
         "/rooms/{room}/ask": {"servers", "post"},
+        "/take": {"servers", "post"},
         "/files/{name}": {"servers", "get"},
     }
     assert made["paths"]["/files/{name}"]["servers"] == [{"url": "http://a:2"}]
@@ -101,3 +107,9 @@ def test_an_operation_is_found_on_a_bound_method():
     assert found is not None
     assert found.summary == "Ask"
     assert operation_of(Api().hidden) is None
+
+
+def test_a_structure_is_no_query_parameter(made):
+    take = made["paths"]["/take"]["post"]
+    assert [each["name"] for each in take["parameters"]] == ["notes"]
+    assert take["responses"]["204"] == {"description": "Done."}
