@@ -13,6 +13,7 @@ from tests.support.node import AirnodeProcess, Api
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+both_paths = pytest.mark.parametrize("path", ["live", "hls"])
 
 
 async def state(page: Page) -> str | None:
@@ -36,10 +37,15 @@ async def moving(page: Page) -> tuple[int, int]:
     return first, await eventually(later, 10, "the clock on screen moves")
 
 
-async def join(page: Page, node: AirnodeProcess) -> None:
-    """Open the students' link and press its one button."""
-    await page.goto(node["class_url"])
+async def join(page: Page, node: AirnodeProcess, path: str = "auto") -> None:
+    """Open the students' link and press its one button; ``path``: the way the media is to come."""
+    await page.goto(f"{node['class_url']}?path={path}")
     await page.get_by_role("button", name="Join").click()
+
+
+async def path_taken(page: Page) -> str | None:
+    found: str | None = await page.evaluate("window.airnode.path")
+    return found
 
 
 async def is_state(page: Page, wanted: str) -> bool:
@@ -61,7 +67,8 @@ async def unmarked(page: Page) -> bool:
     return await page.evaluate("window.notReloaded") is not True
 
 
-async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, api: Api, clip: Path):
+@both_paths
+async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, api: Api, clip: Path, path: str):
     publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
     try:
         async with chromium() as browser:
@@ -69,13 +76,14 @@ async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, 
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             asked = await watch_requests(page)
-            await join(page, node)
+            await join(page, node, path)
             await eventually(lambda: is_state(page, "live"), 20, "the page is live")
+            assert await path_taken(page) == path
             started_s = time.monotonic()
             first, second = await moving(page)
             assert second - first < (time.monotonic() - started_s + 1) * RATE * 1.6
             found = await eventually(lambda: latency_ms(page), what="the page shows a latency")
-            assert 0 < found < 5000
+            assert 0 < found < (2000 if path == "live" else 5000)
             viewers = await eventually(lambda: viewer_count(api), what="the student is counted")
             assert viewers == 1
             assert errors == []
@@ -85,12 +93,13 @@ async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, 
         await publisher.stop()
 
 
-async def test_a_waiting_page_starts_and_survives_the_publishers_restart(node: AirnodeProcess, clip: Path):
+@both_paths
+async def test_a_waiting_page_starts_and_survives_the_publishers_restart(node: AirnodeProcess, clip: Path, path: str):
     publisher = None
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=PHONE, locale="ko-KR")
-            await page.goto(node["class_url"])
+            await page.goto(f"{node['class_url']}?path={path}")
             await page.get_by_role("button", name="들어가기").click()
             await eventually(lambda: is_state(page, "waiting"), what="the page waits for the teacher")
             await mark(page)
@@ -103,13 +112,15 @@ async def test_a_waiting_page_starts_and_survives_the_publishers_restart(node: A
             await eventually(lambda: is_state(page, "live"), 30, "the class goes on")
             first, _ = await moving(page)
             assert first < 20 * RATE, "the picture is the new publisher's"
+            assert await path_taken(page) == path
             assert not await unmarked(page)
     finally:
         if publisher is not None:
             await publisher.kill()
 
 
-async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path):
+@pytest.mark.parametrize("path", ["live", "hls", "auto"])
+async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path, path: str):
     ports = ["--port", str(free_port()), "--media-port", str(free_port()), "--rtmp-port", str(free_port())]
     node = AirnodeProcess(tmp_path / "data", *ports)
     publisher = None
@@ -118,7 +129,7 @@ async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path):
         publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
-            await join(page, node)
+            await join(page, node, path)
             await eventually(lambda: is_state(page, "live"), 20, "the page is live")
             await mark(page)
             await node.kill()
@@ -128,6 +139,7 @@ async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path):
             publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
             await eventually(lambda: is_state(page, "live"), 60, "the page is live again")
             await moving(page)
+            assert path == "auto" or await path_taken(page) == path
             assert not await unmarked(page)
     finally:
         if publisher is not None:
