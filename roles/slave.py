@@ -93,7 +93,7 @@ class SlaveRole:
 
         return RoleParts(
             services=(rooms, reporter, rtmp, heartbeat),
-            routes={PortName.MEDIA: MediaApi(rooms, ctx.tokens, ctx.registry).add_routes},
+            routes={PortName.MEDIA: MediaApi(rooms, ctx.tokens, ctx.registry, admits=heartbeat.admits).add_routes},
             checks=(HealthCheck("cluster", heartbeat.check),),
             load=lambda: rooms.viewers() / settings.cluster.max_connections,
             endpoints=endpoints,

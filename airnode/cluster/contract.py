@@ -87,6 +87,13 @@ class NodeView(msgspec.Struct):
     last_beat_age_s: float
 
 
+class OrderView(msgspec.Struct):
+    """What is ordered of a node now; empty: nothing."""
+
+    node_id: str
+    order: NodeOrder
+
+
 class NodeList(msgspec.Struct):
     """The cluster. ``utilization`` is the percentage of the healthy, draining and overloaded nodes' places that are
     taken; ``healthy_nodes`` are those that take viewers.

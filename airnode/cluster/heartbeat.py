@@ -121,7 +121,8 @@ class Heartbeat(Service):
         return NodeRecord(
             node_id=self._identity.node_id,
             node_name=self._identity.node_name,
-            status="draining" if self._draining or self._order == "drain" else status,
+            # An admin's order is not said again here: masters know it, and would learn late that it was taken back.
+            status="draining" if self._draining else status,
             host=in_url(self._addresses.host),
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from airnode.bus.messages import NodeRecord
+from airnode.bus.messages import NodeOrder, NodeRecord
 from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.contract import (
@@ -19,6 +19,7 @@ from airnode.cluster.contract import (
     HeartbeatRequest,
     NodeList,
     NodeView,
+    OrderView,
     RegisterRequest,
     Registration,
     StreamList,
@@ -225,8 +226,7 @@ class ClusterApi:
         summary="Send a node no new viewers",
         tag="cluster",
         description="Those who are there stay. Needs `auth.admin_secret` or the cluster token.",
-        returns="application/json",
-        status=204,
+        returns=OrderView,
         errors=(404, *_REFUSALS),
         auth="admin",
         path_params=_NODE,
@@ -234,14 +234,12 @@ class ClusterApi:
     async def drain(self, request: web.Request) -> web.Response:
         """The order holds until it is taken back or the node registers anew."""
         self._authority.require_admin(request)
-        await self._nodes.registry.drain(request.match_info["node_id"], on=True)
-        return web.Response(status=204)
+        return await self._ordered(request, "drain")
 
     @operation(
         summary="Send a node viewers again",
         tag="cluster",
-        returns="application/json",
-        status=204,
+        returns=OrderView,
         errors=(404, *_REFUSALS),
         auth="admin",
         path_params=_NODE,
@@ -249,15 +247,13 @@ class ClusterApi:
     async def undrain(self, request: web.Request) -> web.Response:
         """Take the order back."""
         self._authority.require_admin(request)
-        await self._nodes.registry.drain(request.match_info["node_id"], on=False)
-        return web.Response(status=204)
+        return await self._ordered(request, "")
 
     @operation(
         summary="Remove a node",
         tag="cluster",
         description="It takes no viewers any more, and comes back only when it is started again.",
-        returns="application/json",
-        status=204,
+        returns=OrderView,
         errors=(404, *_REFUSALS),
         auth="admin",
         path_params=_NODE,
@@ -265,8 +261,16 @@ class ClusterApi:
     async def remove(self, request: web.Request) -> web.Response:
         """Its next heartbeat tells it so."""
         self._authority.require_admin(request)
-        await self._nodes.registry.remove(request.match_info["node_id"])
-        return web.Response(status=204)
+        return await self._ordered(request, "removed")
+
+    async def _ordered(self, request: web.Request, order: NodeOrder) -> web.Response:
+        node_id = request.match_info["node_id"]
+        if order == "removed":
+            await self._nodes.registry.remove(node_id)
+        else:
+            await self._nodes.registry.drain(node_id, on=order == "drain")
+        log.info("node_order_given", node_id=node_id, order=order or "none", remote=self._clients.address(request))
+        return json_response(OrderView(node_id, order))
 
 
 def node_list(known: list[tuple[NodeRecord, Health, int]], now: float) -> NodeList:

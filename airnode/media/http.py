@@ -11,6 +11,7 @@ shared bytes: its viewers cost one ``write`` a fragment each, and no task wakes 
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Literal
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from prometheus_client import CollectorRegistry, Counter
 
-from airnode.errors import Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from airnode.errors import Draining, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
 from airnode.media.live import Ending, LiveViewer
 from airnode.media.rooms import LiveRoom, Rooms
 from airnode.media.window import MEDIA_TYPE, PLAYLIST_TYPE, BadRequest, Found, Pending, Wait
@@ -51,10 +52,21 @@ class MediaApi:
     """The handlers of the media port.
 
     A blocked request gives up with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
+
+    Args:
+        admits: whether viewers may come in; those who are there stay.
     """
 
-    def __init__(self, rooms: Rooms, tokens: Tokens, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        tokens: Tokens,
+        registry: CollectorRegistry,
+        *,
+        admits: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._rooms = rooms
+        self._admits = admits
         self._tokens = tokens
         requests = Counter("airnode_media_requests_total", "Media requests", ["kind"], registry=registry)
         self._playlists = requests.labels("playlist")
@@ -123,6 +135,7 @@ class MediaApi:
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Stream to one viewer until the feed or the viewer ends it."""
         room, claims = self._enter(request)
+        self._require_admission()
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
         while not room.live.ready:
             await self._changed(room, until_s)
@@ -178,7 +191,12 @@ class MediaApi:
             raise
         return claims
 
+    def _require_admission(self) -> None:
+        if not self._admits():
+            raise Draining("This node is not in the cluster any more; ask for another place.", retry_after_s=1)
+
     async def _multivariant(self, room: LiveRoom) -> web.Response:
+        self._require_admission()
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
         while not room.window.ready:
             await self._changed(room, until_s)

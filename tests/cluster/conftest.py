@@ -1,0 +1,25 @@
+"""Clusters of processes; each test has its own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Cluster]:
+    """A master, started; slaves are the test's."""
+    made = Cluster(tmp_path, session)
+    try:
+        yield await made.start()
+    finally:
+        await made.close()

@@ -1,0 +1,405 @@
+"""How nodes join, beat, leave, die and come back: real processes, nothing configured but an address and a token."""
+
+import asyncio
+import re
+import socket
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from redis import asyncio as aioredis
+from redis.exceptions import RedisError
+
+from tests.support.cluster import ADMIN, TEACHER, TOKEN, Cluster, registration
+from tests.support.ffmpeg import Publisher
+from tests.support.node import AirnodeProcess
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def refusal(node: AirnodeProcess) -> str:
+    """The one sentence of a node that cannot start."""
+    await node.launch()
+    assert await node.wait() == 2, node.log
+    lines = [line for line in node.log.splitlines() if line and not line.startswith("{")]
+    assert len(lines) == 1, node.log
+    assert "Traceback" not in node.log
+    return lines[0]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def readiness(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
+    async with session.get(f"{url}/health/readiness") as response:
+        return response.status, (await response.text()).strip()
+
+
+# -- joining ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_slave_needs_an_address_and_a_token_and_takes_viewers_within_5_s(cluster: Cluster):
+    slave = cluster.slave("slave-1")
+    began_s = time.monotonic()
+    await slave.launch()
+    node = await cluster.until("slave-1", "healthy")
+    took_s = time.monotonic() - began_s
+    await slave.ready()
+    assert took_s < 5
+    status, student = await cluster.student("mina")
+    assert status == 200
+    assert student["node_id"] == node["node_id"]
+    assert urlsplit(student["hls_url"]).port == node["media_port"] == urlsplit(slave["media_url"]).port
+    async with cluster.session.get(student["hls_url"]) as response:  # the slave verifies the token itself
+        assert response.status == 404
+        assert (await response.json())["detail"] == "This class is not live."
+    async with cluster.session.get(student["hls_url"] + "x") as response:
+        assert response.status == 401
+
+
+async def test_a_restarted_slave_is_the_same_node(cluster: Cluster):
+    slave = await cluster.add_slave("slave-1")
+    before = (await cluster.listed())["slave-1"]
+    assert await slave.stop() == 0
+    assert (await cluster.until("slave-1", "offline"))["node_id"] == before["node_id"]
+    await slave.start()
+    assert (await cluster.until("slave-1", "healthy"))["node_id"] == before["node_id"]
+    assert len(await cluster.listed()) == 1
+
+
+async def test_a_slave_waits_for_its_master(tmp_path: Path, session: aiohttp.ClientSession):
+    cluster = Cluster(tmp_path, session)
+    port, slave_port = free_port(), free_port()  # known before anything answers there
+    slave = cluster.slave("slave-1", "--port", str(slave_port), master_url=f"http://127.0.0.1:{port}")
+    try:
+        await slave.launch()
+
+        async def joining() -> bool:
+            try:
+                return await readiness(session, f"http://127.0.0.1:{slave_port}") == (503, "joining")
+            except aiohttp.ClientConnectionError:
+                return False
+
+        await eventually(joining, what="the slave answers health while it waits")
+        await eventually(lambda: "master_not_reached" in slave.log, what="it says what it waits for")
+        cluster.master.args += ("--port", str(port))
+        await cluster.start()
+        await slave.ready()
+        assert slave.log.count("Cannot connect to host") == 1
+        assert (await readiness(session, slave["api_url"]))[0] == 200
+    finally:
+        await cluster.close()
+
+
+async def test_a_waiting_slave_stops_at_once(cluster: Cluster, session: aiohttp.ClientSession):
+    slave = cluster.slave("slave-1", master_url="http://127.0.0.1:9")
+    await slave.launch()
+    await eventually(lambda: "master_not_reached" in slave.log, what="it waits")
+    assert await slave.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [("0" * 31 + "123456789", "refuses this node: The cluster token is not right"), ("", "cluster token is needed")],
+)
+async def test_a_slave_without_the_right_token_is_one_sentence(cluster: Cluster, token: str, says: str):
+    assert says in await refusal(cluster.slave("stranger", token=token))
+
+
+async def test_a_slave_with_another_key_is_one_sentence(cluster: Cluster):
+    slave = cluster.slave("slave-1")
+    slave.env["JWT_SECRET_KEY"] = "another-key-that-is-long-enough-for-all"
+    assert "is not the master's" in await refusal(slave)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AIRNODE_CLUSTER__TOKEN", "", "AIRNODE_CLUSTER__TOKEN"),
+        ("AIRNODE_CLUSTER__TOKEN", "too-short", "32 characters"),
+        ("AIRNODE_CLUSTER__TOKEN", "change-me-change-me-change-me-change-me", "everybody knows"),
+        ("JWT_SECRET_KEY", "", "JWT_SECRET_KEY"),
+    ],
+)
+async def test_a_master_needs_what_nodes_share(tmp_path: Path, session, name: str, value: str, says: str):
+    master = Cluster(tmp_path, session).master
+    master.env = {key: text for key, text in {**master.env, name: value}.items() if text}
+    await master.launch()
+    assert await master.wait() == 2
+    assert says in master.log
+    assert "openssl rand -hex 32" in master.log
+    assert "Traceback" not in master.log
+
+
+async def test_the_token_can_stand_in_a_file(cluster: Cluster, tmp_path: Path):
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    slave = cluster.slave("slave-1", "--set", f"cluster.token_file={tmp_path / 'token'}", token="")
+    await slave.start()
+    await cluster.until("slave-1", "healthy")
+
+
+async def test_a_slave_says_how_viewers_reach_it(cluster: Cluster):
+    slave = cluster.slave("slave-1")
+    slave.env["NODE_HOST"] = "edge.school.example"
+    await slave.start()
+    assert (await cluster.until("slave-1", "healthy"))["host"] == "edge.school.example"
+    _, student = await cluster.student("mina")
+    assert urlsplit(student["hls_url"]).hostname == "edge.school.example"
+
+
+# -- what the master gives away ---------------------------------------------------------------------------------------
+
+
+async def test_only_the_cluster_token_registers(cluster: Cluster):
+    for secret, expected in (("", 401), ("wrong", 403), (TEACHER, 403), (ADMIN, 403)):
+        status, body = await cluster.call("POST", "/cluster/register", secret=secret, json=registration())
+        assert status == expected, body
+        assert "redis_url" not in body
+    status, body = await cluster.call("POST", "/cluster/register", json=registration(node_id="../../x"))
+    assert (status, body["errors"][0]["path"]) == (400, "node_id")
+
+
+async def test_guessing_the_token_is_slowed_down(cluster: Cluster):
+    statuses = [
+        (await cluster.call("POST", "/cluster/register", secret=f"guess-{index}", json=registration()))[0]
+        for index in range(64)
+    ]
+    assert set(statuses) == {403, 429}
+    assert statuses[-1] == 429
+
+
+async def test_the_masters_redis_is_closed_to_strangers_and_narrow_for_nodes(cluster: Cluster):
+    parts = urlsplit(await cluster.redis_url())
+    assert parts.username == "airnode-node"
+    reader, writer = await asyncio.open_connection("127.0.0.1", parts.port)
+    for command in ("PING", "GET airnode:x", "INFO", "CONFIG GET *", "SUBSCRIBE airnode:ch:nodes", "AUTH default x"):
+        writer.write(command.encode() + b"\r\n")
+        answer = await reader.readline()
+        assert answer.startswith((b"-NOAUTH", b"-WRONGPASS")), (command, answer)
+    writer.close()
+    async with aioredis.from_url(parts.geturl()) as node:
+        await node.set("airnode:test", 1)
+        for command in (
+            ("SET", "other", "1"), ("PUBLISH", "other", "x"), ("KEYS", "*"), ("FLUSHALL",), ("CONFIG", "GET", "*"),
+            ("ACL", "LIST"), ("CLIENT", "LIST"), ("SHUTDOWN",), ("INFO",), ("MONITOR",),
+            ("EVAL", "return redis.call('GET', 'other')", "0"),
+        ):  # fmt: skip
+            with pytest.raises(RedisError, match=r"(?i)permission"):
+                await node.execute_command(*command)
+
+
+# -- admins -----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_may_read_and_who_may_change(cluster: Cluster):
+    await cluster.add_slave("slave-1")
+    async with cluster.session.post(
+        f"{cluster.master['api_url']}/api/token", json={"user_type": "teacher", "user_id": "t", "secret": TEACHER}
+    ) as response:
+        teacher = (await response.json())["token"]
+    _, student = await cluster.student("mina")
+    for path in ("/cluster/nodes", "/cluster/best-node", "/cluster/streams"):
+        refused = [("", 401), ("wrong", 403), (student["token"], 403)]
+        for secret, expected in (*refused, *((secret, 200) for secret in (teacher, TEACHER, ADMIN, TOKEN))):
+            status, body = await cluster.call("GET", path, secret=secret)
+            assert status == expected, (path, secret, body)
+    for secret, expected in (("", 401), ("wrong", 403), (teacher, 403), (TEACHER, 403), (ADMIN, 404), (TOKEN, 404)):
+        for method, path in (("POST", "x/drain"), ("POST", "x/undrain"), ("DELETE", "x")):
+            status, body = await cluster.call(method, f"/cluster/nodes/{path}", secret=secret)
+            assert status == expected, (method, path, secret, body)
+
+
+async def test_a_drained_node_takes_no_new_viewers_until_it_is_undrained(cluster: Cluster):
+    first, _ = await asyncio.gather(cluster.add_slave("slave-1"), cluster.add_slave("slave-2"))
+    nodes = await cluster.listed()
+    node_id, other = nodes["slave-1"]["node_id"], nodes["slave-2"]["node_id"]
+    assert (await cluster.call("POST", f"/cluster/nodes/{node_id}/drain", secret=ADMIN))[0] == 200
+    await cluster.until("slave-1", "draining")
+    assert {(await cluster.student(f"s{index}"))[1]["node_id"] for index in range(20)} == {other}
+    assert (await cluster.call("GET", "/cluster/best-node"))[1]["node_id"] == other
+
+    async def says_so() -> bool:
+        async with cluster.session.get(f"{first['api_url']}/health") as response:
+            return "an admin wants no new viewers" in str((await response.json())["checks"]["cluster"]["detail"])
+
+    await eventually(says_so, what="the node knows")
+    assert (await cluster.call("POST", f"/cluster/nodes/{node_id}/undrain", secret=ADMIN))[0] == 200
+    await cluster.until("slave-1", "healthy")
+    assert node_id in {(await cluster.student(f"t{index}"))[1]["node_id"] for index in range(20)}
+
+
+@pytest.mark.ffmpeg
+async def test_a_removed_node_says_so_and_stays_away_until_it_is_started_again(cluster: Cluster, clip: Path):
+    slave = await cluster.add_slave("slave-1")
+    publisher = await Publisher.of_clip(f"{slave['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
+    _, student = await cluster.student("mina")
+
+    async def entered() -> int:
+        async with cluster.session.get(student["hls_url"]) as response:
+            return response.status
+
+    async def plays() -> bool:
+        return await entered() == 200
+
+    await eventually(plays, what="the class is live")
+    node_id = (await cluster.listed())["slave-1"]["node_id"]
+    assert (await cluster.call("DELETE", f"/cluster/nodes/{node_id}", secret=ADMIN))[0] == 200
+    assert await cluster.listed() == {}
+    await eventually(lambda: "node_removed" in slave.log, what="the node knows")
+    status, body = await cluster.student("late")
+    assert (status, body["title"]) == (503, "No healthy nodes available")
+    assert await entered() == 503
+    status, text = await readiness(cluster.session, slave["api_url"])
+    assert (status, text) == (503, "failing: cluster")
+    assert await cluster.listed() == {}
+    await publisher.kill()
+    await slave.stop()
+    await slave.start()
+    assert (await cluster.until("slave-1", "healthy"))["node_id"] == node_id
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_killed_node_is_offline_within_its_lease_and_remembered(cluster: Cluster):
+    first, _ = await asyncio.gather(cluster.add_slave("slave-1"), cluster.add_slave("slave-2"))
+    await first.kill()
+    node = await cluster.until("slave-1", "offline", within_s=5)
+    assert node["current_connections"] == 0
+    _, body = await cluster.call("GET", "/cluster/nodes")
+    assert (body["total_nodes"], body["healthy_nodes"], body["offline_nodes"]) == (2, 1, 1)
+    assert body["total_capacity"] == 150
+    other = (await cluster.listed())["slave-2"]["node_id"]
+    assert {(await cluster.student(f"s{index}"))[1]["node_id"] for index in range(20)} == {other}
+
+
+async def test_without_a_node_there_is_no_place(cluster: Cluster):
+    for path in ("/cluster/best-node", "/cluster/best-node?room=stream"):
+        status, body = await cluster.call("GET", path)
+        assert (status, body["title"], body["detail"]) == (
+            503,
+            "No healthy nodes available",
+            "No healthy nodes available",
+        )
+        assert body["retry_after_s"] > 0
+
+
+async def test_a_killed_master_forgets_nothing(cluster: Cluster):
+    slave = await cluster.add_slave("slave-1")
+    await cluster.add_slave("slave-2")
+    before = await cluster.listed()
+    drained = before["slave-2"]["node_id"]
+    await cluster.call("POST", f"/cluster/nodes/{drained}/drain")
+    redis_url = await cluster.redis_url()
+    master = cluster.master
+    master.args += ("--port", str(urlsplit(master["api_url"]).port))
+    await master.kill()
+    await eventually(lambda: "heartbeat_missed" in slave.log, what="the slaves notice")
+    await master.start()
+    assert await cluster.redis_url() == redis_url
+    await cluster.until("slave-1", "healthy")
+    await cluster.until("slave-2", "draining")
+    after = await cluster.listed()
+    assert {name: node["node_id"] for name, node in after.items()} == {
+        name: node["node_id"] for name, node in before.items()
+    }
+
+
+async def test_a_slave_that_cannot_reach_redis_beats_through_the_master(cluster: Cluster):
+    parts = urlsplit(await cluster.redis_url())
+    door = Door(parts.port or 0)
+    port = await door.open()
+    through = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
+    slave = await cluster.add_slave("slave-1", "--redis-url", through)
+    try:
+        await door.close()
+        await eventually(lambda: "heartbeat_through_master" in slave.log, what="the slave goes the other way")
+        node_id = (await cluster.listed())["slave-1"]["node_id"]
+        await cluster.call("POST", f"/cluster/nodes/{node_id}/drain")
+        await eventually(lambda: '"order":"drain"' in slave.log, what="orders come that way, too")
+        await cluster.call("POST", f"/cluster/nodes/{node_id}/undrain")
+        since = (await cluster.until("slave-1", "healthy"))["last_beat"]
+
+        async def beats() -> bool:
+            node = (await cluster.listed())["slave-1"]
+            assert node["status"] == "healthy"
+            return bool(node["last_beat"] > since + 3)  # twice its lease
+
+        await eventually(beats, what="the node stays")
+        await door.open(port)
+        await eventually(lambda: "heartbeat_through_redis_again" in slave.log, what="the slave is back")
+    finally:
+        await door.close()
+
+
+class Door:
+    """A way to a port of this machine that can be shut."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self, port: int = 0) -> int:
+        self._server = await asyncio.start_server(self._through, "127.0.0.1", port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.close()
+
+    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {writer, inner_writer}
+        try:
+            await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        finally:
+            self._writers -= {writer, inner_writer}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except (ConnectionError, asyncio.CancelledError):
+        pass
+    finally:
+        writer.close()
+
+
+# -- streams ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.ffmpeg
+async def test_a_publisher_goes_back_to_its_origin(cluster: Cluster, clip: Path):
+    await asyncio.gather(*(cluster.add_slave(f"slave-{index}") for index in (1, 2, 3)))
+    status, best = await cluster.call("GET", "/cluster/best-node?room=stream")
+    assert status == 200
+    assert re.fullmatch(r"rtmp://localhost:\d+/live", best["rtmp_url"])
+    publisher = await Publisher.of_clip(f"{best['rtmp_url']}/{cluster.master['stream_key']}", clip).start()
+
+    async def stream() -> dict | None:
+        _, body = await cluster.call("GET", "/cluster/streams")
+        return next((each for each in body["streams"] if each["room"] == "stream" and each["bitrate_bps"]), None)
+
+    try:
+        found = await eventually(stream, what="the stream is listed")
+        assert found is not None
+        assert (found["origin"], found["state"]) == (best["node_id"], "live")
+        assert found["epoch"] > 0
+        for _ in range(10):
+            assert (await cluster.call("GET", "/cluster/best-node?room=stream"))[1]["node_id"] == best["node_id"]
+        await cluster.call("POST", f"/cluster/nodes/{best['node_id']}/drain")
+        await cluster.until(best["node_name"], "draining")
+        assert (await cluster.call("GET", "/cluster/best-node?room=stream"))[1]["node_id"] != best["node_id"]
+    finally:
+        await publisher.kill()
