@@ -20,6 +20,7 @@ from airnode.runtime.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _REFRESH_S = 30.0
+_DEFAULT_TITLE = "Class"
 
 
 async def room_of_key(bus: Bus, stream_key: str) -> str | None:
@@ -42,7 +43,7 @@ class Directory(Service):
 
     async def start(self) -> None:
         """Make the default class if it is not there, and publish all."""
-        await self._classes.ensure(self._default_room, self._default_room.replace("-", " ").title())
+        await self._classes.ensure(self._default_room, _DEFAULT_TITLE)
         await self.refresh()
         self._tasks.spawn("refresh", self._refresh_for_ever())
 

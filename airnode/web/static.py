@@ -32,7 +32,8 @@ def add_pages(app: web.Application, pages: dict[str, str], root: Path | None = N
     for pattern, name in {**pages, "/favicon.svg": "favicon.svg"}.items():
         app.router.add_get(pattern, _document(base / name) if (base / name).is_file() else _not_built)
     folder = base / "assets"
-    assets = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    found = folder.iterdir() if folder.is_dir() else ()
+    assets = {path.name: path for path in found if path.suffix != ".gz"}
     app.router.add_get("/assets/{name}", _asset(assets))
 
 

@@ -58,6 +58,16 @@ async def test_endpoints_are_complete_private_and_true(node: AirnodeProcess, api
     assert not path.exists()
 
 
+async def test_pages_come_compressed_and_assets_for_ever(node: AirnodeProcess, api: Api):
+    status, headers, body = await api.get(node["class_url"])
+    assert (status, headers["Cache-Control"]) == (200, "no-cache")
+    for name in re.findall(rb'"/assets/([^"]+)"', body):
+        async with api.session.get(f"{node['api_url']}/assets/{name.decode()}") as response:
+            assert response.status == 200
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert "immutable" in response.headers["Cache-Control"]
+
+
 async def test_health_for_people_and_for_programs(node: AirnodeProcess, api: Api):
     _, _, body = await api.get(node["api_url"] + "/health")
     health = json.loads(body)
