@@ -32,6 +32,8 @@ SETUP_SAMPLES, SETUP_BYTES = 1_000, 16 << 20
 #: A publisher that sends video without a key frame for so long is to be cut off.
 KEY_FRAME_WAIT_S = 15.0
 KEY_FRAME_WAIT_BYTES = 32 << 20
+#: Least time between two log lines of one kind about one room.
+WARN_EVERY_S = 5.0
 
 
 class KeyFrameMissing(InvalidInput):
@@ -60,6 +62,8 @@ class Packager:
         self._timeline = Timeline()
         self._segmenter = Segmenter(settings, window, self.stats)
         self._periods = 0
+        #: {event: (when it was last logged, how often it was not since)}.
+        self._warned: dict[str, tuple[float, int]] = {}
         self._reset()
         window.begin_epoch()
 
@@ -236,7 +240,7 @@ class Packager:
         media_ms, jumped = self._timeline.place(Kind.VIDEO if video else Kind.AUDIO, sample.dts_ms)
         if jumped:
             self.stats.timestamp_jumps += 1
-            self._log.warning("timestamps_jumped", track="video" if video else "audio", dts_ms=sample.dts_ms)
+            self._warn("timestamps_jumped", now, track="video" if video else "audio", dts_ms=sample.dts_ms)
             self._begin_period(now)
         if isinstance(sample, VideoSample):
             self._video_sample(sample, media_ms, now)
@@ -246,6 +250,7 @@ class Packager:
     def _video_sample(self, sample: VideoSample, media_ms: int, now: float) -> None:
         if self._need_key and not sample.key:
             self.stats.dropped["before_key"] += 1
+            self._warn("video_before_key_frame_dropped", now)
             self._wait_for_key(len(sample.data), now)
             return
         self._need_key = False
@@ -257,6 +262,15 @@ class Packager:
         if self._live is not None:
             self._live.video(time, cts, sample.data, key=sample.key, now=now)
         self._segmenter.video(time, cts, sample.data, key=sample.key, now=now)
+
+    def _warn(self, event: str, now: float, **fields: object) -> None:
+        """Log at most one line an event and `WARN_EVERY_S`, with how many were left out."""
+        last_s, left_out = self._warned.get(event, (-WARN_EVERY_S, 0))
+        if now - last_s < WARN_EVERY_S:
+            self._warned[event] = (last_s, left_out + 1)
+            return
+        self._log.warning(event, **fields, left_out=left_out)
+        self._warned[event] = (now, 0)
 
     def _wait_for_key(self, size: int, now: float) -> None:
         """Count what comes while there is no key frame, and give up at last."""

@@ -43,6 +43,9 @@ class RoomMetrics:
         self.drops = Counter("airnode_media_publisher_drops_total", "Publishers that went away", registry=registry)
         self.takeovers = Counter("airnode_media_takeovers_total", "Silent publishers replaced", registry=registry)
         self.refused = Counter("airnode_media_publishers_refused_total", "Publishers refused", registry=registry)
+        self.faults = Counter(
+            "airnode_media_stream_faults_total", "What was wrong with publishers' streams", ["kind"], registry=registry
+        )
 
 
 class LiveRoom:
@@ -66,6 +69,8 @@ class LiveRoom:
         self.reconnect_deadline: float | None = None
         self.closed = False
         self.publisher: PublisherInfo | None = None
+        #: {kind: how many of the packager's faults are in the metrics already}.
+        self.counted_faults: dict[str, int] = {}
         #: Loop time of the last samples.
         self.heard_s = 0.0
         #: What ends the grace time or the showing of the end.
@@ -192,7 +197,11 @@ class Rooms(Service):
         return sum(room.viewers.count(now_s) for room in self._rooms.values())
 
     def measure(self) -> None:
-        """Refresh the gauges."""
+        """Refresh the gauges, and count what packagers found wrong since the last time."""
+        for room in self._rooms.values():
+            for kind, count in room.packager.stats.faults().items():
+                self._metrics.faults.labels(kind).inc(count - room.counted_faults.get(kind, 0))
+                room.counted_faults[kind] = count
         self._metrics.live.set(sum(room.phase == "live" for room in self._rooms.values()))
         self._metrics.viewers.set(self.viewers())
         self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._rooms.values()))

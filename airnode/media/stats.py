@@ -56,6 +56,16 @@ class PackagerStats:
         """All samples that did not make it."""
         return self.dropped.total()
 
+    def faults(self) -> dict[str, int]:
+        """What was wrong with the stream so far, {kind: how often}."""
+        return {
+            "timestamp_jump": self.timestamp_jumps,
+            "audio_gap": self.audio_gaps,
+            "irregular_part": self.irregular_parts,
+            "forced_segment": self.forced_segments,
+            **{f"dropped_{reason}": count for reason, count in self.dropped.items()},
+        }
+
     def count_bytes(self, size: int, now: float) -> None:
         """Add a sample's bytes to the total and to the sliding window."""
         self.bytes_in += size

@@ -323,10 +323,16 @@ async def test_video_without_a_key_frame(live: LiveClass, room: tuple[str, str, 
             return found["state"] == "live" and found["stream"]["dropped_samples"] >= 500
 
         await eventually(counted, what="the dropped samples are counted")
+        assert lines(live.node, "video_before_key_frame_dropped", name) == 1
         for index in range(90):
             is_key = index % 30 == 0
             peer.send(video(stream_id, 17_000 + index * 33, KEY_FRAME if is_key else INTER_FRAME, key=is_key))
         await eventually(lambda: playlist(live, name, token), what="it plays from its first key frame on")
+
+
+def lines(node: AirnodeProcess, event: str, room: str) -> int:
+    """How many log lines an event has about a room."""
+    return sum(f'"event":"{event}"' in line and f'"room":"{room}"' in line for line in node.log.splitlines())
 
 
 async def playlist(live: LiveClass, name: str, token: str) -> str:
@@ -351,6 +357,8 @@ async def test_timestamps_that_jump_by_hours(live: LiveClass, room: tuple[str, s
             return "#EXT-X-DISCONTINUITY" in text
 
         await eventually(counted, what="each jump is a discontinuity")
+        await eventually(lambda: live.metric("airnode_media_stream_faults_total"), what="jumps are counted")
+        assert lines(live.node, "timestamps_jumped", name) == 1
         durations = [float(each) for each in re.findall(r"#EXTINF:([\d.]+)", await playlist(live, name, token))]
         assert durations
         assert max(durations) < 15
