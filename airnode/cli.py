@@ -1,5 +1,6 @@
 """The ``airnode`` command; no logic. What is heavy is imported inside the commands."""
 
+import pathlib
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ def cli(context: click.Context, /, roles: tuple[str, ...], **params: Any) -> Non
       airnode --role master --config airnode.toml    one role of a cluster
       airnode config check --config airnode.toml     is the configuration right?
       airnode health http://localhost:8000           is that node well?
+      airnode top                                    nodes, streams and viewers, live
     """
     context.meta[ROLE_SECTIONS] = _role_sections
     if context.invoked_subcommand is not None:
@@ -90,6 +92,42 @@ def health(url: str, ready: bool, timeout_s: float, as_json: bool) -> None:
     answer = ask(url, ready=ready, timeout_s=timeout_s)
     click.echo(answer.json() if as_json else answer.text())
     sys.exit(0 if answer.ok else 1)
+
+
+@cli.command()
+@click.argument("url", default="")
+@click.option(
+    "--secret", "--token", "secret", envvar=["AIRNODE_CLUSTER__TOKEN", "AIRNODE_AUTH__ADMIN_SECRET"], default="",
+    help="Cluster token, admin's or teacher's secret [default: AIRNODE_CLUSTER__TOKEN, or that of the node here].",
+)  # fmt: skip
+@click.option("--data-dir", default="~/.airnode", show_default=True, help="Of the node on this machine.")
+@click.option("--interval", "interval_s", default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--once", is_flag=True, help="Look once and print it.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: as JSON.")
+def top(url: str, secret: str, data_dir: str, interval_s: float, once: bool, as_json: bool) -> None:
+    """Show nodes, streams, viewers, load and alarms of a cluster, live; Ctrl+C ends it.
+
+    URL is the address of a master; without one, it is the node that runs on this machine. With --once, the exit code is
+    1 when the master does not answer.
+
+    \b
+    Examples:
+      airnode top                                           the node on this machine
+      airnode top --data-dir /var/lib/airnode
+      AIRNODE_CLUSTER__TOKEN=$(cat token) airnode top https://school.example
+      airnode top --once --json | jq .alarms
+    """
+    from airnode.cluster import top as view
+
+    target = view.find(url, secret, pathlib.Path(data_dir))
+    if once or as_json:
+        shot = view.look(target, None, 3.0)
+        click.echo(shot.json()) if as_json else view.print_once(shot)
+        sys.exit(1 if shot.error else 0)
+    try:
+        view.run(target, max(interval_s, 0.1))
+    except KeyboardInterrupt:
+        sys.exit(0)
 
 
 cli.add_command(config)

@@ -15,7 +15,7 @@ from airnode.cluster.directory import Directory
 from airnode.cluster.nodes import NodeBoard
 from airnode.cluster.rooms import RoomBoard
 from airnode.cluster.views import RoomView
-from airnode.errors import FieldError, InvalidInput
+from airnode.errors import FieldError, InvalidInput, NoHealthyNodes, Unauthenticated
 from airnode.runtime.role import PortName
 from airnode.web.addresses import Addresses, is_loopback, rtmp_server
 from airnode.web.auth import credential
@@ -129,7 +129,8 @@ class MasterApi:
         summary="Get a token and a place",
         tag="tokens",
         description="Students give the class code as `code`; teachers give the teacher secret as `secret` or as "
-        "`Authorization: Bearer`. The HLS address leads to the node that was chosen.",
+        "`Authorization: Bearer`. The HLS address leads to the node that was chosen. A student who is in the class "
+        "gives the present token as `Authorization: Bearer` and stays the same viewer, however full the nodes are.",
         body=TokenRequest,
         returns=TokenResponse,
         errors=(400, 403, 404, 408, 413, 429, 503),
@@ -147,8 +148,9 @@ class MasterApi:
         else:
             found = await self._admission.student(address, asked.code, asked.room)
         await self._classes.saw_user(asked.user_id, asked.user_type, asked.name)
-        token, claims = self._tokens.issue(asked.user_id, asked.user_type, found.room)
-        node = await self._place(claims)
+        held = self._held(request, asked, found.room)
+        token, claims = self._tokens.issue(asked.user_id, asked.user_type, found.room, held)
+        node = await self._place(claims, renewed=held is not None)
         self._issued.labels(asked.user_type).inc()
         answer = TokenResponse(
             token=token,
@@ -235,16 +237,34 @@ class MasterApi:
     async def renew_stream_key(self, request: web.Request) -> web.Response:
         """Make a new key."""
         self._require_teacher(request, request.match_info["room"])
-        found = await self._classes.renew_stream_key(request.match_info["room"])
+        room = request.match_info["room"]
+        node = self._nodes.place_publisher(self._board.origin(room))
+        found = await self._classes.renew_stream_key(room)
         await self._directory.refresh()
-        log.info("stream_key_renewed", room=found.room)
-        return json_response(self._ingest(request, found, self._nodes.place_publisher(self._board.origin(found.room))))
+        log.info("stream_key_renewed", room=room)
+        return json_response(self._ingest(request, found, node))
 
-    async def _place(self, claims: Claims) -> NodeRecord:
-        """A place among the viewers; a teacher, who is none, gets the node to publish to."""
-        if claims.user_type == "teacher":
-            return self._nodes.place_publisher(self._board.origin(claims.room))
-        return await self._nodes.place_viewer(claims.session_id)
+    def _held(self, request: web.Request, asked: TokenRequest, room: str) -> str | None:
+        """The session of a student who renews a token that is still good."""
+        given = credential(request)
+        if asked.user_type != "student" or not is_token(given):
+            return None
+        try:
+            claims = self._tokens.verify(given)
+        except Unauthenticated:
+            return None
+        same = (claims.user_id, claims.user_type, claims.room) == (asked.user_id, asked.user_type, room)
+        return claims.session_id if same else None
+
+    async def _place(self, claims: Claims, *, renewed: bool) -> NodeRecord:
+        """A place among the viewers; a teacher, who is none, gets the node to publish to. Who is in stays in."""
+        if claims.user_type == "student":
+            try:
+                return await self._nodes.place_viewer(claims.session_id)
+            except NoHealthyNodes:
+                if not renewed:
+                    raise
+        return self._nodes.place_publisher(self._board.origin(claims.room))
 
     def _claims_for_room(self, request: web.Request) -> Claims:
         claims = self._tokens.verify(credential(request))

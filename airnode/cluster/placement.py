@@ -169,15 +169,21 @@ class Placement:
         self._settle(seat)
 
     def best(self, now_s: float, prefer: str | None = None) -> NodeRecord:
-        """A node for a publisher: the preferred one while it lives, however full, else the least loaded.
+        """A node for a publisher: the preferred one while it lives, else the least loaded; full ones take one, too.
 
         Raises:
-            NoHealthyNodes: (503) none is there, or all are full or shutting down.
+            NoHealthyNodes: (503) none is there, or all are shutting down.
         """
         seat = self._seats.get(prefer) if prefer is not None else None
         if seat is not None and seat.serves() and self._is_fresh(seat, now_s):
             return seat.record
-        return self._best(now_s).record
+        try:
+            return self._best(now_s).record
+        except NoHealthyNodes:
+            serving = [each for each in self._seats.values() if each.serves() and self._is_fresh(each, now_s)]
+            if not serving:
+                raise
+            return min(serving, key=_Seat.load).record
 
     def free_places(self, node_id: str) -> int:
         """How many reservations a node can have at most."""
