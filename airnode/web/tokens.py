@@ -61,10 +61,10 @@ class Tokens:
         #: {token text: its claims}, least recently verified first. A hit still has its expiry checked.
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
-    def issue(self, user_id: str, user_type: UserType, room: str) -> tuple[str, Claims]:
-        """Sign a new token. Returns its text and its claims."""
+    def issue(self, user_id: str, user_type: UserType, room: str, session_id: str | None = None) -> tuple[str, Claims]:
+        """Sign a new token, of a new session or (a renewal) of one that is there. Returns its text and its claims."""
         now = int(time.time())
-        claims = Claims(user_id, user_type, room, secrets.token_urlsafe(9), now + int(self._ttl_s))
+        claims = Claims(user_id, user_type, room, session_id or secrets.token_urlsafe(9), now + int(self._ttl_s))
         payload = {
             "sub": claims.user_id,
             "user_type": claims.user_type,

@@ -393,6 +393,17 @@ async def test_anyone_joins_an_open_school_until_it_is_full(open_node: AirnodePr
 
         found = await eventually(full, what="the only place is taken")
         assert "No healthy nodes available" in found["detail"]
+        _, before = await client.token(user_type="teacher", user_id="t", secret=TEACHER)
+        assert before["stream_key"], "a teacher needs no viewer's place"
+        status, _, again = await client.call("POST", "/api/token", json=GOOD, token=first["token"])
+        assert status == 200, "who is in the class stays in it"
+        sessions = {
+            jwt.decode(each, options={"verify_signature": False})["sid"] for each in (first["token"], again["token"])
+        }
+        assert len(sessions) == 1
+        for other in ({**GOOD, "user_id": "someone-else"}, {**GOOD, "user_type": "student", "room": "nothing"}):
+            status, _, _ = await client.call("POST", "/api/token", json=other, token=first["token"])
+            assert status in (404, 503), "a token renews nobody else's place"
     finally:
         await publisher.stop()
 

@@ -116,6 +116,8 @@ def test_a_publisher_goes_back_to_its_origin_however_full():
     board.drain("a", on=True)
     assert board.best(0.0, prefer="a").node_id == "b"
     assert placement(node("a"), node("b")).best(LEASE_S, prefer="a").node_id == "a"
+    full = placement(node("a", 100, status="overloaded"), node("b", 100), node("c", 0, status="draining"))
+    assert full.best(0.0).node_id in ("a", "b"), "a publisher takes no viewer's place"
 
 
 def test_a_heartbeat_says_how_many_of_the_promised_have_come():

@@ -31,7 +31,7 @@ export class Problem extends Error {
 export interface Call {
   method?: "GET" | "POST";
   body?: unknown;
-  bearer?: string;
+  bearer?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -76,8 +76,14 @@ export async function problemOf(response: Response): Promise<Problem> {
 }
 
 export const api = {
-  token: (request: TokenRequest, signal?: AbortSignal) =>
-    call<Grant>("/api/token", { method: "POST", body: request, signal }),
+  /** A token; a student's present one makes it a renewal: the same viewer, who is let in however full the servers are. */
+  token: (request: TokenRequest, present?: string, signal?: AbortSignal) =>
+    call<Grant>("/api/token", {
+      method: "POST",
+      body: request,
+      bearer: request.user_type === "student" ? present : undefined,
+      signal,
+    }),
   room: (room: string, bearer: string, signal?: AbortSignal) =>
     call<RoomStatus>(`/api/rooms/${encodeURIComponent(room)}`, { bearer, signal }),
   renewKey: (room: string, bearer: string) =>

@@ -146,7 +146,7 @@ export class LiveRoom {
 
   async #tryToken(request: TokenRequest, signal: AbortSignal): Promise<Problem | null> {
     try {
-      this.#accept(await api.token(request, signal));
+      this.#accept(await api.token(request, this.view.value.grant?.token, signal));
       return null;
     } catch (error) {
       return error instanceof Problem ? error : new Problem(0, "network", String(error));
