@@ -40,8 +40,8 @@ STILL = VIDEO_TIMESCALE
 _UNKNOWN_FRAME = VIDEO_TIMESCALE // 30
 _SLACK = 90
 _NTP_EPOCH_S = 2_208_988_800
-#: prft flags (ISO 14496-12 8.16.5): the time at which the fragment was finished.
-_WHEN_FINISHED = 2
+#: prft flags (ISO 14496-12 8.16.5): the time at which the frame left the encoder, as near as we know it.
+_ENCODED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _producer_time(track_id: int, now_s: float, media_time: int) -> bytes:
     """A ``prft`` box, version 1: when what is presented at ``media_time`` came in."""
     seconds = int(now_s)
     ntp = (seconds + _NTP_EPOCH_S) << 32 | int((now_s - seconds) * (1 << 32))
-    return pack(">I4sIIQQ", 32, b"prft", 1 << 24 | _WHEN_FINISHED, track_id, ntp, media_time)
+    return pack(">I4sIIQQ", 32, b"prft", 1 << 24 | _ENCODED, track_id, ntp, media_time)
 
 
 class Fragmenter:
@@ -111,7 +111,8 @@ class Fragmenter:
         self._decoded, self._time, self._duration = -1, -1, 0
         #: Where video and audio end: ticks, samples.
         self._shown, self._heard = 0, 0
-        self._presented = 0
+        #: When the first frame of what is held back came in, and when it is to be shown.
+        self._produced = 0.0, 0
         #: When the last still began to show.
         self._still = 0
         self._entry = 0
@@ -137,9 +138,9 @@ class Fragmenter:
         self._held.clear()
         self._heard = self._shown = 0
 
-    def finish(self, now: float) -> None:
+    def finish(self) -> None:
         """Give out what is held back."""
-        self._flush(now)
+        self._flush()
 
     # ---- samples ---------------------------------------------------------------------------------------------------
 
@@ -150,14 +151,14 @@ class Fragmenter:
         self._need_key = False
         if not self._started:
             self._start(time)
-        elif key or self._full(time):
-            self._flush(now)
+        elif key:
+            self._flush()
         self._fill_audio(time)
-        self._add(time, cts, data, key)
+        run = self._add(time, cts, data, key, now)
         if key:
             self._last_key = data
-        if not self._least:
-            self._flush(now)
+        if run.duration >= self._least - self._expected() // 2:
+            self._flush()
 
     def audio(self, start: int, samples: int, data: bytes, now: float) -> None:
         """Take an audio frame, ``start`` and ``samples`` in samples; times must grow within a period."""
@@ -168,14 +169,16 @@ class Fragmenter:
             self._started, self._entry = True, self._ticks(start) - AUDIO_ENTRY
         if start < self._heard:
             return
+        if self._audio_run is None and not self._has_video:
+            self._produced = now, start
         self._add_audio(start, samples, data)
         end = self._ticks(self._heard)
         if self._has_video and end - self._shown > (-AUDIO_WAIT if self._need_key else VIDEO_GONE):
-            self._show_still(end)
+            self._show_still(end, now)
         run = self._audio_run
         wait = max(self._least, AUDIO_WAIT if self._has_video else AUDIO_ALONE)
         if run is not None and self._ticks(run.duration) >= wait:
-            self._flush(now)
+            self._flush()
 
     # ---- video -----------------------------------------------------------------------------------------------------
 
@@ -190,14 +193,10 @@ class Fragmenter:
                 self._add_audio(start, samples, data)
         self._held.clear()
 
-    def _full(self, time: int) -> bool:
-        run = self._video_run
-        return run is not None and time - run.base_time >= self._least - self._expected() // 2
-
     def _expected(self) -> int:
         return round(self._frame) or _UNKNOWN_FRAME
 
-    def _add(self, time: int, cts: int, data: bytes, key: bool) -> None:
+    def _add(self, time: int, cts: int, data: bytes, key: bool, now: float) -> TrackRun:
         if self._time >= 0:
             self._measure(time - self._time)
         run = self._video_run
@@ -208,12 +207,13 @@ class Fragmenter:
             if self._duration:
                 decoded = min(decoded, self._decoded + max(1, 2 * self._duration - _SLACK))
             run = self._video_run = TrackRun(VIDEO_TRACK_ID, decoded, video=True)
-            self._presented = time + cts
+            self._produced = now, time + cts
         duration = self._expected()
         run.add_video(data, duration, time + cts - decoded, key=key)
         self._decoded, self._time, self._duration = decoded, time, duration
         self._shown = max(self._shown, time + cts + duration)
         self._has_key |= key
+        return run
 
     def _measure(self, duration: int) -> None:
         """Follow the frame duration; a single long frame counts little."""
@@ -222,7 +222,7 @@ class Fragmenter:
             self._frame = float(min(duration, VIDEO_TIMESCALE))
         self._frame += (min(duration, 8 * expected) - self._frame) / 8
 
-    def _show_still(self, end: int) -> None:
+    def _show_still(self, end: int, now: float) -> None:
         """Audio went on alone for too long: the last key frame fills the time up to now and a bit more."""
         if self._last_key is None:
             return
@@ -231,7 +231,7 @@ class Fragmenter:
         if run is None:
             decoded = self._decoded + max(1, self._duration)
             run = self._video_run = TrackRun(VIDEO_TRACK_ID, decoded, video=True)
-            self._presented = end
+            self._produced = now, end
         else:
             decoded = run.base_time + run.duration
         duration = max(0, end - begin) + STILL
@@ -279,7 +279,7 @@ class Fragmenter:
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    def _flush(self, now: float) -> None:
+    def _flush(self) -> None:
         video, audio = self._video_run, self._audio_run
         runs = [run for run in (video, audio) if run is not None]
         if not runs:
@@ -288,9 +288,9 @@ class Fragmenter:
         key, self._has_key = self._has_key, False
         produced = b""
         if video is not None:
-            produced = _producer_time(VIDEO_TRACK_ID, now, self._presented)
+            produced = _producer_time(VIDEO_TRACK_ID, *self._produced)
         elif audio is not None and not self._has_video:
-            produced = _producer_time(AUDIO_TRACK_ID, now, audio.base_time)
+            produced = _producer_time(AUDIO_TRACK_ID, *self._produced)
             key = self._entered(self._ticks(audio.base_time))
         self._sequence += 1
         self._take(Fragment(framed(produced, write_fragment(self._sequence, runs)), key))

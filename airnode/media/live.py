@@ -196,9 +196,9 @@ class LiveFeed:
         """See :meth:`Fragmenter.audio`."""
         self._fragmenter.audio(start, samples, data, now)
 
-    def finish(self, now: float) -> None:
+    def finish(self) -> None:
         """The publisher is gone, or its period over: nothing is held back. Responses stay open."""
-        self._fragmenter.finish(now)
+        self._fragmenter.finish()
 
     def end(self) -> None:
         """Nothing will come any more: responses end."""

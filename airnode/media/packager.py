@@ -115,7 +115,7 @@ class Packager:
         """The publisher is gone: give out what is held back. The window stays open."""
         if not self._running and self._setup and (self._video or self._audio):
             self._begin_running(now)
-        self._finish_fragments(now)
+        self._finish_fragments()
         self._segmenter.finish()
         self._running = False
         self._window.notify()
@@ -178,7 +178,7 @@ class Packager:
 
     def _begin_period(self, now: float) -> None:
         """Start anew behind what there is: new initialization section, discontinuity, key frame first."""
-        self._finish_fragments(now)
+        self._finish_fragments()
         self._segmenter.finish()
         self._periods += 1
         self.stats.discontinuities += self._periods > 1
@@ -204,9 +204,9 @@ class Packager:
         self._key_wait_since_s, self._key_wait_bytes = now, 0
         self._last_video = self._segmenter.end - 1
 
-    def _finish_fragments(self, now: float) -> None:
+    def _finish_fragments(self) -> None:
         if self._live is not None:
-            self._live.finish(now)
+            self._live.finish()
 
     def _describe(self) -> None:
         video, audio, stats = self._video, self._audio, self.stats

@@ -74,6 +74,15 @@ def test_each_fragment_tells_when_it_came_in():
     assert [first.media_time, second.media_time] == bench.sent
 
 
+def test_a_fragment_of_several_frames_tells_when_its_first_came_in():
+    bench = Bench(100, audio=False)
+    for index in range(6):
+        bench.frame(index * 100 / 3, key=index == 0)
+    first, second = bench.stream.fragments
+    assert [first.media_time, second.media_time] == [bench.sent[0], bench.sent[3]]
+    assert second.unix_s == pytest.approx(1000.1, abs=1e-3)
+
+
 def test_frames_are_put_together_where_that_is_wished_for_and_their_durations_are_exact():
     bench = Bench(100, audio=False)
     for index in range(31):
@@ -86,7 +95,7 @@ def test_frames_are_put_together_where_that_is_wished_for_and_their_durations_ar
         run = fragment.tracks[VIDEO_TRACK]
         assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(run))
     assert [sample.time + sample.cts for sample in samples] == bench.sent[: len(samples)]
-    bench.it.finish(2000)
+    bench.it.finish()
     assert len(bench.samples(VIDEO_TRACK)) == 31
 
 
@@ -115,7 +124,7 @@ def test_whatever_the_frame_times_nothing_is_lost_and_no_step_is_a_discontinuity
     for index, step in enumerate(steps):
         bench.frame(at_ms, key=index % 12 == 0)
         at_ms += step
-    bench.it.finish(0)
+    bench.it.finish()
     samples = bench.samples(VIDEO_TRACK)
     assert obeys_mse(samples)
     assert [sample.time + sample.cts for sample in samples] == bench.sent
@@ -180,7 +189,7 @@ def test_a_hole_in_audio_is_filled_with_silence():
     bench.frame(0, key=True)
     for ms in (0, 21.33, 42.67, 200, 221.33):
         bench.sound(ms)
-    bench.it.finish(0)
+    bench.it.finish()
     samples = bench.samples(AUDIO_TRACK)
     assert obeys_mse(samples)
     assert samples[-1].time - samples[0].time == pytest.approx(0.2213 * RATE, abs=2)
@@ -232,7 +241,7 @@ def test_a_new_period_goes_on_behind_the_last_with_a_key_frame():
     bench = Bench()
     bench.frame(0, key=True)
     bench.frame(33)
-    bench.it.finish(0)
+    bench.it.finish()
     bench.it.begin(has_video=True, audio=AUDIO, frame_s=1 / 30)
     bench.sound(150)
     bench.frame(166, key=True)
