@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { joined, StampReader } from "../src/player/fmp4.ts";
+import { liveUrl } from "../src/player/live.ts";
+import { LivePace } from "../src/player/livepace.ts";
+
+function box(kind: string, ...content: Uint8Array[]): Uint8Array {
+  const body = joined(content);
+  const head = new Uint8Array(8);
+  new DataView(head.buffer).setUint32(0, 8 + body.length);
+  head.set([...kind].map((letter) => letter.charCodeAt(0)), 4);
+  return joined([head, body]);
+}
+
+function words(...values: number[]): Uint8Array {
+  const bytes = new Uint8Array(values.length * 4);
+  values.forEach((value, index) => new DataView(bytes.buffer).setUint32(index * 4, value));
+  return bytes;
+}
+
+function trak(id: number, timescale: number): Uint8Array {
+  return box("trak", box("tkhd", words(3, 0, 0, id, 0)), box("mdia", box("mdhd", words(0, 0, 0, timescale, 0))));
+}
+
+const NTP_EPOCH_S = 2_208_988_800;
+
+function prft(track: number, unixMs: number, mediaTime: number): Uint8Array {
+  const seconds = Math.floor(unixMs / 1000);
+  const fraction = Math.round(((unixMs % 1000) / 1000) * 2 ** 32);
+  return box("prft", words(0x01000001, track, seconds + NTP_EPOCH_S, fraction, 0, mediaTime));
+}
+
+const INIT = joined([box("ftyp", words(1, 2)), box("moov", box("mvhd", words(0)), trak(1, 90_000), trak(2, 48_000))]);
+const MEDIA = joined([
+  prft(1, 1_700_000_000_250, 900_000),
+  box("moof", words(1, 2, 3)),
+  box("mdat", new Uint8Array(5000).fill(112)),
+  prft(1, 1_700_000_000_283, 903_000),
+  box("moof", words(1, 2, 3)),
+  box("mdat", new Uint8Array(300)),
+]);
+
+test("stamps are read out of a stream in pieces of any size", () => {
+  const stream = joined([INIT, MEDIA]);
+  for (const size of [1, 7, 31, 100, 4096, stream.length]) {
+    const reader = new StampReader();
+    const stamps = [];
+    for (let at = 0; at < stream.length; at += size) stamps.push(...reader.push(stream.subarray(at, at + size)));
+    assert.deepEqual(
+      stamps.map(({ mediaS, unixMs }) => [mediaS.toFixed(4), Math.round(unixMs)]),
+      [
+        ["10.0000", 1_700_000_000_250],
+        ["10.0333", 1_700_000_000_283],
+      ],
+      `pieces of ${size}`,
+    );
+  }
+});
+
+test("a new response begins anew, a new init section brings new timescales", () => {
+  const reader = new StampReader();
+  reader.push(joined([INIT, MEDIA]).subarray(0, 1000));
+  reader.reset();
+  const init = box("moov", trak(2, 48_000));
+  assert.equal(reader.push(joined([init, prft(2, 1000, 96_000)]))[0]?.mediaS, 2);
+  assert.deepEqual(reader.push(prft(1, 1000, 96_000)), []);
+});
+
+test("hostile bytes do not hang the reader", () => {
+  const reader = new StampReader();
+  assert.deepEqual(reader.push(new Uint8Array(64)), []);
+  assert.deepEqual(reader.push(new Uint8Array(64).fill(255)), []);
+});
+
+test("live.mp4 lies beside the playlist, and the entry address is not asked for it", () => {
+  assert.equal(liveUrl("http://a:1/v/tok/main/index.m3u8"), "http://a:1/v/tok/main/live.mp4");
+  assert.equal(liveUrl("https://a/live/main/index.m3u8?jwt=t.o-k_"), "https://a/v/t.o-k_/main/live.mp4");
+});
+
+/** Fragments that come every `stepMs`, late by what `late` says; returns the pace after them. */
+function fed(pace: LivePace, count: number, stepMs: number, late: (index: number) => number = () => 0, fromMs = 0): number {
+  let now = fromMs;
+  for (let index = 0; index < count; index += 1, now += stepMs) pace.arrived(now + late(index), (now + 5_000) / 1000);
+  return now;
+}
+
+test("fragments of one frame without jitter are held at a tenth of a second", () => {
+  const pace = new LivePace();
+  fed(pace, 100, 33.3);
+  assert.ok(pace.aimS >= 0.08 && pace.aimS <= 0.12, `${pace.aimS}`);
+  assert.ok(Math.abs(pace.fragmentS - 0.033) < 0.002);
+});
+
+test("the aim grows with jitter, and with the length of fragments", () => {
+  const [jittery, long] = [new LivePace(), new LivePace()];
+  const now = fed(jittery, 200, 33.3, (index) => (index % 20 === 0 ? 150 : 0));
+  assert.ok(jittery.aimS > 0.2 && jittery.aimS < 0.3, `${jittery.aimS}`);
+  fed(jittery, 400, 33.3, () => 0, now);
+  assert.ok(jittery.aimS < 0.12, "and is forgotten when it is over");
+  fed(long, 200, 200);
+  assert.ok(long.aimS > 0.22 && long.aimS < 0.3, `${long.aimS}`);
+});
+
+test("each stall asks for more, calm takes it back slowly, endless stalls exhaust it", () => {
+  const pace = new LivePace();
+  let now = fed(pace, 100, 33.3);
+  const before = pace.aimS;
+  pace.stalled(now);
+  assert.ok(Math.abs(pace.aimS - before - 0.1) < 0.02);
+  now = fed(pace, 250, 33.3, () => 0, now);
+  assert.ok(pace.aimS > before + 0.09, "not yet");
+  now = fed(pace, 700, 33.3, () => 0, now);
+  assert.ok(Math.abs(pace.aimS - before) < 0.02, `${pace.aimS}`);
+  let stalls = 0;
+  while (!pace.exhausted && stalls < 50) {
+    pace.stalled(now);
+    stalls += 1;
+  }
+  assert.ok(stalls > 5 && stalls < 15, `${stalls}`);
+  assert.equal(pace.aimS, 2);
+});
+
+test("the rate follows what is in hand", () => {
+  const pace = new LivePace();
+  fed(pace, 100, 33.3);
+  const aim = pace.aimS;
+  assert.equal(pace.rate(aim), 1);
+  assert.equal(pace.rate(aim + 0.1), 1.1);
+  assert.equal(pace.rate(aim + 0.6), 1.5);
+  assert.equal(pace.rate(aim * 0.4), 0.95);
+  assert.equal(pace.rate(aim + 3), "jump");
+});
