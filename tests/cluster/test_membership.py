@@ -12,7 +12,7 @@ import pytest
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
-from tests.support.cluster import ADMIN, TEACHER, TOKEN, Cluster, registration
+from tests.support.cluster import ADMIN, QUICK, TEACHER, TOKEN, Cluster, beat, registration
 from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
@@ -153,6 +153,20 @@ async def test_a_slave_says_how_viewers_reach_it(cluster: Cluster):
     assert urlsplit(student["hls_url"]).hostname == "edge.school.example"
 
 
+async def test_a_standalone_node_with_a_token_takes_slaves(tmp_path: Path, session: aiohttp.ClientSession):
+    """It makes its own key, and hands it over."""
+    cluster = Cluster(tmp_path, session)
+    cluster.master.role, cluster.master.env = "standalone", {"AIRNODE_CLUSTER__TOKEN": TOKEN}
+    try:
+        await cluster.start(1)
+        assert set(await cluster.listed()) == {"master", "slave-1"}
+        assert (await cluster.call("GET", "/cluster/nodes", secret=cluster.master["admin_secret"]))[0] == 200
+        nodes = {(await cluster.student(f"s{index}"))[1]["node_id"] for index in range(20)}
+        assert len(nodes) == 2
+    finally:
+        await cluster.close()
+
+
 # -- what the master gives away ---------------------------------------------------------------------------------------
 
 
@@ -277,6 +291,25 @@ async def test_a_killed_node_is_offline_within_its_lease_and_remembered(cluster:
     assert body["total_capacity"] == 150
     other = (await cluster.listed())["slave-2"]["node_id"]
     assert {(await cluster.student(f"s{index}"))[1]["node_id"] for index in range(20)} == {other}
+
+
+async def test_what_is_long_gone_is_forgotten_and_who_may_read_can_be_everybody(tmp_path: Path, session):
+    cluster = Cluster(tmp_path, session, *QUICK, "--set", "cluster.remember_s=2", "--set", "cluster.open_status=true")
+    try:
+        await cluster.start()
+        status, answer = await cluster.call("POST", "/cluster/heartbeat", json=beat("ghost", at=time.time()))
+        assert (status, answer) == (200, {"order": "", "reserved": 0})
+        await cluster.until("ghost", "offline")
+
+        async def forgotten() -> bool:
+            status, body = await cluster.call("GET", "/cluster/nodes", secret="")
+            assert status == 200
+            return body["total_nodes"] == 0
+
+        await eventually(forgotten, what="the node is forgotten after cluster.remember_s")
+        assert (await cluster.call("POST", "/cluster/nodes/ghost/drain", secret=""))[0] == 401
+    finally:
+        await cluster.close()
 
 
 async def test_without_a_node_there_is_no_place(cluster: Cluster):
