@@ -14,6 +14,8 @@ const TICK_MS = 50;
 const RETRY_MS = 250;
 const MOST_FAILURES = 2;
 const BACK_BUFFER_S = 10;
+/** So much is kept at most, also while the person pauses: going on means the live edge anyway. */
+const MOST_BUFFER_S = 30;
 const TRIM_EVERY_MS = 4_000;
 const MOST_PENDING_BYTES = 32 << 20;
 const STAMPS = 900;
@@ -240,8 +242,9 @@ export class LiveEngine implements Engine {
 
   #trim(buffer: SourceBuffer): boolean {
     const now = performance.now();
-    const first = this.#ranges()[0];
-    const until = this.#video.currentTime - BACK_BUFFER_S;
+    const ranges = this.#ranges();
+    const [first, last] = [ranges[0], ranges.at(-1)];
+    const until = Math.max(this.#video.currentTime - BACK_BUFFER_S, (last?.end ?? 0) - MOST_BUFFER_S);
     if (!first || now - this.#trimmedAtMs < TRIM_EVERY_MS || until <= first.start) return false;
     this.#trimmedAtMs = now;
     buffer.remove(0, until);

@@ -294,9 +294,14 @@ export class Player {
 
   #remedy(remedy: ReturnType<Watchdog["check"]>): void {
     if (remedy === "seek") this.toLive();
-    else if (remedy === "reload" && this.path === "live") this.#onLiveFailure({ kind: "network", status: 0 });
-    else if (remedy === "reload" && this.#url !== null) void this.#load(this.#url, "hls");
+    else if (remedy === "reload") this.#reload();
     else if (remedy === "relocate") this.#events.failed({ kind: "network", status: 0 });
+  }
+
+  /** A response that never brought a picture may hang in a proxy; one that did is only loaded again. */
+  #reload(): void {
+    if (this.path === "live" && !this.view.value.playing) this.#onLiveFailure({ kind: "network", status: 0 });
+    else if (this.#url !== null) void this.#load(this.#url, this.path ?? choice.path);
   }
 
   #crossHole(): void {
