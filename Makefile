@@ -10,7 +10,7 @@ ARGS   ?=
 # pytest's, as in: make test TESTS=tests/unit
 TESTS  ?= tests
 
-.PHONY: help setup pages run test lint types format config-docs bench-media bench-placement wheel clean
+.PHONY: help setup pages run test lint types format config-docs bench-media bench-live bench-placement wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ config-docs: $(VENV)/.dev ## write configs/airnode.example.toml and docs/config.
 bench-media: setup ## latency, load and memory of the media path; prints a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.media $(ARGS)
+
+bench-live: setup ## live.mp4 beside LL-HLS: latency, first frame, load; prints a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.live $(ARGS)
 
 bench-placement: setup ## what placing a viewer costs, and how even it is; prints a table and JSON
 	$(BIN)/python -m tests.bench.placement $(ARGS)

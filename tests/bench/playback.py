@@ -146,7 +146,8 @@ async def join(bench: Bench) -> None:
 
 
 async def _join(page: Page, node: Running) -> None:
-    await page.goto(node.process["class_url"])
+    """Over LL-HLS; ``tests.bench.live`` measures live.mp4, and both side by side."""
+    await page.goto(node.process["class_url"] + "?path=hls")
     await page.get_by_role("button", name="Join").click()
 
 

@@ -191,7 +191,8 @@ def commands(text: str) -> list[str]:
     for language, lines in blocks(text):
         for line in lines:
             if language == "sh" and not line.startswith("#"):
-                found.append(re.sub(r"/(YOUR-STREAM-KEY|스트림-키)$", "/KEY", line))
+                typed = re.sub(r"\s{2,}# .*$", "", line)
+                found.append(re.sub(r"/(YOUR-STREAM-KEY|스트림-키)$", "/KEY", typed))
             elif line.startswith("airnode "):
                 found.append(re.split(r"\s{2,}", line)[0])
     return found
