@@ -1,5 +1,8 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
+from urllib.parse import urlsplit
+
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
@@ -9,13 +12,17 @@ from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.membership import MasterClient, join
 from airnode.media.http import MediaApi
 from airnode.media.live import LiveLimits
+from airnode.media.origins import Origins, OriginTable
+from airnode.media.relay import Relays
+from airnode.media.relayapi import RelayApi
 from airnode.media.reporter import RoomReporter
 from airnode.media.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishRefusal, PublishRequest
 from airnode.media.rtmp.server import RtmpServer
+from airnode.media.upstream import NodeToken
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
-from airnode.web.addresses import rtmp_server
+from airnode.web.addresses import in_url, rtmp_server
 
 
 class StreamKeyAuthority:
@@ -71,19 +78,34 @@ class SlaveRole:
             ),
         )
         rtmp = _rtmp_server(ctx, rooms, ctx.registry)
+        origins = _origins(ctx)
+        relays = Relays(
+            rooms,
+            origins,
+            NodeToken(lambda: ctx.tokens.issue_node(ctx.identity.node_id)),
+            ctx.registry,
+            viewer_window_s=settings.media.viewer_window_s,
+            tasks=ctx.tasks("relays"),
+        )
         heartbeat = Heartbeat(
             ctx.bus,
             settings.cluster,
             ctx.identity,
             ctx.addresses,
             rtmp_port=lambda: rtmp.port,
-            meters=_meters(rooms, ctx.registry),
+            meters=_meters(rooms, relays, ctx.registry),
             master=MasterClient(settings.cluster) if settings.cluster.master_url else None,
             tasks=ctx.tasks("heartbeat"),
         )
         reporter = RoomReporter(
-            rooms, ctx.bus, ctx.identity.node_id, settings.cluster.lease_s, ctx.tasks("room-reporter")
+            rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, settings.cluster.lease_s, ctx.tasks("room-reporter")
         )
+        media = MediaApi(relays, ctx.tokens, ctx.registry, admits=heartbeat.admits)
+        relay = RelayApi(rooms, media, ctx.tokens, ctx.registry)
+
+        def routes(app: web.Application) -> None:
+            media.add_routes(app)
+            relay.add_routes(app)
 
         async def endpoints() -> dict[str, object]:
             return {
@@ -92,19 +114,27 @@ class SlaveRole:
             }
 
         return RoleParts(
-            services=(rooms, reporter, rtmp, heartbeat),
-            routes={PortName.MEDIA: MediaApi(rooms, ctx.tokens, ctx.registry, admits=heartbeat.admits).add_routes},
+            services=(rooms, origins, relays, reporter, rtmp, heartbeat),
+            routes={PortName.MEDIA: routes},
             checks=(HealthCheck("cluster", heartbeat.check),),
-            load=lambda: rooms.viewers() / settings.cluster.max_connections,
+            load=lambda: relays.viewers() / settings.cluster.max_connections,
             endpoints=endpoints,
         )
 
 
-def _meters(rooms: Rooms, registry: CollectorRegistry) -> Meters:
+def _origins(ctx: RoleContext) -> Origins:
+    section = ctx.settings.cluster
+    # An origin without a host of its own is on the master's machine.
+    master_host = urlsplit(section.master_url).hostname or ctx.addresses.local_host
+    table = OriginTable(ctx.identity.node_id, in_url(master_host), section.lease_s)
+    return Origins(ctx.bus, table, ctx.tasks("origins"))
+
+
+def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters:
     sent = registry.restricted_registry(["airnode_media_sent_bytes_total", "airnode_media_live_sent_bytes_total"])
     return Meters(
-        viewers=lambda: {room.name: room.viewers.count(rooms.now_s()) for room in rooms.all()},
-        newcomers=lambda: [session for room in rooms.all() for session in room.viewers.newcomers()],
+        viewers=lambda: {room.name: room.viewers.count(rooms.now_s()) for room in relays.all()},
+        newcomers=lambda: [session for room in relays.all() for session in room.viewers.newcomers()],
         streams=lambda: sum(room.phase in ("live", "reconnecting") for room in rooms.all()),
         sent_bytes=lambda: sum(
             sample.value for each in sent.collect() for sample in each.samples if sample.name.endswith("_total")

@@ -85,7 +85,10 @@ class RoomState(msgspec.Struct, frozen=True):
         phase: ``reconnecting`` while the class is kept for a publisher that dropped.
         since: unix seconds since when the phase holds.
         reconnect_deadline: unix seconds until when the class is kept, while reconnecting.
-        epoch: counts publishing sessions' origins; grows for ever.
+        epoch: of the origin's claim; grows for ever.
+        host, scheme, media_port: where edges get it from; host as in :class:`NodeRecord`.
+        next_msn, target_duration_s, discontinuities: where its playlist is, for an origin that takes over.
+        silent_s: since the publisher sent anything.
     """
 
     room: str
@@ -96,6 +99,13 @@ class RoomState(msgspec.Struct, frozen=True):
     epoch: int = 0
     reconnect_deadline: float | None = None
     stream: StreamInfo | None = None
+    host: str = ""
+    scheme: str = "http"
+    media_port: int = 0
+    next_msn: int = 0
+    target_duration_s: int = 0
+    discontinuities: int = 0
+    silent_s: float = 0.0
 
 
 class ClassRecord(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ shared bytes: its viewers cost one ``write`` a fragment each, and no task wakes 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 from urllib.parse import quote
 
@@ -21,8 +21,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.errors import Draining, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
 from airnode.media.live import Ending, LiveViewer
-from airnode.media.rooms import LiveRoom, Rooms
-from airnode.media.window import MEDIA_TYPE, PLAYLIST_TYPE, BadRequest, Found, Pending, Wait
+from airnode.media.reload import BadRequest, Wait
+from airnode.media.watchable import WatchableRoom, WatchableRooms
+from airnode.media.window import MEDIA_TYPE, PLAYLIST_TYPE, Found, Pending
 from airnode.web.openapi import operation
 from airnode.web.tokens import Claims, Tokens
 
@@ -59,7 +60,7 @@ class MediaApi:
 
     def __init__(
         self,
-        rooms: Rooms,
+        rooms: WatchableRooms,
         tokens: Tokens,
         registry: CollectorRegistry,
         *,
@@ -117,9 +118,18 @@ class MediaApi:
         room, claims = self._enter(request)
         name = request.match_info["name"]
         if name == MULTIVARIANT:
+            self._require_admission()
+        elif name == room.window.media_uri and claims.user_type == "student":
+            room.viewers.saw(claims.session_id, asyncio.get_running_loop().time())
+        return await self.answer(request, room, name)
+
+    async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
+        """What ``name`` gives in ``room``, for a request that is allowed to have it."""
+        room.asked("window")
+        if name == MULTIVARIANT:
             return await self._multivariant(room)
         if name == room.window.media_uri:
-            return await self._media_playlist(request, room, claims)
+            return await self._media_playlist(request, room)
         return await self._object(room, name)
 
     @operation(
@@ -136,6 +146,11 @@ class MediaApi:
         """Stream to one viewer until the feed or the viewer ends it."""
         room, claims = self._enter(request)
         self._require_admission()
+        return await self.stream(request, room, claims.session_id if claims.user_type == "student" else "")
+
+    async def stream(self, request: web.Request, room: WatchableRoom, session_id: str = "") -> web.StreamResponse:
+        """The endless response, for a request that is allowed to have it; with ``session_id`` it counts as a viewer."""
+        room.asked("live")
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
         while not room.live.ready:
             await self._changed(room, until_s)
@@ -145,15 +160,12 @@ class MediaApi:
         response = web.StreamResponse(headers={"Content-Type": room.live.content_type, **_LIVE_HEADERS})
         await response.prepare(request)
         if request.method == "GET" and request.transport is not None:
-            room.came(claims)
-            try:
+            with _counted(room, session_id):
                 await self._stream(request, request.transport, response, room)
-            finally:
-                room.went(claims, asyncio.get_running_loop().time())
         return response
 
     async def _stream(
-        self, request: web.Request, transport: asyncio.Transport, response: web.StreamResponse, room: LiveRoom
+        self, request: web.Request, transport: asyncio.Transport, response: web.StreamResponse, room: WatchableRoom
     ) -> None:
         _limit_unsent(transport)
         over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -173,7 +185,7 @@ class MediaApi:
                     return await response.write_eof()
         transport.abort()
 
-    def _enter(self, request: web.Request) -> tuple[LiveRoom, Claims]:
+    def _enter(self, request: web.Request) -> tuple[WatchableRoom, Claims]:
         """Verify the token and find the room."""
         token, name = request.match_info["token"], request.match_info["room"]
         claims = self._claims(token, name)
@@ -195,17 +207,15 @@ class MediaApi:
         if not self._admits():
             raise Draining("This node is not in the cluster any more; ask for another place.", retry_after_s=1)
 
-    async def _multivariant(self, room: LiveRoom) -> web.Response:
-        self._require_admission()
+    async def _multivariant(self, room: WatchableRoom) -> web.Response:
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
         while not room.window.ready:
             await self._changed(room, until_s)
         self._playlists.inc()
         return web.Response(body=room.window.multivariant_playlist(), headers=_PLAYLIST_HEADERS)
 
-    async def _media_playlist(self, request: web.Request, room: LiveRoom, claims: Claims) -> web.Response:
+    async def _media_playlist(self, request: web.Request, room: WatchableRoom) -> web.Response:
         loop = asyncio.get_running_loop()
-        room.saw(claims, loop.time())
         query = request.query
         msn, part = _number(query.get("_HLS_msn"), "_HLS_msn"), _number(query.get("_HLS_part"), "_HLS_part")
         wait_s = _RELOAD_TARGETS * room.window.target_duration_s if room.window.ready else _FIRST_WAIT_S
@@ -219,7 +229,7 @@ class MediaApi:
         skip = query.get("_HLS_skip", "") in ("YES", "v2")
         return web.Response(body=room.window.media_playlist(skip=skip), headers=_PLAYLIST_HEADERS)
 
-    async def _object(self, room: LiveRoom, name: str) -> web.Response:
+    async def _object(self, room: WatchableRoom, name: str) -> web.Response:
         found = room.window.lookup(name)
         if isinstance(found, Pending):
             until_s = asyncio.get_running_loop().time() + _RELOAD_TARGETS * room.window.target_duration_s
@@ -233,7 +243,7 @@ class MediaApi:
         self._sent.inc(len(body))
         return web.Response(body=body, content_type=found.content_type, headers=_MEDIA_HEADERS)
 
-    async def _changed(self, room: LiveRoom, until_s: float) -> None:
+    async def _changed(self, room: WatchableRoom, until_s: float) -> None:
         """Wait for the room to change.
 
         Raises:
@@ -242,11 +252,26 @@ class MediaApi:
         """
         if self._rooms.draining:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
+        if room.closed and self._rooms.get(room.name) is not None:
+            raise Unavailable("This class comes from another node now.", retry_after_s=1)
         if room.closed:
             raise NotFound("This class is not live.")
         if not await room.waiters.wait(until_s):
             self._timed_out.inc()
             raise Unavailable("Nothing new came in time.", retry_after_s=1)
+
+
+@contextlib.contextmanager
+def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
+    """Count a viewer for as long as its endless response lasts."""
+    if not session_id:
+        yield
+        return
+    room.viewers.came(session_id)
+    try:
+        yield
+    finally:
+        room.viewers.went(session_id, asyncio.get_running_loop().time())
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:

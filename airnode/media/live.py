@@ -26,7 +26,7 @@ from airnode.media.samples import VideoConfig
 #: Most that is kept for those who come: a stream whose key frames lie further apart can only be entered at the next.
 RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
 
-Ending = Literal["ended", "codecs", "stuck"]
+Ending = Literal["ended", "codecs", "moved", "stuck"]
 
 
 class Sink(Protocol):
@@ -159,7 +159,7 @@ class LiveFeed:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._fragmenter = Fragmenter(limits.fragment_ms, self._fragment)
+        self._fragmenter = Fragmenter(limits.fragment_ms, self.take)
         self.codecs: tuple[str, ...] = ()
         self.ended = False
         self._init = b""
@@ -180,8 +180,11 @@ class LiveFeed:
             else:
                 audio = track.config
         self._fragmenter.begin(has_video=video is not None, audio=audio, frame_s=frame_s)
+        self.renew(init, tuple(track.config.codecs for track in tracks))
+
+    def renew(self, init: bytes, codecs: tuple[str, ...]) -> None:
+        """What follows is of another initialization section (or of the same one, behind a hole)."""
         self._clear_ring()
-        codecs = tuple(track.config.codecs for track in tracks)
         if self.codecs and codecs != self.codecs:
             self._let_go("codecs")
         elif init != self._init:
@@ -200,13 +203,20 @@ class LiveFeed:
         """The publisher is gone, or its period over: nothing is held back. Responses stay open."""
         self._fragmenter.finish()
 
+    def interrupt(self) -> None:
+        """What follows, if anything, is of another timeline: responses end, and their viewers ask again."""
+        self._init, self.codecs = b"", ()
+        self._clear_ring()
+        self._let_go("moved")
+
     def end(self) -> None:
         """Nothing will come any more: responses end."""
         self.ended = True
         self._clear_ring()
         self._let_go("ended")
 
-    def _fragment(self, fragment: Fragment) -> None:
+    def take(self, fragment: Fragment) -> None:
+        """Pass a fragment on to all viewers."""
         self._keep(fragment)
         now_s, limits, init = self._clock(), self._limits, self._init
         sent, stuck = 0, []

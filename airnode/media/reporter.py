@@ -3,14 +3,17 @@
 import asyncio
 
 import structlog
+from msgspec.structs import replace
 
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
 from airnode.bus.messages import ROOMS, RoomState
 from airnode.errors import Unavailable
 from airnode.media.rooms import LiveRoom, Rooms
+from airnode.runtime.role import PortName
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
+from airnode.web.addresses import Addresses, in_url
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +29,15 @@ class RoomReporter(Service):
 
     name = "room-reporter"
 
-    def __init__(self, rooms: Rooms, bus: Bus, node_id: str, lease_s: float, tasks: TaskScope) -> None:
+    def __init__(
+        self, rooms: Rooms, bus: Bus, node_id: str, addresses: Addresses, lease_s: float, tasks: TaskScope
+    ) -> None:
         super().__init__()
         self._rooms = rooms
         self._bus = bus
         self._leases = Leases(bus)
         self._node_id = node_id
+        self._addresses = addresses
         self._lease_s = lease_s
         self._tasks = tasks
         self._wake = asyncio.Event()
@@ -54,7 +60,7 @@ class RoomReporter(Service):
 
     def _changed(self, room: LiveRoom) -> None:
         if room.closed:
-            self._gone[room.name] = room.state(self._node_id, self._rooms.now_s())
+            self._gone[room.name] = self._state(room)
         else:
             self._gone.pop(room.name, None)
         self._wake.set()
@@ -78,8 +84,15 @@ class RoomReporter(Service):
             await self._leases.drop_lease(ROOMS, name)
             await self._bus.publish(ROOMS, state)
             self._gone.pop(name, None)
-        now_s = self._rooms.now_s()
         for room in self._rooms.all():
-            state = room.state(self._node_id, now_s)
+            state = self._state(room)
             await self._leases.put_lease(ROOMS, room.name, state, self._lease_s)
             await self._bus.publish(ROOMS, state)
+
+    def _state(self, room: LiveRoom) -> RoomState:
+        return replace(
+            room.state(self._node_id, self._rooms.now_s()),
+            host=in_url(self._addresses.host),
+            scheme=self._addresses.scheme,
+            media_port=self._addresses.ports[PortName.MEDIA],
+        )

@@ -23,9 +23,9 @@ from airnode.media.rtmp.publishing import PublisherInfo
 from airnode.media.samples import MediaEvent
 from airnode.media.viewers import Viewers
 from airnode.media.waiters import Waiters
+from airnode.media.watchable import Asked
 from airnode.media.window import Window
 from airnode.runtime.service import Service
-from airnode.web.tokens import Claims
 
 log = structlog.get_logger(__name__)
 
@@ -77,20 +77,8 @@ class LiveRoom:
         self.timer: asyncio.TimerHandle | None = None
         self.window.add_listener(self.waiters.wake)
 
-    def saw(self, claims: Claims, now_s: float) -> None:
-        """Count a playlist request of a viewer; a teacher's preview is none."""
-        if claims.user_type == "student":
-            self.viewers.saw(claims.session_id, now_s)
-
-    def came(self, claims: Claims) -> None:
-        """Count a viewer for as long as its endless response lasts."""
-        if claims.user_type == "student":
-            self.viewers.came(claims.session_id)
-
-    def went(self, claims: Claims, now_s: float) -> None:
-        """Its response has ended."""
-        if claims.user_type == "student":
-            self.viewers.went(claims.session_id, now_s)
+    def asked(self, what: Asked) -> None:
+        """A viewer wants the window or the live feed: both are here anyway."""
 
     def state(self, node_id: str, now_s: float) -> RoomState:
         """What the cluster is told; ``now_s`` is the loop's time."""
@@ -246,9 +234,12 @@ class Rooms(Service):
         room.packager.restart(time.time())
         return room
 
+    def new_feed(self) -> LiveFeed:
+        """A live feed with this node's limits and metrics."""
+        return LiveFeed(self._live_limits, self._live_metrics, time.monotonic)
+
     def _new_room(self, name: str) -> LiveRoom:
-        live = LiveFeed(self._live_limits, self._live_metrics, time.monotonic)
-        return LiveRoom(name, self._settings, self._viewer_window_s, live)
+        return LiveRoom(name, self._settings, self._viewer_window_s, self.new_feed())
 
     def _take_over(self, room: LiveRoom, publisher: PublisherInfo) -> None:
         """Replace a silent publisher, or raise Conflict."""

@@ -25,6 +25,7 @@ from math import ceil
 from secrets import token_hex
 
 from airnode.media.playlist import MediaPlaylist, Part, Segment, multivariant_playlist
+from airnode.media.reload import BadRequest, Position, Ready, Wait, resolve_reload
 
 #: PART-HOLD-BACK in part targets: two is the least the draft allows, three what it recommends.
 PART_HOLD_BACK_PARTS = 3
@@ -64,23 +65,6 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Pending:
     """The part that is being made now: wait for the window to change and ask again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Answer with the current playlist."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Hold the request until the window changes, and ask again."""
-
-
-@dataclass(frozen=True, slots=True)
-class BadRequest:
-    """Answer 400; ``detail`` says why."""
-
-    detail: str
 
 
 class Window:
@@ -332,45 +316,18 @@ class Window:
         return ceil(max(rates)), ceil(sum(segment.size for segment in measured) * 8 / duration_s)
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
-        """What to do with a playlist request with ``_HLS_msn`` and ``_HLS_part`` (6.2.5.2).
+        """What to do with a playlist request with ``_HLS_msn`` and ``_HLS_part``: see :func:`reload.resolve_reload`."""
+        return resolve_reload(self._position() if self.ready else None, msn, part)
 
-        A segment older than the window is answered at once: the draft asks for "that segment or a later one", and a
-        laptop that slept does ask. A part beyond the end of its segment is part 0 of the next one.
-        """
-        if part is not None and msn is None:
-            return BadRequest("_HLS_part needs _HLS_msn")
-        if msn is not None and (msn < 0 or (part or 0) < 0):
-            return BadRequest("_HLS_msn and _HLS_part are numbers from 0 on")
-        if not self.ready:
-            return Wait()
-        if msn is None or self.ended or not self.low_latency:
-            return Ready()
-        return self._reload(msn, part)
-
-    def _reload(self, msn: int, part: int | None) -> Ready | Wait | BadRequest:
-        last = self._next_msn - 1
-        parts = len(self._open.parts) if self._open is not None else 0
-        newest = self._next_msn if parts else last
-        if msn > newest + 2:
-            return BadRequest(f"_HLS_msn {msn} is too far: the last segment is {newest}")
-        if part is not None and msn > last and part >= (parts if msn == newest else 0) + self._advance_limit():
-            return BadRequest(f"_HLS_part {part} is too far")
-        if msn < last or (msn == last and (part is None or self._has_part(part))):
-            return Ready()
-        if part is None or msn > self._next_msn:
-            return Wait()
-        # A part beyond the end of the last finished segment is part 0 of the open one.
-        wanted = part if msn == self._next_msn else 0
-        return Ready() if wanted < parts else Wait()
-
-    def _advance_limit(self) -> int:
-        """How many parts ahead a client may ask (the Advance Part Limit)."""
-        return ceil(3 / self.part_target_s) if 0 < self.part_target_s < 1 else 3
-
-    def _has_part(self, part: int) -> bool:
-        """Whether the last finished segment has this part (a gap segment has none, and needs none)."""
-        segment = self._segments[-1]
-        return segment.gap or part < len(segment.parts)
+    def _position(self) -> Position:
+        last = self._segments[-1] if self._segments else None
+        return Position(
+            next_msn=self._next_msn,
+            open_parts=len(self._open.parts) if self._open is not None else 0,
+            last_parts=len(last.parts) if last is not None and not last.gap else None,
+            part_target_s=self.part_target_s,
+            blocks=self.low_latency and not self.ended,
+        )
 
     def lookup(self, name: str) -> Found | Pending | None:
         """What a name gives: a body, a part that is not there yet, or nothing (404)."""

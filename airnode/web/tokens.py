@@ -1,10 +1,13 @@
-"""Tokens that viewers and teachers carry: HS256 JWTs (RFC 7519), short enough to ride in a path."""
+"""Tokens that viewers and teachers carry: HS256 JWTs (RFC 7519), short enough to ride in a path.
+
+Nodes show each other tokens of the same key with ``user_type: "node"``. Neither kind passes for the other.
+"""
 
 import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jwt
 
@@ -14,6 +17,8 @@ UserType = Literal["student", "teacher"]
 
 _CACHE_SIZE = 20_000
 _MAX_TOKEN_CHARS = 1024
+#: A node's token rides in a header between two machines whose clocks may differ a little.
+_NODE_TTL_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +97,41 @@ class Tokens:
             raise Unauthenticated("The token has expired; ask for a new one.")
         return claims
 
-    def _decode(self, token: str) -> Claims:
+    def issue_node(self, node_id: str) -> str:
+        """Sign what this node shows to another, good for two minutes."""
+        now = int(time.time())
+        payload = {"sub": node_id, "user_type": "node", "iat": now, "exp": now + _NODE_TTL_S}
+        return jwt.encode(payload, self._secret, algorithm="HS256")
+
+    def verify_node(self, token: str) -> str:
+        """Return the id of the node whose token this is.
+
+        Raises:
+            Unauthenticated: (401) missing, malformed, wrongly signed or expired.
+            Forbidden: (403) it is a good token, of a viewer or a teacher.
+        """
+        payload = self._payload(token, ["exp", "sub", "user_type"])
+        if payload["user_type"] != "node":
+            raise Forbidden("Only nodes may do this.")
+        return str(payload["sub"])
+
+    def _payload(self, token: str, required: list[str]) -> dict[str, Any]:
         if not token:
             raise Unauthenticated("A token is needed; ask POST /api/token for one.")
         if len(token) > _MAX_TOKEN_CHARS:
             raise Unauthenticated("The token is not valid.")
         try:
-            payload = jwt.decode(
-                token,
-                self._secret,
-                algorithms=["HS256"],
-                options={"require": ["exp", "sub", "room", "sid", "user_type"], "verify_iat": False},
+            payload: dict[str, Any] = jwt.decode(
+                token, self._secret, algorithms=["HS256"], options={"require": required, "verify_iat": False}
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired; ask for a new one.") from None
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthenticated("The token is not valid.", debug=repr(error)) from None
+        return payload
+
+    def _decode(self, token: str) -> Claims:
+        payload = self._payload(token, ["exp", "sub", "room", "sid", "user_type"])
         user_type = payload["user_type"]
         texts = (payload["sub"], payload["room"], payload["sid"])
         if user_type not in ("student", "teacher") or not all(isinstance(text, str) for text in texts):

@@ -1,0 +1,146 @@
+"""This node's view of which node is the origin of which room: what masters see too, kept from the same messages.
+
+Requests are answered from it without a question to Redis. What pub/sub loses is read again from the leases.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from airnode.bus.client import Bus
+from airnode.bus.leases import Leases
+from airnode.bus.messages import ROOMS, RoomState
+from airnode.errors import Unavailable
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_RESYNC_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a room comes from.
+
+    Attributes:
+        base_url: of the node's media port.
+    """
+
+    node_id: str
+    epoch: int
+    base_url: str
+
+
+class OriginTable:
+    """The view itself. No I/O and no clock.
+
+    Args:
+        node_id: this node's. default_host: for origins that are reached as the master is.
+        lease_s: a room that is neither heard of nor leased for this long is gone.
+    """
+
+    def __init__(self, node_id: str, default_host: str, lease_s: float) -> None:
+        self._node_id = node_id
+        self._default_host = default_host
+        self._lease_s = lease_s
+        #: {room: (its newest state, monotonic seconds when it was heard of)}.
+        self._rooms: dict[str, tuple[RoomState, float]] = {}
+
+    def state(self, room: str) -> RoomState | None:
+        """What is known of a room; its origin may be this node."""
+        known = self._rooms.get(room)
+        return known[0] if known is not None else None
+
+    def heard_s(self, room: str) -> float:
+        """When it was heard of last; minus infinity: never."""
+        known = self._rooms.get(room)
+        return known[1] if known is not None else float("-inf")
+
+    def origin(self, room: str) -> Origin | None:
+        """The other node that it comes from; None: nobody, or this node."""
+        state = self.state(room)
+        if state is None or state.node_id == self._node_id or not state.media_port:
+            return None
+        host = state.host or self._default_host
+        return Origin(state.node_id, state.epoch, f"{state.scheme}://{host}:{state.media_port}")
+
+    def hear(self, state: RoomState, now_s: float) -> bool:
+        """Take what a node says; whether the origin changed."""
+        known = self.state(state.room)
+        if known is not None and (state.epoch, state.node_id) < (known.epoch, known.node_id):
+            return False
+        if state.phase == "waiting":
+            return self._rooms.pop(state.room, None) is not None
+        before = self.origin(state.room)
+        self._rooms[state.room] = (state, now_s)
+        return known is None or self.origin(state.room) != before
+
+    def sync(self, leased: dict[str, RoomState], now_s: float) -> list[str]:
+        """Take what the leases say; rooms whose origin changed. Those just heard of stay: leases follow."""
+        changed = [
+            room for room, state in leased.items() if self.state(room) != state and self._learn(state, now_s)
+        ]  # fmt: skip
+        gone = [
+            room for room, (_, heard_s) in self._rooms.items() if room not in leased and now_s - heard_s > self._lease_s
+        ]
+        for room in gone:
+            del self._rooms[room]
+        return changed + gone
+
+    def _learn(self, state: RoomState, now_s: float) -> bool:
+        known = self.state(state.room)
+        if known is not None and known.node_id == state.node_id and known.epoch == state.epoch:
+            return False  # what is heard is as new as the lease, and says when it was heard
+        return self.hear(state, now_s)
+
+
+class Origins(Service):
+    """Keeps the table; tells listeners of each room whose origin changed."""
+
+    name = "origins"
+
+    def __init__(self, bus: Bus, table: OriginTable, tasks: TaskScope) -> None:
+        super().__init__()
+        self.table = table
+        self._bus = bus
+        self._leases = Leases(bus)
+        self._tasks = tasks
+        self._listeners: list[Callable[[str], None]] = []
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with the name of each room whose origin changed."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Read the leases, then listen."""
+        await self._bus.subscribe(ROOMS, RoomState, self._heard, on_resubscribed=self._resync)
+        await self._resync()
+        self._tasks.spawn("resync", self._resync_for_ever())
+
+    async def stop(self) -> None:
+        """End listening."""
+        await self._tasks.aclose()
+
+    async def _heard(self, state: RoomState) -> None:
+        if self.table.hear(state, asyncio.get_running_loop().time()):
+            self._tell(state.room)
+
+    def _tell(self, room: str) -> None:
+        for listener in self._listeners:
+            listener(room)
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_RESYNC_S)
+            try:
+                await self._resync()
+            except Unavailable as error:
+                log.warning("origins_not_synced", error=str(error))
+
+    async def _resync(self) -> None:
+        leased = await self._leases.read_leases(ROOMS, RoomState)
+        for room in self.table.sync(leased, asyncio.get_running_loop().time()):
+            self._tell(room)

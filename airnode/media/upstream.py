@@ -1,0 +1,144 @@
+"""Fetching from a room's origin: HTTP with this node's credential."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from urllib.parse import quote
+
+import aiohttp
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
+from airnode.media.origins import Origin
+
+#: Longest wait for a connection, and for the next byte of an answer that is not held back on purpose.
+CONNECT_TIMEOUT_S = 3.0
+_READ_TIMEOUT_S = 5.0
+#: The origin answers a blocked request within three target durations, at most 15 s at a class's start.
+BLOCKED_TIMEOUT_S = 20.0
+#: A live response that says nothing for this long has lost its origin, or its publisher has gone silent.
+_LIVE_SILENCE_S = 10.0
+_MAX_PLAYLIST_BYTES = 4 << 20
+_MAX_OBJECT_BYTES = 64 << 20
+#: A node token is renewed when it is this old.
+_TOKEN_AGE_S = 60.0
+
+
+class RelayMetrics:
+    """Metrics of relaying."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "airnode_media_relay_upstream_requests_total", "Requests to origins", ["kind"], registry=registry
+        )
+        self.failures = Counter(
+            "airnode_media_relay_upstream_failures_total", "Requests to origins that failed", ["kind"],
+            registry=registry,
+        )  # fmt: skip
+        self.received = Counter(
+            "airnode_media_relay_received_bytes_total", "Media bytes from origins", registry=registry
+        )
+        self.rooms = Gauge("airnode_media_relay_streams", "Rooms relayed from other nodes", registry=registry)
+        self.moves = Counter(
+            "airnode_media_relay_moves_total", "Times a relayed room got another origin", registry=registry
+        )
+
+
+class NodeToken:
+    """This node's credential, renewed as it ages.
+
+    Args:
+        issue: signs a new one.
+    """
+
+    def __init__(self, issue: Callable[[], str]) -> None:
+        self._issue = issue
+        self._token = ""
+        self._issued_s = 0.0
+
+    def header(self) -> dict[str, str]:
+        """As a request carries it."""
+        now_s = time.monotonic()
+        if not self._token or now_s - self._issued_s > _TOKEN_AGE_S:
+            self._token, self._issued_s = self._issue(), now_s
+        return {"Authorization": f"Bearer {self._token}"}
+
+
+class Upstream:
+    """One room at its origin.
+
+    All methods raise NotFound when the origin does not have it, InvalidInput when it calls the request wrong, and
+    Unavailable when it does not answer, or not now.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, token: NodeToken, metrics: RelayMetrics, room: str, origin: Origin
+    ) -> None:
+        self.origin = origin
+        self._session = session
+        self._token = token
+        self._metrics = metrics
+        self._base = f"{origin.base_url}/relay/{quote(room)}"
+
+    async def playlist(self, name: str, query: Mapping[str, str]) -> bytes:
+        """A playlist; a blocked one when it is there."""
+        return await self._get("playlist", name, query, BLOCKED_TIMEOUT_S, _MAX_PLAYLIST_BYTES)
+
+    async def object(self, name: str) -> bytes:
+        """A part, a segment, an initialization section; the part that is being made as soon as it is there."""
+        body = await self._get("object", name, {}, BLOCKED_TIMEOUT_S, _MAX_OBJECT_BYTES)
+        self._metrics.received.inc(len(body))
+        return body
+
+    async def live(self) -> AsyncIterator[tuple[str, bytes]]:
+        """``live.mp4``: its Content-Type and some bytes, again and again until it ends."""
+        self._metrics.requests.labels("live").inc()
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_LIVE_SILENCE_S)
+        try:
+            async with self._session.get(
+                f"{self._base}/live.mp4", headers=self._token.header(), timeout=timeout, allow_redirects=False
+            ) as response:
+                _check(response.status)
+                kind = response.headers.get("Content-Type", "")
+                async for data in response.content.iter_any():
+                    self._metrics.received.inc(len(data))
+                    yield kind, data
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._metrics.failures.labels("live").inc()
+            raise Unavailable("The origin does not answer.", debug=repr(error)) from error
+        except AirnodeError:
+            self._metrics.failures.labels("live").inc()
+            raise
+
+    async def _get(self, kind: str, name: str, query: Mapping[str, str], within_s: float, limit: int) -> bytes:
+        self._metrics.requests.labels(kind).inc()
+        timeout = aiohttp.ClientTimeout(total=within_s + _READ_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
+        try:
+            async with (
+                asyncio.timeout(within_s + _READ_TIMEOUT_S),
+                self._session.get(
+                    f"{self._base}/{quote(name)}", params=query, headers=self._token.header(), timeout=timeout,
+                    allow_redirects=False,
+                ) as response,
+            ):  # fmt: skip
+                _check(response.status)
+                if (response.content_length or 0) > limit:
+                    raise Unavailable(f"The origin answers with {response.content_length} bytes.")
+                body = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._metrics.failures.labels(kind).inc()
+            raise Unavailable("The origin does not answer.", debug=repr(error)) from error
+        except AirnodeError:
+            self._metrics.failures.labels(kind).inc()
+            raise
+        return body
+
+
+def _check(status: int) -> None:
+    if status == 200:
+        return
+    if status in (404, 410):
+        raise NotFound("The origin does not have it.")
+    if status == 400:
+        raise InvalidInput("The origin calls the request wrong.")
+    raise Unavailable(f"The origin answers {status}.", retry_after_s=1)

@@ -1,0 +1,127 @@
+"""A viewer of LL-HLS that reloads like a player, fetches every part once, and keeps what it got."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from tests.support.hls import Media, SegmentLines, read_media
+from tests.support.waiting import eventually
+
+
+@dataclass
+class Run:
+    """What was fetched of one initialization section."""
+
+    init: bytes
+    parts: list[bytes] = field(default_factory=list)
+
+
+class Follower:
+    """Follows a media playlist by blocking reload from where it is, in the background.
+
+    Attributes:
+        msns: finished segments as they were seen first, in order. errors: statuses that a player would retry.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+        self._base = url.rpartition("/")[0]
+        self._task: asyncio.Task[None] | None = None
+        self._seen: set[str] = set()
+        self._inits: dict[str, bytes] = {}
+        self.runs: list[Run] = []
+        self._init_name = ""
+        self.msns: list[int] = []
+        self.errors: list[int] = []
+        self.reloads = 0
+        self.media_playlist = Media()
+
+    async def start(self) -> "Follower":
+        self._task = asyncio.create_task(self._follow())
+        return self
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            if not self._task.cancelled() and (error := self._task.exception()):
+                raise error
+
+    def media(self, run: int = 0) -> bytes:
+        """Everything of one initialization section, playable."""
+        return self.runs[run].init + b"".join(self.runs[run].parts)
+
+    @property
+    def parts(self) -> int:
+        return sum(len(run.parts) for run in self.runs)
+
+    async def more_parts(self, count: int, within_s: float = 20) -> None:
+        wanted = self.parts + count
+        await self._until(lambda: self.parts >= wanted, within_s, f"{count} more parts")
+
+    async def segments(self, count: int, within_s: float = 20) -> None:
+        await self._until(lambda: len(self.msns) >= count, within_s, f"{count} segments")
+
+    async def _until(self, condition, within_s: float, what: str) -> None:
+        def found() -> bool:
+            assert self._task is not None
+            if self._task.done():
+                self._task.result()
+            return condition()
+
+        await eventually(found, within_s, what)
+
+    async def _get(self, url: str) -> bytes | None:
+        """The body; None: try again, as players do."""
+        async with self._session.get(url) as response:
+            body = await response.read()
+            if response.status == 200:
+                return body
+            self.errors.append(response.status)
+            assert response.status == 503, (url, response.status, body)
+            await asyncio.sleep(0.1)
+            return None
+
+    async def _follow(self) -> None:
+        query, last_msn = "", -1
+        while True:
+            text = await self._get(self._url + query)
+            if text is None:
+                continue
+            self.reloads += 1
+            playlist = self.media_playlist = read_media(text)
+            first = last_msn < 0
+            for segment in playlist.segments:
+                if segment.msn > last_msn and not segment.gap:
+                    if not first:
+                        self.msns.append(segment.msn)
+                        await self._take(segment)
+                    else:
+                        self._seen.update(part.uri for part in segment.parts)
+            last_msn = max(last_msn, playlist.segments[-1].msn)
+            if playlist.open_segment is not None:
+                if first:  # begin with the next whole segment
+                    self._seen.update(part.uri for part in playlist.open_segment.parts)
+                    last_msn = playlist.open_segment.msn
+                elif playlist.open_segment.msn > last_msn:
+                    await self._take(playlist.open_segment)
+            open_parts = len(playlist.trailing_parts)
+            next_msn = playlist.media_sequence + len(playlist.segments)
+            query = f"?_HLS_msn={next_msn}&_HLS_part={open_parts}"
+
+    async def _take(self, segment: SegmentLines) -> None:
+        for part in segment.parts:
+            if part.uri in self._seen:
+                continue
+            self._seen.add(part.uri)
+            if segment.map_uri != self._init_name:
+                self._init_name = segment.map_uri
+                self.runs.append(Run(await self._must(f"{self._base}/{segment.map_uri}")))
+            self.runs[-1].parts.append(await self._must(f"{self._base}/{part.uri}"))
+
+    async def _must(self, url: str) -> bytes:
+        while (body := await self._get(url)) is None:
+            continue
+        return body
