@@ -48,13 +48,14 @@ class MasterRole:
         settings = ctx.settings
         classes = Classes(ctx.postgres, settings.classes.max_classes)
         room = settings.classes.default_room
+        nodes = NodeBoard(ctx.bus, settings.cluster, ctx.tasks("node-board"), ctx.registry)
         board = RoomBoard(
             ctx.bus,
             ctx.tasks("room-board"),
             ctx.registry,
             write_timeout_s=settings.http.request_timeout_s,
+            watched=nodes.watched,
         )
-        nodes = NodeBoard(ctx.bus, settings.cluster, ctx.tasks("node-board"), ctx.registry)
         clients = Clients(settings.http.trusted_proxies)
         directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
         api = MasterApi(

@@ -10,6 +10,7 @@ from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import room_of_key
 from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.membership import MasterClient, join
+from airnode.media.claims import RoomClaims
 from airnode.media.http import MediaApi
 from airnode.media.live import LiveLimits
 from airnode.media.origins import Origins, OriginTable
@@ -28,12 +29,19 @@ from airnode.web.addresses import in_url, rtmp_server
 class StreamKeyAuthority:
     """Decides who may publish where: ``live/<key>``, ``live/<room>?key=<key>``, or ``live/<room>`` where it is open."""
 
-    def __init__(self, bus: Bus, *, open_publishing: bool) -> None:
+    def __init__(self, bus: Bus, claims: RoomClaims, *, open_publishing: bool) -> None:
         self._bus = bus
+        self._claims = claims
         self._open = open_publishing
 
     async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
-        """The room of the key that came with the request."""
+        """The room of the key that came with the request, claimed for this node."""
+        room = await self._room(request)
+        if isinstance(room, str):
+            await self._claims.take(room)
+        return room
+
+    async def _room(self, request: PublishRequest) -> str | PublishRefusal:
         if request.app != "live":
             return PublishRefusal("app", "Publish to the app 'live': rtmp://HOST/live/STREAM-KEY.")
         room = await room_of_key(self._bus, request.key)
@@ -77,8 +85,8 @@ class SlaveRole:
                 stuck_s=settings.media.live_stuck_s,
             ),
         )
-        rtmp = _rtmp_server(ctx, rooms, ctx.registry)
         origins = _origins(ctx)
+        rtmp = _rtmp_server(ctx, rooms, origins, ctx.registry)
         relays = Relays(
             rooms,
             origins,
@@ -126,7 +134,7 @@ def _origins(ctx: RoleContext) -> Origins:
     section = ctx.settings.cluster
     # An origin without a host of its own is on the master's machine.
     master_host = urlsplit(section.master_url).hostname or ctx.addresses.local_host
-    table = OriginTable(ctx.identity.node_id, in_url(master_host), section.lease_s)
+    table = OriginTable(ctx.identity.node_id, in_url(master_host), max(section.lease_s, ctx.settings.hls.grace_s))
     return Origins(ctx.bus, table, ctx.tasks("origins"))
 
 
@@ -142,12 +150,13 @@ def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters
     )
 
 
-def _rtmp_server(ctx: RoleContext, rooms: Rooms, registry: CollectorRegistry) -> RtmpServer:
+def _rtmp_server(ctx: RoleContext, rooms: Rooms, origins: Origins, registry: CollectorRegistry) -> RtmpServer:
     section = ctx.settings.rtmp
+    claims = RoomClaims(ctx.bus, ctx.identity.node_id, rooms, origins.table, takeover_after_s=section.takeover_after_s)
     return RtmpServer(
         section,
         host=ctx.settings.http.host,
-        authority=StreamKeyAuthority(ctx.bus, open_publishing=section.open_publishing),
+        authority=StreamKeyAuthority(ctx.bus, claims, open_publishing=section.open_publishing),
         hub=rooms,
         registry=registry,
     )

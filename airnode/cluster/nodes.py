@@ -7,6 +7,7 @@ fresh by what nodes and masters publish, and read again each ``_RESYNC_S``.
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -29,6 +30,8 @@ _TELL_S = 0.02
 #: A token is not held up longer by a Redis that hangs; its place then is only known here.
 _RESERVE_TIMEOUT_S = 0.5
 _ATTEMPTS = 5
+#: Each open page asks for the viewers of its room once a second or so; they are added up at most this often.
+_WATCHED_S = 0.5
 
 
 class NodeMetrics:
@@ -65,6 +68,8 @@ class NodeBoard(Service):
         self._placement = Placement(random.Random(), section.lease_s)  # noqa: S311 - spreads load, guards nothing
         #: {node_id: its last beat}, of nodes that are gone too, until they are forgotten.
         self._remembered: dict[str, NodeRecord] = {}
+        self._watched: Mapping[str, Mapping[str, int]] = {}
+        self._watched_s = float("-inf")
         #: {node_id: reserved places}, to be told to other masters.
         self._untold: dict[str, int] = {}
         self._some_untold = asyncio.Event()
@@ -87,6 +92,17 @@ class NodeBoard(Service):
     def nodes(self) -> dict[str, NodeRecord]:
         """Nodes heard of within the lease."""
         return self._placement.fresh(time.monotonic())
+
+    def watched(self) -> Mapping[str, Mapping[str, int]]:
+        """{room: {node_id: viewers there}}, not older than ``_WATCHED_S``."""
+        now_s = time.monotonic()
+        if now_s - self._watched_s > _WATCHED_S:
+            watched: dict[str, dict[str, int]] = {}
+            for node_id, node in self.nodes().items():
+                for room, count in node.rooms.items():
+                    watched.setdefault(room, {})[node_id] = count
+            self._watched, self._watched_s = watched, now_s
+        return self._watched
 
     def health(self, node_id: str) -> Health:
         """How a node is."""

@@ -7,6 +7,7 @@ pub/sub loses is read again within ``_RESYNC_S``.
 import asyncio
 import math
 import time
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
@@ -35,12 +36,22 @@ class RoomBoard(Service):
 
     Args:
         write_timeout_s: a page that takes nothing for this long loses its stream.
+        watched: {room: {node_id: viewers there}}, as nodes' heartbeats say.
     """
 
     name = "room-board"
 
-    def __init__(self, bus: Bus, tasks: TaskScope, registry: CollectorRegistry, *, write_timeout_s: float) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        tasks: TaskScope,
+        registry: CollectorRegistry,
+        *,
+        write_timeout_s: float,
+        watched: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+    ) -> None:
         super().__init__()
+        self._watched = watched
         self._write_timeout_s = write_timeout_s
         self._bus = bus
         self._leases = Leases(bus)
@@ -88,8 +99,10 @@ class RoomBoard(Service):
         now = time.time()
         if state is None:
             return RoomView(room, "waiting", 0.0, None, 0, 0, now, None)
+        edges = self._watched().get(room, {})
+        viewers = state.viewers + sum(count for node_id, count in edges.items() if node_id != state.node_id)
         return RoomView(
-            room, state.phase, state.since, state.reconnect_deadline, state.viewers, state.epoch, now, state.stream
+            room, state.phase, state.since, state.reconnect_deadline, viewers, state.epoch, now, state.stream
         )
 
     async def _heard_room(self, state: RoomState) -> None:

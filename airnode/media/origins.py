@@ -39,13 +39,14 @@ class OriginTable:
 
     Args:
         node_id: this node's. default_host: for origins that are reached as the master is.
-        lease_s: a room that is neither heard of nor leased for this long is gone.
+        keep_s: a room that is neither heard of nor leased for this long is gone: until then its publisher may come back
+            to another node. One whose origin says that it is gone goes at once.
     """
 
-    def __init__(self, node_id: str, default_host: str, lease_s: float) -> None:
+    def __init__(self, node_id: str, default_host: str, keep_s: float) -> None:
         self._node_id = node_id
         self._default_host = default_host
-        self._lease_s = lease_s
+        self._keep_s = keep_s
         #: {room: (its newest state, monotonic seconds when it was heard of)}.
         self._rooms: dict[str, tuple[RoomState, float]] = {}
 
@@ -79,12 +80,12 @@ class OriginTable:
         return known is None or self.origin(state.room) != before
 
     def sync(self, leased: dict[str, RoomState], now_s: float) -> list[str]:
-        """Take what the leases say; rooms whose origin changed. Those just heard of stay: leases follow."""
+        """Take what the leases say; rooms whose origin changed. Those heard of lately stay."""
         changed = [
             room for room, state in leased.items() if self.state(room) != state and self._learn(state, now_s)
         ]  # fmt: skip
         gone = [
-            room for room, (_, heard_s) in self._rooms.items() if room not in leased and now_s - heard_s > self._lease_s
+            room for room, (_, heard_s) in self._rooms.items() if room not in leased and now_s - heard_s > self._keep_s
         ]
         for room in gone:
             del self._rooms[room]

@@ -346,10 +346,13 @@ class Relays(Service):
         return state is None or state.phase == "ended"
 
     def _moved(self, name: str) -> None:
+        origin = self._origins.table.origin(name)
+        own = self._own.get(name)
+        if own is not None and origin is not None and origin.epoch > own.epoch:
+            self._own.lose(own, origin.node_id)
         room = self._relayed.get(name)
         if room is None:
             return
-        origin = self._origins.table.origin(name)
         if origin is None:
             self._close(room)
         else:

@@ -9,6 +9,7 @@ from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
 from airnode.bus.messages import ROOMS, RoomState
 from airnode.errors import Unavailable
+from airnode.media.claims import room_claim
 from airnode.media.rooms import LiveRoom, Rooms
 from airnode.runtime.role import PortName
 from airnode.runtime.service import Service
@@ -54,7 +55,8 @@ class RoomReporter(Service):
         await self._tasks.aclose()
         try:
             for room in self._rooms.all():
-                await self._leases.drop_lease(ROOMS, room.name)
+                if await self._leases.release_claim(room_claim(room.name), self._node_id, room.epoch):
+                    await self._leases.drop_lease(ROOMS, room.name)
         except Unavailable as error:
             log.warning("room_leases_not_dropped", error=str(error))
 
@@ -81,13 +83,30 @@ class RoomReporter(Service):
 
     async def _report(self) -> None:
         for name, state in list(self._gone.items()):
-            await self._leases.drop_lease(ROOMS, name)
-            await self._bus.publish(ROOMS, state)
+            if await self._leases.release_claim(room_claim(name), self._node_id, state.epoch):
+                await self._leases.drop_lease(ROOMS, name)
+                await self._bus.publish(ROOMS, state)
             self._gone.pop(name, None)
         for room in self._rooms.all():
-            state = self._state(room)
+            await self._report_room(room)
+
+    async def _report_room(self, room: LiveRoom) -> None:
+        """Renew the claim, and with it the lease; a room whose claim went to another node is let go."""
+        state = self._state(room)
+        granted, holder = await self._leases.claim(room_claim(room.name), self._node_id, room.epoch, state)
+        if room.closed:
+            return
+        if granted:
             await self._leases.put_lease(ROOMS, room.name, state, self._lease_s)
             await self._bus.publish(ROOMS, state)
+        elif holder.owner == self._node_id:
+            room.epoch = holder.epoch  # claimed anew, while it was here already
+            self._wake.set()
+        elif holder.owner:
+            self._rooms.lose(room, holder.owner)
+        else:
+            room.epoch = holder.epoch + 1  # its holder gave it back, and nobody else is there
+            self._wake.set()
 
     def _state(self, room: LiveRoom) -> RoomState:
         return replace(

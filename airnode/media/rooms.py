@@ -10,6 +10,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -24,7 +25,7 @@ from airnode.media.samples import MediaEvent
 from airnode.media.viewers import Viewers
 from airnode.media.waiters import Waiters
 from airnode.media.watchable import Asked
-from airnode.media.window import Window
+from airnode.media.window import Continuation, Window
 from airnode.runtime.service import Service
 
 log = structlog.get_logger(__name__)
@@ -43,23 +44,36 @@ class RoomMetrics:
         self.drops = Counter("airnode_media_publisher_drops_total", "Publishers that went away", registry=registry)
         self.takeovers = Counter("airnode_media_takeovers_total", "Silent publishers replaced", registry=registry)
         self.refused = Counter("airnode_media_publishers_refused_total", "Publishers refused", registry=registry)
+        self.lost = Counter("airnode_media_rooms_lost_total", "Rooms that went to another node", registry=registry)
         self.faults = Counter(
             "airnode_media_stream_faults_total", "What was wrong with publishers' streams", ["kind"], registry=registry
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """This node may publish a room: with the epoch of its claim, behind what another node made of it."""
+
+    epoch: int
+    after: Continuation | None = None
 
 
 class LiveRoom:
     """One room: its window, its packager and whoever publishes at the moment.
 
     Attributes:
-        epoch: unix milliseconds at which the room went live here; grows with every new window.
+        epoch: of this node's claim: unix milliseconds at which the room went live here, or more.
         closed: nothing will change any more.
     """
 
-    def __init__(self, name: str, settings: HlsSection, viewer_window_s: float, live: LiveFeed) -> None:
+    def __init__(
+        self, name: str, settings: HlsSection, viewer_window_s: float, live: LiveFeed, ownership: Ownership
+    ) -> None:
         self.name = name
-        self.epoch = time.time_ns() // 1_000_000
-        self.window = Window(segment_count=settings.segment_count, low_latency=settings.low_latency)
+        self.epoch = ownership.epoch
+        self.window = Window(
+            segment_count=settings.segment_count, low_latency=settings.low_latency, after=ownership.after
+        )
         self.live = live
         self.packager = Packager(settings, self.window, room=name, live=live)
         self.waiters = Waiters()
@@ -91,6 +105,10 @@ class LiveRoom:
             epoch=self.epoch,
             reconnect_deadline=self.reconnect_deadline,
             stream=self._stream() if self.phase == "live" else None,
+            next_msn=self.window.next_msn,
+            target_duration_s=self.window.target_duration_s,
+            discontinuities=self.window.discontinuities,
+            silent_s=round(max(0.0, now_s - self.heard_s), 1),
         )
 
     def _stream(self) -> StreamInfo:
@@ -159,6 +177,8 @@ class Rooms(Service):
         self._live_metrics = LiveMetrics(registry)
         #: {room: it}; those that are live, reconnecting, or ended a moment ago.
         self._rooms: dict[str, LiveRoom] = {}
+        #: {room: what was claimed for its next publisher}; taken by :meth:`open`.
+        self._ownerships: dict[str, Ownership] = {}
         self.draining = False
         self._listeners: list[Callable[[LiveRoom], None]] = []
 
@@ -196,6 +216,26 @@ class Rooms(Service):
 
     # -- publishers ---------------------------------------------------------------------------------------------------
 
+    def require_space(self, name: str) -> None:
+        """Raise what :meth:`open` would raise for want of space: Draining or Unavailable (503)."""
+        if self.draining:
+            raise Draining("This node is shutting down.", retry_after_s=2)
+        if name not in self._rooms and len(self._rooms) >= self._max_rooms:
+            raise Unavailable(f"This node has {len(self._rooms)} live rooms; media.max_rooms allows no more.")
+
+    def own(self, name: str, ownership: Ownership) -> None:
+        """The room is this node's; its next window is made so."""
+        self._ownerships[name] = ownership
+
+    def lose(self, room: LiveRoom, owner: str) -> None:
+        """The room is another node's by now: cut the publisher off and let go of it."""
+        log.warning("room_lost", room=room.name, owner=owner, epoch=room.epoch)
+        self._metrics.lost.inc()
+        publisher, room.publisher = room.publisher, None
+        if publisher is not None:
+            publisher.disconnect("this class is published to another node now")
+        self._forget(room)
+
     def open(self, name: str, publisher: PublisherInfo) -> RoomIngest:
         """Let a publisher into a room.
 
@@ -219,14 +259,11 @@ class Rooms(Service):
         return RoomIngest(self, room, publisher)
 
     def _room_for(self, name: str, publisher: PublisherInfo) -> LiveRoom:
-        if self.draining:
-            raise Draining("This node is shutting down.", retry_after_s=2)
+        self.require_space(name)
         room = self._rooms.get(name)
         if room is None or room.phase == "ended":
             if room is not None:
                 self._forget(room)
-            if len(self._rooms) >= self._max_rooms:
-                raise Unavailable(f"This node has {len(self._rooms)} live rooms; media.max_rooms allows no more.")
             room = self._rooms[name] = self._new_room(name)
             return room
         if room.publisher is not None:
@@ -239,7 +276,8 @@ class Rooms(Service):
         return LiveFeed(self._live_limits, self._live_metrics, time.monotonic)
 
     def _new_room(self, name: str) -> LiveRoom:
-        return LiveRoom(name, self._settings, self._viewer_window_s, self.new_feed())
+        ownership = self._ownerships.pop(name, None) or Ownership(time.time_ns() // 1_000_000)
+        return LiveRoom(name, self._settings, self._viewer_window_s, self.new_feed(), ownership)
 
     def _take_over(self, room: LiveRoom, publisher: PublisherInfo) -> None:
         """Replace a silent publisher, or raise Conflict."""

@@ -63,6 +63,19 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Continuation:
+    """Where a window on another node had come to, whose viewers this one takes over; see :class:`RoomState`.
+
+    Attributes:
+        first_msn: of this window, its gaps included.
+    """
+
+    first_msn: int = 0
+    target_duration_s: int = 0
+    discontinuities: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """The part that is being made now: wait for the window to change and ask again."""
 
@@ -74,9 +87,17 @@ class Window:
         segment_count: finished segments that the playlist keeps at least.
         low_latency: parts, blocking reload, gap segments; false: plain HLS.
         media_uri: relative address of the media playlist, for the multivariant one.
+        after: what this window goes on from, behind a discontinuity.
     """
 
-    def __init__(self, *, segment_count: int = 7, low_latency: bool = True, media_uri: str = "media.m3u8") -> None:
+    def __init__(
+        self,
+        *,
+        segment_count: int = 7,
+        low_latency: bool = True,
+        media_uri: str = "media.m3u8",
+        after: Continuation | None = None,
+    ) -> None:
         self.low_latency = low_latency
         self.media_uri = media_uri
         #: Grows with every change that a playlist or a lookup could show.
@@ -94,10 +115,13 @@ class Window:
         self._inits: dict[str, bytes] = {}
         self._init_name = ""
         self._init_count = 0
-        self._next_msn = segment_count if low_latency else 0
+        after = after or Continuation()
+        self._first_msn = self._next_msn = after.first_msn + (segment_count if low_latency else 0)
+        self._least_target_duration_s = after.target_duration_s
+        self._continues = after.first_msn > 0
         self._next_part = 0
         self._discontinuity = False
-        self._discontinuity_sequence = 0
+        self._discontinuity_sequence = after.discontinuities
         #: {name: its body} of everything that can be fetched, init sections apart.
         self._bodies: dict[str, Part | Segment] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -110,7 +134,7 @@ class Window:
         self.end_segment()
         self._prefix = token_hex(6)
         self._next_part = 0
-        self._discontinuity = self._next_msn > (self._segment_count if self.low_latency else 0)
+        self._discontinuity = self._continues or self._next_msn > self._first_msn
         self._changed()
 
     def begin_period(self, init: bytes, info: StreamInfo, *, discontinuity: bool) -> None:
@@ -164,7 +188,7 @@ class Window:
         if self.target_duration_s:
             raise RuntimeError("the target duration must not change")
         longest_s = max((segment.duration_s for segment in self._segments), default=0.0)
-        self.target_duration_s = max(target_duration_s, int(longest_s + 0.5))
+        self.target_duration_s = max(target_duration_s, int(longest_s + 0.5), self._least_target_duration_s)
         if self.low_latency:
             self._fill_with_gaps()
         self._trim()
@@ -252,6 +276,16 @@ class Window:
             return False
         has_parts = self._open is not None and bool(self._open.parts)
         return any(not segment.gap for segment in self._segments) or (self.low_latency and has_parts)
+
+    @property
+    def next_msn(self) -> int:
+        """Sequence number of the segment that is open, or comes next."""
+        return self._next_msn
+
+    @property
+    def discontinuities(self) -> int:
+        """How many there were, those that left the playlist included."""
+        return self._discontinuity_sequence + sum(segment.discontinuity for segment in self._segments)
 
     @property
     def media_bytes(self) -> int:

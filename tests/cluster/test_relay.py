@@ -95,3 +95,186 @@ async def test_live_mp4_comes_through_an_edge(cluster: Cluster, slaves: list[Air
     finally:
         for reader in readers:
             await reader.close()
+
+
+async def test_twenty_viewers_cost_the_origin_what_one_costs(
+    cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher
+):
+    followers = [await Follower(cluster.session, viewer(slaves[1], f"s{n}")).start() for n in range(20)]
+    try:
+        await asyncio.gather(*(follower.segments(4, 40) for follower in followers))
+        counts = {
+            kind: await metric(
+                cluster.session, slaves[1], "airnode_media_relay_upstream_requests_total", f'kind="{kind}"'
+            )
+            for kind in ("playlist", "object")
+        }
+        fetched = max(follower.parts for follower in followers)
+        reloads = max(follower.reloads for follower in followers)
+    finally:
+        for follower in followers:
+            await follower.stop()
+    assert sum(follower.parts for follower in followers) >= 19 * fetched
+    # Prefetched before the viewers' first, and hinted at behind their last.
+    assert fetched <= counts["object"] <= fetched + 20
+    assert counts["playlist"] <= reloads + 20
+
+
+async def test_viewers_are_counted_where_they_watch(cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher):
+    followers = [await Follower(cluster.session, viewer(slaves[n % 2], f"s{n}")).start() for n in range(5)]
+    nodes = await cluster.listed()
+
+    async def counted() -> bool:
+        _, body = await cluster.call("GET", "/cluster/streams")
+        stream = body["streams"][0]
+        edges = {nodes["slave-1"]["node_id"]: 3, nodes["slave-2"]["node_id"]: 2}
+        assert stream["origin"] == nodes["slave-1"]["node_id"]
+        _, student = await cluster.student("asks")
+        headers = {"Authorization": f"Bearer {student['token']}"}
+        async with cluster.session.get(f"{cluster.master['api_url']}/api/rooms/stream", headers=headers) as response:
+            room = await response.json()
+        return (stream["viewers"], stream["edges"], room["viewers"]) == (5, edges, 5)
+
+    try:
+        await eventually(counted, what="each viewer is counted once, at its node, and the master sums them")
+    finally:
+        for follower in followers:
+            await follower.stop()
+
+
+async def test_who_may_fetch_what(cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher):
+    session, (origin, edge) = cluster.session, slaves
+    student = TOKENS.issue("mina", "student", "stream")[0]
+    node = TOKENS.issue_node("slave-x")
+    text = await (await session.get(viewer(edge))).text()
+    names = ["index.m3u8", "media.m3u8", "live.mp4", *re.findall(r"[0-9a-f]+_(?:seg|part|init)\w*\.mp4", text)[:4]]
+    forged = Tokens("another-key-that-is-long-enough-for-all", 600)
+    for name in names:
+        for token in ("x", node, forged.issue("mina", "student", "stream")[0]):
+            assert await status_of(session, f"{edge['media_url']}/v/{token}/stream/{name}") == 401, name
+        assert await status_of(session, f"{edge['media_url']}/v/{student}/other/{name}") == 403
+        for token, expected in ((student, 403), ("", 401), ("x", 401), (forged.issue_node("slave-x"), 401)):
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            relay = f"{origin['media_url']}/relay/stream/{name}"
+            assert await status_of(session, relay, headers=headers) == expected, name
+        if name != "live.mp4":
+            headers = {"Authorization": f"Bearer {node}"}
+            assert await status_of(session, f"{origin['media_url']}/relay/stream/{name}", headers=headers) == 200
+        assert (
+            await status_of(
+                session, f"{edge['media_url']}/relay/stream/{name}", headers={"Authorization": f"Bearer {node}"}
+            )
+            == 404
+        ), "an edge is no origin"
+    assert await status_of(session, viewer(edge, name="0_part9.mp4")) == 404
+    assert await status_of(session, viewer(edge, room="nobody")) == 404
+
+
+async def test_viewers_follow_when_the_teacher_goes_to_another_node(
+    cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher, clip: Path
+):
+    third = await cluster.add_slave("slave-3")
+    await eventually(lambda: served(cluster.session, third), what="the third has it")
+    followers = [await Follower(cluster.session, viewer(node)).start() for node in (slaves[0], slaves[1], third)]
+    live = await LiveReader(cluster.session, viewer(slaves[1], "l", "live.mp4")).start()
+    try:
+        for follower in followers:
+            await follower.segments(2)
+        await teacher.kill()
+        again = await Publisher.of_clip(f"{third['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
+        try:
+            before = [follower.parts for follower in followers]
+            await eventually(lambda: third.log.count("room_claimed") == 1, what="the room is claimed")
+            for follower, parts in zip(followers, before, strict=True):
+                await follower.more_parts(20)
+                assert follower.parts > parts
+                assert len(follower.runs) == 2
+                assert follower.msns == sorted(set(follower.msns)), "sequence numbers only grow"
+                for run in (0, 1):
+                    assert (await decoded(follower.media(run)))[1] == ""
+            await eventually(lambda: live.ended, what="live.mp4 of the old origin ends")
+            fresh = await LiveReader(cluster.session, viewer(slaves[1], "l", "live.mp4")).start()
+            await fresh.fragments(30)
+            await fresh.close()
+            nodes = await cluster.listed()
+            _, body = await cluster.call("GET", "/cluster/streams")
+            assert [stream["origin"] for stream in body["streams"]] == [nodes["slave-3"]["node_id"]]
+            assert "room_lost" in slaves[0].log
+        finally:
+            await again.kill()
+    finally:
+        await live.close()
+        for follower in followers:
+            await follower.stop()
+
+
+async def test_a_live_class_is_refused_on_another_node(
+    cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher, clip: Path
+):
+    second = await Publisher.of_clip(f"{slaves[1]['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
+    code, errors = await second.result()
+    assert code != 0
+    assert "live already" in errors
+    assert teacher.running
+
+
+async def test_an_old_origin_that_comes_back_cannot_take_the_room_back(
+    cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher, clip: Path
+):
+    old, new = slaves
+    follower = await Follower(cluster.session, viewer(new)).start()
+    await follower.segments(1)
+    old.pause()  # it and its publisher are cut off, as by a partition
+    again: Publisher | None = None
+    try:
+
+        async def taken() -> bool:
+            nonlocal again
+            if again is None or not again.running:
+                again = await Publisher.of_clip(f"{new['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
+            return "room_claimed" in new.log
+
+        await eventually(taken, what="the other node takes the class over")
+        await eventually(lambda: served(cluster.session, new), what="it serves it")
+        old.resume()
+        await eventually(lambda: "room_lost" in old.log, what="the old origin lets go")
+        code, _ = await teacher.result()
+        assert code != 0
+        await eventually(lambda: served(cluster.session, old), what="the old origin is an edge now")
+        behind = await Follower(cluster.session, viewer(old, "behind")).start()
+        await behind.segments(2)
+        await behind.stop()
+        nodes = await cluster.listed()
+        _, body = await cluster.call("GET", "/cluster/streams")
+        assert [stream["origin"] for stream in body["streams"]] == [nodes["slave-2"]["node_id"]]
+        assert again is not None
+        assert again.running
+    finally:
+        old.resume()
+        await follower.stop()
+        if again is not None:
+            await again.kill()
+
+
+async def test_students_of_a_killed_edge_get_another_place_and_play_on(
+    cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher
+):
+    nodes = await cluster.listed()
+    edge_id = nodes["slave-2"]["node_id"]
+    follower = await Follower(cluster.session, viewer(slaves[1])).start()
+    await follower.segments(1)
+    await slaves[1].kill()
+    with pytest.raises(aiohttp.ClientError):
+        await follower.more_parts(100, 10)
+
+    async def elsewhere() -> dict[str, Any] | None:
+        status, student = await cluster.student("mina")
+        return student if status == 200 and student["node_id"] != edge_id else None
+
+    student = await eventually(elsewhere, 5, "another place")
+    assert student is not None
+    media_url = f"{slaves[0]['media_url']}/v/{student['token']}/stream/media.m3u8"
+    assert student["hls_url"].startswith(slaves[0]["media_url"])
+    again = await Follower(cluster.session, media_url).start()
+    await again.more_parts(10, 5)
+    await again.stop()

@@ -82,6 +82,16 @@ class AirnodeProcess:
             self._process.send_signal(signal.SIGTERM)
         return await self.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP: it and its connections stay, and nothing comes from it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def kill(self) -> None:
         """SIGKILL, as when the power goes."""
         assert self._process is not None

@@ -67,3 +67,19 @@ def test_a_token_is_for_one_room_and_one_kind_of_user():
         claims.require_room("b")
     with pytest.raises(Forbidden):
         claims.require_teacher()
+
+
+def test_nodes_and_viewers_have_tokens_of_their_own():
+    tokens = Tokens(SECRET, 60)
+    node = tokens.issue_node("slave-1")
+    assert tokens.verify_node(node) == "slave-1"
+    with pytest.raises(Unauthenticated):
+        tokens.verify(node)
+    for kind in ("student", "teacher"):
+        with pytest.raises(Forbidden):
+            tokens.verify_node(tokens.issue("mina", kind, "a")[0])
+    with pytest.raises(Unauthenticated):
+        tokens.verify_node(Tokens("t" * 32, 60).issue_node("slave-1"))
+    expired = jwt.encode({"sub": "n", "user_type": "node", "exp": int(time.time()) - 1}, SECRET, algorithm="HS256")
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.verify_node(expired)

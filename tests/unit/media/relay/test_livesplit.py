@@ -1,0 +1,83 @@
+"""live.mp4 taken apart: what goes in comes out, however it is cut."""
+
+import random
+
+import pytest
+
+from airnode.media.fragments import Fragment, Fragmenter, framed
+from airnode.media.livesplit import LiveSplitter
+from airnode.media.relay import codecs_of
+
+VIDEO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovvide----"
+AUDIO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovsoun----"
+
+
+def fragments(count: int = 40) -> list[Fragment]:
+    made: list[Fragment] = []
+    maker = Fragmenter(0, made.append)
+    maker.begin(has_video=True, audio=None, frame_s=1 / 30)
+    for index in range(count):
+        maker.video(index * 3000, 0, b"frame %d" % index, key=index % 10 == 0, now=float(index))
+    maker.finish()
+    return made
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pieces_are_what_was_put_together(seed: int):
+    made = fragments()
+    stream = VIDEO_INIT + b"".join(each.body for each in made[:20]) + VIDEO_INIT
+    stream += b"".join(each.body for each in made[20:])
+    splitter, pieces, at, cut = LiveSplitter(), [], 0, random.Random(seed)
+    while at < len(stream):
+        size = cut.choice((1, 3, 7, 100, 1000))
+        pieces += splitter.feed(stream[at : at + size])
+        at += size
+    assert [index for index, piece in enumerate(pieces) if piece.fragment is None] == [0, 21]
+    assert pieces[0].init == VIDEO_INIT
+    found = [piece for piece in pieces if piece.fragment is not None]
+    assert [piece.fragment for piece in found] == made
+    assert [piece.fragment.key for piece in found if piece.fragment] == [index % 10 == 0 for index in range(40)]
+    times = [piece.time for piece in found]
+    assert times == sorted(set(times))
+
+
+def test_audio_alone_can_be_entered_now_and_then():
+    body = fragments(1)[0].body
+    splitter = LiveSplitter()
+    pieces = splitter.feed(AUDIO_INIT + body * 60)
+    keys = [piece.fragment.key for piece in pieces if piece.fragment]
+    assert keys[0]
+    assert 3 <= sum(keys) <= 10
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\x07ftyp", b"\x7f\xff\xff\xffmoof", b"\0\0\0\x08mdat",
+        b"\0\0\0\x10moof\0\0\0\x20traf" + b"\0\0\0\x08mdat", b"\0\0\0\x10moof\0\0\0\x08traf" + b"\0\0\0\x08mdat",
+        b"\0\0\0\x18moof\0\0\0\x10traf\0\0\0\x08tfhd" + b"\0\0\0\x08mdat",
+    ],
+)  # fmt: skip
+def test_what_is_not_ours_is_a_value_error(data: bytes):
+    with pytest.raises(ValueError, match=r"."):
+        LiveSplitter().feed(VIDEO_INIT + data)
+
+
+def test_random_bytes_never_raise_anything_else():
+    chance = random.Random(1)
+    stream = VIDEO_INIT + b"".join(each.body for each in fragments(5))
+    for _ in range(2000):
+        broken = bytearray(stream)
+        for _ in range(chance.randint(1, 6)):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        splitter = LiveSplitter()
+        try:
+            splitter.feed(bytes(broken))
+        except ValueError:
+            continue
+
+
+def test_codecs_are_read_from_the_content_type():
+    assert codecs_of('video/mp4; codecs="avc1.42c01e,mp4a.40.2"') == ("avc1.42c01e", "mp4a.40.2")
+    assert codecs_of("video/mp4") == ()
+    assert framed(b"a") == b"1\r\na\r\n"

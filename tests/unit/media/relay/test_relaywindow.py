@@ -1,0 +1,173 @@
+"""The relayed window against the window that it follows: whatever the origin answers, the edge answers too."""
+
+import pytest
+
+from airnode.media.relaywindow import RelayedWindow, read_listing
+from airnode.media.reload import BadRequest, Ready, Wait
+from airnode.media.window import Continuation, Found, Pending, StreamInfo, Window
+
+
+class Pair:
+    """An origin's window, and one that follows it without a network."""
+
+    def __init__(self, *, low_latency: bool = True, after: Continuation | None = None) -> None:
+        self.asked: list[str] = []
+        self.waiting: list[str] = []
+        self.edge = RelayedWindow(self.asked.append)
+        self.origin = Window(low_latency=low_latency, after=after)
+        self.origin.begin_epoch()
+        self.origin.begin_period(b"init", StreamInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=False)
+        self.count = 0
+
+    def segment(self, parts: int = 5, *, close: bool = True) -> None:
+        self.origin.begin_segment(1_700_000_000 + self.count, independent=True)
+        self.parts(parts)
+        if close:
+            self.origin.end_segment()
+            if not self.origin.target_duration_s:
+                self.origin.freeze_target_duration(2)
+
+    def parts(self, count: int) -> None:
+        self.origin.set_part_target(0.2)
+        for _ in range(count):
+            self.count += 1
+            self.origin.add_part(b"part %d" % self.count, 0.2, independent=False)
+
+    def sync(self) -> list[str]:
+        self.edge.set_multivariant(self.origin.multivariant_playlist())
+        return self.edge.update(self.origin.media_playlist())
+
+    def fetch(self, *names: str) -> None:
+        """Fetch, as far as it is there; the rest is waited for, and comes with the next call."""
+        wanted, self.waiting = [*self.waiting, *names], []
+        for name in wanted:
+            found = self.origin.lookup(name)
+            if isinstance(found, Found):
+                self.edge.keep(name, b"".join(found.body))
+            elif found is not None:
+                self.waiting.append(name)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    made = Pair()
+    for _ in range(3):
+        made.segment()
+    made.segment(2, close=False)
+    made.sync()
+    return made
+
+
+def test_playlists_pass_unchanged(pair: Pair):
+    assert pair.edge.media_playlist() == pair.origin.media_playlist()
+    assert pair.edge.multivariant_playlist() == pair.origin.multivariant_playlist()
+    assert pair.edge.media_playlist(skip=True) == pair.origin.media_playlist()
+
+
+@pytest.mark.parametrize("low_latency", [True, False])
+@pytest.mark.parametrize("open_parts", [0, 1, 3])
+def test_every_reload_is_decided_as_at_the_origin(low_latency: bool, open_parts: int):
+    pair = Pair(low_latency=low_latency)
+    assert isinstance(pair.edge.resolve_reload(7, 0), Wait)
+    for _ in range(3):
+        pair.segment()
+    if open_parts:
+        pair.segment(open_parts, close=False)
+    pair.sync()
+    kinds = set()
+    for msn in (None, *range(16)):
+        for part in (None, 0, 1, 2, 3, 4, 5, 6, 20):
+            decided = pair.edge.resolve_reload(msn, part)
+            assert decided == pair.origin.resolve_reload(msn, part), (msn, part)
+            kinds.add(type(decided))
+    assert kinds == ({Ready, Wait, BadRequest} if low_latency else {Ready, BadRequest})
+
+
+def test_the_end_of_the_class_passes(pair: Pair):
+    pair.origin.end()
+    pair.sync()
+    assert pair.edge.ended
+    assert isinstance(pair.edge.resolve_reload(99, 0), Ready)
+
+
+def test_what_is_new_is_fetched_at_once_and_only_once(pair: Pair):
+    hint = read_listing(pair.origin.media_playlist()).hint
+    assert isinstance(pair.edge.lookup(hint), Pending)
+    pair.parts(2)
+    new = pair.sync()
+    assert len(new) == 2, "the second, and the next hint; the first was hinted at before"
+    pair.fetch(hint, *new)
+    assert pair.sync() == new[-1:], "the hint is not there yet"
+    found = pair.edge.lookup(hint)
+    assert isinstance(found, Found)
+    assert found == pair.origin.lookup(hint)
+
+
+def test_a_segment_is_put_together_from_its_parts(pair: Pair):
+    pair.fetch(*pair.sync())
+    pair.parts(3)
+    pair.fetch(*pair.sync())
+    pair.origin.end_segment()
+    pair.sync()
+    listing = read_listing(pair.origin.media_playlist())
+    name = next(reversed(listing.segments))
+    pair.fetch(*listing.segments[name])
+    pair.asked.clear()
+    found, wanted = pair.edge.lookup(name), pair.origin.lookup(name)
+    assert isinstance(found, Found)
+    assert isinstance(wanted, Found)
+    assert b"".join(found.body) == b"".join(wanted.body)
+    assert pair.asked == []
+
+
+def test_an_object_is_asked_for_when_somebody_wants_it(pair: Pair):
+    name = next(reversed(read_listing(pair.origin.media_playlist()).segments))
+    assert isinstance(pair.edge.lookup(name), Pending)
+    assert pair.asked == [name]
+    pair.edge.miss(name)
+    assert pair.edge.lookup(name) is None
+
+
+@pytest.mark.parametrize("name", ["x", "0_part9.mp4", "", "../media.m3u8", "media.m3u8"])
+def test_what_no_playlist_names_is_never_asked_for(pair: Pair, name: str):
+    assert pair.edge.lookup(name) is None
+    assert pair.asked == []
+
+
+def test_memory_is_bounded_by_the_playlist(pair: Pair):
+    pair.origin.end_segment()
+    held = []
+    for _ in range(60):
+        pair.segment()
+        pair.fetch(*pair.sync())
+        pair.fetch(*read_listing(pair.origin.media_playlist()).inits)
+        held.append(pair.edge.media_bytes)
+    assert max(held) <= 2 * pair.origin.media_bytes
+    assert max(held[40:]) <= max(held[20:40]) + 64
+    listed = read_listing(pair.origin.media_playlist())
+    assert set(pair.edge._objects) <= set(listed.names()) | {
+        part for parts in pair.edge._parts.values() for part in parts
+    }
+    for name in listed.segments:
+        found = pair.edge.lookup(name)
+        assert isinstance(found, Found), "older segments too, whose parts are listed no more"
+
+
+@pytest.mark.parametrize("text", [b"", b"<html>", b"#EXTM3U\n", b"\xff\xfe", b"#EXTM3U\n#EXT-X-TARGETDURATION:x\n"])
+def test_what_is_no_playlist_is_refused(text: bytes):
+    with pytest.raises(ValueError, match=r"."):
+        read_listing(text)
+
+
+def test_a_window_goes_on_where_another_was():
+    pair = Pair(after=Continuation(first_msn=59, target_duration_s=4, discontinuities=3))
+    pair.segment()
+    pair.sync()
+    text = pair.origin.media_playlist().decode()
+    assert "#EXT-X-MEDIA-SEQUENCE:60\n" in text, "seven segments, the first of them gaps"
+    assert "#EXT-X-TARGETDURATION:4\n" in text
+    assert "#EXT-X-DISCONTINUITY-SEQUENCE:3\n" in text
+    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+    assert pair.origin.discontinuities == 4
+    for msn in (50, 57, 60, 66):
+        assert isinstance(pair.edge.resolve_reload(msn, 0), Ready)
