@@ -1,5 +1,6 @@
 """Supervision of an embedded server: start it, wait until it answers, restart it when it dies, stop it."""
 
+import abc
 import asyncio
 import contextlib
 import fcntl
@@ -61,7 +62,7 @@ class ChildExited(Exception):
         self.returncode, self.tail = returncode, tail
 
 
-class ChildServer(Service):
+class ChildServer(Service, abc.ABC):
     """A supervised child server; subclasses say what to run and how to ask whether it answers.
 
     A run: stop what an earlier airnode left behind -> :meth:`prepare` -> launch -> :meth:`probe` until it answers.
@@ -88,13 +89,13 @@ class ChildServer(Service):
         """Process id of the running server."""
         return self._child.pid if self._child and self._child.returncode is None else None
 
+    @abc.abstractmethod
     async def prepare(self) -> LaunchSpec:
         """Make what the server needs on disk and say how to launch it. Runs before each launch."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def probe(self) -> None:
         """Ask the server something. Raises ``OSError`` while it does not answer yet."""
-        raise NotImplementedError
 
     def upkeep(self) -> None:
         """Do small regular chores, about once an hour."""
