@@ -125,7 +125,6 @@ class SlaveRole:
             services=(rooms, origins, relays, reporter, rtmp, heartbeat),
             routes={PortName.MEDIA: routes},
             checks=(HealthCheck("cluster", heartbeat.check),),
-            load=lambda: relays.viewers() / settings.cluster.max_connections,
             endpoints=endpoints,
         )
 

@@ -29,7 +29,8 @@ from airnode.runtime.watchdog import LoopWatchdog
 from airnode.web.addresses import Addresses
 from airnode.web.apps import build_app
 from airnode.web.health import HealthEndpoints, Identity
-from airnode.web.listeners import HttpLog, Listener, bind, tls_context
+from airnode.web.listeners import HttpLog, Listener
+from airnode.web.sockets import bind, tls_context
 from airnode.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)

@@ -51,8 +51,6 @@ class RoleParts:
     #: {port: function that adds the role's routes to that port's application}
     routes: dict[PortName, Callable[[web.Application], None]] = field(default_factory=dict)
     checks: Sequence[HealthCheck] = ()
-    #: 0 (idle) to 1 (full)
-    load: Callable[[], float] | None = None
     #: What the role adds to ``endpoints.json`` and the banner, asked for when the node is ready.
     endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
 

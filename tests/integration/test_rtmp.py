@@ -664,8 +664,8 @@ async def test_a_port_in_use() -> None:
         with pytest.raises(StartupError) as caught:
             await rig.server.start()
         assert str(caught.value) == (
-            f"Port {port} is already in use; stop the program that holds it, "
-            "or choose another with --rtmp-port or rtmp.port."
+            f"Port {port} for RTMP is in use by another program; stop it, "
+            "or choose another port with --rtmp-port (0 takes any free one)."
         )
         await rig.server.stop()
 

@@ -12,9 +12,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from airnode.config.model import RtmpSection
+from airnode.errors import StartupError
 from airnode.media.rtmp.chunks import ChunkLimits
 from airnode.media.rtmp.connection import LINGER_S, ConnectionContext, RtmpConnection
-from airnode.media.rtmp.listen import listen, tls_context, tune
 from airnode.media.rtmp.metrics import RtmpMetrics
 from airnode.media.rtmp.publishing import (
     Ingest,
@@ -25,8 +25,10 @@ from airnode.media.rtmp.publishing import (
     PublishRequest,
 )
 from airnode.media.rtmp.session import SessionLimits
+from airnode.media.rtmp.tuning import tune
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
+from airnode.web.sockets import bind, tls_context
 
 __all__ = [
     "Ingest",
@@ -41,6 +43,7 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 _ACCEPT_PAUSE_S: Final = 0.5
+_BACKLOG: Final = 128
 _REFUSAL_LOG_INTERVAL_S: Final = 1.0
 
 
@@ -93,10 +96,12 @@ class RtmpServer(Service):
         """
         settings = self._settings
         if settings.tls_port is not None:
-            self._tls = await asyncio.to_thread(tls_context, settings.tls_cert, settings.tls_key)
-        self.port = await self._listen(settings.port, "--rtmp-port or rtmp.port", None)
+            self._tls = await asyncio.to_thread(tls_context, settings.tls_cert, settings.tls_key, "rtmp")
+            if self._tls is None:
+                raise StartupError("RTMPS needs a certificate: set rtmp.tls_cert and rtmp.tls_key.")
+        self.port = await self._listen(settings.port, "RTMP", "--rtmp-port", None)
         if settings.tls_port is not None:
-            self.tls_port = await self._listen(settings.tls_port, "rtmp.tls_port", self._tls)
+            self.tls_port = await self._listen(settings.tls_port, "RTMPS", "rtmp.tls_port", self._tls)
 
     async def drain(self) -> None:
         """Refuse new publishers. Those that are there go on until :meth:`stop`: waiting for a class to end would only
@@ -122,8 +127,8 @@ class RtmpServer(Service):
         await self._tasks.aclose()
         await self._no_connections.wait()
 
-    async def _listen(self, port: int, setting: str, tls: ssl.SSLContext | None) -> int:
-        sockets = await asyncio.to_thread(listen, self._host, port, setting)
+    async def _listen(self, port: int, what: str, how: str, tls: ssl.SSLContext | None) -> int:
+        sockets = await asyncio.to_thread(bind, self._host, port, what, how, backlog=_BACKLOG)
         self._sockets += sockets
         for sock in sockets:
             _ = self._acceptors.spawn("accept", self._accept(sock, tls))

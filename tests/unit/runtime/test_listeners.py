@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from airnode.errors import StartupError
 from airnode.runtime import sdnotify
 from airnode.runtime.watchdog import LoopWatchdog
-from airnode.web.listeners import bind, tls_context
+from airnode.web.sockets import bind, tls_context
 from tests.support.waiting import eventually
 
 
