@@ -154,9 +154,15 @@ async def test_servers_are_set_up_for_durability_and_listen_on_unix_sockets_only
 def _listening_tcp(pids: set[int]) -> list[object]:
     import psutil
 
-    processes = [psutil.Process(pid) for pid in pids]
-    everyone = processes + [child for process in processes for child in process.children(recursive=True)]
-    return [c for process in everyone for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    listening: list[object] = []
+    for server in map(psutil.Process, pids):
+        for process in (server, *server.children(recursive=True)):
+            try:
+                sockets = process.net_connections("tcp")
+            except psutil.NoSuchProcess:
+                continue  # PostgreSQL's workers come and go
+            listening += [each for each in sockets if each.status == psutil.CONN_LISTEN]
+    return listening
 
 
 async def test_pgvector_is_there(tmp_path, make_pair):

@@ -222,7 +222,8 @@ async def test_a_killed_store_comes_back_and_the_class_goes_on(node: AirnodeProc
     import psutil
 
     for name in ("valkey", "postgres"):
-        child = next(each for each in psutil.Process(node.pid).children() if name in each.name())
+        everyone = psutil.process_iter(["name", "ppid"])
+        child = next(each for each in everyone if each.info["ppid"] == node.pid and name in each.info["name"])
         child.kill()
 
         async def works() -> bool:
