@@ -1,5 +1,6 @@
 """The master's HTTP API: tokens and places, classes, rooms."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -28,11 +29,16 @@ log = structlog.get_logger(__name__)
 
 _MAX_ID_CHARS = 128
 _MAX_TITLE_CHARS = 120
+_MAX_AVOID_CHARS = 512
 _ROOM = (("room", "The class's room."),)
 
 
 class TokenRequest(msgspec.Struct):
-    """What ``POST /api/token`` takes, as query or JSON."""
+    """What ``POST /api/token`` takes, as query or JSON.
+
+    Attributes:
+        avoid: ids of nodes that just failed this student, with commas between them: the cluster may not know yet.
+    """
 
     user_type: Literal["student", "teacher"]
     user_id: str
@@ -40,6 +46,7 @@ class TokenRequest(msgspec.Struct):
     secret: str = ""
     room: str = ""
     name: str = ""
+    avoid: str = ""
 
 
 class TokenResponse(msgspec.Struct, omit_defaults=True):
@@ -130,7 +137,9 @@ class MasterApi:
         tag="tokens",
         description="Students give the class code as `code`; teachers give the teacher secret as `secret` or as "
         "`Authorization: Bearer`. The HLS address leads to the node that was chosen. A student who is in the class "
-        "gives the present token as `Authorization: Bearer` and stays the same viewer, however full the nodes are.",
+        "gives the present token as `Authorization: Bearer` and stays the same viewer, however full the nodes are. "
+        "Nodes that just failed the student stand in `avoid`, with commas between them: another one is chosen if any "
+        "is there.",
         body=TokenRequest,
         returns=TokenResponse,
         errors=(400, 403, 404, 408, 413, 429, 503),
@@ -143,6 +152,8 @@ class MasterApi:
         _check_text("user_id", asked.user_id, _MAX_ID_CHARS)
         if asked.name:
             _check_text("name", asked.name, _MAX_ID_CHARS)
+        if asked.avoid:
+            _check_text("avoid", asked.avoid, _MAX_AVOID_CHARS)
         if asked.user_type == "teacher":
             found = await self._admission.teacher(address, asked.secret or credential(request), asked.room)
         else:
@@ -150,7 +161,7 @@ class MasterApi:
         await self._classes.saw_user(asked.user_id, asked.user_type, asked.name)
         held = self._held(request, asked, found.room)
         token, claims = self._tokens.issue(asked.user_id, asked.user_type, found.room, held)
-        node = await self._place(claims, renewed=held is not None)
+        node = await self._place(claims, asked.avoid.split(",") if asked.avoid else (), renewed=held is not None)
         self._issued.labels(asked.user_type).inc()
         answer = TokenResponse(
             token=token,
@@ -256,15 +267,16 @@ class MasterApi:
         same = (claims.user_id, claims.user_type, claims.room) == (asked.user_id, asked.user_type, room)
         return claims.session_id if same else None
 
-    async def _place(self, claims: Claims, *, renewed: bool) -> NodeRecord:
+    async def _place(self, claims: Claims, avoid: Collection[str], *, renewed: bool) -> NodeRecord:
         """A place among the viewers; a teacher, who is none, gets the node to publish to. Who is in stays in."""
         if claims.user_type == "student":
             try:
-                return await self._nodes.place_viewer(claims.session_id)
+                return await self._nodes.place_viewer(claims.session_id, avoid)
             except NoHealthyNodes:
                 if not renewed:
                     raise
-        return self._nodes.place_publisher(self._board.origin(claims.room))
+        origin = self._board.origin(claims.room)
+        return self._nodes.place_publisher(origin if origin not in avoid else None, avoid)
 
     def _claims_for_room(self, request: web.Request) -> Claims:
         claims = self._tokens.verify(credential(request))

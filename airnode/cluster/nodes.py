@@ -7,7 +7,7 @@ fresh by what nodes and masters publish, and read again each ``_RESYNC_S``.
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -120,8 +120,11 @@ class NodeBoard(Service):
 
     # -- placing ------------------------------------------------------------------------------------------------------
 
-    async def place_viewer(self, session: str) -> NodeRecord:
+    async def place_viewer(self, session: str, avoid: Collection[str] = ()) -> NodeRecord:
         """Give a place away: reserved until the viewer shows up or ``cluster.reservation_s`` have passed.
+
+        Args:
+            avoid: nodes that failed the viewer; taken only when there is no other.
 
         Raises:
             NoHealthyNodes: (503) none is there, or all are full or shutting down.
@@ -129,7 +132,7 @@ class NodeBoard(Service):
         with self._metrics.seconds.time():
             for _ in range(_ATTEMPTS):
                 try:
-                    node = self._placement.place(time.monotonic())
+                    node = self._placement.place(time.monotonic(), avoid)
                 except NoHealthyNodes:
                     self._metrics.refused.inc()
                     raise
@@ -139,13 +142,13 @@ class NodeBoard(Service):
         self._metrics.refused.inc()
         raise NoHealthyNodes("No healthy nodes available: all are full", retry_after_s=1)
 
-    def place_publisher(self, origin: str | None) -> NodeRecord:
+    def place_publisher(self, origin: str | None, avoid: Collection[str] = ()) -> NodeRecord:
         """The room's origin while it lives, else the least loaded node.
 
         Raises:
             NoHealthyNodes: (503) none is there, or all are full or shutting down.
         """
-        return self._placement.best(time.monotonic(), prefer=origin)
+        return self._placement.best(time.monotonic(), origin, avoid)
 
     async def _reserve(self, session: str, node_id: str) -> bool:
         """Turn a held place into a reservation that all masters count; False when others took the last one."""

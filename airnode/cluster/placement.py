@@ -8,7 +8,7 @@ and moving a node between buckets is a swap, so a placement costs the same with 
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 from airnode.bus.messages import NodeRecord
@@ -144,13 +144,16 @@ class Placement:
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 
-    def place(self, now_s: float) -> NodeRecord:
+    def place(self, now_s: float, avoid: Collection[str] = ()) -> NodeRecord:
         """A node for one more viewer, with a place held there until :meth:`confirm`.
+
+        Args:
+            avoid: nodes that failed this viewer a moment ago; taken only when there is no other.
 
         Raises:
             NoHealthyNodes: (503) none is there, or all are full or shutting down.
         """
-        seat = self._best(now_s)
+        seat = self._best_but(now_s, avoid)
         seat.pending += 1
         self._settle(seat)
         return seat.record
@@ -168,7 +171,7 @@ class Placement:
         seat.reserved = max(seat.reserved, seat.reserved + 1 if count is None else count)
         self._settle(seat)
 
-    def best(self, now_s: float, prefer: str | None = None) -> NodeRecord:
+    def best(self, now_s: float, prefer: str | None = None, avoid: Collection[str] = ()) -> NodeRecord:
         """A node for a publisher: the preferred one while it lives, else the least loaded; full ones take one, too.
 
         Raises:
@@ -178,12 +181,12 @@ class Placement:
         if seat is not None and seat.serves() and self._is_fresh(seat, now_s):
             return seat.record
         try:
-            return self._best(now_s).record
+            return self._best_but(now_s, avoid).record
         except NoHealthyNodes:
             serving = [each for each in self._seats.values() if each.serves() and self._is_fresh(each, now_s)]
             if not serving:
                 raise
-            return min(serving, key=_Seat.load).record
+            return min(serving, key=lambda seat: (seat.record.node_id in avoid, seat.load())).record
 
     def free_places(self, node_id: str) -> int:
         """How many reservations a node can have at most."""
@@ -212,6 +215,21 @@ class Placement:
 
     def _is_fresh(self, seat: _Seat, now_s: float) -> bool:
         return now_s - seat.heard_s <= self._lease_s
+
+    def _best_but(self, now_s: float, avoid: Collection[str]) -> _Seat:
+        """The best of the others, as long as there are any."""
+        avoided = [seat for node_id in avoid if (seat := self._seats.get(node_id)) is not None and seat.bucket >= 0]
+        for seat in avoided:
+            self._lift(seat)
+        try:
+            return self._best(now_s)
+        except NoHealthyNodes:
+            if not avoided:
+                raise
+        finally:
+            for seat in avoided:
+                self._settle(seat)
+        return self._best(now_s)
 
     def _best(self, now_s: float) -> _Seat:
         while self._filled:

@@ -107,6 +107,21 @@ async def test_bandwidth_limits_like_connections(cluster: Cluster):
     assert statuses == [200, 200, 503, 503]
 
 
+async def test_a_student_whose_node_just_failed_gets_another(cluster: Cluster):
+    """Though the cluster has not missed the dead node yet, and it looks the emptiest."""
+    await beats(cluster, "n0")
+    await beats(cluster, "n1", current_connections=60)
+    await eventually(lambda: all_listed(cluster, 2), what="the nodes are known")
+    _, first = await cluster.student("mina")
+    assert first["node_id"] == "n0"
+    _, moved = await cluster.student("mina", avoid="n0", token=first["token"])
+    assert moved["node_id"] == "n1"
+    assert session_of(moved["token"]) == session_of(first["token"])
+    assert (await cluster.student("jisoo"))[1]["node_id"] == "n0", "others are not told"
+    assert (await cluster.student("mina", avoid="n0,n1"))[0] == 200
+    assert (await cluster.student("mina", avoid="n" * 600))[0] == 400
+
+
 async def all_listed(cluster: Cluster, count: int, master: AirnodeProcess | None = None) -> bool:
     return len(await cluster.listed(master)) == count
 

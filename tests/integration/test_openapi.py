@@ -116,7 +116,7 @@ async def test_every_operation_is_whole(school: AirnodeProcess, session: aiohttp
 @pytest.mark.parametrize(
     ("method", "path", "names"),
     [
-        ("post", "/api/token", {"user_type", "user_id", "code", "secret", "room", "name"}),
+        ("post", "/api/token", {"user_type", "user_id", "code", "secret", "room", "name", "avoid"}),
         ("get", "/v/{token}/{room}/{name}", {"_HLS_msn", "_HLS_part", "_HLS_skip"}),
     ],
 )

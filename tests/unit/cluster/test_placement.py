@@ -40,6 +40,23 @@ def test_the_least_loaded_node_by_share_of_its_places():
     assert place(placement(node("a", 50), node("b", 60, 200), node("c", 90))) == "b"
 
 
+def test_nodes_that_failed_a_viewer_are_left_out_while_there_are_others():
+    board = placement(node("a", 10), node("b", 80), node("c", 90))
+    assert board.place(0.0, ["a"]).node_id == "b"
+    assert board.place(0.0, ["a", "b", "nobody"]).node_id == "c"
+    assert board.place(0.0, ["a", "b", "c"]).node_id == "a", "better than none"
+    assert board.place(0.0).node_id == "a", "it is left out for that viewer alone"
+    assert board.best(0.0, avoid=["a"]).node_id == "b"
+    assert placement(node("a", 100), node("b", 100)).best(0.0, avoid=["a"]).node_id == "b"
+
+
+def test_who_avoids_a_node_does_not_bring_back_one_that_fell_silent():
+    board = placement(node("a"), node("b"))
+    board.heard(node("b", beat=2.0), LEASE_S)
+    assert {board.place(LEASE_S + 1, ["a"]).node_id for _ in range(5)} == {"b"}
+    assert {board.place(LEASE_S + 1, ["b"]).node_id for _ in range(5)} == {"b"}
+
+
 def test_bandwidth_counts_like_connections():
     """b has half of its places taken, but nine tenths of its bandwidth."""
     board = placement(node("a", 70), node("b", 50, sent_bps=90_000_000, bandwidth_bps=100_000_000))
