@@ -7,11 +7,15 @@ from airnode.cluster.api import MasterApi
 from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.classes import Classes
 from airnode.cluster.directory import Directory
+from airnode.cluster.gate import Gate
 from airnode.cluster.membership import check_master
 from airnode.cluster.nodes import NodeBoard
 from airnode.cluster.nodes_api import ClusterApi
+from airnode.cluster.recordings import Recordings
+from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.rooms import RoomBoard
+from airnode.cluster.shelf import Shelf
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
 from airnode.web.addresses import Addresses
@@ -58,9 +62,14 @@ class MasterRole:
         )
         clients = Clients(settings.http.trusted_proxies)
         directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
+        admission = Admission(settings.auth, room, classes, ctx.registry)
+        recordings = Recordings(ctx.bus, Shelf(ctx.postgres), ctx.tasks("recordings"))
+        recordings_api = RecordingsApi(
+            Gate(ctx.tokens, admission, clients), recordings, board, nodes, settings.recording
+        )  # fmt: skip
         api = MasterApi(
             tokens=ctx.tokens,
-            admission=Admission(settings.auth, room, classes, ctx.registry),
+            admission=admission,
             classes=classes,
             directory=directory,
             board=board,
@@ -74,6 +83,7 @@ class MasterRole:
 
         def routes(app: web.Application) -> None:
             api.add_routes(app)
+            recordings_api.add_routes(app)
             cluster.add_routes(app)
             add_pages(app, _PAGES)
 
@@ -89,7 +99,7 @@ class MasterRole:
             return f"{count} serving"
 
         return RoleParts(
-            services=(directory, nodes, board),
+            services=(directory, nodes, board, recordings),
             routes={PortName.HTTP: routes},
             checks=(HealthCheck("nodes", serving, critical=False),),
             endpoints=endpoints,

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from airnode.bus.recordings import RecordingMode
+
 #: Names of channels and lease groups alike.
 NODES = "nodes"
 ROOMS = "rooms"
@@ -30,6 +32,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         reserved: places given away whose viewers had not shown up at this beat.
         streams: rooms that it is the origin of.
         rooms: {room: viewers}, for rooms that somebody watches here.
+        alarms: what somebody should look at there, as sentences.
     """
 
     node_id: str
@@ -48,6 +51,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     reserved: int = 0
     streams: int = 0
     rooms: dict[str, int] = {}
+    alarms: list[str] = []
 
 
 class NodeOrdered(msgspec.Struct, frozen=True):
@@ -89,6 +93,8 @@ class RoomState(msgspec.Struct, frozen=True):
         host, scheme, media_port: where edges get it from; host as in :class:`NodeRecord`.
         next_msn, target_duration_s, discontinuities: where its playlist is, for an origin that takes over.
         silent_s: since the publisher sent anything.
+        recording_id: of the recording that is being made; empty: none is.
+        recording_mode: of the node, see the ``recording`` section.
     """
 
     room: str
@@ -106,6 +112,8 @@ class RoomState(msgspec.Struct, frozen=True):
     target_duration_s: int = 0
     discontinuities: int = 0
     silent_s: float = 0.0
+    recording_id: str = ""
+    recording_mode: RecordingMode | None = None
 
 
 class ClassRecord(msgspec.Struct, frozen=True):

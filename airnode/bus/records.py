@@ -34,6 +34,18 @@ class Records:
             data = await self._bus.client.hget(keys.records(table), key)
         return None if data is None else self._bus.decode_value(data, kind, f"record {table}")
 
+    async def all_records(self, table: str, kind: type[T]) -> dict[str, T]:
+        """Read the whole table; records that are not of this type are left out (counted and logged)."""
+        with unavailable():
+            data = await self._bus.client.hgetall(keys.records(table))
+        found = {
+            key.decode(errors="replace") if isinstance(key, bytes) else key: self._bus.decode_value(
+                value, kind, f"record {table}"
+            )
+            for key, value in data.items()
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
     async def drop_record(self, table: str, key: str) -> bool:
         """Remove one record; False when there was none."""
         with unavailable():

@@ -13,6 +13,7 @@ from airnode.cluster.admission import Admission
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import Directory
+from airnode.cluster.gate import Gate
 from airnode.cluster.nodes import NodeBoard
 from airnode.cluster.rooms import RoomBoard
 from airnode.cluster.views import RoomView
@@ -121,6 +122,7 @@ class MasterApi:
         self._nodes = nodes
         self._addresses = addresses
         self._clients = clients
+        self._gate = Gate(tokens, admission, clients)
         self._issued = Counter("airnode_tokens_issued_total", "Tokens issued", ["user_type"], registry=registry)
 
     def add_routes(self, app: web.Application) -> None:
@@ -182,7 +184,7 @@ class MasterApi:
     @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403, 429, 503), auth="teacher")
     async def list_classes(self, request: web.Request) -> web.Response:
         """All classes with their state."""
-        self._require_teacher(request)
+        self._gate.require_teacher(request)
         return json_response(ClassList([self._summary(each) for each in await self._classes.all()]))
 
     @operation(
@@ -196,7 +198,7 @@ class MasterApi:
     )
     async def create_class(self, request: web.Request) -> web.Response:
         """Make a class with a code and a stream key of its own."""
-        self._require_teacher(request)
+        self._gate.require_teacher(request)
         asked = await read_input(request, ClassRequest)
         _check_text("title", asked.title.strip(), _MAX_TITLE_CHARS)
         if asked.room and not ROOM_PATTERN.match(asked.room):
@@ -217,7 +219,7 @@ class MasterApi:
     )
     async def room(self, request: web.Request) -> web.Response:
         """Once; ``/events`` goes on."""
-        self._claims_for_room(request)
+        self._gate.claims_for(request, request.match_info["room"])
         return json_response(self._board.view(request.match_info["room"]))
 
     @operation(
@@ -231,7 +233,7 @@ class MasterApi:
     )
     async def room_events(self, request: web.Request) -> web.StreamResponse:
         """A stream that ends when the client leaves or the node drains."""
-        claims = self._claims_for_room(request)
+        claims = self._gate.claims_for(request, request.match_info["room"])
         return await self._board.stream(
             request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
         )
@@ -247,7 +249,7 @@ class MasterApi:
     )
     async def renew_stream_key(self, request: web.Request) -> web.Response:
         """Make a new key."""
-        self._require_teacher(request, request.match_info["room"])
+        self._gate.require_teacher(request, request.match_info["room"])
         room = request.match_info["room"]
         node = self._nodes.place_publisher(self._board.origin(room))
         found = await self._classes.renew_stream_key(room)
@@ -277,24 +279,6 @@ class MasterApi:
                     raise
         origin = self._board.origin(claims.room)
         return self._nodes.place_publisher(origin if origin not in avoid else None, avoid)
-
-    def _claims_for_room(self, request: web.Request) -> Claims:
-        claims = self._tokens.verify(credential(request))
-        claims.require_room(request.match_info["room"])
-        return claims
-
-    def _require_teacher(self, request: web.Request, room: str | None = None) -> None:
-        """A teacher's token (for ``room``), or the teacher secret itself."""
-        given = credential(request)
-        if is_token(given):
-            claims = self._tokens.verify(given)
-            claims.require_teacher()
-            if room is not None:
-                claims.require_room(room)
-            return
-        address = self._clients.address(request)
-        self._admission.check_rate(address)
-        self._admission.check_teacher(address, given)
 
     def _summary(self, each: Class) -> ClassSummary:
         view = self._board.view(each.room)

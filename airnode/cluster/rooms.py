@@ -88,6 +88,10 @@ class RoomBoard(Service):
         """Rooms that are live or were a moment ago, by name."""
         return [self._rooms[room] for room in sorted(self._rooms)]
 
+    def room(self, room: str) -> RoomState | None:
+        """The room as its origin says; None: it is waiting for its teacher."""
+        return self._rooms.get(room)
+
     def origin(self, room: str) -> str | None:
         """The node that takes the room's publisher; None: nobody published it lately."""
         state = self._rooms.get(room)
@@ -102,7 +106,15 @@ class RoomBoard(Service):
         edges = self._watched().get(room, {})
         viewers = state.viewers + sum(count for node_id, count in edges.items() if node_id != state.node_id)
         return RoomView(
-            room, state.phase, state.since, state.reconnect_deadline, viewers, state.epoch, now, state.stream
+            room,
+            state.phase,
+            state.since,
+            state.reconnect_deadline,
+            viewers,
+            state.epoch,
+            now,
+            state.stream,
+            recording=bool(state.recording_id),
         )
 
     async def _heard_room(self, state: RoomState) -> None:
@@ -191,11 +203,11 @@ class RoomBoard(Service):
         while not self._closing and (left_s := expires_at - time.time()) > 0:
             changed.clear()
             view = self.view(room)
-            phase = (view.state, view.epoch, view.since, view.reconnect_deadline)
+            phase = (view.state, view.epoch, view.since, view.reconnect_deadline, view.recording)
             figures = (*phase, view.viewers, view.stream if stats else None)
             now_s = time.monotonic()
             due_s = told_s + pause_s - now_s
-            if figures != told and (phase != told[:4] or due_s <= 0):
+            if figures != told and (phase != told[: len(phase)] or due_s <= 0):
                 await self._write(response, b"event: room\ndata: " + msgspec.json.encode(view) + b"\n\n")
                 told, told_s, due_s = figures, now_s, pause_s
             wait_s = due_s if figures != told else _HEARTBEAT_S

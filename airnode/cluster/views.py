@@ -6,7 +6,11 @@ from airnode.bus.messages import RoomPhase, StreamInfo
 
 
 class RoomView(msgspec.Struct):
-    """A room as its pages show it; times in unix seconds, ``server_time`` to correct a page's clock by."""
+    """A room as its pages show it; times in unix seconds, ``server_time`` to correct a page's clock by.
+
+    Attributes:
+        recording: it is being recorded now.
+    """
 
     room: str
     state: RoomPhase
@@ -16,3 +20,4 @@ class RoomView(msgspec.Struct):
     epoch: int
     server_time: float
     stream: StreamInfo | None
+    recording: bool = False

@@ -1,0 +1,129 @@
+"""The masters' side of recordings: the index follows what nodes say, and orders go to the node that can obey them."""
+
+import asyncio
+import secrets
+
+import structlog
+
+from airnode.bus.client import Bus
+from airnode.bus.recordings import (
+    RECORDINGS,
+    RecordingAction,
+    RecordingAnswer,
+    RecordingOrder,
+    RecordingRecord,
+    RecordingsAnnounced,
+    RecordingsChanged,
+    recordings_of,
+)
+from airnode.bus.records import Records
+from airnode.cluster.shelf import Shelf
+from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_RESYNC_S = 30.0
+_ANSWER_TIMEOUT_S = 5.0
+_REFUSALS: dict[str, type[AirnodeError]] = {each.code: each for each in (Conflict, NotFound, Unavailable)}
+
+
+class Recordings(Service):
+    """Keeps the index in step with the nodes, and gives orders."""
+
+    name = "recordings"
+
+    def __init__(self, bus: Bus, shelf: Shelf, tasks: TaskScope) -> None:
+        super().__init__()
+        self.shelf = shelf
+        self._bus = bus
+        self._records = Records(bus)
+        self._tasks = tasks
+        #: {order_id: who waits for its answer}.
+        self._waiting: dict[str, asyncio.Future[RecordingAnswer]] = {}
+        #: {node that wrote its table anew since it was read: how many recordings it says it has, None: unknown}.
+        self._announced: dict[str, int | None] = {}
+        #: What one message says must not be undone by a table that was read before it.
+        self._writing = asyncio.Lock()
+        self._wake = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen, then read what all nodes have."""
+        await self._bus.subscribe(RECORDINGS, RecordingAnswer, self._answered)
+        await self._bus.subscribe(RECORDINGS, RecordingsChanged, self._changed, on_resubscribed=self._resubscribed)
+        await self._bus.subscribe(RECORDINGS, RecordingsAnnounced, self._heard)
+        self._announced.update(dict.fromkeys(await self.shelf.nodes()))
+        self._tasks.spawn("sync", self._sync_for_ever())
+
+    async def stop(self) -> None:
+        """End listening."""
+        await self._tasks.aclose()
+
+    async def order(self, node_id: str, action: RecordingAction, room: str, recording_id: str = "") -> RecordingAnswer:
+        """Have a node do something.
+
+        Raises:
+            Conflict, NotFound, Unavailable: (409, 404, 503) it refuses, with its reasons.
+            Unavailable: (503) it does not answer.
+        """
+        order = RecordingOrder(secrets.token_hex(8), node_id, action, room, recording_id)
+        answer: asyncio.Future[RecordingAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting[order.order_id] = answer
+        try:
+            await self._bus.publish(RECORDINGS, order)
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                found = await answer
+        except TimeoutError:
+            raise Unavailable(
+                f"The node {node_id} did not answer; try again, or look at its log.", retry_after_s=1
+            ) from None
+        finally:
+            self._waiting.pop(order.order_id, None)
+        if found.refused:
+            raise _REFUSALS.get(found.refused, Unavailable)(found.detail)
+        return found
+
+    async def _answered(self, answer: RecordingAnswer) -> None:
+        waiting = self._waiting.get(answer.order_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    async def _changed(self, message: RecordingsChanged) -> None:
+        try:
+            async with self._writing:
+                await self.shelf.put(message.changed)
+                await self.shelf.drop(message.node_id, message.gone)
+        except Unavailable as error:
+            log.warning("recordings_not_indexed", node_id=message.node_id, error=str(error))
+            self._announced.setdefault(message.node_id, None)
+
+    async def _heard(self, message: RecordingsAnnounced) -> None:
+        self._announced[message.node_id] = message.count
+        self._wake.set()
+
+    async def _resubscribed(self) -> None:
+        self._announced.update(dict.fromkeys(await self.shelf.nodes()))
+        self._wake.set()
+
+    async def _sync_for_ever(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                await self._sync()
+            except Unavailable as error:
+                log.warning("recordings_not_synced", error=str(error))
+            try:
+                async with asyncio.timeout(_RESYNC_S if not self._announced else 1.0):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _sync(self) -> None:
+        """Read the tables of nodes that wrote them. One that should not be empty and is: Redis lost its memory."""
+        for node_id, count in list(self._announced.items()):
+            async with self._writing:
+                found = await self._records.all_records(recordings_of(node_id), RecordingRecord)
+                if found or count == 0:
+                    await self.shelf.sync(node_id, found)
+            self._announced.pop(node_id, None)
