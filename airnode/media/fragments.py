@@ -120,11 +120,12 @@ class Fragmenter:
         #: Audio that came before the first key frame.
         self._held: deque[tuple[int, int, bytes]] = deque(maxlen=MOST_HELD_AUDIO)
 
-    def begin(self, *, has_video: bool, audio: AudioConfig | None, frame_s: float) -> None:
-        """Start a period; the first video frame must be a key frame.
+    def begin(self, *, has_video: bool, audio: AudioConfig | None, frame_s: float, heard: int = 0) -> None:
+        """Start a period, or go on in the middle of one; the first video frame must be a key frame.
 
         Args:
             frame_s: declared duration of a video frame; 0: unknown.
+            heard: where audio ended before, in samples: from there on it counts as missing; 0: it has not begun.
         """
         self._has_video = has_video
         self._audio_config = audio
@@ -136,7 +137,7 @@ class Fragmenter:
         self._has_key = False
         self._last_key = None
         self._held.clear()
-        self._heard = self._shown = 0
+        self._shown, self._heard = 0, heard
 
     def finish(self) -> None:
         """Give out what is held back."""
@@ -187,7 +188,9 @@ class Fragmenter:
         self._started = True
         self._time = -1
         self._decoded, self._duration = max(self._decoded, time - 1), 0
-        self._heard = 0
+        if self._audio_config is not None and self._heard:
+            begin = time * self._audio_config.sample_rate // VIDEO_TIMESCALE
+            self._heard = max(self._heard, begin - self._audio_config.samples_per_frame)
         for start, samples, data in self._held:
             if self._ticks(start + samples) > time:
                 self._add_audio(start, samples, data)

@@ -10,6 +10,9 @@ A response outlives its publisher. When one comes (back), or its configuration c
 small hole; a new initialization section follows in the same response as long as the codec strings stay the same, which
 MSE takes in the same SourceBuffer. When they change, the response ends, and its viewers ask again: the Content-Type of
 the next one names the codecs.
+
+While nobody watches, no fragments are made (airnode/media/ondemand.py). The first viewer wakes the feed; a while after
+the last has left, it rests again, at the next sample that a viewer could begin with.
 """
 
 from collections import deque
@@ -20,11 +23,14 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.media.bmff import Track
-from airnode.media.fragments import Fragment, Fragmenter, framed
+from airnode.media.fragments import Fragment, framed
+from airnode.media.ondemand import DemandFragmenter
 from airnode.media.samples import VideoConfig
 
 #: Most that is kept for those who come: a stream whose key frames lie further apart can only be entered at the next.
 RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
+#: Fragments go on being made for so long after the last viewer left: one who reloads the page finds them.
+LINGER_S = 5.0
 
 Ending = Literal["ended", "codecs", "moved", "stuck"]
 
@@ -159,7 +165,7 @@ class LiveFeed:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._fragmenter = Fragmenter(limits.fragment_ms, self.take)
+        self._source = DemandFragmenter(limits.fragment_ms, self.take)
         self.codecs: tuple[str, ...] = ()
         self.ended = False
         self._init = b""
@@ -168,6 +174,8 @@ class LiveFeed:
         self._ring_bytes = 0
         #: In the order in which they came.
         self._viewers: dict[LiveViewer, None] = {}
+        #: When the last one left.
+        self._left_s = float("-inf")
 
     # ---- writing, by the packager ------------------------------------------------------------------------------------
 
@@ -179,7 +187,8 @@ class LiveFeed:
                 video = track.config
             else:
                 audio = track.config
-        self._fragmenter.begin(has_video=video is not None, audio=audio, frame_s=frame_s)
+        self._rest_if_unwatched()
+        self._source.begin(has_video=video is not None, audio=audio, frame_s=frame_s)
         self.renew(init, tuple(track.config.codecs for track in tracks))
 
     def renew(self, init: bytes, codecs: tuple[str, ...]) -> None:
@@ -192,27 +201,31 @@ class LiveFeed:
         self.codecs, self._init = codecs, init
 
     def video(self, time: int, cts: int, data: bytes, *, key: bool, now: float) -> None:
-        """See :meth:`Fragmenter.video`."""
-        self._fragmenter.video(time, cts, data, key=key, now=now)
+        """See :meth:`DemandFragmenter.video`."""
+        if self._source.working and self._source.begins_with(video=True, key=key):
+            self._rest_if_unwatched()
+        self._source.video(time, cts, data, key=key, now=now)
 
     def audio(self, start: int, samples: int, data: bytes, now: float) -> None:
-        """See :meth:`Fragmenter.audio`."""
-        self._fragmenter.audio(start, samples, data, now)
+        """See :meth:`DemandFragmenter.audio`."""
+        if self._source.working and self._source.begins_with(video=False, key=False):
+            self._rest_if_unwatched()
+        self._source.audio(start, samples, data, now)
 
     def finish(self) -> None:
         """The publisher is gone, or its period over: nothing is held back. Responses stay open."""
-        self._fragmenter.finish()
+        self._source.finish()
 
     def interrupt(self) -> None:
         """What follows, if anything, is of another timeline: responses end, and their viewers ask again."""
         self._init, self.codecs = b"", ()
-        self._clear_ring()
+        self._rest()
         self._let_go("moved")
 
     def end(self) -> None:
         """Nothing will come any more: responses end."""
         self.ended = True
-        self._clear_ring()
+        self._rest()
         self._let_go("ended")
 
     def take(self, fragment: Fragment) -> None:
@@ -242,6 +255,14 @@ class LiveFeed:
         self._ring_bytes += len(fragment.chunk)
         if self._ring_bytes > RING_BYTES or len(self._ring) > RING_FRAGMENTS:
             self._clear_ring()
+
+    def _rest_if_unwatched(self) -> None:
+        if not self._viewers and self._clock() - self._left_s > LINGER_S:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._source.rest()
+        self._clear_ring()
 
     def _clear_ring(self) -> None:
         self._ring.clear()
@@ -273,6 +294,7 @@ class LiveFeed:
         if self.ended:
             viewer.ended("ended")
             return
+        self._source.wake()
         self._viewers[viewer] = None
         self._metrics.viewers.inc()
         ring = b"".join(fragment.body for fragment in self._ring)
@@ -282,6 +304,7 @@ class LiveFeed:
         """The viewer has gone; nothing happens where the feed let it go before."""
         if self._viewers.pop(viewer, viewer) is None:
             self._metrics.viewers.dec()
+            self._left_s = self._clock()
 
     def _remove(self, viewer: LiveViewer, why: Ending) -> None:
         self.leave(viewer)
