@@ -5,9 +5,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from airnode.bus.client import Bus
 from airnode.cluster.codes import ROOM_PATTERN
-from airnode.cluster.directory import room_of_key
+from airnode.cluster.directory import StreamKeys
 from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.membership import MasterClient, join
 from airnode.media.claims import RoomClaims
@@ -29,8 +28,8 @@ from airnode.web.addresses import in_url, rtmp_server
 class StreamKeyAuthority:
     """Decides who may publish where: ``live/<key>``, ``live/<room>?key=<key>``, or ``live/<room>`` where it is open."""
 
-    def __init__(self, bus: Bus, claims: RoomClaims, *, open_publishing: bool) -> None:
-        self._bus = bus
+    def __init__(self, keys: StreamKeys, claims: RoomClaims, *, open_publishing: bool) -> None:
+        self._keys = keys
         self._claims = claims
         self._open = open_publishing
 
@@ -44,7 +43,7 @@ class StreamKeyAuthority:
     async def _room(self, request: PublishRequest) -> str | PublishRefusal:
         if request.app != "live":
             return PublishRefusal("app", "Publish to the app 'live': rtmp://HOST/live/STREAM-KEY.")
-        room = await room_of_key(self._bus, request.key)
+        room = await self._keys.room_of(request.key)
         named = request.name if "key" in request.params else None
         if room is not None and named in (None, room):
             return room
@@ -86,7 +85,8 @@ class SlaveRole:
             ),
         )
         origins = _origins(ctx)
-        rtmp = _rtmp_server(ctx, rooms, origins, ctx.registry)
+        keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
+        rtmp = _rtmp_server(ctx, rooms, origins, keys)
         relays = Relays(
             rooms,
             origins,
@@ -122,9 +122,12 @@ class SlaveRole:
             }
 
         return RoleParts(
-            services=(rooms, origins, relays, reporter, rtmp, heartbeat),
+            services=(rooms, origins, relays, reporter, keys, rtmp, heartbeat),
             routes={PortName.MEDIA: routes},
-            checks=(HealthCheck("cluster", heartbeat.check),),
+            checks=(
+                HealthCheck("cluster", heartbeat.check),
+                HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
+            ),
             endpoints=endpoints,
         )
 
@@ -149,15 +152,15 @@ def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters
     )
 
 
-def _rtmp_server(ctx: RoleContext, rooms: Rooms, origins: Origins, registry: CollectorRegistry) -> RtmpServer:
+def _rtmp_server(ctx: RoleContext, rooms: Rooms, origins: Origins, keys: StreamKeys) -> RtmpServer:
     section = ctx.settings.rtmp
     claims = RoomClaims(ctx.bus, ctx.identity.node_id, rooms, origins.table, takeover_after_s=section.takeover_after_s)
     return RtmpServer(
         section,
         host=ctx.settings.http.host,
-        authority=StreamKeyAuthority(ctx.bus, claims, open_publishing=section.open_publishing),
+        authority=StreamKeyAuthority(keys, claims, open_publishing=section.open_publishing),
         hub=rooms,
-        registry=registry,
+        registry=ctx.registry,
     )
 
 

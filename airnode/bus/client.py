@@ -38,14 +38,16 @@ class Bus(Service):
     Args:
         section: the address, or ``host`` and its companions.
         url: stands before the section's, for the embedded server.
+        patient: the start waits for the server as long as it takes, and says so.
     """
 
     name = "bus"
 
-    def __init__(self, section: RedisSection, metrics: BusMetrics, *, url: str = "") -> None:
+    def __init__(self, section: RedisSection, metrics: BusMetrics, *, url: str = "", patient: bool = False) -> None:
         super().__init__()
         self._section = section
         self._metrics = metrics
+        self._patient = patient
         self._url = url or section.url or f"redis://{section.host}:{section.port}"
         self._drops = Drops(metrics)
         self._tasks = TaskScope("bus")
@@ -73,7 +75,7 @@ class Bus(Service):
         return self._client
 
     async def start(self) -> None:
-        """Connect, and try again until ``redis.connect_timeout_s`` have passed.
+        """Connect, and try again until ``redis.connect_timeout_s`` have passed, or for ever if patient.
 
         Raises:
             StartupError: the server does not answer, or refuses us.
@@ -101,7 +103,7 @@ class Bus(Service):
         Raises:
             Unavailable: it does not answer.
         """
-        with unavailable():
+        with unavailable(f"Redis at {self.address} does not answer."):
             async with asyncio.timeout(_PING_TIMEOUT_S):
                 await self.client.ping()
 
@@ -172,20 +174,23 @@ class Bus(Service):
 
     async def _until_answering(self, client: aioredis.Redis) -> None:
         loop = asyncio.get_running_loop()
-        deadline, pause_s = loop.time() + self._section.connect_timeout_s, _RETRY_FIRST_S
+        timeout_s = self._section.connect_timeout_s
+        deadline, pause_s, told = loop.time() + timeout_s, _RETRY_FIRST_S, False
         while True:
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout(timeout_s) if self._patient else asyncio.timeout_at(deadline):
                     await client.ping()
                 return
             except (RedisError, OSError, TimeoutError) as error:
                 if refusal := _refusal(error):
                     raise StartupError(f"Redis at {self.address} refuses: {refusal}.") from None
-                if loop.time() + pause_s >= deadline:
+                if not self._patient and loop.time() + pause_s >= deadline:
                     raise StartupError(
-                        f"Redis at {self.address} did not answer within {self._section.connect_timeout_s:g} s."
-                        , debug=repr(error)
-                    ) from None  # fmt: skip
+                        f"Redis at {self.address} did not answer within {timeout_s:g} s.", debug=repr(error)
+                    ) from None
+                if self._patient and not told:
+                    told = True
+                    log.warning("redis_not_reached", address=self.address, error=str(error), detail="trying on")
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _RETRY_LAST_S)
 
@@ -228,7 +233,7 @@ def _refusal(error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
-def unavailable() -> Iterator[None]:
+def unavailable(detail: str = "Redis does not answer.") -> Iterator[None]:
     """Turn what redis-py raises when the server is away or unwell into one error of ours.
 
     Raises:
@@ -237,4 +242,4 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable("Redis does not answer.", debug=repr(error)) from error
+        raise Unavailable(detail, debug=repr(error)) from error

@@ -61,6 +61,12 @@ class NodeOrdered(msgspec.Struct, frozen=True):
     order: NodeOrder
 
 
+class NodeLeft(msgspec.Struct, frozen=True):
+    """A node went down on purpose; nothing is remembered of it."""
+
+    node_id: str
+
+
 class Placed(msgspec.Struct, frozen=True):
     """A master gave places away: {node_id: places reserved there now}."""
 

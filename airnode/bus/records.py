@@ -51,6 +51,11 @@ class Records:
         with unavailable():
             return bool(await self._bus.client.hdel(keys.records(table), key))
 
+    async def has_records(self, table: str) -> bool:
+        """Whether there is such a table."""
+        with unavailable():
+            return bool(await self._bus.client.exists(keys.records(table)))
+
     async def replace_records(self, table: str, records: Mapping[str, msgspec.Struct]) -> None:
         """Put exactly these records in place of the table; readers see the old ones or the new ones, never a mix."""
         target, next_ = keys.records(table), keys.records_next(table, uuid.uuid4().hex)

@@ -251,7 +251,7 @@ class MasterApi:
         """Make a new key."""
         self._gate.require_teacher(request, request.match_info["room"])
         room = request.match_info["room"]
-        node = self._nodes.place_publisher(self._board.origin(room))
+        node = self._publisher_node(room)
         found = await self._classes.renew_stream_key(room)
         await self._directory.refresh()
         log.info("stream_key_renewed", room=room)
@@ -277,8 +277,10 @@ class MasterApi:
             except NoHealthyNodes:
                 if not renewed:
                     raise
-        origin = self._board.origin(claims.room)
-        return self._nodes.place_publisher(origin if origin not in avoid else None, avoid)
+        return self._publisher_node(claims.room, avoid)
+
+    def _publisher_node(self, room: str, avoid: Collection[str] = ()) -> NodeRecord:
+        return self._nodes.place_publisher(self._board.origin(room), avoid, silent=self._board.silent(room))
 
     def _summary(self, each: Class) -> ClassSummary:
         view = self._board.view(each.room)

@@ -5,6 +5,7 @@ after each change, and now and then, so that a Redis that lost its memory heals 
 """
 
 import asyncio
+from collections import OrderedDict
 
 import structlog
 
@@ -20,13 +21,78 @@ from airnode.runtime.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _REFRESH_S = 30.0
+#: A Redis that lost its memory is found out within this.
+_LOOK_S = 2.0
+_RECHECK_S = 3.0
+_LOOK_UP_TIMEOUT_S = 2.0
+_KNOWN_MAX = 1_000
 _DEFAULT_TITLE = "Class"
 
 
-async def room_of_key(bus: Bus, stream_key: str) -> str | None:
-    """The room that ``stream_key`` opens."""
-    found = await Records(bus).get_record(STREAM_KEYS, key_digest(stream_key), ClassRecord)
-    return found.room if found is not None else None
+class StreamKeys(Service):
+    """Which room a key opens (slave's side).
+
+    Keys that opened a room here are remembered and looked up again now and then: while Redis is away a publisher that
+    drops comes back in with the key that was good until then.
+    """
+
+    name = "stream-keys"
+
+    def __init__(self, bus: Bus, tasks: TaskScope) -> None:
+        super().__init__()
+        self._records = Records(bus)
+        self._tasks = tasks
+        #: {SHA-256 of the key: its room}, the last used at the end; at most ``_KNOWN_MAX``.
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    async def start(self) -> None:
+        """Begin to look remembered keys up again."""
+        self._tasks.spawn("recheck", self._recheck_for_ever())
+
+    async def stop(self) -> None:
+        """End that."""
+        await self._tasks.aclose()
+
+    async def room_of(self, stream_key: str) -> str | None:
+        """The room that ``stream_key`` opens.
+
+        Raises:
+            Unavailable: (503) Redis does not answer, and the key is not remembered.
+        """
+        digest = key_digest(stream_key)
+        try:
+            room = await self._look_up(digest)
+        except Unavailable:
+            if (room := self._known.get(digest)) is None:
+                raise
+            log.warning("stream_key_remembered", room=room)
+            return room
+        if room is not None:
+            self._known[digest] = room
+            self._known.move_to_end(digest)
+            if len(self._known) > _KNOWN_MAX:
+                self._known.popitem(last=False)
+        return room
+
+    async def _look_up(self, digest: str) -> str | None:
+        """Ask Redis; the answer is taken over by :meth:`room_of` and the recheck."""
+        try:
+            async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
+                found = await self._records.get_record(STREAM_KEYS, digest, ClassRecord)
+        except TimeoutError:
+            raise Unavailable("Redis does not answer.") from None
+        if found is None:
+            self._known.pop(digest, None)
+        return found.room if found is not None else None
+
+    async def _recheck_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_RECHECK_S)
+            for digest in list(self._known):
+                try:
+                    await self._look_up(digest)
+                except Unavailable:
+                    break
 
 
 class Directory(Service):
@@ -58,9 +124,14 @@ class Directory(Service):
         await Records(self._bus).replace_records(STREAM_KEYS, records)
 
     async def _refresh_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        refreshed_s = loop.time()
         while True:
-            await asyncio.sleep(_REFRESH_S)
+            await asyncio.sleep(_LOOK_S)
             try:
+                if loop.time() - refreshed_s < _REFRESH_S and await Records(self._bus).has_records(STREAM_KEYS):
+                    continue
                 await self.refresh()
+                refreshed_s = loop.time()
             except Unavailable as error:
                 log.warning("class_directory_not_refreshed", error=str(error))

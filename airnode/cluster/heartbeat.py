@@ -82,6 +82,8 @@ class Heartbeat(Service):
         self._order: NodeOrder = ""
         self._reserved = 0
         self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
+        #: Monotonic seconds of the last beat that got through.
+        self._through_s = time.monotonic()
         #: (monotonic seconds, bytes sent by then) of the last beat.
         self._sent = (time.monotonic(), 0.0)
 
@@ -90,13 +92,13 @@ class Heartbeat(Service):
         await self._beat()
         self._tasks.spawn("beat", self._beat_for_ever())
 
-    async def drain(self) -> None:
+    async def announce_drain(self) -> None:
         """Say that no viewer should be sent here any more."""
         self._draining = True
         await self._beat()
 
     async def stop(self) -> None:
-        """Leave."""
+        """Leave: the cluster forgets this node at once."""
         await self._tasks.aclose()
         try:
             await self._registry.leave(self._identity.node_id)
@@ -110,6 +112,13 @@ class Heartbeat(Service):
         if self._order == "drain":
             return "draining: an admin wants no new viewers here"
         return "through the master: Redis cannot be reached" if self._detoured else None
+
+    async def check_beats(self) -> None:
+        """The health check: whether masters hear us. Viewers who are here stay; new ones are not sent."""
+        silent_s = time.monotonic() - self._through_s
+        if silent_s > self._section.lease_s:
+            who = "Redis does not answer" if self._master is None else "neither Redis nor the master answers"
+            raise LookupError(f"{who}: no heartbeat got through for {silent_s:.0f} s, no new viewers are sent here")
 
     def record(self) -> NodeRecord:
         """What the cluster is told."""
@@ -162,6 +171,7 @@ class Heartbeat(Service):
             self._detour(True)
         else:
             self._detour(False)
+        self._through_s = time.monotonic()
         for _ in seen:
             self._newcomers.popleft()
         self._obey(order)
@@ -186,7 +196,7 @@ class Heartbeat(Service):
 
     def admits(self) -> bool:
         """Whether new viewers may come in here."""
-        return self._order != "removed"
+        return self._order != "removed" and not self._draining
 
     async def _beat_for_ever(self) -> None:
         while True:

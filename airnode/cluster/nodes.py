@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from airnode.bus.client import Bus
-from airnode.bus.messages import NODES, PLACES, NodeOrder, NodeOrdered, NodeRecord, Placed
+from airnode.bus.messages import NODES, PLACES, NodeLeft, NodeOrder, NodeOrdered, NodeRecord, Placed
 from airnode.cluster.placement import Health, Placement
 from airnode.cluster.registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
@@ -78,6 +78,7 @@ class NodeBoard(Service):
         """Read what Redis has, then listen."""
         await self._bus.subscribe(NODES, NodeRecord, self._heard, on_resubscribed=self._resync)
         await self._bus.subscribe(NODES, NodeOrdered, self._ordered)
+        await self._bus.subscribe(NODES, NodeLeft, self._left)
         await self._bus.subscribe(PLACES, Placed, self._placed)
         await self._resync()
         self._tasks.spawn("resync", self._resync_for_ever())
@@ -142,12 +143,19 @@ class NodeBoard(Service):
         self._metrics.refused.inc()
         raise NoHealthyNodes("No healthy nodes available: all are full", retry_after_s=1)
 
-    def place_publisher(self, origin: str | None, avoid: Collection[str] = ()) -> NodeRecord:
+    def place_publisher(
+        self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False
+    ) -> NodeRecord:
         """The room's origin while it lives, else the least loaded node.
+
+        Args:
+            silent: the origin has missed its reports: any other node is better.
 
         Raises:
             NoHealthyNodes: (503) none is there, or all are full or shutting down.
         """
+        if origin is not None and (silent or origin in avoid):
+            origin, avoid = None, {*avoid, origin}
         return self._placement.best(time.monotonic(), origin, avoid)
 
     async def _reserve(self, session: str, node_id: str) -> bool:
@@ -179,6 +187,11 @@ class NodeBoard(Service):
             self._placement.remove(message.node_id)
         else:
             self._placement.drain(message.node_id, on=message.order == "drain")
+
+    async def _left(self, message: NodeLeft) -> None:
+        log.info("node_left", node_id=message.node_id)
+        self._remembered.pop(message.node_id, None)
+        self._placement.remove(message.node_id)
 
     async def _placed(self, message: Placed) -> None:
         self._placement.taken(message.counts)

@@ -160,8 +160,8 @@ class ClusterApi:
     @operation(
         summary="Where to publish",
         tag="cluster",
-        description="The node that a publisher should connect to: with `room`, the room's origin while it lives, else "
-        "the least loaded node.",
+        description="The node that a publisher should connect to: with `room`, the room's origin while it reports, "
+        "else the least loaded other node.",
         query=RoomQuery,
         returns=BestNode,
         errors=(400, *_REFUSALS),
@@ -172,7 +172,7 @@ class ClusterApi:
         self._authority.require_reader(request)
         room = request.query.get("room", "")
         _check("room", not room or ROOM_PATTERN.match(room), "1 to 63 of a-z, 0-9, - and _")
-        node = self._nodes.place_publisher(self._rooms.origin(room) if room else None)
+        node = self._nodes.place_publisher(self._rooms.origin(room), silent=self._rooms.silent(room))
         host = node.host or self._clients.hostname(request)
         return json_response(
             BestNode(

@@ -9,7 +9,7 @@ from typing import cast
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import PUT, Leases, encode_value
-from airnode.bus.messages import NODES, NodeOrder, NodeOrdered, NodeRecord
+from airnode.bus.messages import NODES, NodeLeft, NodeOrder, NodeOrdered, NodeRecord
 from airnode.errors import NotFound
 
 # Keys: leases' values, leases' ends, records, orders. Arguments: node_id, record, milliseconds.
@@ -48,8 +48,10 @@ class NodeRegistry:
         return cast(NodeOrder, order.decode())
 
     async def leave(self, node_id: str) -> None:
-        """Give the lease back; the record stays."""
+        """A node goes down on purpose: give its lease back, and forget it."""
         await self._leases.drop_lease(NODES, node_id)
+        await self.forget([node_id])
+        await self._bus.publish(NODES, NodeLeft(node_id))
 
     async def welcome(self, node_id: str) -> None:
         """A node registered: orders of its earlier life are void."""

@@ -25,6 +25,10 @@ from airnode.runtime.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _RESYNC_S = 2.0
+#: An origin reports each second; one that missed so much is not a place to publish to.
+_SILENT_S = 3.0
+#: When Redis was away, leases may have run out: origins get so long to write them anew.
+_SETTLE_S = 10.0
 _HEARTBEAT_S = 15.0
 #: How often viewers and figures may be told again, for teachers and for students.
 _STATS_S = 1.0
@@ -58,6 +62,10 @@ class RoomBoard(Service):
         self._tasks = tasks
         #: {room: its state}. A room without one is waiting for its teacher.
         self._rooms: dict[str, RoomState] = {}
+        #: {room: monotonic seconds when it was heard of}.
+        self._heard_s: dict[str, float] = {}
+        #: Monotonic seconds since when Redis answers without a gap; infinity: it does not.
+        self._hearing_since_s = float("-inf")
         #: {room: events to set when it changes}, one for each open stream.
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._closing = False
@@ -66,7 +74,7 @@ class RoomBoard(Service):
 
     async def start(self) -> None:
         """Read the leases, then listen."""
-        await self._bus.subscribe(ROOMS, RoomState, self._heard_room, on_resubscribed=self._resync)
+        await self._bus.subscribe(ROOMS, RoomState, self._heard_room, on_resubscribed=self._resync_after_gap)
         await self._resync()
         self._tasks.spawn("resync", self._resync_for_ever())
 
@@ -97,6 +105,11 @@ class RoomBoard(Service):
         state = self._rooms.get(room)
         return state.node_id if state is not None else None
 
+    def silent(self, room: str) -> bool:
+        """Whether the room's origin has missed its reports, though Redis would have brought them."""
+        heard_s = self._heard_s.get(room, float("inf"))
+        return time.monotonic() - max(heard_s, self._hearing_since_s) > _SILENT_S
+
     def view(self, room: str) -> RoomView:
         """The room as pages show it."""
         state = self._rooms.get(room)
@@ -122,10 +135,19 @@ class RoomBoard(Service):
         if known is not None and state.epoch < known.epoch:
             return
         if state.phase == "waiting":
-            self._rooms.pop(state.room, None)
+            self._forget(state.room)
         else:
-            self._rooms[state.room] = state
+            self._take(state)
+
+    def _take(self, state: RoomState) -> None:
+        self._rooms[state.room] = state
+        self._heard_s[state.room] = time.monotonic()
         self._wake(state.room)
+
+    def _forget(self, room: str) -> None:
+        self._rooms.pop(room, None)
+        self._heard_s.pop(room, None)
+        self._wake(room)
 
     def _wake(self, room: str) -> None:
         for event in self._watchers.get(room, ()):
@@ -137,18 +159,25 @@ class RoomBoard(Service):
             try:
                 await self._resync()
             except Unavailable as error:
+                self._hearing_since_s = float("inf")
                 log.warning("room_board_not_synced", error=str(error))
+
+    async def _resync_after_gap(self) -> None:
+        self._hearing_since_s = float("inf")
+        await self._resync()
 
     async def _resync(self) -> None:
         """Take what the leases say; a room whose lease is gone lost its origin."""
         known = set(self._rooms)  # what is heard of while the leases are read is newer than they are
         rooms = await self._leases.read_leases(ROOMS, RoomState)
-        for room in known - rooms.keys():
-            self._rooms.pop(room, None)
-            self._wake(room)
+        now_s = time.monotonic()
+        if self._hearing_since_s > now_s:
+            self._hearing_since_s = now_s
+        if now_s - self._hearing_since_s > _SETTLE_S:
+            for room in known - rooms.keys():
+                self._forget(room)
         for room in rooms.keys() - self._rooms.keys():
-            self._rooms[room] = rooms[room]
-            self._wake(room)
+            self._take(rooms[room])
 
     # -- streams ------------------------------------------------------------------------------------------------------
 

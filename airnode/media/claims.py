@@ -12,7 +12,7 @@ import structlog
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
 from airnode.bus.messages import RoomState
-from airnode.errors import Conflict
+from airnode.errors import Conflict, Unavailable
 from airnode.media.origins import OriginTable
 from airnode.media.rooms import Ownership, Rooms
 from airnode.media.window import Continuation
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 _ALIVE_S = 2.5
 #: Segments that it may have made since its last report.
 _UNREPORTED_SEGMENTS = 2
+#: An encoder is not kept waiting longer by a Redis that hangs.
+_CLAIM_TIMEOUT_S = 3.0
 
 
 def room_claim(room: str) -> str:
@@ -57,6 +59,13 @@ class RoomClaims:
             return
         if self._alive_elsewhere(name):
             raise Conflict("This class is live already; end the other stream first.")
+        try:
+            async with asyncio.timeout(_CLAIM_TIMEOUT_S):
+                await self._claim(name)
+        except TimeoutError:
+            raise Unavailable("Redis does not answer: this node cannot take the class.", retry_after_s=2) from None
+
+    async def _claim(self, name: str) -> None:
         held = await self._leases.read_claim(room_claim(name), RoomState)
         epoch = max(time.time_ns() // 1_000_000, held.epoch + 1 if held is not None else 0)
         last = held.value if held is not None else None

@@ -205,7 +205,7 @@ class MediaApi:
 
     def _require_admission(self) -> None:
         if not self._admits():
-            raise Draining("This node is not in the cluster any more; ask for another place.", retry_after_s=1)
+            raise Draining("This node takes no new viewers; ask for another place.", retry_after_s=1)
 
     async def _multivariant(self, room: WatchableRoom) -> web.Response:
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
@@ -218,6 +218,8 @@ class MediaApi:
         loop = asyncio.get_running_loop()
         query = request.query
         msn, part = _number(query.get("_HLS_msn"), "_HLS_msn"), _number(query.get("_HLS_part"), "_HLS_part")
+        if self._rooms.draining:
+            raise Draining("This node is shutting down; ask for another place.", retry_after_s=1)
         wait_s = _RELOAD_TARGETS * room.window.target_duration_s if room.window.ready else _FIRST_WAIT_S
         until_s = loop.time() + wait_s
         while isinstance(decision := room.window.resolve_reload(msn, part), Wait):

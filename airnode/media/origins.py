@@ -19,6 +19,8 @@ from airnode.runtime.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _RESYNC_S = 2.0
+#: When Redis was away, leases may have run out: origins get so long to write them anew.
+_SETTLE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class OriginTable:
         self._keep_s = keep_s
         #: {room: (its newest state, monotonic seconds when it was heard of)}.
         self._rooms: dict[str, tuple[RoomState, float]] = {}
+        #: Monotonic seconds since when messages and leases come without a gap; infinity: they do not.
+        self._hearing_since_s = float("-inf")
 
     def state(self, room: str) -> RoomState | None:
         """What is known of a room; its origin may be this node."""
@@ -68,6 +72,10 @@ class OriginTable:
         host = state.host or self._default_host
         return Origin(state.node_id, state.epoch, f"{state.scheme}://{host}:{state.media_port}")
 
+    def deafen(self) -> None:
+        """Messages were missed, or Redis does not answer: until :meth:`sync` all that is known stays as it is."""
+        self._hearing_since_s = float("inf")
+
     def hear(self, state: RoomState, now_s: float) -> bool:
         """Take what a node says; whether the origin changed."""
         known = self.state(state.room)
@@ -84,6 +92,10 @@ class OriginTable:
         changed = [
             room for room, state in leased.items() if self.state(room) != state and self._learn(state, now_s)
         ]  # fmt: skip
+        if self._hearing_since_s > now_s:
+            self._hearing_since_s = now_s
+        if now_s - self._hearing_since_s < _SETTLE_S:
+            return changed
         gone = [
             room for room, (_, heard_s) in self._rooms.items() if room not in leased and now_s - heard_s > self._keep_s
         ]
@@ -117,7 +129,7 @@ class Origins(Service):
 
     async def start(self) -> None:
         """Read the leases, then listen."""
-        await self._bus.subscribe(ROOMS, RoomState, self._heard, on_resubscribed=self._resync)
+        await self._bus.subscribe(ROOMS, RoomState, self._heard, on_resubscribed=self._resync_after_gap)
         await self._resync()
         self._tasks.spawn("resync", self._resync_for_ever())
 
@@ -139,7 +151,12 @@ class Origins(Service):
             try:
                 await self._resync()
             except Unavailable as error:
+                self.table.deafen()
                 log.warning("origins_not_synced", error=str(error))
+
+    async def _resync_after_gap(self) -> None:
+        self.table.deafen()
+        await self._resync()
 
     async def _resync(self) -> None:
         leased = await self._leases.read_leases(ROOMS, RoomState)

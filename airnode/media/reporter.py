@@ -1,6 +1,7 @@
 """Tells the cluster about this node's rooms: at once when a phase changes, and each second while figures move."""
 
 import asyncio
+import time
 
 import structlog
 from msgspec.structs import replace
@@ -51,14 +52,28 @@ class RoomReporter(Service):
         self._tasks.spawn("report", self._report_for_ever())
 
     async def stop(self) -> None:
-        """End reporting and take the leases back."""
+        """End reporting and hand the rooms over."""
         await self._tasks.aclose()
         try:
             for room in self._rooms.all():
-                if await self._leases.release_claim(room_claim(room.name), self._node_id, room.epoch):
-                    await self._leases.drop_lease(ROOMS, room.name)
+                await self._hand_over(room)
         except Unavailable as error:
-            log.warning("room_leases_not_dropped", error=str(error))
+            log.warning("rooms_not_handed_over", error=str(error))
+
+    async def _hand_over(self, room: LiveRoom) -> None:
+        """Give a room back. One whose publisher may still come back is kept for it, to whatever node it comes."""
+        if not await self._leases.release_claim(room_claim(room.name), self._node_id, room.epoch):
+            return
+        state = self._state(room)
+        left_s = (room.reconnect_deadline or 0.0) - time.time()
+        if room.phase == "reconnecting" and left_s > 0:
+            state = replace(state, viewers=0)
+            await self._leases.put_lease(ROOMS, room.name, state, left_s)
+            log.info("room_handed_over", room=room.name, epoch=room.epoch)
+        else:
+            state = replace(state, phase="waiting")
+            await self._leases.drop_lease(ROOMS, room.name)
+        await self._bus.publish(ROOMS, state)
 
     def _changed(self, room: LiveRoom) -> None:
         if room.closed:

@@ -60,9 +60,9 @@ class Node:
 
     Start: ports are bound (a taken one fails here) and answer health -> roles that join a cluster do, for as long as it
     takes -> stores -> services in order -> the other routes open -> ready (``endpoints.json``, sd_notify). Stop is the
-    reverse: say draining (readiness 503) -> wait ``drain.delay_s`` -> services drain side by side up to
-    ``drain.timeout_s`` -> routes close -> services stop, last first -> stores. All of it within ``drain.deadline_s``. A
-    second signal skips the drain.
+    reverse: say draining (readiness 503, services announce it) -> wait ``drain.delay_s`` -> services drain side by side
+    up to ``drain.timeout_s`` -> routes close -> services stop, last first -> stores. All of it within
+    ``drain.deadline_s``. A second signal skips the drain.
 
     Args:
         sections: roles' own sections of the configuration, by role name.
@@ -361,7 +361,9 @@ async def _start_service(service: Service) -> None:
 async def _drain_service(service: Service, delay_s: float, timeout_s: float) -> None:
     """The service supervisor's boundary: one that cannot drain must not keep the others from it."""
     service.state = State.DRAINING
-    await asyncio.sleep(delay_s)
+    began_s = time.monotonic()
+    await _guarded(service, "announce_drain", asyncio.wait_for(service.announce_drain(), timeout_s))
+    await asyncio.sleep(delay_s - (time.monotonic() - began_s))
     await _guarded(service, "drain", asyncio.wait_for(service.drain(), timeout_s))
 
 

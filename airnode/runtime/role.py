@@ -35,12 +35,14 @@ class HealthCheck:
     Attributes:
         check: raises when it is not well; its text is shown. Returning a string adds a remark.
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
+        while_starting: it says what the node waits for.
     """
 
     name: str
     check: Callable[[], Awaitable[str | None]]
     timeout_s: float = 2.0
     critical: bool = True
+    while_starting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class Service:
     async def start(self) -> None:
         """Make it run; returns once it does."""
 
+    async def announce_drain(self) -> None:
+        """Say elsewhere that this node is about to go, at once: before ``drain.delay_s`` and :meth:`drain`."""
+
     async def drain(self) -> None:
         """Take no new work and wait for the open work; cancelled when the time for it is over."""
 

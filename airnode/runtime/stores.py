@@ -56,7 +56,9 @@ class Stores:
                 self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, _network_access(settings, data_dir))
                 self._servers.append(self._valkey)
                 url = self._valkey.url
-            self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url)
+            # Who never runs a Redis of its own was told of one by the cluster: it will come (back).
+            patient = Resource.REDIS not in embeddable
+            self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, patient=patient)
         if Resource.POSTGRES in needed:
             url = ""
             if not _configured(settings, Resource.POSTGRES):
@@ -90,7 +92,11 @@ class Stores:
 
     def checks(self) -> list[HealthCheck]:
         """One check a store."""
-        return [HealthCheck(str(resource), client.ping) for resource, client in self.clients.items()]
+        return [
+            # Without Redis a node goes on with what it has: it must not be taken out of service for that.
+            HealthCheck(str(resource), client.ping, critical=resource is not Resource.REDIS, while_starting=True)
+            for resource, client in self.clients.items()
+        ]
 
 
 def _network_access(settings: Settings, data_dir: Path) -> NetworkAccess | None:

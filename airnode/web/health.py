@@ -105,10 +105,9 @@ class HealthEndpoints:
     async def report(self) -> Health:
         """Run all checks at once, each within its own time."""
         phase = self._phase()
-        results = {}
-        if phase != "starting":
-            done = await asyncio.gather(*(_run(check) for check in self._checks))
-            results = {check.name: result for check, result in zip(self._checks, done, strict=True)}
+        checks = [check for check in self._checks if phase != "starting" or check.while_starting]
+        done = await asyncio.gather(*(_run(check) for check in checks))
+        results = {check.name: result for check, result in zip(checks, done, strict=True)}
         failed = [result for result in results.values() if not result.ok]
         if phase != "ready":
             status = phase

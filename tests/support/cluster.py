@@ -71,6 +71,10 @@ class Cluster:
         await self.until(name, "healthy")
         return made
 
+    def node(self, name: str) -> AirnodeProcess:
+        """A node by its name."""
+        return next(each for each in self.nodes if each.data_dir.name == name)
+
     async def add_master(self, name: str) -> AirnodeProcess:
         """A second master on the stores of the first."""
         stores = EmbeddedPostgres(self.master.data_dir, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))

@@ -1,12 +1,17 @@
 """A viewer of LL-HLS that reloads like a player, fetches every part once, and keeps what it got."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
 
 from tests.support.hls import Media, SegmentLines, read_media
 from tests.support.waiting import eventually
+
+
+class Refused(AssertionError):
+    """An answer that a player gives up on."""
 
 
 @dataclass
@@ -22,12 +27,28 @@ class Follower:
 
     Attributes:
         msns: finished segments as they were seen first, in order. errors: statuses that a player would retry.
+
+    Args:
+        taken: called with each part. patience: so many refusals (503) in a row end it; 0: none does.
+        at_once: begin with the segment that is open, not with the next whole one.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        taken: Callable[[bytes], None] = lambda part: None,
+        patience: int = 0,
+        at_once: bool = False,
+    ) -> None:
         self._session = session
         self._url = url
         self._base = url.rpartition("/")[0]
+        self._taken = taken
+        self._patience = patience
+        self._at_once = at_once
+        self._refused = 0
         self._task: asyncio.Task[None] | None = None
         self._seen: set[str] = set()
         self._inits: dict[str, bytes] = {}
@@ -39,7 +60,7 @@ class Follower:
         self.media_playlist = Media()
 
     async def start(self) -> "Follower":
-        self._task = asyncio.create_task(self._follow())
+        self._task = asyncio.create_task(self.run())
         return self
 
     async def stop(self) -> None:
@@ -78,13 +99,17 @@ class Follower:
         async with self._session.get(url) as response:
             body = await response.read()
             if response.status == 200:
+                self._refused = 0
                 return body
+            self._refused += 1
             self.errors.append(response.status)
-            assert response.status == 503, (url, response.status, body)
+            if response.status != 503 or self._refused == self._patience:
+                raise Refused(url, response.status, body)
             await asyncio.sleep(0.1)
             return None
 
-    async def _follow(self) -> None:
+    async def run(self) -> None:
+        """Follow until it is cancelled or fails."""
         query, last_msn = "", -1
         while True:
             text = await self._get(self._url + query)
@@ -102,7 +127,7 @@ class Follower:
                         self._seen.update(part.uri for part in segment.parts)
             last_msn = max(last_msn, playlist.segments[-1].msn)
             if playlist.open_segment is not None:
-                if first:  # begin with the next whole segment
+                if first and not self._at_once:  # begin with the next whole segment
                     self._seen.update(part.uri for part in playlist.open_segment.parts)
                     last_msn = playlist.open_segment.msn
                 elif playlist.open_segment.msn > last_msn:
@@ -119,7 +144,9 @@ class Follower:
             if segment.map_uri != self._init_name:
                 self._init_name = segment.map_uri
                 self.runs.append(Run(await self._must(f"{self._base}/{segment.map_uri}")))
-            self.runs[-1].parts.append(await self._must(f"{self._base}/{part.uri}"))
+            data = await self._must(f"{self._base}/{part.uri}")
+            self.runs[-1].parts.append(data)
+            self._taken(data)
 
     async def _must(self, url: str) -> bytes:
         while (body := await self._get(url)) is None:

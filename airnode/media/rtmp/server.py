@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 _ACCEPT_PAUSE_S: Final = 0.5
 _BACKLOG: Final = 128
 _REFUSAL_LOG_INTERVAL_S: Final = 1.0
+_GOODBYE: Final = "The server is shutting down; connect again."
 
 
 class RtmpServer(Service):
@@ -104,10 +105,12 @@ class RtmpServer(Service):
             self.tls_port = await self._listen(settings.tls_port, "RTMPS", "rtmp.tls_port", self._tls)
 
     async def drain(self) -> None:
-        """Refuse new publishers. Those that are there go on until :meth:`stop`: waiting for a class to end would only
-        delay the restart that its encoder and its pages survive by themselves.
+        """Refuse new publishers, and tell those that are there to go: an encoder then comes back, to another node if it
+        is sent there. Waiting for a class to end would only delay what its encoder and its pages survive by themselves.
         """
         self._draining = True
+        for connection in list(self._connections):
+            connection.disconnect(_GOODBYE)
 
     async def stop(self) -> None:
         """End all connections; encoders are told why."""
@@ -117,7 +120,7 @@ class RtmpServer(Service):
             sock.close()
         self._sockets.clear()
         for connection in list(self._connections):
-            connection.disconnect("The server is shutting down.")
+            connection.disconnect(_GOODBYE)
         try:
             async with asyncio.timeout(LINGER_S / 2):
                 await self._no_connections.wait()
