@@ -143,9 +143,7 @@ class NodeBoard(Service):
         self._metrics.refused.inc()
         raise NoHealthyNodes("No healthy nodes available: all are full", retry_after_s=1)
 
-    def place_publisher(
-        self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False
-    ) -> NodeRecord:
+    def place_publisher(self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False) -> NodeRecord:
         """The room's origin while it lives, else the least loaded node.
 
         Args:
@@ -155,7 +153,7 @@ class NodeBoard(Service):
             NoHealthyNodes: (503) none is there, or all are full or shutting down.
         """
         if origin is not None and (silent or origin in avoid):
-            origin, avoid = None, {*avoid, origin}
+            avoid, origin = {*avoid, origin}, None
         return self._placement.best(time.monotonic(), origin, avoid)
 
     async def _reserve(self, session: str, node_id: str) -> bool:
