@@ -7,16 +7,36 @@ UI     := airnode/ui
 PAGES  := airnode/web/static/index.html
 # airnode's flags, as in: make run ARGS="--port 80"
 ARGS   ?=
+# as in: make cluster-local SLAVES=5
+SLAVES ?= 3
 # pytest's, as in: make test TESTS=tests/unit
 TESTS  ?= tests
+COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs bench-media bench-live bench-placement wheel clean
+.PHONY: help setup pages run test lint types format config-docs bench-media bench-live bench-placement \
+        cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run $(PAGES) ## install, build the pages, run everything on this machine
 	$(BIN)/airnode --role standalone $(ARGS)
+
+cluster-local: setup ## a master and SLAVES=3 slaves on this machine, as plain processes
+	@$(BIN)/python -m deploy.local --airnode $(BIN)/airnode --slaves $(SLAVES) $(ARGS)
+
+cluster-up: ## the same with Docker Compose; makes deploy/compose/.env with fresh secrets
+	@$(COMPOSE) version >/dev/null 2>&1 || { \
+	  echo "Docker's Compose plugin is not installed. The same cluster without Docker: make cluster-local"; exit 2; }
+	@deploy/compose/make-env
+	$(COMPOSE) up -d --build --wait $(ARGS)
+	@$(COMPOSE) exec -T master cat /var/lib/airnode/endpoints.json
+
+cluster-down: ## stop what cluster-up started; the data stays (ARGS=-v removes it)
+	$(COMPOSE) down $(ARGS)
+
+cluster-logs: ## follow its logs
+	$(COMPOSE) logs -f --tail 100 $(ARGS)
 
 setup: $(VENV)/.dev $(PAGES) ## everything for development, into .venv
 

@@ -76,20 +76,25 @@ def roles(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("url", default="http://localhost:8000")
+@click.option("--data-dir", metavar="DIR", help="Ask the node on this machine that keeps its data there.")
 @click.option("--ready", is_flag=True, help="Ask for readiness rather than health.")
 @click.option("--timeout", "timeout_s", default=3.0, show_default=True, help="Seconds to wait.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def health(url: str, ready: bool, timeout_s: float, as_json: bool) -> None:
+def health(url: str, data_dir: str | None, ready: bool, timeout_s: float, as_json: bool) -> None:
     """Ask a node how it is; exit code 0 when it is well, 1 when not (for Compose and systemd).
 
     \b
     Examples:
       airnode health
       airnode health http://10.0.0.5:8000 --ready
+      airnode health --data-dir /var/lib/airnode     whatever its port is
     """
-    from airnode.runtime.probe import ask
+    from airnode.runtime.probe import ask, ask_here
 
-    answer = ask(url, ready=ready, timeout_s=timeout_s)
+    if data_dir is None:
+        answer = ask(url, ready=ready, timeout_s=timeout_s)
+    else:
+        answer = ask_here(pathlib.Path(data_dir).expanduser(), ready=ready, timeout_s=timeout_s)
     click.echo(answer.json() if as_json else answer.text())
     sys.exit(0 if answer.ok else 1)
 

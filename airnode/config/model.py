@@ -249,11 +249,13 @@ class AuthSection(Section):
         default=SecretStr(""), description="Key that signs tokens (HS256), 32 characters or more; standalone makes one."
     )
     teacher_secret: SecretStr = Field(
-        default=SecretStr(""), description="Credential that teachers give for a token; standalone makes one."
+        default=SecretStr(""),
+        description="Credential that teachers give for a token; empty: a node with its own PostgreSQL makes one.",
     )
     admin_secret: SecretStr = Field(
         default=SecretStr(""),
-        description="Credential that changes the cluster (drain, remove), beside cluster.token; standalone makes one.",
+        description="Credential that changes the cluster (drain, remove), beside cluster.token; "
+        "empty: a node with its own PostgreSQL makes one.",
     )
     student_join: Literal["code", "open", "closed"] = Field(
         default="code", description="Students need the class code (code), nothing (open), or cannot join (closed)."

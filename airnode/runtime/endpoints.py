@@ -13,6 +13,7 @@ FILE_NAME = "endpoints.json"
 FIELDS = (
     "pid",
     "api_url",
+    "health_url",
     "media_url",
     "rtmp_url",
     "rtmp_server",

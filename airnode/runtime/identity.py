@@ -1,4 +1,4 @@
-"""What a node keeps about itself in its data directory: its id, and, standalone, its secrets."""
+"""What a node keeps about itself in its data directory: its id, and the secrets that it made itself."""
 
 import os
 import secrets
@@ -13,6 +13,11 @@ from airnode.config.model import NodeSection, Settings
 from airnode.errors import StartupError
 
 _SECRETS_FILE = "secrets.json"
+#: {key of the auth section: what people sign in with}
+_PEOPLE: Mapping[str, Callable[[], str]] = {
+    "teacher_secret": lambda: secrets.token_urlsafe(12),
+    "admin_secret": lambda: secrets.token_urlsafe(24),
+}
 
 
 def node_id(data_dir: Path) -> str:
@@ -36,14 +41,25 @@ def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
     Raises:
         StartupError: ``secrets.json`` cannot be read.
     """
-    makers = {
-        "jwt_secret": lambda: secrets.token_hex(32),
-        "teacher_secret": lambda: secrets.token_urlsafe(12),
-        "admin_secret": lambda: secrets.token_urlsafe(24),
-    }
-    made = kept_secrets(data_dir, makers)
+    return _filled_in(settings, data_dir, {"jwt_secret": lambda: secrets.token_hex(32), **_PEOPLE})
+
+
+def with_own_credentials(settings: Settings, data_dir: Path) -> Settings:
+    """Fill in the teacher's and admin's secrets only; the signing key is the whole cluster's and is never made up.
+
+    Raises:
+        StartupError: ``secrets.json`` cannot be read.
+    """
+    return _filled_in(settings, data_dir, _PEOPLE)
+
+
+def _filled_in(settings: Settings, data_dir: Path, makers: Mapping[str, Callable[[], str]]) -> Settings:
     auth = settings.auth
-    update = {key: SecretStr(made[key]) for key in makers if not getattr(auth, key).get_secret_value()}
+    missing = {key: maker for key, maker in makers.items() if not getattr(auth, key).get_secret_value()}
+    if not missing:
+        return settings
+    made = kept_secrets(data_dir, missing)
+    update = {key: SecretStr(made[key]) for key in missing}
     return settings.model_copy(update={"auth": auth.model_copy(update=update)})
 
 

@@ -21,10 +21,10 @@ from airnode.embedded.datadir import DataDir
 from airnode.errors import AirnodeError, ConfigError, Unavailable
 from airnode.runtime import endpoints, sdnotify
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.identity import node_id, node_name, with_own_secrets
-from airnode.runtime.role import PortName, Role, RoleParts
+from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets
+from airnode.runtime.role import PortName, Resource, Role, RoleParts
 from airnode.runtime.service import Service, State
-from airnode.runtime.stores import Stores
+from airnode.runtime.stores import Stores, embeds
 from airnode.runtime.watchdog import LoopWatchdog
 from airnode.web.addresses import Addresses
 from airnode.web.apps import build_app
@@ -170,13 +170,18 @@ class Node:
         for service in (LoopWatchdog(self.registry), *(each for part in parts for each in part.services)):
             self._services.append(service)
             await _start_service(service)
-        found: dict[str, object] = {"pid": os.getpid(), "api_url": addresses.url(PortName.HTTP)}
+        here = replace(addresses, host="")
+        found: dict[str, object] = {
+            "pid": os.getpid(),
+            "api_url": addresses.url(PortName.HTTP),
+            "health_url": here.url(PortName.HTTP),
+        }
         for part in parts:
             found.update(await part.endpoints() if part.endpoints is not None else {})
         self.endpoints = endpoints.complete(found)
         self.phase = Phase.READY
         endpoints.write(self._data.path, self.endpoints)
-        sdnotify.notify("READY=1")
+        sdnotify.notify("READY=1\nSTATUS=serving")
         log.info(
             "node_ready",
             node_id=identity.node_id,
@@ -191,7 +196,7 @@ class Node:
         """Take everything down; works after a start that failed half-way."""
         if self.phase is Phase.READY:
             self.phase = Phase.DRAINING
-            sdnotify.notify("STOPPING=1")
+            sdnotify.notify("STOPPING=1\nSTATUS=draining")
             await self._drain()
         self.phase = Phase.STOPPING
         if not self._has_data:
@@ -218,7 +223,9 @@ class Node:
         endpoints.remove(self._data.path)
         settings = self._settings
         if any(role.makes_secrets for role in self._roles):
-            settings = with_own_secrets(settings, self._data.path)
+            return with_own_secrets(settings, self._data.path)
+        if embeds(settings, self._roles, Resource.POSTGRES):  # no other master that would have to know them
+            return with_own_credentials(settings, self._data.path)
         return settings
 
     def _identify(self, settings: Settings) -> Identity:
@@ -239,6 +246,7 @@ class Node:
         if not joins:
             return settings
         self.phase = Phase.JOINING
+        sdnotify.notify("STATUS=joining the cluster")
         self._bind(settings, addresses)
         health = HealthEndpoints(identity, (), lambda: self.phase.value, self.registry)
         bound = self._sockets

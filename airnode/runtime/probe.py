@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import ssl
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -31,15 +33,30 @@ class Answer:
         return "\n".join(lines)
 
 
-def ask(url: str, *, ready: bool, timeout_s: float) -> Answer:
-    """Ask ``/health`` (or ``/health/readiness``) of the node at ``url``. Never raises for what the node does."""
+def ask_here(data_dir: Path, *, ready: bool, timeout_s: float) -> Answer:
+    """Ask the node that keeps its data in ``data_dir``, on this machine; unreachable until it is ready."""
+    path = data_dir / "endpoints.json"
+    try:
+        url = str(json.loads(path.read_bytes())["health_url"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        detail = "no node is ready with this data directory" if isinstance(error, FileNotFoundError) else str(error)
+        return Answer(False, str(data_dir), "unreachable", {"detail": detail})
+    # Its certificate names the host that viewers use, hardly localhost, and nobody else answers on our own port.
+    return ask(url, ready=ready, timeout_s=timeout_s, verify=False)
+
+
+def ask(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -> Answer:
+    """Ask ``/health`` (or ``/health/readiness``) of the node at ``url``. Never raises for what the node does.
+
+    Args:
+        verify: whether an https address must have a certificate that this machine trusts.
+    """
     if "://" not in url:
         url = f"http://{url}"
     parts = urllib.parse.urlsplit(url)
     path = "/health/readiness" if ready else "/health"
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = kind(parts.hostname or "localhost", parts.port, timeout=timeout_s)
+        connection = _connection(parts, timeout_s, verify=verify)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -55,3 +72,11 @@ def ask(url: str, *, ready: bool, timeout_s: float) -> Answer:
         return Answer(response.status == 200, url, str(body["status"]), body)
     except (ValueError, KeyError, TypeError):
         return Answer(False, url, "no airnode", {"detail": f"The answer ({response.status}) is not from an airnode."})
+
+
+def _connection(parts: urllib.parse.SplitResult, timeout_s: float, *, verify: bool) -> http.client.HTTPConnection:
+    host = parts.hostname or "localhost"
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+    context = ssl.create_default_context() if verify else ssl._create_unverified_context()  # noqa: S323 - see ask_here
+    return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)

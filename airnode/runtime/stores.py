@@ -109,6 +109,11 @@ def _network_access(settings: Settings, data_dir: Path) -> NetworkAccess | None:
     return NetworkAccess(host, settings.embedded.redis_port, *(made[name] for name in names))
 
 
+def embeds(settings: Settings, roles: Sequence[Role], resource: Resource) -> bool:
+    """Whether the node runs this store itself: it is the only one of its kind in its cluster."""
+    return not _configured(settings, resource) and any(resource in role.needs & role.embeds for role in roles)
+
+
 def _configured(settings: Settings, resource: Resource) -> bool:
     section = settings.redis if resource is Resource.REDIS else settings.postgres
     return bool(section.url or section.host)

@@ -1,10 +1,11 @@
-"""Watches the event loop: how late it wakes up."""
+"""Watches the event loop: how late it wakes up; and lets systemd watch it."""
 
 import asyncio
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
+from airnode.runtime import sdnotify
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 
@@ -15,7 +16,11 @@ _WARN_LAG_S = 0.25
 
 
 class LoopWatchdog(Service):
-    """Samples the loop's lag twice a second; a lag above 250 ms is logged."""
+    """Samples the loop's lag twice a second; a lag above 250 ms is logged.
+
+    Where systemd wants to know that the process is alive (``WatchdogSec=``), each sample tells it: a loop that stands
+    still for that long gets the process killed and started anew.
+    """
 
     name = "loop-watchdog"
 
@@ -39,10 +44,13 @@ class LoopWatchdog(Service):
         await self._tasks.aclose()
 
     async def _sample(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, limit_s = asyncio.get_running_loop(), sdnotify.watchdog_s()
+        interval_s = _INTERVAL_S if limit_s is None else min(_INTERVAL_S, limit_s / 2)
         while True:
-            due_s = loop.time() + _INTERVAL_S
-            await asyncio.sleep(_INTERVAL_S)
+            if limit_s is not None:
+                sdnotify.notify("WATCHDOG=1")
+            due_s = loop.time() + interval_s
+            await asyncio.sleep(interval_s)
             lag_s = max(0.0, loop.time() - due_s)
             self._last.set(lag_s)
             self._lags.observe(lag_s)

@@ -87,6 +87,11 @@ async def test_health_for_people_and_for_programs(node: AirnodeProcess, api: Api
     code, out, _ = await command("health", "http://127.0.0.1:9")
     assert code == 1
     assert "unreachable" in out
+    code, out, _ = await command("health", "--data-dir", str(node.data_dir), "--ready")
+    assert (code, out.strip()) == (0, f"{node['health_url']}: ready")
+    code, out, _ = await command("health", "--data-dir", str(node.data_dir.parent))
+    assert code == 1
+    assert "no node is ready with this data directory" in out
 
 
 @pytest.mark.parametrize("flag", ["--port", "--media-port", "--rtmp-port"])

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from airnode.config.model import AuthSection, NodeSection, Settings
 from airnode.errors import StartupError
 from airnode.runtime import endpoints
-from airnode.runtime.identity import node_id, node_name, with_own_secrets, write_private
+from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets, write_private
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:
@@ -49,6 +49,16 @@ def test_the_configuration_wins_and_is_not_written(tmp_path: Path):
     assert kept["jwt_secret"] == found["jwt_secret"]
     assert "chalk" not in kept.values()
     assert secrets_of(settings)["jwt_secret"] == ""
+
+
+def test_what_people_sign_in_with_is_made_without_a_signing_key(tmp_path: Path):
+    settings = Settings(auth=AuthSection(admin_secret=SecretStr("blackboard")))
+    found = with_own_credentials(settings, tmp_path)
+    assert found.auth.jwt_secret.get_secret_value() == ""
+    assert len(found.auth.teacher_secret.get_secret_value()) >= 12
+    assert found.auth.admin_secret.get_secret_value() == "blackboard"
+    assert json.loads((tmp_path / "secrets.json").read_text()).keys() == {"teacher_secret"}
+    assert with_own_credentials(settings, tmp_path) == found
 
 
 def test_a_missing_secret_is_added_to_those_that_are_there(tmp_path: Path):

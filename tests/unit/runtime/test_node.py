@@ -1,6 +1,7 @@
 """The node's life with small roles and real ports."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -363,18 +364,34 @@ async def test_failing_checks_are_told(rig: Rig):
     assert await running == Exit.CLEAN
 
 
-async def test_systemd_is_told_of_both_ends(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("pid", ["", "mine", "1"])
+async def test_systemd_is_told_of_both_ends_and_in_between(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: str
+):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "100000")
+        monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "mine" else pid)
+        said: list[str] = []
+
+        def times(word: str) -> int:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    said.extend(listener.recv(100).decode().splitlines())
+            return said.count(word)
+
         node = rig.node()
         running = asyncio.create_task(node.run())
         await until_ready(node)
-        assert listener.recv(100) == b"READY=1"
+        assert times("READY=1") == times("STATUS=serving") == 1
+        if pid != "1":  # not meant for another process
+            await eventually(lambda: times("WATCHDOG=1") >= 3, what="it says that it is alive")
         node.ask_stop("test")
         assert await running == Exit.CLEAN
-        assert listener.recv(100) == b"STOPPING=1"
+        assert times("STOPPING=1") == 1
+        assert (times("WATCHDOG=1") == 0) is (pid == "1")
 
 
 def test_a_role_gets_only_what_it_declares(rig: Rig):

@@ -1,0 +1,1 @@
+"""The cluster of the Compose file as plain processes on this machine."""

@@ -1,0 +1,197 @@
+"""Starts programs in the order that their dependencies ask for, watches them, and stops them in the reverse order."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.local.topology import Program
+
+_POLL_S = 0.05
+_LOG_TAIL_LINES = 15
+#: What a process gets of this one's environment, as a container gets the image's.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LD_LIBRARY_PATH")
+
+
+class ClusterFailed(Exception):
+    """What went wrong, for people."""
+
+
+@dataclass
+class Child:
+    """A program that runs; its output goes to ``log``."""
+
+    program: Program
+    directory: Path
+    process: asyncio.subprocess.Process
+    log: Path
+    endpoints: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        return self.process.returncode is None
+
+    def look(self) -> bool:
+        """Whether it is ready; then its endpoints are known."""
+        try:
+            found = json.loads((self.directory / "endpoints.json").read_bytes())
+        except (OSError, ValueError):
+            return False
+        if found.get("pid") != self.process.pid:
+            return False
+        self.endpoints = found
+        return True
+
+    def terminate(self) -> None:
+        """SIGTERM, where it still runs."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
+
+    async def ended(self, within_s: float) -> None:
+        """Wait for its end; SIGKILL when it takes too long."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+    def last_words(self) -> str:
+        """The end of its output."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
+
+
+class LocalCluster:
+    """The programs as processes.
+
+    Args:
+        airnode: the command. directory: each program gets a data directory and a log in it.
+        say: takes what people should read.
+    """
+
+    def __init__(self, airnode: str, directory: Path, ready_within_s: float, say: Callable[[str], None]) -> None:
+        self._airnode = airnode
+        self._directory = directory
+        self._ready_within_s = ready_within_s
+        self._say = say
+        self._asked = asyncio.Event()
+        #: In the order of their start.
+        self.children: list[Child] = []
+
+    def ask_stop(self) -> None:
+        """Begin to stop; asked again, nodes do not wait for their students any more."""
+        if self._asked.is_set():
+            for child in self.children:
+                child.terminate()
+        else:
+            self._say("\nstopping; press Ctrl+C again to hurry")
+        self._asked.set()
+
+    async def run(self, programs: Sequence[Program], on_ready: Callable[[Sequence[Child]], None]) -> int:
+        """Start, watch until asked to stop, stop. 0: all ended well; 1: one failed."""
+        code = 0
+        try:
+            await self._start(programs)
+            if not self._asked.is_set():
+                on_ready(self.children)
+            await self._until(self._asked.is_set)
+        except ClusterFailed as error:
+            self._say(f"cluster-local: {error}")
+            code = 1
+        finally:
+            await self._stop()
+        failed = [child for child in self.children if child.process.returncode != 0]
+        for child in failed if not code else ():
+            self._say(f"cluster-local: {child.program.name} ended with {child.process.returncode}; see {child.log}")
+        return 1 if failed else code
+
+    async def _start(self, programs: Sequence[Program]) -> None:
+        """Each program once those are ready that it stands on; what stands on the same ones, side by side."""
+        waiting = list(programs)
+        while waiting and not self._asked.is_set():
+            ready = {child.program.name for child in self.children}
+            able = [each for each in waiting if ready.issuperset(each.after)]
+            if not able:
+                raise ClusterFailed(f"{waiting[0].name} waits for {', '.join(waiting[0].after)}, which nothing starts")
+            started = [await self._launch(each) for each in able]
+            waiting = [each for each in waiting if each not in able]
+            await self._ready(started)
+
+    async def _ready(self, started: Sequence[Child]) -> None:
+        try:
+            async with asyncio.timeout(self._ready_within_s):
+                await self._until(lambda: self._asked.is_set() or all(child.look() for child in started))
+        except TimeoutError:
+            late = next(child for child in started if not child.look())
+            raise ClusterFailed(
+                f"{late.program.name} is not ready after {self._ready_within_s:g} s:\n{late.last_words()}"
+            ) from None
+
+    async def _launch(self, program: Program) -> Child:
+        directory = self._directory / program.name
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = self._directory / f"{program.name}.log"
+        basics = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        env = {**basics, **program.env, "AIRNODE_NODE__DATA_DIR": str(directory)}
+        master = next((child for child in self.children if not child.program.is_slave), None)
+        if program.is_slave and master is not None and master.program.env.get("AIRNODE_HTTP__PORT") == "0":
+            env["MASTER_URL"] = str(master.endpoints["health_url"])
+        with log.open("wb") as output:
+            # A session of its own: Ctrl+C is for this process, which then stops the others in order.
+            process = await asyncio.create_subprocess_exec(
+                self._airnode, *program.args,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True,
+            )  # fmt: skip
+        child = Child(program, directory, process, log)
+        self.children.append(child)
+        return child
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for it.
+
+        Raises:
+            ClusterFailed: a child ended, which none does by itself.
+        """
+        while not condition():
+            ended = next((child for child in self.children if not child.running), None)
+            if ended is not None:
+                raise ClusterFailed(
+                    f"{ended.program.name} ended with {ended.process.returncode}:\n{ended.last_words()}"
+                )
+            await asyncio.sleep(_POLL_S)
+
+    async def _stop(self) -> None:
+        """Slaves first, so that their students are sent on; the master when they are gone."""
+        for is_slave in (True, False):
+            group = [child for child in self.children if child.program.is_slave is is_slave]
+            for child in group:
+                child.terminate()
+            await asyncio.gather(*(child.ended(child.program.grace_s) for child in group))
+
+
+def run(cluster: LocalCluster, programs: Sequence[Program], on_ready: Callable[[Sequence[Child]], None]) -> int:
+    """Run it until Ctrl+C or SIGTERM."""
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, cluster.ask_stop)
+        return await cluster.run(programs, on_ready)
+
+    return asyncio.run(main())
+
+
+def say(text: str) -> None:
+    """Tell people."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

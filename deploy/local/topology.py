@@ -1,0 +1,131 @@
+"""What the Compose file says of its services, as far as processes need it.
+
+Read here: ``command``, ``environment`` with ``${VAR}``, ``${VAR:-default}`` and ``${VAR:?message}``, ``depends_on``,
+``scale``, ``stop_grace_period`` (Compose specification, "Services" and "Interpolation"). What only containers have,
+such as images and volumes, is left alone: a program gets a data directory of its own.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COMPOSE = Path(__file__).parents[1] / "compose" / "compose.yaml"
+
+_VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?:(?P<kind>:?[-?])(?P<text>[^{}]*))?\}")
+_DURATION = re.compile(r"(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?$")
+_PORTS = ("AIRNODE_HTTP__PORT", "AIRNODE_MEDIA__PORT", "AIRNODE_RTMP__PORT", "AIRNODE_EMBEDDED__REDIS_PORT")
+
+
+class TopologyError(Exception):
+    """One sentence about the file, or about a variable that it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A service as a process.
+
+    Attributes:
+        args: airnode's. env: what it gets beside the basics of the system.
+        scale: how many of it the file starts. after: services that must be well before it starts.
+        grace_s: how long it may take to stop.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    env: Mapping[str, str]
+    scale: int = 1
+    after: tuple[str, ...] = ()
+    grace_s: float = 10.0
+
+    @property
+    def is_slave(self) -> bool:
+        """Whether it serves viewers."""
+        return "slave" in self.args
+
+    def with_env(self, **env: str) -> "Program":
+        """The same with other values in its environment."""
+        return replace(self, env={**self.env, **env})
+
+
+def read(path: Path, variables: Mapping[str, str]) -> list[Program]:
+    """The services of a Compose file, in its order.
+
+    Raises:
+        TopologyError: the file cannot be read, or needs a variable that there is not.
+    """
+    try:
+        services: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["services"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise TopologyError(f"{path} cannot be read: {error}") from None
+    return [_program(name, service, variables) for name, service in services.items()]
+
+
+def _program(name: str, service: Mapping[str, Any], variables: Mapping[str, str]) -> Program:
+    env = {key: interpolated(str(value), variables) for key, value in service.get("environment", {}).items()}
+    return Program(
+        name,
+        tuple(interpolated(str(word), variables) for word in service["command"]),
+        env,
+        int(service.get("scale", 1)),
+        tuple(service.get("depends_on", ())),
+        seconds(str(service.get("stop_grace_period", "10s"))),
+    )
+
+
+def interpolated(text: str, variables: Mapping[str, str]) -> str:
+    """The text with its variables replaced as Compose does.
+
+    Raises:
+        TopologyError: a variable that must be there is not.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match["name"] is None:
+            return "$"
+        found, kind = variables.get(match["name"]), match["kind"] or ""
+        if found or (found is not None and not kind.startswith(":")):
+            return found
+        if kind.endswith("?"):
+            raise TopologyError(f"{match['name']} {match['text']}")
+        return match["text"] if kind else ""
+
+    return _VARIABLE.sub(value, text)
+
+
+def seconds(text: str) -> float:
+    """A duration such as ``30s`` or ``1m30s``."""
+    match = _DURATION.match(text)
+    if match is None or not text:
+        raise TopologyError(f"{text!r} is no duration such as 30s or 1m30s")
+    return int(match["m"] or 0) * 60.0 + int(match["s"] or 0)
+
+
+def variables_of(path: Path) -> dict[str, str]:
+    """A ``.env`` file: NAME=value a line, ``#`` begins a comment."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def chosen(programs: list[Program], slaves: int) -> list[Program]:
+    """Everything that is no slave, and so many slaves: first those of the file, then more of the one that it scales.
+
+    Raises:
+        TopologyError: the file has not so many, and none to scale.
+    """
+    named = [each for each in programs if each.is_slave and each.scale]
+    spare = next((each for each in programs if each.is_slave and not each.scale), None)
+    more = range(len(named) + 1, slaves + 1)
+    if more and spare is None:
+        raise TopologyError(f"the Compose file has {len(named)} slaves, and none with scale: 0 to make more of")
+    added = [replace(spare, name=f"{spare.name}-{n}") for n in more] if spare else []
+    return [each for each in programs if not each.is_slave] + named[:slaves] + added
+
+
+def on_free_ports(program: Program) -> Program:
+    """The same with any free port in the place of each that the file names."""
+    return program.with_env(**{name: "0" for name in _PORTS if name in program.env})

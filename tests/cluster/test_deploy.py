@@ -1,0 +1,468 @@
+"""What stands in deploy/: the Compose file, the cluster of plain processes that is read from it, the systemd units."""
+
+import asyncio
+import configparser
+import contextlib
+import fnmatch
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+import yaml
+from yarl import URL
+
+from airnode.config.model import Settings
+from deploy.local.topology import COMPOSE, TopologyError, chosen, interpolated, read, seconds, variables_of
+from tests.support.ffmpeg import Publisher
+from tests.support.follower import Follower
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+ROOT = COMPOSE.parents[2]
+AIRNODE = str(Path(sys.executable).with_name("airnode"))
+CHECK = str(Path(sys.executable).with_name("check-jsonschema"))
+SECRETS = {"JWT_SECRET_KEY": "5ea1ed" * 8, "AIRNODE_CLUSTER__TOKEN": "c0ffee" * 8}
+
+
+def bare_env(**more: str) -> dict[str, str]:
+    """What a container starts with: nothing of ours."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **more}
+
+
+async def command(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Exit code, and all that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *args, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(30):
+        out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(errors="replace")
+
+
+# -- the cluster of plain processes -----------------------------------------------------------------------------------
+
+
+class Local:
+    """``make cluster-local`` with free ports."""
+
+    def __init__(self, directory: Path, process: asyncio.subprocess.Process, output: Path) -> None:
+        self.directory = directory
+        self.process = process
+        self._output = output
+
+    @property
+    def printed(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    async def ready(self) -> None:
+        def found() -> bool:
+            assert self.process.returncode is None, self.printed
+            return "the cluster is ready" in self.printed
+
+        await eventually(found, 60, "the cluster is ready")
+
+    def endpoints(self, name: str) -> dict[str, str]:
+        return json.loads((self.directory / name / "endpoints.json").read_text())
+
+    def pids(self) -> set[int]:
+        """Everything below it, embedded servers included."""
+        return {child.pid for child in psutil.Process(self.process.pid).children(recursive=True)}
+
+    async def gone(self, pids: set[int]) -> None:
+        await eventually(lambda: not any(map(running, pids)), 20, "no process is left")
+
+    async def wait(self) -> int:
+        async with asyncio.timeout(60):
+            return await self.process.wait()
+
+
+def running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@asynccontextmanager
+async def local(directory: Path, slaves: int) -> AsyncIterator[Local]:
+    """It, being started; whatever it left is killed at the end."""
+    output = directory.with_name(directory.name + ".out")
+    args = ["--slaves", str(slaves), "--free-ports", "--host", "127.0.0.1", "--data-dir", str(directory)]
+    with output.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "deploy.local", *args, cwd=ROOT, stdout=file, stderr=file
+        )
+    try:
+        yield Local(directory, process, output)
+    finally:
+        if process.returncode is None:
+            left: list[psutil.Process] = []
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left = psutil.Process(process.pid).children(recursive=True)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            for child in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+
+async def place_elsewhere(session: aiohttp.ClientSession, master: dict[str, str], media_url: str) -> str:
+    """The playlist of a student whose place is not on the node of ``media_url``."""
+    for number in range(20):
+        body = {"user_type": "student", "user_id": f"mina-{number}", "code": master["class_code"]}
+        async with session.post(f"{master['api_url']}/api/token", json=body) as response:
+            grant = await response.json()
+            assert response.status == 200, grant
+        if not grant["hls_url"].startswith(media_url):
+            async with session.get(grant["hls_url"], allow_redirects=False) as response:
+                assert response.status == 302
+                return str(response.url.join(URL(response.headers["Location"])))
+    raise AssertionError("twenty students in a row were sent to one of four nodes")
+
+
+@pytest.mark.ffmpeg
+async def test_the_cluster_of_processes_plays_a_class_and_ends_with_ctrl_c(tmp_path: Path, clip: Path):
+    async with local(tmp_path / "cluster", 4) as cluster, aiohttp.ClientSession() as session:
+        await cluster.ready()
+        master, origin = cluster.endpoints("master"), cluster.endpoints("slave-1")
+        token = variables_of(cluster.directory / "cluster.env")["AIRNODE_CLUSTER__TOKEN"]
+
+        async def four_healthy() -> bool:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with session.get(f"{master['api_url']}/cluster/nodes", headers=headers) as response:
+                body = await response.json()
+            names = {node["node_name"] for node in body["nodes"] if node["status"] == "healthy"}
+            return body["healthy_nodes"] == 4 and {"slave-1", "slave-2", "slave-3"} < names
+
+        await eventually(four_healthy, 30, "four nodes are healthy")
+        for field in ("studio_url", "class_url", "class_code", "stream_key"):
+            assert master[field] in cluster.printed
+        assert origin["rtmp_server"] in cluster.printed
+        assert (await command(AIRNODE, "health", "--data-dir", str(cluster.directory / "slave-4")))[0] == 0
+
+        publisher = await Publisher.of_clip(f"{origin['rtmp_server']}/{master['stream_key']}", clip).start()
+        try:
+            playlist = await place_elsewhere(session, master, origin["media_url"])
+
+            async def on_air() -> bool:
+                async with session.get(playlist.replace("index.m3u8", "media.m3u8")) as response:
+                    return response.status == 200
+
+            await eventually(on_air, 30, "another slave serves the class")
+            follower = await Follower(session, playlist.replace("index.m3u8", "media.m3u8")).start()
+            try:
+                await follower.more_parts(10, 30)
+            finally:
+                await follower.stop()
+        finally:
+            await publisher.stop()
+        pids = cluster.pids()
+        assert len(pids) >= 7  # a master, its two servers, four slaves
+        cluster.process.send_signal(signal.SIGINT)
+        assert await cluster.wait() == 0, cluster.printed
+        await cluster.gone(pids)
+        code, said = await command(AIRNODE, "health", "--data-dir", str(cluster.directory / "slave-4"))
+        assert (code, "no node is ready" in said) == (1, True)
+
+
+async def test_a_node_that_fails_ends_the_cluster_of_processes(tmp_path: Path):
+    async with local(tmp_path / "cluster", 1) as cluster:
+        await cluster.ready()
+        pids = cluster.pids()
+        os.kill(int(cluster.endpoints("slave-1")["pid"]), signal.SIGKILL)
+        assert await cluster.wait() == 1
+        assert "slave-1 ended with -9" in cluster.printed
+        await cluster.gone(pids)
+
+
+async def test_a_cluster_that_cannot_start_says_why(tmp_path: Path):
+    code, said = await command(
+        sys.executable, "-m", "deploy.local", "--airnode", "no-such-airnode", "--data-dir", str(tmp_path)
+    )
+    assert code == 2
+    assert "no command no-such-airnode" in said
+
+
+# -- Compose ----------------------------------------------------------------------------------------------------------
+
+PROGRAMS = {each.name: each for each in read(COMPOSE, SECRETS)}
+SERVICES = yaml.safe_load(COMPOSE.read_text())["services"]
+
+
+async def test_the_compose_file_is_one():
+    code, said = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
+    assert code == 0, said
+
+
+async def test_the_schema_is_really_asked(tmp_path: Path):
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(COMPOSE.read_text().replace("stop_grace_period: 30s", "stop_grace_perod: 30s"))
+    code, said = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(wrong))
+    assert (code, "stop_grace_perod" in said) == (1, True)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_airnode_knows_every_variable_of_a_service(name: str):
+    # It checks as `config check` does, and also says which variable it took for which key.
+    code, said = await command(AIRNODE, "config", "show", "--json", env=bare_env(**PROGRAMS[name].env))
+    assert code == 0, said
+    origins = {value["origin"] for value in json.loads(said).values()}
+    assert {f"env {key}" for key, value in PROGRAMS[name].env.items() if value} <= origins
+
+
+async def test_an_unknown_variable_is_found():
+    env = {**PROGRAMS["slave-1"].env, "AIRNODE_MEDIA__PROT": "8881"}
+    code, said = await command(AIRNODE, "config", "check", env=bare_env(**env))
+    assert (code, "unknown environment variable" in said or "unknown key" in said) == (2, True), said
+
+
+def test_services_stand_in_nobodys_way():
+    ports = [
+        value for each in PROGRAMS.values() for key, value in each.env.items()
+        if key.endswith("_PORT") and value != "0"
+    ]  # fmt: skip
+    assert len(ports) == len(set(ports)) == 2 + 3 * 3
+    volumes = [volume for service in SERVICES.values() for volume in service["volumes"]]
+    assert len(volumes) == len(set(volumes))
+    assert [name for name, each in PROGRAMS.items() if each.is_slave] == ["slave-1", "slave-2", "slave-3", "slave"]
+    assert PROGRAMS["slave"].scale == 0
+    for service in SERVICES.values():
+        assert service["network_mode"] == "host"
+        assert service["healthcheck"]["test"][:3] == ["CMD", "airnode", "health"]
+
+
+def test_compose_waits_longer_than_airnode_takes_to_stop():
+    for each in PROGRAMS.values():
+        assert each.grace_s > Settings().drain.deadline_s
+
+
+def test_compose_refuses_to_start_without_secrets():
+    for name in SECRETS:
+        with pytest.raises(TopologyError, match=f"{name} is missing; make cluster-up makes it"):
+            read(COMPOSE, {**SECRETS, name: ""})
+
+
+async def test_secrets_are_made_once_and_kept_to_oneself(tmp_path: Path):
+    make, file = str(COMPOSE.with_name("make-env")), tmp_path / ".env"
+    assert await command(make, str(file)) == (0, "")
+    made = variables_of(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert made.keys() == variables_of(COMPOSE.with_name(".env.example")).keys()
+    assert all(re.fullmatch("[0-9a-f]{64}", made[name]) for name in SECRETS)
+    assert len({made[name] for name in SECRETS}) == 2
+    file.write_text(file.read_text().replace(made["AIRNODE_CLUSTER__TOKEN"], "") + "NODE_HOST=school.example\n")
+    file.chmod(0o644)
+    assert await command(make, str(file)) == (0, "")
+    again = variables_of(file)
+    assert again["JWT_SECRET_KEY"] == made["JWT_SECRET_KEY"]
+    assert again["AIRNODE_CLUSTER__TOKEN"] not in ("", made["AIRNODE_CLUSTER__TOKEN"])
+    assert again["NODE_HOST"] == "school.example"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+    assert "/deploy/compose/.env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_file_reads_its_variables_and_no_others():
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text())) - {"AIRNODE_IMAGE"}
+    assert used == variables_of(COMPOSE.with_name(".env.example")).keys()
+
+
+def test_what_compose_does_to_variables():
+    values = {"SET": "x", "EMPTY": ""}
+    for text, becomes in {
+        "a ${SET} b": "a x b", "${EMPTY:-d}": "d", "${EMPTY-d}": "", "${NONE-d}": "d", "${NONE}": "", "$$SET": "$SET",
+        "${SET:?said}": "x",
+    }.items():  # fmt: skip
+        assert interpolated(text, values) == becomes
+    with pytest.raises(TopologyError, match="NONE said"):
+        interpolated("${NONE?said}", values)
+    assert (seconds("30s"), seconds("1m30s"), seconds("2m")) == (30, 90, 120)
+    with pytest.raises(TopologyError, match="no duration"):
+        seconds("half an hour")
+
+
+def test_so_many_slaves():
+    programs = list(PROGRAMS.values())
+    assert [each.name for each in chosen(programs, 2)] == ["master", "slave-1", "slave-2"]
+    assert [each.name for each in chosen(programs, 5)][-2:] == ["slave-4", "slave-5"]
+    with pytest.raises(TopologyError, match="3 slaves"):
+        chosen(programs[:4], 4)
+
+
+def dockerfile() -> list[str]:
+    """Its instructions, one a line."""
+    text = (COMPOSE.with_name("Dockerfile")).read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_image_is_built_of_what_there_is():
+    ignored = COMPOSE.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    let_in = {line[1:] for line in ignored if line.startswith("!")}
+    assert ignored[1] == "*"
+    copied = {name for line in dockerfile() if line.startswith("COPY") for name in line.split()[1:-1]}
+    assert copied <= let_in
+    for name in let_in:
+        assert (ROOT / name).exists(), name
+    hatch = (ROOT / "pyproject.toml").read_text()
+    for name in re.findall(r'^(?:readme|license-files) = \[?"([^"]+)"', hatch, re.M):
+        assert name in copied
+    assert any(fnmatch.fnmatch("airnode/__pycache__", each) for each in ignored)
+
+
+def test_the_image_runs_as_nobody_special_and_stops_as_airnode_does():
+    last = dockerfile()[max(n for n, line in enumerate(dockerfile()) if line.startswith("FROM")) :]
+    assert "USER airnode" in last
+    assert "STOPSIGNAL SIGTERM" in last
+    assert 'ENTRYPOINT ["airnode"]' in last
+    assert last.index("USER airnode") > max(n for n, line in enumerate(last) if line.startswith("RUN"))
+    data_dir = next(line.partition("=")[2] for line in last if line.startswith("ENV AIRNODE_NODE__DATA_DIR"))
+    assert f"VOLUME {data_dir}" in last
+    for service in SERVICES.values():
+        assert service["healthcheck"]["test"][-1] == data_dir
+        assert all(volume.rpartition(":")[2] == data_dir for volume in service["volumes"])
+
+
+# -- systemd ----------------------------------------------------------------------------------------------------------
+
+SYSTEMD = ROOT / "deploy" / "systemd"
+UNIT = SYSTEMD / "airnode@.service"
+
+
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=True, comment_prefixes=("#",), delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(UNIT.read_text())
+    return parser
+
+
+class Systemd:
+    """What systemd does with the unit: the environment, the command, a socket that hears what it says."""
+
+    def __init__(self, tmp_path: Path, role: str) -> None:
+        self.state = tmp_path / "state"
+        self.state.mkdir()
+        self.role = role
+        self.said: list[str] = []
+        self._path = str(tmp_path / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self._path)
+        self._socket.setblocking(False)
+        self.process: asyncio.subprocess.Process | None = None
+
+    def _resolved(self, text: str) -> str:
+        return text.replace("%i", self.role).replace("%S", str(self.state))
+
+    async def start(self, **env: str) -> None:
+        service = unit()["Service"]
+        program, *args = self._resolved(service["ExecStart"]).split()
+        assert program == "/opt/airnode/bin/airnode"
+        own = dict(pair.split("=", 1) for pair in self._resolved(service["Environment"]).split())
+        self.process = await asyncio.create_subprocess_exec(
+            AIRNODE, *args, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            env=bare_env(
+                **own, **env, NOTIFY_SOCKET=self._path, WATCHDOG_USEC=str(int(service["WatchdogSec"]) * 1_000_000)
+            ),
+        )  # fmt: skip
+
+    def heard(self, word: str) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.said += self._socket.recv(4096).decode().splitlines()
+        return word in self.said
+
+    async def close(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+            async with asyncio.timeout(30):
+                await self.process.wait()
+        self._socket.close()
+
+
+async def test_systemd_hears_what_a_master_does(tmp_path: Path):
+    systemd = Systemd(tmp_path, "master")
+    ports = {name: "0" for name in ("AIRNODE_HTTP__PORT", "AIRNODE_EMBEDDED__REDIS_PORT")}
+    try:
+        await systemd.start(**SECRETS, **ports, AIRNODE_HTTP__HOST="127.0.0.1")
+        await eventually(lambda: systemd.heard("READY=1"), 30, "it says that it is ready")
+        assert "STATUS=serving" in systemd.said
+        systemd.said.clear()
+        await eventually(lambda: systemd.heard("WATCHDOG=1"), 20, "it says that it is alive")
+        endpoints = json.loads((systemd.state / "airnode" / "master" / "endpoints.json").read_text())
+        assert endpoints["pid"] == systemd.process.pid
+        assert endpoints["teacher_secret"]
+        systemd.process.terminate()
+        await eventually(lambda: systemd.heard("STOPPING=1"), 20, "it says that it stops")
+        async with asyncio.timeout(30):
+            assert await systemd.process.wait() == 0
+    finally:
+        await systemd.close()
+
+
+async def test_systemd_hears_that_a_slave_waits_for_its_master(tmp_path: Path):
+    systemd = Systemd(tmp_path, "slave")
+    ports = {f"AIRNODE_{name}__PORT": "0" for name in ("HTTP", "MEDIA", "RTMP")}
+    try:
+        await systemd.start(
+            **ports, AIRNODE_HTTP__HOST="127.0.0.1", MASTER_URL="http://127.0.0.1:9",
+            AIRNODE_CLUSTER__TOKEN=SECRETS["AIRNODE_CLUSTER__TOKEN"],
+        )  # fmt: skip
+        await eventually(lambda: systemd.heard("STATUS=joining the cluster"), 20, "it says what it waits for")
+        assert "READY=1" not in systemd.said
+        assert unit()["Service"]["TimeoutStartSec"] == "infinity"
+    finally:
+        await systemd.close()
+
+
+def test_the_unit_stops_airnode_as_it_wants_to_be_stopped():
+    service = unit()["Service"]
+    assert service["Type"] == "notify"
+    assert service["KillMode"] == "mixed"  # SIGTERM must not reach the embedded servers
+    assert seconds(service["TimeoutStopSec"] + "s") > Settings().drain.deadline_s
+    assert service["RestartPreventExitStatus"] == "2"
+    for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome"):
+        assert service[name] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert service["Environment"].split()[0] == f"AIRNODE_NODE__DATA_DIR=%S/{service['StateDirectory']}"
+
+
+@pytest.mark.parametrize("role", ["standalone", "master", "slave"])
+async def test_systemd_takes_the_unit(tmp_path: Path, role: str):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here: it comes with systemd")
+    # Verification wants the command and the files to be there.
+    (tmp_path / f"{role}.env").write_text("")
+    text = UNIT.read_text().replace("/opt/airnode/bin/airnode", AIRNODE).replace("/etc/airnode/", f"{tmp_path}/")
+    text = re.sub("^(User|Group)=.*$", "", text, flags=re.M)
+    (tmp_path / UNIT.name).write_text(text)
+    code, said = await command(
+        "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", str(tmp_path / f"airnode@{role}.service")
+    )
+    ours = [line for line in said.splitlines() if "airnode@" in line]
+    assert (code, ours) == (0, []), said
+
+
+@pytest.mark.parametrize("role", ["standalone", "master", "slave"])
+async def test_the_example_environments_are_right_once_filled_in(role: str):
+    text = (SYSTEMD / f"{role}.env").read_text()
+    named = dict(re.findall(r"^#?([A-Z]\w+)=(.*)$", text, re.M))
+    values = {name: SECRETS.get(name, value or "chalk-and-talk") for name, value in named.items()}
+    code, said = await command(AIRNODE, "config", "check", env=bare_env(**values))
+    assert code == 0, said
+    for name in variables_of(SYSTEMD / f"{role}.env"):
+        assert name in named
