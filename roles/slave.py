@@ -93,6 +93,7 @@ class SlaveRole:
             NodeToken(lambda: ctx.tokens.issue_node(ctx.identity.node_id)),
             ctx.registry,
             viewer_window_s=settings.media.viewer_window_s,
+            lost_after_s=settings.relay.lost_after_s,
             tasks=ctx.tasks("relays"),
         )
         heartbeat = Heartbeat(
@@ -145,6 +146,7 @@ def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters
     return Meters(
         viewers=lambda: {room.name: room.viewers.count(rooms.now_s()) for room in relays.all()},
         newcomers=lambda: [session for room in relays.all() for session in room.viewers.newcomers()],
+        cut_from=relays.cut_from,
         streams=lambda: sum(room.phase in ("live", "reconnecting") for room in rooms.all()),
         sent_bytes=lambda: sum(
             sample.value for each in sent.collect() for sample in each.samples if sample.name.endswith("_total")

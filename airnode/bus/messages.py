@@ -33,6 +33,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         streams: rooms that it is the origin of.
         rooms: {room: viewers}, for rooms that somebody watches here.
         alarms: what somebody should look at there, as sentences.
+        cut_from: ids of origins that report to the cluster and do not answer this node.
     """
 
     node_id: str
@@ -52,6 +53,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     streams: int = 0
     rooms: dict[str, int] = {}
     alarms: list[str] = []
+    cut_from: list[str] = []
 
 
 class NodeOrdered(msgspec.Struct, frozen=True):

@@ -271,9 +271,10 @@ class MasterApi:
 
     async def _place(self, claims: Claims, avoid: Collection[str], *, renewed: bool) -> NodeRecord:
         """A place among the viewers; a teacher, who is none, gets the node to publish to. Who is in stays in."""
+        origin = self._board.origin(claims.room)
         if claims.user_type == "student":
             try:
-                return await self._nodes.place_viewer(claims.session_id, avoid)
+                return await self._nodes.place_viewer(claims.session_id, [*avoid, *self._nodes.severed(origin)])
             except NoHealthyNodes:
                 if not renewed:
                     raise

@@ -67,6 +67,7 @@ class NodeView(msgspec.Struct):
         reserved: places given away whose viewers are still to come.
         bandwidth_bps: most that it may send; null: no limit.
         last_beat: unix seconds of the node's clock.
+        cut_from: ids of origins that report to the cluster and do not answer this node.
     """
 
     node_id: str
@@ -85,6 +86,7 @@ class NodeView(msgspec.Struct):
     rtmp_port: int
     last_beat: float
     last_beat_age_s: float
+    cut_from: list[str] = []
 
 
 class OrderView(msgspec.Struct):

@@ -37,12 +37,14 @@ class Meters:
     Attributes:
         viewers: {room: viewers here}. newcomers: sessions of viewers that showed up since it was asked last.
         streams: rooms that are published here. sent_bytes: sent to viewers since the start.
+        cut_from: ids of nodes whose rooms do not get through to here.
     """
 
     viewers: Callable[[], Mapping[str, int]]
     newcomers: Callable[[], Sequence[str]]
     streams: Callable[[], int]
     sent_bytes: Callable[[], float]
+    cut_from: Callable[[], list[str]]
 
 
 class Heartbeat(Service):
@@ -145,6 +147,7 @@ class Heartbeat(Service):
             reserved=self._reserved,
             streams=self._meters.streams(),
             rooms={room: count for room, count in rooms.items() if count},
+            cut_from=self._meters.cut_from(),
         )
 
     def _sent_bps(self) -> int:

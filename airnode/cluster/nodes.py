@@ -143,6 +143,10 @@ class NodeBoard(Service):
         self._metrics.refused.inc()
         raise NoHealthyNodes("No healthy nodes available: all are full", retry_after_s=1)
 
+    def severed(self, origin: str | None) -> list[str]:
+        """Nodes to which rooms of that origin do not get through: no place for their viewers."""
+        return self._placement.severed(origin)
+
     def place_publisher(self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False) -> NodeRecord:
         """The room's origin while it lives, else the least loaded node.
 

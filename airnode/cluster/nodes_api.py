@@ -308,6 +308,7 @@ def _node_view(record: NodeRecord, health: Health, reserved: int, now: float) ->
         rtmp_port=record.rtmp_port,
         last_beat=record.beat_at,
         last_beat_age_s=round(max(0.0, now - record.beat_at), 1),
+        cut_from=record.cut_from,
     )
 
 

@@ -89,6 +89,8 @@ class Placement:
         self._lease_s = lease_s
         #: {node_id: its seat}.
         self._seats: dict[str, _Seat] = {}
+        #: {node_id: its seat}, of nodes that some origin does not get through to.
+        self._severed: dict[str, _Seat] = {}
         #: Open seats by load; each list in no order.
         self._buckets: list[list[_Seat]] = [[] for _ in range(_BUCKETS)]
         #: Bit n: bucket n is not empty.
@@ -106,6 +108,10 @@ class Placement:
         elif seat.record.beat_at == record.beat_at:
             return
         seat.record, seat.heard_s, seat.reserved = record, now_s, record.reserved
+        if record.cut_from:
+            self._severed[record.node_id] = seat
+        else:
+            self._severed.pop(record.node_id, None)
         self._settle(seat)
 
     def drained(self, node_ids: Iterable[str]) -> None:
@@ -124,6 +130,7 @@ class Placement:
 
     def remove(self, node_id: str) -> None:
         """Forget a node."""
+        self._severed.pop(node_id, None)
         if (seat := self._seats.pop(node_id, None)) is not None:
             self._lift(seat)
 
@@ -187,6 +194,10 @@ class Placement:
             if not serving:
                 raise
             return min(serving, key=lambda seat: (seat.record.node_id in avoid, seat.load())).record
+
+    def severed(self, origin: str | None) -> list[str]:
+        """Nodes to which rooms of that origin do not get through."""
+        return [node_id for node_id, seat in self._severed.items() if origin in seat.record.cut_from]
 
     def free_places(self, node_id: str) -> int:
         """How many reservations a node can have at most."""

@@ -90,6 +90,8 @@ def _node_alarms(node: NodeView) -> Iterator[Alarm]:
         yield Alarm("warning", f"{node.node_name} is full")
     elif node.last_beat_age_s > _LATE_S:
         yield Alarm("warning", f"{node.node_name}'s beats look {duration(node.last_beat_age_s)} old: check its clock")
+    if node.cut_from and node.status != "offline":
+        yield Alarm("warning", f"{node.node_name} cannot reach the origin {', '.join(node.cut_from)}; viewers move on")
 
 
 def _stream_alarms(stream: StreamView) -> Iterator[Alarm]:

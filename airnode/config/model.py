@@ -312,6 +312,18 @@ class ClusterSection(Section):
     )
 
 
+class RelaySection(Section):
+    """Rooms that come from another node."""
+
+    lost_after_s: Seconds = Field(
+        default=4.0,
+        ge=1,
+        le=60,
+        description="An origin that reports to the cluster and does not answer this node for so long is out of reach: "
+        "viewers are sent to other nodes.",
+    )
+
+
 class DrainSection(Section):
     """Going down."""
 
@@ -348,5 +360,6 @@ class Settings(Section):
     auth: AuthSection = AuthSection()
     classes: ClassesSection = ClassesSection()
     cluster: ClusterSection = ClusterSection()
+    relay: RelaySection = RelaySection()
     drain: DrainSection = DrainSection()
     log: LogSection = LogSection()

@@ -192,6 +192,7 @@ class MediaApi:
         room = self._rooms.get(name)
         if room is None:
             raise NotFound("This class is not live.")
+        _require_way(room)
         return room, claims
 
     def _claims(self, token: str, room: str) -> Claims:
@@ -256,11 +257,17 @@ class MediaApi:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
         if room.closed and self._rooms.get(room.name) is not None:
             raise Unavailable("This class comes from another node now.", retry_after_s=1)
+        _require_way(room)
         if room.closed:
             raise NotFound("This class is not live.")
         if not await room.waiters.wait(until_s):
             self._timed_out.inc()
             raise Unavailable("Nothing new came in time.", retry_after_s=1)
+
+
+def _require_way(room: WatchableRoom) -> None:
+    if room.cut:
+        raise Unavailable("This node cannot reach the class's origin; ask for another place.", retry_after_s=1)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,14 @@ While somebody watches, one blocking reload is open at the origin, and each part
 playlist hints at it. ``live.mp4`` is one response of the origin, taken apart and given out through the same feed as at
 the origin. When the origin changes, what is open is dropped and the new one is asked; viewers' requests wait meanwhile,
 as they do for a slow publisher, and are told to come back after that.
+
+An origin that reports to the cluster and does not answer here is cut off from this node: viewers are sent away, to
+nodes that reach it, and this node tells masters so and tries on until the way is whole again.
 """
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 import aiohttp
@@ -18,9 +22,10 @@ from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
 from airnode.media.live import LiveFeed
 from airnode.media.livesplit import LiveSplitter, Piece
 from airnode.media.origins import Origin, Origins
+from airnode.media.reach import Reach
 from airnode.media.relaywindow import RelayedWindow
 from airnode.media.rooms import Rooms
-from airnode.media.upstream import NodeToken, RelayMetrics, Upstream
+from airnode.media.upstream import NodeToken, RelayMetrics, Upstream, connector
 from airnode.media.viewers import Viewers
 from airnode.media.waiters import Waiters
 from airnode.media.watchable import Asked, WatchableRoom
@@ -30,7 +35,9 @@ from airnode.runtime.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _MULTIVARIANT = "index.m3u8"
-_SWEEP_S = 1.0
+_SWEEP_S = 0.5
+#: An origin reports each second; one that was not heard for this long may be dead, and the way to it whole.
+_HEARD_S = 3.0
 #: The multivariant playlist tells bit rates, which become known with time.
 _MULTIVARIANT_AGE_S = 10.0
 _BACKOFF_FIRST_S, _BACKOFF_LAST_S = 0.1, 2.0
@@ -79,6 +86,7 @@ class RelayedRoom:
     ) -> None:
         self.name = name
         self.closed = False
+        self.cut = False
         self.waiters = Waiters()
         self.viewers = Viewers(viewer_window_s)
         self.window = RelayedWindow(self._fetch)
@@ -112,8 +120,8 @@ class RelayedRoom:
         self._pulling[what] = self._tasks.spawn(f"pull-{what}-{self.name}", pull)
 
     def wanted(self, what: Asked) -> bool:
-        """Whether anybody watches it."""
-        if what == "live" and len(self.live):
+        """Whether anybody watches it, or would if its origin could be reached."""
+        if self.cut or (what == "live" and len(self.live)):
             return True
         return _now_s() - self._asked_s.get(what, float("-inf")) < self._idle_s
 
@@ -124,10 +132,29 @@ class RelayedRoom:
 
     # -- its origin ---------------------------------------------------------------------------------------------------
 
+    @property
+    def origin_id(self) -> str:
+        """The node that it is pulled from."""
+        return self._upstream.origin.node_id
+
+    def sever(self, *, on: bool) -> None:
+        """The way to its origin is broken, or whole again."""
+        if on == self.cut:
+            return
+        self.cut = on
+        if not on:
+            self._log.info("relay_restored", origin=self.origin_id)
+            return
+        self._log.warning("relay_cut", origin=self.origin_id, detail="it reports, and does not answer this node")
+        self.live.interrupt()
+        self._live_time = -1
+        self.waiters.wake()
+
     def follow(self, origin: Origin) -> None:
         """Pull from there from now on."""
         self._log.info("relay_moved", origin=origin.node_id, epoch=origin.epoch)
         self._upstream = self._make_upstream(self.name, origin)
+        self.cut = False
         self.window.ended = False
         self._live_time = -1
         ended, self.live = self.live, self._make_feed()
@@ -252,7 +279,11 @@ class RelayedRoom:
 
 
 class Relays(Service):
-    """The rooms that this node serves: its own, and those of others as long as somebody watches them here."""
+    """The rooms that this node serves: its own, and those of others as long as somebody watches them here.
+
+    Args:
+        lost_after_s: an origin that did not answer for this long is out of reach.
+    """
 
     name = "relays"
 
@@ -264,9 +295,11 @@ class Relays(Service):
         registry: CollectorRegistry,
         *,
         viewer_window_s: float,
+        lost_after_s: float,
         tasks: TaskScope,
     ) -> None:
         super().__init__()
+        self._reach = Reach(lost_after_s)
         self._own = rooms
         self._origins = origins
         self._token = token
@@ -299,9 +332,13 @@ class Relays(Service):
         now_s = _now_s()
         return sum(room.viewers.count(now_s) for room in self.all())
 
+    def cut_from(self) -> list[str]:
+        """Origins that report to the cluster and do not answer here."""
+        return sorted({room.origin_id for room in self._relayed.values() if room.cut})
+
     async def start(self) -> None:
         """Begin to look after rooms that nobody watches any more."""
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
+        self._session = aiohttp.ClientSession(connector=connector())
         self._tasks.spawn("sweep", self._sweep_for_ever())
 
     async def drain(self) -> None:
@@ -339,7 +376,7 @@ class Relays(Service):
     def _upstream(self, room: str, origin: Origin) -> Upstream:
         if self._session is None:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
-        return Upstream(self._session, self._token, self._metrics, room, origin)
+        return Upstream(self._session, self._token, self._metrics, self._reach, room, origin)
 
     def _is_over(self, name: str) -> bool:
         state = self._origins.table.state(name)
@@ -370,8 +407,14 @@ class Relays(Service):
             await asyncio.sleep(_SWEEP_S)
             now_s = _now_s()
             for room in list(self._relayed.values()):
+                room.sever(on=self._is_cut(room, now_s))
                 if room.idle and not room.viewers.count(now_s):
                     self._close(room)
+            self._metrics.cut.set(sum(room.cut for room in self._relayed.values()))
+
+    def _is_cut(self, room: RelayedRoom, now_s: float) -> bool:
+        heard = now_s - self._origins.table.heard_s(room.name) < _HEARD_S
+        return heard and self._reach.lost(room.origin_id, time.monotonic())
 
 
 def codecs_of(content_type: str) -> tuple[str, ...]:

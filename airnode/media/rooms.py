@@ -82,6 +82,7 @@ class LiveRoom:
         self.since = time.time()
         self.reconnect_deadline: float | None = None
         self.closed = False
+        self.cut = False
         self.publisher: PublisherInfo | None = None
         #: {kind: how many of the packager's faults are in the metrics already}.
         self.counted_faults: dict[str, int] = {}

@@ -1,6 +1,7 @@
 """Fetching from a room's origin: HTTP with this node's credential."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
@@ -10,9 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
 from airnode.media.origins import Origin
+from airnode.media.reach import Reach
 
 #: Longest wait for a connection, and for the next byte of an answer that is not held back on purpose.
-CONNECT_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 2.0
 _READ_TIMEOUT_S = 5.0
 #: The origin answers a blocked request within three target durations, at most 15 s at a class's start.
 BLOCKED_TIMEOUT_S = 20.0
@@ -20,6 +22,8 @@ BLOCKED_TIMEOUT_S = 20.0
 _LIVE_SILENCE_S = 10.0
 _MAX_PLAYLIST_BYTES = 4 << 20
 _MAX_OBJECT_BYTES = 64 << 20
+#: A way that breaks says nothing, and a blocked request waits for nothing: the kernels ask each other meanwhile.
+_KEEPALIVE = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 4000}
 #: A node token is renewed when it is this old.
 _TOKEN_AGE_S = 60.0
 
@@ -39,6 +43,9 @@ class RelayMetrics:
             "airnode_media_relay_received_bytes_total", "Media bytes from origins", registry=registry
         )
         self.rooms = Gauge("airnode_media_relay_streams", "Rooms relayed from other nodes", registry=registry)
+        self.cut = Gauge(
+            "airnode_media_relay_cut_streams", "Rooms whose origin reports and does not answer here", registry=registry
+        )
         self.moves = Counter(
             "airnode_media_relay_moves_total", "Times a relayed room got another origin", registry=registry
         )
@@ -72,9 +79,16 @@ class Upstream:
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, token: NodeToken, metrics: RelayMetrics, room: str, origin: Origin
+        self,
+        session: aiohttp.ClientSession,
+        token: NodeToken,
+        metrics: RelayMetrics,
+        reach: Reach,
+        room: str,
+        origin: Origin,
     ) -> None:
         self.origin = origin
+        self._reach = reach
         self._session = session
         self._token = token
         self._metrics = metrics
@@ -94,16 +108,20 @@ class Upstream:
         """``live.mp4``: its Content-Type and some bytes, again and again until it ends."""
         self._metrics.requests.labels("live").inc()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_LIVE_SILENCE_S)
+        heard_s = time.monotonic()
         try:
             async with self._session.get(
                 f"{self._base}/live.mp4", headers=self._token.header(), timeout=timeout, allow_redirects=False
             ) as response:
+                self._reach.answered(self.origin.node_id)
                 _check(response.status)
                 kind = response.headers.get("Content-Type", "")
                 async for data in response.content.iter_any():
                     self._metrics.received.inc(len(data))
+                    heard_s = time.monotonic()
                     yield kind, data
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._reach.failed(self.origin.node_id, heard_s, time.monotonic())
             self._metrics.failures.labels("live").inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
@@ -113,6 +131,7 @@ class Upstream:
     async def _get(self, kind: str, name: str, query: Mapping[str, str], within_s: float, limit: int) -> bytes:
         self._metrics.requests.labels(kind).inc()
         timeout = aiohttp.ClientTimeout(total=within_s + _READ_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
+        asked_s = time.monotonic()
         try:
             async with (
                 asyncio.timeout(within_s + _READ_TIMEOUT_S),
@@ -121,17 +140,33 @@ class Upstream:
                     allow_redirects=False,
                 ) as response,
             ):  # fmt: skip
+                self._reach.answered(self.origin.node_id)
                 _check(response.status)
                 if (response.content_length or 0) > limit:
                     raise Unavailable(f"The origin answers with {response.content_length} bytes.")
                 body = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._reach.failed(self.origin.node_id, asked_s, time.monotonic())
             self._metrics.failures.labels(kind).inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
             self._metrics.failures.labels(kind).inc()
             raise
         return body
+
+
+def connector() -> aiohttp.TCPConnector:
+    """For sessions to other nodes: connections that notice within seconds when nothing gets through."""
+    return aiohttp.TCPConnector(limit=0, limit_per_host=0, socket_factory=_socket)
+
+
+def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    made = socket.socket(*info[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
 
 
 def _check(status: int) -> None:

@@ -45,11 +45,13 @@ class WatchableRoom(Protocol):
 
     Attributes:
         closed: nothing will change any more.
+        cut: what comes cannot reach this node; other nodes may have it.
         waiters: woken by each change.
     """
 
     name: str
     closed: bool
+    cut: bool
     live: LiveFeed
     waiters: Waiters
     viewers: Viewers

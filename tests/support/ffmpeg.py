@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 WIDTH, HEIGHT, RATE = 640, 360, 30
@@ -64,20 +65,25 @@ def make_clip(path: Path, seconds: int = 90, *, gop: int = RATE, extra: tuple[st
 
 
 class Publisher:
-    """``ffmpeg -re … -f flv rtmp://…``."""
+    """``ffmpeg -re … -f flv rtmp://…``.
 
-    def __init__(self, url: str, *source: str) -> None:
+    Args:
+        command: what stands before its command; the pid must stay its own.
+    """
+
+    def __init__(self, url: str, *source: str, command: Sequence[str] = ()) -> None:
         self.url = url
         self.source = source
+        self.command = command
         self._process: asyncio.subprocess.Process | None = None
 
     @classmethod
-    def of_clip(cls, url: str, clip: Path) -> "Publisher":
-        return cls(url, "-re", "-i", str(clip), "-c", "copy")
+    def of_clip(cls, url: str, clip: Path, *, command: Sequence[str] = ()) -> "Publisher":
+        return cls(url, "-re", "-i", str(clip), "-c", "copy", command=command)
 
     async def start(self) -> "Publisher":
         self._process = await asyncio.create_subprocess_exec(
-            "ffmpeg", "-v", "error", "-nostdin", *self.source, "-f", "flv", self.url,
+            *self.command, "ffmpeg", "-v", "error", "-nostdin", *self.source, "-f", "flv", self.url,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         return self

@@ -61,6 +61,13 @@ def whole(data: bytes) -> bytes:
     return b"".join(kept)
 
 
+def prft(box: bytes) -> tuple[float, int]:
+    """Wall clock (unix seconds) and media time that a producer reference time box tells (ISO/IEC 14496-12, 8.16.5)."""
+    assert unpack_from(">I", box, 8)[0] >> 24 == 1
+    ntp, media_time = unpack_from(">QQ", box, 16)
+    return ntp / (1 << 32) - _NTP_EPOCH_S, media_time
+
+
 def read(data: bytes) -> Stream:
     """Take a (possibly cut) stream apart, strictly: only the boxes that belong there, in their order."""
     stream, ftyp, moof = Stream(), b"", b""
@@ -74,9 +81,7 @@ def read(data: bytes) -> Stream:
             stream.inits.append((len(stream.fragments), ftyp + box))
             ftyp = b""
         elif kind == "prft":
-            assert unpack_from(">I", box, 8)[0] >> 24 == 1
-            ntp, media_time = unpack_from(">QQ", box, 16)
-            unix_s = ntp / (1 << 32) - _NTP_EPOCH_S
+            unix_s, media_time = prft(box)
         elif kind == "moof":
             assert not moof
             moof = box

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -13,12 +14,26 @@ from tests.support.waiting import eventually
 
 
 class AirnodeProcess:
-    """One airnode on loopback with free ports."""
+    """One airnode on loopback with free ports.
 
-    def __init__(self, data_dir: Path, *args: str, role: str = "standalone", env: dict[str, str] | None = None) -> None:
+    Args:
+        command: what stands before its command; the pid must stay its own. host: the address that it binds.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *args: str,
+        role: str = "standalone",
+        env: dict[str, str] | None = None,
+        command: Sequence[str] = (),
+        host: str = "127.0.0.1",
+    ) -> None:
         self.data_dir = data_dir
         self.args = args
         self.role = role
+        self.command = command
+        self.host = host
         self.env = env or {}
         self.log_path = data_dir.with_name(data_dir.name + ".log")
         self.endpoints: dict[str, object] = {}
@@ -38,8 +53,17 @@ class AirnodeProcess:
 
     async def launch(self) -> None:
         """Start the process; returns at once."""
-        command = [sys.executable, "-m", "airnode", "--role", self.role, "--data-dir", str(self.data_dir)]
-        command += ["--host", "127.0.0.1", "--set", "embedded.redis_port=0"]
+        command = [
+            *self.command,
+            sys.executable,
+            "-m",
+            "airnode",
+            "--role",
+            self.role,
+            "--data-dir",
+            str(self.data_dir),
+        ]
+        command += ["--host", self.host, "--set", "embedded.redis_port=0"]
         for port in ("--port", "--media-port", "--rtmp-port"):
             if port not in self.args:
                 command += [port, "0"]

@@ -278,3 +278,15 @@ class Cluster(RuleBasedStateMachine):
 
 TestCluster = Cluster.TestCase
 TestCluster.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_nodes_that_an_origin_does_not_get_through_to():
+    board = placement(node("a", cut_from=["o", "p"]), node("b"), node("c", cut_from=["p"]))
+    assert board.severed("o") == ["a"]
+    assert sorted(board.severed("p")) == ["a", "c"]
+    assert board.severed("b") == board.severed(None) == []
+    assert {board.place(0.0, board.severed("p")).node_id for _ in range(20)} == {"b"}
+    board.heard(node("a", beat=2.0), 1.0)
+    assert board.severed("o") == []
+    board.remove("c")
+    assert board.severed("p") == []

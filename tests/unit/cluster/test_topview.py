@@ -3,6 +3,7 @@ import json
 import time
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from airnode.cluster.contract import NodeList, NodeView, StreamList, StreamView
@@ -59,6 +60,7 @@ def test_a_well_cluster_raises_no_alarm():
         (shot([node("a"), node("b", 150, status="overloaded")]), "warning", "b is full"),
         (shot([node("a", 140)]), "warning", "93.3 % of all places"),
         (shot([node("a", age_s=30)]), "warning", "check its clock"),
+        (shot([node("a"), replace(node("b"), cut_from=["node-a"])]), "warning", "b cannot reach the origin node-a"),
         (shot([node("a"), node("b", version="1.1")]), "warning", "different versions: 1.0, 1.1"),
         (shot([node("a")], [stream("math", state="reconnecting")]), "warning", "math lost its publisher"),
         (shot([node("a")], [stream("math", origin_name="")]), "critical", "origin node-a is gone"),

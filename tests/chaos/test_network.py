@@ -1,0 +1,177 @@
+"""What the network does to a class: delay, loss, and ways that break between some nodes and not between others."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airnode.web.tokens import Tokens
+from tests.support.cluster import KEY, Cluster
+from tests.support.ffmpeg import Publisher
+from tests.support.follower import Follower
+from tests.support.netns import Host, Network, Shape, missing
+from tests.support.node import AirnodeProcess
+from tests.support.waiting import eventually
+from tests.support.watcher import Watcher
+
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class of about 100 kbit/s, as a link with 200 ms and 5 % loss can carry on one TCP connection."""
+    path = tmp_path_factory.mktemp("clips") / "small.flv"
+    subprocess.run(
+        [
+            "ffmpeg", "-v", "error", "-y",
+            "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=12", "-f", "lavfi", "-i", "sine=sample_rate=48000",
+            "-t", "90", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "12",
+            "-sc_threshold", "0", "-b:v", "50k", "-maxrate", "50k", "-bufsize", "50k",
+            "-c:a", "aac", "-b:a", "32k", str(path),
+        ],
+        check=True,
+    )  # fmt: skip
+    return path
+
+
+class Lab:
+    """A cluster with each node on a host of its own: master, origin, edge, and students' machines."""
+
+    def __init__(self, network: Network, hosts: dict[str, Host], directory: Path, clip: Path) -> None:
+        self.network = network
+        self.hosts = hosts
+        self.clip = clip
+        self.session = hosts["room"].session()
+        self.cluster = Cluster(directory, self.session)
+        self.nodes = {"master": self._on("master", self.cluster.master)}
+
+    def _on(self, name: str, node: AirnodeProcess) -> AirnodeProcess:
+        node.command, node.host = self.hosts[name].command, self.hosts[name].address
+        return node
+
+    async def start(self, *slaves: str) -> "Lab":
+        await self.cluster.start()
+        for name in slaves:
+            self.nodes[name] = self._on(name, self.cluster.slave(name))
+        await asyncio.gather(*(self.nodes[name].start() for name in slaves))
+        for name in slaves:
+            await self.cluster.until(name, "healthy")
+        return self
+
+    async def publish(self, node: str, host: str) -> Publisher:
+        url = f"{self.nodes[node]['rtmp_server']}/{self.cluster.master['stream_key']}"
+        return await Publisher.of_clip(url, self.clip, command=self.hosts[host].command).start()
+
+    async def student(self, host: str, node: str = "", user: str = "mina", **settings: float) -> Watcher:
+        """A student on ``host``; on that node first, if one is named."""
+        master = self.nodes["master"]
+        made = Watcher(self.hosts[host].session(), master["api_url"], master["class_code"], user, **settings)
+        return await made.start(await self.place(node, user) if node else None)
+
+    async def place(self, node: str, user: str) -> dict[str, Any]:
+        """What the master would answer if it had chosen that node."""
+        token = Tokens(KEY, 600).issue(user, "student", "stream")[0]
+        listed = (await self.cluster.listed())[node]
+        url = f"{self.nodes[node]['media_url']}/live/stream/index.m3u8?jwt={token}"
+        return {
+            "token": token, "hls_url": url, "node_id": listed["node_id"], "node_name": node, "room": "stream",
+        }  # fmt: skip
+
+    async def follower(self, host: str, node: str, user: str = "hls") -> Follower:
+        place = await self.place(node, user)
+        url = f"{self.nodes[node]['media_url']}/v/{place['token']}/stream/media.m3u8"
+        return await Follower(self.hosts[host].session(), url).start()
+
+    async def streams(self) -> list[dict[str, Any]]:
+        status, body = await self.cluster.call("GET", "/cluster/streams")
+        assert status == 200, body
+        return list(body["streams"])
+
+    async def name_of_origin(self) -> str:
+        names = {node["node_id"]: name for name, node in (await self.cluster.listed()).items()}
+        streams = await self.streams()
+        return names[streams[0]["origin"]] if streams else ""
+
+
+@pytest.fixture
+async def lab(tmp_path: Path, small_clip: Path) -> AsyncIterator[Lab]:
+    """master, origin, edge and other; students in room (as it is) and at home (whose link can be shaped)."""
+    if (reason := missing()) is not None:
+        pytest.skip(reason)
+    async with Network() as network:
+        names = ("master", "origin", "edge", "other", "room", "home")
+        hosts = {name: await network.host(name, shaped=name in ("edge", "home")) for name in names}
+        made = Lab(network, hosts, tmp_path, small_clip)
+        try:
+            yield made
+        finally:
+            await made.cluster.close()
+
+
+async def test_nobody_is_stuck_behind_delay_and_loss(lab: Lab):
+    await lab.start("origin", "edge")
+    teacher = await lab.publish("origin", "room")
+    watching: list[Watcher | Follower] = []
+    try:
+        await eventually(lambda: lab.streams(), what="the class is live")
+        behind = await lab.student("room", "edge", "behind the edge")
+        home = await lab.student("home", "origin", "at home")
+        follower = await lab.follower("room", "edge")
+        watching = [behind, home, follower]
+        await asyncio.gather(behind.plays(), home.plays(), follower.segments(2))
+        for name in ("edge", "home"):
+            await lab.hosts[name].shape(Shape(delay_ms=200, loss_percent=5))
+        msns = len(follower.msns)
+        for _ in range(12):
+            await asyncio.gather(*(student.plays(10, fragments=12) for student in (behind, home)))
+        await follower.segments(msns + 8, 30)
+        await lab.network.heal()
+        await asyncio.gather(*(student.plays(late_s=1.0) for student in (behind, home)))
+        await follower.segments(len(follower.msns) + 2)
+        assert follower.msns == sorted(set(follower.msns))
+        assert teacher.running
+    finally:
+        for each in watching:
+            await each.stop()
+        await teacher.kill()
+
+
+async def test_viewers_leave_an_edge_that_lost_its_origin(lab: Lab):
+    await lab.start("origin", "edge", "other")
+    teacher = await lab.publish("origin", "room")
+    students: list[Watcher] = []
+    try:
+        await eventually(lambda: lab.streams(), what="the class is live")
+        # One goes by itself when nothing comes; the other waits until the edge ends the response.
+        students = [await lab.student("room", "edge", f"s{n}", silence_s=(4, 60)[n]) for n in range(2)]
+        follower = await lab.follower("room", "edge")
+        await asyncio.gather(*(student.plays(node="edge") for student in students), follower.segments(1))
+        await lab.network.part(lab.hosts["origin"], lab.hosts["edge"])
+        await asyncio.gather(*(student.plays(25, late_s=1.0) for student in students))
+        origin_id = (await lab.cluster.listed())["origin"]["node_id"]
+
+        async def told() -> bool:
+            return (await lab.cluster.listed())["edge"]["cut_from"] == [origin_id]
+
+        await eventually(told, what="masters know that the edge is cut off")
+        assert all("edge" not in student.places[1:] for student in students)
+        for n in range(12):
+            status, body = await lab.cluster.student(f"new{n}")
+            assert (status, body["node_name"] == "edge") == (200, False), body
+        await eventually(lambda: 503 in follower.errors, what="players that stay are told to go")
+        await lab.network.heal()
+        await follower.segments(len(follower.msns) + 2, 25)
+
+        async def back() -> bool:
+            status, body = await lab.cluster.student("back")
+            return status == 200 and body["node_name"] == "edge"
+
+        await eventually(back, what="the edge takes part again")
+        await follower.stop()
+    finally:
+        for student in students:
+            await student.stop()
+        await teacher.kill()
