@@ -138,10 +138,11 @@ def _visual_sample_entry(config: VideoConfig, bitrate_bps: int) -> bytes:
 def _audio_sample_entry(config: AudioConfig, bitrate_bps: int) -> bytes:
     # The field is 16.16 fixed point: a rate that does not fit is written as 0 and read from the esds.
     rate = config.sample_rate << 16 if config.sample_rate < 1 << 16 else 0
+    opus = config.codec == "opus"
     return box(
-        b"mp4a",
+        b"Opus" if opus else b"mp4a",
         pack(">6xH8xHH4xI", 1, config.channels, 16, rate),
-        _esds(config.record, bitrate_bps),
+        box(b"dOps", config.record) if opus else _esds(config.record, bitrate_bps),
         _btrt(bitrate_bps),
     )
 

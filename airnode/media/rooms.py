@@ -119,8 +119,8 @@ class LiveRoom:
             height=stats.height,
             frame_rate=round(stats.frame_rate, 2),
             bitrate_bps=round(stats.bitrate_bps(time.time())),
-            video_codecs=",".join(each for each in stats.codecs if not each.startswith("mp4a")),
-            audio_codecs=",".join(each for each in stats.codecs if each.startswith("mp4a")),
+            video_codecs=stats.video_codecs,
+            audio_codecs=stats.audio_codecs,
             key_frame_interval_s=round(stats.key_frame_interval_s, 2),
             encoder=stats.encoder,
             uptime_s=round(time.time() - self.since, 1),
@@ -224,6 +224,16 @@ class Rooms(Service):
         if name not in self._rooms and len(self._rooms) >= self._max_rooms:
             raise Unavailable(f"This node has {len(self._rooms)} live rooms; media.max_rooms allows no more.")
 
+    def require_turn(self, name: str, key: str) -> None:
+        """Raise the Conflict that :meth:`open` would raise because somebody else publishes there."""
+        room = self._rooms.get(name)
+        if room is not None and room.publisher is not None:
+            self._require_turn(room, room.publisher, key)
+
+    def _require_turn(self, room: LiveRoom, current: PublisherInfo, key: str) -> None:
+        if current.key != key or self.now_s() - room.heard_s < self._takeover_after_s:
+            raise Conflict("This class is live already; end the other stream first.")
+
     def own(self, name: str, ownership: Ownership) -> None:
         """The room is this node's; its next window is made so."""
         self._ownerships[name] = ownership
@@ -285,10 +295,8 @@ class Rooms(Service):
         current = room.publisher
         if current is None:
             return
-        silent_s = self.now_s() - room.heard_s
-        if current.key != publisher.key or silent_s < self._takeover_after_s:
-            raise Conflict("This class is live already; end the other stream first.")
-        log.warning("publisher_replaced", room=room.name, silent_s=round(silent_s, 1))
+        self._require_turn(room, current, publisher.key)
+        log.warning("publisher_replaced", room=room.name, silent_s=round(self.now_s() - room.heard_s, 1))
         self._metrics.takeovers.inc()
         room.publisher = None
         current.disconnect("another publisher with the same key took over")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 VideoCodec = Literal["avc", "hevc", "av1"]
+AudioCodec = Literal["aac", "opus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ class VideoConfig:
 
 @dataclass(frozen=True, slots=True)
 class AudioConfig:
-    """An AAC decoder configuration.
+    """An AAC or Opus decoder configuration.
 
     Attributes:
-        record: the AudioSpecificConfig (ISO 14496-3 1.6.2.1), as it came.
-        codecs: the RFC 6381 string, e.g. ``mp4a.40.2``.
+        record: the AudioSpecificConfig (ISO 14496-3 1.6.2.1) or the body of the dOps box, as it came.
+        codecs: the RFC 6381 string, e.g. ``mp4a.40.2`` or ``opus``.
         sample_rate: of the core coder, in Hz; also the timescale of its track.
-        samples_per_frame: 1024, or 960.
+        samples_per_frame: 1024 or 960; for Opus 120 to 2880.
     """
 
     record: bytes
@@ -43,6 +44,7 @@ class AudioConfig:
     sample_rate: int
     channels: int
     samples_per_frame: int = 1024
+    codec: AudioCodec = "aac"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class VideoSample:
 
 @dataclass(frozen=True, slots=True)
 class AudioSample:
-    """One raw AAC frame; ``dts_ms`` is its RTMP timestamp."""
+    """One raw AAC frame or Opus packet; ``dts_ms`` is the publisher's timestamp."""
 
     dts_ms: int
     data: bytes
