@@ -12,6 +12,7 @@ from airnode.cluster.membership import MasterClient, join
 from airnode.media.claims import RoomClaims
 from airnode.media.http import MediaApi
 from airnode.media.live import LiveLimits
+from airnode.media.mediamtx.engine import EngineSettings, MediaMtxEngine
 from airnode.media.origins import Origins, OriginTable
 from airnode.media.relay import Relays
 from airnode.media.relayapi import RelayApi
@@ -23,6 +24,7 @@ from airnode.media.upstream import NodeToken
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
 from airnode.web.addresses import in_url, rtmp_server
+from airnode.web.ratelimit import RateLimit
 
 
 class StreamKeyAuthority:
@@ -71,22 +73,12 @@ class SlaveRole:
     def build(self, ctx: RoleContext) -> RoleParts:
         """Wire RTMP to rooms and rooms to the media port."""
         settings = ctx.settings
-        rooms = Rooms(
-            settings.hls,
-            takeover_after_s=settings.rtmp.takeover_after_s,
-            viewer_window_s=settings.media.viewer_window_s,
-            max_rooms=settings.media.max_rooms,
-            registry=ctx.registry,
-            live=LiveLimits(
-                fragment_ms=settings.media.fragment_ms,
-                queue_bytes=settings.media.live_queue_bytes,
-                queue_fragments=settings.media.live_queue_fragments,
-                stuck_s=settings.media.live_stuck_s,
-            ),
-        )
+        rooms = _rooms(ctx)
         origins = _origins(ctx)
         keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
-        rtmp = _rtmp_server(ctx, rooms, origins, keys)
+        authority = _authority(ctx, rooms, origins, keys)
+        rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
+        engines = [_mediamtx(ctx, rooms, authority)] if settings.media.engine == "mediamtx" else []
         relays = Relays(
             rooms,
             origins,
@@ -120,17 +112,36 @@ class SlaveRole:
             return {
                 "media_url": ctx.addresses.url(PortName.MEDIA),
                 "rtmp_server": rtmp_server(ctx.addresses.local_host, rtmp.port),
+                **(_mediamtx_endpoints(ctx) if engines else {}),
             }
 
         return RoleParts(
-            services=(rooms, origins, relays, reporter, keys, rtmp, heartbeat),
+            services=(rooms, origins, relays, reporter, keys, rtmp, *engines, heartbeat),
             routes={PortName.MEDIA: routes},
             checks=(
                 HealthCheck("cluster", heartbeat.check),
                 HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
+                *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
             ),
             endpoints=endpoints,
         )
+
+
+def _rooms(ctx: RoleContext) -> Rooms:
+    settings = ctx.settings
+    return Rooms(
+        settings.hls,
+        takeover_after_s=settings.rtmp.takeover_after_s,
+        viewer_window_s=settings.media.viewer_window_s,
+        max_rooms=settings.media.max_rooms,
+        registry=ctx.registry,
+        live=LiveLimits(
+            fragment_ms=settings.media.fragment_ms,
+            queue_bytes=settings.media.live_queue_bytes,
+            queue_fragments=settings.media.live_queue_fragments,
+            stuck_s=settings.media.live_stuck_s,
+        ),
+    )
 
 
 def _origins(ctx: RoleContext) -> Origins:
@@ -154,16 +165,47 @@ def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters
     )
 
 
-def _rtmp_server(ctx: RoleContext, rooms: Rooms, origins: Origins, keys: StreamKeys) -> RtmpServer:
+def _authority(ctx: RoleContext, rooms: Rooms, origins: Origins, keys: StreamKeys) -> StreamKeyAuthority:
     section = ctx.settings.rtmp
     claims = RoomClaims(ctx.bus, ctx.identity.node_id, rooms, origins.table, takeover_after_s=section.takeover_after_s)
-    return RtmpServer(
-        section,
-        host=ctx.settings.http.host,
-        authority=StreamKeyAuthority(keys, claims, open_publishing=section.open_publishing),
-        hub=rooms,
-        registry=ctx.registry,
+    return StreamKeyAuthority(keys, claims, open_publishing=section.open_publishing)
+
+
+def _mediamtx(ctx: RoleContext, rooms: Rooms, authority: StreamKeyAuthority) -> MediaMtxEngine:
+    settings = ctx.settings
+    cert, key = settings.http.tls_cert, settings.http.tls_key
+    return MediaMtxEngine(
+        EngineSettings(
+            settings.mediamtx,
+            settings.hls,
+            settings.embedded,
+            ctx.data_dir,
+            settings.http.host,
+            settings.node.host,
+            (cert.expanduser().absolute(), key.expanduser().absolute())
+            if cert is not None and key is not None
+            else None,
+        ),
+        authority,
+        rooms,
+        ctx.registry,
+        ctx.tasks("mediamtx"),
+        wrong_keys=RateLimit(settings.auth.failure_rate_per_s, settings.auth.failure_burst),
     )
+
+
+def _mediamtx_endpoints(ctx: RoleContext) -> dict[str, object]:
+    """Where publishers go, as far as airnode knows the ports."""
+    section, host = ctx.settings.mediamtx, in_url(ctx.addresses.local_host)
+    if section.api_url:
+        return {}
+    whip = "https" if ctx.settings.http.tls_cert is not None else "http"
+    known = {
+        "srt_server": f"srt://{host}:{section.srt_port}" if section.srt_port else None,
+        "rtsp_server": f"rtsp://{host}:{section.rtsp_port}/live" if section.rtsp_port else None,
+        "whip_server": f"{whip}://{host}:{section.webrtc_port}/live" if section.webrtc_port else None,
+    }
+    return {name: url for name, url in known.items() if url is not None}
 
 
 ROLE = SlaveRole()

@@ -116,6 +116,15 @@ def _address(*schemes: str) -> Callable[..., str | None]:
     return broken
 
 
+def _loopback(url: str) -> str | None:
+    host = urlsplit(url).hostname if url else "localhost"
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        local = False
+    return None if local else "must be on this machine (127.0.0.1, ::1 or localhost): whoever reaches it can publish"
+
+
 def _networks(networks: tuple[str, ...]) -> str | None:
     for network in networks:
         try:
@@ -168,6 +177,8 @@ RULES = (
     Rule(("redis.url",), _address("redis", "rediss", "unix")),
     Rule(("postgres.url",), _address("postgres", "postgresql")),
     Rule(("cluster.master_url",), _address("http", "https")),
+    Rule(("mediamtx.api_url",), _address("http")),
+    Rule(("mediamtx.api_url",), _loopback),
     Rule(("http.trusted_proxies",), _networks),
     Rule(("http.allowed_origins",), _origins),
     Rule(("auth.jwt_secret",), _long_enough),

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ class LaunchSpec:
         alias_uid: user id to appear as to the child itself, in a user namespace where the system allows one (Linux);
             for programs that insist on a name for a user id that has none, as in containers.
         death_signal: what the child gets when airnode dies (Linux).
+        redact: what is left out of its output, as far as airnode repeats it.
     """
 
     argv: Sequence[str]
@@ -50,6 +52,7 @@ class LaunchSpec:
     alias_uid: int | None = None
     death_signal: signal.Signals = signal.SIGTERM
     env: Mapping[str, str] = field(default_factory=dict)
+    redact: re.Pattern[str] | None = None
 
     def to_json(self) -> str:
         """Render it for :mod:`airnode.embedded.launch`."""
@@ -74,8 +77,16 @@ class ChildProcess:
     Its output is read line by line, logged at debug level, and the last lines are kept for the report of an exit.
     """
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, output_fd: int, tasks: TaskScope) -> None:
+    def __init__(
+        self,
+        name: str,
+        process: asyncio.subprocess.Process,
+        output_fd: int,
+        tasks: TaskScope,
+        redact: re.Pattern[str] | None = None,
+    ) -> None:
         self.name = name
+        self._redact = redact
         self.pid = process.pid
         self._process = process
         #: The last lines of output, at most 20 of at most 2,000 bytes. Owned by ``_read_output``.
@@ -98,7 +109,7 @@ class ChildProcess:
             raise
         finally:
             os.close(write_fd)
-        return cls(name, process, read_fd, tasks)
+        return cls(name, process, read_fd, tasks, spec.redact)
 
     @property
     def returncode(self) -> int | None:
@@ -145,6 +156,8 @@ class ChildProcess:
 
     def _keep(self, line: bytes) -> None:
         text = line[:_LINE_BYTES].decode(errors="replace").rstrip()
+        if self._redact is not None:
+            text = self._redact.sub("***", text)
         if text:
             self._tail.append(text)
             log.debug("embedded_server_said", server=self.name, line=text)

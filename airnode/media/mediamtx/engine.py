@@ -1,0 +1,330 @@
+"""The MediaMTX engine: publishers come in through MediaMTX, and their media goes the way of all media.
+
+MediaMTX is where SRT, RTSP and WHIP are spoken. Each path that it has a publisher for is read (``reader.py``) and
+packaged by airnode like an RTMP stream: one window, ``live.mp4``, recordings, edges, tokens and counts are the same
+(docs/adr/0011). What is live is asked of its API twice a second, and at once when somebody was let in.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+
+from airnode.config.model import EmbeddedSection, HlsSection, MediaMtxSection
+from airnode.errors import AirnodeError, NotFound, Unavailable
+from airnode.media.mediamtx.api import MediaMtxApi, PublishedPath, Source
+from airnode.media.mediamtx.gate import Gate, Grant
+from airnode.media.mediamtx.hook import Hook
+from airnode.media.mediamtx.metrics import EngineRestarts, MediaMtxMetrics
+from airnode.media.mediamtx.reader import PathReader
+from airnode.media.mediamtx.server import MediaMtxServer, Ports, find_mediamtx
+from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
+from airnode.media.rooms import RoomIngest, Rooms
+from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
+from airnode.media.samples import MediaEvent, StreamMetadata
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+from airnode.web.ratelimit import RateLimit
+
+log = structlog.get_logger(__name__)
+
+#: Time between two looks while somebody is let in whose media has not come.
+_QUICK_S = 0.1
+#: Failed looks in a row after which MediaMTX, and all its publishers, count as gone.
+_GONE_AFTER = 2
+#: Codecs that are carried, as MediaMTX names them.
+_CARRIED = frozenset({"H264", "H265", "AV1", "MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the engine is made from.
+
+    Attributes:
+        host: that publishers' ports listen on. public_host: how WebRTC peers reach this node, where it is known.
+        tls: certificate and key for WHIP.
+    """
+
+    mediamtx: MediaMtxSection
+    hls: HlsSection
+    embedded: EmbeddedSection
+    data_dir: Path
+    host: str
+    public_host: str = ""
+    tls: tuple[Path, Path] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Feed:
+    """A publisher whose media is read. ``reading`` is set as soon as the task is there."""
+
+    source: Source
+    room: str
+    ingest: RoomIngest = field(init=False)
+    reading: asyncio.Task[None] = field(init=False)
+
+
+class MediaMtxEngine(Service):
+    """Starts or finds MediaMTX, and reads what is published there into this node's rooms.
+
+    Args:
+        wrong_keys: how many wrong stream keys may come from one address.
+    """
+
+    name = "mediamtx"
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        authority: PublishAuthority,
+        rooms: Rooms,
+        registry: CollectorRegistry,
+        tasks: TaskScope,
+        *,
+        wrong_keys: RateLimit,
+    ) -> None:
+        super().__init__()
+        self._settings = settings
+        self._rooms = rooms
+        self._tasks = tasks
+        self._metrics = MediaMtxMetrics(registry)
+        self._restarts = EngineRestarts(registry)
+        self._secrets = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        self._look = asyncio.Event()
+        self._gate = Gate(
+            authority,
+            rooms,
+            self._secrets.reader,
+            self._metrics,
+            wrong_keys=wrong_keys,
+            publish_timeout_s=settings.mediamtx.publish_timeout_s,
+            granted=self._look.set,
+        )
+        self._hook = Hook(self._gate, self._secrets.hook, self._metrics)
+        self._server: MediaMtxServer | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._api: MediaMtxApi | None = None
+        self._hls_url = ""
+        #: Whether a MediaMTX that is not ours has been told what it needs to know.
+        self._adopted = False
+        self._failures = 0
+        self._problem = "MediaMTX has not been asked yet."
+        #: {path: it}. Owned by _sync() and _end().
+        self._feeds: dict[str, _Feed] = {}
+        #: Sources that were told to go and are still listed.
+        self._barred: set[Source] = set()
+
+    # ---- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the hook, and start MediaMTX or look for the one that is configured.
+
+        Raises:
+            StartupError: there is no program to start, or it does not start.
+        """
+        section = self._settings.mediamtx
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
+        self._api = MediaMtxApi(
+            self._session, self._api_url, self._secrets.reader, self._metrics, timeout_s=section.request_timeout_s
+        )
+        await self._hook.start()
+        if not section.api_url:
+            self._server = self._own_server(await asyncio.to_thread(find_mediamtx, section.binary), self._api)
+            await self._server.start()
+        self._tasks.spawn("look", self._look_for_ever(self._api))
+
+    async def stop(self) -> None:
+        """End all publishers, then MediaMTX where it is ours."""
+        for path in list(self._feeds):
+            self._end(path, "the server is shutting down")
+        await self._tasks.aclose()
+        if self._server is not None:
+            await self._server.stop()
+        await self._hook.stop()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def check(self) -> str | None:
+        """For ``/health``.
+
+        Raises:
+            Unavailable: MediaMTX does not answer.
+        """
+        if self._problem:
+            raise Unavailable(self._problem)
+        return f"{len(self._feeds)} publishers"
+
+    def _own_server(self, binary: Path, api: MediaMtxApi) -> MediaMtxServer:
+        settings = self._settings
+        return MediaMtxServer(
+            binary,
+            settings.data_dir,
+            settings.embedded,
+            self._restarts,
+            api_port=settings.mediamtx.api_port,
+            hls_port=settings.mediamtx.hls_port,
+            render=self._render,
+            probe=api.paths,
+        )
+
+    def _render(self, ports: Ports) -> str:
+        settings = self._settings
+        places = Places(settings.host, self._hook.url, ports.api, ports.hls, settings.public_host, settings.tls)
+        return to_yaml(complete(settings.mediamtx, settings.hls, places, self._secrets))
+
+    def _api_url(self) -> str:
+        if self._server is not None:
+            return f"http://127.0.0.1:{self._server.ports.api}"
+        return self._settings.mediamtx.api_url
+
+    # ---- a MediaMTX that runs already --------------------------------------------------------------------------------
+
+    async def _adopt(self, api: MediaMtxApi) -> None:
+        """Change what it must be told, and learn where its HLS is."""
+        current = await api.config()
+        changes = differing(current, shared(self._settings.hls, self._hook.url, self._secrets))
+        if changes:
+            await api.configure(changes)
+        address = str(current.get("hlsAddress", ":8888"))
+        if not is_loopback(address):
+            log.warning("mediamtx_hls_not_on_loopback", address=address)
+        host = urlsplit(self._settings.mediamtx.api_url).hostname or "127.0.0.1"
+        in_url = f"[{host}]" if ":" in host else host
+        self._hls_url = f"http://{in_url}:{address.rpartition(':')[2]}"
+        self._adopted = True
+        log.info("mediamtx_adopted", changed=sorted(changes))
+
+    # ---- looking -----------------------------------------------------------------------------------------------------
+
+    async def _look_for_ever(self, api: MediaMtxApi) -> None:
+        while True:
+            self._look.clear()
+            try:
+                if self._server is not None:
+                    self._hls_url = f"http://127.0.0.1:{self._server.ports.hls}"
+                elif not self._adopted:
+                    await self._adopt(api)
+                paths = await api.paths()
+            except (Unavailable, NotFound) as error:
+                self._failed(error)
+            else:
+                self._failures, self._problem = 0, ""
+                self._sync(paths)
+            pause_s = _QUICK_S if self._gate.awaiting else self._settings.mediamtx.poll_s
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    def _failed(self, error: AirnodeError) -> None:
+        self._failures += 1
+        if self._failures == _GONE_AFTER:
+            log.warning("mediamtx_gone", reason=error.detail, debug=error.debug, publishers=len(self._feeds))
+            self._adopted = False
+            self._barred.clear()
+            for path in list(self._feeds):
+                self._end(path, "MediaMTX is gone")
+        if self._failures >= _GONE_AFTER:
+            self._problem = error.detail
+
+    def _sync(self, paths: Sequence[PublishedPath]) -> None:
+        """Begin to read what has come, and end what has gone."""
+        sources = {path.name: path.source for path in paths}
+        self._barred.intersection_update(sources.values())
+        for name, feed in list(self._feeds.items()):
+            if sources.get(name) != feed.source:
+                self._end(name, "the publisher has gone")
+        for path in paths:
+            if path.name not in self._feeds and path.source not in self._barred:
+                self._begin(path, self._gate.take(path.name))
+        self._metrics.publishers.set(len(self._feeds))
+
+    # ---- publishers --------------------------------------------------------------------------------------------------
+
+    def _begin(self, path: PublishedPath, grant: Grant | None) -> None:
+        if grant is None:
+            # It was let in before this airnode ran, or its time is over: it is to ask again.
+            self._kick(path.source, "", "it was not let in by this airnode")
+            return
+        left_out = [track for track in path.tracks if track not in _CARRIED]
+        if left_out and len(left_out) == len(path.tracks):
+            self._kick(path.source, grant.room, f"{', '.join(left_out)} is not carried; send H.264 with AAC or Opus")
+            return
+        feed = _Feed(path.source, grant.room)
+
+        def disconnect(reason: str) -> None:
+            self._kick(feed.source, feed.room, reason)
+            if self._feeds.get(path.name) is feed:
+                self._end(path.name, reason)
+
+        secure = path.source.type in ("rtmpsConn", "rtspsSession")
+        try:
+            feed.ingest = self._rooms.open(grant.room, PublisherInfo(grant.remote, grant.key, secure, disconnect))
+        except AirnodeError as error:
+            self._kick(path.source, grant.room, error.detail)
+            return
+        log.info(
+            "mediamtx_publish_started",
+            room=grant.room,
+            remote=grant.remote,
+            protocol=path.source.protocol,
+            tracks=path.tracks,
+            left_out=left_out,
+        )
+        self._feeds[path.name] = feed
+        feed.reading = self._tasks.spawn("read", self._read(path, feed))
+
+    async def _read(self, path: PublishedPath, feed: _Feed) -> None:
+        if self._session is None:
+            return
+        reader = PathReader(
+            self._session,
+            self._hls_url,
+            path.name,
+            self._secrets.reader,
+            self._metrics,
+            feed.ingest.push,
+            room=feed.room,
+        )
+        try:
+            hello: list[MediaEvent] = [StreamMetadata(encoder=f"{path.source.protocol} (MediaMTX)")]
+            feed.ingest.push(hello, 0)
+            await reader.run()
+        except AirnodeError as error:
+            self._kick(feed.source, feed.room, error.detail)
+            if self._feeds.get(path.name) is feed:
+                self._end(path.name, error.detail)
+
+    def _end(self, path: str, reason: str) -> None:
+        """Stop reading; the room goes on without a publisher."""
+        feed = self._feeds.pop(path)
+        log.info("mediamtx_publish_ended", room=feed.room, reason=reason)
+        self._metrics.publishers.set(len(self._feeds))
+        if feed.reading is not asyncio.current_task():
+            feed.reading.cancel()
+        feed.ingest.close(reason)
+
+    def _kick(self, source: Source, room: str, reason: str) -> None:
+        """Have MediaMTX end a publisher."""
+        if source in self._barred:
+            return
+        self._barred.add(source)
+        log.warning("mediamtx_publisher_kicked", room=room or None, protocol=source.protocol, reason=reason)
+        self._tasks.spawn("kick", self._kicked(source))
+
+    async def _kicked(self, source: Source) -> None:
+        if self._api is None:
+            return
+        try:
+            await self._api.kick(source)
+        except Unavailable as error:
+            self._barred.discard(source)  # the next look tries again
+            log.warning("mediamtx_kick_failed", protocol=source.protocol, error=error.detail)

@@ -1,0 +1,323 @@
+"""Taking fragmented MP4 apart into samples (ISO/IEC 14496-12): what another muxer wrote, for our own to write anew.
+
+No I/O. Every track of the initialization section is read; samples come out with the times that RTMP's would have.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from struct import error, unpack_from
+
+from airnode.errors import InvalidInput
+from airnode.media.codecs.aac import parse_asc
+from airnode.media.codecs.av1 import parse_av1c
+from airnode.media.codecs.avc import parse_avcc
+from airnode.media.codecs.hevc import parse_hvcc
+from airnode.media.codecs.opus import parse_dops
+from airnode.media.samples import AudioConfig, AudioSample, VideoConfig, VideoSample
+
+_VIDEO_RECORDS = {
+    b"avc1": (b"avcC", parse_avcc),
+    b"avc3": (b"avcC", parse_avcc),
+    b"hvc1": (b"hvcC", parse_hvcc),
+    b"hev1": (b"hvcC", parse_hvcc),
+    b"av01": (b"av1C", parse_av1c),
+}
+#: Bytes of a sample entry before the boxes in it: VisualSampleEntry, AudioSampleEntry.
+_VISUAL_ENTRY, _AUDIO_ENTRY = 78, 28
+_NON_SYNC = 0x10000
+#: Descriptors of an esds (14496-1 7.2.6): of the stream, of its decoder, and what is specific to that.
+_ES, _DECODER, _SPECIFIC = 3, 4, 5
+_MOST_SAMPLES = 100_000
+
+
+class UnsupportedTrack(InvalidInput):
+    """A codec that no browser plays from fragmented MP4, or that airnode does not carry."""
+
+    code, title = "unsupported_track", "Unsupported codec"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A track of the file. ``duration``, ``size``, ``flags``: the defaults of its samples (trex)."""
+
+    config: VideoConfig | AudioConfig
+    timescale: int
+    duration: int
+    size: int
+    flags: int
+
+    @property
+    def kind(self) -> str:
+        """``video`` or ``audio``."""
+        return "video" if isinstance(self.config, VideoConfig) else "audio"
+
+    def ms(self, ticks: int) -> int:
+        """Ticks as milliseconds."""
+        return ticks * 1000 // self.timescale
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Where the samples of one trun come from."""
+
+    at: int
+    count: int
+    flags: int
+    first_flags: int | None
+
+
+Media = VideoConfig | AudioConfig | VideoSample | AudioSample
+
+
+class Demuxer:
+    """Reads one file: its initialization section, then fragments in order.
+
+    Raises:
+        ValueError: (on construction too) it is cut short or makes no sense. UnsupportedTrack: a codec is not carried.
+    """
+
+    def __init__(self, init: bytes) -> None:
+        with _Strict():
+            moov = _only(_boxes(init, 0, len(init)), b"moov")
+            #: {track id: it}.
+            self._tracks = _tracks(init, *moov)
+        if not self._tracks:
+            raise ValueError("a file without tracks")
+        #: {track id: decode time in ticks of its last sample}; what is not later comes a second time.
+        self._last: dict[int, int] = {}
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Its tracks."""
+        return tuple(self._tracks.values())
+
+    def read(self, data: bytes) -> list[Media]:
+        """The samples of one or more whole fragments; those that came before are left out.
+
+        An Opus track whose frames turn out to have another length is configured anew before them.
+
+        Raises:
+            ValueError: it is cut short or makes no sense.
+        """
+        found: list[Media] = []
+        with _Strict():
+            for kind, at, end in _boxes(data, 0, len(data)):
+                if kind == b"moof":
+                    for inner, begin, stop in _boxes(data, at, end):
+                        if inner == b"traf":
+                            found += self._fragment(data, at - 8, begin, stop)
+        return found
+
+    def _fragment(self, data: bytes, moof: int, at: int, end: int) -> Iterator[Media]:
+        boxes = list(_boxes(data, at, end))
+        track_id, header = _track_header(data, _only(boxes, b"tfhd")[0])
+        track = self._tracks.get(track_id)
+        if track is None:
+            return
+        track = replace(
+            track,
+            duration=header.get("duration", track.duration),
+            size=header.get("size", track.size),
+            flags=header.get("flags", track.flags),
+        )
+        base = header.get("base", moof)
+        begin, _ = _only(boxes, b"tfdt")
+        (time,) = unpack_from(">Q" if data[begin] else ">I", data, begin + 4)
+        position = base
+        for kind, begin, _ in boxes:
+            if kind != b"trun":
+                continue
+            run, offset = _run(data, begin)
+            position = base + offset if offset is not None else position
+            for duration, size, flags, cts in _entries(data, run, track):
+                if position + size > len(data):
+                    raise ValueError("a sample lies behind the end")
+                yield from self._sample(track_id, track, time, duration, data[position : position + size], flags, cts)
+                position += size
+                time += duration
+
+    def _sample(
+        self, track_id: int, track: Track, time: int, duration: int, body: bytes, flags: int, cts: int
+    ) -> Iterator[Media]:
+        if time <= self._last.get(track_id, -1):
+            return
+        self._last[track_id] = time
+        if isinstance(track.config, VideoConfig):
+            yield VideoSample(track.ms(time), track.ms(time + cts) - track.ms(time), not flags & _NON_SYNC, body)
+            return
+        current = self._tracks[track_id].config
+        if isinstance(current, AudioConfig) and current.codec == "opus" and duration:
+            samples = duration * current.sample_rate // track.timescale
+            if samples != current.samples_per_frame and samples:
+                current = replace(current, samples_per_frame=samples)
+                self._tracks[track_id] = replace(self._tracks[track_id], config=current)
+                yield current
+        yield AudioSample(track.ms(time), body)
+
+
+class _Strict:
+    """Turns what reading cut data raises into ValueError."""
+
+    def __enter__(self) -> None:
+        """Nothing to set up."""
+
+    def __exit__(self, kind: type[BaseException] | None, wrong: BaseException | None, trace: object) -> None:
+        if isinstance(wrong, error | IndexError | OverflowError):
+            raise ValueError(f"fragmented MP4 that is cut short: {wrong}") from wrong
+
+
+# ---- boxes ----------------------------------------------------------------------------------------------------------
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start of the body, end) of the boxes in a range."""
+    while at + 8 <= end:
+        size, kind = unpack_from(">I4s", data, at)
+        if not 8 <= size <= end - at:
+            raise ValueError(f"a box of {size} bytes where {end - at} are left")
+        yield kind, at + 8, at + size
+        at += size
+
+
+def _only(boxes: Iterator[tuple[bytes, int, int]] | list[tuple[bytes, int, int]], wanted: bytes) -> tuple[int, int]:
+    for kind, at, end in boxes:
+        if kind == wanted:
+            return at, end
+    raise ValueError(f"no {wanted.decode()} box")
+
+
+def _inside(data: bytes, at: int, end: int, *path: bytes) -> tuple[int, int]:
+    """The body of the box that one reaches by these types."""
+    for kind in path:
+        at, end = _only(_boxes(data, at, end), kind)
+    return at, end
+
+
+# ---- the initialization section -------------------------------------------------------------------------------------
+
+
+def _tracks(data: bytes, at: int, end: int) -> dict[int, Track]:
+    defaults: dict[int, tuple[int, int, int]] = {}
+    extends = _inside(data, at, end, b"mvex")
+    for kind, begin, _ in _boxes(data, *extends):
+        if kind == b"trex":
+            track_id, _, duration, size, flags = unpack_from(">5I", data, begin + 4)
+            defaults[track_id] = duration, size, flags
+    found = {}
+    for kind, begin, stop in _boxes(data, at, end):
+        if kind == b"trak":
+            track_id, timescale, config = _track(data, begin, stop)
+            found[track_id] = Track(config, timescale, *defaults.get(track_id, (0, 0, 0)))
+    return found
+
+
+def _track(data: bytes, at: int, end: int) -> tuple[int, int, VideoConfig | AudioConfig]:
+    header, _ = _inside(data, at, end, b"tkhd")
+    (track_id,) = unpack_from(">I", data, header + (20 if data[header] else 12))
+    media = _inside(data, at, end, b"mdia")
+    times, _ = _inside(data, *media, b"mdhd")
+    (timescale,) = unpack_from(">I", data, times + (20 if data[times] else 12))
+    if not timescale:
+        raise ValueError("a track without a timescale")
+    descriptions, stop = _inside(data, *media, b"minf", b"stbl", b"stsd")
+    for entry, begin, close in _boxes(data, descriptions + 8, stop):
+        return track_id, timescale, _config(data, entry, begin, close)
+    raise ValueError("a track without a sample entry")
+
+
+def _config(data: bytes, entry: bytes, at: int, end: int) -> VideoConfig | AudioConfig:
+    if entry in _VIDEO_RECORDS:
+        box, parse = _VIDEO_RECORDS[entry]
+        begin, stop = _inside(data, at + _VISUAL_ENTRY, end, box)
+        return parse(data[begin:stop])
+    if entry == b"mp4a":
+        begin, stop = _inside(data, at + _AUDIO_ENTRY, end, b"esds")
+        return parse_asc(_specific(data[begin + 4 : stop]))
+    if entry == b"Opus":
+        begin, stop = _inside(data, at + _AUDIO_ENTRY, end, b"dOps")
+        return parse_dops(data[begin:stop])
+    raise UnsupportedTrack(
+        f"{entry.decode('latin-1').strip()!r} is not carried; send H.264, H.265 or AV1 with AAC or Opus."
+    )
+
+
+def _specific(esds: bytes) -> bytes:
+    """The DecoderSpecificInfo of an ES_Descriptor (14496-1 7.2.6.5)."""
+    at, wanted = 0, _ES
+    while at < len(esds):
+        tag, size, at = _descriptor(esds, at)
+        if tag != wanted:
+            at += size
+            continue
+        if tag == _SPECIFIC:
+            return esds[at : at + size]
+        if tag == _ES:
+            flags, wanted = esds[at + 2], _DECODER
+            at += 3 + (2 if flags & 0x80 else 0)
+            at += 1 + esds[at] if flags & 0x40 else 0
+            at += 2 if flags & 0x20 else 0
+        else:
+            at, wanted = at + 13, _SPECIFIC
+    raise ValueError("audio without a decoder configuration")
+
+
+def _descriptor(data: bytes, at: int) -> tuple[int, int, int]:
+    """(tag, size, start of the body); the size is in the expandable form (8.3.3)."""
+    tag, size = data[at], 0
+    at += 1
+    for _ in range(4):
+        byte = data[at]
+        at += 1
+        size = size << 7 | byte & 0x7F
+        if not byte & 0x80:
+            break
+    return tag, size, at
+
+
+# ---- fragments ------------------------------------------------------------------------------------------------------
+
+
+def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
+    """A tfhd: the track, and what it sets: ``base`` (a position in the data), ``duration``, ``size``, ``flags``."""
+    set_here, track_id = unpack_from(">II", data, at)
+    at += 8
+    found = {}
+    for flag, form, name in ((1, ">Q", "base"), (2, ">I", ""), (8, ">I", "duration"), (16, ">I", "size"),
+                             (32, ">I", "flags")):  # fmt: skip
+        if set_here & flag:
+            (value,) = unpack_from(form, data, at)
+            at += 8 if form == ">Q" else 4
+            if name:
+                found[name] = value
+    return track_id, found
+
+
+def _run(data: bytes, at: int) -> tuple[_Run, int | None]:
+    """A trun, and where its data begins from the base; None: behind the run before."""
+    flags, count = unpack_from(">II", data, at)
+    if count > _MOST_SAMPLES:
+        raise ValueError(f"a run of {count} samples")
+    at += 8
+    offset: int | None = None
+    first: int | None = None
+    if flags & 1:
+        (offset,) = unpack_from(">i", data, at)
+        at += 4
+    if flags & 4:
+        (first,) = unpack_from(">I", data, at)
+        at += 4
+    return _Run(at, count, flags, first), offset
+
+
+def _entries(data: bytes, run: _Run, track: Track) -> Iterator[tuple[int, int, int, int]]:
+    """(duration, size, flags, composition offset) of each sample; offsets are signed whatever the version says."""
+    at = run.at
+    for index in range(run.count):
+        values = [track.duration, track.size, track.flags, 0]
+        if index == 0 and run.first_flags is not None:
+            values[2] = run.first_flags
+        for position, flag in enumerate((0x100, 0x200, 0x400, 0x800)):
+            if run.flags & flag:
+                (values[position],) = unpack_from(">i" if flag == 0x800 else ">I", data, at)
+                at += 4
+        yield values[0], values[1], values[2], values[3]

@@ -1,0 +1,88 @@
+"""The HTTP hook that MediaMTX asks: a port of its own on loopback, with a secret in its path.
+
+Neither the address nor the secret is known outside this machine; what comes without the secret is answered like any
+path that does not exist, and counted.
+"""
+
+import hmac
+import ipaddress
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from airnode.errors import InvalidInput, NotFound
+from airnode.media.mediamtx.gate import Asked, Gate
+from airnode.media.mediamtx.metrics import MediaMtxMetrics
+from airnode.runtime.service import Service
+from airnode.web.listeners import HttpLog, Listener
+from airnode.web.openapi import operation
+from airnode.web.problems import problems
+from airnode.web.sockets import bind
+
+log = structlog.get_logger(__name__)
+
+_MAX_BODY_BYTES = 64 << 10
+_SHUTDOWN_S = 1.0
+
+
+class Hook(Service):
+    """Listens on ``127.0.0.1``; bound by the time that `start` returns."""
+
+    name = "mediamtx-hook"
+
+    def __init__(self, gate: Gate, secret: str, metrics: MediaMtxMetrics) -> None:
+        super().__init__()
+        self._gate = gate
+        self._secret = secret
+        self._metrics = metrics
+        self._listener: Listener | None = None
+
+    @property
+    def url(self) -> str:
+        """What MediaMTX is told."""
+        if self._listener is None:
+            raise RuntimeError("the hook has not been started")
+        return f"http://127.0.0.1:{self._listener.port}/mediamtx/{self._secret}"
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application(middlewares=[problems], client_max_size=_MAX_BODY_BYTES)
+        app.router.add_post("/mediamtx/{secret}", self._answer)
+        sockets = bind("127.0.0.1", 0, "MediaMTX's hook", "--host")
+        self._listener = Listener(app, sockets, None, _SHUTDOWN_S, HttpLog(CollectorRegistry()))
+        await self._listener.start()
+
+    async def stop(self) -> None:
+        """End listening."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.stop()
+
+    @operation(
+        summary="MediaMTX asks whether somebody may publish",
+        tag="mediamtx",
+        body=Asked,
+        errors=(400, 401, 403, 404, 409, 429, 503),
+        path_params=(("secret", "Known to the MediaMTX of this node alone"),),
+    )
+    async def _answer(self, request: web.Request) -> web.Response:
+        given = request.match_info["secret"]
+        if not hmac.compare_digest(given.encode(), self._secret.encode()) or not _local(request.remote):
+            self._metrics.intruders.inc()
+            log.warning("mediamtx_hook_intruder", remote=request.remote)
+            raise NotFound("There is nothing here.")
+        try:
+            asked = msgspec.json.decode(await request.read(), type=Asked)
+        except msgspec.DecodeError as error:
+            raise InvalidInput(f"This is not what MediaMTX asks: {error}") from error
+        await self._gate.decide(asked)
+        return web.json_response({})
+
+
+def _local(remote: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(remote or "").is_loopback
+    except ValueError:
+        return False

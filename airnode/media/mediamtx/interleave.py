@@ -1,0 +1,70 @@
+"""Bringing tracks that come apart, part by part, into one order of time. No I/O and no clock."""
+
+from collections import deque
+
+from airnode.media.samples import AudioSample, MediaEvent, VideoSample
+
+#: A track that is this far behind the other is silent, and is not waited for until it is heard again.
+SILENT_MS = 500
+#: Most samples held back; beyond, they go on as they are.
+_MOST_HELD = 2_000
+_AT_ONCE = -(1 << 62)
+
+
+class Interleaver:
+    """Holds samples of each track until the other track has come as far.
+
+    Args:
+        kinds: of the tracks that there are: ``video``, ``audio``.
+    """
+
+    def __init__(self, kinds: set[str]) -> None:
+        self._held: dict[str, deque[MediaEvent]] = {kind: deque() for kind in kinds}
+        #: {kind: time of its newest sample}; None: nothing came yet.
+        self._heads_ms: dict[str, int | None] = dict.fromkeys(kinds)
+
+    def add(self, kind: str, events: list[MediaEvent]) -> list[MediaEvent]:
+        """Take what came of a track, in its order; what may go on now, in order of time."""
+        held = self._held.setdefault(kind, deque())
+        self._heads_ms.setdefault(kind, None)
+        for event in events:
+            held.append(event)
+            if isinstance(event, VideoSample | AudioSample):
+                self._heads_ms[kind] = event.dts_ms
+        return self._release()
+
+    def flush(self) -> list[MediaEvent]:
+        """All that is held back."""
+        return self._merge(None)
+
+    def _release(self) -> list[MediaEvent]:
+        heads = [head for head in self._heads_ms.values() if head is not None]
+        if not heads:
+            return []
+        latest = max(heads)
+        waiting = len(heads) < len(self._heads_ms) and self._span_ms() < SILENT_MS
+        crowded = sum(map(len, self._held.values())) > _MOST_HELD
+        if waiting and not crowded:
+            return []
+        return self._merge(None if crowded else min(head for head in heads if latest - head < SILENT_MS))
+
+    def _span_ms(self) -> int:
+        """How much media is held back."""
+        times = [_time(event) for held in self._held.values() for event in held if _time(event) != _AT_ONCE]
+        return max(times) - min(times) if times else 0
+
+    def _merge(self, until_ms: int | None) -> list[MediaEvent]:
+        found: list[MediaEvent] = []
+        while True:
+            ready = [(_time(held[0]), kind) for kind, held in self._held.items() if held]
+            if not ready:
+                return found
+            time_ms, kind = min(ready)
+            if until_ms is not None and time_ms > until_ms:
+                return found
+            found.append(self._held[kind].popleft())
+
+
+def _time(event: MediaEvent) -> int:
+    """Configurations go as soon as it is their turn in their track."""
+    return event.dts_ms if isinstance(event, VideoSample | AudioSample) else _AT_ONCE

@@ -1,0 +1,479 @@
+"""A stand-in for MediaMTX, which no package carries: HLS, API and hook as its source and documents tell them.
+
+It runs as a process of its own (``mediamtx mediamtx.yml``), reads the file that airnode writes, and does what MediaMTX
+1.20 does as far as airnode can see it: the HTTP hook is asked about everybody; HLS answers 302 with ``cookieCheck`` and
+then wants a session of the same address, unless the CDN secret comes along; each track is a rendition of its own, with
+seven gap segments first, parts of the last two segments, a preload hint, blocking reloads, 400 for what is out of
+range, and names that change with each publisher.
+
+What it does not have is SRT, RTSP and WebRTC: publishers come over HTTP (:class:`FakePublisher`), as fragmented MP4
+that ffmpeg makes, one upload a track; ffmpeg's fragments are the parts.
+"""
+
+import asyncio
+import json
+import secrets
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from struct import unpack_from
+from typing import Any
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+GAPS = 7
+LISTED_PARTS_OF = 2
+COLLECTIONS = {
+    "rtsp": ("rtspSession", "rtspsessions"),
+    "srt": ("srtConn", "srtconns"),
+    "webrtc": ("webRTCSession", "webrtcsessions"),
+    "rtmp": ("rtmpConn", "rtmpconns"),
+}
+
+
+class Muxer:
+    """One track, as gohlslib shows it."""
+
+    def __init__(self, kind: str, prefix: str, segment_s: float, leading: "Muxer | None") -> None:
+        self.name = {"video": "video1", "audio": "audio2"}[kind]
+        self.prefix = f"{prefix}_{self.name}"
+        self.segment_s = segment_s
+        self.leading = leading
+        self.init = b""
+        self.timescale = 0
+        self.codec = ""
+        #: Finished segments: (duration, parts: [(duration, number, independent)]); None is a gap.
+        self.segments: list[list[tuple[float, int, bool]] | None] = [None] * GAPS
+        self.open: list[tuple[float, int, bool]] = []
+        #: When each segment begins, in seconds of media.
+        self.begins: list[float] = [0.0] * GAPS
+        self.parts: list[bytes] = []
+        self.changed = asyncio.Event()
+
+    def begin(self, init: bytes) -> None:
+        self.init = init
+        at = init.index(b"mdhd") + 4
+        (self.timescale,) = unpack_from(">I", init, at + (20 if init[at] else 12))
+        avcc = init.find(b"avcC")
+        self.codec = f"avc1.{init[avcc + 5 : avcc + 8].hex()}" if avcc > 0 else "mp4a.40.2"
+        self.wake()
+
+    def add(self, fragment: bytes) -> None:
+        """A part."""
+        time, duration, key = look(fragment)
+        begin, length = time / self.timescale, duration / self.timescale
+        if not self.open:
+            self.begins.append(begin)
+        elif self._ends(begin, key):
+            self.segments.append(self.open)
+            self.open = []
+            self.begins.append(begin)
+        self.open.append((length, len(self.parts), key or self.leading is not None))
+        self.parts.append(fragment)
+        self.wake()
+
+    def _ends(self, begin: float, key: bool) -> bool:
+        if self.leading is None:
+            return key and begin - self.begins[-1] >= self.segment_s - 0.001
+        following = self.leading.begins[len(self.segments) + 1 :]
+        return bool(following) and begin >= following[0]
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.parts)
+
+    def uri(self, number: int) -> str:
+        return f"{self.prefix}_part{number}.mp4"
+
+    def playlist(self, suffix: str) -> str:
+        msn, listed = len(self.segments), 7
+        first = max(0, msn - listed)
+        target = max([1.0, *(sum(p[0] for p in each) for each in [*self.segments, self.open] if each)])
+        part_target = max(part[0] for each in [*self.segments, self.open] if each for part in each)
+        lines = [
+            "#EXTM3U", "#EXT-X-VERSION:10", f"#EXT-X-TARGETDURATION:{round(target + 0.49)}",
+            f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={part_target * 2.5:.5f},CAN-SKIP-UNTIL=12",
+            f"#EXT-X-PART-INF:PART-TARGET={part_target:.5f}", f"#EXT-X-MEDIA-SEQUENCE:{first}",
+            f'#EXT-X-MAP:URI="{self.prefix}_init.mp4{suffix}"',
+        ]  # fmt: skip
+        for number in range(first, msn):
+            segment = self.segments[number]
+            if segment is None:
+                lines += ["#EXT-X-GAP", "#EXTINF:1.00000,", "gap.mp4"]
+                continue
+            if number >= msn - LISTED_PARTS_OF:
+                lines += self._parts(segment, suffix)
+            lines += [f"#EXTINF:{sum(p[0] for p in segment):.5f},", f"{self.prefix}_seg{number}.mp4{suffix}"]
+        lines += self._parts(self.open, suffix)
+        lines += [f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{self.uri(len(self.parts))}{suffix}"', ""]
+        return "\n".join(lines)
+
+    def _parts(self, parts: list[tuple[float, int, bool]], suffix: str) -> list[str]:
+        return [
+            f'#EXT-X-PART:DURATION={length:.5f},URI="{self.uri(number)}{suffix}"'
+            + (",INDEPENDENT=YES" if independent else "")
+            for length, number, independent in parts
+        ]
+
+    def has(self, msn: int, part: int | None) -> bool | None:
+        """Whether a reload is answered now; None: 400."""
+        following = len(self.segments)
+        if msn > following + 1 or msn < following - 7:
+            return None
+        if msn < following:
+            return True
+        return msn == following and part is not None and part < len(self.open)
+
+
+def look(fragment: bytes) -> tuple[int, int, bool]:
+    """(decode time, duration, begins with a key frame) of a fragment of one track, as ffmpeg writes it."""
+    (flags,) = unpack_from(">I", fragment, at := fragment.index(b"tfhd") + 4)
+    at += 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0)
+    default_duration = unpack_from(">I", fragment, at)[0] if flags & 8 else 0
+    at += (4 if flags & 8 else 0) + (4 if flags & 16 else 0)
+    first_flags = unpack_from(">I", fragment, at)[0] if flags & 32 else 0
+    at = fragment.index(b"tfdt") + 4
+    (time,) = unpack_from(">Q" if fragment[at] else ">I", fragment, at + 4)
+    at = fragment.index(b"trun") + 4
+    run, count = unpack_from(">II", fragment, at)
+    at += 8 + (4 if run & 1 else 0)
+    if run & 4:
+        (first_flags,) = unpack_from(">I", fragment, at)
+        at += 4
+    duration = 0
+    for index in range(count):
+        duration += unpack_from(">I", fragment, at)[0] if run & 0x100 else default_duration
+        at += (4 if run & 0x100 else 0) + (4 if run & 0x200 else 0)
+        if run & 0x400:
+            first_flags = unpack_from(">I", fragment, at)[0] if index == 0 else first_flags
+            at += 4
+        at += 4 if run & 0x800 else 0
+    return time, duration, not first_flags & 0x10000
+
+
+class PublishedPath:
+    """A path with a publisher."""
+
+    def __init__(self, name: str, protocol: str, tracks: list[str], segment_s: float) -> None:
+        self.name = name
+        self.protocol = protocol
+        self.id = secrets.token_hex(8)
+        self.tracks = tracks
+        prefix = secrets.token_hex(6)
+        video = Muxer("video", prefix, segment_s, None)
+        self.muxers = {"video": video, "audio": Muxer("audio", prefix, segment_s, video)}
+        self.uploads: set[asyncio.Task[Any]] = set()
+        self.gone = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        return all(muxer.init for muxer in self.muxers.values())
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "confName": "~^live/[^/]+$", "ready": self.ready, "readyTime": None,
+            "source": {"type": COLLECTIONS[self.protocol][0], "id": self.id}, "tracks": self.tracks,
+            "bytesReceived": sum(len(part) for each in self.muxers.values() for part in each.parts), "bytesSent": 0,
+            "readers": [],
+        }  # fmt: skip
+
+
+class FakeMediaMtx:
+    """All of it. ``asked``: what was asked of the hook; ``seen``: what came to HLS, as (path, query, authorization)."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        #: {path: its publisher}.
+        self.paths: dict[str, PublishedPath] = {}
+        #: {session: address}.
+        self.sessions: dict[str, str] = {}
+        self.asked: list[dict[str, Any]] = []
+        self.seen: list[tuple[str, str, str]] = []
+
+    async def allowed(self, request: web.Request, action: str, **fields: str) -> str:
+        """Empty, or why not: ``authMethod: http``."""
+        if any(each.get("action") == action for each in self.config.get("authHTTPExclude", [])):
+            return ""
+        if self.config.get("authMethod") != "http":
+            return "" if request.remote == "127.0.0.1" else "not local"
+        header = request.headers.get("Authorization", "")
+        basic = aiohttp.BasicAuth.decode(header) if header.startswith("Basic ") else None
+        body = {
+            "user": basic.login if basic else "", "password": basic.password if basic else "",
+            "token": header.removeprefix("Bearer ") if header.startswith("Bearer ") else "",
+            "ip": request.remote, "action": action, "path": "", "protocol": "", "id": None,
+            "query": request.query_string, **fields,
+        }  # fmt: skip
+        body["id"] = secrets.token_hex(4) if action == "publish" else ""
+        self.asked.append(body)
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(self.config["authHTTPAddress"], json=body, timeout=aiohttp.ClientTimeout(10)) as answer,
+            ):
+                text = await answer.text()
+                return (
+                    "" if str(answer.status).startswith("20") else f"server replied with code {answer.status}: {text}"
+                )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return f"the hook does not answer: {error!r}"
+
+    # -- API -----------------------------------------------------------------------------------------------------------
+
+    async def api(self, request: web.Request) -> web.Response:
+        if refusal := await self.allowed(request, "api"):
+            return web.json_response({"error": refusal}, status=401)
+        match request.method, request.match_info["what"].split("/"):
+            case "GET", ["paths", "list"]:
+                size, page = int(request.query.get("itemsPerPage", "100")), int(request.query.get("page", "0"))
+                items = [path.described() for path in self.paths.values()]
+                pages = max(1, -(-len(items) // size))
+                return web.json_response(
+                    {"itemCount": len(items), "pageCount": pages, "items": items[page * size : (page + 1) * size]}
+                )
+            case "GET", ["config", "global", "get"]:
+                return web.json_response({key: value for key, value in self.config.items() if key != "paths"})
+            case "PATCH", ["config", "global", "patch"]:
+                self.config |= await request.json()
+                return web.json_response({"status": "ok"})
+            case "POST", [collection, "kick", identity]:
+                for path in self.paths.values():
+                    if path.id == identity and COLLECTIONS[path.protocol][1] == collection:
+                        self.end(path)
+                        return web.json_response({"status": "ok"})
+        return web.json_response({"error": "not found"}, status=404)
+
+    # -- publishers ----------------------------------------------------------------------------------------------------
+
+    async def publish(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        protocol, tracks = asked.pop("protocol"), asked.pop("tracks")
+        fields = {"user": "", "password": "", "token": "", "query": "", "ip": "127.0.0.1", **asked}
+        if refusal := await self.allowed(request, "publish", protocol=protocol, **fields):
+            return web.json_response({"error": refusal}, status=401)
+        before = self.paths.get(asked["path"])
+        if before is not None:
+            self.end(before)  # overridePublisher
+        segment_s = float(self.config["hlsSegmentDuration"].removesuffix("s"))
+        made = self.paths[asked["path"]] = PublishedPath(asked["path"], protocol, tracks, segment_s)
+        return web.json_response({"id": made.id})
+
+    async def upload(self, request: web.Request) -> web.Response:
+        path = next(each for each in self.paths.values() if each.id == request.match_info["id"])
+        muxer = path.muxers[request.match_info["kind"]]
+        task = asyncio.current_task()
+        assert task is not None
+        path.uploads.add(task)
+        try:
+            boxes: list[bytes] = []
+            async for box in whole_boxes(request.content):
+                boxes.append(box)
+                if box[4:8] == b"moov":
+                    muxer.begin(b"".join(boxes))
+                elif box[4:8] == b"mdat":
+                    muxer.add(b"".join(each for each in boxes if each[4:8] in (b"moof", b"mdat")))
+                if box[4:8] in (b"moov", b"mdat"):
+                    boxes = []
+        finally:
+            path.uploads.discard(task)
+            self.end(path)
+        return web.Response()
+
+    def end(self, path: PublishedPath) -> None:
+        if self.paths.get(path.name) is path:
+            del self.paths[path.name]
+        path.gone.set()
+        for muxer in path.muxers.values():
+            muxer.wake()
+        for task in path.uploads - {asyncio.current_task()}:
+            task.cancel()
+
+    # -- HLS -----------------------------------------------------------------------------------------------------------
+
+    async def hls(self, request: web.Request) -> web.StreamResponse:
+        name, _, file = request.match_info["rest"].rpartition("/")
+        self.seen.append((request.path, request.query_string, request.headers.get("Authorization", "")))
+        cdn = request.headers.get("Authorization") == f"Bearer {self.config.get('hlsCDNSecret') or None}"
+        suffix = ""
+        if not cdn:
+            if file == "index.m3u8" and "session" not in request.query:
+                if "cookieCheck" not in request.query:
+                    return web.Response(status=302, headers={"Location": "index.m3u8?cookieCheck=1"})
+                if await self.allowed(request, "read", path=name, protocol="hls"):
+                    return web.Response(status=401)
+                session = secrets.token_hex(16)
+                self.sessions[session] = str(request.remote)
+                suffix = f"?session={session}"
+            else:
+                session = request.query.get("session", "")
+                if self.sessions.get(session) != request.remote:
+                    return web.Response(status=401)
+                suffix = f"?session={session}"
+        path = self.paths.get(name)
+        if path is None or not all(muxer.ready for muxer in path.muxers.values()):
+            return web.Response(status=404)
+        if file == "index.m3u8":
+            return web.Response(text=multivariant(path, suffix), content_type="application/vnd.apple.mpegurl")
+        for muxer in path.muxers.values():
+            if file == f"{muxer.name}_stream.m3u8":
+                return await self.media(request, path, muxer, suffix)
+            if file.startswith(muxer.prefix):
+                return await self.object(path, muxer, file.removeprefix(muxer.prefix + "_").removesuffix(".mp4"))
+        return web.Response(status=404)
+
+    async def media(self, request: web.Request, path: PublishedPath, muxer: Muxer, suffix: str) -> web.Response:
+        if "_HLS_msn" in request.query:
+            msn = int(request.query["_HLS_msn"])
+            part = int(request.query["_HLS_part"]) if "_HLS_part" in request.query else None
+            while not (answer := muxer.has(msn, part)):
+                if answer is None:
+                    return web.Response(status=400)
+                if path.gone.is_set():
+                    return web.Response(status=404)
+                await muxer.changed.wait()
+        return web.Response(text=muxer.playlist(suffix), content_type="application/vnd.apple.mpegurl")
+
+    async def object(self, path: PublishedPath, muxer: Muxer, what: str) -> web.Response:
+        if what == "init":
+            return web.Response(body=muxer.init, content_type="video/mp4")
+        if what.startswith("seg") and (number := int(what[3:])) < len(muxer.segments):
+            parts = muxer.segments[number] or []
+            return web.Response(body=b"".join(muxer.parts[part[1]] for part in parts), content_type="video/mp4")
+        if what.startswith("part") and (number := int(what[4:])) <= len(muxer.parts):
+            while number == len(muxer.parts):
+                if path.gone.is_set():
+                    return web.Response(status=404)
+                await muxer.changed.wait()
+            return web.Response(body=muxer.parts[number], content_type="video/mp4")
+        return web.Response(status=404)
+
+    # -- what tests ask of it ------------------------------------------------------------------------------------------
+
+    async def report(self, request: web.Request) -> web.Response:
+        return web.json_response({"asked": self.asked, "seen": self.seen})
+
+
+def multivariant(path: PublishedPath, suffix: str) -> str:
+    video, audio = path.muxers["video"], path.muxers["audio"]
+    return "\n".join((
+        "#EXTM3U", "#EXT-X-VERSION:10", "#EXT-X-INDEPENDENT-SEGMENTS", "",
+        '#EXT-X-MEDIA:TYPE="AUDIO",GROUP-ID="audio",NAME="audio2",AUTOSELECT=YES,DEFAULT=YES,'
+        f'URI="{audio.name}_stream.m3u8{suffix}"', "",
+        f'#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS="{video.codec},{audio.codec}",AUDIO="audio"',
+        f"{video.name}_stream.m3u8{suffix}", "",
+    ))  # fmt: skip
+
+
+async def whole_boxes(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    buffer = bytearray()
+    async for data in content.iter_any():
+        buffer += data
+        while len(buffer) >= 8 and len(buffer) >= (size := unpack_from(">I", buffer)[0]):
+            yield bytes(buffer[:size])
+            del buffer[:size]
+
+
+async def serve(path: Path) -> None:
+    """As ``mediamtx mediamtx.yml``."""
+    fake = FakeMediaMtx(yaml.safe_load(path.read_text()))
+    api = web.Application()
+    api.router.add_route("*", "/v3/{what:.*}", fake.api)
+    api.router.add_post("/fake/publish", fake.publish)
+    api.router.add_put("/fake/ingest/{id}/{kind}", fake.upload)
+    api.router.add_get("/fake/report", fake.report)
+    hls = web.Application()
+    hls.router.add_get("/{rest:.+}", fake.hls)
+    for app, address in ((api, fake.config["apiAddress"]), (hls, fake.config["hlsAddress"])):
+        host, _, port = address.rpartition(":")
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, host or None, int(port)).start()
+    print("MediaMTX (a fake) is listening", flush=True)
+    await asyncio.Event().wait()
+
+
+# -- for tests --------------------------------------------------------------------------------------------------------
+
+
+def make_program(directory: Path) -> Path:
+    """A ``mediamtx`` that airnode can start."""
+    program = directory / "mediamtx"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from tests.support.mediamtx import main\nmain()\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return program
+
+
+class FakePublisher:
+    """An encoder: asks the fake to be let in, then sends a clip with ffmpeg, at its own pace.
+
+    Args:
+        api: of the fake. path, fields: what a real one would send by SRT, RTSP or WHIP.
+    """
+
+    def __init__(self, api: str, path: str, *, protocol: str = "srt", **fields: Any) -> None:
+        self.api = api
+        self.asked = {"path": path, "protocol": protocol, "tracks": ["H264", "MPEG-4 Audio"], **fields}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def ask(self) -> tuple[int, dict[str, Any]]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.api}/fake/publish", json=self.asked) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    async def start(self, clip: Path) -> "FakePublisher":
+        status, body = await self.ask()
+        assert status == 200, body
+        fragments = ("-c", "copy", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
+                     "-frag_duration", "200000", "-flush_packets", "1", "-method", "PUT")  # fmt: skip
+        to = f"{self.api}/fake/ingest/{body['id']}"
+        self._process = await asyncio.create_subprocess_exec(
+            "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip),
+            "-map", "0:v", *fragments, f"{to}/video", "-map", "0:a", *fragments, f"{to}/audio",
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        return self
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def ended(self, within_s: float = 20.0) -> None:
+        """It was cut off."""
+        assert self._process is not None
+        async with asyncio.timeout(within_s):
+            await self._process.wait()
+
+
+def main() -> None:
+    asyncio.run(serve(Path(sys.argv[1])))
+
+
+def written(data_dir: Path) -> dict[str, Any]:
+    """The configuration that airnode wrote last."""
+    found: dict[str, Any] = yaml.safe_load((data_dir / "mediamtx" / "mediamtx.yml").read_text())
+    return found
+
+
+async def report(api: str) -> dict[str, Any]:
+    """What the fake was asked and asked itself."""
+    async with aiohttp.ClientSession() as session, session.get(f"{api}/fake/report") as answer:
+        found: dict[str, Any] = json.loads(await answer.text())
+        return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Other muxers' fragmented MP4, and ours, taken apart."""
+
+import contextlib
+import itertools
+import subprocess
+from pathlib import Path
+from struct import pack
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airnode.media.bmff import Track, box, init_segment
+from airnode.media.cmaf import TrackRun, write_fragment
+from airnode.media.codecs.avc import parse_avcc
+from airnode.media.codecs.opus import parse_dops
+from airnode.media.mediamtx.fmp4 import Demuxer, UnsupportedTrack
+from airnode.media.samples import AudioConfig, AudioSample, VideoConfig, VideoSample
+
+AVCC = bytes.fromhex(
+    "0142c01effe1001867 42c01ed900a02ff9610000030001000003003c8f162e48 01000468cb83cb20".replace(" ", "")
+)
+AAC = AudioConfig(bytes.fromhex("1190"), "mp4a.40.2", 48000, 2)
+#: Version 0, two channels, pre-skip 312, 48 kHz, no gain, mapping family 0.
+OPUS = parse_dops(bytes.fromhex("0002013800 00bb80000000".replace(" ", "")))
+
+
+def fragments(*, times: list[int], start: int = 0, opus_frame: int = 0) -> bytes:
+    video = TrackRun(1, start, video=True)
+    for index, duration in enumerate(times):
+        video.add_video(b"v%d" % index, duration, 900, key=index == 0)
+    audio = TrackRun(2, start * 48 // 90, video=False)
+    for index in range(3):
+        audio.add_audio(b"a%d" % index, opus_frame or 1024)
+    return write_fragment(1, [video, audio])
+
+
+@pytest.fixture(scope="module")
+def video_config() -> VideoConfig:
+    return parse_avcc(AVCC)
+
+
+@pytest.mark.parametrize("audio", [AAC, OPUS], ids=["aac", "opus"])
+def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig):
+    demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, audio)]))
+    assert [track.config for track in demuxer.tracks] == [video_config, audio]
+    found = demuxer.read(fragments(times=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame))
+    assert [each for each in found if isinstance(each, VideoSample)] == [
+        VideoSample(1000, 10, True, b"v0"), VideoSample(1033, 10, False, b"v1"),
+    ]  # fmt: skip
+    assert [each.data for each in found if isinstance(each, AudioSample)] == [b"a0", b"a1", b"a2"]
+
+
+def test_opus_frames_of_another_length_are_configured_anew(video_config: VideoConfig):
+    demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, OPUS)]))
+    found = demuxer.read(fragments(times=[3000], opus_frame=480))
+    configs = [each for each in found if isinstance(each, AudioConfig)]
+    assert [config.samples_per_frame for config in configs] == [480]
+    assert found.index(configs[0]) < next(i for i, each in enumerate(found) if isinstance(each, AudioSample))
+    again = demuxer.read(fragments(times=[3000], start=90_000, opus_frame=480))
+    assert not any(isinstance(each, AudioConfig) for each in again)
+
+
+def test_what_comes_twice_counts_once(video_config: VideoConfig):
+    demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, AAC)]))
+    part = fragments(times=[3000, 3000])
+    assert len(demuxer.read(part)) == 5
+    assert demuxer.read(part) == []
+    whole = part + fragments(times=[3000], start=6000)
+    assert [each.data for each in demuxer.read(whole) if isinstance(each, VideoSample)] == [b"v0"]
+
+
+def test_a_codec_that_is_not_carried_is_named(video_config: VideoConfig):
+    init = init_segment([Track(1, video_config)]).replace(b"avc1", b"vp09")
+    with pytest.raises(UnsupportedTrack, match="vp09"):
+        Demuxer(init)
+
+
+@pytest.mark.parametrize("init", [b"", b"\0\0\0\x08moov", box(b"moov", box(b"mvex")), b"x" * 40], ids=repr)
+def test_what_is_no_initialization_section_is_refused(init: bytes):
+    with pytest.raises(ValueError):  # noqa: PT011 - any sentence will do
+        Demuxer(init)
+
+
+def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
+    init, part = init_segment([Track(1, video_config), Track(2, AAC)]), fragments(times=[3000, 3000])
+    for size in range(1, len(part)):
+        try:
+            found = Demuxer(init).read(part[:size])
+        except ValueError:
+            continue
+        assert size < 8 or found == [], size
+    with pytest.raises(ValueError, match="samples"):
+        Demuxer(init).read(box(b"moof", box(b"traf", box(b"tfhd", pack(">II", 0, 1)), box(b"tfdt", bytes(8)),
+                                            box(b"trun", pack(">II", 0x200, 1 << 31)))))  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_hostile_bytes_raise_nothing_else(data: st.DataObject):
+    init = init_segment([Track(1, parse_avcc(AVCC)), Track(2, AAC)])
+    whole = bytearray(init + fragments(times=[3000, 3000]))
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ValueError, UnsupportedTrack):
+        Demuxer(bytes(whole[: len(init)])).read(bytes(whole[len(init) :]))
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize(
+    ("codecs", "video", "audio"),
+    [
+        (("libx264", "-bf", "2", "aac"), "avc1.", "mp4a.40.2"),
+        (("libx265", "-x265-params", "log-level=none", "aac"), "hvc1.", "mp4a.40.2"),
+        (("libx264", "libopus"), "avc1.", "opus"),
+    ],
+    ids=["avc-bframes-aac", "hevc-aac", "avc-opus"],
+)
+def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video: str, audio: str):
+    encoders = subprocess.run(["ffmpeg", "-v", "error", "-encoders"], capture_output=True, text=True, check=True).stdout
+    if any(each.startswith("lib") and each not in encoders for each in codecs):
+        pytest.skip(f"this ffmpeg has no {codecs[0]} or {codecs[-1]}")
+    path = tmp_path / "made.mp4"
+    subprocess.run(
+        [
+            "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine",
+            "-t", "1", "-pix_fmt", "yuv420p", "-ar", "48000", "-c:v", *codecs[:-1], "-g", "25", "-c:a", codecs[-1],
+            "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "200000",
+            "-tag:v", video[:4], str(path),
+        ],
+        check=True,
+    )  # fmt: skip
+    data = path.read_bytes()
+    at = data.index(b"moof") - 4
+    demuxer = Demuxer(data[:at])
+    configs = {track.kind: track.config for track in demuxer.tracks}
+    assert configs["video"].codecs.startswith(video)
+    assert configs["audio"].codecs == audio
+    found = demuxer.read(data[at:])
+    pictures = [each for each in found if isinstance(each, VideoSample)]
+    assert [each.key for each in pictures] == [True] + [False] * 24
+    shown = sorted(each.dts_ms + each.cts_ms for each in pictures)
+    assert all(39 <= b - a <= 41 for a, b in itertools.pairwise(shown))
+    sounds = [each.dts_ms for each in found if isinstance(each, AudioSample)]
+    assert len(sounds) >= 46
+    assert sounds == sorted(sounds)

@@ -1,0 +1,163 @@
+"""Who may publish through MediaMTX, and who may read there."""
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from airnode.config.model import HlsSection
+from airnode.errors import AirnodeError, Conflict, Draining, Forbidden, InvalidInput, RateLimited
+from airnode.media.mediamtx.gate import Asked, Gate, KeyRefused, publish_request
+from airnode.media.mediamtx.metrics import MediaMtxMetrics
+from airnode.media.rooms import Rooms
+from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
+from airnode.web.ratelimit import RateLimit
+
+SECRET = "the-readers-secret"
+
+
+class Authority:
+    """Knows one key; its refusals are those of RTMP."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
+        room = {"k1": "physics", "k2": "history"}.get(request.key)
+        if request.app != "live" or room is None:
+            return PublishRefusal("key", "The stream key is not right; copy it from the studio page.")
+        self._rooms.require_space(room)
+        return room
+
+
+class World:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.now_s = 100.0
+        self.granted = 0
+        self.rooms = Rooms(
+            HlsSection(), takeover_after_s=2, viewer_window_s=12, max_rooms=8, registry=self.registry
+        )  # fmt: skip
+        self.gate = Gate(
+            Authority(self.rooms), self.rooms, SECRET, MediaMtxMetrics(self.registry),
+            wrong_keys=RateLimit(1, 3), publish_timeout_s=10, granted=self._granted, clock=lambda: self.now_s,
+        )  # fmt: skip
+
+    def _granted(self) -> None:
+        self.granted += 1
+
+    def refused(self, reason: str) -> float:
+        return self.registry.get_sample_value("airnode_media_mediamtx_refused_total", {"reason": reason}) or 0.0
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) -> Asked:
+    return Asked("publish", path, "srt", fields.pop("ip", "203.0.113.7"), query, **fields)
+
+
+@pytest.mark.parametrize(
+    ("asked", "key", "name"),
+    [
+        (publish(query="key=k1"), "k1", "physics"),
+        (publish(query="", user="any", password="k1"), "k1", "physics"),
+        (publish(query="", token="k1"), "k1", "physics"),
+        (publish("live/k1", query=""), "k1", "k1"),
+        (publish(query="key=k1&key2=3", password="other"), "k1", "physics"),
+    ],
+    ids=["query", "password", "bearer", "path", "query wins"],
+)
+def test_the_key_may_come_in_each_of_these_ways(asked: Asked, key: str, name: str):
+    request = publish_request(asked)
+    assert (request.app, request.name, request.key) == ("live", name, key)
+    assert key not in repr(request)
+
+
+async def test_a_publisher_with_its_key_is_let_in_and_awaited_once(world: World):
+    await world.gate.decide(publish())
+    assert world.granted == 1
+    assert world.gate.awaiting
+    grant = world.gate.take("live/physics")
+    assert grant is not None
+    assert (grant.room, grant.remote, grant.protocol) == ("physics", "203.0.113.7", "srt")
+    assert "k1" not in repr(grant)
+    assert world.gate.take("live/physics") is None
+    assert not world.gate.awaiting
+
+
+async def test_one_that_sends_nothing_in_time_is_forgotten(world: World):
+    await world.gate.decide(publish())
+    world.now_s += 10.1
+    assert world.gate.take("live/physics") is None
+
+
+async def refusal(world: World, asked: Asked) -> AirnodeError:
+    with pytest.raises(AirnodeError) as caught:
+        await world.gate.decide(asked)
+    return caught.value
+
+
+async def test_a_wrong_key_is_refused_in_the_words_of_rtmp(world: World):
+    error = await refusal(world, publish(query="key=guess"))
+    assert isinstance(error, KeyRefused)
+    assert error.status == 401
+    assert error.detail == "The stream key is not right; copy it from the studio page."
+    assert world.refused("publish_refused") == 1
+    assert not world.gate.awaiting
+
+
+async def test_guessing_is_slowed_down_for_the_network_that_guesses(world: World):
+    for _ in range(3):
+        assert isinstance(await refusal(world, publish(query="key=guess")), KeyRefused)
+    error = await refusal(world, publish(query="key=k1"))
+    assert isinstance(error, RateLimited)
+    await world.gate.decide(publish(ip="198.51.100.1"))
+    world.now_s += 2
+    await world.gate.decide(publish("live/k2", query=""))
+
+
+async def test_one_room_has_one_publisher(world: World):
+    await world.gate.decide(publish())
+    assert isinstance(await refusal(world, publish("live/k1", query="")), Conflict)
+    await world.gate.decide(publish())  # the same path again: the encoder lost its connection
+    world.rooms.open("physics", PublisherInfo("203.0.113.7", "k1", False, disconnect=_ignore))
+    assert isinstance(await refusal(world, publish()), Conflict)
+    await world.gate.decide(publish("live/k2", query=""))
+
+
+def _ignore(reason: str) -> None:
+    """It is told to go."""
+
+
+async def test_a_node_that_goes_down_takes_nobody(world: World):
+    await world.rooms.drain()
+    assert isinstance(await refusal(world, publish()), Draining)
+
+
+@pytest.mark.parametrize("action", ["read", "playback", "api", "metrics", "pprof", "", "unknown"])
+async def test_whoever_is_not_airnode_does_nothing_else(world: World, action: str):
+    for fields in ({}, {"token": "x"}, {"user": "airnode", "password": "x"}, {"user": "x", "password": SECRET},
+                   {"query": f"key={SECRET}"}, {"query": "key=k1", "token": "k1"}):  # fmt: skip
+        error = await refusal(world, Asked(action, "live/physics", "hls", "127.0.0.1", **fields))
+        assert isinstance(error, Forbidden)
+    assert world.refused("not_airnode") == 6
+
+
+@pytest.mark.parametrize(
+    "fields", [{"token": SECRET}, {"user": "airnode", "password": SECRET}], ids=["bearer", "basic"]
+)
+async def test_airnode_itself_may_read_and_ask_the_api(world: World, fields: dict[str, str]):
+    for action in ("read", "api"):
+        await world.gate.decide(Asked(action, "live/physics", "hls", "127.0.0.1", **fields))
+
+
+async def test_the_readers_secret_is_no_stream_key(world: World):
+    assert isinstance(await refusal(world, publish(query=f"key={SECRET}", token=SECRET)), KeyRefused)
+
+
+@pytest.mark.parametrize("make", [lambda: publish("live/" + "x" * 3000), lambda: publish(query="a=" * 2000)])
+async def test_what_is_too_long_is_refused_before_it_is_looked_at(world: World, make: Callable[[], Asked]):
+    assert isinstance(await refusal(world, make()), InvalidInput)

@@ -1,0 +1,113 @@
+"""What gohlslib writes, and what is fetched of it."""
+
+import pytest
+
+from airnode.media.mediamtx.playlist import Cursor, Restarted, read_listing, read_multivariant
+
+MULTIVARIANT = """#EXTM3U
+#EXT-X-VERSION:10
+#EXT-X-INDEPENDENT-SEGMENTS
+
+#EXT-X-MEDIA:TYPE="AUDIO",GROUP-ID="audio",NAME="audio3",AUTOSELECT=YES,URI="audio3_stream.m3u8"
+#EXT-X-MEDIA:TYPE="AUDIO",GROUP-ID="audio",NAME="audio2",AUTOSELECT=YES,DEFAULT=YES,URI="audio2_stream.m3u8"
+
+#EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS="avc1.42c028,mp4a.40.2",RESOLUTION=1920x1080,AUDIO="audio"
+video1_stream.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=9,CODECS="avc1.42c028"
+other.m3u8
+"""
+
+
+def listing(
+    first: int, segments: list[tuple[str, list[str]]], parts: list[str], init: str = "i0.mp4", blocks: str = "YES"
+):
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD={blocks}"]
+    lines += [f"#EXT-X-MEDIA-SEQUENCE:{first}", f'#EXT-X-MAP:URI="{init}"']
+    for name, its in segments:
+        if name.startswith("gap"):
+            lines.append("#EXT-X-GAP")
+        lines += [f'#EXT-X-PART:DURATION=0.2,URI="{part}",INDEPENDENT=YES' for part in its]
+        lines += ["#EXTINF:1,", name]
+    lines += [f'#EXT-X-PART:DURATION=0.2,URI="{part}"' for part in parts]
+    lines += ['#EXT-X-PRELOAD-HINT:TYPE=PART,URI="next.mp4"']
+    return read_listing("\n".join(lines) + "\n")
+
+
+def names(cursor: Cursor, of) -> list[str]:
+    return [piece.name for piece in cursor.take(of)]
+
+
+GAPS = [("gap.mp4", [])] * 7
+
+
+def test_the_first_variant_and_its_default_audio_are_read():
+    assert read_multivariant(MULTIVARIANT) == ("video1_stream.m3u8", "audio2_stream.m3u8")
+
+
+def test_audio_alone_is_one_rendition():
+    text = (
+        '#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",DEFAULT=YES\n#EXT-X-STREAM-INF:AUDIO="a"\naudio1_stream.m3u8\n'
+    )
+    assert read_multivariant(text) == ("audio1_stream.m3u8",)
+
+
+@pytest.mark.parametrize("text", ["", "404", "#EXTM3U\n", "#EXTM3U\n#EXT-X-STREAM-INF:A=1\n"])
+def test_what_is_no_multivariant_playlist_is_refused(text: str):
+    with pytest.raises(ValueError, match="playlist"):
+        read_multivariant(text)
+
+
+@pytest.mark.parametrize("text", ["", "nothing", "#EXTM3U\n", "#EXTM3U\n#EXT-X-TARGETDURATION:x\n"])
+def test_what_is_no_media_playlist_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"playlist|invalid literal"):
+        read_listing(text)
+
+
+def test_gap_segments_count_though_they_share_a_name():
+    found = listing(0, GAPS, ["p0", "p1"])
+    assert found.next == (7, 2)
+    assert Cursor().query(found) == {}
+
+
+def test_reading_begins_with_the_newest_segment_and_goes_on_part_by_part():
+    cursor = Cursor()
+    assert names(cursor, listing(0, GAPS, ["p0"])) == ["p0"]
+    assert cursor.query(listing(0, GAPS, ["p0"])) == {"_HLS_msn": "7", "_HLS_part": "1"}
+    assert names(cursor, listing(0, GAPS, ["p0", "p1"])) == ["p1"]
+    closed = listing(1, [*GAPS[1:], ("s7", ["p0", "p1", "p2"])], [])
+    assert names(cursor, closed) == ["p2"]
+    assert cursor.query(closed) == {"_HLS_msn": "8", "_HLS_part": "0"}
+    assert names(cursor, closed) == []
+
+
+def test_who_comes_in_the_middle_begins_where_a_segment_begins():
+    assert names(Cursor(), listing(4, [("s4", []), ("s5", ["p5"]), ("s6", ["p6", "p7"])], [])) == ["p6", "p7"]
+    assert names(Cursor(), listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["p6"]
+    assert names(Cursor(), listing(4, [("s4", []), ("s5", [])], [], blocks="NO")) == ["s5"]
+
+
+def test_who_falls_behind_gets_whole_segments_and_loses_what_is_gone():
+    cursor = Cursor()
+    cursor.take(listing(3, [("s3", ["p3"])], []))
+    assert names(cursor, listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["s4", "p5", "p6"]
+    assert cursor.lost == 0
+    assert names(cursor, listing(9, [("s9", ["p9"])], [])) == ["p9"]
+    assert cursor.lost == 3
+
+
+def test_a_playlist_that_goes_back_is_another_one():
+    cursor = Cursor()
+    cursor.take(listing(30, [("s30", ["p30"])], ["p31"]))
+    with pytest.raises(Restarted):
+        cursor.take(listing(0, GAPS, ["q0"]))
+
+
+def test_each_piece_knows_its_initialization_section():
+    text = (
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:5\n"
+        '#EXT-X-MAP:URI="a.mp4"\n#EXT-X-PART:DURATION=1,URI="p1"\n#EXTINF:1,\ns5\n'
+        '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="b.mp4"\n#EXT-X-PART:DURATION=1,URI="p2"\n'
+    )
+    cursor = Cursor()
+    cursor.take(listing(4, [("s4", ["p0"])], []))
+    assert [(piece.name, piece.init) for piece in cursor.take(read_listing(text))] == [("p1", "a.mp4"), ("p2", "b.mp4")]

@@ -1,0 +1,89 @@
+"""What MediaMTX is told, and where it is found."""
+
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from airnode.config.model import HlsSection, MediaMtxSection
+from airnode.errors import StartupError
+from airnode.media.mediamtx.server import SECRET_PATHS, find_mediamtx
+from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
+
+SECRETS = Secrets("hook-secret", "reader-secret")
+HOOK = "http://127.0.0.1:4000/mediamtx/hook-secret"
+
+
+def made(section: MediaMtxSection | None = None, **places) -> dict:
+    where = Places(**{"host": "0.0.0.0", "hook_url": HOOK, "api_port": 4001, "hls_port": 4002, **places})
+    return yaml.safe_load(to_yaml(complete(section or MediaMtxSection(), HlsSection(), where, SECRETS)))
+
+
+def test_only_publishers_ports_are_reachable_from_outside():
+    found = made()
+    assert found["apiAddress"] == "127.0.0.1:4001"
+    assert found["hlsAddress"] == "127.0.0.1:4002"
+    assert found["authHTTPAddress"].startswith("http://127.0.0.1:")
+    assert (found["srtAddress"], found["rtspAddress"], found["webrtcAddress"]) == (":8890", ":8554", ":8889")
+    assert [found[each] for each in ("srt", "rtsp", "webrtc", "rtmp")] == [True, True, True, False]
+    assert [found[each] for each in ("metrics", "pprof", "playback")] == [False, False, False]
+    assert "rtmpAddress" not in found
+
+
+def test_everybody_is_asked_about_even_at_the_api():
+    found = made()
+    assert found["authMethod"] == "http"
+    assert found["authHTTPExclude"] == []
+    assert found["hlsCDNSecret"] == "reader-secret"
+    assert found["paths"] == {"~^live/[^/]+$": {}}
+
+
+def test_low_latency_hls_runs_before_anybody_reads_it():
+    found = made()
+    assert (found["hlsVariant"], found["hlsAlwaysRemux"]) == ("lowLatency", True)
+    assert (found["hlsPartDuration"], found["hlsSegmentDuration"], found["hlsSegmentCount"]) == ("200ms", "1s", 7)
+
+
+def test_ports_can_be_moved_and_left_out():
+    section = MediaMtxSection(srt_port=0, rtsp_port=0, webrtc_port=9000, rtmp_port=1936)
+    found = made(section, host="192.0.2.1", public_host="class.example", tls=(Path("/c.pem"), Path("/k.pem")))
+    assert [found[each] for each in ("srt", "rtsp", "webrtc", "rtmp")] == [False, False, True, True]
+    assert (found["webrtcAddress"], found["rtmpAddress"]) == ("192.0.2.1:9000", "192.0.2.1:1936")
+    assert found["webrtcAdditionalHosts"] == ["class.example"]
+    assert (found["webrtcServerCert"], found["webrtcServerKey"]) == ("/c.pem", "/k.pem")
+    assert made(host="::1")["srtAddress"] == "[::1]:8890"
+
+
+def test_a_running_one_is_changed_where_it_differs():
+    wanted = shared(HlsSection(), HOOK, SECRETS)
+    assert differing(wanted, wanted) == {}
+    assert differing({**wanted, "hlsVariant": "mpegts", "other": 1}, wanted) == {"hlsVariant": "lowLatency"}
+
+
+@pytest.mark.parametrize(
+    ("address", "local"), [("127.0.0.1:8888", True), ("[::1]:8888", True), (":8888", False), ("192.0.2.1:1", False)]
+)
+def test_what_loopback_is(address: str, local: bool):
+    assert is_loopback(address) is local
+
+
+def test_secrets_are_not_shown():
+    assert "secret" not in repr(SECRETS)
+
+
+def test_stream_keys_are_left_out_of_what_mediamtx_says():
+    line = "WAR [path live/c1a55-k3y] closed, [HLS] live/c1a55-k3y: 'live/c1a55-k3y?key=x'"
+    assert "c1a55" not in SECRET_PATHS.sub("***", line)
+
+
+def test_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StartupError, match=r"no 'mediamtx' on PATH.*mediamtx\.binary.*mediamtx\.api_url"):
+        find_mediamtx(None)
+    program = tmp_path / "mediamtx"
+    program.write_text("#!/bin/sh\n")
+    with pytest.raises(StartupError, match="no program"):
+        find_mediamtx(program)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    assert find_mediamtx(program) == find_mediamtx(None) == program
