@@ -5,21 +5,14 @@ generated from this module. Units stand in names (``_s _ms _bytes _bps``). Value
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from airnode.config.base import Port as Port
+from airnode.config.base import Section as Section
+from airnode.config.data import CacheSection, EventLogSection, KafkaSection, PipelineSection
 from airnode.config.units import ByteSize, HomePath, Seconds
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, no unknown keys, strict enough to catch slips."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
 
 class NodeSection(Section):
@@ -394,5 +387,9 @@ class Settings(Section):
     classes: ClassesSection = ClassesSection()
     cluster: ClusterSection = ClusterSection()
     relay: RelaySection = RelaySection()
+    kafka: KafkaSection = KafkaSection()
+    eventlog: EventLogSection = EventLogSection()
+    cache: CacheSection = CacheSection()
+    pipeline: PipelineSection = PipelineSection()
     drain: DrainSection = DrainSection()
     log: LogSection = LogSection()

@@ -164,6 +164,30 @@ def _not_masked(secret: SecretStr) -> str | None:
     return "is only the mask that 'airnode config show' prints; give the real value" if masked else None
 
 
+def _has_brokers(enabled: bool | None, brokers: tuple[str, ...]) -> str | None:
+    return "needs kafka.bootstrap (KAFKA_BOOTSTRAP_SERVERS) too" if enabled and not brokers else None
+
+
+def _brokers(brokers: tuple[str, ...]) -> str | None:
+    for broker in brokers:
+        if not re.fullmatch(r"[^\s:/,]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}", broker):
+            return f"must be brokers such as kafka-1:9092: {shown(broker)} is none"
+    return None
+
+
+def _signs_in(protocol: str, username: str, password: SecretStr) -> str | None:
+    if not protocol.startswith("SASL") or (username and password.get_secret_value()):
+        return None
+    return f"{protocol} needs kafka.sasl_username and kafka.sasl_password too"
+
+
+def _topics(topics: tuple[str, ...]) -> str | None:
+    known = ("users", "products", "orders")
+    if not topics or len(set(topics)) < len(topics) or not set(topics) <= set(known):
+        return f"must be one or more of {', '.join(known)}, each once"
+    return None
+
+
 RULES = (
     Rule(("http.tls_cert", "http.tls_key"), _needs("http.tls_key")),
     Rule(("http.tls_key", "http.tls_cert"), _needs("http.tls_cert")),
@@ -185,6 +209,11 @@ RULES = (
     Rule(("auth.teacher_secret",), _not_known),
     Rule(("auth.admin_secret",), _not_known),
     Rule(("cluster.token",), _long_enough),
+    Rule(("kafka.enabled", "kafka.bootstrap"), _has_brokers),
+    Rule(("kafka.bootstrap",), _brokers),
+    Rule(("kafka.security_protocol", "kafka.sasl_username", "kafka.sasl_password"), _signs_in),
+    Rule(("pipeline.topics",), _topics),
     Rule(("redis.password",), _not_masked),
     Rule(("postgres.password",), _not_masked),
+    Rule(("kafka.sasl_password",), _not_masked),
 )

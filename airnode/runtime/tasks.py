@@ -10,6 +10,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_CANCEL_AGAIN_S = 0.5
+
 
 class TaskScope:
     """Owns tasks: starts them, reports the ones that fail, ends them all.
@@ -62,4 +64,5 @@ class TaskScope:
         while tasks := [task for task in self._tasks if task is not current]:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # Again after a while: a library may swallow a cancellation (redis-py does so about once in twenty).
+            await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)

@@ -68,6 +68,11 @@ LEGACY_VALUES: dict[str, tuple[str, object]] = {
     "POSTGRES_USER": ("teacher", "teacher"),
     "POSTGRES_PASSWORD": ("[x]", "[x]"),
     "POSTGRES_DB": ("school", "school"),
+    "KAFKA_BOOTSTRAP_SERVERS": ("kafka-1:9092,kafka-2:9092", ("kafka-1:9092", "kafka-2:9092")),
+    "KAFKA_ENABLED": ("false", False),
+    "CACHE_REFRESH_INTERVAL": ("5", 5.0),
+    "CACHE_BATCH_SIZE": ("500", 500),
+    "CACHE_NEW_DATA_RATIO": ("0.25", 0.25),
     "PORT": ("9000", 9000),
     "ALLOWED_ORIGINS": ("https://a.test, https://b.test:8443,", ("https://a.test", "https://b.test:8443")),
     "LOG_LEVEL": ("DEBUG", "debug"),
@@ -101,6 +106,7 @@ def test_full_name_wins_over_legacy_name_and_says_so(name: str) -> None:
     key = load(flags={}, files=[], env={}).index.keys[ENV_LEGACY[name]]
     other = {"log.level": "error", "http.allowed_origins": "https://c.test", "auth.jwt_secret": "e4" * 20}
     other |= {"redis.url": "redis://other", "cluster.master_url": "http://other"}
+    other |= {"kafka.bootstrap": "other:9092", "kafka.enabled": "off", "cache.new_data_ratio": "0.75"}
     value = other.get(key.path, "77")
     loaded = load(flags={}, files=[], env={name: LEGACY_VALUES[name][0], key.env: value})
     assert loaded.origins[key.path] == f"env {key.env}"

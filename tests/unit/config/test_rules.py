@@ -50,6 +50,25 @@ def test_rule_is_silent_where_one_of_its_keys_is_wrong_anyway() -> None:
     ]
 
 
+def test_kafka_needs_brokers_and_an_account_where_it_asks_for_one() -> None:
+    assert broken(kafka__enabled="true") == ["kafka.enabled: needs kafka.bootstrap (KAFKA_BOOTSTRAP_SERVERS) too"]
+    assert broken(kafka__enabled="true", kafka__bootstrap="a:9092,[::1]:9092") == []
+    (line,) = broken(kafka__bootstrap="kafka://a:9092")
+    assert line.startswith("kafka.bootstrap: must be brokers such as kafka-1:9092")
+    account = {"kafka__security_protocol": "SASL_SSL", "kafka__sasl_username": "air"}
+    assert broken(**account) == [
+        "kafka.security_protocol: SASL_SSL needs kafka.sasl_username and kafka.sasl_password too"
+    ]
+    assert broken(**account, kafka__sasl_password="one of ours") == []
+
+
+@pytest.mark.parametrize("topics", ["users,users", "users,shoes", "[]"])
+def test_consumers_read_topics_that_there_are(topics: str) -> None:
+    assert broken(pipeline__topics=topics) == [
+        "pipeline.topics: must be one or more of users, products, orders, each once"
+    ]
+
+
 def test_segment_lengths() -> None:
     assert broken(hls__segment_duration_s="5", hls__segment_max_s="4") == [
         "hls.segment_max_s: must be at least hls.segment_duration_s (5 seconds)"

@@ -1,0 +1,154 @@
+"""The events: what happened to users, products (courses) and orders.
+
+On the log an event is a JSON object in UTF-8::
+
+    {"type": "order.placed", "v": 1, "event_id": "0191…", "occurred_at": "2026-11-22T05:00:00.123Z", "key": "17",
+     "user_id": 17, "product_id": 5, "quantity": 1, "unit_price_krw": 99000}
+
+``event_id`` is made where the event is made, and never again: two records with one id are one event. A reader ignores
+members that it does not know; a version that it does not know it cannot read.
+"""
+
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import ClassVar, Literal
+
+import msgspec
+
+from airnode.pipeline.ids import uuid7
+from airnode.store.eventlog.log import Record
+
+VERSION = 1
+
+Topic = Literal["users", "products", "orders"]
+TOPICS: tuple[Topic, ...] = ("users", "products", "orders")
+
+
+class Undecodable(Exception):
+    """A record that is no event of ours; ``reason`` is a label of the metric and of the dead letter."""
+
+    def __init__(self, reason: Literal["not_json", "unknown_version", "unknown_type", "invalid"], detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What all events have.
+
+    Attributes:
+        occurred_at: with a time zone.
+        key: events of one key keep their order.
+    """
+
+    topic: ClassVar[Topic]
+
+    v: int = VERSION
+    event_id: uuid.UUID
+    occurred_at: datetime
+    key: str
+
+    def record(self) -> Record:
+        """What is published."""
+        return Record(self.topic, self.key, _encoder.encode(self))
+
+
+class _UserEvent(Event, frozen=True, kw_only=True):
+    topic: ClassVar[Topic] = "users"
+
+    user_id: int
+
+
+class UserRegistered(_UserEvent, frozen=True, kw_only=True, tag="user.registered"):
+    """A new customer."""
+
+    name: str
+    email: str
+
+
+class UserSignedIn(_UserEvent, frozen=True, kw_only=True, tag="user.signed_in"):
+    """A customer came back."""
+
+
+class _ProductEvent(Event, frozen=True, kw_only=True):
+    topic: ClassVar[Topic] = "products"
+
+    product_id: int
+
+
+class ProductViewed(_ProductEvent, frozen=True, kw_only=True, tag="product.viewed"):
+    """Somebody looked at a course."""
+
+    user_id: int
+
+
+class ProductPriceChanged(_ProductEvent, frozen=True, kw_only=True, tag="product.price_changed"):
+    """A course costs something else now."""
+
+    price_krw: int
+
+
+class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed"):
+    """Somebody bought a course; the order's id is the event's."""
+
+    topic: ClassVar[Topic] = "orders"
+
+    user_id: int
+    product_id: int
+    quantity: int
+    unit_price_krw: int
+
+
+AnyEvent = UserRegistered | UserSignedIn | ProductViewed | ProductPriceChanged | OrderPlaced
+
+
+class _Head(msgspec.Struct):
+    type: str
+    v: int
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_heads = msgspec.json.Decoder(_Head)
+_TYPES = frozenset(each.__struct_config__.tag for each in AnyEvent.__args__)
+
+
+def stamp() -> tuple[uuid.UUID, datetime]:
+    """The id and the time of an event that happens now."""
+    now_ns = time.time_ns()
+    return uuid7(now_ns // 1_000_000), datetime.fromtimestamp(now_ns / 1e9, UTC)
+
+
+def decode(value: bytes, topic: str) -> AnyEvent:
+    """Read a record of a topic.
+
+    Raises:
+        Undecodable: it cannot be read, now or later.
+    """
+    try:
+        event = _decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise _why_not(value, error) from None
+    if event.v != VERSION:
+        raise _unknown_version(event.v)
+    if event.topic != topic:
+        raise Undecodable("invalid", f"{type(event).__struct_config__.tag} does not belong into the topic {topic}")
+    return event
+
+
+def _why_not(value: bytes, error: msgspec.DecodeError) -> Undecodable:
+    try:
+        head = _heads.decode(value)
+    except msgspec.ValidationError:
+        return Undecodable("invalid", str(error))
+    except msgspec.DecodeError:
+        return Undecodable("not_json", str(error))
+    if head.v != VERSION:
+        return _unknown_version(head.v)
+    if head.type not in _TYPES:
+        return Undecodable("unknown_type", f"there is no event {head.type[:80]!r}")
+    return Undecodable("invalid", str(error))
+
+
+def _unknown_version(version: int) -> Undecodable:
+    return Undecodable("unknown_version", f"version {version}; this airnode reads {VERSION}")

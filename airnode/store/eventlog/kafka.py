@@ -1,0 +1,307 @@
+"""The event log on Kafka, through aiokafka (KIP-98 idempotent producer, KIP-62 heartbeats beside processing)."""
+
+import asyncio
+import contextlib
+import itertools
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.partitioner import DefaultPartitioner
+
+from airnode.config.data import EventLogSection, KafkaSection
+from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
+from airnode.store.eventlog.kafkagroup import KafkaSubscription
+from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
+from airnode.store.eventlog.metrics import EventLogMetrics
+from airnode.store.eventlog.unsent import Unsent, check_sizes
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 0.2
+#: A topic that one broker has made, the others know after this at the latest.
+_KNOWN_WITHIN_S = 3.0
+_LINGER_MS = 5
+_BATCH_BYTES = 128 << 10
+#: What the record's frame and the batch's header may add to a value.
+_FRAME_BYTES = 4 << 10
+_COPIES = 3
+_REFUSALS = (AuthenticationFailedError, ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
+
+
+class KafkaLog:
+    """See :class:`airnode.store.eventlog.log.EventLog`. Durable once all in-sync replicas have it (``acks=all``)."""
+
+    name = "eventlog"
+
+    def __init__(
+        self, kafka: KafkaSection, section: EventLogSection, metrics: EventLogMetrics, *, connect_timeout_s: float = 10
+    ) -> None:
+        self._kafka = kafka
+        self._section = section
+        self._metrics = metrics
+        self._connect_timeout_s = connect_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+        self._unsent = Unsent(section.max_unsent_bytes)
+        self._partitioner = DefaultPartitioner()
+        self._any_key = itertools.count()
+
+    @property
+    def address(self) -> str:
+        """Where the log is; for people."""
+        return f"Kafka at {', '.join(self._kafka.bootstrap)}"
+
+    def connection(self) -> dict[str, Any]:
+        """What every client of aiokafka takes."""
+        kafka = self._kafka
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": list(kafka.bootstrap),
+            "security_protocol": kafka.security_protocol,
+            "request_timeout_ms": round(self._section.request_timeout_s * 1000),
+            # A topic that was just made, or a leader that just died, is known again after this at the latest.
+            "metadata_max_age_ms": 10_000,
+        }
+        if kafka.security_protocol.startswith("SASL"):
+            arguments["sasl_mechanism"] = kafka.sasl_mechanism
+            arguments["sasl_plain_username"] = kafka.sasl_username
+            arguments["sasl_plain_password"] = kafka.sasl_password.get_secret_value()
+        if kafka.security_protocol.endswith("SSL"):
+            arguments["ssl_context"] = ssl.create_default_context(cafile=kafka.tls_ca)
+        return arguments
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            StartupError: no broker answers within the time for it, or they refuse us.
+        """
+        self._admin = await self._connected(lambda: AIOKafkaAdminClient(**self.connection()))
+        log.info("eventlog_connected", address=self.address)
+
+    async def stop(self) -> None:
+        """Send what is under way, and disconnect."""
+        producer, self._producer = self._producer, None
+        admin, self._admin = self._admin, None
+        if producer is not None:
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(self._section.request_timeout_s):
+                    await producer.stop()
+        if admin is not None:
+            await admin.close()
+
+    async def ping(self) -> None:
+        """Raises Unavailable while no broker answers."""
+        with self._available():
+            await self._cluster().describe_cluster()
+
+    async def _connected(self, make: Any) -> Any:
+        """Make a client and start it; try again for a while."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._connect_timeout_s
+        while True:
+            client = make()
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    await client.start()
+                return client
+            except _REFUSALS as error:
+                await _close(client)
+                raise StartupError(
+                    f"{self.address} refuses us: {error}. See kafka.sasl_* in the configuration."
+                ) from error
+            except (KafkaError, OSError, TimeoutError) as error:
+                await _close(client)
+                if loop.time() + _RETRY_S >= deadline_s:
+                    raise StartupError(
+                        f"{self.address} does not answer within {self._connect_timeout_s:g} s: check kafka.bootstrap "
+                        "(KAFKA_BOOTSTRAP_SERVERS), or leave it out to keep the event log in the Redis.",
+                        debug=repr(error),
+                    ) from error
+            await asyncio.sleep(_RETRY_S)
+
+    # -- topics -------------------------------------------------------------------------------------------------------
+
+    async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
+        """Make topics. Raises StartupError for one that has fewer partitions already."""
+        there = await self.topics()
+        made = [topic for topic in partitions if topic not in there]
+        copies = self._kafka.replication_factor or min(_COPIES, await self._broker_count())
+        with self._available():
+            answer = await self._cluster().create_topics([NewTopic(t, partitions[t], copies) for t in made])
+        for topic, code, *words in answer.topic_errors if made else ():
+            error = for_code(code)
+            if code and error is not TopicAlreadyExistsError:
+                raise StartupError(f"{self.address} does not make the topic {topic}: {error.__name__} {words}.")
+        for topic, count in partitions.items():
+            if 0 < there.get(topic, 0) < count:
+                raise StartupError(
+                    f"The topic {topic} has {there[topic]} partitions, and {count} are wanted (eventlog.partitions): "
+                    "stop all producers and consumers, then run: airnode pipeline init --grow"
+                )
+        return made
+
+    async def grow_topics(self, partitions: Mapping[str, int]) -> None:
+        """Give topics more partitions. Keys move to others: nobody may publish meanwhile, to keep their order."""
+        there = await self.topics()
+        wanted = {t: NewPartitions(count) for t, count in partitions.items() if 0 < there.get(t, 0) < count}
+        with self._available():
+            if wanted:
+                await self._cluster().create_partitions(wanted)
+
+    async def topics(self) -> dict[str, int]:
+        """All topics, {name: partitions}."""
+        with self._available():
+            described = await self._cluster().describe_topics()
+        return {each["topic"]: len(each["partitions"]) for each in described if not each["error_code"]}
+
+    async def partitions_of(self, topics: Sequence[str]) -> list[Partition]:
+        """All partitions of these topics.
+
+        Raises:
+            StartupError: there is no such topic.
+        """
+        deadline_s = asyncio.get_running_loop().time() + _KNOWN_WITHIN_S
+        while missing := set(topics) - (there := await self.topics()).keys():
+            if asyncio.get_running_loop().time() > deadline_s:
+                raise StartupError(f"There is no topic {min(missing)}: make the topics with: airnode pipeline init")
+            await asyncio.sleep(_RETRY_S)
+        return [Partition(topic, number) for topic in topics for number in range(there[topic])]
+
+    async def _broker_count(self) -> int:
+        with self._available():
+            return len((await self._cluster().describe_cluster())["brokers"])
+
+    # -- publishing ---------------------------------------------------------------------------------------------------
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Store all, in as few batches as they fit in; waits while too many bytes are under way."""
+        check_sizes(records, self._section.max_record_bytes)
+        producer = self._producer or await self._make_producer()
+        async with self._unsent.room_for(sum(len(record.value) for record in records)):
+            with self._available():
+                batches = await self._sent(producer, records)
+                await asyncio.gather(*batches)
+        for topic in {record.topic for record in records}:
+            self._metrics.published.labels(topic).inc(sum(record.topic == topic for record in records))
+
+    async def _make_producer(self) -> AIOKafkaProducer:
+        made = await self._connected(
+            lambda: AIOKafkaProducer(
+                **self.connection(),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=_LINGER_MS,
+                max_batch_size=max(_BATCH_BYTES, self._section.max_record_bytes + _FRAME_BYTES),
+                max_request_size=max(1 << 20, self._section.max_record_bytes + _FRAME_BYTES),
+            )
+        )
+        if self._producer is not None:  # two came at once
+            await made.stop()
+            return self._producer
+        self._producer = made
+        return self._producer
+
+    async def _sent(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[asyncio.Future[Any]]":
+        """Hand records over batch by batch, as each takes a fraction of what handing over single ones takes."""
+        sent = []
+        for partition, group in (await self._placed(producer, records)).items():
+            batch = producer.create_batch()
+            for record in group:
+                fields: dict[str, Any] = {
+                    "key": record.key.encode() or None, "value": record.value, "headers": list(record.headers),
+                    "timestamp": None,
+                }  # fmt: skip
+                if batch.append(**fields) is None:
+                    sent.append(await producer.send_batch(batch, partition.topic, partition=partition.number))
+                    batch = producer.create_batch()
+                    batch.append(**fields)
+            if batch.record_count():
+                sent.append(await producer.send_batch(batch, partition.topic, partition=partition.number))
+        return sent
+
+    async def _placed(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> dict[Partition, list[Record]]:
+        numbers: dict[str, list[int]] = {}
+        placed: dict[Partition, list[Record]] = {}
+        for record in records:
+            if record.topic not in numbers:
+                numbers[record.topic] = sorted(await producer.partitions_for(record.topic))
+            all_numbers = numbers[record.topic]
+            if record.key:
+                number = self._partitioner(record.key.encode(), all_numbers, all_numbers)
+            else:
+                number = all_numbers[next(self._any_key) % len(all_numbers)]
+            placed.setdefault(Partition(record.topic, number), []).append(record)
+        return placed
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def subscribe(self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None) -> KafkaSubscription:
+        """A new member of the group."""
+        return KafkaSubscription(self, self._section, self._metrics, topics, group, rebalancing)
+
+    async def consumer(self, **arguments: Any) -> AIOKafkaConsumer:
+        """A connected consumer. Raises StartupError."""
+        made: AIOKafkaConsumer = await self._connected(lambda: AIOKafkaConsumer(**self.connection(), **arguments))
+        return made
+
+    async def lag(self, group: str, topics: Sequence[str]) -> dict[Partition, Lag]:
+        """How far the group is behind."""
+        partitions = await self.partitions_of(topics)
+        wanted = [TopicPartition(*each) for each in partitions]
+        with self._available():
+            committed = await self._cluster().list_consumer_group_offsets(group)
+            async with contextlib.AsyncExitStack() as stack:
+                reader = await self.consumer()
+                stack.push_async_callback(reader.stop)
+                begins, ends = await reader.beginning_offsets(wanted), await reader.end_offsets(wanted)
+        found = {}
+        for partition, tp in zip(partitions, wanted, strict=True):
+            known = committed.get(tp)
+            position = known.offset if known is not None and known.offset >= 0 else begins[tp]
+            found[partition] = Lag(position, ends[tp], max(0, ends[tp] - position))
+        return found
+
+    def _cluster(self) -> AIOKafkaAdminClient:
+        if self._admin is None:
+            raise Unavailable("Kafka is not connected.")
+        return self._admin
+
+    @contextlib.contextmanager
+    def _available(self) -> Iterator[None]:
+        """Turn what aiokafka raises into errors of ours."""
+        try:
+            yield
+        except AirnodeError:
+            raise
+        except MessageSizeTooLargeError as error:
+            raise TooLarge("Kafka refuses a record of this size: see max.message.bytes of the topic.") from error
+        except UnknownTopicOrPartitionError as error:
+            raise StartupError("There is no such topic: make the topics with: airnode pipeline init") from error
+        except _REFUSALS as error:
+            raise Unavailable(f"{self.address} refuses us: {error}.", debug=repr(error)) from error
+        except (KafkaError, KafkaConnectionError, OSError, TimeoutError) as error:
+            raise Unavailable("Kafka does not answer.", debug=repr(error)) from error
+
+
+async def _close(client: Any) -> None:
+    """Give back what a client opened before its start failed."""
+    with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
+        async with asyncio.timeout(2):
+            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())

@@ -1,0 +1,144 @@
+"""What only the log in the Redis has to do itself: making room, and finding what a former owner left."""
+
+import asyncio
+
+import pytest
+from redis import asyncio as aioredis
+
+from airnode.errors import Unavailable
+from airnode.store.eventlog.log import Partition, Rebalancing, Record
+from airnode.store.eventlog.streamids import stream_key, to_id, to_offset
+from tests.support.eventlog import SESSION_S, LogRig, nothing_more, read
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+async def streams(valkey_url: str):
+    async with LogRig(redis_url=valkey_url) as rig:
+        yield rig
+
+
+@pytest.fixture
+async def redis(valkey_url: str):
+    async with aioredis.from_url(valkey_url) as client:
+        yield client
+
+
+def test_ids_and_offsets_are_two_forms_of_one_thing():
+    assert to_id(to_offset(b"1763784000123-4")) == "1763784000123-4"
+    assert to_offset(b"1763784000123-4") < to_offset(b"1763784000123-5") < to_offset(b"1763784000124-0")
+
+
+async def test_what_all_groups_have_committed_is_let_go(streams: LogRig, redis: aioredis.Redis):
+    log = await streams.open(streams.registry)
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    fast, slow = await streams.join(log, [topic], "fast"), await streams.join(log, [topic], "slow")
+    await log.publish([Record(topic, "a", b"%d" % n) for n in range(100)])
+    by_fast, by_slow = await read(fast, 100), await read(slow, 100)
+    await fast.commit({partition: by_fast[-1].next_offset})
+    assert await log.trim(partition) == 100
+    await slow.commit({partition: by_slow[39].next_offset})
+    assert await log.trim(partition) == 60
+    await slow.commit({partition: by_slow[-1].next_offset})
+    assert await log.trim(partition) == 1  # the last one stays as the groups' position
+    assert {each.records for each in (await log.lag("slow", [topic])).values()} == {0}
+    trimmed = streams.registry.get_sample_value("airnode_eventlog_trimmed_total", {"topic": topic})
+    assert trimmed == 99
+
+
+async def test_without_a_reader_nothing_is_let_go(streams: LogRig):
+    log = await streams.open()
+    topic = streams.name("topic")
+    await log.ensure_topics({topic: 1})
+    await log.publish([Record(topic, "a", b"x") for _ in range(50)])
+    assert await log.trim(Partition(topic, 0)) == 50
+    assert len(await read(await streams.join(log, [topic], "late"), 50)) == 50
+
+
+async def test_publishing_waits_for_readers_that_are_too_far_behind_and_loses_nothing(streams: LogRig):
+    log = await streams.open(streams.registry, stream_max_records=1000)
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    member = await streams.join(log, [topic], "g")
+    total = 3000
+
+    async def publish_all() -> None:
+        for first in range(0, total, 100):
+            await log.publish([Record(topic, "a", b"%d" % n) for n in range(first, first + 100)])
+
+    publishing = asyncio.create_task(publish_all())
+    waits = {"topic": topic}
+    await eventually(
+        lambda: streams.registry.get_sample_value("airnode_eventlog_full_total", waits), 20, "publishing waits"
+    )
+    assert not publishing.done()
+    found = []
+    while len(found) < total:
+        found += await read(member, 1)
+        await member.commit({partition: found[-1].next_offset})
+    await publishing
+    assert [int(record.value) for record in found] == list(range(total))
+
+
+async def test_a_full_redis_is_said_in_words_and_is_over_when_there_is_room(tmp_path):
+    from prometheus_client import CollectorRegistry
+
+    from airnode.config.model import EmbeddedSection
+    from airnode.embedded.supervisor import EmbeddedMetrics
+    from airnode.embedded.valkey import EmbeddedValkey
+
+    valkey = EmbeddedValkey(
+        tmp_path, EmbeddedSection(redis_maxmemory_bytes=8 << 20), EmbeddedMetrics(CollectorRegistry())
+    )
+    await valkey.start()
+    try:
+        async with LogRig(redis_url=valkey.url) as rig:
+            log = await rig.open()
+            await log.ensure_topics({"t": 1})
+
+            async def fill() -> None:
+                for _ in range(200):
+                    await log.publish([Record("t", "a", bytes(100_000))])
+
+            with pytest.raises(Unavailable, match="full") as caught:
+                await fill()
+            assert caught.value.retry_after_s
+            async with aioredis.from_url(valkey.url) as client:
+                await client.delete(stream_key(Partition("t", 0)))
+            await log.publish([Record("t", "a", b"again")])
+    finally:
+        await valkey.stop()
+
+
+async def test_what_a_former_owner_read_too_late_is_found(streams: LogRig, redis: aioredis.Redis):
+    log = await streams.open()
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    told: list[str] = []
+
+    async def revoked(_partitions) -> None:
+        told.append("revoked")
+
+    member = await streams.join(log, [topic], "g", Rebalancing(revoked=revoked))
+    await nothing_more(member, 1)
+    await log.publish([Record(topic, "a", b"1")])
+    # A member that was stopped between its last look at the group and its read takes the record away.
+    assert await redis.xreadgroup("g", "zombie", {stream_key(partition): ">"})
+    await log.publish([Record(topic, "a", b"2")])
+    found = await read(member, 3, within_s=20 + 3 * SESSION_S)
+    assert [record.value for record in found] == [b"2", b"1", b"2"]
+    assert told == ["revoked"]
+    await member.commit({partition: found[-1].next_offset})
+    assert (await log.lag("g", [topic]))[partition].records == 0
+
+
+async def test_a_stream_that_vanished_is_begun_anew(streams: LogRig, redis: aioredis.Redis):
+    log = await streams.open()
+    topic = streams.name("topic")
+    await log.ensure_topics({topic: 1})
+    member = await streams.join(log, [topic], "g")
+    await nothing_more(member, 1)
+    await redis.delete(stream_key(Partition(topic, 0)))
+    await log.publish([Record(topic, "a", b"1")])
+    assert [record.value for record in await read(member, 1)] == [b"1"]

@@ -1,0 +1,184 @@
+"""A real Apache Kafka for tests: three brokers (KRaft, broker and controller in one) on loopback, jars by Maven."""
+
+import fcntl
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_PROJECT = Path(__file__).parents[1] / "kafka"
+_LIBS = _PROJECT / "target" / "libs"
+_BROKERS = 3
+_JAVA = ("-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+_QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+_PROPERTIES = """
+process.roles=broker,controller
+node.id={node_id}
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={directory}/data
+num.partitions=3
+auto.create.topics.enable=false
+default.replication.factor=3
+min.insync.replicas=2
+offsets.topic.replication.factor=3
+offsets.topic.num.partitions=5
+transaction.state.log.replication.factor=3
+transaction.state.log.min.isr=2
+transaction.state.log.num.partitions=3
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+controller.quorum.election.timeout.ms=1000
+controller.quorum.fetch.timeout.ms=2000
+"""
+
+
+def why_not() -> str:
+    """Why there can be no Kafka here; empty: there can."""
+    missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
+    return f"needs {' and '.join(missing)} (Java 17, Maven) for a real Kafka" if missing else ""
+
+
+class Kafka:
+    """Three brokers; each can be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        ports = _free_ports(2 * _BROKERS)
+        self._ports = dict(enumerate(ports[:_BROKERS], 1))
+        self._controller_ports = dict(enumerate(ports[_BROKERS:], 1))
+
+    @property
+    def bootstrap(self) -> tuple[str, ...]:
+        return tuple(f"127.0.0.1:{port}" for port in self._ports.values())
+
+    def start(self) -> "Kafka":
+        cluster_id = _kafka_uuid()
+        formatting = [self._format(node_id, cluster_id) for node_id in self._ports]
+        for process in formatting:
+            output, _ = process.communicate(timeout=50)
+            assert process.returncode == 0, output.decode()
+        for node_id in self._ports:
+            self.start_broker(node_id)
+        for node_id in self._ports:
+            self.wait_for_broker(node_id)
+        return self
+
+    def start_broker(self, node_id: int) -> None:
+        log = (self._place(node_id) / "broker.log").open("ab")
+        self._processes[node_id] = subprocess.Popen(
+            [*_java(), "kafka.Kafka", str(self._place(node_id) / "server.properties")], stdout=log, stderr=log
+        )
+        log.close()
+
+    def wait_for_broker(self, node_id: int, within_s: float = 50) -> None:
+        """Until its port accepts connections."""
+        deadline = time.monotonic() + within_s
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self._ports[node_id]), timeout=1).close()
+                return
+            except OSError:
+                log = (self._place(node_id) / "broker.log").read_text(errors="replace")
+                assert self._processes[node_id].poll() is None, f"broker {node_id} ended: {log[-2000:]}"
+                assert time.monotonic() < deadline, f"broker {node_id} does not answer: {log[-2000:]}"
+                time.sleep(0.1)
+
+    def kill_broker(self, node_id: int) -> None:
+        """End it with SIGKILL."""
+        process = self._processes.pop(node_id)
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGKILL)
+        for process in self._processes.values():
+            process.wait()
+
+    def _place(self, node_id: int) -> Path:
+        return self._directory / f"broker-{node_id}"
+
+    def _format(self, node_id: int, cluster_id: str) -> "subprocess.Popen[bytes]":
+        place = self._place(node_id)
+        place.mkdir()
+        properties = place / "server.properties"
+        voters = ",".join(f"{each}@127.0.0.1:{port}" for each, port in self._controller_ports.items())
+        properties.write_text(
+            _PROPERTIES.format(
+                node_id=node_id, voters=voters, port=self._ports[node_id],
+                controller_port=self._controller_ports[node_id], directory=place,
+            )
+        )  # fmt: skip
+        return subprocess.Popen(
+            [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
+def fetch_jars() -> None:
+    """Let Maven bring the jars, once."""
+    _LIBS.parent.mkdir(exist_ok=True)
+    with (_LIBS.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = _LIBS / ".complete"
+        if done.exists() and done.stat().st_mtime >= (_PROJECT / "pom.xml").stat().st_mtime:
+            return
+        shutil.rmtree(_LIBS, ignore_errors=True)
+        command = ["mvn", "-q", "-B", "-f", str(_PROJECT / "pom.xml"), "dependency:copy-dependencies"]
+        run = subprocess.run(
+            [*command, f"-DoutputDirectory={_LIBS}", "-DincludeScope=runtime"],
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert run.returncode == 0, f"Maven did not bring Kafka's jars: {run.stdout[-2000:]}{run.stderr[-2000:]}"
+        done.touch()
+
+
+def _java() -> list[str]:
+    return ["java", *_JAVA, _QUIET, "-cp", f"{_LIBS}/*"]
+
+
+def _kafka_uuid() -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now; brokers must know each other's before they start."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """Started when first asked for, shared by all tests: each makes topics and groups of its own."""
+    if reason := why_not():
+        pytest.skip(reason)
+    fetch_jars()
+    with tempfile.TemporaryDirectory(prefix="airnode-kafka-", ignore_cleanup_errors=True) as directory:
+        brokers = Kafka(Path(directory))
+        try:
+            yield brokers.start()
+        finally:
+            brokers.close()

@@ -1,0 +1,52 @@
+"""Shares of partitions."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airnode.store.eventlog.assignment import share
+from airnode.store.eventlog.log import Partition
+
+PARTS = [Partition("orders", number) for number in range(3)] + [Partition("users", number) for number in range(3)]
+BOTH = ("orders", "users")
+
+
+def owned(shares: dict[Partition, str], member: str) -> set[Partition]:
+    return {partition for partition, owner in shares.items() if owner == member}
+
+
+def test_one_member_owns_all_that_it_reads():
+    assert owned(share(PARTS, {"a": BOTH}, {}), "a") == set(PARTS)
+    assert owned(share(PARTS, {"a": ("users",)}, {}), "a") == set(PARTS[3:])
+    assert share(PARTS, {}, {}) == {}
+
+
+def test_a_second_member_takes_half_and_the_rest_stays_where_it_is():
+    before = share(PARTS, {"b": BOTH}, {})
+    after = share(PARTS, {"a": BOTH, "b": BOTH}, before)
+    assert len(owned(after, "a")) == len(owned(after, "b")) == 3
+    assert owned(after, "b") <= owned(before, "b")
+
+
+def test_what_a_dead_member_owned_is_shared_and_nothing_else_moves():
+    before = share(PARTS, {"a": BOTH, "b": BOTH, "c": BOTH}, {})
+    after = share(PARTS, {"a": BOTH, "c": BOTH}, before)
+    for member in "ac":
+        assert owned(before, member) <= owned(after, member)
+        assert len(owned(after, member)) == 3
+
+
+names = st.text("abcdef", min_size=1, max_size=2)
+groups = st.dictionaries(names, st.lists(st.sampled_from(BOTH), min_size=1, unique=True), max_size=8)
+
+
+@given(groups, st.dictionaries(st.sampled_from(PARTS), names))
+def test_shares_are_whole_even_and_stable(members: dict[str, list[str]], owners: dict[Partition, str]):
+    shares = share(PARTS, members, owners)
+    read = {topic for topics in members.values() for topic in topics}
+    assert set(shares) == {partition for partition in PARTS if partition.topic in read}
+    assert all(partition.topic in members[member] for partition, member in shares.items())
+    counts = {member: len(owned(shares, member)) for member in members}
+    for partition, owner in shares.items():
+        able = [member for member, topics in members.items() if partition.topic in topics]
+        assert counts[owner] - min(counts[member] for member in able) <= 1
+    assert share(PARTS, members, shares) == shares
