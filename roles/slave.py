@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from airnode.bus.records import Records
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import StreamKeys
 from airnode.cluster.heartbeat import Heartbeat, Meters
@@ -14,6 +15,11 @@ from airnode.media.http import MediaApi
 from airnode.media.live import LiveLimits
 from airnode.media.mediamtx.engine import EngineSettings, MediaMtxEngine
 from airnode.media.origins import Origins, OriginTable
+from airnode.media.recording.announcer import Announcer
+from airnode.media.recording.catalog import Catalog
+from airnode.media.recording.holders import Holders
+from airnode.media.recording.http import RecordingMedia
+from airnode.media.recording.recorder import Recorder
 from airnode.media.relay import Relays
 from airnode.media.relayapi import RelayApi
 from airnode.media.reporter import RoomReporter
@@ -79,15 +85,17 @@ class SlaveRole:
         authority = _authority(ctx, rooms, origins, keys)
         rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
         engines = [_mediamtx(ctx, rooms, authority)] if settings.media.engine == "mediamtx" else []
+        token = NodeToken(lambda: ctx.tokens.issue_node(ctx.identity.node_id))
         relays = Relays(
             rooms,
             origins,
-            NodeToken(lambda: ctx.tokens.issue_node(ctx.identity.node_id)),
+            token,
             ctx.registry,
             viewer_window_s=settings.media.viewer_window_s,
             lost_after_s=settings.relay.lost_after_s,
             tasks=ctx.tasks("relays"),
         )
+        recordings = _Recordings(ctx, rooms, token)
         heartbeat = Heartbeat(
             ctx.bus,
             settings.cluster,
@@ -107,6 +115,7 @@ class SlaveRole:
         def routes(app: web.Application) -> None:
             media.add_routes(app)
             relay.add_routes(app)
+            recordings.media.add_routes(app)
 
         async def endpoints() -> dict[str, object]:
             return {
@@ -116,12 +125,13 @@ class SlaveRole:
             }
 
         return RoleParts(
-            services=(rooms, origins, relays, reporter, keys, rtmp, *engines, heartbeat),
+            services=(rooms, *recordings.services, origins, relays, reporter, keys, rtmp, *engines, heartbeat),
             routes={PortName.MEDIA: routes},
             checks=(
                 HealthCheck("cluster", heartbeat.check),
                 HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
                 *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
+                HealthCheck("recording", recordings.recorder.check, critical=False),
             ),
             endpoints=endpoints,
         )
@@ -144,11 +154,35 @@ def _rooms(ctx: RoleContext) -> Rooms:
     )
 
 
+class _Recordings:
+    """The parts that make and serve recordings. The recorder starts last and stops first, after the publishers."""
+
+    def __init__(self, ctx: RoleContext, rooms: Rooms, token: NodeToken) -> None:
+        section, node_id = ctx.settings.recording, ctx.identity.node_id
+        catalog = Catalog(section.dir or ctx.data_dir / "recordings")
+        holders = Holders(Records(ctx.bus), token, node_id, _master_host(ctx), ctx.registry)
+        announcer = Announcer(ctx.bus, catalog, node_id, ctx.addresses, ctx.tasks("recording-announcer"))
+        self.recorder = Recorder(rooms, catalog, section, node_id, ctx.registry, ctx.tasks("recorder"))
+        announcer.obey(self.recorder)
+        self.services = (catalog, holders, announcer, self.recorder)
+        self.media = RecordingMedia(
+            catalog,
+            holders,
+            ctx.tokens,
+            ctx.registry,
+            student_download=section.student_download,
+            gap_s=section.download_gap_s,
+        )
+
+
+def _master_host(ctx: RoleContext) -> str:
+    """Where nodes without a host of their own are: on the master's machine."""
+    return in_url(urlsplit(ctx.settings.cluster.master_url).hostname or ctx.addresses.local_host)
+
+
 def _origins(ctx: RoleContext) -> Origins:
     section = ctx.settings.cluster
-    # An origin without a host of its own is on the master's machine.
-    master_host = urlsplit(section.master_url).hostname or ctx.addresses.local_host
-    table = OriginTable(ctx.identity.node_id, in_url(master_host), max(section.lease_s, ctx.settings.hls.grace_s))
+    table = OriginTable(ctx.identity.node_id, _master_host(ctx), max(section.lease_s, ctx.settings.hls.grace_s))
     return Origins(ctx.bus, table, ctx.tasks("origins"))
 
 

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.bus.messages import RoomPhase, RoomState, StreamInfo
+from airnode.bus.recordings import RecordingMode
 from airnode.config.model import HlsSection
 from airnode.errors import Conflict, Draining, Unavailable
 from airnode.media.live import LiveFeed, LiveLimits, LiveMetrics
@@ -63,6 +64,8 @@ class LiveRoom:
 
     Attributes:
         epoch: of this node's claim: unix milliseconds at which the room went live here, or more.
+        recording_id: of the recording that is being made; empty: none is. Owned by the recorder.
+        recording_mode: which classes this node records; None: it does not say.
         closed: nothing will change any more.
     """
 
@@ -84,6 +87,8 @@ class LiveRoom:
         self.closed = False
         self.cut = False
         self.publisher: PublisherInfo | None = None
+        self.recording_id = ""
+        self.recording_mode: RecordingMode | None = None
         #: {kind: how many of the packager's faults are in the metrics already}.
         self.counted_faults: dict[str, int] = {}
         #: Loop time of the last samples.
@@ -110,6 +115,8 @@ class LiveRoom:
             target_duration_s=self.window.target_duration_s,
             discontinuities=self.window.discontinuities,
             silent_s=round(max(0.0, now_s - self.heard_s), 1),
+            recording_id=self.recording_id,
+            recording_mode=self.recording_mode,
         )
 
     def _stream(self) -> StreamInfo:
@@ -199,6 +206,11 @@ class Rooms(Service):
     def on_change(self, listener: Callable[[LiveRoom], None]) -> None:
         """Call ``listener`` with each room whose phase changed."""
         self._listeners.append(listener)
+
+    def tell(self, room: LiveRoom) -> None:
+        """Something else than the phase changed that the cluster should know at once."""
+        for listener in self._listeners:
+            listener(room)
 
     def viewers(self) -> int:
         """Viewers of all rooms."""
@@ -339,8 +351,7 @@ class Rooms(Service):
         if room.phase != phase:
             room.since = time.time()
         room.phase = phase
-        for listener in self._listeners:
-            listener(room)
+        self.tell(room)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 

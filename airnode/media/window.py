@@ -379,6 +379,19 @@ class Window:
             return Pending()
         return None
 
+    def finished_from(self, msn: int) -> list[Segment]:
+        """Finished segments from ``msn`` on, as far as they are still in the playlist; no gaps."""
+        found: list[Segment] = []
+        for segment in reversed(self._segments):
+            if segment.msn < msn or segment.gap:
+                break
+            found.append(segment)
+        return found[::-1]
+
+    def init_section(self, name: str) -> bytes:
+        """An initialization section by its name, as long as a segment needs it; KeyError afterwards."""
+        return self._inits[name]
+
     def _playlist(self, skip: int) -> MediaPlaylist:
         listed = tuple(self._segments)
         return MediaPlaylist(

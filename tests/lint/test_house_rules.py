@@ -34,7 +34,7 @@ BOUNDARIES = {
 CODE_BY_INSTANCE = {"HttpRefusal"}
 
 #: Counts of things that are there now, which have no unit (prometheus.io/docs/practices/naming).
-COUNTS = {"connections", "nodes", "publishers", "streams", "viewers", "rooms_live"}
+COUNTS = {"connections", "nodes", "publishers", "streams", "viewers", "rooms_live", "rooms_recorded", "rooms_stalled"}
 
 
 def sources() -> list[Path]:

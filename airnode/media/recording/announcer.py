@@ -1,0 +1,162 @@
+"""Tells the cluster what recordings are here, and takes its orders; see :mod:`airnode.bus.recordings`."""
+
+import asyncio
+
+import structlog
+from msgspec.structs import replace
+
+from airnode.bus.client import Bus
+from airnode.bus.recordings import (
+    RECORDINGS,
+    RecordingAnswer,
+    RecordingOrder,
+    RecordingRecord,
+    RecordingsAnnounced,
+    RecordingsChanged,
+    recordings_in,
+    recordings_of,
+)
+from airnode.bus.records import Records
+from airnode.errors import AirnodeError, Unavailable
+from airnode.media.recording.catalog import Catalog, Recording
+from airnode.media.recording.recorder import Recorder
+from airnode.runtime.role import PortName
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
+from airnode.web.addresses import Addresses, in_url
+
+log = structlog.get_logger(__name__)
+
+#: How often the cluster hears how far running recordings are, and how often all is compared.
+_PROGRESS_S, _COMPARE_S = 5.0, 60.0
+
+
+class Announcer(Service):
+    """Keeps the tables on the bus in step with the catalog. Starts before the recorder, and stops after it."""
+
+    name = "recording-announcer"
+
+    def __init__(self, bus: Bus, catalog: Catalog, node_id: str, addresses: Addresses, tasks: TaskScope) -> None:
+        super().__init__()
+        self._bus = bus
+        self._records = Records(bus)
+        self._catalog = catalog
+        self._node_id = node_id
+        self._addresses = addresses
+        self._tasks = tasks
+        self._recorder: Recorder | None = None
+        #: {recording_id: room}, of those whose change is still to be told. Bounded by the recordings there are.
+        self._changed: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        catalog.on_change(self._mark)
+
+    def obey(self, recorder: Recorder) -> None:
+        """Pass orders on to ``recorder``."""
+        self._recorder = recorder
+
+    async def start(self) -> None:
+        """Tell all, then go on."""
+        await self._bus.subscribe(RECORDINGS, RecordingOrder, self._ordered)
+        await self._compare()
+        self._tasks.spawn("tell", self._tell_for_ever())
+
+    async def stop(self) -> None:
+        """Tell what is left."""
+        await self._tasks.aclose()
+        try:
+            await self._tell()
+        except Unavailable as error:
+            log.warning("recordings_not_announced", error=str(error))
+
+    def _mark(self, recording: Recording) -> None:
+        self._changed[recording.recording_id] = recording.room
+        self._wake.set()
+
+    def record(self, recording: Recording) -> RecordingRecord:
+        """What the cluster is told of one."""
+        return replace(
+            recording.record(self._node_id),
+            host=in_url(self._addresses.host),
+            scheme=self._addresses.scheme,
+            media_port=self._addresses.ports[PortName.MEDIA],
+        )
+
+    # -- telling ------------------------------------------------------------------------------------------------------
+
+    async def _tell_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        compared_s = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout(_PROGRESS_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                for recording in self._catalog.all():
+                    if recording.status == "recording":
+                        self._changed[recording.recording_id] = recording.room
+            self._wake.clear()
+            try:
+                await self._tell()
+                if loop.time() - compared_s >= _COMPARE_S:
+                    compared_s = loop.time()
+                    await self._compare()
+            except Unavailable as error:
+                log.warning("recordings_not_announced", error=str(error))
+                await asyncio.sleep(1.0)
+                self._wake.set()
+
+    async def _tell(self) -> None:
+        """Write what changed, and say so. What fails is told the next time."""
+        for recording_id, room in list(self._changed.items()):
+            found = self._catalog.get(room, recording_id)
+            if found is not None and found.status == "recording" and not found.duration_s:
+                self._changed.pop(recording_id, None)  # there is nothing in it yet
+                continue
+            await self._write(recording_id, room, self.record(found) if found is not None else None)
+            self._changed.pop(recording_id, None)
+
+    async def _write(self, recording_id: str, room: str, record: RecordingRecord | None) -> None:
+        for table in (recordings_in(room), recordings_of(self._node_id)):
+            if record is not None:
+                await self._records.set_record(table, recording_id, record)
+            else:
+                await self._records.drop_record(table, recording_id)
+        message = RecordingsChanged(self._node_id, [record] if record else [], [] if record else [recording_id])
+        await self._bus.publish(RECORDINGS, message)
+
+    async def _compare(self) -> None:
+        """Make the tables say what is here: Redis may have lost its memory, and files may have gone."""
+        told = await self._records.all_records(recordings_of(self._node_id), RecordingRecord)
+        here = {each.recording_id: self.record(each) for each in self._catalog.all() if each.duration_s}
+        for recording_id, record in told.items():
+            if recording_id not in here:
+                await self._records.drop_record(recordings_in(record.room), recording_id)
+        for recording_id, record in here.items():
+            if told.get(recording_id) != record:
+                await self._records.set_record(recordings_in(record.room), recording_id, record)
+        await self._records.replace_records(recordings_of(self._node_id), here)
+        await self._bus.publish(RECORDINGS, RecordingsAnnounced(self._node_id, len(here)))
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    async def _ordered(self, order: RecordingOrder) -> None:
+        recorder = self._recorder
+        if order.node_id != self._node_id or recorder is None:
+            return
+        log.info("recording_ordered", action=order.action, room=order.room, recording_id=order.recording_id or None)
+        answer = RecordingAnswer(order.order_id)
+        try:
+            answer = replace(answer, recording_id=await self._obeyed(recorder, order))
+        except AirnodeError as error:
+            answer = replace(answer, refused=error.code, detail=error.detail)
+        await self._bus.publish(RECORDINGS, answer)
+
+    async def _obeyed(self, recorder: Recorder, order: RecordingOrder) -> str:
+        if order.action == "start":
+            return recorder.record(order.room)
+        if order.action == "stop":
+            recorder.end(order.room)
+        else:
+            await recorder.remove(order.room, order.recording_id)
+            await self._tell()
+        return ""

@@ -1,0 +1,238 @@
+"""The recordings of this node: found on the disk when it starts, and kept in step with it from then on."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from airnode.bus.recordings import RecordingRecord, RecordingStatus
+from airnode.errors import Conflict, NotFound, Unavailable
+from airnode.media.recording import disk
+from airnode.media.recording.index import Begun, Ended, Entry, Index
+from airnode.media.recording.progressive import Progressive, progressive
+from airnode.media.recording.samples import Malformed
+from airnode.runtime.service import Service
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Threads that read files, so that a slow disk holds up nothing else.
+_READERS = 4
+#: Indexes of ended recordings, and heads of MP4 files, that stay in memory.
+_INDEXES_KEPT, _HEADS_KEPT = 32, 4
+
+
+@dataclass(slots=True)
+class Recording:
+    """One recording; times in unix seconds.
+
+    Attributes:
+        index: where its segments are; always there while it is being made, else once it was asked for.
+    """
+
+    recording_id: str
+    room: str
+    directory: Path
+    status: RecordingStatus
+    started_at: float
+    ended_at: float | None = None
+    duration_s: float = 0.0
+    size_bytes: int = 0
+    index: Index | None = None
+
+    @property
+    def media(self) -> Path:
+        """The recorded file."""
+        return self.directory / disk.MEDIA
+
+    def record(self, node_id: str) -> RecordingRecord:
+        """What the cluster is told, without the node's address."""
+        return RecordingRecord(
+            self.recording_id, self.room, node_id, self.status, self.started_at, self.ended_at,
+            round(self.duration_s, 3), self.size_bytes,
+        )  # fmt: skip
+
+
+class Catalog(Service):
+    """Knows the recordings, and reads them.
+
+    Args:
+        root: the directory they lie in; made with the first one.
+    """
+
+    name = "recording-catalog"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="recording-read")
+        #: {recording_id: it}.
+        self._recordings: dict[str, Recording] = {}
+        self._loaded: OrderedDict[str, None] = OrderedDict()
+        #: {(recording_id, segments): its file}, least recently asked for first.
+        self._files: OrderedDict[tuple[str, int], Progressive] = OrderedDict()
+        #: One head at a time: they cost CPU.
+        self._making = asyncio.Lock()
+        self._listeners: list[Callable[[Recording], None]] = []
+
+    async def start(self) -> None:
+        """Find what is there, and end what a crash left open."""
+        try:
+            found = await self.run(lambda: list(disk.scan(self.root)))
+        except OSError as error:
+            log.error("recordings_not_found", path=str(self.root), error=str(error))
+            return
+        for kept in found:
+            self._recordings[kept.recording_id] = Recording(
+                kept.recording_id, kept.room, kept.directory, kept.status, kept.started_at, kept.ended_at,
+                kept.duration_s, kept.size_bytes,
+            )  # fmt: skip
+        log.info("recordings_found", path=str(self.root), count=len(found))
+
+    async def stop(self) -> None:
+        """End reading."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call something that reads the disk, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: function(*args, **kwargs))
+
+    def on_change(self, listener: Callable[[Recording], None]) -> None:
+        """Call ``listener`` with each recording that is new, has ended, or is gone (not in here any more)."""
+        self._listeners.append(listener)
+
+    def _tell(self, recording: Recording) -> None:
+        for listener in self._listeners:
+            listener(recording)
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Recording]:
+        """All of them."""
+        return list(self._recordings.values())
+
+    def get(self, room: str, recording_id: str) -> Recording | None:
+        """One of a room; what is no id is never found."""
+        found = self._recordings.get(recording_id)
+        return found if found is not None and found.room == room else None
+
+    def begin(self, begun: Begun) -> Recording:
+        """A recording that is about to be made."""
+        directory = self.root / begun.room / begun.recording_id
+        made = self._recordings[begun.recording_id] = Recording(
+            begun.recording_id, begun.room, directory, "recording", begun.started_at, index=Index(begun)
+        )  # fmt: skip
+        self._tell(made)
+        return made
+
+    def grow(self, recording: Recording, entries: list[Entry]) -> None:
+        """What was written to the disk by now."""
+        index = recording.index
+        if index is None:
+            return
+        for entry in entries:
+            index.take(entry)
+        recording.duration_s, recording.size_bytes = index.duration_s, index.size_bytes
+        if index.ended is not None:
+            recording.status, recording.ended_at = index.ended.status, index.ended.ended_at
+            self._keep(recording)
+            self._tell(recording)
+
+    def end(self, recording: Recording, ended: Ended) -> None:
+        """It is complete. One that never got a segment is not kept."""
+        if not ended.segments:
+            self._recordings.pop(recording.recording_id, None)
+            self._tell(recording)
+        else:
+            self.grow(recording, [ended])
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def index(self, recording: Recording) -> Index:
+        """Where its segments are; NotFound (404) when its files are gone or damaged."""
+        if recording.index is None:
+            recording.index = await self.run(disk.load, recording.directory)
+        if recording.index is None:
+            raise NotFound("This recording's files are gone or damaged.")
+        if recording.status != "recording":
+            self._keep(recording)
+        return recording.index
+
+    def _keep(self, recording: Recording) -> None:
+        """Keep its index for now, in place of one that nobody asked for in a long time."""
+        self._loaded[recording.recording_id] = None
+        self._loaded.move_to_end(recording.recording_id)
+        while len(self._loaded) > _INDEXES_KEPT:
+            oldest, _ = self._loaded.popitem(last=False)
+            if (found := self._recordings.get(oldest)) is not None and found.status != "recording":
+                found.index = None
+
+    async def file(self, recording: Recording) -> Progressive:
+        """The recording as one MP4, as far as it has come.
+
+        Raises:
+            NotFound: (404) there is nothing in it yet, or its files are damaged.
+            Unavailable: (503) the disk cannot be read.
+        """
+        index = await self.index(recording)
+        key = recording.recording_id, len(index.segments)
+        async with self._making:
+            made = self._files.get(key)
+            if made is None:
+                started_s = time.monotonic()
+                made = self._files[key] = await self._made(recording, index)
+                log.debug("recording_head_made", recording_id=key[0], took_s=round(time.monotonic() - started_s, 3))
+            self._files.move_to_end(key)
+            while len(self._files) > _HEADS_KEPT:
+                self._files.popitem(last=False)
+        return made
+
+    async def _made(self, recording: Recording, index: Index) -> Progressive:
+        snapshot = Index(index.begun)
+        for name in ("inits", "segments", "init_of"):
+            setattr(snapshot, name, list(getattr(index, name)))
+
+        def make() -> Progressive:
+            with recording.media.open("rb", buffering=0) as file:
+                return progressive(snapshot, lambda at, size: disk.read_at(file.fileno(), at, size))
+
+        try:
+            return await self.run(make)
+        except Malformed as error:
+            log.warning("recording_not_readable", recording_id=recording.recording_id, error=str(error))
+            raise NotFound(f"This recording cannot be downloaded: {error}.") from None
+        except FileNotFoundError:
+            raise NotFound("This recording's files are gone.") from None
+        except OSError as error:
+            raise Unavailable("The disk with this recording cannot be read.", debug=repr(error)) from error
+
+    # -- removing -----------------------------------------------------------------------------------------------------
+
+    async def remove(self, recording: Recording) -> None:
+        """Remove it and its files.
+
+        Raises:
+            Conflict: (409) it is being made.
+            Unavailable: (503) the disk refuses.
+        """
+        if recording.status == "recording":
+            raise Conflict("This recording is being made; stop it first.")
+        try:
+            await self.run(disk.remove, recording.directory)
+        except FileNotFoundError:
+            pass  # somebody removed it by hand
+        except OSError as error:
+            raise Unavailable(f"The recording cannot be removed: {error.strerror}.", debug=repr(error)) from error
+        self._recordings.pop(recording.recording_id, None)
+        self._loaded.pop(recording.recording_id, None)
+        for key in [key for key in self._files if key[0] == recording.recording_id]:
+            del self._files[key]
+        self._tell(recording)

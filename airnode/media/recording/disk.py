@@ -1,0 +1,306 @@
+"""Recordings on the disk. Everything in here blocks: it runs in threads, never on the event loop."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from errno import ENOSPC
+from pathlib import Path
+
+import structlog
+
+from airnode.bus.recordings import RECORDING_ID, RecordingStatus
+from airnode.media.recording.index import (
+    MAX_LINE_BYTES,
+    Begun,
+    Ended,
+    Entry,
+    Index,
+    Init,
+    Segment,
+    decode,
+    encode,
+    parse,
+)
+
+log = structlog.get_logger(__name__)
+
+INDEX, MEDIA = "index.jsonl", "media.mp4"
+_ROOM = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_REMOVED = ".removed-"
+_PROBE = ".probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A segment to be written, with the initialization section that it needs.
+
+    Attributes:
+        msn: where one is missing to the one that was written before, the recording has a gap.
+    """
+
+    msn: int
+    init: bytes
+    parts: Sequence[bytes]
+    size: int
+    duration_s: float
+    start_unix_s: float
+    discontinuity: bool
+
+
+class RecordingFile:
+    """One recording that is being made.
+
+    Either all of a segment is there, with its line in the index, or nothing of it: what was written of one that did not
+    fit is taken back.
+    """
+
+    def __init__(self, directory: Path, begun: Begun) -> None:
+        directory.mkdir(parents=True, mode=0o750)
+        self._directory = directory
+        self._named = False
+        self._media = self._index = -1
+        try:
+            self._media = os.open(directory / MEDIA, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._index = os.open(directory / INDEX, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            self._media_end = self._index_end = 0
+            self._append([begun])
+        except OSError:
+            self.close()
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        self._dirty = True
+        self._init = b""
+        self._next_msn = 0
+        self.index = Index(begun)
+
+    def write(self, take: Take) -> list[Entry]:
+        """Append a segment, with its initialization section where that is another one. Returns their entries.
+
+        Raises:
+            OSError: it did not fit, and nothing of it is there.
+        """
+        entries: list[Entry] = []
+        end, first = self._media_end, not self.index.segments
+        breaks = take.discontinuity or take.init != self._init or take.msn != self._next_msn
+        try:
+            if take.init != self._init:
+                entries.append(Init(end, len(take.init)))
+                end = _write(self._media, (take.init,), end)
+            entries.append(Segment(end, take.size, take.duration_s, take.start_unix_s, breaks and not first))
+            end = _write(self._media, take.parts, end)
+            self._append(entries)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._media, self._media_end)
+            raise
+        self._media_end, self._dirty = end, True
+        self._init, self._next_msn = take.init, take.msn + 1
+        for entry in entries:
+            self.index.take(entry)
+        return entries
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        try:
+            self._index_end = _write(self._index, [encode(entry) for entry in entries], self._index_end)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._index, self._index_end)
+            raise
+
+    def sync(self) -> None:
+        """Force what was written onto the disk; the media first, so that no line speaks of what is not there."""
+        if self._dirty:
+            os.fdatasync(self._media)
+            os.fdatasync(self._index)
+            self._dirty = False
+        if not self._named:
+            for directory in (self._directory, self._directory.parent, self._directory.parent.parent):
+                _sync_directory(directory)
+            self._named = True
+
+    def finish(self, ended_at: float) -> Ended:
+        """Write the last line, and close. Where it does not fit, the next start of the node adds it. A recording
+        without a segment is removed.
+        """
+        ended = self.index.end("finished", ended_at)
+        if not ended.segments:
+            self.close()
+            shutil.rmtree(self._directory, ignore_errors=True)
+            return ended
+        try:
+            self._append([ended])
+            self._dirty = True
+            self.sync()
+        except OSError as error:
+            log.warning("recording_end_not_written", recording_id=self.index.begun.recording_id, error=str(error))
+        finally:
+            self.index.take(ended)
+            self.close()
+        return ended
+
+    def close(self) -> None:
+        """Close both files."""
+        for fd in (self._media, self._index):
+            if fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+        self._media = self._index = -1
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names in it last."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write(fd: int, pieces: Sequence[bytes], at: int) -> int:
+    """Write all at ``at``; the end of it."""
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            written = os.pwrite(fd, view, at)
+            if written <= 0:
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            view, at = view[written:], at + written
+    return at
+
+
+# -- what is there ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A recording that ended; times in unix seconds."""
+
+    recording_id: str
+    room: str
+    directory: Path
+    status: RecordingStatus
+    started_at: float
+    ended_at: float
+    duration_s: float
+    size_bytes: int
+
+
+def scan(root: Path) -> Iterator[Kept]:
+    """All recordings; those that were being made when the node died are ended, and what was being removed is gone.
+
+    What cannot be read is logged and left alone.
+    """
+    if not root.is_dir():
+        return
+    for room in sorted(root.iterdir()):
+        if not _ROOM.match(room.name) or not room.is_dir():
+            continue
+        for directory in sorted(room.iterdir()):
+            if directory.name.startswith(_REMOVED):
+                shutil.rmtree(directory, ignore_errors=True)
+            elif RECORDING_ID.match(directory.name) and directory.is_dir():
+                try:
+                    found = _kept(directory)
+                except OSError as error:
+                    log.warning("recording_not_read", path=str(directory), error=str(error))
+                    continue
+                if found is not None:
+                    yield found
+
+
+def _kept(directory: Path) -> Kept | None:
+    begun, ended = _first_and_last(directory / INDEX)
+    if begun is None or ended is None:
+        index = _recover(directory)
+        if index is None or index.ended is None:
+            log.warning("recording_not_recovered", path=str(directory), detail="it has no index that can be read")
+            return None
+        begun, ended = index.begun, index.ended
+    if (begun.recording_id, begun.room) != (directory.name, directory.parent.name):
+        log.warning("recording_misplaced", path=str(directory), recording_id=begun.recording_id, room=begun.room)
+        return None
+    return Kept(
+        begun.recording_id, begun.room, directory, ended.status, begun.started_at, ended.ended_at,
+        ended.duration_s, ended.size_bytes,
+    )  # fmt: skip
+
+
+def _first_and_last(path: Path) -> tuple[Begun | None, Ended | None]:
+    """The first and the last line, where they are what they should be."""
+    with path.open("rb") as file:
+        first = decode(file.readline(MAX_LINE_BYTES))
+        file.seek(max(os.fstat(file.fileno()).st_size - MAX_LINE_BYTES, 0))
+        tail = file.read()
+    last = decode(tail[:-1].rpartition(b"\n")[2]) if tail.endswith(b"\n") else None
+    return first if isinstance(first, Begun) else None, last if isinstance(last, Ended) else None
+
+
+def _recover(directory: Path) -> Index | None:
+    """End what a crash left open: what is not whole is cut off."""
+    media, path = directory / MEDIA, directory / INDEX
+    data = path.read_bytes()
+    index, good = parse(data, media.stat().st_size)
+    if index is None or index.ended is not None:
+        return index
+    last = index.segments[-1] if index.segments else None
+    ended_at = last.start_unix_s + last.duration_s if last is not None else index.begun.started_at
+    ended = index.end("interrupted", max(ended_at, index.begun.started_at))
+    with contextlib.suppress(OSError):  # a disk that is full or cannot be written keeps it as it is, for the next start
+        with path.open("r+b") as file:
+            file.truncate(good)
+            file.seek(good)
+            file.write(encode(ended))
+        os.truncate(media, index.size_bytes)
+    index.take(ended)
+    log.warning("recording_recovered", recording_id=index.begun.recording_id, duration_s=round(index.duration_s, 1))
+    return index
+
+
+def load(directory: Path) -> Index | None:
+    """The index of a recording; None: it cannot be read."""
+    try:
+        return parse((directory / INDEX).read_bytes(), (directory / MEDIA).stat().st_size)[0]
+    except OSError:
+        return None
+
+
+def remove(directory: Path) -> None:
+    """Remove a recording: at once for everyone, its bytes a moment later."""
+    gone = directory.with_name(_REMOVED + directory.name)
+    directory.rename(gone)
+    shutil.rmtree(gone)
+    with contextlib.suppress(OSError):
+        directory.parent.rmdir()  # only where it was the last one
+
+
+def free_bytes(root: Path) -> int:
+    """What an ordinary user may still write to the disk of ``root``, which need not be there yet."""
+    while not root.exists() and root != root.parent:
+        root = root.parent
+    found = os.statvfs(root)
+    return found.f_bavail * found.f_frsize
+
+
+def probe(root: Path) -> None:
+    """Write a little; OSError where that fails."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o750)
+    path = root / _PROBE
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def read_at(fd: int, at: int, size: int) -> bytes:
+    """``size`` bytes from ``at`` on; fewer where the file ends."""
+    pieces = []
+    while size > 0 and (piece := os.pread(fd, size, at)):
+        pieces.append(piece)
+        at, size = at + len(piece), size - len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,180 @@
+"""Recordings of other nodes: where they are, and passing on what those answer."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.bus.recordings import RecordingRecord, recordings_in
+from airnode.bus.records import Records
+from airnode.errors import AirnodeError, NotFound, Unavailable
+from airnode.media.recording.sending import PIECE_BYTES, Sender
+from airnode.media.upstream import CONNECT_TIMEOUT_S, NodeToken
+from airnode.runtime.service import Service
+
+#: A holder that says nothing for this long does not answer: it may have to read a whole recording's tables first.
+_SILENCE_S = 30.0
+_MAX_PLAYLIST_BYTES = 16 << 20
+#: Where a recording is, is looked up again after this; an older answer is used while Redis is away.
+_FRESH_S = 5.0
+_KEPT = 1024
+_PASSED_ON = (
+    "Content-Type", "Content-Length", "Content-Range", "Content-Disposition", "Accept-Ranges", "ETag", "Cache-Control",
+)  # fmt: skip
+_ASKED_ON = ("Range", "If-Range")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Where a recording is.
+
+    Attributes:
+        base_url: of the recording there.
+    """
+
+    node_id: str
+    base_url: str
+
+
+class Holders(Service):
+    """Finds and asks the nodes that have recordings.
+
+    Args:
+        default_host: for nodes that are reached as the master is.
+    """
+
+    name = "recording-holders"
+
+    def __init__(
+        self, records: Records, token: NodeToken, node_id: str, default_host: str, registry: CollectorRegistry
+    ) -> None:
+        super().__init__()
+        self._records = records
+        self._token = token
+        self._node_id = node_id
+        self._default_host = default_host
+        self._session: aiohttp.ClientSession | None = None
+        #: {(room, recording_id): (where it is, loop time of that answer)}, the longest unasked first.
+        self._found: OrderedDict[tuple[str, str], tuple[Holder, float]] = OrderedDict()
+        self._received = Counter(
+            "airnode_recording_relay_received_bytes_total", "Recorded bytes from other nodes", registry=registry
+        )
+        self._failures = Counter(
+            "airnode_recording_relay_failures_total", "Requests to other nodes that failed", registry=registry
+        )
+
+    async def start(self) -> None:
+        """Be ready to ask."""
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def find(self, room: str, recording_id: str) -> Holder:
+        """Where a recording of another node is.
+
+        Raises:
+            NotFound: (404) nowhere.
+            Unavailable: (503) Redis does not answer, and it is not known.
+        """
+        key, now_s = (room, recording_id), asyncio.get_running_loop().time()
+        known = self._found.get(key)
+        if known is None or now_s - known[1] > _FRESH_S:
+            try:
+                record = await self._records.get_record(recordings_in(room), recording_id, RecordingRecord)
+            except Unavailable:
+                if known is None:
+                    raise
+            else:
+                known = self._keep(key, record, now_s)
+        if known is None:
+            raise NotFound("There is no such recording.")
+        return known[0]
+
+    def _keep(self, key: tuple[str, str], record: RecordingRecord | None, now_s: float) -> tuple[Holder, float] | None:
+        self._found.pop(key, None)
+        if record is None or record.node_id == self._node_id:
+            return None
+        host = record.host or self._default_host
+        base = f"{record.scheme}://{host}:{record.media_port}/relay/{quote(key[0])}/recordings/{quote(key[1])}"
+        made = self._found[key] = Holder(record.node_id, base), now_s
+        while len(self._found) > _KEPT:
+            self._found.popitem(last=False)
+        return made
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    async def playlist(self, holder: Holder) -> bytes:
+        """Its playlist; NotFound (404), Unavailable (503)."""
+        try:
+            async with self._ask(holder, "index.m3u8", {}) as response:
+                _check(response.status, holder)
+                if (response.content_length or 0) > _MAX_PLAYLIST_BYTES:
+                    raise Unavailable(f"The node {holder.node_id} answers with {response.content_length} bytes.")
+                body = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._offline(holder, error) from error
+        self._received.inc(len(body))
+        return body
+
+    async def pass_on(self, request: web.Request, holder: Holder, name: str, sender: Sender) -> web.StreamResponse:
+        """Answer with what the holder answers, piece by piece.
+
+        Raises:
+            NotFound, Unavailable: (404, 503) before anything was sent.
+        """
+        response: web.StreamResponse | None = None
+        asked = {key: request.headers[key] for key in _ASKED_ON if key in request.headers}
+        try:
+            async with self._ask(holder, name, asked, method=request.method) as found:
+                if found.status not in (200, 206, 416):
+                    _check(found.status, holder)
+                headers = {key: found.headers[key] for key in _PASSED_ON if key in found.headers}
+                response = web.StreamResponse(status=found.status, headers=headers)
+                await response.prepare(request)
+                if request.method == "GET":
+                    async for piece in found.content.iter_chunked(PIECE_BYTES):
+                        self._received.inc(len(piece))
+                        await sender.write(response, piece)
+                    await response.write_eof()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if response is None:
+                raise self._offline(holder, error) from error
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    def _ask(
+        self, holder: Holder, name: str, headers: Mapping[str, str], method: str = "GET"
+    ) -> "aiohttp.client._RequestContextManager":
+        if self._session is None:
+            raise Unavailable("This node is shutting down.", retry_after_s=1)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_SILENCE_S)
+        return self._session.request(
+            method, f"{holder.base_url}/{quote(name)}", timeout=timeout, allow_redirects=False,
+            headers={**headers, **self._token.header(), "Accept-Encoding": "identity"},
+        )  # fmt: skip
+
+    def _offline(self, holder: Holder, error: BaseException) -> AirnodeError:
+        self._failures.inc()
+        return Unavailable(
+            f"The node {holder.node_id}, which has this recording, is offline: start it again.",
+            retry_after_s=5,
+            debug=repr(error),
+        )
+
+
+def _check(status: int, holder: Holder) -> None:
+    if status == 200:
+        return
+    if status in (404, 410):
+        raise NotFound("There is no such recording.")
+    raise Unavailable(f"The node {holder.node_id}, which has this recording, answers {status}.", retry_after_s=1)

@@ -1,0 +1,143 @@
+"""What a recording consists of, as a file of JSON lines that only ever grows. No I/O.
+
+Two files lie in ``recordings/<room>/<recording-id>/``: ``media.mp4`` has the initialization sections and segments one
+behind the other, ``index.jsonl`` says where. A segment's line is written when all of its bytes are, so a line that is
+there is true; what a crash leaves behind the last whole line, or behind the last byte that a line names, is nothing::
+
+    ["begin", 1, "20261122T091500Z-5f0c2a91", "stream", "node-1a2b3c4d", 1795338900.2, 2]
+    ["init", 0, 1290]
+    ["segment", 1290, 131072, 1.0, 1795338900.2, false]
+    ["segment", 132362, 130211, 1.0, 1795338901.2, true]      the last member: discontinuous to the one before
+    ["end", "finished", 1795338902.2, 2, 2.0, 262573]
+"""
+
+from typing import Literal
+
+import msgspec
+
+VERSION = 1
+#: No line is longer.
+MAX_LINE_BYTES = 4096
+
+
+class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+    """The first line."""
+
+    version: int
+    recording_id: str
+    room: str
+    node_id: str
+    started_at: float
+    target_duration_s: int
+
+
+class Init(msgspec.Struct, frozen=True, array_like=True, tag="init"):
+    """An initialization section, for the segments behind it."""
+
+    at: int
+    size: int
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
+    """A segment; ``start_unix_s`` is the wall clock of its first sample."""
+
+    at: int
+    size: int
+    duration_s: float
+    start_unix_s: float
+    discontinuity: bool
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True, tag="end"):
+    """The last line, with the totals, so that a list needs no other."""
+
+    status: Literal["finished", "interrupted"]
+    ended_at: float
+    segments: int
+    duration_s: float
+    size_bytes: int
+
+
+Entry = Begun | Init | Segment | Ended
+
+_decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """One line, with its end."""
+    return msgspec.json.encode(entry) + b"\n"
+
+
+def decode(line: bytes) -> Entry | None:
+    """The entry of a line without its end; None: it is none."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class Index:
+    """The entries of one recording, in order.
+
+    Attributes:
+        init_of: {number of a segment: number of its initialization section}, as a list.
+        size_bytes: of the media.
+    """
+
+    def __init__(self, begun: Begun) -> None:
+        self.begun = begun
+        self.inits: list[Init] = []
+        self.segments: list[Segment] = []
+        self.init_of: list[int] = []
+        self.ended: Ended | None = None
+        self.duration_s = 0.0
+        self.size_bytes = 0
+
+    def take(self, entry: Entry) -> bool:
+        """Append an entry; False: it cannot come here, and neither can anything behind it."""
+        if self.ended is not None or isinstance(entry, Begun):
+            return False
+        if isinstance(entry, Ended):
+            self.ended = entry
+            return True
+        if entry.at < self.size_bytes or entry.size <= 0:
+            return False
+        if isinstance(entry, Init):
+            self.inits.append(entry)
+        elif not self.inits or not entry.duration_s > 0:
+            return False
+        else:
+            self.segments.append(entry)
+            self.init_of.append(len(self.inits) - 1)
+            self.duration_s += entry.duration_s
+        self.size_bytes = entry.at + entry.size
+        return True
+
+    def end(self, status: Literal["finished", "interrupted"], ended_at: float) -> Ended:
+        """The line that would end it here."""
+        return Ended(status, ended_at, len(self.segments), round(self.duration_s, 6), self.size_bytes)
+
+
+def parse(data: bytes, media_bytes: int) -> tuple[Index | None, int]:
+    """Read an index file as far as it is whole and its media is there.
+
+    Args:
+        media_bytes: size of the media file.
+
+    Returns:
+        The index, None where not even the first line is good; and the length of what was good.
+    """
+    index: Index | None = None
+    good = 0
+    while (end := data.find(b"\n", good)) >= 0:
+        entry = decode(data[good:end]) if end - good <= MAX_LINE_BYTES else None
+        if entry is None:
+            break
+        if index is None:
+            if not isinstance(entry, Begun) or entry.version != VERSION:
+                break
+            index = Index(entry)
+        elif (isinstance(entry, Init | Segment) and entry.at + entry.size > media_bytes) or not index.take(entry):
+            break
+        good = end + 1
+    return index, good

@@ -1,0 +1,59 @@
+"""The playlist of a recording: EVENT while it is made, VOD afterwards (RFC 8216 4.3.3.5). Plain HLS, no I/O.
+
+Names are numbers: ``init0.mp4``, ``seg0.mp4``; what they name never changes. Lines are as short as can be, because all
+of them are fetched again with each reload while the recording is made.
+"""
+
+import re
+from collections.abc import Iterator
+
+from airnode.media.playlist import date_time
+from airnode.media.recording.index import Index, Init, Segment
+
+#: A player that followed the recording reads EXT-X-ENDLIST within this, and only then may the type change (6.2.1).
+_FOLLOWED_FOR_S = 60.0
+_NAME = re.compile(r"(init|seg)(0|[1-9][0-9]{0,8})\.mp4\Z")
+
+
+def render(index: Index, now: float) -> bytes:
+    """The playlist's text, UTF-8; ``now`` is unix seconds."""
+    return "".join(_lines(index, now)).encode()
+
+
+def is_settled(index: Index, now: float) -> bool:
+    """Whether the playlist will never change again."""
+    return index.ended is not None and now - index.ended.ended_at > _FOLLOWED_FOR_S
+
+
+def lookup(index: Index, name: str) -> Init | Segment | None:
+    """What a name of the playlist stands for."""
+    match = _NAME.match(name)
+    if match is None:
+        return None
+    found: list[Init] | list[Segment] = index.inits if match[1] == "init" else index.segments
+    number = int(match[2])
+    return found[number] if number < len(found) else None
+
+
+def target_duration_s(index: Index) -> int:
+    """Constant over the recording's life, unless a segment is longer than was promised."""
+    longest_s = max((segment.duration_s for segment in index.segments), default=0.0)
+    return max(index.begun.target_duration_s, int(longest_s + 0.5), 1)
+
+
+def _lines(index: Index, now: float) -> Iterator[str]:
+    kind = "VOD" if is_settled(index, now) else "EVENT"
+    yield f"#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target_duration_s(index)}\n"
+    yield f"#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-MEDIA-SEQUENCE:0\n"
+    init = -1
+    for number, segment in enumerate(index.segments):
+        if segment.discontinuity and number:
+            yield "#EXT-X-DISCONTINUITY\n"
+        if index.init_of[number] != init:
+            init = index.init_of[number]
+            yield f'#EXT-X-MAP:URI="init{init}.mp4"\n'
+        if segment.discontinuity or not number:
+            yield f"#EXT-X-PROGRAM-DATE-TIME:{date_time(segment.start_unix_s)}\n"
+        yield f"#EXTINF:{segment.duration_s:.5f},\nseg{number}.mp4\n"
+    if index.ended is not None:
+        yield "#EXT-X-ENDLIST\n"

@@ -1,0 +1,81 @@
+"""Playlists as they are sent: made or fetched once, however many watch, and compressed once."""
+
+import asyncio
+import gzip
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from airnode.media.recording.catalog import Catalog, Recording
+from airnode.media.recording.holders import Holder, Holders
+from airnode.media.recording.playlist import is_settled, render
+from airnode.media.window import PLAYLIST_TYPE
+
+#: A playlist of another node is asked for again after this.
+_FRESH_S = 1.0
+_KEPT = 256
+#: Shorter ones are sent as they are.
+_WORTH_BYTES = 1024
+
+
+@dataclass(slots=True)
+class _Text:
+    """A playlist, and until when it may be given out: loop time; ``state`` it was made of."""
+
+    body: bytes = b""
+    packed: bytes = b""
+    fresh_until_s: float = float("-inf")
+    state: tuple[object, ...] = ()
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Playlists:
+    """Gives out the playlists of recordings, of this node and of others."""
+
+    def __init__(self, catalog: Catalog, holders: Holders) -> None:
+        self._catalog = catalog
+        self._holders = holders
+        #: {recording_id: its text}, the longest unasked first.
+        self._texts: OrderedDict[str, _Text] = OrderedDict()
+
+    async def own(self, request: web.Request, recording: Recording) -> web.Response:
+        """Of a recording that is here."""
+        index = await self._catalog.index(recording)
+        now = time.time()
+        state = (len(index.segments), index.ended is not None, is_settled(index, now))
+        text = self._text(recording.recording_id)
+        if text.state != state:
+            text.body, text.packed, text.state = render(index, now), b"", state
+        return await self._answer(request, text)
+
+    async def other(self, request: web.Request, recording_id: str, holder: Holder) -> web.Response:
+        """Of a recording that is on another node."""
+        text, loop = self._text(recording_id), asyncio.get_running_loop()
+        async with text.lock:
+            if loop.time() >= text.fresh_until_s:
+                body = await self._holders.playlist(holder)
+                if body != text.body:
+                    text.body, text.packed, text.state = body, b"", ()
+                text.fresh_until_s = loop.time() + _FRESH_S
+        return await self._answer(request, text)
+
+    def _text(self, recording_id: str) -> _Text:
+        text = self._texts.setdefault(recording_id, _Text())
+        self._texts.move_to_end(recording_id)
+        while len(self._texts) > _KEPT:
+            self._texts.popitem(last=False)
+        return text
+
+    async def _answer(self, request: web.Request, text: _Text) -> web.Response:
+        headers = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        body = text.body
+        if len(body) < _WORTH_BYTES or "gzip" not in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=body, headers=headers)
+        packed = text.packed
+        if not packed:
+            packed = await self._catalog.run(gzip.compress, body, 5)
+            if text.body is body:
+                text.packed = packed
+        return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})

@@ -1,0 +1,262 @@
+"""A recording as one regular MP4, ``moov`` in front, without a copy of it (ISO/IEC 14496-12).
+
+The file is a head that is made from the fragments' own tables, and behind it the recorded bytes as they are on disk:
+the ``mdat`` covers them all, and the chunk offsets skip the fragments' headers in between, a few percent of it. So any
+byte range can be answered from the head and the recorded file.
+
+Each run of a fragment becomes a chunk. What changes in mid-recording becomes another sample entry of the same track:
+resolution, profile, channels, sample rate (times are converted to the track's). Only another codec becomes another
+track. Holes (a publisher that was away, segments that were left out) are held by the sample before them, and what a
+track begins later than the others, or with composition offsets, goes into its edit list.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from struct import pack, unpack_from
+from sys import byteorder
+
+from airnode.media.bmff import VIDEO_TIMESCALE, box, full_box
+from airnode.media.recording.index import Index
+from airnode.media.recording.samples import Malformed, Run, TrackHeader, read_init, read_moof
+
+#: Seconds from 1904, the epoch of MP4, to 1970.
+_MP4_EPOCH_S = 2_082_844_800
+#: Read at once where a fragment begins: its header is usually shorter.
+_HEADER_BYTES = 2048
+_MATRIX = pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+#: Beyond, chunk offsets take 64 bits.
+_MAX_OFFSET = (1 << 32) - (256 << 20)
+#: Samples among which the first one to be shown is.
+_REORDERED = 32
+_MAX_TICKS = (1 << 32) - 1
+
+#: ``read(offset, size)`` of the recorded file; fewer bytes where it ends.
+Read = Callable[[int, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Progressive:
+    """The file: ``head``, then ``size`` bytes of the recorded file from ``at`` on."""
+
+    head: bytes
+    at: int
+    size: int
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A track of the file."""
+
+    header: TrackHeader
+    entries: list[bytes]
+    start: int
+    end: int
+    durations: "array[int]" = field(default_factory=lambda: array("I"))
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    cts: "array[int]" = field(default_factory=lambda: array("i"))
+    sync: "array[int]" = field(default_factory=lambda: array("I"))
+    #: Of each chunk: where it begins in the recorded file; (samples, number of the sample entry).
+    offsets: list[int] = field(default_factory=list)
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, run: Run, header: TrackHeader, at: int) -> None:
+        """Append a run whose samples lie at ``at``."""
+        if header.entry not in self.entries:
+            self.entries.append(header.entry)
+        base, durations = run.base_time, run.durations
+        if header.timescale != self.header.timescale:
+            base, durations = self._converted(run, header.timescale)
+        if self.sizes:
+            self._join(base)
+        first = len(self.sizes)
+        self.durations.extend(durations)
+        self.sizes.extend(run.sizes)
+        self.cts.extend(run.cts or bytes(len(run.sizes)))
+        self.sync.extend(
+            range(first + 1, len(self.sizes) + 1) if run.sync is None else (first + n + 1 for n in run.sync)
+        )
+        self.end = base + sum(durations)
+        self.offsets.append(at)
+        self.chunks.append((len(run.sizes), self.entries.index(header.entry) + 1))
+
+    def _converted(self, run: Run, timescale: int) -> tuple[int, list[int]]:
+        """Times in this lane's ticks, without drift: each is rounded by itself."""
+        wanted = self.header.timescale
+        times, time = [run.base_time * wanted // timescale], run.base_time
+        for duration in run.durations:
+            time += duration
+            times.append(time * wanted // timescale)
+        return times[0], [after - before for before, after in pairwise(times)]
+
+    def _join(self, base: int) -> None:
+        """The last sample lasts until the next one begins."""
+        last = self.durations[-1] + base - self.end
+        if last < 0:
+            raise Malformed("decode times go back")
+        self.durations[-1] = min(last, _MAX_TICKS)
+
+    @property
+    def shown_from(self) -> int:
+        """Composition time of the first sample to be shown, from the lane's start."""
+        time, first = 0, self.cts[0]
+        for duration, cts in zip(self.durations[:_REORDERED], self.cts[:_REORDERED], strict=True):
+            first, time = min(first, time + cts), time + duration
+        return max(first, 0)
+
+    @property
+    def duration(self) -> int:
+        """In ticks."""
+        return sum(self.durations)
+
+
+def progressive(index: Index, read: Read) -> Progressive:
+    """Make the file of what is recorded up to now. Reads all fragments' headers: not on the event loop.
+
+    Raises:
+        Malformed: the recorded file is not what the index says, or there is nothing in it yet.
+        OSError: it cannot be read.
+    """
+    if not index.segments:
+        raise Malformed("nothing is recorded yet")
+    lanes = _lanes(index, read)
+    if not lanes:
+        raise Malformed("there are no samples")
+    first, last = index.segments[0], index.segments[-1]
+    size = last.at + last.size - first.at
+    wide = size > _MAX_OFFSET
+    tables = [_tables(lane) for lane in lanes]
+    head_bytes = len(_head(index, lanes, tables, size, 0, wide=wide))
+    return Progressive(_head(index, lanes, tables, size, head_bytes - first.at, wide=wide), first.at, size)
+
+
+def _lanes(index: Index, read: Read) -> list[_Lane]:
+    inits = [{track.track_id: track for track in read_init(read(each.at, each.size))} for each in index.inits]
+    #: {(handler, codec): lane}
+    lanes: dict[tuple[bytes, bytes], _Lane] = {}
+    for number, segment in enumerate(index.segments):
+        tracks = inits[index.init_of[number]]
+        at, end = segment.at, segment.at + segment.size
+        while at < end:
+            runs, fragment_bytes = _fragment(read, at, end)
+            for run in runs:
+                header = tracks.get(run.track_id)
+                if header is None:
+                    raise Malformed("a run is of a track that there is not")
+                key = header.handler, header.entry[4:8]
+                lane = lanes.get(key)
+                if lane is None:
+                    lane = lanes[key] = _Lane(header, [], run.base_time, run.base_time)
+                lane.add(run, header, at + run.data_offset)
+            at += fragment_bytes
+    return sorted(lanes.values(), key=lambda lane: lane.header.handler != b"vide")
+
+
+def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
+    """The runs of the fragment at ``at``, and its length with its mdat."""
+    head = read(at, min(_HEADER_BYTES, end - at))
+    if len(head) < 16:
+        raise Malformed("a fragment is cut off")
+    moof_bytes = unpack_from(">I", head)[0]
+    if not 8 <= moof_bytes <= end - at - 8:
+        raise Malformed("a moof does not fit")
+    if len(head) < moof_bytes + 8:
+        head = read(at, moof_bytes + 8)
+    if len(head) < moof_bytes + 8:
+        raise Malformed("a fragment is cut off")
+    mdat_bytes, kind = unpack_from(">I4s", head, moof_bytes)
+    if kind != b"mdat" or not 8 <= mdat_bytes <= end - at - moof_bytes:
+        raise Malformed("a mdat does not fit")
+    return read_moof(head[:moof_bytes]), moof_bytes + mdat_bytes
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _head(index: Index, lanes: Sequence[_Lane], tables: Sequence[bytes], size: int, shift: int, *, wide: bool) -> bytes:
+    """Everything before the recorded bytes; ``shift``: from a place in the recorded file to the one in this file."""
+    created = int(index.begun.started_at) + _MP4_EPOCH_S
+    begin = min(_ticks(lane.start + lane.shown_from, lane) for lane in lanes)
+    traks, duration = [], 0
+    for number, (lane, table) in enumerate(zip(lanes, tables, strict=True), 1):
+        delay = _ticks(lane.start + lane.shown_from, lane) - begin
+        shown = _ticks(lane.duration - lane.shown_from, lane)
+        duration = max(duration, delay + shown)
+        traks.append(_trak(lane, number, created, delay, shown, table + _chunk_offsets(lane, shift, wide=wide)))
+    times = pack(">QQIQ", created, created, VIDEO_TIMESCALE, duration)
+    mvhd = full_box(
+        b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(lanes) + 1)
+    )  # fmt: skip
+    ftyp = box(b"ftyp", b"isom", pack(">I", 0x200), b"isom", b"iso2", b"mp41", b"mp42")
+    mdat = pack(">I4sQ", 1, b"mdat", size + 16) if wide else pack(">I4s", size + 8, b"mdat")
+    return ftyp + box(b"moov", mvhd, *traks) + mdat
+
+
+def _ticks(time: int, lane: _Lane) -> int:
+    """In the movie's timescale."""
+    return time * VIDEO_TIMESCALE // lane.header.timescale
+
+
+def _trak(lane: _Lane, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
+    header, video = lane.header, lane.header.handler == b"vide"
+    alternate_group, volume = (0, 0) if video else (1, 0x100)
+    name = b"VideoHandler\0" if video else b"SoundHandler\0"
+    tkhd = full_box(
+        b"tkhd", 1, 3,
+        pack(">QQIIQ8xHHHH", created, created, number, 0, delay + shown, 0, alternate_group, volume, 0),
+        _MATRIX, pack(">II", header.width, header.height),
+    )  # fmt: skip
+    edits = [(delay, -1)] if delay else []
+    edits.append((shown, lane.shown_from))
+    elst = b"".join(pack(">QqI", length, at, 0x10000) for length, at in edits)
+    mdhd = full_box(b"mdhd", 1, 0, pack(">QQIQHH", created, created, header.timescale, lane.duration, 0x55C4, 0))
+    hdlr = full_box(b"hdlr", 0, 0, bytes(4), header.handler, bytes(12), name)
+    dinf = box(b"dinf", full_box(b"dref", 0, 0, pack(">I", 1), full_box(b"url ", 0, 1)))
+    return box(
+        b"trak",
+        tkhd,
+        box(b"edts", full_box(b"elst", 1, 0, pack(">I", len(edits)), elst)),
+        box(b"mdia", mdhd, hdlr, box(b"minf", header.media_header, dinf, box(b"stbl", stbl))),
+    )
+
+
+def _tables(lane: _Lane) -> bytes:
+    """The sample tables that do not depend on where the samples lie."""
+    made = [full_box(b"stsd", 0, 0, pack(">I", len(lane.entries)), *lane.entries)]
+    made.append(_run_lengths(b"stts", 0, lane.durations))
+    if any(lane.cts):
+        made.append(_run_lengths(b"ctts", 1 if min(lane.cts) < 0 else 0, lane.cts))
+    if len(lane.sync) < len(lane.sizes):
+        made.append(full_box(b"stss", 0, 0, pack(">I", len(lane.sync)), _big_endian(lane.sync)))
+    made.append(_sample_to_chunk(lane))
+    made.append(full_box(b"stsz", 0, 0, pack(">II", 0, len(lane.sizes)), _big_endian(lane.sizes)))
+    return b"".join(made)
+
+
+def _run_lengths(kind: bytes, version: int, values: "array[int]") -> bytes:
+    flat = array("I")
+    for value, group in groupby(values):
+        flat.extend((sum(1 for _ in group), value & 0xFFFFFFFF))
+    return full_box(kind, version, 0, pack(">I", len(flat) // 2), _big_endian(flat))
+
+
+def _sample_to_chunk(lane: _Lane) -> bytes:
+    flat, chunk = array("I"), 1
+    for (samples, entry), group in groupby(lane.chunks):
+        flat.extend((chunk, samples, entry))
+        chunk += sum(1 for _ in group)
+    return full_box(b"stsc", 0, 0, pack(">I", len(flat) // 3), _big_endian(flat))
+
+
+def _chunk_offsets(lane: _Lane, shift: int, *, wide: bool) -> bytes:
+    # Without the shift, lengths are what counts.
+    offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in lane.offsets])
+    return full_box(b"co64" if wide else b"stco", 0, 0, pack(">I", len(offsets)), _big_endian(offsets))
+
+
+def _big_endian(values: "array[int]") -> bytes:
+    if byteorder == "little":
+        values = values[:]
+        values.byteswap()
+    return values.tobytes()

@@ -1,0 +1,123 @@
+"""Sending recorded bytes over HTTP: whole or a range, read in a thread, never more than a piece in memory."""
+
+import asyncio
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from airnode.errors import NotFound, Unavailable
+from airnode.media.recording import disk
+from airnode.media.recording.catalog import Catalog
+from airnode.media.recording.ranges import RangeNotSatisfiable, wanted_range
+from airnode.web.problems import problem_response
+
+PIECE_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """``head``, and behind it ``size`` bytes of a file from ``at`` on.
+
+    Attributes:
+        etag: with its quotes; empty: it grows, and has no ranges.
+    """
+
+    head: bytes
+    path: Path
+    at: int
+    size: int
+    content_type: str
+    etag: str = ""
+    disposition: str = ""
+    cache: str = "private, max-age=3600, immutable"
+
+    @property
+    def total(self) -> int:
+        """Its length."""
+        return len(self.head) + self.size
+
+
+class Sender:
+    """Writes bodies.
+
+    Args:
+        gap_s: a client that takes nothing for so long is dropped.
+    """
+
+    def __init__(self, catalog: Catalog, gap_s: float) -> None:
+        self._catalog = catalog
+        self._gap_s = gap_s
+
+    async def send(self, request: web.Request, body: Body) -> web.StreamResponse:
+        """Answer with 200, 206 or 416.
+
+        Raises:
+            NotFound, Unavailable: (404, 503) before anything was sent: the file is gone, or the disk fails.
+        """
+        headers = {"Content-Type": body.content_type, "Cache-Control": body.cache}
+        if body.disposition:
+            headers["Content-Disposition"] = body.disposition
+        wanted: tuple[int, int] | None = None
+        if body.etag:
+            headers["ETag"], headers["Accept-Ranges"] = body.etag, "bytes"
+            if request.headers.get("If-Range", body.etag) == body.etag:
+                try:
+                    wanted = wanted_range(request.headers.get("Range", ""), body.total)
+                except RangeNotSatisfiable as error:
+                    return not_satisfiable(error)
+        start, stop = wanted or (0, body.total)
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.total}"
+        response = web.StreamResponse(status=200 if wanted is None else 206, headers=headers)
+        response.content_length = stop - start
+        fd = await self._open(body.path)
+        try:
+            await response.prepare(request)
+            if request.method == "GET":
+                await self._write(request, response, body, fd, start, stop)
+        finally:
+            os.close(fd)
+        return response
+
+    async def _open(self, path: Path) -> int:
+        try:
+            return await self._catalog.run(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFound("This recording's files are gone.") from None
+        except OSError as error:
+            raise Unavailable("The disk with this recording cannot be read.", debug=repr(error)) from error
+
+    async def _write(
+        self, request: web.Request, response: web.StreamResponse, body: Body, fd: int, start: int, stop: int
+    ) -> None:
+        head, at = len(body.head), start
+        try:
+            while at < stop:
+                if at < head:
+                    piece = body.head[at : min(stop, at + PIECE_BYTES)]
+                else:
+                    size = min(stop - at, PIECE_BYTES)
+                    piece = await self._catalog.run(disk.read_at, fd, body.at + at - head, size)
+                if not piece:
+                    raise OSError("the file ends early")
+                await self.write(response, piece)
+                at += len(piece)
+            await response.write_eof()
+        except (OSError, TimeoutError):
+            if request.transport is not None:
+                request.transport.abort()  # what was promised cannot be kept: the client must see that it is cut off
+
+    async def write(self, response: web.StreamResponse, piece: bytes) -> None:
+        """Write a piece; TimeoutError when the client does not take it in time."""
+        async with asyncio.timeout(self._gap_s):
+            await response.write(piece)
+
+
+def not_satisfiable(error: RangeNotSatisfiable) -> web.Response:
+    """416, with the length that there is."""
+    response = problem_response(error, secrets.token_hex(6))
+    response.headers["Content-Range"] = f"bytes */{error.size}"
+    return response
