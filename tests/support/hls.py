@@ -9,6 +9,7 @@ _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(?:,|$)')
 _ONCE = {
     "#EXT-X-VERSION", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-DISCONTINUITY-SEQUENCE",
     "#EXT-X-SERVER-CONTROL", "#EXT-X-PART-INF", "#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-SKIP", "#EXT-X-ENDLIST",
+    "#EXT-X-PLAYLIST-TYPE",
 }  # fmt: skip
 _KNOWN = _ONCE | {
     "#EXTM3U", "#EXTINF", "#EXT-X-MAP", "#EXT-X-GAP", "#EXT-X-DISCONTINUITY", "#EXT-X-PROGRAM-DATE-TIME",
@@ -62,7 +63,7 @@ class SegmentLines:
 
 @dataclass
 class Media:
-    """A media playlist as read. ``open_segment``: the parts behind the last whole segment."""
+    """A media playlist as read. ``open_segment``: the parts behind the last whole segment; ``kind``: VOD or EVENT."""
 
     version: int = 0
     target_duration_s: int = 0
@@ -73,6 +74,7 @@ class Media:
     independent: bool = False
     skipped: int = 0
     ended: bool = False
+    kind: str = ""
     hint: str = ""
     segments: list[SegmentLines] = field(default_factory=list)
     open_segment: SegmentLines | None = None
@@ -183,6 +185,11 @@ class _Reader:
         self.before_segments("EXT-X-SKIP")
         self.media.skipped = int(attributes(value)["SKIPPED-SEGMENTS"])
 
+    def tag_ext_x_playlist_type(self, value: str) -> None:
+        self.before_segments("EXT-X-PLAYLIST-TYPE")
+        rule(value in ("VOD", "EVENT"), f"bad EXT-X-PLAYLIST-TYPE {value}")
+        self.media.kind = value
+
     def tag_ext_x_endlist(self, value: str) -> None:
         self.media.ended = True
 
@@ -237,7 +244,7 @@ def _check(media: Media, accepted: frozenset[str]) -> None:
         rule(int(segment.duration_s + 0.5) <= target, f"segment of {segment.duration_s} s, target duration {target}")
         rule(segment.duration_s > 0, "empty segment")
         rule(segment.map_uri or media.skipped, "fMP4 segment without EXT-X-MAP")
-        rule(segment.gap or segment.date, "segment without a date")
+        rule(segment.gap or segment.date or media.kind, "segment without a date")
     uris = [s.uri for s in media.segments] + [p.uri for s in _all(media) for p in s.parts]
     rule(len(uris) == len(set(uris)), "a URI twice")
     _check_dates(media)

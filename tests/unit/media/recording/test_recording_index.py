@@ -1,0 +1,160 @@
+"""The index file: what a crash leaves, and the playlist that is made of it."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airnode.media.recording.index import Begun, Ended, Entry, Index, Init, Segment, encode, parse
+from airnode.media.recording.playlist import lookup, render
+from airnode.media.recording.ranges import RangeNotSatisfiable, wanted_range
+from airnode.media.recording.retention import Aged, expired
+from tests.support.hls import read_media
+
+BEGUN = Begun(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
+ENTRIES: list[Entry] = [
+    BEGUN,
+    Init(0, 100),
+    Segment(100, 1000, 1.0, 1_700_000_000.0, False),
+    Segment(1100, 1000, 2.0, 1_700_000_001.0, False),
+    Init(2100, 120),
+    Segment(2220, 900, 1.5, 1_700_000_010.0, True),
+]
+END = Ended("finished", 1_700_000_012.0, 3, 4.5, 3120)
+FILE = b"".join(encode(entry) for entry in ENTRIES)
+MEDIA_BYTES = 3120
+
+
+def built(*more: Entry) -> Index:
+    index = Index(BEGUN)
+    for entry in (*ENTRIES[1:], *more):
+        assert index.take(entry)
+    return index
+
+
+def test_what_was_written_is_read_again():
+    index, good = parse(FILE + encode(END), MEDIA_BYTES)
+    assert index is not None
+    assert good == len(FILE + encode(END))
+    assert (index.begun, index.segments, index.ended) == (BEGUN, [ENTRIES[2], ENTRIES[3], ENTRIES[5]], END)
+    assert (index.init_of, index.duration_s, index.size_bytes) == ([0, 0, 1], 4.5, MEDIA_BYTES)
+    assert index.end("finished", END.ended_at) == END
+
+
+@pytest.mark.parametrize("cut", range(1, len(FILE)))
+def test_a_torn_tail_costs_no_whole_line(cut: int):
+    index, good = parse(FILE[:cut], MEDIA_BYTES)
+    lines = FILE[:cut].count(b"\n")
+    assert good == (FILE[:cut].rfind(b"\n") + 1)
+    assert (index is None) == (lines == 0)
+    if index is not None:
+        assert len(index.inits) + len(index.segments) + 1 == lines
+
+
+@given(st.binary(max_size=200), st.integers(0, len(FILE)))
+def test_garbage_behind_or_inside_is_never_believed(garbage: bytes, at: int):
+    index, good = parse(FILE[:at] + garbage, MEDIA_BYTES)
+    assert good <= at + len(garbage)
+    if index is not None:
+        assert parse((FILE[:at] + garbage)[:good], MEDIA_BYTES)[1] == good
+        assert index.size_bytes <= MEDIA_BYTES
+
+
+def test_a_line_about_media_that_never_reached_the_disk_is_not_believed():
+    index, good = parse(FILE + encode(END), MEDIA_BYTES - 1)
+    assert index is not None
+    assert len(index.segments) == 2
+    assert good == len(b"".join(encode(entry) for entry in ENTRIES[:5]))
+
+
+def test_entries_that_contradict_what_is_there_end_it():
+    index = built()
+    for wrong in (Segment(0, 10, 1.0, 0.0, False), Segment(5000, 10, 0.0, 0.0, False), Init(5000, 0), BEGUN):
+        assert not index.take(wrong)
+    assert not Index(BEGUN).take(Segment(0, 10, 1.0, 0.0, False)), "a segment needs an initialization section"
+    index.take(END)
+    assert not index.take(Init(5000, 10))
+
+
+# -- playlist ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_playlist_while_it_is_made_and_afterwards():
+    text = render(built(), 1_700_000_013.0).decode()
+    assert "#EXT-X-PLAYLIST-TYPE:EVENT" in text
+    assert "#EXT-X-ENDLIST" not in text
+    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+    assert text.count("#EXT-X-MAP") == 2
+    assert text.index('URI="init1.mp4"') > text.index("seg1.mp4")
+    assert text.count("#EXT-X-PROGRAM-DATE-TIME") == 2
+    media = read_media(text.encode())
+    assert [segment.uri for segment in media.segments] == ["seg0.mp4", "seg1.mp4", "seg2.mp4"]
+    assert (media.kind, media.ended, media.segments[2].discontinuity) == ("EVENT", False, True)
+    just_ended = render(built(END), END.ended_at + 1).decode()
+    assert just_ended == text + "#EXT-X-ENDLIST\n", "a player that follows must see nothing change but the end"
+    assert "#EXT-X-PLAYLIST-TYPE:VOD" in render(built(END), END.ended_at + 61).decode()
+
+
+def test_the_target_duration_covers_every_segment():
+    index = built(Segment(4000, 10, 3.6, 0.0, False))
+    assert "#EXT-X-TARGETDURATION:4\n" in render(index, 0.0).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("seg0.mp4", ENTRIES[2]), ("seg2.mp4", ENTRIES[5]), ("init1.mp4", ENTRIES[4]), ("seg3.mp4", None),
+     ("seg01.mp4", None), ("seg-1.mp4", None), ("init2.mp4", None), ("../seg0.mp4", None), ("seg0.mp4\n", None),
+     ("seg٣.mp4", None), ("", None)],
+)  # fmt: skip
+def test_names(name: str, found: Entry | None):
+    assert lookup(built(), name) == found
+
+
+# -- ranges -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("", None), ("bytes=0-", (0, 100)), ("bytes=10-19", (10, 20)), ("bytes=90-500", (90, 100)),
+     ("bytes=-10", (90, 100)), ("bytes=-500", (0, 100)), ("bytes=5-4", None), ("bytes=0-1,5-6", None),
+     ("items=0-1", None), ("bytes=-", None), ("bytes=a-b", None),
+     ("bytes=" + "9" * 40 + "-", None), ("bytes=99-", (99, 100))],
+)  # fmt: skip
+def test_ranges(header: str, expected: tuple[int, int] | None):
+    assert wanted_range(header, 100) == expected
+
+
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=200-300", "bytes=-0"])
+def test_ranges_behind_the_end(header: str):
+    with pytest.raises(RangeNotSatisfiable) as refused:
+        wanted_range(header, 100)
+    assert refused.value.size == 100
+
+
+# -- retention --------------------------------------------------------------------------------------------------------
+
+
+def kept(*ages_s: float | None, size: int = 10) -> list[Aged]:
+    """Recordings by how long ago they ended; None: still running. The first is the oldest."""
+    made = [Aged(f"r{n}", 1000.0 + n, None if age is None else 10_000 - age, size) for n, age in enumerate(ages_s)]
+    random.Random(1).shuffle(made)
+    return made
+
+
+def test_nothing_goes_without_a_limit():
+    assert expired(kept(9000, 5, None), 10_000, max_age_s=None, max_bytes=None) == []
+
+
+def test_old_ones_go_and_running_ones_never():
+    assert expired(kept(None, 500, 101, 99, 5), 10_000, max_age_s=100, max_bytes=None) == ["r1", "r2"]
+
+
+def test_the_oldest_go_until_the_rest_fits():
+    assert expired(kept(50, 40, 30, 20), 10_000, max_age_s=None, max_bytes=25) == ["r0", "r1"]
+    assert expired(kept(None, 40, 30, None), 10_000, max_age_s=None, max_bytes=15) == ["r1", "r2"]
+    assert expired(kept(50, 40), 10_000, max_age_s=None, max_bytes=20) == []
+
+
+def test_what_goes_for_its_age_makes_room():
+    assert expired(kept(500, 40, 30), 10_000, max_age_s=100, max_bytes=20) == ["r0"]

@@ -1,0 +1,182 @@
+"""The progressive file against what the fragments hold, read by two readers that know nothing of the writer."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+
+from airnode.config.model import HlsSection
+from airnode.media.recording.index import Begun, Index, Init, Segment
+from airnode.media.recording.progressive import Progressive, progressive
+from airnode.media.recording.samples import Malformed
+from airnode.media.samples import AudioConfig, MediaEvent, VideoConfig
+from tests.support import bmff
+from tests.support.mp4 import Mp4Track, read_mp4
+from tests.support.publisher import AUDIO, AVC_RECORD, VIDEO, Recorder, Timed, audio, interleave, video
+
+BEGUN = Begun(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
+LARGER = VideoConfig("avc", AVC_RECORD[:-1] + b"\1", "avc1.42c01e", 1280, 720, None)
+HEVC = VideoConfig("hevc", b"\1" * 23, "hvc1.1.6.L93.B0", 640, 360, None)
+AUDIO_44 = AudioConfig(bytes.fromhex("1210"), "mp4a.40.2", 44100, 2)
+
+
+def recorded(recorder: Recorder) -> tuple[Index, bytes]:
+    """What a recorder saw, as the disk would have it."""
+    index, media, current = Index(BEGUN), b"", ""
+    for msn in sorted(recorder.bodies):
+        if recorder.maps[msn] != current:
+            current = recorder.maps[msn]
+            assert index.take(Init(len(media), len(recorder.inits[current])))
+            media += recorder.inits[current]
+        body = recorder.bodies[msn]
+        assert index.take(Segment(len(media), len(body), 1.0, 0.0, False))
+        media += body
+    return index, media
+
+
+def reader(media: bytes):
+    return lambda at, size: media[at : at + size]
+
+
+def whole(made: Progressive, media: bytes) -> bytes:
+    return made.head + media[made.at : made.at + made.size]
+
+
+def stream(*parts: tuple[tuple[MediaEvent, ...], Iterable[Timed]]) -> Recorder:
+    recorder = Recorder(HlsSection(segment_count=100))
+    for configs, timed in parts:
+        recorder.configure(*configs)
+        recorder.push(timed)
+    return recorder.finish(60)
+
+
+def tracks_of(recorder: Recorder) -> list[Mp4Track]:
+    index, media = recorded(recorder)
+    return read_mp4(whole(progressive(index, reader(media)), media))
+
+
+def payloads(track: Mp4Track) -> list[bytes]:
+    return [sample.data for sample in track.samples]
+
+
+def test_every_sample_is_in_it_once_with_its_times():
+    recorder = stream(((VIDEO, AUDIO), interleave(video(30, 6, cts_ms=66), audio(6))))
+    fragments = recorder.samples()
+    picture, sound = tracks_of(recorder)
+    assert (picture.handler, picture.timescale, sound.handler, sound.timescale) == ("vide", 90_000, "soun", 48_000)
+    for track, expected in ((picture, fragments[1]), (sound, fragments[2])):
+        start = expected[0].time
+        assert [(s.time + start, s.cts, s.sync, s.data) for s in track.samples] == [
+            (s.time, s.cts, s.sync, s.data) for s in expected
+        ]
+        assert [s.duration for s in track.samples[:-1]] == [
+            after.time - before.time for before, after in pairwise(expected)
+        ]
+    assert [n for n, s in enumerate(picture.samples) if s.sync] == list(range(0, 180, 30))
+
+
+def test_picture_and_sound_begin_together_in_spite_of_composition_offsets():
+    recorder = stream(((VIDEO, AUDIO), interleave(video(30, 4, cts_ms=66, start_ms=40), audio(4))))
+    fragments = recorder.samples()
+    picture, sound = tracks_of(recorder)
+    shown = [(fragments[1][0].time + fragments[1][0].cts) / 90_000, fragments[2][0].time / 48_000]
+    begins = []
+    for track in (picture, sound):
+        delay = track.edits[0][0] / 90_000 if track.edits[0][1] == -1 else 0.0
+        begins.append(delay + (track.samples[0].cts - track.edits[-1][1]) / track.timescale)
+    assert min(begins) == 0.0
+    assert begins[0] - begins[1] == pytest.approx(shown[0] - shown[1], abs=0.0001)
+
+
+def test_negative_composition_offsets_are_kept():
+    picture, _ = tracks_of(stream(((VIDEO, AUDIO), interleave(video(30, 3, cts_ms=-20), audio(3)))))
+    assert {sample.cts for sample in picture.samples} == {-20 * 90}
+
+
+def test_another_resolution_is_another_sample_entry():
+    recorder = stream(
+        ((VIDEO, AUDIO), interleave(video(30, 3), audio(3))),
+        ((LARGER,), interleave(video(30, 3, start_ms=3000), audio(3, start_ms=3008))),
+    )
+    picture, sound = tracks_of(recorder)
+    assert [entry.kind for entry in picture.entries] == ["avc1", "avc1"]
+    assert len(sound.entries) == 1
+    used = [sample.entry for sample in picture.samples]
+    assert used == sorted(used)
+    assert {1, 2} == set(used)
+    assert payloads(picture) == [sample.data for sample in recorder.samples()[1]]
+    first_of_second = used.index(2)
+    assert picture.samples[first_of_second].sync
+
+
+def test_another_codec_is_another_track_that_begins_later():
+    recorder = stream(
+        ((VIDEO,), video(30, 3)),
+        ((HEVC,), video(30, 3, start_ms=3000)),
+    )
+    before, after = tracks_of(recorder)
+    assert [before.entries[0].kind, after.entries[0].kind] == ["avc1", "hvc1"]
+    assert before.edits[0][1] != -1
+    delay, empty = after.edits[0]
+    assert empty == -1
+    assert delay / 90_000 == pytest.approx(3.0, abs=0.2)
+    assert payloads(before) + payloads(after) == [sample.data for sample in recorder.samples()[1]]
+
+
+def test_another_sample_rate_stays_in_its_track_without_drift():
+    recorder = stream(
+        ((AUDIO,), audio(4)),
+        ((AUDIO_44,), audio(8, rate=44100, start_ms=4010)),
+    )
+    (sound,) = tracks_of(recorder)
+    assert [sample.entry for sample in sound.samples][:1] == [1]
+    assert sound.samples[-1].entry == 2
+    second = [sample for sample in sound.samples if sample.entry == 2]
+    for n, sample in enumerate(second):
+        assert abs(sample.time - second[0].time - n * 1024 * 48000 / 44100) <= 10 * 48
+    assert sound.duration / 48000 == pytest.approx(12, abs=0.1)
+
+
+def test_a_hole_is_held_by_the_sample_before_it():
+    recorder = stream(((VIDEO, AUDIO), interleave(video(30, 3), audio(3))))
+    index, media = recorded(recorder)
+    del index.segments[1], index.init_of[1]
+    missing = bmff.samples(recorder.bodies[sorted(recorder.bodies)[1]])
+    for track in read_mp4(whole(progressive(index, reader(media)), media)):
+        number = {"vide": 1, "soun": 2}[track.handler]
+        gone = missing[number]
+        assert not {sample.data for sample in gone} & set(payloads(track))
+        longest = max(sample.duration for sample in track.samples)
+        assert longest >= sum(sample.duration for sample in gone)
+        assert track.duration / track.timescale == pytest.approx(3.0, abs=0.1)
+
+
+def test_a_head_for_more_than_four_gigabytes_has_long_offsets():
+    recorder = stream(((VIDEO, AUDIO), interleave(video(30, 3), audio(3))))
+    index, media = recorded(recorder)
+    hole = 5 << 30
+    last = index.segments.pop()
+    index.segments.append(Segment(last.at + hole, last.size, last.duration_s, last.start_unix_s, False))
+
+    def read(at: int, size: int) -> bytes:
+        return media[at - hole : at - hole + size] if at >= hole else media[at : at + size]
+
+    made = progressive(index, read)
+    assert made.size == hole + last.at + last.size - index.segments[0].at
+    assert b"co64" in made.head
+    assert made.head[-16:-8] == b"\0\0\0\1mdat"
+    assert int.from_bytes(made.head[-8:], "big") == made.size + 16
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"\xff" * 64])
+def test_what_is_not_a_recording_is_refused(damage: bytes):
+    index, media = recorded(stream(((VIDEO,), video(30, 3))))
+    at = index.segments[1].at
+    broken = media[:at] + damage + (media[at + 64 :] if damage else b"")
+    with pytest.raises(Malformed):
+        progressive(index, reader(broken))
+
+
+def test_nothing_is_recorded_yet():
+    with pytest.raises(Malformed):
+        progressive(Index(BEGUN), reader(b""))
