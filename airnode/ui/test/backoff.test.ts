@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { delayMs, linkedAbort, parseRetryAfter, sleep } from "../src/lib/backoff.ts";
+import { delayMs, HERD_SPREAD_MS, herdDelayMs, linkedAbort, parseRetryAfter, sleep } from "../src/lib/backoff.ts";
 
 const BACKOFF = { baseMs: 500, capMs: 8_000 };
 
@@ -14,7 +14,18 @@ test("waits double up to the cap, half of each random", () => {
 test("Retry-After is the least wait, and spread upwards", () => {
   assert.equal(delayMs(0, BACKOFF, 10, () => 0), 10_000);
   assert.equal(delayMs(0, BACKOFF, 10, () => 1), 12_500);
+  assert.equal(delayMs(0, BACKOFF, 1, () => 1), 2_000, "never by less than a second");
   assert.equal(delayMs(5, BACKOFF, 0, () => 1), 8_000);
+});
+
+test("a class whose node died comes back spread out, and soon", () => {
+  const delays = Array.from({ length: 500 }, () => herdDelayMs());
+  for (let slice = 0; slice < 4; slice += 1) {
+    const from = (slice * HERD_SPREAD_MS) / 4;
+    const within = delays.filter((ms) => ms >= from && ms < from + HERD_SPREAD_MS / 4).length;
+    assert.ok(within > 60 && within < 190, `${within} of 500 in quarter ${slice}`);
+  }
+  assert.ok(HERD_SPREAD_MS <= 1_500, "noticing, this, and a second for place and picture stay within five");
 });
 
 test("Retry-After in seconds, as a date, and as nonsense", () => {

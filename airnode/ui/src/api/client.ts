@@ -1,5 +1,5 @@
 import { linkedAbort, parseRetryAfter } from "../lib/backoff.ts";
-import type { ClassSummary, Grant, PublishAddress, RoomStatus, TokenRequest } from "./types.ts";
+import type { ClassSummary, Grant, PublishAddress, Recording, RecordingState, RoomStatus, TokenRequest } from "./types.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -29,7 +29,7 @@ export class Problem extends Error {
 }
 
 export interface Call {
-  method?: "GET" | "POST";
+  method?: "GET" | "POST" | "DELETE";
   body?: unknown;
   bearer?: string | undefined;
   signal?: AbortSignal | undefined;
@@ -56,7 +56,7 @@ export async function call<T>(path: string, { method = "GET", body, bearer, sign
   try {
     const response = await fetch(path, init);
     if (!response.ok) throw await problemOf(response);
-    return (await response.json()) as T;
+    return (response.status === 204 ? undefined : await response.json()) as T;
   } catch (error) {
     if (error instanceof Problem || signal?.aborted) throw error;
     throw new Problem(0, "network", String(error));
@@ -91,4 +91,16 @@ export const api = {
   classes: (bearer: string) => call<{ classes: ClassSummary[] }>("/api/classes", { bearer }),
   addClass: (title: string, bearer: string) =>
     call<Partial<ClassSummary>>("/api/classes", { method: "POST", body: { title }, bearer }),
+  recordings: (room: string, bearer: string) =>
+    call<{ recordings: Recording[] }>(`/api/classes/${encodeURIComponent(room)}/recordings`, { bearer }),
+  recordingState: (room: string, bearer: string) =>
+    call<RecordingState>(`/api/classes/${encodeURIComponent(room)}/recording`, { bearer }),
+  record: (room: string, recording: boolean, bearer: string) =>
+    call<RecordingState>(`/api/classes/${encodeURIComponent(room)}/recording`, { method: "POST", body: { recording }, bearer }),
+  /** `forget`: take it off the list although its node is away. */
+  removeRecording: (room: string, id: string, forget: boolean, bearer: string) =>
+    call<undefined>(`/api/classes/${encodeURIComponent(room)}/recordings/${encodeURIComponent(id)}${forget ? "?forget=true" : ""}`, {
+      method: "DELETE",
+      bearer,
+    }),
 };

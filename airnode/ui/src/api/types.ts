@@ -15,6 +15,30 @@ export interface StreamInfo {
   dropped_samples: number;
 }
 
+export interface Recording {
+  recording_id: string;
+  room: string;
+  title: string;
+  started_at: number;
+  ended_at: number | null;
+  duration_s: number;
+  size_bytes: number;
+  /** `interrupted`: its node died while it was being made. */
+  status: "recording" | "finished" | "interrupted";
+  /** The node that has it is there. */
+  available: boolean;
+  node_id: string;
+  /** Both relative to `<media>/v/<token>/<room>/`; no download: null. */
+  playlist_url: string;
+  download_url: string | null;
+}
+
+export interface RecordingState {
+  recording: boolean;
+  mode: "off" | "all" | "on-request";
+  recording_id: string | null;
+}
+
 export interface RoomStatus {
   room: string;
   state: RoomState;
@@ -24,6 +48,8 @@ export interface RoomStatus {
   epoch: number;
   server_time: number;
   stream: StreamInfo | null;
+  /** It is being recorded now. */
+  recording?: boolean;
 }
 
 export interface PublishAddress {
@@ -45,7 +71,7 @@ export interface Grant extends Partial<PublishAddress> {
 }
 
 export type TokenRequest =
-  | { user_type: "student"; user_id: string; code: string }
+  | { user_type: "student"; user_id: string; code: string; avoid?: string }
   | { user_type: "teacher"; user_id: string; secret: string; room?: string };
 
 export interface ClassSummary {

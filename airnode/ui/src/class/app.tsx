@@ -2,7 +2,7 @@ import { useEffect } from "preact/hooks";
 import { language, t } from "../i18n/index.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Announce } from "../live/announce.tsx";
-import { Curtain } from "../live/curtain.tsx";
+import { Curtain, Notice } from "../live/curtain.tsx";
 import { useStats } from "../live/stats.ts";
 import { Shell } from "../parts/shell.tsx";
 import { Stage } from "../player/stage.tsx";
@@ -32,6 +32,7 @@ function Classroom({ visit }: { visit: ClassVisit }) {
     <div class="classroom">
       <Stage room={visit.room} stats={stats}>
         <Curtain room={visit.room} />
+        <Notice room={visit.room} />
       </Stage>
       <ClassPanel visit={visit} stats={stats} />
     </div>

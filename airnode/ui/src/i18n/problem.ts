@@ -3,7 +3,6 @@ import { t, type Key } from "./index.ts";
 
 const KNOWN: Record<string, Key> = {
   network: "problem.network",
-  media: "problem.media",
   rate_limited: "problem.rate_limited",
   no_healthy_nodes: "problem.no_healthy_nodes",
   unavailable: "problem.unavailable",

@@ -4,10 +4,24 @@ export interface Backoff {
 }
 
 /**
+ * All students of a dead node notice it within the same tenth of a second. Their first requests for a new place are
+ * spread evenly over this long, so that a class of 500 asks some 400 times a second, which one master answers at once; and
+ * the last of them still plays again within five seconds: 2.4 s to notice a silent node, this, 1 s for place and picture.
+ */
+export const HERD_SPREAD_MS = 1_200;
+/** Everyone is told the same Retry-After; coming back is spread over at least this long. */
+const LEAST_SPREAD_MS = 1_000;
+
+/** How long this one of many waits before all would do the same. */
+export function herdDelayMs(random: () => number = Math.random): number {
+  return HERD_SPREAD_MS * random();
+}
+
+/**
  * How long to wait before try number `attempt` (0 = the first retry).
  *
  * Half of the exponential step is fixed and half is random, so that a class whose node died does not
- * come back as one herd. A server's Retry-After is the least we wait, and gets up to a quarter more.
+ * come back as one herd. A server's Retry-After is the least we wait, and gets up to a quarter more, but a second at least.
  */
 export function delayMs(
   attempt: number,
@@ -18,7 +32,7 @@ export function delayMs(
   const step = Math.min(capMs, baseMs * 2 ** Math.min(attempt, 16));
   const jittered = step / 2 + (step / 2) * random();
   if (retryAfterS === null) return jittered;
-  return Math.max(jittered, retryAfterS * 1000 * (1 + random() / 4));
+  return Math.max(jittered, retryAfterS * 1000 + Math.max(LEAST_SPREAD_MS, retryAfterS * 250) * random());
 }
 
 /** `Retry-After` (seconds or an HTTP date) in seconds from `nowMs`; null when absent or unreadable. */

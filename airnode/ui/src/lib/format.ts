@@ -22,6 +22,32 @@ export function resolution(width: number, height: number): string {
   return width > 0 && height > 0 ? `${width} × ${height}` : "–";
 }
 
+/** `1.2 GB`, `340 MB`, `12 kB`: decimal, as file managers and bills count. */
+export function bytes(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
+  if (count >= 1e6) return `${Math.round(count / 1e6)} MB`;
+  return `${Math.ceil(count / 1e3)} kB`;
+}
+
+/** Day and time in the page's language: `Sun 22 Nov, 10:05`. */
+export function dayAndTime(unixS: number, lang: string): string {
+  const form = { weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+  return new Intl.DateTimeFormat(lang, form).format(unixS * 1000);
+}
+
+const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** `2 hours ago`, `yesterday`; below a minute `now`. */
+export function ago(unixS: number, nowS: number, lang: string): string {
+  const pastS = Math.max(0, nowS - unixS);
+  const [unit, length] = STEPS.find(([, each]) => pastS >= each) ?? ["second", Infinity];
+  return new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(-Math.floor(pastS / length) || 0, unit);
+}
+
 /** The time of day in the page's language. */
 export function timeOfDay(unixS: number, lang: string): string {
   return new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" }).format(unixS * 1000);

@@ -9,6 +9,7 @@ const SPOKEN: Partial<Record<Phase, Key>> = {
   live: "phase.live",
   reconnecting: "phase.reconnecting",
   ended: "phase.ended",
+  moving: "phase.moving",
   lost: "phase.lost",
   unsupported: "phase.unsupported",
 };

@@ -4,6 +4,8 @@ import { clockFormat } from "../lib/format.ts";
 import { useNow, useStore } from "../lib/hooks.ts";
 import type { LiveRoom } from "./room.ts";
 
+const MOVED_SHOWN_MS = 6_000;
+
 /** What lies over the picture while it does not run: what happened, and what happens next. */
 export function Curtain({ room }: { room: LiveRoom }) {
   const { phase, firstFrameMs } = useStore(room.view);
@@ -30,6 +32,12 @@ export function Curtain({ room }: { room: LiveRoom }) {
           <p>{t("phase.ended_next")}</p>
         </>
       )}
+      {phase === "moving" && (
+        <>
+          <Spinner />
+          <p>{t("phase.moving")}</p>
+        </>
+      )}
       {phase === "lost" && <Lost room={room} />}
       {phase === "unsupported" && (
         <>
@@ -38,6 +46,24 @@ export function Curtain({ room }: { room: LiveRoom }) {
         </>
       )}
     </div>
+  );
+}
+
+/** A word at the edge of a picture that goes on. */
+export function Notice({ room }: { room: LiveRoom }) {
+  const { away, movedAtMs, phase } = useStore(room.view);
+  const now = useNow(1_000, movedAtMs !== null);
+  if (phase !== "live") return null;
+  if (away) return <Chip key="away" kind="late" text={t("notice.away")} />;
+  if (movedAtMs !== null && now - movedAtMs < MOVED_SHOWN_MS) return <Chip key="moved" kind="" text={t("notice.moved")} />;
+  return null;
+}
+
+function Chip({ kind, text }: { kind: string; text: string }) {
+  return (
+    <p class={`notice ${kind}`} role="status">
+      {text}
+    </p>
   );
 }
 
@@ -69,8 +95,8 @@ function Lost({ room }: { room: LiveRoom }) {
   const left = retryAtMs === null ? 0 : Math.ceil((retryAtMs - now) / 1000);
   return (
     <>
-      <h2>{t("phase.lost")}</h2>
-      {trouble && trouble.code !== "media" && <p>{explain(trouble)}</p>}
+      <h2>{t(trouble?.status === 503 || trouble?.status === 429 ? "phase.busy" : "phase.lost")}</h2>
+      {trouble && <p>{explain(trouble)}</p>}
       <p aria-hidden="true">{left > 0 ? t("phase.lost_next", { left }) : t("phase.lost_now")}</p>
       {left > 2 && (
         <button type="button" class="button on-dark" onClick={() => room.retryNow()}>

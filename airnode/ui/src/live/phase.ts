@@ -8,6 +8,7 @@ export type Phase =
   | "live"
   | "reconnecting"
   | "ended"
+  | "moving"
   | "lost"
   | "unsupported";
 
@@ -22,15 +23,18 @@ export interface Facts {
   room: RoomState | null;
   /** Frames came from the current source. */
   playing: boolean;
-  /** The server or the media node does not answer; tries are under way. */
+  /** The media node is gone, and another place is being asked for. */
+  moving: boolean;
+  /** The server does not answer, or has no place; tries are under way. */
   broken: boolean;
 }
 
 /** The one place where facts become what the person sees. */
-export function phaseOf({ supported, joined, granted, room, playing, broken }: Facts): Phase {
+export function phaseOf({ supported, joined, granted, room, playing, moving, broken }: Facts): Phase {
   if (!supported) return "unsupported";
   if (!joined) return "idle";
   if (broken) return "lost";
+  if (moving) return "moving";
   if (!granted) return "connecting";
   if (room === null || room === "live") return playing ? "live" : "connecting";
   return room;

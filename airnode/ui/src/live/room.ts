@@ -1,7 +1,7 @@
 import { api, Problem } from "../api/client.ts";
 import { RoomFeed } from "../api/feed.ts";
 import type { Grant, RoomState, RoomStatus, TokenRequest } from "../api/types.ts";
-import { delayMs, linkedAbort, sleep } from "../lib/backoff.ts";
+import { delayMs, herdDelayMs, linkedAbort, sleep } from "../lib/backoff.ts";
 import { ServerClock } from "../lib/clock.ts";
 import { Store } from "../lib/store.ts";
 import type { Failure } from "../player/engine.ts";
@@ -9,10 +9,15 @@ import { loadHls, type HlsClass } from "../player/hls.ts";
 import { liveSupported } from "../player/live.ts";
 import { nativeHls } from "../player/native.ts";
 import { Player } from "../player/player.ts";
+import { QUIET_MS } from "../player/silence.ts";
+import { Asking, BACKOFF } from "./asking.ts";
+import { FailedNodes } from "./failed.ts";
 import { phaseOf, type Phase } from "./phase.ts";
+import { reach } from "./reach.ts";
 import { renewalDelayMs } from "./renewal.ts";
 
-const BACKOFF = { baseMs: 600, capMs: 6_000 };
+/** A source that played for so long was a good one: losing it is the first failure, not one more in a row. */
+const LASTING_MS = 10_000;
 const CLOCK_PERIOD_MS = 60_000;
 const CLOCK_FIRST_MS = [1_500, 2_500, 4_000];
 
@@ -22,10 +27,14 @@ export interface RoomView {
   status: RoomStatus | null;
   /** Why the way in was refused: the person has to do something. */
   refusal: Problem | null;
-  /** Why we are `lost`, and when the next try is (local unix ms). */
+  /** Why no token or place could be had, and when the next try is (local unix ms); what plays may go on playing. */
   trouble: Problem | null;
   retryAtMs: number | null;
   firstFrameMs: number | null;
+  /** The picture goes on, but the server does not answer. */
+  away: boolean;
+  /** When another node took over (local unix ms). */
+  movedAtMs: number | null;
 }
 
 const NOWHERE: RoomView = {
@@ -36,6 +45,8 @@ const NOWHERE: RoomView = {
   trouble: null,
   retryAtMs: null,
   firstFrameMs: null,
+  away: false,
+  movedAtMs: null,
 };
 
 /**
@@ -53,12 +64,23 @@ export class LiveRoom {
   #run = new AbortController();
   #timing = new AbortController();
   #joinedAtMs = 0;
-  #asking = false;
+  readonly #failed = new FailedNodes();
+  readonly #asking = new Asking({
+    attempt: (signal) => this.#attempt(signal),
+    refused: (problem) => this.#refuse(problem),
+    waiting: (problem, forMs) => this.#onWaiting(problem, forMs),
+  });
+  /** The source has to be loaded anew, from the place that is being asked for. */
   #broken = false;
+  #suspecting = false;
   #deaf = false;
+  #feedRefused = false;
+  #feedRefusals = 0;
   #supported = true;
-  /** Sources in a row that brought no frame. */
-  #attempt = 0;
+  /** Sources in a row that did not last. */
+  #sources = 0;
+  /** Since when the present source plays (performance.now() ms); Infinity: not yet. */
+  #playsSinceMs = Infinity;
   #renewal: ReturnType<typeof setTimeout> | undefined;
 
   /** Join; while a token is on its way the player's script loads too. */
@@ -66,23 +88,25 @@ export class LiveRoom {
     this.leave();
     this.#request = request;
     this.#joinedAtMs = performance.now();
-    this.#attempt = 0;
+    this.#sources = 0;
     this.view.set(NOWHERE);
     void this.#checkSupport();
     this.#refresh();
-    void this.#obtain(this.#run.signal);
+    this.#asking.begin();
   }
 
   leave(): void {
     this.#run.abort();
     this.#run = new AbortController();
+    this.#asking.stop();
+    this.#failed.clear();
     clearTimeout(this.#renewal);
     this.#feed?.stop();
     this.#feed = null;
     this.#player?.stop();
     this.#request = null;
-    this.#asking = false;
     this.#broken = false;
+    this.#suspecting = false;
     this.#deaf = false;
     this.view.set(NOWHERE);
   }
@@ -95,6 +119,8 @@ export class LiveRoom {
     const player = new Player(elements.video, elements.still, {
       firstFrame: () => this.#onFirstFrame(),
       failed: (failure) => this.#onFailure(failure),
+      suspect: () => void this.#suspect(),
+      reachable: () => this.#reachable(),
     });
     player.view.subscribe(() => this.#refresh());
     this.#player = player;
@@ -114,39 +140,17 @@ export class LiveRoom {
 
   /** Do not wait for the next try. */
   retryNow(): void {
-    if (!this.#broken || !this.#request) return;
-    this.#run.abort();
-    this.#run = new AbortController();
-    this.#asking = false;
-    void this.#obtain(this.#run.signal);
+    if (this.#broken) this.#asking.begin();
   }
 
-  /** Asks for a token until there is one, then starts what hangs on it. */
-  async #obtain(signal: AbortSignal): Promise<void> {
-    if (this.#asking) return;
-    this.#asking = true;
+  async #attempt(signal: AbortSignal): Promise<Problem | null> {
+    const request = this.#request;
+    if (!request) return null;
+    const avoid = this.#failed.listed(performance.now());
+    const asked = avoid && request.user_type === "student" ? { ...request, avoid } : request;
     try {
-      for (let attempt = 0; !signal.aborted && this.#request; attempt += 1) {
-        const problem = await this.#tryToken(this.#request, signal);
-        if (problem === null || signal.aborted) return;
-        if (problem.hopeless) return this.#refuse(problem);
-        this.#broken = true;
-        const waitMs = delayMs(attempt, BACKOFF, problem.retryAfterS);
-        this.view.patch({ trouble: problem, retryAtMs: Date.now() + waitMs });
-        this.#refresh();
-        await sleep(waitMs, signal);
-        this.view.patch({ retryAtMs: null });
-      }
-    } catch {
-      // Aborted: leave() or retryNow() took over.
-    } finally {
-      if (!signal.aborted) this.#asking = false;
-    }
-  }
-
-  async #tryToken(request: TokenRequest, signal: AbortSignal): Promise<Problem | null> {
-    try {
-      this.#accept(await api.token(request, this.view.value.grant?.token, signal));
+      const grant = await api.token(asked, this.view.value.grant?.token, signal);
+      if (!signal.aborted) this.#accept(grant);
       return null;
     } catch (error) {
       return error instanceof Problem ? error : new Problem(0, "network", String(error));
@@ -154,15 +158,24 @@ export class LiveRoom {
   }
 
   #accept(grant: Grant): void {
-    const former = this.view.value.grant;
+    const { grant: former, trouble } = this.view.value;
     const anew = this.#broken || !former;
-    // What the room did before the trouble says nothing now: the feed has to tell again.
-    this.view.patch({ grant, trouble: null, retryAtMs: null, ...(anew && { status: null }) });
+    // The server itself was away: what the room did before says nothing now, the feed has to tell again.
+    const untold = !former || this.#deaf || trouble !== null;
+    this.#broken = false;
+    this.view.patch({ grant, trouble: null, retryAtMs: null, ...(untold && anew && { status: null }) });
     this.#scheduleRenewal(grant);
-    if (anew) this.#startFeed(grant.room);
+    if (untold || this.#feedRefused) this.#startFeed(grant.room);
+    if (former && former.node_id !== grant.node_id) this.view.patch({ movedAtMs: Date.now() });
     if (anew) this.#direct(true);
     else this.#player?.adopt(grant.hls_url, grant.token);
-    this.#broken = false;
+    this.#refresh();
+  }
+
+  #onWaiting(problem: Problem | null, forMs: number): void {
+    // Nothing plays, so nothing is lost by loading it anew.
+    if (problem && !this.#player?.view.value.playing) this.#broken = true;
+    this.view.patch({ trouble: problem, retryAtMs: Date.now() + forMs });
     this.#refresh();
   }
 
@@ -173,15 +186,22 @@ export class LiveRoom {
 
   #startFeed(room: string): void {
     this.#feed?.stop();
+    this.#feedRefused = false;
     this.#feed = new RoomFeed(room, () => this.view.value.grant?.token ?? "", {
       status: (status) => this.#onStatus(status),
       up: (up) => this.#onHearing(up),
-      refused: () => void this.#renew().then(() => this.#feed?.restart()),
+      refused: () => this.#onFeedRefused(),
     });
     this.#feed.restart();
     this.#timing.abort();
     this.#timing = linkedAbort(this.#run.signal);
     void this.#keepClock(this.#timing.signal);
+  }
+
+  /** The feed wants a fresh token; a server that takes none of them must not be asked without a pause. */
+  #onFeedRefused(): void {
+    this.#feedRefused = true;
+    this.#renew(delayMs(this.#feedRefusals++, BACKOFF));
   }
 
   #onHearing(up: boolean): void {
@@ -192,8 +212,10 @@ export class LiveRoom {
   #onStatus(status: RoomStatus): void {
     this.clock.addPush(Date.now(), status.server_time * 1000);
     const former = this.view.value.status;
+    this.#feedRefusals = 0;
     this.view.patch({ status });
     if (former?.state !== status.state) this.#direct(false, former?.state);
+    if (status.state === "live" && former && former.epoch !== status.epoch) this.#onNewEpoch();
     this.#refresh();
   }
 
@@ -206,11 +228,18 @@ export class LiveRoom {
     player.expect(state === "live");
     if (state === "live" && former === "reconnecting") player.resume();
     if (state === "waiting" || state === "ended") player.stop();
-    else if (state !== "reconnecting" && (reload || !player.loaded)) void player.load(grant.hls_url);
+    else if (state !== "reconnecting" && !this.#broken && (reload || !player.loaded)) void player.load(grant.hls_url);
+  }
+
+  /** The teacher goes on from another node: what waits or stands still has something to play now. */
+  #onNewEpoch(): void {
+    this.#sources = 0;
+    if (this.#broken && this.view.value.trouble === null) this.#asking.begin(herdDelayMs());
+    else if (this.#player?.loaded && this.#player.quietMs() > QUIET_MS) this.#direct(true);
   }
 
   #onFirstFrame(): void {
-    this.#attempt = 0;
+    this.#playsSinceMs = performance.now();
     if (this.view.value.firstFrameMs === null) {
       this.view.patch({ firstFrameMs: Math.round(performance.now() - this.#joinedAtMs) });
     }
@@ -222,37 +251,63 @@ export class LiveRoom {
       this.#supported = false;
       return this.#refresh();
     }
-    if (failure.kind === "refused") return void this.#renew(true);
+    if (failure.kind === "refused") return this.#reload();
     // Nothing to play yet, or no longer: the feed will say when to load again.
     if (state !== "live") return this.#player?.stopKeepingPicture();
-    void this.#relocate();
+    this.#relocate();
   }
 
-  /** The node is gone or broken: ask for a place again, after a wait that spreads the class. */
-  async #relocate(): Promise<void> {
-    if (this.#asking || this.#broken) return;
+  /** Nothing comes any more, and perhaps nothing will: ask the node itself, as errors may never come. */
+  async #suspect(): Promise<void> {
+    const { grant, status } = this.view.value;
+    if (this.#broken || this.#suspecting || !grant || status?.state !== "live") return;
+    this.#suspecting = true;
+    const found = await reach(grant.hls_url, this.#run.signal);
+    this.#suspecting = false;
+    if (this.#broken || this.view.value.grant?.node_id !== grant.node_id) return;
+    if (found === "gone" || (found === "silent" && (this.#player?.quietMs() ?? 0) > QUIET_MS)) this.#relocate();
+  }
+
+  async #reachable(): Promise<boolean> {
+    const { grant } = this.view.value;
+    return grant !== null && (await reach(grant.hls_url, this.#run.signal)) === "there";
+  }
+
+  /** The node is gone or broken: ask for a place on another, after a wait that spreads the class. */
+  #relocate(): void {
+    const { grant } = this.view.value;
+    if (this.#broken || !grant) return;
+    this.#failed.add(grant.node_id, performance.now());
+    this.#anew(herdDelayMs());
+  }
+
+  /** The token was refused: with a fresh one the same source may go on. */
+  #reload(): void {
+    if (!this.#broken) this.#anew(0);
+  }
+
+  /** `firstMs`: how long the first time waits; the next ones in a row wait longer. */
+  #anew(firstMs: number): void {
+    if (performance.now() - this.#playsSinceMs > LASTING_MS) this.#sources = 0;
+    this.#playsSinceMs = Infinity;
+    const waitMs = this.#sources === 0 ? firstMs : delayMs(this.#sources, BACKOFF);
     this.#broken = true;
-    const { signal } = this.#run;
-    const waitMs = delayMs(this.#attempt++, BACKOFF);
-    this.view.patch({ trouble: new Problem(0, "media", ""), retryAtMs: Date.now() + waitMs });
+    this.#sources += 1;
+    this.#player?.stopKeepingPicture();
+    this.view.patch({ trouble: null });
+    this.#asking.begin(waitMs);
     this.#refresh();
-    await sleep(waitMs, signal).catch(() => undefined);
-    if (!signal.aborted) await this.#obtain(signal);
   }
 
   #scheduleRenewal(grant: Grant): void {
     clearTimeout(this.#renewal);
     const waitMs = renewalDelayMs(grant.expires_at * 1000, this.clock.toServerMs(Date.now()));
-    this.#renewal = setTimeout(() => void this.#renew(), waitMs);
+    this.#renewal = setTimeout(() => this.#renew(), waitMs);
   }
 
-  /** A fresh token. `broken`: the old one was refused, so the source has to be loaded again. */
-  async #renew(broken = false): Promise<void> {
-    if (this.#asking) return;
-    if (broken && this.#broken) return;
-    this.#broken ||= broken;
-    if (broken && this.#attempt++ > 0) await sleep(delayMs(this.#attempt, BACKOFF), this.#run.signal).catch(() => undefined);
-    await this.#obtain(this.#run.signal);
+  /** A fresh token, while what plays plays on. */
+  #renew(firstMs = 0): void {
+    if (!this.#asking.underway) this.#asking.begin(firstMs);
   }
 
   async #keepClock(signal: AbortSignal): Promise<void> {
@@ -282,7 +337,7 @@ export class LiveRoom {
   }
 
   #refresh(): void {
-    const { grant, status, refusal } = this.view.value;
+    const { grant, status, refusal, trouble } = this.view.value;
     const playing = this.#player?.view.value.playing ?? false;
     const phase = phaseOf({
       supported: this.#supported,
@@ -290,8 +345,9 @@ export class LiveRoom {
       granted: grant !== null,
       room: status?.state ?? null,
       playing,
-      broken: this.#broken || (this.#deaf && !playing),
+      moving: this.#broken,
+      broken: (this.#broken && trouble !== null) || (this.#deaf && !playing),
     });
-    this.view.patch({ phase });
+    this.view.patch({ phase, away: playing && (this.#deaf || trouble !== null) });
   }
 }

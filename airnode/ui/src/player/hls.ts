@@ -50,7 +50,7 @@ const CONFIG: Partial<HlsConfig> = {
   abrEwmaDefaultEstimate: 5_000_000,
   detectStallWithCurrentTimeMs: 750,
   manifestLoadPolicy: policy(5_000, 8_000, 1),
-  playlistLoadPolicy: policy(6_000, 8_000, 3),
+  playlistLoadPolicy: policy(6_000, 8_000, 2),
   fragLoadPolicy: policy(6_000, 15_000, 3),
 };
 
@@ -60,13 +60,16 @@ export class HlsEngine implements Engine {
   readonly #hls: HlsType;
   readonly #Hls: HlsClass;
   readonly #failed: (failure: Failure) => void;
+  readonly #suspect: () => void;
   #url = "";
   #token: string | null = null;
   #recoveredAtMs = -Infinity;
 
-  constructor(Hls: HlsClass, video: HTMLVideoElement, failed: (failure: Failure) => void) {
+  /** `suspect`: a request got no answer; hls.js goes on trying, but the node may be gone. */
+  constructor(Hls: HlsClass, video: HTMLVideoElement, failed: (failure: Failure) => void, suspect: () => void) {
     this.#Hls = Hls;
     this.#failed = failed;
+    this.#suspect = suspect;
     this.#hls = new Hls({ ...CONFIG, xhrSetup: (xhr, url) => this.#setUp(xhr, url) });
     this.#hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(data));
     this.#hls.attachMedia(video);
@@ -124,7 +127,10 @@ export class HlsEngine implements Engine {
     if (data.details === ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) return this.#failed({ kind: "codec", status });
     // A refused token stays refused: waiting for hls.js to give up only costs time.
     if (status === 401 || status === 403) return this.#failed({ kind: "refused", status });
-    if (!data.fatal) return;
+    if (!data.fatal) {
+      if (data.type === ErrorTypes.NETWORK_ERROR && status === 0) this.#suspect();
+      return;
+    }
     if (data.type === ErrorTypes.NETWORK_ERROR) {
       return this.#failed({ kind: status === 404 || status === 410 ? "missing" : "network", status });
     }

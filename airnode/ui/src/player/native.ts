@@ -33,8 +33,10 @@ export class NativeEngine implements Engine {
     return Number.isNaN(start) ? null : start + this.#video.currentTime * 1000;
   }
 
+  /** Only Safari's: what Chromium calls seekable is not playable yet, and its demuxer gives up on such a seek. */
   livePosition(): number | null {
     const { seekable } = this.#video;
+    if (!this.#video.getStartDate) return null;
     return seekable.length > 0 ? seekable.end(seekable.length - 1) : null;
   }
 

@@ -1,10 +1,11 @@
 import { Store } from "../lib/store.ts";
 import type { Engine, Failure, Level } from "./engine.ts";
-import { HlsEngine, loadHls, loadHlsWhenIdle } from "./hls.ts";
+import { HlsEngine, loadHls, loadHlsWhenIdle, type HlsClass } from "./hls.ts";
 import { LiveEngine, liveSupported } from "./live.ts";
 import { NativeEngine } from "./native.ts";
 import { Pace } from "./pace.ts";
 import { choice, type Path } from "./path.ts";
+import { Silence } from "./silence.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const TICK_MS = 250;
@@ -12,6 +13,8 @@ const TICK_MS = 250;
 const TOO_FAR_BEHIND_S = 5;
 /** HLS that plays so soon after live.mp4 failed shows that the server is fine and live.mp4 is not for this network. */
 const FALLBACK_COUNTS_MS = 6_000;
+/** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
+const MOST_REFUSALS = 2;
 
 export interface PlayerView {
   /** Frames came from the current source. */
@@ -31,6 +34,10 @@ export interface PlayerView {
 export interface PlayerEvents {
   firstFrame(): void;
   failed(failure: Failure): void;
+  /** Nothing comes, or a request got no answer: the node may be gone. */
+  suspect(): void;
+  /** Whether the node answers at all. */
+  reachable(): Promise<boolean>;
 }
 
 /**
@@ -55,6 +62,7 @@ export class Player {
   readonly #events: PlayerEvents;
   readonly #pace = new Pace();
   readonly #watchdog = new Watchdog();
+  readonly #silence = new Silence();
   readonly #listening = new AbortController();
   #engine: Engine | null = null;
   #url: string | null = null;
@@ -65,6 +73,8 @@ export class Player {
   /** The publisher's pause may have left a hole in the buffer before the new media. */
   #resuming = false;
   #fellBackAtMs = -Infinity;
+  /** Nodes in a row that said 503. */
+  #refusals = 0;
   stalls = 0;
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement, events: PlayerEvents) {
@@ -104,6 +114,7 @@ export class Player {
   async #load(url: string, path: Path): Promise<void> {
     this.#freeze();
     this.#discard();
+    this.#silence.reset();
     this.#url = url;
     const generation = ++this.#generation;
     this.view.patch({ playing: false, paused: false });
@@ -111,7 +122,7 @@ export class Player {
     try {
       const Hls = await loadHls();
       if (generation !== this.#generation) return;
-      this.#start(Hls.isSupported() ? new HlsEngine(Hls, this.video, this.#onFailure) : this.#native(), url);
+      this.#start(Hls.isSupported() ? this.#hlsEngine(Hls) : this.#native(), url);
     } catch {
       if (generation === this.#generation) this.#onFailure({ kind: "network", status: 0 });
     }
@@ -196,6 +207,11 @@ export class Player {
     return this.view.value.playing ? (this.#engine?.playingAtMs() ?? null) : null;
   }
 
+  /** For how long no media came though it should, in ms. */
+  quietMs(): number {
+    return this.#silence.lastedMs(performance.now());
+  }
+
   /** Seconds of media in hand. */
   aheadS(): number {
     const { buffered, currentTime } = this.video;
@@ -207,6 +223,11 @@ export class Player {
     return 0;
   }
 
+  #endS(): number {
+    const { buffered } = this.video;
+    return buffered.length > 0 ? buffered.end(buffered.length - 1) : 0;
+  }
+
   #start(engine: Engine, url: string): void {
     this.#engine = engine;
     this.#pace.reset();
@@ -214,6 +235,10 @@ export class Player {
     engine.load(url);
     this.#awaitFirstFrame(this.#generation);
     void this.#play();
+  }
+
+  #hlsEngine(Hls: HlsClass): Engine {
+    return new HlsEngine(Hls, this.video, this.#onFailure, () => this.#events.suspect());
   }
 
   #native(): Engine {
@@ -228,11 +253,17 @@ export class Player {
 
   readonly #onFailure = (failure: Failure): void => this.#events.failed(failure);
 
-  /** live.mp4 does not come (through): HLS instead, unless it is the token or the teacher who is not there. */
+  /** live.mp4 does not come (through): HLS instead, unless it is the token, the teacher or the node that is not there. */
   readonly #onLiveFailure = (failure: Failure): void => {
-    if (failure.kind === "refused" || !this.#expected || !choice.mayFallBack || this.#url === null) return this.#onFailure(failure);
-    this.#fellBackAtMs = performance.now();
-    void this.#load(this.#url, "hls");
+    const busy = failure.status === 503 && this.#refusals++ < MOST_REFUSALS;
+    if (failure.kind === "refused" || busy || !this.#expected || !choice.mayFallBack) return this.#onFailure(failure);
+    const generation = this.#generation;
+    void this.#events.reachable().then((reachable) => {
+      if (generation !== this.#generation || this.#url === null) return;
+      if (!reachable) return this.#onFailure(failure);
+      this.#fellBackAtMs = performance.now();
+      void this.#load(this.#url, "hls");
+    });
   };
 
   #awaitFirstFrame(generation: number): void {
@@ -244,6 +275,7 @@ export class Player {
   #onFirstFrame(): void {
     if (this.view.value.playing) return;
     this.#resuming = false;
+    this.#refusals = 0;
     this.#pace.reset();
     if (this.path === "hls" && performance.now() - this.#fellBackAtMs < FALLBACK_COUNTS_MS) choice.stayWithHls();
     this.view.patch({ playing: true, frozen: false, levels: this.#engine?.levels() ?? [], level: -1 });
@@ -282,6 +314,7 @@ export class Player {
     const { playing, paused } = this.view.value;
     if (!this.#engine) return;
     const now = performance.now();
+    if (this.#silence.check(now, this.#endS(), this.#expected && !paused)) this.#events.suspect();
     const wanted = this.#expected && !paused && !document.hidden;
     this.#remedy(this.#watchdog.check(now, this.video.currentTime, wanted));
     if (this.#resuming) this.#crossHole();

@@ -14,6 +14,17 @@ export function withToken(url: string, token: string): string {
   return parsed.hostname === "relative.invalid" ? path : `${parsed.origin}${path}`;
 }
 
+/** `<media>/v/<token>/<room>/`, under which a room's recordings are: on any node, with any token of the room. */
+export function roomBase({ hls_url, token, room }: { hls_url: string; token: string; room: string }): string {
+  return `${new URL(hls_url).origin}/v/${encodeURIComponent(token)}/${encodeURIComponent(room)}/`;
+}
+
+/** The same thing below another base: the token was renewed, or the node is another one. */
+export function rebased(url: string, base: string): string {
+  const match = /^https?:\/\/[^/]+\/v\/[^/]+\/[^/]+\/(.*)$/.exec(url);
+  return match ? base + match[1] : url;
+}
+
 /** Both addresses are served by the same node. */
 export function sameNode(a: string, b: string): boolean {
   try {
