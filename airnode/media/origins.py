@@ -87,8 +87,12 @@ class OriginTable:
         self._rooms[state.room] = (state, now_s)
         return known is None or self.origin(state.room) != before
 
-    def sync(self, leased: dict[str, RoomState], now_s: float) -> list[str]:
-        """Take what the leases say; rooms whose origin changed. Those heard of lately stay."""
+    def sync(
+        self, leased: dict[str, RoomState], now_s: float, *, comes: Callable[[str], bool] = lambda room: False
+    ) -> list[str]:
+        """Take what the leases say; rooms whose origin changed. Those heard of lately stay, and those that still come:
+        their origin may have lost Redis only.
+        """
         changed = [
             room for room, state in leased.items() if self.state(room) != state and self._learn(state, now_s)
         ]  # fmt: skip
@@ -97,8 +101,9 @@ class OriginTable:
         if now_s - self._hearing_since_s < _SETTLE_S:
             return changed
         gone = [
-            room for room, (_, heard_s) in self._rooms.items() if room not in leased and now_s - heard_s > self._keep_s
-        ]
+            room for room, (_, heard_s) in self._rooms.items()
+            if room not in leased and now_s - heard_s > self._keep_s and not comes(room)
+        ]  # fmt: skip
         for room in gone:
             del self._rooms[room]
         return changed + gone
@@ -122,10 +127,15 @@ class Origins(Service):
         self._leases = Leases(bus)
         self._tasks = tasks
         self._listeners: list[Callable[[str], None]] = []
+        self._comes: Callable[[str], bool] = lambda room: False
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with the name of each room whose origin changed."""
         self._listeners.append(listener)
+
+    def keep_while(self, comes: Callable[[str], bool]) -> None:
+        """Do not forget a room of which no lease is left for as long as ``comes`` says that its media come here."""
+        self._comes = comes
 
     async def start(self) -> None:
         """Read the leases, then listen."""
@@ -160,5 +170,5 @@ class Origins(Service):
 
     async def _resync(self) -> None:
         leased = await self._leases.read_leases(ROOMS, RoomState)
-        for room in self.table.sync(leased, asyncio.get_running_loop().time()):
+        for room in self.table.sync(leased, asyncio.get_running_loop().time(), comes=self._comes):
             self._tell(room)

@@ -105,6 +105,8 @@ class RelayedRoom:
         self._multivariant_s = 0.0
         #: Decode time of the last live fragment.
         self._live_time = -1
+        #: Loop time when something new came from the origin last.
+        self.came_s = float("-inf")
 
     # -- viewers ------------------------------------------------------------------------------------------------------
 
@@ -211,6 +213,7 @@ class RelayedRoom:
         if window.inits != inits or now_s - self._multivariant_s > _MULTIVARIANT_AGE_S or not window.has_multivariant:
             window.set_multivariant(await upstream.playlist(_MULTIVARIANT, {}))
             self._multivariant_s = now_s
+        self.came_s = now_s
         self.waiters.wake()
 
     def _fetch(self, name: str) -> None:
@@ -273,6 +276,7 @@ class RelayedRoom:
             return seen
         if piece.time <= seen:
             return seen
+        self.came_s = _now_s()
         self.live.take(piece.fragment)
         self._live_time = max(self._live_time, piece.time)
         return _NOTHING
@@ -310,6 +314,7 @@ class Relays(Service):
         #: {room: it}, of other nodes' rooms that are watched here.
         self._relayed: dict[str, RelayedRoom] = {}
         origins.on_change(self._moved)
+        origins.keep_while(self._comes)
 
     @property
     def draining(self) -> bool:
@@ -411,6 +416,10 @@ class Relays(Service):
                 if room.idle and not room.viewers.count(now_s):
                     self._close(room)
             self._metrics.cut.set(sum(room.cut for room in self._relayed.values()))
+
+    def _comes(self, name: str) -> bool:
+        room = self._relayed.get(name)
+        return room is not None and _now_s() - room.came_s < _HEARD_S
 
     def _is_cut(self, room: RelayedRoom, now_s: float) -> bool:
         heard = now_s - self._origins.table.heard_s(room.name) < _HEARD_S

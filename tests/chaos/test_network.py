@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,10 @@ class Lab:
         node.command, node.host = self.hosts[name].command, self.hosts[name].address
         return node
 
-    async def start(self, *slaves: str) -> "Lab":
+    async def start(self, *slaves: str, settings: Sequence[str] = ()) -> "Lab":
         await self.cluster.start()
         for name in slaves:
-            self.nodes[name] = self._on(name, self.cluster.slave(name))
+            self.nodes[name] = self._on(name, self.cluster.slave(name, *settings))
         await asyncio.gather(*(self.nodes[name].start() for name in slaves))
         for name in slaves:
             await self.cluster.until(name, "healthy")
@@ -175,3 +175,86 @@ async def test_viewers_leave_an_edge_that_lost_its_origin(lab: Lab):
         for student in students:
             await student.stop()
         await teacher.kill()
+
+
+async def test_a_slave_without_master_and_redis_keeps_its_class(lab: Lab):
+    """The origin loses both; its viewers, and those of an edge that still reaches it, watch on."""
+    # A room without a lease is forgotten after its time of grace, but not while it comes.
+    await lab.start("origin", "edge", settings=("--set", "hls.grace_s=2"))
+    teacher = await lab.publish("origin", "room")
+    students: list[Watcher] = []
+    try:
+        await eventually(lambda: lab.streams(), what="the class is live")
+        epoch = (await lab.streams())[0]["epoch"]
+        students = [await lab.student("room", node, f"at {node}", silence_s=60) for node in ("origin", "edge")]
+        await asyncio.gather(
+            *(student.plays(node=node) for student, node in zip(students, ("origin", "edge"), strict=True))
+        )
+        await lab.network.part(lab.hosts["origin"], lab.hosts["master"])
+        await lab.cluster.until("origin", "offline")
+        for n in range(8):
+            status, body = await lab.cluster.student(f"new{n}")
+            assert (status, body["node_name"]) == (200, "edge"), body
+        for _ in range(12):
+            await asyncio.gather(*(student.plays(fragments=12, late_s=1.0) for student in students))
+        await lab.network.heal()
+        await lab.cluster.until("origin", "healthy")
+
+        async def its_own_again() -> bool:
+            streams = await lab.streams()
+            return [(stream["origin_name"], stream["state"]) for stream in streams] == [("origin", "live")]
+
+        await eventually(its_own_again, what="masters see the class again")
+        assert (await lab.streams())[0]["epoch"] == epoch
+        await asyncio.gather(*(student.plays(late_s=1.0) for student in students))
+        assert [student.places for student in students] == [["origin"], ["edge"]]
+        assert not any(student.refusals for student in students), [str(student) for student in students]
+        assert teacher.running
+        assert "room_lost" not in lab.nodes["origin"].log
+    finally:
+        for student in students:
+            await student.stop()
+        await teacher.kill()
+
+
+async def test_an_origin_that_was_cut_off_with_its_publisher_lets_go(lab: Lab):
+    """Split brain: the class goes live elsewhere meanwhile; there is one origin when the network is whole again."""
+    await lab.start("origin", "edge", "other")
+    first = await lab.publish("origin", "origin")
+    second: Publisher | None = None
+    students: list[Watcher] = []
+    try:
+        await eventually(lambda: lab.streams(), what="the class is live")
+        epoch = (await lab.streams())[0]["epoch"]
+        students = [await lab.student("room", "edge", "mina")]
+        await students[0].plays(node="edge")
+        await lab.hosts["origin"].cut()
+
+        async def taken() -> bool:
+            nonlocal second
+            if second is None or not second.running:
+                second = await lab.publish("other", "room")
+            return "room_claimed" in lab.nodes["other"].log
+
+        await eventually(taken, what="the class goes live on another node")
+        await students[0].plays(fragments=24, late_s=1.0)
+        assert first.running, "on its side of the cut, nobody has told the first one anything"
+        await lab.network.heal()
+        code, errors = await first.result(30)
+        assert code != 0
+        assert "this class is published to another node now" in errors
+        await eventually(lambda: "room_lost" in lab.nodes["origin"].log, what="the old origin lets go")
+        await students[0].plays(fragments=24, late_s=1.0)
+        students.append(await lab.student("room", "origin", "at the old origin"))
+        await students[1].plays(node="origin", late_s=1.0)
+        [stream] = await lab.streams()
+        assert stream["origin_name"] == "other"
+        assert stream["epoch"] > epoch
+        assert second is not None
+        assert second.running
+    finally:
+        for student in students:
+            await student.stop()
+        for publisher in (first, second):
+            if publisher is not None:
+                await publisher.kill()

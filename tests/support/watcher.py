@@ -82,7 +82,10 @@ class Watcher:
             fresh = [seen for seen in self.seen[begin:] if node in ("", seen.node) and seen.late_s <= late_s]
             return len(fresh) >= fragments
 
-        await eventually(found, within_s, f"{fragments} fragments come: {self}")
+        try:
+            await eventually(found, within_s, f"{fragments} fragments come")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self}") from None
 
     def longest_gap_s(self, since_s: float) -> float:
         """The longest time without a fragment, from ``since_s`` (monotonic) until now."""

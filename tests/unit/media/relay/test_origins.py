@@ -57,3 +57,11 @@ def test_a_new_window_begins_behind_the_most_that_is_known():
         state("a", next_msn=41, target_duration_s=2, discontinuities=2),
     )
     assert (after.first_msn, after.target_duration_s, after.discontinuities) == (43, 2, 2)
+
+
+def test_a_room_that_still_comes_stays_without_a_lease():
+    known = table()
+    known.hear(state("a", 5), 0)
+    assert known.sync({}, 100, comes=lambda room: room == "stream") == []
+    assert known.origin("stream") is not None
+    assert known.sync({}, 101) == ["stream"]
