@@ -11,8 +11,10 @@ that ffmpeg makes, one upload a track; ffmpeg's fragments are the parts.
 """
 
 import asyncio
+import base64
 import json
 import secrets
+import socket
 import stat
 import subprocess
 import sys
@@ -24,6 +26,8 @@ from typing import Any
 import aiohttp
 import yaml
 from aiohttp import web
+
+from tests.support.waiting import eventually
 
 GAPS = 7
 LISTED_PARTS_OF = 2
@@ -205,9 +209,10 @@ class FakeMediaMtx:
         if self.config.get("authMethod") != "http":
             return "" if request.remote == "127.0.0.1" else "not local"
         header = request.headers.get("Authorization", "")
-        basic = aiohttp.BasicAuth.decode(header) if header.startswith("Basic ") else None
+        basic = base64.b64decode(header.removeprefix("Basic ")).decode() if header.startswith("Basic ") else ":"
+        user, _, password = basic.partition(":")
         body = {
-            "user": basic.login if basic else "", "password": basic.password if basic else "",
+            "user": user, "password": password,
             "token": header.removeprefix("Bearer ") if header.startswith("Bearer ") else "",
             "ip": request.remote, "action": action, "path": "", "protocol": "", "id": None,
             "query": request.query_string, **fields,
@@ -358,7 +363,7 @@ class FakeMediaMtx:
     # -- what tests ask of it ------------------------------------------------------------------------------------------
 
     async def report(self, request: web.Request) -> web.Response:
-        return web.json_response({"asked": self.asked, "seen": self.seen})
+        return web.json_response({"asked": self.asked, "seen": self.seen, "config": self.config})
 
 
 def multivariant(path: PublishedPath, suffix: str) -> str:
@@ -455,6 +460,42 @@ class FakePublisher:
         """It was cut off."""
         assert self._process is not None
         async with asyncio.timeout(within_s):
+            await self._process.wait()
+
+
+class Standing:
+    """A MediaMTX that somebody else runs, with a configuration of its own: anybody on this machine may do anything."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "standing.yml"
+        self._process: asyncio.subprocess.Process | None = None
+        with socket.socket() as first, socket.socket() as second:
+            for sock in (first, second):
+                sock.bind(("127.0.0.1", 0))
+            ports = [sock.getsockname()[1] for sock in (first, second)]
+        self.api = f"http://127.0.0.1:{ports[0]}"
+        self._file.write_text(yaml.safe_dump({
+            "authMethod": "internal", "authHTTPAddress": "", "authHTTPExclude": [{"action": "api"}],
+            "apiAddress": f"127.0.0.1:{ports[0]}", "hlsAddress": f"127.0.0.1:{ports[1]}", "hlsCDNSecret": "",
+            "hlsVariant": "lowLatency", "hlsAlwaysRemux": False, "hlsSegmentDuration": "1s",
+        }))  # fmt: skip
+
+    async def start(self) -> "Standing":
+        program = make_program(self._file.parent)
+        self._process = await asyncio.create_subprocess_exec(str(program), str(self._file), stdout=subprocess.DEVNULL)
+
+        async def answers() -> bool:
+            try:
+                return "config" in await report(self.api)
+            except aiohttp.ClientError:
+                return False
+
+        await eventually(answers, 20, "the fake listens")
+        return self
+
+    async def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
             await self._process.wait()
 
 

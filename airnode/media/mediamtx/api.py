@@ -79,7 +79,7 @@ class MediaMtxApi:
     ) -> None:
         self._session = session
         self._base = base_url
-        self._auth = aiohttp.BasicAuth(API_USER, secret)
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(API_USER, secret)}
         self._metrics = metrics
         self._timeout_s = timeout_s
 
@@ -123,7 +123,7 @@ class MediaMtxApi:
             async with (
                 asyncio.timeout(self._timeout_s),
                 self._session.request(
-                    method, self._base() + path, auth=self._auth, allow_redirects=False, **kwargs
+                    method, self._base().rstrip("/") + path, headers=self._headers, allow_redirects=False, **kwargs
                 ) as response,
             ):
                 body = await response.read()

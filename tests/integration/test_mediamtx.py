@@ -1,0 +1,323 @@
+"""The MediaMTX engine against a stand-in for MediaMTX (tests/support/mediamtx.py), all of them processes.
+
+There is no package that carries MediaMTX, so what is shown here is shown against its documented behaviour.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.support.follower import Follower
+from tests.support.livemp4 import AUDIO, VIDEO, LiveReader
+from tests.support.mediamtx import FakePublisher, make_program, report, written
+from tests.support.node import AirnodeProcess
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+
+_CLASSES = itertools.count(1)
+WITHIN_S = 30.0
+
+
+@dataclass
+class Lesson:
+    """A class of its own on a node."""
+
+    node: AirnodeProcess
+    session: aiohttp.ClientSession
+    room: str
+    key: str
+    token: str
+
+    @property
+    def api(self) -> str:
+        """The fake's, which moves when it is started again."""
+        return f"http://{written(self.node.data_dir)['apiAddress']}"
+
+    def url(self, name: str) -> str:
+        return f"{self.node['media_url']}/v/{self.token}/{self.room}/{name}"
+
+    async def state(self) -> dict:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with self.session.get(f"{self.node['api_url']}/api/rooms/{self.room}", headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def until(self, state: str) -> None:
+        async def reached() -> bool:
+            return (await self.state())["state"] == state
+
+        await eventually(reached, WITHIN_S, f"{self.room} is {state}")
+
+    async def until_playing(self) -> None:
+        await self.until("live")
+
+        async def served() -> bool:
+            async with self.session.get(self.url("media.m3u8")) as response:
+                return response.status == 200
+
+        await eventually(served, WITHIN_S, "there is something to play")
+
+    async def refusal(self, **asked: str) -> dict:
+        """What an encoder is refused with, as MediaMTX got it from the hook."""
+        status, body = await FakePublisher(self.api, asked.pop("path", f"live/{self.room}"), **asked).ask()
+        assert status == 401, body
+        return json.loads(body["error"].partition(": ")[2])
+
+
+async def open_class(node: AirnodeProcess, session: aiohttp.ClientSession) -> Lesson:
+    room = f"lesson-{next(_CLASSES)}"
+    headers = {"Authorization": f"Bearer {node['teacher_secret']}"}
+    async with session.post(f"{node['api_url']}/api/classes", json={"title": room, "room": room}, headers=headers) as r:
+        assert r.status == 201, await r.text()
+        code = (await r.json())["class_code"]
+    asked = {"user_type": "teacher", "user_id": "t", "secret": node["teacher_secret"], "room": room}
+    async with session.post(f"{node['api_url']}/api/token", json=asked) as r:
+        key = (await r.json())["stream_key"]
+    async with session.post(
+        f"{node['api_url']}/api/token", json={"user_type": "student", "user_id": "s", "code": code}
+    ) as r:
+        return Lesson(node, session, room, key, (await r.json())["token"])
+
+
+def engine(program: Path) -> tuple[str, ...]:
+    return (
+        "--set", "media.engine=mediamtx", "--set", f"mediamtx.binary={program}", "--set", "hls.grace_s=20",
+        "--set", "mediamtx.publish_timeout_s=3", "--log-level", "debug", "--log-format", "json",
+    )  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AirnodeProcess]:
+    directory = tmp_path_factory.mktemp("studio")
+    node = AirnodeProcess(directory / "data", *engine(make_program(directory)))
+    try:
+        yield await node.start()
+    finally:
+        await node.close()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+@pytest.fixture
+async def lesson(studio: AirnodeProcess, session: aiohttp.ClientSession) -> Lesson:
+    return await open_class(studio, session)
+
+
+async def decoded(media: bytes, track: str) -> tuple[int, str]:
+    """Frames of a track that ffmpeg decodes, and what it complains about."""
+    process = await asyncio.create_subprocess_exec(
+        "ffmpeg", "-v", "error", "-nostdin", "-i", "pipe:0", "-map", f"0:{track}", "-f", "framecrc", "-",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await process.communicate(media)
+    return sum(line.startswith(b"0,") for line in output.splitlines()), errors.decode()
+
+
+def lines(node: AirnodeProcess, event: str) -> list[dict]:
+    found = [json.loads(line) for line in node.log.splitlines() if line.startswith("{")]
+    return [line for line in found if line["event"] == event]
+
+
+async def metric(session: aiohttp.ClientSession, node: AirnodeProcess, name: str) -> float:
+    async with session.get(f"{node['api_url']}/metrics") as response:
+        text = await response.text()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+# -- what viewers see -------------------------------------------------------------------------------------------------
+
+
+async def test_what_comes_by_srt_plays_from_our_own_addresses(lesson: Lesson, clip: Path):
+    publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
+    follower = Follower(lesson.session, lesson.url("media.m3u8"))
+    live = LiveReader(lesson.session, lesson.url("live.mp4"))
+    try:
+        await lesson.until_playing()
+        await asyncio.gather(follower.start(), live.start())
+        await follower.segments(2, WITHIN_S)
+        stream = await live.fragments(30, WITHIN_S)
+        state = await lesson.state()
+    finally:
+        await asyncio.gather(follower.stop(), live.close(), publisher.stop())
+    assert follower.msns == list(range(follower.msns[0], follower.msns[0] + len(follower.msns)))
+    assert follower.media_playlist.control["CAN-BLOCK-RELOAD"] == "YES"
+    for track, frames in (("v", 45), ("a", 60)):
+        count, complaints = await decoded(follower.media(), track)
+        assert count >= frames, track
+        assert complaints == ""
+    assert live.headers["Content-Type"] == 'video/mp4; codecs="avc1.42c01e,mp4a.40.2"'
+    pictures = [sample.time for sample in stream.samples(VIDEO)]
+    assert all(2_900 <= after - before <= 3_100 for before, after in itertools.pairwise(pictures)), (
+        "no frame is missing"
+    )
+    sounds = [sample.time for sample in stream.samples(AUDIO)]
+    assert sounds == sorted(sounds)
+    assert len(sounds) > 20
+    assert state["viewers"] == 1, "one token, two ways of watching"
+    assert state["stream"]["encoder"] == "SRT (MediaMTX)"
+    assert (state["stream"]["video_codecs"], state["stream"]["audio_codecs"]) == ("avc1.42c01e", "mp4a.40.2")
+    assert state["stream"]["bitrate_bps"] > 100_000
+    await nothing_of_viewers_came_to_mediamtx(lesson)
+
+
+async def nothing_of_viewers_came_to_mediamtx(lesson: Lesson) -> None:
+    """Neither tokens nor sessions; and what is secret is in no log."""
+    secret = written(lesson.node.data_dir)["hlsCDNSecret"]
+    told = await report(lesson.api)
+    seen = [each for each in told["seen"] if each[0].startswith(f"/live/{lesson.room}/")]
+    assert len(seen) > 20
+    assert {authorization for _, _, authorization in seen} == {f"Bearer {secret}"}
+    assert all(query.startswith("_HLS_msn=") or not query for _, query, _ in seen)
+    assert lesson.token not in json.dumps(told)
+    assert not [each for each in told["asked"] if each["action"] == "read"], "HLS is read without a session"
+    names = [path for path, query, _ in seen if "_part" in path]
+    assert len(names) == len(set(names)), "each part is fetched once"
+    for hidden in (secret, lesson.key, lesson.token, urlsplit(written(lesson.node.data_dir)["authHTTPAddress"]).path):
+        assert hidden not in lesson.node.log
+
+
+async def test_a_class_waits_for_its_publisher_and_goes_on_with_another_protocol(lesson: Lesson, clip: Path):
+    first = await FakePublisher(lesson.api, f"live/{lesson.key}", protocol="rtsp").start(clip)
+    follower = Follower(lesson.session, lesson.url("media.m3u8"))
+    again = FakePublisher(lesson.api, f"live/{lesson.room}", protocol="webrtc", token=lesson.key)
+    try:
+        await lesson.until_playing()
+        await follower.start()
+        await follower.more_parts(3, WITHIN_S)
+        await first.stop()
+        await lesson.until("reconnecting")
+        await again.start(clip)
+        await lesson.until("live")
+        await follower.more_parts(10, WITHIN_S)
+        assert (await lesson.state())["stream"]["encoder"] == "WHIP (MediaMTX)"
+        assert len(follower.runs) == 2, "a discontinuity, and a new initialization section"
+    finally:
+        await asyncio.gather(follower.stop(), first.stop(), again.stop())
+    assert lesson.key not in lesson.node.log
+
+
+# -- who may do what --------------------------------------------------------------------------------------------------
+
+
+async def test_only_the_stream_key_opens_a_room_and_for_one_publisher(lesson: Lesson, clip: Path):
+    before = await metric(lesson.session, lesson.node, "airnode_media_mediamtx_refused_total")
+    problem = await lesson.refusal(query="key=guess")
+    assert (problem["status"], problem["code"]) == (401, "publish_refused")
+    assert problem["detail"] == "The stream key is not right; copy it from the studio page."
+    assert (await lesson.refusal(path=f"other/{lesson.key}"))["detail"].startswith("Publish to the app 'live'")
+    assert (await lesson.refusal(user="teacher", password="guess"))["status"] == 401
+    assert (await lesson.refusal(token=lesson.token))["status"] == 401, "a student's token is no stream key"
+    another = await open_class(lesson.node, lesson.session)
+    assert (await lesson.refusal(query=f"key={another.key}"))["status"] == 401
+    publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", password=lesson.key, user="obs").start(clip)
+    try:
+        await lesson.until_playing()
+        for second in ({"query": f"key={lesson.key}"}, {"path": f"live/{lesson.key}"}):
+            problem = await lesson.refusal(**second)
+            assert (problem["status"], problem["code"]) == (409, "conflict")
+        assert (await lesson.state())["state"] == "live"
+    finally:
+        await publisher.stop()
+    assert await metric(lesson.session, lesson.node, "airnode_media_mediamtx_refused_total") == before + 7
+
+
+async def test_nobody_reads_from_mediamtx_but_airnode(lesson: Lesson, clip: Path):
+    publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
+    try:
+        await lesson.until_playing()
+        base = f"http://{written(lesson.node.data_dir)['hlsAddress']}/live/{lesson.room}"
+        for query, headers in (
+            ("", {}),
+            (f"&jwt={lesson.token}", {}),
+            (f"&key={lesson.key}", {}),
+            ("", {"Authorization": f"Bearer {lesson.token}"}),
+            ("", {"Authorization": f"Bearer {lesson.key}"}),
+            ("", {"Authorization": aiohttp.encode_basic_auth("airnode", lesson.key)}),
+        ):
+            url = f"{base}/index.m3u8?cookieCheck=1{query}"
+            async with lesson.session.get(url, headers=headers, allow_redirects=False) as response:
+                assert response.status == 401
+        async with lesson.session.get(f"{base}/video1_stream.m3u8?session=x") as response:
+            assert response.status == 401
+        for headers in ({}, {"Authorization": aiohttp.encode_basic_auth("airnode", lesson.key)}):
+            async with lesson.session.get(f"{lesson.api}/v3/paths/list", headers=headers) as response:
+                assert response.status == 401
+    finally:
+        await publisher.stop()
+
+
+async def test_nobody_reaches_the_hook_without_its_secret(lesson: Lesson):
+    address = urlsplit(written(lesson.node.data_dir)["authHTTPAddress"])
+    asked = {"action": "publish", "path": f"live/{lesson.key}", "protocol": "srt", "ip": "127.0.0.1"}
+    before = await metric(lesson.session, lesson.node, "airnode_media_mediamtx_intruders_total")
+    for path in ("/mediamtx/x", f"{address.path}x", address.path[:-1]):
+        async with lesson.session.post(f"http://{address.netloc}{path}", json=asked) as response:
+            assert response.status == 404
+    assert await metric(lesson.session, lesson.node, "airnode_media_mediamtx_intruders_total") == before + 3
+    for port in ("api_url", "media_url"):
+        async with lesson.session.post(f"{lesson.node[port]}{address.path}", json=asked) as response:
+            assert response.status in (404, 405), "it is on a port of its own"
+    with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect(("127.0.0.2", address.port or 0))
+    for body in (b"", b"[]", b'{"action": 1}', b"x" * 70_000):
+        async with lesson.session.post(address.geturl(), data=body) as response:
+            assert response.status in (400, 413)
+    mode = (lesson.node.data_dir / "mediamtx" / "mediamtx.yml").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert lesson.room not in [line["room"] for line in lines(lesson.node, "publisher_joined")]
+
+
+async def test_codecs_that_are_not_carried_are_told_and_end_the_publisher(lesson: Lesson, clip: Path):
+    publisher = FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}", tracks=["VP8"])
+    await publisher.start(clip)
+    try:
+        await publisher.ended(WITHIN_S)
+    finally:
+        await publisher.stop()
+    told = [line for line in lines(lesson.node, "mediamtx_publisher_kicked") if line["room"] == lesson.room]
+    assert told[0]["reason"] == "VP8 is not carried; send H.264 with AAC or Opus"
+    assert (await lesson.state())["state"] == "waiting"
+
+
+# -- when something dies ----------------------------------------------------------------------------------------------
+
+
+async def test_a_mediamtx_that_crashes_is_started_again_and_the_class_goes_on(lesson: Lesson, clip: Path):
+    publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
+    again = None
+    before = await metric(lesson.session, lesson.node, "airnode_media_mediamtx_restarts_total")
+    try:
+        await lesson.until_playing()
+        starts = len(lines(lesson.node, "embedded_server_restarted"))
+        os.kill(int((lesson.node.data_dir / "mediamtx.lock").read_text()), signal.SIGKILL)
+        await lesson.until("reconnecting")
+        await eventually(
+            lambda: len(lines(lesson.node, "embedded_server_restarted")) > starts, WITHIN_S, "it is started again"
+        )
+        again = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
+        await lesson.until("live")
+        async with lesson.session.get(f"{lesson.node['api_url']}/health") as response:
+            assert response.status == 200
+        assert await metric(lesson.session, lesson.node, "airnode_media_mediamtx_restarts_total") == before + 1
+    finally:
+        await publisher.stop()
+        if again is not None:
+            await again.stop()
