@@ -157,6 +157,11 @@ class MediaMtxSection(Section):
         default=10.0, gt=0, description="A publisher that was let in must send media within this."
     )
     request_timeout_s: Seconds = Field(default=5.0, gt=0, description="Longest wait for an answer of its API.")
+    restart_after_s: Seconds = Field(
+        default=30.0,
+        ge=5,
+        description="One that airnode started and that does not answer for this long is started again.",
+    )
 
 
 class HlsSection(Section):

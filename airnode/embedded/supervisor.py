@@ -127,6 +127,12 @@ class ChildServer(Service, abc.ABC):
             self._child = None
         await self._tasks.aclose()
 
+    def kill(self) -> None:
+        """End a server that hangs; the supervision starts it again."""
+        if self._child is not None:
+            log.warning("embedded_server_hangs", server=self.server, pid=self._child.pid)
+            self._child.signal(signal.SIGKILL)
+
     async def _start_first(self) -> float:
         began = asyncio.get_running_loop().time()
         backoff = Backoff()

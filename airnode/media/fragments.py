@@ -66,6 +66,17 @@ def framed(*pieces: bytes) -> bytes:
     return b"".join((b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"))
 
 
+def silence(config: AudioConfig) -> bytes | None:
+    """A frame of silence as long as the others; None where none is known."""
+    return silent_opus(config) if config.codec == "opus" else silent_aac(config)
+
+
+def silent_opus(config: AudioConfig) -> bytes | None:
+    """A packet of one CELT frame (RFC 6716 3.1, 4.3) that says it is silent; None for frames longer than 20 ms."""
+    mode = {120: 28, 240: 29, 480: 30, 960: 31}.get(config.samples_per_frame)
+    return bytes((mode << 3, 0xFF, 0xFE)) if mode is not None else None
+
+
 def silent_aac(config: AudioConfig) -> bytes | None:
     """An AAC-LC raw_data_block (ISO 14496-3 4.4.2.1) without a spectrum; None for more than two channels."""
     # global_gain, ics_reserved_bit, window_sequence, window_shape, max_sfb, predictor, pulse, TNS, gain control.
@@ -129,7 +140,7 @@ class Fragmenter:
         """
         self._has_video = has_video
         self._audio_config = audio
-        self._silence = silent_aac(audio) if audio is not None else None
+        self._silence = silence(audio) if audio is not None else None
         self._frame = frame_s * VIDEO_TIMESCALE if has_video else 0.0
         self._started = False
         self._need_key = False

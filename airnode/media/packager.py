@@ -287,7 +287,7 @@ class Packager:
             return
         if self._need_key:
             self._wait_for_key(len(sample.data), now)
-        placed = self._audio_clock.place(media_ms)
+        placed = self._audio_clock.place(media_ms, sample.samples)
         if placed is None:
             return
         self.stats.audio_samples += 1

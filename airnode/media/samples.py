@@ -36,7 +36,7 @@ class AudioConfig:
         record: the AudioSpecificConfig (ISO 14496-3 1.6.2.1) or the body of the dOps box, as it came.
         codecs: the RFC 6381 string, e.g. ``mp4a.40.2`` or ``opus``.
         sample_rate: of the core coder, in Hz; also the timescale of its track.
-        samples_per_frame: 1024 or 960; for Opus 120 to 2880.
+        samples_per_frame: 1024 or 960; for Opus what is usual: a packet may be shorter or longer.
     """
 
     record: bytes
@@ -64,10 +64,15 @@ class VideoSample:
 
 @dataclass(frozen=True, slots=True)
 class AudioSample:
-    """One raw AAC frame or Opus packet; ``dts_ms`` is the publisher's timestamp."""
+    """One raw AAC frame or Opus packet; ``dts_ms`` is the publisher's timestamp.
+
+    Attributes:
+        samples: that it lasts; 0: ``samples_per_frame`` of its configuration.
+    """
 
     dts_ms: int
     data: bytes
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,12 @@ class AudioClock:
         self._correcting = False
         self._stats = stats
 
-    def place(self, media_ms: int) -> tuple[int, int] | None:
-        """Return (decode time, duration) in samples, or None for a frame to drop."""
+    def place(self, media_ms: int, samples: int = 0) -> tuple[int, int] | None:
+        """Return (decode time, duration) in samples, or None for a frame to drop.
+
+        Args:
+            samples: how long this frame is; 0: as long as all.
+        """
         wanted = media_ms * self._rate // 1000
         if not self._started:
             self._started = True
@@ -128,7 +132,7 @@ class AudioClock:
         elif off < -self._tolerance:
             self._stats.dropped["audio_overlap"] += 1
             return None
-        duration = self._frame + self._correction(off)
+        duration = (samples or self._frame) + self._correction(off)
         time = self._next
         self._next = time + duration
         return time, duration

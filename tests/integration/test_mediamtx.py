@@ -110,6 +110,16 @@ async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Airn
         await node.close()
 
 
+@pytest.fixture(scope="module")
+def opus_clip(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the audio that browsers send."""
+    path = tmp_path_factory.mktemp("opus") / "clock.mkv"
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", str(clip), "-t", "40", "-c:v", "copy", "-c:a", "libopus", str(path)], check=True
+    )
+    return path
+
+
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as made:
@@ -194,21 +204,25 @@ async def nothing_of_viewers_came_to_mediamtx(lesson: Lesson) -> None:
         assert hidden not in lesson.node.log
 
 
-async def test_a_class_waits_for_its_publisher_and_goes_on_with_another_protocol(lesson: Lesson, clip: Path):
+async def test_a_class_waits_for_its_publisher_and_goes_on_from_a_browser(lesson: Lesson, clip: Path, opus_clip: Path):
     first = await FakePublisher(lesson.api, f"live/{lesson.key}", protocol="rtsp").start(clip)
     follower = Follower(lesson.session, lesson.url("media.m3u8"))
-    again = FakePublisher(lesson.api, f"live/{lesson.room}", protocol="webrtc", token=lesson.key)
+    browsers = {"protocol": "webrtc", "token": lesson.key, "tracks": ["H264", "Opus"]}
+    again = FakePublisher(lesson.api, f"live/{lesson.room}", **browsers)
     try:
         await lesson.until_playing()
         await follower.start()
         await follower.more_parts(3, WITHIN_S)
         await first.stop()
         await lesson.until("reconnecting")
-        await again.start(clip)
+        await again.start(opus_clip)
         await lesson.until("live")
-        await follower.more_parts(10, WITHIN_S)
-        assert (await lesson.state())["stream"]["encoder"] == "WHIP (MediaMTX)"
-        assert len(follower.runs) == 2, "a discontinuity, and a new initialization section"
+        await eventually(lambda: [len(run.parts) > 9 for run in follower.runs[1:]] == [True], WITHIN_S, "it goes on")
+        stream = (await lesson.state())["stream"]
+        assert (stream["encoder"], stream["audio_codecs"]) == ("WHIP (MediaMTX)", "opus")
+        count, complaints = await decoded(follower.media(1), "a")
+        assert count >= 90, "ten parts of ten packets, less what begins before the key frame"
+        assert complaints == ""
     finally:
         await asyncio.gather(follower.stop(), first.stop(), again.stop())
     assert lesson.key not in lesson.node.log

@@ -23,7 +23,7 @@ from airnode.media.mediamtx.gate import Gate, Grant
 from airnode.media.mediamtx.hook import Hook
 from airnode.media.mediamtx.metrics import EngineRestarts, MediaMtxMetrics
 from airnode.media.mediamtx.reader import PathReader
-from airnode.media.mediamtx.server import MediaMtxServer, Ports, find_mediamtx
+from airnode.media.mediamtx.server import Liveness, MediaMtxServer, Ports, find_mediamtx
 from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
 from airnode.media.rooms import RoomIngest, Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
@@ -137,7 +137,9 @@ class MediaMtxEngine(Service):
         if not section.api_url:
             self._server = self._own_server(await asyncio.to_thread(find_mediamtx, section.binary), self._api)
             await self._server.start()
-        self._tasks.spawn("look", self._look_for_ever(self._api))
+        self._tasks.spawn(
+            "look", self._look_for_ever(self._api, Liveness(section.restart_after_s, self._rooms.now_s()))
+        )
 
     async def stop(self) -> None:
         """End all publishers, then MediaMTX where it is ours."""
@@ -203,7 +205,7 @@ class MediaMtxEngine(Service):
 
     # ---- looking -----------------------------------------------------------------------------------------------------
 
-    async def _look_for_ever(self, api: MediaMtxApi) -> None:
+    async def _look_for_ever(self, api: MediaMtxApi, liveness: Liveness) -> None:
         while True:
             self._look.clear()
             try:
@@ -214,7 +216,10 @@ class MediaMtxEngine(Service):
                 paths = await api.paths()
             except (Unavailable, NotFound) as error:
                 self._failed(error)
+                if self._server is not None and liveness.hangs(self._rooms.now_s()):
+                    self._server.kill()
             else:
+                liveness.answered(self._rooms.now_s())
                 self._failures, self._problem = 0, ""
                 self._sync(paths)
             pause_s = _QUICK_S if self._gate.awaiting else self._settings.mediamtx.poll_s

@@ -12,7 +12,7 @@ from airnode.media.codecs.aac import parse_asc
 from airnode.media.codecs.av1 import parse_av1c
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.hevc import parse_hvcc
-from airnode.media.codecs.opus import parse_dops
+from airnode.media.codecs.opus import packet_samples, parse_dops
 from airnode.media.samples import AudioConfig, AudioSample, VideoConfig, VideoSample
 
 _VIDEO_RECORDS = {
@@ -66,9 +66,6 @@ class _Run:
     first_flags: int | None
 
 
-Media = VideoConfig | AudioConfig | VideoSample | AudioSample
-
-
 class Demuxer:
     """Reads one file: its initialization section, then fragments in order.
 
@@ -91,15 +88,13 @@ class Demuxer:
         """Its tracks."""
         return tuple(self._tracks.values())
 
-    def read(self, data: bytes) -> list[Media]:
+    def read(self, data: bytes) -> list[VideoSample | AudioSample]:
         """The samples of one or more whole fragments; those that came before are left out.
-
-        An Opus track whose frames turn out to have another length is configured anew before them.
 
         Raises:
             ValueError: it is cut short or makes no sense.
         """
-        found: list[Media] = []
+        found: list[VideoSample | AudioSample] = []
         with _Strict():
             for kind, at, end in _boxes(data, 0, len(data)):
                 if kind == b"moof":
@@ -108,7 +103,7 @@ class Demuxer:
                             found += self._fragment(data, at - 8, begin, stop)
         return found
 
-    def _fragment(self, data: bytes, moof: int, at: int, end: int) -> Iterator[Media]:
+    def _fragment(self, data: bytes, moof: int, at: int, end: int) -> Iterator[VideoSample | AudioSample]:
         boxes = list(_boxes(data, at, end))
         track_id, header = _track_header(data, _only(boxes, b"tfhd")[0])
         track = self._tracks.get(track_id)
@@ -132,27 +127,21 @@ class Demuxer:
             for duration, size, flags, cts in _entries(data, run, track):
                 if position + size > len(data):
                     raise ValueError("a sample lies behind the end")
-                yield from self._sample(track_id, track, time, duration, data[position : position + size], flags, cts)
+                yield from self._sample(track_id, track, time, data[position : position + size], flags, cts)
                 position += size
                 time += duration
 
     def _sample(
-        self, track_id: int, track: Track, time: int, duration: int, body: bytes, flags: int, cts: int
-    ) -> Iterator[Media]:
+        self, track_id: int, track: Track, time: int, body: bytes, flags: int, cts: int
+    ) -> Iterator[VideoSample | AudioSample]:
         if time <= self._last.get(track_id, -1):
             return
         self._last[track_id] = time
         if isinstance(track.config, VideoConfig):
             yield VideoSample(track.ms(time), track.ms(time + cts) - track.ms(time), not flags & _NON_SYNC, body)
             return
-        current = self._tracks[track_id].config
-        if isinstance(current, AudioConfig) and current.codec == "opus" and duration:
-            samples = duration * current.sample_rate // track.timescale
-            if samples != current.samples_per_frame and samples:
-                current = replace(current, samples_per_frame=samples)
-                self._tracks[track_id] = replace(self._tracks[track_id], config=current)
-                yield current
-        yield AudioSample(track.ms(time), body)
+        samples = packet_samples(body) if track.config.codec == "opus" else 0
+        yield AudioSample(track.ms(time), body, samples)
 
 
 class _Strict:

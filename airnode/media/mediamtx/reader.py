@@ -132,7 +132,7 @@ class PathReader:
     async def _fetch(self, rendition: _Rendition, together: Interleaver) -> None:
         """Fetch what is listed, and pass on what it brings."""
         for piece in rendition.pieces:
-            events = await self._begin(rendition, piece) if rendition.needs(piece) else []
+            events: list[MediaEvent] = await self._begin(rendition, piece) if rendition.needs(piece) else []
             body = await self._get(piece.name, {}, _MAX_OBJECT_BYTES)
             self._metrics.received.inc(len(body))
             if rendition.demuxer is not None:

@@ -77,6 +77,25 @@ class MediaMtxServer(ChildServer):
             file.write(text)
 
 
+class Liveness:
+    """Whether a server that runs has hung: it did not answer for ``restart_after_s``. Time is passed in."""
+
+    def __init__(self, restart_after_s: float, now_s: float) -> None:
+        self._restart_after_s = restart_after_s
+        self._since_s = now_s
+
+    def answered(self, now_s: float) -> None:
+        """It did."""
+        self._since_s = now_s
+
+    def hangs(self, now_s: float) -> bool:
+        """It did not; True once each time that it has gone on for too long."""
+        if now_s - self._since_s < self._restart_after_s:
+            return False
+        self._since_s = now_s
+        return True
+
+
 def _free_ports(*wanted: int) -> list[int]:
     """Each port, or a free one of loopback where it is 0. Another program may take it before MediaMTX does, which then
     ends and is started again with others.

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from airnode.media.bmff import Track, box, init_segment
 from airnode.media.cmaf import TrackRun, write_fragment
 from airnode.media.codecs.avc import parse_avcc
-from airnode.media.codecs.opus import parse_dops
+from airnode.media.codecs.opus import packet_samples, parse_dops
+from airnode.media.fragments import silence
 from airnode.media.mediamtx.fmp4 import Demuxer, UnsupportedTrack
 from airnode.media.samples import AudioConfig, AudioSample, VideoConfig, VideoSample
 
@@ -51,14 +53,15 @@ def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig)
     assert [each.data for each in found if isinstance(each, AudioSample)] == [b"a0", b"a1", b"a2"]
 
 
-def test_opus_frames_of_another_length_are_configured_anew(video_config: VideoConfig):
-    demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, OPUS)]))
-    found = demuxer.read(fragments(times=[3000], opus_frame=480))
-    configs = [each for each in found if isinstance(each, AudioConfig)]
-    assert [config.samples_per_frame for config in configs] == [480]
-    assert found.index(configs[0]) < next(i for i, each in enumerate(found) if isinstance(each, AudioSample))
-    again = demuxer.read(fragments(times=[3000], start=90_000, opus_frame=480))
-    assert not any(isinstance(each, AudioConfig) for each in again)
+@pytest.mark.parametrize(
+    ("packet", "samples"),
+    [
+        ("f8fffe", 960), ("e0", 120), ("e8", 240), ("f0", 480), ("0800", 960), ("1800", 2880), ("6000", 480),
+        ("6800", 960), ("f9", 1920), ("fa", 1920), ("fb03", 2880), ("fb06", 5760), ("fb07", 0), ("fb", 0), ("", 0),
+    ],
+)  # fmt: skip
+def test_an_opus_packet_says_how_long_it_is(packet: str, samples: int):
+    assert packet_samples(bytes.fromhex(packet)) == samples
 
 
 def test_what_comes_twice_counts_once(video_config: VideoConfig):
@@ -144,3 +147,21 @@ def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video
     sounds = [each.dts_ms for each in found if isinstance(each, AudioSample)]
     assert len(sounds) >= 46
     assert sounds == sorted(sounds)
+
+
+@pytest.mark.ffmpeg
+@pytest.mark.parametrize("samples", [120, 240, 480, 960])
+def test_silent_opus_is_silent(samples: int):
+    config = replace(OPUS, samples_per_frame=samples)
+    run = TrackRun(2, 0, video=False)
+    packet = silence(config)
+    assert packet is not None
+    for _ in range(48_000 // samples):
+        run.add_audio(packet, samples)
+    media = init_segment([Track(2, config)]) + write_fragment(1, [run])
+    command = ["ffmpeg", "-v", "error", "-i", "pipe:0", "-f", "s16le", "pipe:1"]
+    done = subprocess.run(command, input=media, capture_output=True, check=True)
+    assert done.stderr == b""
+    # The encoder's delay (pre-skip) is cut off.
+    assert 4 * 47_000 <= len(done.stdout) <= 4 * 48_000
+    assert not any(done.stdout)

@@ -8,7 +8,7 @@ import yaml
 
 from airnode.config.model import HlsSection, MediaMtxSection
 from airnode.errors import StartupError
-from airnode.media.mediamtx.server import SECRET_PATHS, find_mediamtx
+from airnode.media.mediamtx.server import SECRET_PATHS, Liveness, find_mediamtx
 from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
 
 SECRETS = Secrets("hook-secret", "reader-secret")
@@ -87,3 +87,13 @@ def test_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         find_mediamtx(program)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     assert find_mediamtx(program) == find_mediamtx(None) == program
+
+
+def test_one_that_hangs_is_told_from_one_that_is_slow():
+    liveness = Liveness(30, 100)
+    assert not liveness.hangs(129)
+    liveness.answered(129)
+    assert not liveness.hangs(158)
+    assert liveness.hangs(159)
+    assert not liveness.hangs(170), "once: it is being started again"
+    assert liveness.hangs(189)
