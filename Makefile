@@ -13,7 +13,7 @@ SLAVES ?= 3
 TESTS  ?= tests
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs bench-media bench-live bench-placement \
+.PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-placement \
         cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
@@ -46,6 +46,10 @@ test: setup ## every test; installs the Debian packages they need where it may
 	@tests/system-packages
 	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm test --silent
 	$(BIN)/python -m pytest $(TESTS)
+
+chaos: setup ## kill and stop nodes and stores under a class; prints how long each took to recover
+	@tests/system-packages
+	$(BIN)/python -m pytest tests/chaos -s -q
 
 lint: $(VENV)/.dev ## style, house rules, who may import whom
 	$(BIN)/ruff check

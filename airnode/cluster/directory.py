@@ -75,7 +75,7 @@ class StreamKeys(Service):
         return room
 
     async def _look_up(self, digest: str) -> str | None:
-        """Ask Redis; the answer is taken over by :meth:`room_of` and the recheck."""
+        """Ask Redis; a key that opens nothing any more is not remembered."""
         try:
             async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
                 found = await self._records.get_record(STREAM_KEYS, digest, ClassRecord)
@@ -85,14 +85,18 @@ class StreamKeys(Service):
             self._known.pop(digest, None)
         return found.room if found is not None else None
 
+    async def recheck(self) -> None:
+        """Forget keys that were renewed meanwhile; nothing happens while Redis is away."""
+        for digest in list(self._known):
+            try:
+                await self._look_up(digest)
+            except Unavailable:
+                return
+
     async def _recheck_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_RECHECK_S)
-            for digest in list(self._known):
-                try:
-                    await self._look_up(digest)
-                except Unavailable:
-                    break
+            await self.recheck()
 
 
 class Directory(Service):

@@ -13,6 +13,7 @@ from tests.e2e.test_class import join, moving
 from tests.e2e.test_livemp4 import takes
 from tests.support.browser import DESKTOP
 from tests.support.cluster import Cluster
+from tests.support.encoder import Encoder
 from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
@@ -34,6 +35,12 @@ async def live_at(cluster: Cluster, node_id: str) -> bool:
     return stream is not None and (stream["origin"], stream["state"]) == (node_id, "live")
 
 
+async def live_elsewhere(cluster: Cluster, origin: str) -> dict[str, Any] | None:
+    """The stream, once media comes to another node."""
+    stream = await stream_of(cluster)
+    return stream if stream is not None and stream["origin"] != origin and stream["bitrate_bps"] else None
+
+
 @asynccontextmanager
 async def publish_to(cluster: Cluster, name: str, clip: Path) -> AsyncIterator[Publisher]:
     """A teacher who is live on this node."""
@@ -45,6 +52,21 @@ async def publish_to(cluster: Cluster, name: str, clip: Path) -> AsyncIterator[P
         yield publisher
     finally:
         await publisher.kill()
+
+
+@asynccontextmanager
+async def publishing(cluster: Cluster, clip: Path) -> AsyncIterator[Encoder]:
+    """A teacher whose encoder asks where to go; live when it is handed over."""
+    encoder = await Encoder(cluster, clip).start()
+
+    async def live() -> bool:
+        return bool(encoder.tries) and await live_at(cluster, encoder.tries[-1][1])
+
+    try:
+        await eventually(live, 30, "the class is live")
+        yield encoder
+    finally:
+        await encoder.close()
 
 
 async def watch(browser: Browser, cluster: Cluster, but: str, path: str) -> tuple[Page, list[str]]:
@@ -76,7 +98,10 @@ async def playing(page: Page, asked: list[str], cluster: Cluster, *, away_from: 
     async def moves() -> bool:
         return urlsplit(asked[-1]).port != gone and await advances(page)
 
-    await eventually(moves, 30, "the page plays from another node")
+    try:
+        await eventually(moves, 30, "the page plays from another node")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {await _told(page)}, asked {asked[-5:]}") from None
     at_s = time.monotonic()
     await moving(page)
     return at_s
@@ -91,3 +116,13 @@ async def advances(page: Page) -> bool:
         return window.airnode.state === 'live' && video.currentTime - before > 0.1 && video.currentTime - before < 1;
     }"""
     return bool(await page.evaluate(script))
+
+
+async def _told(page: Page) -> str:
+    """What the page knows of itself."""
+    script = """() => {
+        const { state, path, aheadS, stalls } = window.airnode;
+        const { currentTime, paused, readyState } = document.querySelector('video');
+        return JSON.stringify({ state, path, aheadS, stalls, currentTime, paused, readyState });
+    }"""
+    return str(await page.evaluate(script))

@@ -77,6 +77,8 @@ class Cluster:
 
     async def add_master(self, name: str) -> AirnodeProcess:
         """A second master on the stores of the first."""
+        if "--redis-url" in self.settings:  # they are nobody's own
+            return await self._master(name).start()
         stores = EmbeddedPostgres(self.master.data_dir, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
         made = self._master(name, "--redis-url", await self.redis_url(), "--postgres-url", stores.url)
         return await made.start()
