@@ -1,7 +1,6 @@
 """A student whose node dies: the same page, the same viewer, another node."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -20,12 +19,6 @@ pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(150)
 
 #: The defaults: a dead node is missed after six seconds, which is longer than a student waits.
 USUAL = ("--set", "cluster.heartbeat_s=2", "--set", "cluster.lease_s=6")
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
 
 
 async def publish(node: AirnodeProcess, cluster: Cluster, clip: Path) -> Publisher:

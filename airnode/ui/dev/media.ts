@@ -13,6 +13,15 @@ interface Part {
   independent: boolean;
 }
 
+/** A recording: what was cut while it ran. */
+export interface Archive {
+  id: string;
+  startedS: number;
+  endedS: number | null;
+  init: Buffer;
+  segments: { data: Buffer; durationS: number }[];
+}
+
 interface Segment {
   msn: number;
   startedMs: number;
@@ -68,6 +77,8 @@ export class MediaNode {
   port = 0;
   /** Tokens taken; the API adds and removes. */
   readonly tokens = new Set<string>();
+  /** Recordings, the newest first. */
+  readonly archives: Archive[] = [];
 
   async listen(port: number): Promise<void> {
     this.#server = createServer((request, response) => void this.#serve(request, response));
@@ -119,6 +130,20 @@ export class MediaNode {
     this.#encoder = null;
   }
 
+  /** The recording that runs. */
+  get running(): Archive | null {
+    return this.archives.find(({ endedS }) => endedS === null) ?? null;
+  }
+
+  record(on: boolean): void {
+    const { running } = this;
+    const nowS = Date.now() / 1000;
+    if (running && !on) running.endedS = nowS;
+    if (!running && on) {
+      this.archives.unshift({ id: `r${this.archives.length + 1}`, startedS: nowS, endedS: null, init: this.#init, segments: [] });
+    }
+  }
+
   forget(): void {
     this.#segments = [];
   }
@@ -129,12 +154,35 @@ export class MediaNode {
     const last = this.#segments.at(-1);
     const full = !last || last.parts.reduce((sum, part) => sum + part.durationS, 0) > 0.99;
     if (full || discontinuity) {
+      this.#archive(last);
       this.#segments.push({ msn: this.#nextMsn++, startedMs: Date.now() - durationS * 1000, discontinuity, parts: [] });
       this.#segments = this.#segments.slice(-SEGMENTS_KEPT - 1);
     }
     const segment = this.#segments.at(-1);
     segment?.parts.push({ data, durationS, independent: segment.parts.length === 0 });
     for (const wake of [...this.#waiters]) wake();
+  }
+
+  #archive(segment: Segment | undefined): void {
+    const { running } = this;
+    if (!running || !segment) return;
+    running.init = this.#init;
+    const durationS = segment.parts.reduce((sum, part) => sum + part.durationS, 0);
+    running.segments.push({ data: Buffer.concat(segment.parts.map(({ data }) => data)), durationS });
+  }
+
+  #replay(id: string, name: string): string | Buffer | null {
+    const found = this.archives.find((each) => each.id === id);
+    if (!found) return null;
+    if (name === "init.mp4") return found.init;
+    if (name === "download.mp4") return Buffer.concat([found.init, ...found.segments.map(({ data }) => data)]);
+    const segment = /^s(\d+)\.m4s$/.exec(name);
+    if (segment) return found.segments[Number(segment[1])]?.data ?? null;
+    const kind = found.endedS === null ? "EVENT" : "VOD";
+    const lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-TARGETDURATION:2", `#EXT-X-PLAYLIST-TYPE:${kind}`, '#EXT-X-MAP:URI="init.mp4"'];
+    found.segments.forEach(({ durationS }, index) => lines.push(`#EXTINF:${durationS.toFixed(5)},`, `s${index}.m4s`));
+    if (found.endedS !== null) lines.push("#EXT-X-ENDLIST");
+    return `${lines.join("\n")}\n`;
   }
 
   #playlist(): string {
@@ -199,6 +247,8 @@ export class MediaNode {
   }
 
   async #answer(name: string, query: URLSearchParams): Promise<string | Buffer | null> {
+    const replay = /^recordings\/(\w+)\/(.+)$/.exec(name);
+    if (replay) return this.#replay(replay[1] ?? "", replay[2] ?? "");
     if (this.#segments.length === 0) return null;
     if (name === "index.m3u8") {
       return '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=2800000,RESOLUTION=1280x720,FRAME-RATE=30,CODECS="avc1.42c01f,mp4a.40.2"\nmedia.m3u8\n';

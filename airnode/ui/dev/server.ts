@@ -8,7 +8,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { extname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
-import type { RoomState, StreamInfo } from "../src/api/types.ts";
+import type { Recording, RecordingState, RoomState, StreamInfo } from "../src/api/types.ts";
 import { MediaNode } from "./media.ts";
 
 const { values: options } = parseArgs({
@@ -32,6 +32,7 @@ let epoch = 0;
 let keyNumber = 1;
 let tokenNumber = 0;
 let tokenFailure: { status: number; code: string; retryAfter?: string } | null = null;
+let recordingMode: RecordingState["mode"] = "on-request";
 let oddities: Partial<StreamInfo> = {};
 
 function setState(next: RoomState): void {
@@ -40,6 +41,7 @@ function setState(next: RoomState): void {
     epoch += 1;
   }
   if (next !== "live") media.unpublish();
+  if (next === "waiting" || next === "ended") media.record(false);
   if (next === "waiting" || next === "ended") media.forget();
   state = next;
   since = Date.now() / 1000;
@@ -54,7 +56,7 @@ function status() {
     ...oddities,
   };
   return {
-    ...{ room: "main", state, since, viewers: feeds.size, epoch, server_time: now },
+    ...{ room: "main", state, since, viewers: feeds.size, epoch, server_time: now, recording: media.running !== null },
     reconnect_deadline: state === "reconnecting" ? since + GRACE_S : null,
     stream: state === "live" || state === "reconnecting" ? stream : null,
   };
@@ -62,6 +64,53 @@ function status() {
 
 function send(feed: ServerResponse): void {
   feed.write(`event: room\ndata: ${JSON.stringify(status())}\n\n`);
+}
+
+const HOUR_S = 3_600;
+/** Two that are hard to come by: one whose node is away, and one that was cut short. */
+const oddRecordings: Recording[] = [
+  { ...recordingOf("x1", -26 * HOUR_S, 2_712, 841_000_000), available: false },
+  { ...recordingOf("x2", -50 * HOUR_S, 1_344, 402_000_000), status: "interrupted" },
+];
+
+function recordingOf(id: string, fromS: number, durationS: number, size: number): Recording {
+  const started = Date.now() / 1000 + fromS;
+  return {
+    ...{ recording_id: id, room: "main", title: "Physics 1", started_at: started, ended_at: started + durationS, duration_s: durationS },
+    ...{ size_bytes: size, status: "finished", available: true, node_id: "n1" },
+    ...{ playlist_url: `recordings/${id}/index.m3u8`, download_url: `recordings/${id}/download.mp4` },
+  };
+}
+
+function recordings(): Recording[] {
+  const made = media.archives.map(({ id, startedS, endedS, segments }): Recording => {
+    const durationS = segments.reduce((sum, each) => sum + each.durationS, 0);
+    const size = segments.reduce((sum, { data }) => sum + data.length, 0);
+    const known = recordingOf(id, startedS - Date.now() / 1000, durationS, size);
+    return { ...known, ended_at: endedS, status: endedS === null ? "recording" : "finished" };
+  });
+  return [...made, ...oddRecordings];
+}
+
+function recordingState(): RecordingState {
+  return { recording: media.running !== null, mode: recordingMode, recording_id: media.running?.id ?? null };
+}
+
+/** Listing, switching and removing; false: it is something else. */
+async function serveRecordings(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
+  const [, what, id] = /^\/api\/classes\/\w+\/(recordings?)(?:\/(\w+))?$/.exec(path) ?? [];
+  if (what === "recordings" && id) {
+    const [odd, archive] = [oddRecordings.findIndex((each) => each.recording_id === id), media.archives.findIndex((each) => each.id === id)];
+    if (odd >= 0) oddRecordings.splice(odd, 1);
+    if (archive >= 0) media.archives.splice(archive, 1);
+    response.writeHead(204).end();
+  } else if (what === "recordings") json(response, { recordings: recordings() });
+  else if (what === "recording") {
+    if (request.method === "POST") media.record(Boolean((await bodyOf(request))["recording"]));
+    feeds.forEach(send);
+    json(response, recordingState());
+  } else return false;
+  return true;
 }
 
 function address() {
@@ -117,6 +166,8 @@ async function develop(path: string, response: ServerResponse): Promise<void> {
   if (what === "node" && first === "up") await media.listen(media.port);
   if (what === "token") tokenFailure = first === "ok" ? null : { status: Number(first), code: second, ...(third && { retryAfter: third }) };
   if (what === "revoke") media.tokens.clear();
+  if (what === "recording") recordingMode = first as RecordingState["mode"];
+  if (what === "recordings" && first === "none") oddRecordings.length = media.archives.length = 0;
   if (what === "feeds") feeds.forEach((one) => one.destroy());
   if (what === "stream") oddities = first ? { ...oddities, [first]: second === "null" ? null : Number(second) } : {};
   json(response, { state });
@@ -130,6 +181,7 @@ async function serveApi(request: IncomingMessage, response: ServerResponse, path
     classes.push(made);
     json(response, made);
   } else if (path === "/api/classes") json(response, { classes: classes.map((one) => ({ ...one, state, viewers: feeds.size })) });
+  else if (await serveRecordings(request, response, path)) return true;
   else if (/^\/api\/rooms\/\w+\/events$/.test(path)) feed(response);
   else if (/^\/api\/rooms\/\w+\/stream-key$/.test(path)) {
     keyNumber += 1;

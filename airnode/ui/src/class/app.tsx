@@ -8,6 +8,7 @@ import { Shell } from "../parts/shell.tsx";
 import { Stage } from "../player/stage.tsx";
 import { JoinForm } from "./join.tsx";
 import { ClassPanel } from "./panel.tsx";
+import { Latest, LookBack, Watching } from "./watching.tsx";
 import type { ClassVisit } from "./visit.ts";
 
 export function ClassApp({ visit }: { visit: ClassVisit }) {
@@ -27,13 +28,21 @@ export function ClassApp({ visit }: { visit: ClassVisit }) {
 }
 
 function Classroom({ visit }: { visit: ClassVisit }) {
-  const stats = useStats(visit.room);
+  const { room } = visit;
+  const stats = useStats(room);
+  const { recording } = useStore(visit.view);
   return (
     <div class="classroom">
-      <Stage room={visit.room} stats={stats}>
-        <Curtain room={visit.room} />
-        <Notice room={visit.room} />
-      </Stage>
+      {recording !== null ? (
+        <Watching visit={visit} recording={recording} />
+      ) : (
+        <Stage room={room} stats={stats} extra={<LookBack visit={visit} />}>
+          <Curtain room={room}>
+            <Latest visit={visit} />
+          </Curtain>
+          <Notice room={room} />
+        </Stage>
+      )}
       <ClassPanel visit={visit} stats={stats} />
     </div>
   );

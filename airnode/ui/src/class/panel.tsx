@@ -1,9 +1,10 @@
-import type { RoomState } from "../api/types.ts";
+import type { Recording, RoomState } from "../api/types.ts";
 import { language, t, type Key } from "../i18n/index.ts";
 import { clockFormat, resolution, seconds, timeOfDay } from "../lib/format.ts";
 import { useNow, useStore } from "../lib/hooks.ts";
 import type { Stats } from "../live/stats.ts";
 import { Icon } from "../parts/icons.tsx";
+import { RecordingList } from "../recordings/list.tsx";
 import type { ClassVisit } from "./visit.ts";
 
 export const STATE_NAMES: Record<RoomState, Key> = {
@@ -16,8 +17,9 @@ export const STATE_NAMES: Record<RoomState, Key> = {
 /** Beside the picture: which class, how it goes, how the connection is. */
 export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }) {
   const { grant, status, phase } = useStore(visit.room.view);
+  const { recording } = useStore(visit.view);
   return (
-    <aside class="panel" aria-label={t("class.details")}>
+    <aside class="panel" aria-label={t("class.about")}>
       <div class="panel-head">
         <h1>{grant?.title || visit.view.value.code}</h1>
         <button type="button" class="button" onClick={() => visit.leave()}>
@@ -27,6 +29,12 @@ export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }
       {status && (
         <p class="panel-line">
           <span class={`pill ${status.state}`}>{t(STATE_NAMES[status.state])}</span>
+          {status.recording && (
+            <span class="pill recording" title={t("recordings.mark_title")}>
+              <span class="dot" />
+              {t("recordings.recording")}
+            </span>
+          )}
           <span class="with-icon">
             <Icon name="people" size={18} />
             {t("class.viewers_count", { count: status.viewers })}
@@ -34,8 +42,32 @@ export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }
         </p>
       )}
       {status?.state === "live" && <Since visit={visit} since={status.since} />}
-      {phase === "live" && <Connection visit={visit} stats={stats} />}
+      {grant && <Recordings visit={visit} />}
+      {phase === "live" && recording === null && <Connection visit={visit} stats={stats} />}
     </aside>
+  );
+}
+
+function Recordings({ visit }: { visit: ClassVisit }) {
+  const { recording: chosen } = useStore(visit.view);
+  const { recordings } = useStore(visit.shelf.view);
+  const watch = ({ recording_id, status, available }: Recording) => {
+    if (!available) return null;
+    return recording_id === chosen ? (
+      <span class="pill live">{t("recordings.watching")}</span>
+    ) : (
+      <button type="button" class="button" onClick={() => visit.watch(recording_id)}>
+        <Icon name="play" size={18} />
+        {t(status === "recording" ? "recordings.from_start" : "recordings.watch")}
+      </button>
+    );
+  };
+  return (
+    <section class="panel-part" aria-labelledby="recordings-title">
+      <h2 id="recordings-title">{t("recordings.title")}</h2>
+      <RecordingList shelf={visit.shelf} chosen={chosen} first={watch} />
+      {recordings && recordings.length > 0 && chosen !== null && <p class="quiet keys">{t("replay.keys")}</p>}
+    </section>
   );
 }
 
@@ -55,7 +87,7 @@ function Connection({ visit, stats }: { visit: ClassVisit; stats: Stats }) {
     [t("class.server"), grant?.node_name ?? "–"],
   ];
   return (
-    <section class="connection">
+    <section class="panel-part">
       <h2>{t("class.details")}</h2>
       <dl class="facts">
         {rows.map(([name, value]) => (

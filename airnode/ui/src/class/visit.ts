@@ -2,6 +2,7 @@ import { codeFromAddress } from "../lib/code.ts";
 import { Store } from "../lib/store.ts";
 import { forThisTab, userId } from "../lib/storage.ts";
 import type { LiveRoom } from "../live/room.ts";
+import { Shelf } from "../recordings/shelf.ts";
 
 const JOINED = "class.joined";
 
@@ -9,16 +10,27 @@ export interface VisitView {
   /** The code in the address, or typed. */
   code: string | null;
   joined: boolean;
+  /** The recording that is watched in place of the class: `?recording=` in the address. */
+  recording: string | null;
+  /** Where it begins, in seconds; negative: before its end. */
+  fromS: number;
+}
+
+function recordingInAddress(): string | null {
+  return new URLSearchParams(location.search).get("recording");
 }
 
 /** Which class this tab is in: the address holds the code, so links, reload and the back button work. */
 export class ClassVisit {
   readonly room: LiveRoom;
+  readonly shelf: Shelf;
   readonly view: Store<VisitView>;
 
   constructor(room: LiveRoom) {
     this.room = room;
-    this.view = new Store<VisitView>({ code: codeFromAddress(location.pathname, location.search), joined: false });
+    this.shelf = new Shelf(room);
+    const code = codeFromAddress(location.pathname, location.search);
+    this.view = new Store<VisitView>({ code, joined: false, recording: recordingInAddress(), fromS: 0 });
     window.addEventListener("popstate", () => this.#read());
     room.view.subscribe(() => room.view.value.refusal && this.#turnedAway());
     this.#read();
@@ -28,21 +40,33 @@ export class ClassVisit {
     const path = `/class/${encodeURIComponent(code)}`;
     if (location.pathname !== path) history.pushState(null, "", path);
     forThisTab.set(JOINED, code);
-    this.view.set({ code, joined: true });
+    this.view.patch({ code, joined: true, recording: recordingInAddress() });
     this.room.join({ user_type: "student", user_id: userId(), code });
   }
 
   leave(): void {
     forThisTab.set(JOINED, null);
     this.room.leave();
-    this.view.set({ code: this.view.value.code, joined: false });
+    this.view.patch({ joined: false });
+  }
+
+  /** Watch a recording; the back button leads back to the class. */
+  watch(recording: string, fromS = 0): void {
+    if (recording !== recordingInAddress()) history.pushState(null, "", `${location.pathname}?recording=${encodeURIComponent(recording)}`);
+    this.view.patch({ recording, fromS });
+  }
+
+  /** Back to the class. */
+  toClass(): void {
+    history.pushState(null, "", location.pathname);
+    this.view.patch({ recording: null, fromS: 0 });
   }
 
   /** Back to the empty form. */
   otherCode(): void {
     this.leave();
     history.pushState(null, "", "/class");
-    this.view.set({ code: null, joined: false });
+    this.view.set({ code: null, joined: false, recording: null, fromS: 0 });
   }
 
   #turnedAway(): void {
@@ -52,12 +76,13 @@ export class ClassVisit {
 
   /** A reload of a class we were in goes straight back in. */
   #read(): void {
+    this.view.patch({ recording: recordingInAddress(), fromS: 0 });
     const code = codeFromAddress(location.pathname, location.search);
     if (code && forThisTab.get(JOINED) === code) {
       if (!this.view.value.joined || this.view.value.code !== code) this.join(code);
       return;
     }
     if (this.view.value.joined) this.room.leave();
-    this.view.set({ code, joined: false });
+    this.view.patch({ code, joined: false });
   }
 }

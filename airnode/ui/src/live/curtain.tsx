@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
 import { clockFormat } from "../lib/format.ts";
@@ -7,7 +8,7 @@ import type { LiveRoom } from "./room.ts";
 const MOVED_SHOWN_MS = 6_000;
 
 /** What lies over the picture while it does not run: what happened, and what happens next. */
-export function Curtain({ room }: { room: LiveRoom }) {
+export function Curtain({ room, children }: { room: LiveRoom; children?: ComponentChildren }) {
   const { phase, firstFrameMs } = useStore(room.view);
   if (phase === "live" || phase === "idle") return null;
   return (
@@ -23,6 +24,7 @@ export function Curtain({ room }: { room: LiveRoom }) {
           <span class="pulse" aria-hidden="true" />
           <h2>{t("phase.waiting")}</h2>
           <p>{t("phase.waiting_next")}</p>
+          {children}
         </>
       )}
       {phase === "reconnecting" && <Reconnecting room={room} />}
@@ -30,6 +32,7 @@ export function Curtain({ room }: { room: LiveRoom }) {
         <>
           <h2>{t("phase.ended")}</h2>
           <p>{t("phase.ended_next")}</p>
+          {children}
         </>
       )}
       {phase === "moving" && (

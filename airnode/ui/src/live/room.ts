@@ -268,6 +268,13 @@ export class LiveRoom {
     if (found === "gone" || (found === "silent" && (this.#player?.quietMs() ?? 0) > QUIET_MS)) this.#relocate();
   }
 
+  /** What else is fetched from the node (a recording) does not come: see whether it is the token or the node. */
+  async doubt(refused: boolean): Promise<void> {
+    if (this.#broken) return;
+    if (refused) this.#renew();
+    else if (!(await this.#reachable())) this.#relocate();
+  }
+
   async #reachable(): Promise<boolean> {
     const { grant } = this.view.value;
     return grant !== null && (await reach(grant.hls_url, this.#run.signal)) === "there";

@@ -1,10 +1,12 @@
-import type { RefObject } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { t } from "../i18n/index.ts";
 import { seconds } from "../lib/format.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Icon } from "../parts/icons.tsx";
 import { canFullscreen, toggleFullscreen, useFullscreen } from "./fullscreen.ts";
-import type { Player } from "./player.ts";
+import type { Store } from "../lib/store.ts";
+import type { Player, PlayerView } from "./player.ts";
+import type { Replay, ReplayView } from "./replay.ts";
 
 /** Behind the live edge by more than this, the badge offers the way back. */
 const BEHIND_MS = 6_000;
@@ -13,9 +15,10 @@ interface ControlsProps {
   player: Player;
   container: RefObject<HTMLElement | null>;
   latencyMs: number | null;
+  extra?: ComponentChildren;
 }
 
-export function Controls({ player, container, latencyMs }: ControlsProps) {
+export function Controls({ player, container, latencyMs, extra }: ControlsProps) {
   const view = useStore(player.view);
   return (
     <div class="controls">
@@ -23,10 +26,11 @@ export function Controls({ player, container, latencyMs }: ControlsProps) {
         <Icon name={view.paused ? "play" : "pause"} size={24} />
       </button>
       <LiveBadge player={player} latencyMs={latencyMs} paused={view.paused} />
+      {extra}
       <span class="grow" />
-      <Volume player={player} />
+      <Volume of={player} />
       <Quality player={player} />
-      <FullscreenButton player={player} container={container} />
+      <FullscreenButton video={player.video} container={container} />
     </div>
   );
 }
@@ -48,8 +52,8 @@ function LiveBadge({ player, latencyMs, paused }: { player: Player; latencyMs: n
   );
 }
 
-function Volume({ player }: { player: Player }) {
-  const { muted, volume } = useStore(player.view);
+export function Volume({ of: player }: { of: Player | Replay }) {
+  const { muted, volume } = useStore<{ muted: boolean; volume: number }>(player.view as Store<PlayerView | ReplayView>);
   return (
     <div class="volume">
       <button type="button" class="control" aria-label={t(muted ? "player.unmute" : "player.mute")} onClick={() => player.setMuted(!muted)}>
@@ -90,10 +94,10 @@ function Quality({ player }: { player: Player }) {
   );
 }
 
-function FullscreenButton({ player, container }: { player: Player; container: RefObject<HTMLElement | null> }) {
+export function FullscreenButton({ video, container }: { video: HTMLVideoElement; container: RefObject<HTMLElement | null> }) {
   const on = useFullscreen();
-  if (!canFullscreen(player.video)) return null;
-  const toggle = () => container.current && toggleFullscreen(container.current, player.video);
+  if (!canFullscreen(video)) return null;
+  const toggle = () => container.current && toggleFullscreen(container.current, video);
   return (
     <button type="button" class="control" aria-label={t(on ? "player.fullscreen_exit" : "player.fullscreen")} onClick={toggle}>
       <Icon name={on ? "shrink" : "fullscreen"} size={24} />

@@ -17,12 +17,14 @@ interface StageProps {
   stats: Stats;
   /** Start without sound and leave it at that: a teacher's own preview. */
   silent?: boolean;
+  /** More buttons between the controls. */
+  extra?: ComponentChildren;
   /** What stands over the picture in the present state. */
   children?: ComponentChildren;
 }
 
 /** The video with what lies over it. */
-export function Stage({ room, stats, silent = false, children }: StageProps) {
+export function Stage({ room, stats, silent = false, extra, children }: StageProps) {
   const container = useRef<HTMLDivElement>(null);
   const [player, setPlayer] = useState<Player | null>(null);
   const { phase, firstFrameMs } = useStore(room.view);
@@ -53,7 +55,7 @@ export function Stage({ room, stats, silent = false, children }: StageProps) {
       {phase === "live" && player && (
         <>
           <SoundButton player={player} silent={silent} />
-          {!silent && <Controls player={player} container={container} latencyMs={stats.latencyMs} />}
+          {!silent && <Controls player={player} container={container} latencyMs={stats.latencyMs} extra={extra} />}
         </>
       )}
       {children}
@@ -117,7 +119,7 @@ function SoundButton({ player, silent }: { player: Player; silent: boolean }) {
 }
 
 /** The overlay is there for three seconds after each sign of life. */
-function useWake() {
+export function useWake() {
   const [awake, setAwake] = useState(true);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const wake = useCallback(() => {

@@ -6,6 +6,7 @@ import { Curtain, Spinner } from "../live/curtain.tsx";
 import { useStats } from "../live/stats.ts";
 import { Stage } from "../player/stage.tsx";
 import { Publish } from "./publish.tsx";
+import { Recorder } from "./recorder.tsx";
 import { Share } from "./share.tsx";
 import { HealthStrip } from "./strip.tsx";
 import type { StudioVisit } from "./visit.ts";
@@ -38,7 +39,13 @@ export function Desk({ visit }: { visit: StudioVisit }) {
           </section>
         )}
       </div>
-      <Share visit={visit} />
+      <aside class="desk-side">
+        <Share visit={visit} />
+        <Recorder visit={visit} onAir={onAir} />
+        <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
+          {t("studio.sign_out")}
+        </button>
+      </aside>
     </div>
   );
 }

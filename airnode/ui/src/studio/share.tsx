@@ -13,7 +13,7 @@ export function Share({ visit }: { visit: StudioVisit }) {
   const code = grant?.class_code;
   const link = grant?.class_url;
   return (
-    <aside class="desk-side">
+    <>
       {code && (
         <section class="card share">
           <h2>{t("share.title")}</h2>
@@ -37,11 +37,8 @@ export function Share({ visit }: { visit: StudioVisit }) {
           )}
         </section>
       )}
-      <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
-        {t("studio.sign_out")}
-      </button>
       {large && code && <Projection code={code} link={link ?? location.origin} onClose={() => setLarge(false)} />}
-    </aside>
+    </>
   );
 }
 

@@ -3,6 +3,7 @@ import type { ClassSummary, PublishAddress } from "../api/types.ts";
 import { Store } from "../lib/store.ts";
 import { forThisTab, userId } from "../lib/storage.ts";
 import type { LiveRoom } from "../live/room.ts";
+import { Shelf } from "../recordings/shelf.ts";
 
 const SECRET = "studio.secret";
 
@@ -17,11 +18,13 @@ export interface StudioView {
 /** The teacher's sign-in and choice of class. The secret lives in this tab only and never in the address. */
 export class StudioVisit {
   readonly room: LiveRoom;
+  readonly shelf: Shelf;
   readonly view = new Store<StudioView>({ signedIn: false, classes: null, address: null });
   #secret: string | null;
 
   constructor(room: LiveRoom) {
     this.room = room;
+    this.shelf = new Shelf(room);
     this.#secret = secretFromHash() ?? forThisTab.get(SECRET);
     room.view.subscribe(() => this.#onRoom());
     window.addEventListener("popstate", () => this.#open());

@@ -1,0 +1,209 @@
+import type HlsType from "hls.js";
+import type { ErrorData, HlsConfig } from "hls.js";
+import { linkedAbort, delayMs, sleep } from "../lib/backoff.ts";
+import { Store } from "../lib/store.ts";
+import { loadHls, type HlsClass } from "./hls.ts";
+import { rebased } from "./retoken.ts";
+
+const BACKOFF = { baseMs: 500, capMs: 6_000 };
+/** So near to the end counts as the end. */
+const END_S = 0.5;
+
+export interface ReplayView {
+  /** Where we are and how long it is so far, in seconds. */
+  positionS: number;
+  durationS: number;
+  paused: boolean;
+  /** Waiting for media. */
+  waiting: boolean;
+  ended: boolean;
+  muted: boolean;
+  volume: number;
+  rate: number;
+  /** It cannot be played: `missing` (it is gone), `broken` (this browser, or the recording). */
+  failure: "missing" | "broken" | null;
+}
+
+export interface ReplayEvents {
+  /** The node did not answer, or refused our token: a new place or token is wanted. */
+  trouble(refused: boolean): void;
+}
+
+/** Nothing is dropped that was once loaded for a minute behind us: people jump back. */
+const CONFIG: Partial<HlsConfig> = {
+  enableWorker: false,
+  lowLatencyMode: false,
+  backBufferLength: 60,
+  maxBufferLength: 30,
+  maxMaxBufferLength: 60,
+};
+
+/**
+ * A recording in a video element, with seeking; also while it is still being made.
+ *
+ * All addresses are put below the present base before they are asked for, so that a renewed token and another node
+ * change nothing for what plays.
+ */
+export class Replay {
+  readonly view: Store<ReplayView>;
+  readonly video: HTMLVideoElement;
+  readonly #events: ReplayEvents;
+  readonly #run = new AbortController();
+  #base: string;
+  #relative: string;
+  #hls: HlsType | null = null;
+  #attempt = 0;
+  #retrying = false;
+
+  constructor(video: HTMLVideoElement, base: string, relative: string, events: ReplayEvents) {
+    this.video = video;
+    this.#base = base;
+    this.#relative = relative;
+    this.#events = events;
+    this.view = new Store<ReplayView>({
+      ...{ positionS: 0, durationS: 0, paused: false, waiting: true, ended: false },
+      ...{ muted: video.muted, volume: video.volume, rate: 1, failure: null },
+    });
+    for (const name of ["timeupdate", "durationchange", "play", "pause", "waiting", "playing", "seeking", "seeked", "ended", "volumechange", "ratechange", "progress"]) {
+      video.addEventListener(name, () => this.#read(), { signal: this.#run.signal });
+    }
+    video.addEventListener("playing", () => (this.#attempt = 0), { signal: this.#run.signal });
+  }
+
+  /** Begin at `fromS`; negative: so long before the end, as far as it has come. */
+  async start(fromS: number): Promise<void> {
+    const Hls = await loadHls().catch(() => null);
+    if (this.#run.signal.aborted) return;
+    if (Hls?.isSupported()) this.#startHls(Hls, fromS);
+    else this.#startNative(fromS);
+    void this.#play();
+  }
+
+  /** The token or the node is another. */
+  rebase(base: string): void {
+    if (base === this.#base) return;
+    this.#base = base;
+    if (!this.#hls) this.#startNative(this.video.currentTime);
+    else if (this.#retrying) this.#hls.startLoad(this.video.currentTime);
+  }
+
+  toggle(): void {
+    if (!this.video.paused) this.video.pause();
+    else void this.#play();
+  }
+
+  seek(positionS: number): void {
+    this.video.currentTime = Math.min(Math.max(0, positionS), Math.max(0, this.#endS() - END_S));
+    this.#read();
+  }
+
+  skip(byS: number): void {
+    this.seek(this.video.currentTime + byS);
+  }
+
+  setMuted(muted: boolean): void {
+    this.video.muted = muted;
+    if (!muted && this.video.volume === 0) this.video.volume = 0.5;
+  }
+
+  setVolume(volume: number): void {
+    this.video.volume = volume;
+    this.setMuted(volume === 0);
+  }
+
+  setRate(rate: number): void {
+    this.video.playbackRate = rate;
+  }
+
+  destroy(): void {
+    this.#run.abort();
+    this.#hls?.destroy();
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+
+  #startHls(Hls: HlsClass, fromS: number): void {
+    const hls = new Hls({ ...CONFIG, startPosition: Math.max(0, fromS), xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
+    this.#hls = hls;
+    hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(Hls, data));
+    if (fromS < 0) {
+      hls.once(Hls.Events.LEVEL_LOADED, (_event, { details }) => {
+        hls.startLoad(Math.max(0, details.totalduration + fromS));
+      });
+    }
+    hls.attachMedia(this.video);
+    hls.loadSource(this.#base + this.#relative);
+  }
+
+  #startNative(fromS: number): void {
+    const { video } = this;
+    const listening = linkedAbort(this.#run.signal);
+    const { signal } = listening;
+    video.addEventListener("loadedmetadata", () => this.seek(fromS < 0 ? this.#endS() + fromS : fromS), { once: true, signal });
+    video.addEventListener("error", () => void this.#again(false, () => this.#startNative(video.currentTime)), { once: true, signal });
+    video.addEventListener("emptied", () => listening.abort(), { once: true, signal });
+    video.src = this.#base + this.#relative;
+    void this.#play();
+  }
+
+  #onError(Hls: HlsClass, data: ErrorData): void {
+    const status = data.response?.code ?? 0;
+    const refused = status === 401 || status === 403;
+    if (data.type === Hls.ErrorTypes.NETWORK_ERROR && (refused || data.fatal || status === 0)) {
+      if (status === 404 || status === 410) return data.fatal ? this.view.patch({ failure: "missing" }) : undefined;
+      void this.#again(refused, () => this.#reload());
+      return;
+    }
+    if (!data.fatal) return;
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && this.#attempt++ < 2) this.#hls?.recoverMediaError();
+    else this.view.patch({ failure: "broken" });
+  }
+
+  #reload(): void {
+    const hls = this.#hls;
+    if (!hls) return;
+    if (hls.levels.length === 0) hls.loadSource(this.#base + this.#relative);
+    else hls.startLoad(this.video.currentTime);
+  }
+
+  /** Say what is wrong, wait, and try again; the base may be another by then. */
+  async #again(refused: boolean, load: () => void): Promise<void> {
+    if (this.#retrying) return;
+    this.#retrying = true;
+    this.#events.trouble(refused);
+    await sleep(delayMs(this.#attempt++, BACKOFF), this.#run.signal).catch(() => undefined);
+    this.#retrying = false;
+    if (!this.#run.signal.aborted) load();
+  }
+
+  async #play(): Promise<void> {
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
+      this.video.muted = true;
+      await this.video.play().catch(() => undefined);
+    }
+  }
+
+  /** How far it can be played: all of it, or what there is so far. */
+  #endS(): number {
+    const { duration, seekable } = this.video;
+    if (Number.isFinite(duration)) return duration;
+    return seekable.length > 0 ? seekable.end(seekable.length - 1) : 0;
+  }
+
+  #read(): void {
+    const { video } = this;
+    this.view.patch({
+      positionS: video.currentTime,
+      durationS: this.#endS(),
+      paused: video.paused,
+      waiting: !video.ended && (video.seeking || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA),
+      ended: video.ended,
+      muted: video.muted,
+      volume: video.volume,
+      rate: video.playbackRate,
+    });
+  }
+}

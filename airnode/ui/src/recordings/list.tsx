@@ -1,0 +1,81 @@
+import type { ComponentChildren } from "preact";
+import type { Recording } from "../api/types.ts";
+import { explain } from "../i18n/problem.ts";
+import { language, t, type Key } from "../i18n/index.ts";
+import { ago, bytes, clockFormat, dayAndTime } from "../lib/format.ts";
+import { useNow, useStore } from "../lib/hooks.ts";
+import { Icon } from "../parts/icons.tsx";
+import type { Shelf } from "./shelf.ts";
+
+interface ListProps {
+  shelf: Shelf;
+  /** The one that is being watched. */
+  chosen?: string | null;
+  /** What can be done with one: before the download stands what is done most, behind it what is done least. */
+  first: (recording: Recording) => ComponentChildren;
+  last?: (recording: Recording) => ComponentChildren;
+}
+
+/** A class's recordings, the newest first. */
+export function RecordingList({ shelf, chosen = null, first, last }: ListProps) {
+  const { recordings, trouble } = useStore(shelf.view);
+  if (recordings === null) return <p class="quiet">{trouble ? explain(trouble) : t("recordings.loading")}</p>;
+  if (recordings.length === 0) return <p class="quiet">{t("recordings.none")}</p>;
+  return (
+    <ul class="tapes">
+      {recordings.map((each) => (
+        <Row key={each.recording_id} recording={each} shelf={shelf} chosen={each.recording_id === chosen} first={first(each)} last={last?.(each)} />
+      ))}
+    </ul>
+  );
+}
+
+const STATE: Partial<Record<Recording["status"], Key>> = {
+  recording: "recordings.recording",
+  interrupted: "recordings.interrupted",
+};
+
+interface RowProps {
+  recording: Recording;
+  shelf: Shelf;
+  chosen: boolean;
+  first: ComponentChildren;
+  last: ComponentChildren;
+}
+
+function Row({ recording, shelf, chosen, first, last }: RowProps) {
+  const { started_at, status, available, size_bytes, download_url, recording_id } = recording;
+  const now = useNow(status === "recording" ? 1_000 : 60_000) / 1000;
+  const state = STATE[status];
+  const kind = [available ? "" : "away", chosen ? "chosen" : ""].join(" ");
+  return (
+    <li class={`tape ${kind}`} data-recording={recording_id} aria-current={chosen || undefined}>
+      <p class="tape-when">
+        <strong>{dayAndTime(started_at, language.value)}</strong>
+        <span class="quiet">{ago(started_at, now, language.value)}</span>
+      </p>
+      <p class="tape-what quiet numbers">
+        <span>{clockFormat(lengthS(recording, now))}</span>
+        <span>{bytes(size_bytes)}</span>
+        {state && <span class={`pill ${status}`}>{t(state)}</span>}
+      </p>
+      {!available && <p class="hint">{t("recordings.away")}</p>}
+      {status === "interrupted" && available && <p class="hint">{t("recordings.interrupted_why")}</p>}
+      <p class="row">
+        {first}
+        {available && download_url !== null && status !== "recording" && (
+          <a class="button quiet" href={shelf.address(download_url)} download>
+            <Icon name="download" size={18} />
+            {t("recordings.download")}
+          </a>
+        )}
+        {last}
+      </p>
+    </li>
+  );
+}
+
+/** What the index says, and while it grows what has passed. */
+function lengthS({ started_at, duration_s, status, available }: Recording, nowS: number): number {
+  return status === "recording" && available ? Math.max(duration_s, nowS - started_at) : duration_s;
+}
