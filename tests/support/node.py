@@ -122,6 +122,11 @@ class AirnodeProcess:
         self._process.kill()
         await self._process.wait()
 
+    async def end(self) -> None:
+        """SIGKILL, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
+
     async def close(self) -> None:
         """End it, however."""
         if self._process is not None and self._process.returncode is None:

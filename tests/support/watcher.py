@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from tests.support import bmff
+from tests.support.hls import read_media
 from tests.support.livemp4 import VIDEO, boxes, prft
 from tests.support.waiting import eventually
 
@@ -155,3 +156,65 @@ class Watcher:
                 elif kind == "mdat" and VIDEO in (tracks := bmff.samples(moof + box)):
                     late_s = time.time() - unix_s
                     self.seen.append(Seen(time.monotonic(), late_s, node, tracks[VIDEO][-1].time))
+
+
+class Reloader:
+    """A player of whole segments, for bad links: takes the newest segment, and skips what it comes too late for.
+
+    Attributes:
+        msns: segments that were listed, as they were seen first. taken: those that were fetched whole.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = URL(url)
+        self._task: asyncio.Task[None] | None = None
+        self.msns: list[int] = []
+        self.taken: list[int] = []
+
+    async def start(self) -> "Reloader":
+        self._task = asyncio.create_task(self._reload())
+        return self
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            if not self._task.cancelled() and (error := self._task.exception()):
+                raise error
+
+    async def takes(self, count: int, within_s: float = 20.0) -> None:
+        """Wait for so many more segments."""
+        wanted = len(self.taken) + count
+
+        def found() -> bool:
+            assert self._task is not None
+            if self._task.done():
+                self._task.result()
+            return len(self.taken) >= wanted
+
+        await eventually(found, within_s, f"{count} more segments come")
+
+    async def _reload(self) -> None:
+        query = {}
+        while True:
+            text = await self._get(self._url.with_query(query))
+            if text is None:
+                continue
+            playlist = read_media(text)
+            listed = [segment for segment in playlist.segments if not segment.gap]
+            self.msns += [segment.msn for segment in listed if not self.msns or segment.msn > self.msns[-1]]
+            newest = listed[-1]
+            if newest.msn not in self.taken and await self._get(self._url.with_query({}).with_name(newest.uri)):
+                self.taken.append(newest.msn)
+            query = {"_HLS_msn": str(newest.msn + 1)}
+
+    async def _get(self, url: URL) -> bytes | None:
+        """The body; None: not now, or not any more."""
+        async with self._session.get(url) as response:
+            body = await response.read()
+            if response.status == 200:
+                return body
+            assert response.status in (404, 503), (url.name, response.status, body)
+            await asyncio.sleep(float(response.headers.get("Retry-After", _PAUSE_S)))
+            return None
