@@ -250,13 +250,14 @@ class Host:
             rate = ("rate", f"{shape.rate_bps}bit") if shape.rate_bps else ()
             await run("tc", "-n", namespace.name, *qdisc, *limits, *rate)
 
+    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
+        """A socket of this host; the caller closes it."""
+        return self._namespace.inside(lambda: socket.socket(family, kind, protocol))
+
     def session(self) -> aiohttp.ClientSession:
         """HTTP from this host; closed with the network."""
-
-        def make(info: aiohttp.AddrInfoType) -> socket.socket:
-            return self._namespace.inside(lambda: socket.socket(*info[:3]))
-
-        made = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, socket_factory=make))
+        connector = aiohttp.TCPConnector(limit=0, socket_factory=lambda info: self.socket(*info[:3]))
+        made = aiohttp.ClientSession(connector=connector)
         self._sessions.append(made)
         return made
 
