@@ -83,7 +83,6 @@ class PipelineSection(Section):
     buffer_records: int = Field(
         default=10_000, ge=100, description="Events that wait in a consumer; beyond, it stops fetching."
     )
-    attempts: int = Field(default=5, ge=1, description="Tries of an event that the database refuses, then it is dead.")
     stuck_s: Seconds = Field(
         default=60.0, gt=0, description="A partition with lag whose position stands still this long is an alarm."
     )

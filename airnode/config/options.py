@@ -49,6 +49,11 @@ OPTIONS = (
     Option("--node-name", "node.name", "NAME", "Name people see for this node [default: the host name]."),
     Option("--node-host", "node.host", "HOST", "Host under which viewers and encoders reach this node."),
     Option("--master-url", "cluster.master_url", "URL", "Address of a master, for slaves."),
+    Option(
+        "--rate", "pipeline.rate_per_s", "RATE", "Events a second that a producer makes; 0: all it can [default: 10.0]."
+    ),
+    Option("--topics", "pipeline.topics", "TOPICS", "What a consumer reads [default: users,products,orders]."),
+    Option("--group", "pipeline.group", "NAME", "Consumer group [default: users_group, products_group, …]."),
     Option("--log-level", "log.level", "LEVEL", "debug, info, warning or error [default: info]."),
     Option("--log-format", "log.format", "FORMAT", "auto, console or json [default: auto]."),
 )

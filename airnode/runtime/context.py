@@ -10,6 +10,7 @@ from airnode.bus.client import Bus
 from airnode.config.model import Section, Settings
 from airnode.runtime.role import Resource
 from airnode.runtime.tasks import TaskScope
+from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
 from airnode.web.addresses import Addresses
 from airnode.web.health import Identity
@@ -47,7 +48,7 @@ class RoleContext:
     registry: CollectorRegistry
     addresses: Addresses
     tokens: Tokens
-    resources: dict[Resource, Bus | Postgres]
+    resources: dict[Resource, Bus | Postgres | EventLog]
     #: Told when a part fails that the node cannot do without.
     fail: Callable[[str, BaseException], None]
     #: The bus's address for a slave that reached this machine under the given host; empty: it cannot be shared.
@@ -71,7 +72,14 @@ class RoleContext:
         assert isinstance(found, Postgres)  # noqa: S101 - an invariant of the node
         return found
 
-    def _resource(self, resource: Resource) -> Bus | Postgres:
+    @property
+    def event_log(self) -> EventLog:
+        """The event log."""
+        found = self._resource(Resource.EVENT_LOG)
+        assert not isinstance(found, Bus | Postgres)  # noqa: S101 - an invariant of the node
+        return found
+
+    def _resource(self, resource: Resource) -> Bus | Postgres | EventLog:
         if resource not in self.resources:
             raise LookupError(f"role {self.role} does not declare that it needs {resource}")
         return self.resources[resource]

@@ -19,6 +19,8 @@ class Resource(enum.StrEnum):
 
     REDIS = "redis"
     POSTGRES = "postgres"
+    #: Kept in the Redis where there is no Kafka: a role that needs it needs Redis as well.
+    EVENT_LOG = "event_log"
 
 
 class PortName(enum.StrEnum):

@@ -17,6 +17,8 @@ from airnode.embedded.valkey import EmbeddedValkey, NetworkAccess
 from airnode.errors import ConfigError
 from airnode.runtime.identity import kept_secrets
 from airnode.runtime.role import HealthCheck, Resource, Role
+from airnode.store.eventlog.log import EventLog
+from airnode.store.eventlog.opening import event_log
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 
@@ -41,10 +43,10 @@ class Stores:
         self._settings = settings
         self._valkey: EmbeddedValkey | None = None
         #: {resource: its client}, for what the roles need.
-        self.clients: dict[Resource, Bus | Postgres] = {}
+        self.clients: dict[Resource, Bus | Postgres | EventLog] = {}
         needed = frozenset().union(*(role.needs for role in roles))
         embeddable = frozenset().union(*(role.embeds for role in roles))
-        for resource in sorted(needed):
+        for resource in sorted(needed - {Resource.EVENT_LOG}):
             if not _configured(settings, resource) and resource not in embeddable:
                 what, how = _HOW[resource]
                 names = ", ".join(role.name for role in roles if resource in role.needs)
@@ -66,6 +68,10 @@ class Stores:
                 self._servers.append(postgres)
                 url = postgres.url
             self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
+        if Resource.EVENT_LOG in needed:
+            bus = self.clients[Resource.REDIS]
+            assert isinstance(bus, Bus)  # noqa: S101 - an invariant of the roles
+            self.clients[Resource.EVENT_LOG] = event_log(settings, bus, registry)
 
     async def start(self) -> None:
         """Start the servers side by side, then connect."""

@@ -57,6 +57,7 @@ class KafkaLog:
         self._connect_timeout_s = connect_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._admin: AIOKafkaAdminClient | None = None
+        self._reader: AIOKafkaConsumer | None = None
         self._unsent = Unsent(section.max_unsent_bytes)
         self._partitioner = DefaultPartitioner()
         self._any_key = itertools.count()
@@ -98,11 +99,13 @@ class KafkaLog:
     async def stop(self) -> None:
         """Send what is under way, and disconnect."""
         producer, self._producer = self._producer, None
+        reader, self._reader = self._reader, None
         admin, self._admin = self._admin, None
-        if producer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(self._section.request_timeout_s):
-                    await producer.stop()
+        for client in (producer, reader):
+            if client is not None:
+                with contextlib.suppress(TimeoutError, KafkaError):
+                    async with asyncio.timeout(self._section.request_timeout_s):
+                        await client.stop()
         if admin is not None:
             await admin.close()
 
@@ -267,16 +270,24 @@ class KafkaLog:
         wanted = [TopicPartition(*each) for each in partitions]
         with self._available():
             committed = await self._cluster().list_consumer_group_offsets(group)
-            async with contextlib.AsyncExitStack() as stack:
-                reader = await self.consumer()
-                stack.push_async_callback(reader.stop)
-                begins, ends = await reader.beginning_offsets(wanted), await reader.end_offsets(wanted)
+            reader = await self._offsets_reader()
+            begins, ends = await reader.beginning_offsets(wanted), await reader.end_offsets(wanted)
         found = {}
         for partition, tp in zip(partitions, wanted, strict=True):
             known = committed.get(tp)
             position = known.offset if known is not None and known.offset >= 0 else begins[tp]
             found[partition] = Lag(position, ends[tp], max(0, ends[tp] - position))
         return found
+
+    async def _offsets_reader(self) -> AIOKafkaConsumer:
+        """A consumer of no group, kept for asking where partitions begin and end."""
+        if self._reader is None:
+            made = await self.consumer()
+            if self._reader is not None:  # two came at once
+                await made.stop()
+            else:
+                self._reader = made
+        return self._reader
 
     def _cluster(self) -> AIOKafkaAdminClient:
         if self._admin is None:

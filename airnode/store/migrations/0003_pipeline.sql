@@ -80,13 +80,11 @@ CREATE TABLE pipeline.dead_letters (
     log_offset  bigint NOT NULL,
     key         text NOT NULL,
     value       bytea NOT NULL,
-    headers     jsonb NOT NULL,
     reason      text NOT NULL,
     detail      text NOT NULL,
     attempts    integer NOT NULL,
     group_id    text NOT NULL,
     died_at     timestamptz NOT NULL,
     landed_at   timestamptz NOT NULL DEFAULT now(),
-    replayed_at timestamptz,
-    UNIQUE (topic, partition, log_offset, group_id, attempts)
+    replayed_at timestamptz
 );

@@ -127,7 +127,7 @@ def test_check_json_invalid() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_reaches_its_key(option: object) -> None:
-    values = {"PORT": "0", "URL": "", "LEVEL": "error", "FORMAT": "json"}
+    values = {"PORT": "0", "URL": "", "LEVEL": "error", "FORMAT": "json", "RATE": "5", "TOPICS": "users"}
     value = values.get(option.metavar, "x")  # type: ignore[attr-defined]
     result = run("show", "--json", "--changed", option.name, value)  # type: ignore[attr-defined]
     assert json.loads(result.stdout)[option.key]["origin"] == f"flag {option.name}"  # type: ignore[attr-defined]
@@ -139,7 +139,8 @@ def test_help_of_options_is_in_step_with_the_model() -> None:
         key = index.keys[option.key]
         assert all(choice in option.help for choice in key.choices)
         if key.default not in ("", None):
-            assert f"[default: {key.default}]" in option.help
+            default = ",".join(key.default) if isinstance(key.default, tuple) else key.default
+            assert f"[default: {default}]" in option.help
 
 
 def test_named_option_beats_set() -> None:

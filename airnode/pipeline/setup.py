@@ -1,0 +1,45 @@
+"""What must be there before events can flow: topics with enough partitions, tables with their unique keys."""
+
+from collections.abc import Sequence
+
+from airnode.errors import StartupError
+from airnode.pipeline import deadletters
+from airnode.pipeline.events import TOPICS
+from airnode.pipeline.landing import REQUIRED_KEYS
+from airnode.store.eventlog.log import EventLog
+from airnode.store.postgres import Postgres
+
+_UNIQUE_KEYS = """
+SELECT c.relname AS table_name, a.attname AS column_name
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+WHERE n.nspname = 'pipeline' AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1
+"""
+
+
+def wanted_topics(partitions: int) -> dict[str, int]:
+    """All topics of the pipeline, {name: partitions}."""
+    return {**dict.fromkeys(TOPICS, partitions), deadletters.TOPIC: 1}
+
+
+async def ensure_topics(eventlog: EventLog, partitions: int) -> list[str]:
+    """Make the topics that are not there. Raises StartupError where one has too few partitions."""
+    return await eventlog.ensure_topics(wanted_topics(partitions))
+
+
+async def require_keys(postgres: Postgres, tables: Sequence[str] = tuple(REQUIRED_KEYS)) -> None:
+    """See that each table still has the unique key that keeps events from landing twice.
+
+    Raises:
+        StartupError: one has not; says the statement that makes it.
+    """
+    there = {(row["table_name"], row["column_name"]) for row in await postgres.fetch(_UNIQUE_KEYS)}
+    for table in tables:
+        column = REQUIRED_KEYS[table]
+        if (table, column) not in there:
+            raise StartupError(
+                f"The table pipeline.{table} has no unique key on {column}, so events could land twice. "
+                f"Make it with: ALTER TABLE pipeline.{table} ADD PRIMARY KEY ({column})"
+            )

@@ -1,0 +1,92 @@
+"""The consumer: takes events off the log and lands them in PostgreSQL."""
+
+from airnode.config.model import Settings
+from airnode.pipeline import deadletters
+from airnode.pipeline.lagwatch import LagWatch
+from airnode.pipeline.lane import Lane
+from airnode.pipeline.metrics import LandingMetrics
+from airnode.pipeline.setup import ensure_topics, require_keys
+from airnode.pipeline.sinks import EventSink, LetterSink, Sink
+from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+from airnode.runtime.service import Service
+from airnode.store.eventlog.log import EventLog
+from airnode.store.postgres import Postgres
+
+
+class Ground(Service):
+    """Sees that topics and tables are there before the lanes begin."""
+
+    name = "consumer-ground"
+
+    def __init__(self, eventlog: EventLog, postgres: Postgres, partitions: int) -> None:
+        super().__init__()
+        self._eventlog = eventlog
+        self._postgres = postgres
+        self._partitions = partitions
+
+    async def start(self) -> None:
+        """Raises StartupError with what to do."""
+        await ensure_topics(self._eventlog, self._partitions)
+        await require_keys(self._postgres)
+
+
+class ConsumerRole:
+    """Log in, rows out."""
+
+    name = "consumer"
+    summary = "lands events of the log in PostgreSQL, each once"
+    needs = frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG})
+    embeds: frozenset[Resource] = frozenset()
+    includes: tuple[str, ...] = ()
+    ports: frozenset[PortName] = frozenset()
+    makes_secrets = False
+    section = None
+
+    def join(self, ctx: JoinContext) -> None:
+        """It needs no cluster."""
+
+    def build(self, ctx: RoleContext) -> RoleParts:
+        """One lane a group."""
+        settings, metrics = ctx.settings, LandingMetrics(ctx.registry)
+        groups = groups_of(settings)
+        lanes = [
+            _lane(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
+            for group, topics in groups.items()
+        ]
+        lanes.append(_lane(ctx, LetterSink(ctx.postgres), metrics, (deadletters.TOPIC,), deadletters.GROUP))
+        watch = LagWatch(
+            ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch")
+        )
+        ground = Ground(ctx.event_log, ctx.postgres, settings.eventlog.partitions)
+        return RoleParts(
+            services=(ground, *lanes, watch),
+            checks=(
+                *(HealthCheck(lane.name, lane.check, critical=False) for lane in lanes),
+                HealthCheck("lag", watch.check, critical=False),
+            ),
+        )
+
+
+def groups_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """What the consumer's members read: {group: topics}."""
+    section = settings.pipeline
+    if section.group:
+        return {section.group: tuple(section.topics)}
+    return {f"{topic}_group": (topic,) for topic in section.topics}
+
+
+def _lane(ctx: RoleContext, sink: Sink, metrics: LandingMetrics, topics: tuple[str, ...], group: str) -> Lane:
+    return Lane(
+        ctx.event_log,
+        sink,
+        ctx.settings.pipeline,
+        metrics,
+        topics,
+        group,
+        settle_s=ctx.settings.eventlog.session_timeout_s / 2,
+        tasks=ctx.tasks(f"lane-{group}"),
+    )
+
+
+ROLE = ConsumerRole()
