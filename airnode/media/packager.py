@@ -99,7 +99,7 @@ class Packager:
             self._window.notify()
 
     def _take(self, event: MediaEvent, now: float) -> None:
-        if isinstance(event, VideoSample | AudioSample):
+        if isinstance(event, (VideoSample, AudioSample)):
             self.stats.count_bytes(len(event.data), now)
             if self._running:
                 self._sample(event, now)

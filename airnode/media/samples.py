@@ -6,6 +6,8 @@ Times are the publisher's, in milliseconds on a 64-bit line of their own (RTMP's
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 VideoCodec = Literal["avc", "hevc", "av1"]
 AudioCodec = Literal["aac", "opus"]
 
@@ -47,8 +49,7 @@ class AudioConfig:
     codec: AudioCodec = "aac"
 
 
-@dataclass(frozen=True, slots=True)
-class VideoSample:
+class VideoSample(msgspec.Struct, frozen=True, gc=False):
     """One access unit, length-prefixed NAL units (avc, hevc) or OBUs (av1).
 
     Attributes:
@@ -62,8 +63,7 @@ class VideoSample:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AudioSample:
+class AudioSample(msgspec.Struct, frozen=True, gc=False):
     """One raw AAC frame or Opus packet; ``dts_ms`` is the publisher's timestamp.
 
     Attributes:

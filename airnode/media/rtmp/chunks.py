@@ -88,6 +88,19 @@ class ChunkDecoder:
         self._data = self._data[self._pos :] + data if self._pos < len(self._data) else data
         self._pos = 0
 
+    def peek(self, data: bytes) -> tuple[int, int] | None:
+        """Type of the message that ``data``, were it fed now, would begin with, and how many bytes it is short of it.
+
+        Told only where a header says it by itself (formats 0 and 1, no extended timestamp) and one chunk is enough.
+        """
+        if len(data) < 8 or data[0] >> 6 > 1 or self._current is not None or self._pos < len(self._data):
+            return None
+        stream = self._streams.get(data[0] & 0x3F)
+        length = int.from_bytes(data[4:7], "big")
+        if stream is None or stream.partial is not None or length > self.chunk_size or data[1:4] == b"\xff\xff\xff":
+            return None
+        return data[7], 1 + _HEADER_SIZE[data[0] >> 6] + length - len(data)
+
     def next_message(self) -> Message | None:
         """The next complete message, or None until more is fed.
 
@@ -95,7 +108,7 @@ class ChunkDecoder:
             ProtocolViolation: the decoder is of no use afterwards.
         """
         while True:
-            if self._current is None and not self._begin_chunk():
+            if self._current is None and (self._pos >= len(self._data) or not self._begin_chunk()):
                 return None
             message = self._read_payload()
             if message is None:
@@ -111,8 +124,6 @@ class ChunkDecoder:
     def _begin_chunk(self) -> bool:
         """Read one chunk's headers; False, and nothing is consumed, while they are not all there."""
         data, pos, end = self._data, self._pos, len(self._data)
-        if pos >= end:
-            return False
         fmt, csid = data[pos] >> 6, data[pos] & 0x3F
         pos += 1
         if csid < 2:

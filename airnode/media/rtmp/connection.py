@@ -38,6 +38,8 @@ BAD_NAME: Final = "NetStream.Publish.BadName"
 FAILED: Final = "NetStream.Publish.Failed"
 #: How long a peer may take to read the status that refused it.
 LINGER_S: Final = 2.0
+#: Received bytes are counted in portions of so many.
+_COUNTED_BYTES: Final = 64 << 10
 #: Malformed media messages of one kind, in a row, before the publisher is ended.
 _MAX_MALFORMED: Final = 100
 
@@ -79,6 +81,7 @@ class RtmpConnection(asyncio.Protocol):
         self._secure = False
         self._started_s = self._loop.time()
         self._unpushed_bytes = 0
+        self._uncounted_bytes = 0
         #: {"audio" | "video": malformed messages in a row}
         self._malformed = {"audio": 0, "video": 0}
         self._end_reason: str | None = None
@@ -111,13 +114,20 @@ class RtmpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the session; a closing connection only drains what the peer still sends."""
-        self._context.metrics.received_bytes.inc(len(data))
+        self._uncounted_bytes += len(data)
         if self._end_reason is None:
             self._unpushed_bytes += len(data)
+            if self._session.postpone(data, self._loop.time()):
+                return
             self._advance(data)
+        if self._uncounted_bytes > _COUNTED_BYTES:
+            self._count_bytes()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, whoever wanted it."""
+        if self._end_reason is None:
+            self._advance(b"")  # what the session postponed
+        self._count_bytes()
         self._gone = True
         if self._timer is not None:
             self._timer.cancel()
@@ -125,6 +135,10 @@ class RtmpConnection(asyncio.Protocol):
         self._end("debug" if silent else "info", "connection_lost" if exc else "closed_by_peer")
         self._close_ingest(self._end_reason or "")
         self._context.changed(self)
+
+    def _count_bytes(self) -> None:
+        self._context.metrics.received_bytes.inc(self._uncounted_bytes)
+        self._uncounted_bytes = 0
 
     def pause_writing(self) -> None:
         """A peer that does not read what we answer is not read either."""
@@ -203,7 +217,8 @@ class RtmpConnection(asyncio.Protocol):
             if self._malformed[kind] >= _MAX_MALFORMED:
                 raise MalformedMedia(f"{_MAX_MALFORMED} {kind} messages in a row make no sense: {error}") from error
             return []
-        self._malformed[kind] = 0
+        if self._malformed[kind]:
+            self._malformed[kind] = 0
         return events
 
     # --- publishing

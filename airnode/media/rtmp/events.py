@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from airnode.media.rtmp.amf0 import AmfValue
 
 
@@ -31,16 +33,14 @@ class PublishStopped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AudioReceived:
+class AudioReceived(msgspec.Struct, frozen=True, gc=False):
     """An FLV audio tag's body; the time is on the unwrapped line."""
 
     timestamp_ms: int
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class VideoReceived:
+class VideoReceived(msgspec.Struct, frozen=True, gc=False):
     """An FLV video tag's body; the time is on the unwrapped line."""
 
     timestamp_ms: int
