@@ -10,7 +10,6 @@ import pytest
 
 from airnode.web.tokens import Tokens
 from tests.support.cluster import KEY, Cluster
-from tests.support.ffmpeg import Publisher
 from tests.support.follower import Follower
 from tests.support.mediamtx import FakePublisher, Standing, report
 from tests.support.waiting import eventually
@@ -41,14 +40,15 @@ async def standing(tmp_path: Path) -> AsyncIterator[Standing]:
 async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: Cluster, standing: Standing, clip: Path):
     key = cluster.master["stream_key"]
     stranger = await FakePublisher(standing.api, "live/stranger").start(clip)
-    origin = await cluster.add_slave("slave-1", "--set", "media.engine=mediamtx",
-                                     "--set", f"mediamtx.api_url={standing.api}")  # fmt: skip
+    origin = await cluster.add_slave(
+        "slave-1", "--set", "media.engine=mediamtx", "--set", f"mediamtx.api_url={standing.api}",
+        "--set", "mediamtx.publish_timeout_s=30",
+    )  # fmt: skip
     edge = await cluster.add_slave("slave-2")
     token = Tokens(KEY, 600).issue("mina", "student", "stream")[0]
     url = f"{edge['media_url']}/v/{token}/stream/media.m3u8"
     follower = Follower(cluster.session, url)
     publishers = [FakePublisher(standing.api, "live/stream", query=f"key={key}") for _ in range(2)]
-    rtmp = Publisher.of_clip(f"{edge['rtmp_server']}/{key}", clip)
 
     async def served() -> bool:
         async with cluster.session.get(url) as response:
@@ -66,25 +66,24 @@ async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: C
         await follower.start()
         await follower.segments(2, WITHIN_S)
         assert follower.msns == list(range(follower.msns[0], follower.msns[0] + len(follower.msns)))
-        _, streams = await cluster.call("GET", "/cluster/streams")
-        (stream,) = streams["streams"]
-        assert stream["origin"] == (await cluster.listed())["slave-1"]["node_id"]
-        assert stream["bitrate_bps"] > 100_000
+        nodes = await cluster.listed()
 
-        await rtmp.start()
-        await rtmp.result(WITHIN_S)
-        assert edge.log.count("room_claimed") == 0, "the class is live already, on another node"
+        async def listed() -> bool:
+            _, streams = await cluster.call("GET", "/cluster/streams")
+            found = [(each["origin"], each["bitrate_bps"] > 100_000) for each in streams["streams"]]
+            return found == [(nodes["slave-1"]["node_id"], True)]
+
+        await eventually(listed, WITHIN_S, "the first slave is its origin")
 
         await standing.kill()
         await eventually(lambda: "mediamtx_gone" in origin.log, WITHIN_S, "it is missed")
         await standing.start()
-        await eventually(lambda: origin.log.count("mediamtx_adopted") == 2, WITHIN_S, "it is told everything again")
+        await eventually(lambda: origin.log.count("mediamtx_adopted") > 1, WITHIN_S, "it is told everything again")
         await publishers[1].start(clip)
         await follower.more_parts(5, WITHIN_S)
         assert origin.log.count("room_claimed") == 1, "it was the same class all the time"
-        assert await origin.stop() == 0
     finally:
         await follower.stop()
-        await rtmp.kill()
         for publisher in (stranger, *publishers):
             await publisher.stop()
+    assert await origin.stop() == 0
