@@ -1,5 +1,6 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -31,6 +32,7 @@ from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
 from airnode.web.addresses import in_url, rtmp_server
 from airnode.web.ratelimit import RateLimit
+from airnode.web.tokens import RelayClaims
 
 
 class StreamKeyAuthority:
@@ -89,8 +91,10 @@ class SlaveRole:
         relays = Relays(
             rooms,
             origins,
-            token,
+            settings.relay,
             ctx.registry,
+            node_id=ctx.identity.node_id,
+            sign=_relay_signer(ctx),
             viewer_window_s=settings.media.viewer_window_s,
             lost_after_s=settings.relay.lost_after_s,
             tasks=ctx.tasks("relays"),
@@ -110,7 +114,7 @@ class SlaveRole:
             rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, settings.cluster.lease_s, ctx.tasks("room-reporter")
         )
         media = MediaApi(relays, ctx.tokens, ctx.registry, admits=heartbeat.admits)
-        relay = RelayApi(rooms, media, ctx.tokens, ctx.registry)
+        relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
 
         def routes(app: web.Application) -> None:
             media.add_routes(app)
@@ -186,12 +190,28 @@ def _origins(ctx: RoleContext) -> Origins:
     return Origins(ctx.bus, table, ctx.tasks("origins"))
 
 
+def _relay_signer(ctx: RoleContext) -> Callable[[str, int], str]:
+    """Makes what this node shows where it pulls a room from, as an edge of a tier."""
+
+    def sign(room: str, tier: int) -> str:
+        addresses = ctx.addresses
+        return ctx.tokens.issue_relay(
+            RelayClaims(
+                ctx.identity.node_id, room, tier,
+                addresses.scheme, in_url(addresses.host), addresses.ports[PortName.MEDIA],
+            )
+        )  # fmt: skip
+
+    return sign
+
+
 def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters:
     sent = registry.restricted_registry(["airnode_media_sent_bytes_total", "airnode_media_live_sent_bytes_total"])
     return Meters(
         viewers=lambda: {room.name: room.viewers.count(rooms.now_s()) for room in relays.all()},
         newcomers=lambda: [session for room in relays.all() for session in room.viewers.newcomers()],
         cut_from=relays.cut_from,
+        relays=relays.relays,
         streams=lambda: sum(room.phase in ("live", "reconnecting") for room in rooms.all()),
         sent_bytes=lambda: sum(
             sample.value for each in sent.collect() for sample in each.samples if sample.name.endswith("_total")

@@ -20,6 +20,13 @@ NodeOrder = Literal["", "drain", "removed"]
 RoomPhase = Literal["waiting", "live", "reconnecting", "ended"]
 
 
+class Relayed(msgspec.Struct, frozen=True):
+    """From where an edge pulls a room. ``tier`` 1: from the origin; 2: from an edge of the first tier; 0: not yet."""
+
+    parent: str
+    tier: int
+
+
 class NodeRecord(msgspec.Struct, frozen=True):
     """A slave, as its lease says; a dead one vanishes with its lease.
 
@@ -32,6 +39,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         reserved: places given away whose viewers had not shown up at this beat.
         streams: rooms that it is the origin of.
         rooms: {room: viewers}, for rooms that somebody watches here.
+        relays: {room: from where}, for rooms that come from another node.
         alarms: what somebody should look at there, as sentences.
         cut_from: ids of origins that report to the cluster and do not answer this node.
     """
@@ -54,6 +62,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     rooms: dict[str, int] = {}
     alarms: list[str] = []
     cut_from: list[str] = []
+    relays: dict[str, Relayed] = {}
 
 
 class NodeOrdered(msgspec.Struct, frozen=True):
@@ -99,7 +108,8 @@ class RoomState(msgspec.Struct, frozen=True):
         reconnect_deadline: unix seconds until when the class is kept, while reconnecting.
         epoch: of the origin's claim; grows for ever.
         host, scheme, media_port: where edges get it from; host as in :class:`NodeRecord`.
-        next_msn, target_duration_s, discontinuities: where its playlist is, for an origin that takes over.
+        next_msn, target_duration_s, part_target_s, discontinuities: where its playlist is, for an origin that takes
+            over.
         silent_s: since the publisher sent anything.
         recording_id: of the recording that is being made; empty: none is.
         recording_mode: of the node, see the ``recording`` section.
@@ -122,6 +132,7 @@ class RoomState(msgspec.Struct, frozen=True):
     silent_s: float = 0.0
     recording_id: str = ""
     recording_mode: RecordingMode | None = None
+    part_target_s: float = 0.0
 
 
 class ClassRecord(msgspec.Struct, frozen=True):

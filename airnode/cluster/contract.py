@@ -2,7 +2,7 @@
 
 import msgspec
 
-from airnode.bus.messages import NodeOrder, NodeRecord, RoomPhase
+from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomPhase
 from airnode.cluster.placement import Health
 
 
@@ -130,6 +130,7 @@ class StreamView(msgspec.Struct):
     Attributes:
         origin: id of the node that takes its publisher.
         edges: {node_id: viewers there}.
+        relays: {node_id: from where it pulls the room, and as which tier}.
     """
 
     room: str
@@ -142,6 +143,7 @@ class StreamView(msgspec.Struct):
     edges: dict[str, int]
     bitrate_bps: int
     dropped_samples: int
+    relays: dict[str, Relayed] = {}
 
 
 class StreamList(msgspec.Struct):

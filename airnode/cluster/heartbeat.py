@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 import airnode
 from airnode.bus.client import Bus
-from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus
+from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Relayed
 from airnode.cluster.contract import HeartbeatRequest
 from airnode.cluster.membership import MasterClient
 from airnode.cluster.registry import NodeRegistry
@@ -36,12 +36,13 @@ class Meters:
 
     Attributes:
         viewers: {room: viewers here}. newcomers: sessions of viewers that showed up since it was asked last.
-        streams: rooms that are published here. sent_bytes: sent to viewers since the start.
-        cut_from: ids of nodes whose rooms do not get through to here.
+        relays: {room: from where}, for rooms of other nodes. streams: rooms that are published here.
+        sent_bytes: sent to viewers since the start. cut_from: ids of nodes whose rooms do not get through to here.
     """
 
     viewers: Callable[[], Mapping[str, int]]
     newcomers: Callable[[], Sequence[str]]
+    relays: Callable[[], Mapping[str, Relayed]]
     streams: Callable[[], int]
     sent_bytes: Callable[[], float]
     cut_from: Callable[[], list[str]]
@@ -148,6 +149,7 @@ class Heartbeat(Service):
             streams=self._meters.streams(),
             rooms={room: count for room, count in rooms.items() if count},
             cut_from=self._meters.cut_from(),
+            relays=dict(self._meters.relays()),
         )
 
     def _sent_bps(self) -> int:

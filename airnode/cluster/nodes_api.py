@@ -4,13 +4,13 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
 from aiohttp import web
 
-from airnode.bus.messages import NodeOrder, NodeRecord
+from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomState
 from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.contract import (
@@ -214,6 +214,7 @@ class ClusterApi:
                     since=state.since,
                     viewers=sum(edges.values()) if edges else state.viewers,
                     edges=edges,
+                    relays=_relays(nodes, state),
                     bitrate_bps=state.stream.bitrate_bps if state.stream is not None else 0,
                     dropped_samples=state.stream.dropped_samples if state.stream is not None else 0,
                 )
@@ -310,6 +311,15 @@ def _node_view(record: NodeRecord, health: Health, reserved: int, now: float) ->
         last_beat_age_s=round(max(0.0, now - record.beat_at), 1),
         cut_from=record.cut_from,
     )
+
+
+def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Relayed]:
+    """{edge: from where it pulls the room}."""
+    return {
+        node_id: node.relays[state.room]
+        for node_id, node in nodes.items()
+        if state.room in node.relays and node_id != state.node_id
+    }
 
 
 def percentage(taken: int, capacity: int) -> float:

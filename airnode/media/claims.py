@@ -70,7 +70,11 @@ class RoomClaims:
         epoch = max(time.time_ns() // 1_000_000, held.epoch + 1 if held is not None else 0)
         last = held.value if held is not None else None
         after = continuation(last, self._table.state(name))
-        state = RoomState(name, self._node_id, "live", time.time(), epoch=epoch, next_msn=after.first_msn)
+        state = RoomState(
+            name, self._node_id, "live", time.time(), epoch=epoch, next_msn=after.first_msn,
+            target_duration_s=after.target_duration_s, discontinuities=after.discontinuities,
+            part_target_s=after.part_target_s,
+        )  # fmt: skip
         granted, holder = await self._leases.claim(room_claim(name), self._node_id, epoch, state)
         if not granted:
             raise Conflict("This class has just gone live on another node.")
@@ -94,4 +98,5 @@ def continuation(*known: RoomState | None) -> Continuation:
         first_msn=max(state.next_msn for state in states) + _UNREPORTED_SEGMENTS,
         target_duration_s=max(state.target_duration_s for state in states),
         discontinuities=max(state.discontinuities for state in states),
+        part_target_s=max(state.part_target_s for state in states),
     )

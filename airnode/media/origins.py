@@ -69,8 +69,11 @@ class OriginTable:
         state = self.state(room)
         if state is None or state.node_id == self._node_id or not state.media_port:
             return None
-        host = state.host or self._default_host
-        return Origin(state.node_id, state.epoch, f"{state.scheme}://{host}:{state.media_port}")
+        return Origin(state.node_id, state.epoch, self.base_url(state.scheme, state.host, state.media_port))
+
+    def base_url(self, scheme: str, host: str, port: int) -> str:
+        """Of a node's media port, as nodes tell of it."""
+        return f"{scheme}://{host or self._default_host}:{port}"
 
     def deafen(self) -> None:
         """Messages were missed, or Redis does not answer: until :meth:`sync` all that is known stays as it is."""

@@ -8,13 +8,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from airnode.media.playlistcut import delta_update
 from airnode.media.reload import BadRequest, Position, Ready, Wait, resolve_reload
 from airnode.media.window import Found, Pending
 
 #: Objects can be had for so many segments after they left the playlist.
 RETAINED_SEGMENTS = 2
-#: Most bytes of one room.
-MAX_BYTES = 256 << 20
 _URI = re.compile(r'URI="([^"]*)"')
 
 
@@ -102,20 +101,33 @@ def read_listing(text: bytes) -> Listing:
     return found
 
 
+def _end(listing: Listing) -> tuple[int, int]:
+    at = listing.position
+    return at.next_msn, at.open_parts
+
+
 class RelayedWindow:
     """What viewers are answered from.
 
     Args:
         want: called with a name that somebody asks for and that is not here (yet); it may be called again and again.
+        max_bytes: of media; the oldest goes first, the newest object stays however large it is.
+
+    Attributes:
+        evicted: objects that went because of ``max_bytes``.
     """
 
     media_uri = "media.m3u8"
 
-    def __init__(self, want: Callable[[str], None]) -> None:
+    def __init__(self, want: Callable[[str], None], max_bytes: int) -> None:
         self._want = want
+        self._max_bytes = max_bytes
+        self.evicted = 0
         self.target_duration_s = 0
         self.ended = False
         self._media = b""
+        #: The delta update that goes with it, once somebody asked; empty: nobody did.
+        self._delta = b""
         self._multivariant = b""
         self._listing: Listing | None = None
         #: {name: body}, oldest first.
@@ -129,14 +141,19 @@ class RelayedWindow:
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def update(self, media: bytes) -> list[str]:
+    def update(self, media: bytes, *, forward: bool = False) -> list[str]:
         """Take the origin's playlist; what is new in it and worth fetching at once.
 
+        Args:
+            forward: take no older one than there is: another edge may be behind the one before.
+
         Raises:
-            ValueError: it is no playlist of ours.
+            ValueError: it is no playlist of ours, or an older one.
         """
         listing = read_listing(media)
-        before, self._listing, self._media = self._listing, listing, media
+        if forward and self._listing is not None and _end(listing) < _end(self._listing):
+            raise ValueError("an older playlist than the one before")
+        before, self._listing, self._media, self._delta = self._listing, listing, media, b""
         self.target_duration_s = listing.target_duration_s
         self.ended = listing.ended
         next_msn = listing.position.next_msn
@@ -159,7 +176,8 @@ class RelayedWindow:
         self._objects[name] = body
         self._bytes += len(body)
         self._missing.discard(name)
-        while self._bytes > MAX_BYTES:
+        while self._bytes > self._max_bytes and len(self._objects) > 1:
+            self.evicted += 1
             self._drop(next(iter(self._objects)))
 
     def miss(self, name: str) -> None:
@@ -168,7 +186,7 @@ class RelayedWindow:
 
     def clear(self) -> None:
         """Nobody watches: what is here will be old when somebody comes again."""
-        self._media = self._multivariant = b""
+        self._media = self._delta = self._multivariant = b""
         self._listing = None
         self._objects.clear()
         self._bytes = 0
@@ -232,8 +250,11 @@ class RelayedWindow:
         return self._multivariant
 
     def media_playlist(self, *, skip: bool = False) -> bytes:
-        """As the origin wrote it; never a delta update, which a server may always leave out (6.2.5.1)."""
-        return self._media
+        """As the origin wrote it; with ``skip`` the delta update that it would write, where it offers to."""
+        if not skip:
+            return self._media
+        self._delta = self._delta or delta_update(self._media)
+        return self._delta
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
         """As at the origin, for the playlist that is here."""

@@ -117,6 +117,7 @@ class LiveRoom:
             silent_s=round(max(0.0, now_s - self.heard_s), 1),
             recording_id=self.recording_id,
             recording_mode=self.recording_mode,
+            part_target_s=self.window.part_target_s,
         )
 
     def _stream(self) -> StreamInfo:

@@ -1,4 +1,4 @@
-"""Fetching from a room's origin: HTTP with this node's credential."""
+"""Fetching a room from its origin, or from an edge of the first tier: HTTP with this node's credential."""
 
 import asyncio
 import socket
@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from urllib.parse import quote
 
 import aiohttp
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
-from airnode.media.origins import Origin
 from airnode.media.reach import Reach
+from airnode.media.tiers import Hop, NoRelayPlace, RelayNode
 
 #: Longest wait for a connection, and for the next byte of an answer that is not held back on purpose.
 CONNECT_TIMEOUT_S = 2.0
@@ -24,6 +25,7 @@ _MAX_PLAYLIST_BYTES = 4 << 20
 _MAX_OBJECT_BYTES = 64 << 20
 #: A way that breaks says nothing, and a blocked request waits for nothing: the kernels ask each other meanwhile.
 _KEEPALIVE = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 4000}
+_MAX_REFUSAL_BYTES = 1 << 20
 #: A node token is renewed when it is this old.
 _TOKEN_AGE_S = 60.0
 
@@ -33,15 +35,14 @@ class RelayMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
-            "airnode_media_relay_upstream_requests_total", "Requests to origins", ["kind"], registry=registry
-        )
+            "airnode_media_relay_upstream_requests_total", "Requests to origins and to edges that stand for them",
+            ["kind"], registry=registry,
+        )  # fmt: skip
         self.failures = Counter(
-            "airnode_media_relay_upstream_failures_total", "Requests to origins that failed", ["kind"],
+            "airnode_media_relay_upstream_failures_total", "Of these, those that failed", ["kind"],
             registry=registry,
         )  # fmt: skip
-        self.received = Counter(
-            "airnode_media_relay_received_bytes_total", "Media bytes from origins", registry=registry
-        )
+        self.received = Counter("airnode_media_relay_received_bytes_total", "Media bytes from there", registry=registry)
         self.rooms = Gauge("airnode_media_relay_streams", "Rooms relayed from other nodes", registry=registry)
         self.cut = Gauge(
             "airnode_media_relay_cut_streams", "Rooms whose origin reports and does not answer here", registry=registry
@@ -49,6 +50,17 @@ class RelayMetrics:
         self.moves = Counter(
             "airnode_media_relay_moves_total", "Times a relayed room got another origin", registry=registry
         )
+        self.reroutes = Counter(
+            "airnode_media_relay_reroutes_total", "Times a room was pulled from another node of the same origin",
+            registry=registry,
+        )  # fmt: skip
+        self.window_bytes = Gauge(
+            "airnode_media_relay_window_bytes", "Media of other nodes' rooms held in memory", registry=registry
+        )
+        self.evicted = Counter(
+            "airnode_media_relay_evicted_total", "Parts and segments dropped for relay.room_max_bytes",
+            registry=registry,
+        )  # fmt: skip
 
 
 class NodeToken:
@@ -71,11 +83,19 @@ class NodeToken:
         return {"Authorization": f"Bearer {self._token}"}
 
 
-class Upstream:
-    """One room at its origin.
+class _Refusal(msgspec.Struct):
+    """What counts of a problem document with status 409."""
 
-    All methods raise NotFound when the origin does not have it, InvalidInput when it calls the request wrong, and
-    Unavailable when it does not answer, or not now.
+    code: str = ""
+    detail: str = ""
+    parents: list[RelayNode] = []
+
+
+class Upstream:
+    """One room at the node that it is pulled from.
+
+    All methods raise NotFound when the node does not have it, InvalidInput when it calls the request wrong,
+    NoRelayPlace when others are to be asked, and Unavailable when it does not answer, or not now.
     """
 
     def __init__(
@@ -85,18 +105,18 @@ class Upstream:
         metrics: RelayMetrics,
         reach: Reach,
         room: str,
-        origin: Origin,
+        hop: Hop,
     ) -> None:
-        self.origin = origin
+        self.hop = hop
         self._reach = reach
         self._session = session
         self._token = token
         self._metrics = metrics
-        self._base = f"{origin.base_url}/relay/{quote(room)}"
+        self._base = f"{hop.base_url}/relay/{quote(room)}"
 
-    async def playlist(self, name: str, query: Mapping[str, str]) -> bytes:
-        """A playlist; a blocked one when it is there."""
-        return await self._get("playlist", name, query, BLOCKED_TIMEOUT_S, _MAX_PLAYLIST_BYTES)
+    async def playlist(self, name: str, query: Mapping[str, str], within_s: float = BLOCKED_TIMEOUT_S) -> bytes:
+        """A playlist; a blocked one when it is there, ``within_s``."""
+        return await self._get("playlist", name, query, min(within_s, BLOCKED_TIMEOUT_S), _MAX_PLAYLIST_BYTES)
 
     async def object(self, name: str) -> bytes:
         """A part, a segment, an initialization section; the part that is being made as soon as it is there."""
@@ -113,15 +133,15 @@ class Upstream:
             async with self._session.get(
                 f"{self._base}/live.mp4", headers=self._token.header(), timeout=timeout, allow_redirects=False
             ) as response:
-                self._reach.answered(self.origin.node_id)
-                _check(response.status)
+                self._reach.answered(self.hop.node_id)
+                await _check(response)
                 kind = response.headers.get("Content-Type", "")
                 async for data in response.content.iter_any():
                     self._metrics.received.inc(len(data))
                     heard_s = time.monotonic()
                     yield kind, data
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._reach.failed(self.origin.node_id, heard_s, time.monotonic())
+            self._reach.failed(self.hop.node_id, heard_s, time.monotonic())
             self._metrics.failures.labels("live").inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
@@ -140,13 +160,13 @@ class Upstream:
                     allow_redirects=False,
                 ) as response,
             ):  # fmt: skip
-                self._reach.answered(self.origin.node_id)
-                _check(response.status)
+                self._reach.answered(self.hop.node_id)
+                await _check(response)
                 if (response.content_length or 0) > limit:
                     raise Unavailable(f"The origin answers with {response.content_length} bytes.")
                 body = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._reach.failed(self.origin.node_id, asked_s, time.monotonic())
+            self._reach.failed(self.hop.node_id, asked_s, time.monotonic())
             self._metrics.failures.labels(kind).inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
@@ -169,11 +189,22 @@ def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
-def _check(status: int) -> None:
+async def _check(response: aiohttp.ClientResponse) -> None:
+    status = response.status
     if status == 200:
         return
     if status in (404, 410):
         raise NotFound("The origin does not have it.")
     if status == 400:
         raise InvalidInput("The origin calls the request wrong.")
+    if status == 409 and (response.content_length or 0) <= _MAX_REFUSAL_BYTES:
+        raise _refusal(await response.read())
     raise Unavailable(f"The origin answers {status}.", retry_after_s=1)
+
+
+def _refusal(text: bytes) -> AirnodeError:
+    try:
+        refusal = msgspec.json.decode(text, type=_Refusal)
+    except msgspec.DecodeError:
+        return Unavailable("The origin answers 409.", retry_after_s=1)
+    return NoRelayPlace(refusal.detail, refusal.parents)

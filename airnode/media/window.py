@@ -8,7 +8,8 @@ How the rules of draft-pantos-hls-rfc8216bis are kept:
 - **Target duration** (4.4.3.1, it must never change): unknown until the first key frame interval is known. Until then
   the window is not `ready` and nothing is served; then the packager freezes it, and cuts every later segment, with a
   key frame or without, before it would round to more.
-- **Part target** (4.4.3.7): frozen with the first part; grows only when one frame is longer (counted).
+- **Part target** (4.4.3.7): frozen with the first part, or that of the window which this one goes on from; grows only
+  when one frame is longer (counted).
 - Segments leave the playlist only while it stays longer than three target durations (6.2.2) and than ``segment_count``,
   and can be fetched for `RETAINED_SEGMENTS` more.
 - A low-latency window begins with gap segments, which native iOS players need to start before the window has filled.
@@ -73,6 +74,7 @@ class Continuation:
     first_msn: int = 0
     target_duration_s: int = 0
     discontinuities: int = 0
+    part_target_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,6 @@ class Window:
         self.ended = False
         self.info: StreamInfo | None = None
         self.target_duration_s = 0
-        self.part_target_s = 0.0
         self._segment_count = segment_count
         self._prefix = ""
         self._segments: deque[Segment] = deque()
@@ -118,6 +119,7 @@ class Window:
         after = after or Continuation()
         self._first_msn = self._next_msn = after.first_msn + (segment_count if low_latency else 0)
         self._least_target_duration_s = after.target_duration_s
+        self.part_target_s = after.part_target_s
         self._continues = after.first_msn > 0
         self._next_part = 0
         self._discontinuity = False

@@ -1,6 +1,7 @@
 """Tokens that viewers and teachers carry: HS256 JWTs (RFC 7519), short enough to ride in a path.
 
-Nodes show each other tokens of the same key with ``user_type: "node"``. Neither kind passes for the other.
+Nodes show each other tokens of the same key with ``user_type: "node"``, and edges show ``user_type: "relay"`` to where
+they pull a class from. No kind passes for another.
 """
 
 import secrets
@@ -45,6 +46,32 @@ class Claims:
         """Raise Forbidden (403) unless the bearer is a teacher."""
         if self.user_type != "teacher":
             raise Forbidden("Only a teacher may do this.")
+
+
+@dataclass(frozen=True, slots=True)
+class RelayClaims:
+    """What an edge says to the node that it pulls a room from.
+
+    Attributes:
+        tier: 1: it pulls from the origin; 2: from an edge of the first tier.
+        scheme, host, port: of its media port, where edges of the second tier may find it; host empty: as the master's.
+    """
+
+    node_id: str
+    room: str
+    tier: int
+    scheme: str
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        texts = (self.node_id, self.room, self.host)
+        if not all(isinstance(text, str) for text in texts) or not self.node_id or self.scheme not in ("http", "https"):
+            raise ValueError("a node, a room, a host and a scheme are texts")
+        if type(self.tier) is not int or self.tier not in (1, 2):
+            raise ValueError("there are two tiers")
+        if type(self.port) is not int or not 0 < self.port <= 65535:
+            raise ValueError("a port is a number from 1 to 65535")
 
 
 def is_token(text: str) -> bool:
@@ -114,6 +141,36 @@ class Tokens:
         if payload["user_type"] != "node":
             raise Forbidden("Only nodes may do this.")
         return str(payload["sub"])
+
+    def issue_relay(self, claims: RelayClaims) -> str:
+        """Sign what an edge shows where it pulls a room from, good for two minutes."""
+        now = int(time.time())
+        payload = {
+            "sub": claims.node_id,
+            "user_type": "relay",
+            "room": claims.room,
+            "tier": claims.tier,
+            "at": [claims.scheme, claims.host, claims.port],
+            "iat": now,
+            "exp": now + _NODE_TTL_S,
+        }
+        return jwt.encode(payload, self._secret, algorithm="HS256")
+
+    def verify_relay(self, token: str) -> RelayClaims:
+        """Return what an edge says of itself.
+
+        Raises:
+            Unauthenticated: (401) missing, malformed, wrongly signed or expired.
+            Forbidden: (403) it is a good token of another kind.
+        """
+        payload = self._payload(token, ["exp", "sub", "user_type"])
+        if payload["user_type"] != "relay":
+            raise Forbidden("Only an edge may do this, with a credential that names the class and its tier.")
+        try:
+            scheme, host, port = payload["at"]
+            return RelayClaims(payload["sub"], payload["room"], payload["tier"], scheme, host, port)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unauthenticated("The token is not valid.", debug=repr(error)) from None
 
     def _payload(self, token: str, required: list[str]) -> dict[str, Any]:
         if not token:

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from airnode.web.tokens import Tokens
+from airnode.web.tokens import RelayClaims, Tokens
 from tests.support.cluster import KEY, Cluster
 from tests.support.ffmpeg import Publisher
 from tests.support.follower import Follower
@@ -26,6 +26,11 @@ TOKENS = Tokens(KEY, 600)
 def viewer(node: AirnodeProcess, user: str = "mina", name: str = "media.m3u8", room: str = "stream") -> str:
     """A student's address on a node of the test's choice: any node verifies any token."""
     return f"{node['media_url']}/v/{TOKENS.issue(user, 'student', room)[0]}/{room}/{name}"
+
+
+def asker(node_id: str = "slave-x", room: str = "stream", tier: int = 1) -> RelayClaims:
+    """An edge as its credential names it."""
+    return RelayClaims(node_id, room, tier, "http", "127.0.0.1", 9)
 
 
 async def metric(session: aiohttp.ClientSession, node: AirnodeProcess, name: str, label: str = "") -> float:
@@ -146,26 +151,29 @@ async def test_who_may_fetch_what(cluster: Cluster, slaves: list[AirnodeProcess]
     session, (origin, edge) = cluster.session, slaves
     student = TOKENS.issue("mina", "student", "stream")[0]
     node = TOKENS.issue_node("slave-x")
+    first, second = (TOKENS.issue_relay(asker(tier=tier)) for tier in (1, 2))
     text = await (await session.get(viewer(edge))).text()
     names = ["index.m3u8", "media.m3u8", "live.mp4", *re.findall(r"[0-9a-f]+_(?:seg|part|init)\w*\.mp4", text)[:4]]
     forged = Tokens("another-key-that-is-long-enough-for-all", 600)
     for name in names:
-        for token in ("x", node, forged.issue("mina", "student", "stream")[0]):
+        for token in ("x", node, first, forged.issue("mina", "student", "stream")[0]):
             assert await status_of(session, f"{edge['media_url']}/v/{token}/stream/{name}") == 401, name
         assert await status_of(session, f"{edge['media_url']}/v/{student}/other/{name}") == 403
-        for token, expected in ((student, 403), ("", 401), ("x", 401), (forged.issue_node("slave-x"), 401)):
+        refused = [
+            (student, 403), (node, 403), (second, 403), (TOKENS.issue_relay(asker(room="other")), 403),
+            ("", 401), ("x", 401), (forged.issue_node("slave-x"), 401), (forged.issue_relay(asker()), 401),
+        ]  # fmt: skip
+        for token, expected in refused:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             relay = f"{origin['media_url']}/relay/stream/{name}"
             assert await status_of(session, relay, headers=headers) == expected, name
         if name != "live.mp4":
-            headers = {"Authorization": f"Bearer {node}"}
+            headers = {"Authorization": f"Bearer {first}"}
             assert await status_of(session, f"{origin['media_url']}/relay/stream/{name}", headers=headers) == 200
-        assert (
-            await status_of(
-                session, f"{edge['media_url']}/relay/stream/{name}", headers={"Authorization": f"Bearer {node}"}
-            )
-            == 404
-        ), "an edge is no origin"
+        for token in (first, node, student):
+            headers = {"Authorization": f"Bearer {token}"}
+            relay = f"{edge['media_url']}/relay/stream/{name}"
+            assert await status_of(session, relay, headers=headers) == 403, "an edge is no origin"
     assert await status_of(session, viewer(edge, name="0_part9.mp4")) == 404
     assert await status_of(session, viewer(edge, room="nobody")) == 404
 

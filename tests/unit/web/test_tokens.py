@@ -4,7 +4,7 @@ import jwt
 import pytest
 
 from airnode.errors import Forbidden, Unauthenticated
-from airnode.web.tokens import Tokens
+from airnode.web.tokens import RelayClaims, Tokens
 
 SECRET = "s" * 32
 
@@ -67,6 +67,42 @@ def test_a_token_is_for_one_room_and_one_kind_of_user():
         claims.require_room("b")
     with pytest.raises(Forbidden):
         claims.require_teacher()
+
+
+def test_edges_have_tokens_of_their_own_that_name_room_and_tier():
+    tokens = Tokens(SECRET, 60)
+    claims = RelayClaims("slave-1", "a", 2, "https", "[fe80::1]", 8888)
+    token = tokens.issue_relay(claims)
+    assert tokens.verify_relay(token) == claims
+    with pytest.raises(Unauthenticated):
+        tokens.verify(token)
+    with pytest.raises(Forbidden):
+        tokens.verify_node(token)
+    for other in (tokens.issue_node("slave-1"), tokens.issue("mina", "student", "a")[0]):
+        with pytest.raises(Forbidden):
+            tokens.verify_relay(other)
+    with pytest.raises(Unauthenticated):
+        tokens.verify_relay(Tokens("t" * 32, 60).issue_relay(claims))
+    payload = jwt.decode(token, SECRET, algorithms=["HS256"])
+    with pytest.raises(Unauthenticated):
+        tokens.verify_relay(jwt.encode(payload, None, algorithm="none"))
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.verify_relay(jwt.encode({**payload, "exp": int(time.time()) - 1}, SECRET, algorithm="HS256"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tier": 3}, {"tier": True}, {"tier": "1"}, {"tier": None}, {"room": 1}, {"sub": ""}, {"at": None}, {"at": []},
+        {"at": ["ftp", "h", 1]}, {"at": ["http", 1, 1]}, {"at": ["http", "h", 0]}, {"at": ["http", "h", 1 << 16]},
+    ],
+)  # fmt: skip
+def test_what_is_no_edge_is_not_believed(wrong: dict):
+    payload = {"sub": "n", "user_type": "relay", "room": "a", "tier": 1, "at": ["http", "h", 1], "exp": time.time() + 9}
+    tokens = Tokens(SECRET, 60)
+    assert tokens.verify_relay(jwt.encode(payload, SECRET, algorithm="HS256")).tier == 1
+    with pytest.raises(Unauthenticated):
+        tokens.verify_relay(jwt.encode({**payload, **wrong}, SECRET, algorithm="HS256"))
 
 
 def test_nodes_and_viewers_have_tokens_of_their_own():

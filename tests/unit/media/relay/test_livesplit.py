@@ -6,7 +6,7 @@ import pytest
 
 from airnode.media.fragments import Fragment, Fragmenter, framed
 from airnode.media.livesplit import LiveSplitter
-from airnode.media.relay import codecs_of
+from airnode.media.relayedroom import codecs_of
 
 VIDEO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovvide----"
 AUDIO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovsoun----"

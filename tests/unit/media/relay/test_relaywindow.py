@@ -5,16 +5,26 @@ import pytest
 from airnode.media.relaywindow import RelayedWindow, read_listing
 from airnode.media.reload import BadRequest, Ready, Wait
 from airnode.media.window import Continuation, Found, Pending, StreamInfo, Window
+from tests.support.hls import apply_delta, read_media
 
 
 class Pair:
     """An origin's window, and one that follows it without a network."""
 
-    def __init__(self, *, low_latency: bool = True, after: Continuation | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        low_latency: bool = True,
+        after: Continuation | None = None,
+        max_bytes: int = 1 << 20,
+        segments: int = 7,
+        part_s: float = 0.2,
+    ) -> None:
+        self.part_s = part_s
         self.asked: list[str] = []
         self.waiting: list[str] = []
-        self.edge = RelayedWindow(self.asked.append)
-        self.origin = Window(low_latency=low_latency, after=after)
+        self.edge = RelayedWindow(self.asked.append, max_bytes)
+        self.origin = Window(low_latency=low_latency, after=after, segment_count=segments)
         self.origin.begin_epoch()
         self.origin.begin_period(b"init", StreamInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=False)
         self.count = 0
@@ -28,10 +38,10 @@ class Pair:
                 self.origin.freeze_target_duration(2)
 
     def parts(self, count: int) -> None:
-        self.origin.set_part_target(0.2)
+        self.origin.set_part_target(self.part_s)
         for _ in range(count):
             self.count += 1
-            self.origin.add_part(b"part %d" % self.count, 0.2, independent=False)
+            self.origin.add_part(b"part %d" % self.count, self.part_s, independent=False)
 
     def sync(self) -> list[str]:
         self.edge.set_multivariant(self.origin.multivariant_playlist())
@@ -61,7 +71,74 @@ def pair() -> Pair:
 def test_playlists_pass_unchanged(pair: Pair):
     assert pair.edge.media_playlist() == pair.origin.media_playlist()
     assert pair.edge.multivariant_playlist() == pair.origin.multivariant_playlist()
-    assert pair.edge.media_playlist(skip=True) == pair.origin.media_playlist()
+
+
+@pytest.mark.parametrize("segments", [3, 7, 40])
+@pytest.mark.parametrize("low_latency", [True, False])
+def test_delta_updates_are_the_origins(segments: int, low_latency: bool):
+    # No number of these ends on the skip boundary itself, where the last bit of a sum would decide.
+    pair = Pair(low_latency=low_latency, segments=segments, part_s=0.211)
+    deltas = 0
+    for count in range(60):
+        if count == 50:  # another initialization section, within what is left out and then before it
+            pair.origin.begin_epoch()
+            pair.origin.begin_period(b"other", StreamInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=True)
+        pair.segment(1 + count % 6, close=count % 4 != 3)
+        if count > 3:
+            pair.sync()
+            for skip in (True, False, True):
+                assert pair.edge.media_playlist(skip=skip) == pair.origin.media_playlist(skip=skip)
+            deltas += b"EXT-X-SKIP" in pair.edge.media_playlist(skip=True)
+    assert (deltas > 40) == (low_latency and segments == 40)
+
+
+def test_a_delta_update_is_what_a_player_makes_the_whole_of():
+    pair = Pair(segments=40)
+    for _ in range(60):
+        pair.segment()
+    pair.sync()
+    before = read_media(pair.edge.media_playlist())
+    pair.segment(3, close=False)
+    pair.sync()
+    whole = apply_delta(before, pair.edge.media_playlist(skip=True))
+    assert whole.segments == read_media(pair.edge.media_playlist()).segments
+
+
+def test_a_server_that_does_not_offer_to_skip_is_passed_on_unchanged(pair: Pair):
+    text = pair.origin.media_playlist().replace(b"CAN-SKIP-UNTIL=12.0,", b"")
+    assert b"SKIP" not in text
+    pair.edge.update(text)
+    assert pair.edge.media_playlist(skip=True) == text
+
+
+def test_an_edge_that_was_ahead_is_not_followed_backwards(pair: Pair):
+    old = pair.origin.media_playlist()
+    pair.parts(1)
+    pair.edge.update(pair.origin.media_playlist(), forward=True)
+    with pytest.raises(ValueError, match="older"):
+        pair.edge.update(old, forward=True)
+    assert pair.edge.media_playlist() == pair.origin.media_playlist()
+    pair.edge.update(old)
+    assert pair.edge.media_playlist() == old, "unless nothing else can be had"
+
+
+def test_memory_is_bounded_in_bytes_and_what_went_is_fetched_anew():
+    pair = Pair(max_bytes=100)
+    for _ in range(5):
+        pair.segment()
+        pair.fetch(*pair.sync())
+    pair.edge.keep("large", b"x" * 1000)
+    assert pair.edge.media_bytes == 1000, "the newest stays, however large"
+    pair.origin.begin_segment(1_700_000_100, independent=True)
+    pair.parts(30)
+    new = pair.sync()
+    pair.fetch(*new)
+    assert pair.edge.media_bytes <= 100
+    assert pair.edge.evicted > 10
+    assert isinstance(pair.edge.lookup(new[0]), Pending)
+    assert pair.asked[-1] == new[0]
+    pair.fetch(new[0])
+    assert pair.edge.lookup(new[0]) == pair.origin.lookup(new[0])
 
 
 @pytest.mark.parametrize("low_latency", [True, False])
@@ -160,10 +237,11 @@ def test_what_is_no_playlist_is_refused(text: bytes):
 
 
 def test_a_window_goes_on_where_another_was():
-    pair = Pair(after=Continuation(first_msn=59, target_duration_s=4, discontinuities=3))
+    pair = Pair(after=Continuation(first_msn=59, target_duration_s=4, discontinuities=3, part_target_s=0.334))
     pair.segment()
     pair.sync()
     text = pair.origin.media_playlist().decode()
+    assert "PART-TARGET=0.334\n" in text, "not the 0.2 s that this publisher's frames would give"
     assert "#EXT-X-MEDIA-SEQUENCE:60\n" in text, "seven segments, the first of them gaps"
     assert "#EXT-X-TARGETDURATION:4\n" in text
     assert "#EXT-X-DISCONTINUITY-SEQUENCE:3\n" in text

@@ -1,0 +1,157 @@
+"""Who pulls from whom: at most so many from one node, never more than two hops, and nobody left behind."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from airnode.media.origins import Origin
+from airnode.media.tiers import FIRST, SECOND, SHUN_S, Hop, NoRelayPlace, Places, RelayNode, Route
+
+ORIGIN = Origin("origin", 7, "http://origin:8888")
+
+
+def edge(name: str) -> RelayNode:
+    return RelayNode(name, "http", f"{name}.example", 8888)
+
+
+def hop(name: str) -> Hop:
+    return Hop(name, f"http://{name}.example:8888", SECOND)
+
+
+def route(name: str = "me", room: str = "stream") -> Route:
+    return Route(room, name, ORIGIN)
+
+
+def test_there_are_so_many_places_and_no_more():
+    places = Places(2, 2.0)
+    assert places.enter(edge("a"), 0)
+    assert places.enter(edge("b"), 0)
+    assert places.enter(edge("a"), 0), "more requests of one edge take no more places"
+    assert not places.enter(edge("c"), 0)
+    assert [each.node_id for each in places.children(0)] == ["a", "b"]
+
+
+def test_an_open_request_keeps_a_place_and_silence_gives_it_back():
+    places = Places(1, 2.0)
+    places.enter(edge("a"), 0)
+    assert not places.enter(edge("b"), 100)
+    places.leave("a", 100)
+    assert not places.enter(edge("b"), 101.9)
+    assert places.enter(edge("b"), 102.1)
+    places.leave("a", 103)
+    assert [each.node_id for each in places.children(103)] == ["b"]
+
+
+def test_the_first_way_is_the_origins_and_no_answer_is_no_tier():
+    way = route()
+    assert way.hop == Hop("origin", "http://origin:8888", FIRST)
+    assert way.tier == 0
+    way.worked(way.hop)
+    assert way.tier == FIRST
+    way.failed(way.hop, 0)
+    assert way.tier == FIRST, "an origin that does not answer for a moment takes no place away"
+
+
+def test_where_the_origin_is_full_an_edge_stands_for_it():
+    way = route()
+    first = way.hop
+    assert way.refused(first, [hop("a")], 0)
+    assert (way.hop, way.tier) == (hop("a"), 0)
+    assert way.refused(first, [hop("b")], 0), "a second refusal of what is not asked any more changes nothing"
+    assert way.hop == hop("a")
+    way.worked(way.hop)
+    assert way.tier == SECOND
+
+
+def test_a_parent_that_fails_is_left_for_the_origin_and_left_alone_for_a_while():
+    way = route()
+    first = way.hop
+    way.refused(first, [hop("a")], 0)
+    way.failed(hop("a"), 10)
+    assert (way.hop, way.tier) == (first, 0)
+    assert not way.refused(first, [hop("a")], 11), "nobody else: pause, and ask the origin again"
+    assert way.hop == first
+    assert way.refused(first, [hop("a"), hop("b")], 11)
+    assert way.hop == hop("b")
+    assert not way.refused(hop("b"), [], 12), "it is full"
+    assert way.refused(first, [hop("a")], 10 + SHUN_S + 0.1)
+    assert way.hop == hop("a")
+
+
+def test_a_late_failure_of_another_node_changes_nothing():
+    way = route()
+    way.refused(way.hop, [hop("a")], 0)
+    way.failed(hop("z"), 1)
+    assert way.hop == hop("a")
+
+
+@pytest.mark.parametrize("parents", [[], [hop("me")], [hop("origin")], [Hop("a", "http://a:1", FIRST)]])
+def test_nobody_pulls_from_itself_from_the_origin_as_second_or_from_its_own_tier(parents: list[Hop]):
+    way = route()
+    first = way.hop
+    assert not way.refused(first, parents, 0)
+    assert way.hop == first
+
+
+def test_edges_spread_evenly_over_parents_and_stay_when_another_one_goes():
+    parents = [hop(f"first-{index}") for index in range(20)]
+    chosen = {}
+    for index in range(2000):
+        way = route(f"edge-{index}")
+        way.refused(way.hop, parents, 0)
+        chosen[index] = way.hop
+    counts = Counter(each.node_id for each in chosen.values())
+    assert len(counts) == 20
+    assert max(counts.values()) < 1.4 * 100
+    for index, before in chosen.items():
+        way = route(f"edge-{index}")
+        way.refused(way.hop, parents[1:], 0)
+        assert way.hop == before or before == parents[0]
+
+
+def test_a_refusal_names_the_edges_to_ask():
+    refusal = NoRelayPlace("full", [edge("a")])
+    assert refusal.status == 409
+    assert refusal.fields == {"parents": [{"node_id": "a", "scheme": "http", "host": "a.example", "port": 8888}]}
+    assert refusal.parents == (edge("a"),)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_edges_settle_in_two_tiers_however_they_come_fail_and_go(seed: int):
+    """A model of the whole: nodes that answer as relayapi does, requests in random order, nodes that die."""
+    chance, fanout, kept_s = random.Random(seed), 4, 2.0
+    names = [f"edge-{index}" for index in range(fanout + fanout * fanout // 2)]
+    routes = {name: route(name) for name in names}
+    at = {name: Places(fanout, kept_s) for name in ("origin", *names)}
+    alive, now_s = set(names), 0.0
+
+    def ask(name: str) -> None:
+        way = routes[name]
+        target = way.hop
+        if target.node_id != "origin" and target.node_id not in alive:
+            way.failed(target, now_s)
+            return
+        stands = target.node_id == "origin" or routes[target.node_id].tier == FIRST
+        if stands and at[target.node_id].enter(edge(name), now_s):
+            at[target.node_id].leave(name, now_s)
+            way.worked(target)
+            return
+        parents = [hop(each.node_id) for each in at["origin"].children(now_s)] if target.tier == FIRST else []
+        if way.refused(target, parents, now_s):
+            ask(name)
+
+    for step in range(120):
+        now_s += 0.5
+        for name in chance.sample(sorted(alive), len(alive)):
+            ask(name)
+            assert len(at["origin"].children(now_s)) <= fanout
+        if step in (30, 60):
+            alive.discard(chance.choice([name for name in sorted(alive) if routes[name].tier == FIRST]))
+    tiers = Counter(routes[name].tier for name in alive)
+    assert fanout - 2 <= tiers[FIRST] <= fanout, "the place of one that died stays free until somebody asks"
+    assert tiers[FIRST] + tiers[SECOND] == len(alive)
+    for name in alive:
+        if routes[name].tier == SECOND:
+            assert routes[routes[name].hop.node_id].tier == FIRST
+            assert routes[name].hop.node_id in alive
