@@ -118,7 +118,7 @@ class RelayApi:
         if not places.enter(RelayNode(asker.node_id, asker.scheme, asker.host, asker.port), now_s()):
             self._turned_away.inc()
             raise NoRelayPlace(
-                f"{self._section.fanout} edges pull this class from here already (relay.fanout); ask one of them.",
+                f"As many edges as relay.fanout allows ({self._section.fanout}) pull this class from here already.",
                 places.children(now_s()) if asker.tier == FIRST else (),
             )
         try:
