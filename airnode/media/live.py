@@ -147,7 +147,11 @@ class LiveViewer:
 
     def _write(self, data: bytes) -> int:
         size = len(data)
-        self._sink.write(data)
+        try:
+            self._sink.write(data)
+        except RuntimeError:
+            # uvloop's word for a closed transport: the viewer is gone, and its handler takes it out in a moment.
+            return 0
         self._sizes.append(size)
         self._queued += size
         self._held += size

@@ -1,6 +1,10 @@
 """The live feed: who gets what, and what becomes of viewers that are slow."""
 
+import asyncio
 import itertools
+import socket
+
+import uvloop
 
 from airnode.media.live import LiveLimits, LiveViewer
 from airnode.media.samples import VideoConfig
@@ -8,6 +12,7 @@ from tests.support.livefeed import LIMITS, Room, Viewer, Wire, clip, unframed
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
 from tests.support.publisher import AUDIO, VIDEO, Timed, video
+from tests.support.waiting import eventually
 
 OTHER_SIZE = VideoConfig("avc", bytes.fromhex("0142c01effe1000001"), VIDEO.codecs, 1280, 720)
 OTHER_CODEC = VideoConfig("avc", bytes.fromhex("0164001fffe1000000"), "avc1.64001f", 640, 360)
@@ -42,6 +47,33 @@ def test_then_it_gets_each_frame_at_once_none_missing_and_none_twice():
     assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(heard))
     assert room.metric("viewers") == 1
     assert room.metric("sent_bytes_total") == len(viewer.wire.taken)
+
+
+def test_a_viewer_whose_connection_is_gone_takes_nobody_along():
+    """uvloop, unlike asyncio, raises when something is written to a closed transport."""
+
+    async def closed_transport() -> asyncio.Transport:
+        here, there = socket.socketpair()
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=here)
+        transport.abort()
+        there.close()
+        await eventually(lambda: raises_when_written(transport), 20, "the transport is closed")
+        return transport
+
+    def raises_when_written(transport: asyncio.Transport) -> bool:
+        try:
+            transport.write(b"x")
+        except RuntimeError:
+            return True
+        return False
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        gone = runner.run(closed_transport())
+        room, rest = playing()
+        room.feed.join(LiveViewer(gone, chunked=True, ended=lambda _: None))
+        viewer = Viewer(room)
+        room.push(rest)
+        assert viewer.frames() == list(range(30, 180))
 
 
 def test_all_viewers_share_one_bytes_object():
