@@ -110,6 +110,7 @@ def _cluster_api(ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: 
     settings = ctx.settings
     return ClusterApi(
         section=settings.cluster,
+        recording=settings.recording,
         authority=ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry),
         nodes=nodes,
         rooms=rooms,

@@ -106,7 +106,7 @@ class SlaveRole:
             ctx.identity,
             ctx.addresses,
             rtmp_port=lambda: rtmp.port,
-            meters=_meters(rooms, relays, ctx.registry),
+            meters=_meters(rooms, relays, recordings.recorder, ctx.registry),
             master=MasterClient(settings.cluster) if settings.cluster.master_url else None,
             tasks=ctx.tasks("heartbeat"),
         )
@@ -205,8 +205,14 @@ def _relay_signer(ctx: RoleContext) -> Callable[[str, int], str]:
     return sign
 
 
-def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters:
-    sent = registry.restricted_registry(["airnode_media_sent_bytes_total", "airnode_media_live_sent_bytes_total"])
+def _meters(rooms: Rooms, relays: Relays, recorder: Recorder, registry: CollectorRegistry) -> Meters:
+    sent = registry.restricted_registry(
+        [
+            "airnode_media_sent_bytes_total",
+            "airnode_media_live_sent_bytes_total",
+            "airnode_recording_sent_bytes_total",
+        ]
+    )
     return Meters(
         viewers=lambda: {room.name: room.viewers.count(rooms.now_s()) for room in relays.all()},
         newcomers=lambda: [session for room in relays.all() for session in room.viewers.newcomers()],
@@ -216,6 +222,7 @@ def _meters(rooms: Rooms, relays: Relays, registry: CollectorRegistry) -> Meters
         sent_bytes=lambda: sum(
             sample.value for each in sent.collect() for sample in each.samples if sample.name.endswith("_total")
         ),
+        alarms=recorder.alarms,
     )
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomPhase
+from airnode.bus.recordings import RecordingMode
 from airnode.cluster.placement import Health
 
 
@@ -31,6 +32,7 @@ class Registration(msgspec.Struct):
         redis_url: with user and password; empty: the master's Redis cannot be shared, the slave needs its own address.
         jwt_secret: the key that verifies viewers' tokens.
         node_host: the address that the master saw; empty: the same machine as the master's.
+        recording_mode, student_download: who may record, and download, in the whole cluster.
     """
 
     node_id: str
@@ -39,6 +41,8 @@ class Registration(msgspec.Struct):
     heartbeat_s: float
     lease_s: float
     node_host: str
+    recording_mode: RecordingMode = "on-request"
+    student_download: bool = True
 
 
 class HeartbeatRequest(msgspec.Struct):
@@ -68,6 +72,7 @@ class NodeView(msgspec.Struct):
         bandwidth_bps: most that it may send; null: no limit.
         last_beat: unix seconds of the node's clock.
         cut_from: ids of origins that report to the cluster and do not answer this node.
+        alarms: what somebody should look at there.
     """
 
     node_id: str
@@ -87,6 +92,7 @@ class NodeView(msgspec.Struct):
     last_beat: float
     last_beat_age_s: float
     cut_from: list[str] = []
+    alarms: list[str] = []
 
 
 class OrderView(msgspec.Struct):

@@ -38,6 +38,7 @@ class Meters:
         viewers: {room: viewers here}. newcomers: sessions of viewers that showed up since it was asked last.
         relays: {room: from where}, for rooms of other nodes. streams: rooms that are published here.
         sent_bytes: sent to viewers since the start. cut_from: ids of nodes whose rooms do not get through to here.
+        alarms: what somebody should look at.
     """
 
     viewers: Callable[[], Mapping[str, int]]
@@ -46,6 +47,7 @@ class Meters:
     streams: Callable[[], int]
     sent_bytes: Callable[[], float]
     cut_from: Callable[[], list[str]]
+    alarms: Callable[[], list[str]]
 
 
 class Heartbeat(Service):
@@ -148,6 +150,7 @@ class Heartbeat(Service):
             reserved=self._reserved,
             streams=self._meters.streams(),
             rooms={room: count for room, count in rooms.items() if count},
+            alarms=self._meters.alarms(),
             cut_from=self._meters.cut_from(),
             relays=dict(self._meters.relays()),
         )

@@ -146,7 +146,8 @@ async def _until_registered(master: MasterClient, request: RegisterRequest) -> R
 
 
 def completed(settings: Settings, found: Registration) -> Settings:
-    """The settings with the master's answer where they say nothing themselves; its times hold for all nodes.
+    """The settings with the master's answer where they say nothing themselves; its times hold for all nodes, and so
+    does what it says about recording.
 
     Raises:
         StartupError: the keys differ, or there is no Redis that this node could reach.
@@ -162,10 +163,14 @@ def completed(settings: Settings, found: Registration) -> Settings:
             raise StartupError("The master's Redis is a unix socket: give both nodes an address with redis.url.")
         redis = redis.model_copy(update={"url": found.redis_url})
     cluster = settings.cluster.model_copy(update={"heartbeat_s": found.heartbeat_s, "lease_s": found.lease_s})
+    recording = settings.recording.model_copy(
+        update={"mode": found.recording_mode, "student_download": found.student_download}
+    )
     return settings.model_copy(
         update={
             "redis": redis,
             "cluster": cluster,
+            "recording": recording,
             "auth": settings.auth.model_copy(update={"jwt_secret": SecretStr(found.jwt_secret)}),
             "node": settings.node.model_copy(update={"host": settings.node.host or found.node_host}),
         }

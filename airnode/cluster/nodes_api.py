@@ -29,7 +29,7 @@ from airnode.cluster.nodes import NodeBoard
 from airnode.cluster.placement import Health
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.rooms import RoomBoard
-from airnode.config.model import ClusterSection
+from airnode.config.model import ClusterSection, RecordingSection
 from airnode.errors import FieldError, InvalidInput
 from airnode.web.addresses import rtmp_server
 from airnode.web.clients import Clients
@@ -62,6 +62,7 @@ class ClusterApi:
         self,
         *,
         section: ClusterSection,
+        recording: RecordingSection,
         authority: ClusterAuthority,
         nodes: NodeBoard,
         rooms: RoomBoard,
@@ -71,6 +72,7 @@ class ClusterApi:
         shared_redis_url: Callable[[str], str],
     ) -> None:
         self._section = section
+        self._recording = recording
         self._authority = authority
         self._nodes = nodes
         self._rooms = rooms
@@ -120,6 +122,8 @@ class ClusterApi:
                 heartbeat_s=self._section.heartbeat_s,
                 lease_s=self._section.lease_s,
                 node_host=asked.host or reachable_host(address),
+                recording_mode=self._recording.mode,
+                student_download=self._recording.student_download,
             )
         )
 
@@ -309,6 +313,7 @@ def _node_view(record: NodeRecord, health: Health, reserved: int, now: float) ->
         rtmp_port=record.rtmp_port,
         last_beat=record.beat_at,
         last_beat_age_s=round(max(0.0, now - record.beat_at), 1),
+        alarms=[] if health == "offline" else record.alarms,
         cut_from=record.cut_from,
     )
 

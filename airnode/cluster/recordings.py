@@ -25,6 +25,7 @@ from airnode.runtime.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _RESYNC_S = 30.0
+_RETRY_S = 1.0
 _ANSWER_TIMEOUT_S = 5.0
 _REFUSALS: dict[str, type[AirnodeError]] = {each.code: each for each in (Conflict, NotFound, Unavailable)}
 
@@ -103,7 +104,7 @@ class Recordings(Service):
         self._wake.set()
 
     async def _resubscribed(self) -> None:
-        self._announced.update(dict.fromkeys(await self.shelf.nodes()))
+        await self._remember_nodes()
         self._wake.set()
 
     async def _sync_for_ever(self) -> None:
@@ -113,17 +114,34 @@ class Recordings(Service):
                 await self._sync()
             except Unavailable as error:
                 log.warning("recordings_not_synced", error=str(error))
+                await asyncio.sleep(_RETRY_S)
+                continue
             try:
-                async with asyncio.timeout(_RESYNC_S if not self._announced else 1.0):
+                async with asyncio.timeout(_RESYNC_S):
                     await self._wake.wait()
             except TimeoutError:
-                continue
+                await self._remember_nodes()
+
+    async def _remember_nodes(self) -> None:
+        """Read the tables of all nodes again: messages may have been lost."""
+        try:
+            nodes = await self.shelf.nodes()
+        except Unavailable as error:
+            log.warning("recordings_not_synced", error=str(error))
+            return
+        for node_id in nodes:
+            self._announced.setdefault(node_id, None)
 
     async def _sync(self) -> None:
         """Read the tables of nodes that wrote them. One that should not be empty and is: Redis lost its memory."""
-        for node_id, count in list(self._announced.items()):
-            async with self._writing:
-                found = await self._records.all_records(recordings_of(node_id), RecordingRecord)
-                if found or count == 0:
-                    await self.shelf.sync(node_id, found)
-            self._announced.pop(node_id, None)
+        while self._announced:
+            # Taken out first: what is announced while the table is read may not be in what is read.
+            node_id, count = self._announced.popitem()
+            try:
+                async with self._writing:
+                    found = await self._records.all_records(recordings_of(node_id), RecordingRecord)
+                    if found or count == 0:
+                        await self.shelf.sync(node_id, found)
+            except Unavailable:
+                self._announced.setdefault(node_id, count)
+                raise

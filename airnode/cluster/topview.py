@@ -93,6 +93,9 @@ def _node_alarms(node: NodeView) -> Iterator[Alarm]:
     if node.cut_from and node.status != "offline":
         yield Alarm("warning", f"{node.node_name} cannot reach the origin {', '.join(node.cut_from)}; viewers move on")
 
+    for text in node.alarms:
+        yield Alarm("critical", f"{node.node_name}: {text}")
+
 
 def _stream_alarms(stream: StreamView) -> Iterator[Alarm]:
     if stream.state == "reconnecting":

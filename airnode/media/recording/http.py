@@ -47,7 +47,7 @@ class RecordingMedia:
         self._catalog = catalog
         self._holders = holders
         self._playlists = Playlists(catalog, holders)
-        self._sender = Sender(catalog, gap_s)
+        self._sender = Sender(catalog, gap_s, registry)
         self._tokens = tokens
         self._student_download = student_download
         requests = Counter("airnode_recording_requests_total", "Requests for recordings", ["kind"], registry=registry)

@@ -367,6 +367,7 @@ class Recorder(Service):
 
     async def _look_for_ever(self) -> None:
         retained_s = synced_s = time.monotonic()
+        await self._apply_retention()
         while True:
             await asyncio.sleep(min(_LOOK_S, self._section.sync_s))
             now_s = time.monotonic()

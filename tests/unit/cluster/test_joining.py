@@ -4,7 +4,7 @@ from pydantic import SecretStr
 from airnode.cluster.contract import Registration
 from airnode.cluster.membership import completed
 from airnode.cluster.nodes_api import percentage, reachable_host
-from airnode.config.model import AuthSection, NodeSection, RedisSection, Settings
+from airnode.config.model import AuthSection, NodeSection, RecordingSection, RedisSection, Settings
 from airnode.errors import StartupError
 
 KEY = "k" * 40
@@ -23,6 +23,13 @@ def test_a_slave_takes_over_what_it_has_not():
     assert found.redis.url == "redis://airnode-node:pw@m:6390"
     assert found.auth.jwt_secret.get_secret_value() == KEY
     assert (found.cluster.heartbeat_s, found.cluster.lease_s, found.node.host) == (1.0, 3.0, "10.0.0.7")
+
+
+def test_who_may_record_holds_for_the_whole_cluster():
+    own = Settings(recording=RecordingSection(mode="all", student_download=True, max_age_s=60))
+    found = completed(own, answer(recording_mode="off", student_download=False))
+    assert (found.recording.mode, found.recording.student_download) == ("off", False)
+    assert found.recording.max_age_s == 60
 
 
 @pytest.mark.parametrize("redis", [RedisSection(url="redis://mine"), RedisSection(host="mine")])
