@@ -79,7 +79,7 @@ async def watch(browser: Browser, cluster: Cluster, but: str, path: str) -> tupl
     asked: list[str] = []
     page.on("response", lambda answer: asked.append(answer.url) if "/v/" in answer.url and answer.ok else None)
     await join(page, cluster.master, path)
-    await eventually(lambda: takes(page, path), 30, "the page plays")
+    await eventually(lambda: takes(page, path), 60, "the page plays")
     await moving(page)
     await cluster.call("POST", f"/cluster/nodes/{avoided}/undrain")
     return page, asked

@@ -26,7 +26,7 @@ from tests.support.node import AirnodeProcess
 from tests.support.student import recoveries, told
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240)]
 
 
 async def status_of(session: aiohttp.ClientSession, url: str) -> int:

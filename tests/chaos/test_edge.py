@@ -13,7 +13,7 @@ from tests.support.browser import chromium
 from tests.support.cluster import Cluster
 from tests.support.student import recoveries, told
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240)]
 
 
 async def test_students_of_a_killed_edge_play_again_elsewhere(cluster: Cluster, join: Join, clip: Path):

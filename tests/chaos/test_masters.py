@@ -14,7 +14,7 @@ from tests.support.node import AirnodeProcess
 from tests.support.valkey import ExternalValkey
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.ffmpeg import Publisher
 from tests.support.student import Student, told
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240)]
 
 
 async def test_publisher_and_students_go_on_elsewhere_and_the_dead_origin_gets_nothing_back(

@@ -28,7 +28,7 @@ from tests.support.student import Student
 from tests.support.valkey import ExternalValkey, free_port
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(300)]
 
 LEASE_S = 6.0
 OUTAGE_S = 60.0
@@ -155,7 +155,7 @@ async def all_play_on(students: list[Student], gone_s: float) -> None:
     for student in students:
         ticks = [gone_s, *(tick.at_s for tick in student.since(gone_s)), now_s]
         pauses = sorted(later - earlier for earlier, later in itertools.pairwise(ticks))
-        assert pauses[-1] < 15, (student.user_id, pauses[-3:])
+        assert pauses[-1] < 20, (student.user_id, pauses[-3:])
         assert len(ticks) > 40, student.user_id
 
 

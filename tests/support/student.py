@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 #: As the page has them: first pause, longest pause, tries of live.mp4 on one node.
 _BASE_S, _CAP_S, _TRIES = 0.6, 6.0, 2
 _RETRY_S = 0.25
-_READ_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,18 @@ def test_leases_fill_in_what_was_not_heard_and_a_lost_one_is_kept_a_while():
     assert known.state("stream") is None
 
 
+def test_nothing_is_forgotten_over_an_outage_that_leases_did_not_survive():
+    known = table()
+    known.hear(state("a", 5), 0)
+    known.deafen()
+    assert known.origin("stream") == Origin("a", 5, "http://master:8888")
+    assert known.sync({}, 60) == [], "Redis is back without its memory; origins have to tell again"
+    assert known.sync({}, 69) == []
+    known.hear(state("a", 5), 69.5)
+    assert known.sync({}, 71) == []
+    assert known.sync({}, 80) == ["stream"], "this one did not"
+
+
 def test_a_new_window_begins_behind_the_most_that_is_known():
     assert continuation(None, None).first_msn == 0
     after = continuation(
