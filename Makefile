@@ -13,7 +13,7 @@ SLAVES ?= 3
 TESTS  ?= tests
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-placement \
+.PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-placement bench-cluster \
         cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
@@ -77,6 +77,10 @@ bench-live: setup ## live.mp4 beside LL-HLS: latency, first frame, load; prints 
 
 bench-placement: setup ## what placing a viewer costs, and how even it is; prints a table and JSON
 	$(BIN)/python -m tests.bench.placement $(ARGS)
+
+bench-cluster: setup ## 100 to 1,000 viewers over 3 slaves: stalls, latency, CPU; prints a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.cluster $(ARGS)
 
 wheel: $(VENV)/.dev ## the installable package with the pages in it, into dist/
 	$(PIP) wheel . --no-deps --no-build-isolation -w dist

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess, Api
+from tests.support.tls import make_certificate
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -92,6 +93,21 @@ async def test_health_for_people_and_for_programs(node: AirnodeProcess, api: Api
     code, out, _ = await command("health", "--data-dir", str(node.data_dir.parent))
     assert code == 1
     assert "no node is ready with this data directory" in out
+
+
+async def test_health_of_the_node_here_needs_no_certificate_that_one_trusts(tmp_path: Path):
+    cert, key = make_certificate(tmp_path)
+    args = ("--set", f"http.tls_cert={cert}", "--set", f"http.tls_key={key}", "--node-host", "school.example")
+    node = AirnodeProcess(tmp_path / "data", *args)
+    try:
+        await node.start()
+        assert node["api_url"].startswith("https://school.example:")
+        code, out, _ = await command("health", "--data-dir", str(node.data_dir))
+        assert (code, "healthy" in out) == (0, True), out
+        code, out, _ = await command("health", node["health_url"])
+        assert (code, "unreachable" in out) == (1, True), out
+    finally:
+        await node.close()
 
 
 @pytest.mark.parametrize("flag", ["--port", "--media-port", "--rtmp-port"])
