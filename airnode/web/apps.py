@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 
 from airnode.config.model import HttpSection
+from airnode.errors import AirnodeError
 from airnode.web import openapi
 from airnode.web.cors import on_prepare, preflight
 from airnode.web.inputs import BODY_TIMEOUT_S
@@ -30,8 +31,11 @@ def build_app(
 
     @web.middleware
     async def gated(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not _always_open(request.path):
+        try:
             gate()
+        except AirnodeError:
+            if not _always_open(request.path):
+                raise
         return await handler(request)
 
     app = web.Application(middlewares=[problems, gated], client_max_size=http.max_body_bytes)
