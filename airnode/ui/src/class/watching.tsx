@@ -15,7 +15,17 @@ export function Watching({ visit, recording }: { visit: ClassVisit; recording: s
   const found = visit.shelf.one(recording);
   const onAir = status?.state === "live" || status?.state === "reconnecting";
   if (grant && found?.available) {
-    return <ReplayStage key={recording} room={visit.room} relative={found.playlist_url} fromS={fromS} live={onAir} onClose={() => visit.toClass()} />;
+    return (
+      <ReplayStage
+        key={recording}
+        room={visit.room}
+        relative={found.playlist_url}
+        fromS={fromS}
+        live={onAir}
+        growing={onAir && found.status === "recording"}
+        onClose={() => visit.toClass()}
+      />
+    );
   }
   return (
     <div class="stage">

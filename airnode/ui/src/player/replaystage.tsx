@@ -21,13 +21,15 @@ interface ReplayStageProps {
   relative: string;
   /** Where to begin, in seconds; negative: before the end. */
   fromS: number;
-  /** The class goes on while we look back. */
+  /** The class goes on meanwhile. */
   live: boolean;
+  /** It is the class that goes on: what is seen is not over yet. */
+  growing: boolean;
   onClose: () => void;
 }
 
 /** A recording with what one needs to move about in it. */
-export function ReplayStage({ room, relative, fromS, live, onClose }: ReplayStageProps) {
+export function ReplayStage({ room, relative, fromS, live, growing, onClose }: ReplayStageProps) {
   const container = useRef<HTMLDivElement>(null);
   const video = useRef<HTMLVideoElement>(null);
   const replay = useReplay(room, video, relative, fromS);
@@ -46,7 +48,7 @@ export function ReplayStage({ room, relative, fromS, live, onClose }: ReplayStag
     <div
       ref={container}
       class={`stage ${awake ? "awake" : "asleep"}`}
-      data-replay={live ? "dvr" : "vod"}
+      data-replay={growing ? "dvr" : "vod"}
       onPointerMove={wake}
       onPointerDown={wake}
       onFocusCapture={wake}
@@ -59,7 +61,7 @@ export function ReplayStage({ room, relative, fromS, live, onClose }: ReplayStag
             <Leave live={live} onClose={onClose} />
           </State>
           <Leave live={live} onClose={onClose} corner />
-          <ReplayControls replay={replay} container={container} live={live} />
+          <ReplayControls replay={replay} container={container} growing={growing} />
         </>
       )}
     </div>
@@ -128,7 +130,7 @@ function State({ replay, room, children }: { replay: Replay; room: LiveRoom; chi
   );
 }
 
-function ReplayControls({ replay, container, live }: { replay: Replay; container: { current: HTMLElement | null }; live: boolean }) {
+function ReplayControls({ replay, container, growing }: { replay: Replay; container: { current: HTMLElement | null }; growing: boolean }) {
   const { paused } = useStore(replay.view);
   return (
     <div class="controls replay-controls">
@@ -143,7 +145,7 @@ function ReplayControls({ replay, container, live }: { replay: Replay; container
         <button type="button" class="control leap" data-seconds={SKIP_S} aria-label={t("replay.forward")} onClick={() => replay.skip(SKIP_S)}>
           <Icon name="forward" size={28} />
         </button>
-        <Times replay={replay} live={live} />
+        <Times replay={replay} growing={growing} />
         <span class="grow" />
         <Volume of={replay} />
         <Rate replay={replay} />
@@ -172,12 +174,12 @@ function SeekBar({ replay }: { replay: Replay }) {
   );
 }
 
-function Times({ replay, live }: { replay: Replay; live: boolean }) {
+function Times({ replay, growing }: { replay: Replay; growing: boolean }) {
   const { positionS, durationS } = useStore(replay.view);
   return (
     <span class="times numbers">
       {clockFormat(positionS)} / {clockFormat(durationS)}
-      <span class="times-kind">{t(live ? "replay.badge_live" : "replay.badge")}</span>
+      <span class="times-kind">{t(growing ? "replay.badge_live" : "replay.badge")}</span>
     </span>
   );
 }

@@ -55,7 +55,7 @@ function Row({ recording, shelf, chosen, first, last }: RowProps) {
         <span class="quiet">{ago(started_at, now, language.value)}</span>
       </p>
       <p class="tape-what quiet numbers">
-        <span>{clockFormat(lengthS(recording, now))}</span>
+        <span>{clockFormat(lengthS(recording, now, shelf.grows))}</span>
         <span>{bytes(size_bytes)}</span>
         {state && <span class={`pill ${status}`}>{t(state)}</span>}
       </p>
@@ -76,6 +76,6 @@ function Row({ recording, shelf, chosen, first, last }: RowProps) {
 }
 
 /** What the index says, and while it grows what has passed. */
-function lengthS({ started_at, duration_s, status, available }: Recording, nowS: number): number {
-  return status === "recording" && available ? Math.max(duration_s, nowS - started_at) : duration_s;
+function lengthS({ started_at, duration_s, status }: Recording, nowS: number, grows: boolean): number {
+  return status === "recording" && grows ? Math.max(duration_s, nowS - started_at) : duration_s;
 }

@@ -47,6 +47,11 @@ export class Shelf {
     return this.view.value.recordings?.find(({ status, available }) => status === "recording" && available) ?? null;
   }
 
+  /** The teacher is live, so what is being recorded gets longer. */
+  get grows(): boolean {
+    return this.#room.view.value.status?.state === "live";
+  }
+
   async refresh(): Promise<void> {
     const { grant } = this.#room.view.value;
     clearTimeout(this.#timer);
