@@ -44,3 +44,26 @@ def node_orders() -> str:
 def places(part: str) -> str:
     """Reserved places: ``values`` {session: node_id}, ``ends`` {session: end, ms}, ``counts`` {node_id: places}."""
     return f"{PREFIX}places:{{places}}:{part}"
+
+
+# -- the cache of users and products: these names are promised to other programs ---------------------------------------
+
+
+def cache(table: str) -> str:
+    """Hash {id: JSON} of ``users`` or ``products``."""
+    return f"cache:{table}"
+
+
+def cache_next(table: str, nonce: str) -> str:
+    """Where the next content of a table's cache is put together; in the slot of :func:`cache`."""
+    return f"{{cache:{table}}}:next:{nonce}"
+
+
+def cache_state(table: str) -> str:
+    """Hash {epoch, generation, rounds, refreshed_ms} of a table's cache; in the slot of :func:`cache`."""
+    return f"{{cache:{table}}}:state"
+
+
+def cache_stats() -> str:
+    """Hash of what readers and the cache-worker count."""
+    return "cache:stats"
