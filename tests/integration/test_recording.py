@@ -74,6 +74,29 @@ async def teacher_of(node: AirnodeProcess, api: Api) -> Recordings:
     return Recordings(api.session, node, node, (await api.teacher())["token"])
 
 
+async def recorded(api: Api, recordings: Recordings, expected: bool) -> None:
+    """Wait until the room, and the switch, say whether it is being recorded."""
+
+    async def told() -> bool:
+        room, (_, state) = await api.room(recordings.token), await recordings.call("GET", "/recording")
+        return room["recording"] is expected and state["recording"] is expected
+
+    await eventually(told, 20, f"recording is {expected}")
+
+
+async def healthy(api: Api, expected: bool) -> str:
+    """Wait until the health check of recordings is so; its remark."""
+
+    async def told() -> dict[str, Any] | None:
+        report = await health(api)
+        check = report["checks"]["recording"]
+        return check if check["ok"] is expected and (expected or report["status"] == "degraded") else None
+
+    found = await eventually(told, 20, f"the health check of recordings is {expected}")
+    assert found is not None
+    return str(found["detail"])
+
+
 async def health(api: Api) -> dict[str, Any]:
     _, _, body = await api.get(f"{api.node['api_url']}/health")
     found: dict[str, Any] = json.loads(body)
@@ -94,17 +117,14 @@ async def test_a_class_is_recorded_on_request_watched_meanwhile_and_downloaded_a
         publisher = await publish(node, reordered)
         await live(api, recordings.token)
         assert await recordings.all() == [], "nobody asked for it"
-        assert not (await api.room(recordings.token))["recording"]
+        await recorded(api, recordings, False)
 
         status, started = await recordings.switch(True)
         assert (status, started["recording"]) == (200, True)
         assert await recordings.switch(True) == (200, started), "asked twice, it goes on"
         recording_id = started["recording_id"]
 
-        async def shown() -> bool:
-            return (await api.room(recordings.token))["recording"] is True
-
-        await eventually(shown, what="the room says that it is recorded")
+        await recorded(api, recordings, True)
         running_one = await recordings.until(status="recording", recording_id=recording_id)
         status, _ = await recordings.remove(recording_id)
         assert status == 409
@@ -212,6 +232,7 @@ async def test_a_killed_node_finds_its_recording_again_and_it_plays(tmp_path: Pa
         recordings = await teacher_of(node, api)
         publisher = await publish(node, clip)
         before = await recordings.until(status="recording", duration_s=3)
+        await recorded(api, recordings, True)
         assert (await recordings.call("GET", "/recording"))[1] == {
             "recording": True, "mode": "all", "recording_id": before["recording_id"],
         }  # fmt: skip
@@ -266,18 +287,16 @@ async def test_a_disk_that_fails_stops_the_recording_and_never_the_class(tmp_pat
         publisher = await publish(node, clip)
         await live(api, recordings.token)
         await eventually(lambda: "recording_stopped" in node.log, what="the log says so")
-        report = await health(api)
-        assert report["status"] == "degraded"
-        assert not report["checks"]["recording"]["ok"]
-        assert str(place) in report["checks"]["recording"]["detail"]
-        assert not (await api.room(recordings.token))["recording"]
+        assert str(place) in await healthy(api, False)
+        await recorded(api, recordings, False)
         assert await recordings.all() == []
         await alarmed(node, api, True)
         place.unlink()
         await recordings.until(status="recording", duration_s=2, within_s=40)
         assert "recording_possible_again" in node.log
         assert publisher.running
-        assert (await health(api))["status"] == "healthy"
+        await healthy(api, True)
+        await recorded(api, recordings, True)
         await alarmed(node, api, False)
         shutil.rmtree(place)  # somebody takes the disk away while it is written
         await recordings.switch(False)
@@ -316,10 +335,7 @@ async def test_a_full_disk(tmp_path: Path, clip: Path):
             await eventually(lambda: "recording_stopped" in node.log, 40, "the disk is full")
             assert "No space left" in node.log
 
-            async def shown() -> bool:
-                return not (await api.room(recordings.token))["recording"]
-
-            await eventually(shown, what="the room does not say any more that it is recorded")
+            await recorded(api, recordings, False)
             assert publisher.running
             filler.unlink()
             await eventually(lambda: "recording_possible_again" in node.log, 40, "there is room again")
@@ -363,7 +379,7 @@ async def test_who_may_do_what(tmp_path: Path, clip: Path):
         assert (await teacher.get(found["download_url"]))[0] == 200
         assert (await student.switch(False))[0] == 403
         assert (await student.remove(found["recording_id"]))[0] == 403
-        assert (await teacher.call("GET", "/recording"))[1]["recording"] is True
+        await recorded(api, teacher, True)
         await strangers(api, node, found)
         await traversal(api, teacher, found)
         await publisher.kill()
