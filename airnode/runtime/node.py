@@ -175,6 +175,7 @@ class Node:
             "pid": os.getpid(),
             "api_url": addresses.url(PortName.HTTP),
             "health_url": here.url(PortName.HTTP),
+            **self._stores.embedded_urls,
         }
         for part in parts:
             found.update(await part.endpoints() if part.endpoints is not None else {})

@@ -42,6 +42,8 @@ class Stores:
         self._servers: list[ChildServer] = []
         self._settings = settings
         self._valkey: EmbeddedValkey | None = None
+        #: {name in endpoints.json: address}, of the servers that run in here, for commands on this machine.
+        self.embedded_urls: dict[str, str] = {}
         #: {resource: its client}, for what the roles need.
         self.clients: dict[Resource, Bus | Postgres | EventLog] = {}
         needed = frozenset().union(*(role.needs for role in roles))
@@ -57,7 +59,7 @@ class Stores:
             if not _configured(settings, Resource.REDIS):
                 self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, _network_access(settings, data_dir))
                 self._servers.append(self._valkey)
-                url = self._valkey.url
+                self.embedded_urls["redis_url"] = url = self._valkey.url
             # Who never runs a Redis of its own was told of one by the cluster: it will come (back).
             patient = Resource.REDIS not in embeddable
             self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, patient=patient)
@@ -66,7 +68,7 @@ class Stores:
             if not _configured(settings, Resource.POSTGRES):
                 postgres = EmbeddedPostgres(data_dir, settings.embedded, metrics)
                 self._servers.append(postgres)
-                url = postgres.url
+                self.embedded_urls["postgres_url"] = url = postgres.url
             self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
         if Resource.EVENT_LOG in needed:
             bus = self.clients[Resource.REDIS]
