@@ -315,19 +315,19 @@ async def alarmed(node: AirnodeProcess, api: Api, expected: bool) -> None:
 
 
 async def test_a_full_disk(tmp_path: Path, clip: Path):
-    """A file system of two megabytes, which needs root to mount."""
+    """A file system of five megabytes, which needs root to mount."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(place)], capture_output=True, text=True, check=False
     )
     if mounted.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     try:
         filler = place / "filler"
-        filler.write_bytes(bytes(1200 << 10))
+        filler.write_bytes(bytes(4200 << 10))
         async with running(tmp_path, *ALL, "--set", f"recording.dir={place}") as (node, api):
             recordings = await teacher_of(node, api)
             publisher = await publish(node, clip)

@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 #: How often the disk is looked at, and retention applied.
 _LOOK_S, _RETENTION_S = 5.0, 30.0
+#: Room for so many segments of the size that failed ends the alarm, so that a disk that is all but full does not flap.
+_RESUME_SEGMENTS = 4
 #: A disk that takes longer than this for anything hangs.
 _HANGS_S = 20.0
 #: What is in the queue has so long to get to the disk when the node stops.
@@ -119,6 +121,8 @@ class Recorder(Service):
         #: What is wrong with the disk; empty: nothing.
         self._trouble = ""
         self._slow_s = float("-inf")
+        #: Bytes that must be free beyond the limit before recording goes on. The thread's.
+        self._wanted_bytes = 0
         rooms.on_change(self._room_changed)
 
     @property
@@ -315,13 +319,15 @@ class Recorder(Service):
                     tape.file = RecordingFile(tape.recording.directory, tape.begun)
                 return list(tape.file.write(take))
         except OSError as error:
+            if take is not None:
+                self._wanted_bytes = _RESUME_SEGMENTS * take.size
             return error
 
-    def _require_room(self) -> None:
+    def _require_room(self, more: int = 0) -> None:
         """In the thread: raise OSError when too little is free."""
-        free = disk.free_bytes(self._catalog.root)
-        if free < self._section.min_free_bytes:
-            raise _TooFull(free, self._section.min_free_bytes)
+        free, least = disk.free_bytes(self._catalog.root), self._section.min_free_bytes + more
+        if free < least:
+            raise _TooFull(free, least)
 
     async def _done(self, job: _Job, outcome: list[Entry] | Ended | OSError) -> None:
         tape, take = job.tape, job.take
@@ -409,7 +415,7 @@ class Recorder(Service):
     def _probe(self) -> None:
         """In the thread: raise OSError where nothing can be written."""
         self._metrics.free.set(disk.free_bytes(self._catalog.root))
-        self._require_room()
+        self._require_room(self._wanted_bytes if self._trouble else 0)
         if self._trouble:
             disk.probe(self._catalog.root)
 
@@ -438,7 +444,7 @@ class _TooFull(OSError):
     """Less is free than ``recording.min_free_bytes``."""
 
     def __init__(self, free: int, least: int) -> None:
-        text = f"{free >> 20} MiB are free, and recording.min_free_bytes wants {least >> 20} MiB"
+        text = f"{free >> 10:,} KiB are free, and {least >> 10:,} KiB have to be (recording.min_free_bytes)"
         super().__init__(text)
 
 
