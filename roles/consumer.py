@@ -5,30 +5,10 @@ from airnode.pipeline import deadletters
 from airnode.pipeline.lagwatch import LagWatch
 from airnode.pipeline.lane import Lane
 from airnode.pipeline.metrics import LandingMetrics
-from airnode.pipeline.setup import ensure_topics, require_keys
+from airnode.pipeline.setup import Ground
 from airnode.pipeline.sinks import EventSink, LetterSink, Sink
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
-from airnode.runtime.service import Service
-from airnode.store.eventlog.log import EventLog
-from airnode.store.postgres import Postgres
-
-
-class Ground(Service):
-    """Sees that topics and tables are there before the lanes begin."""
-
-    name = "consumer-ground"
-
-    def __init__(self, eventlog: EventLog, postgres: Postgres, partitions: int) -> None:
-        super().__init__()
-        self._eventlog = eventlog
-        self._postgres = postgres
-        self._partitions = partitions
-
-    async def start(self) -> None:
-        """Raises StartupError with what to do."""
-        await ensure_topics(self._eventlog, self._partitions)
-        await require_keys(self._postgres)
 
 
 class ConsumerRole:
@@ -58,7 +38,7 @@ class ConsumerRole:
         watch = LagWatch(
             ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch")
         )
-        ground = Ground(ctx.event_log, ctx.postgres, settings.eventlog.partitions)
+        ground = Ground(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
         return RoleParts(
             services=(ground, *lanes, watch),
             checks=(

@@ -6,6 +6,7 @@ from airnode.errors import StartupError
 from airnode.pipeline import deadletters
 from airnode.pipeline.events import TOPICS
 from airnode.pipeline.landing import REQUIRED_KEYS
+from airnode.runtime.service import Service
 from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
 
@@ -17,6 +18,28 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
 WHERE n.nspname = 'pipeline' AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1
 """
+
+
+class Ground(Service):
+    """Sees that what a role stands on is there, before its other services begin.
+
+    Args:
+        postgres: where events land; None: the role lands none.
+    """
+
+    name = "pipeline-ground"
+
+    def __init__(self, eventlog: EventLog, partitions: int, postgres: Postgres | None = None) -> None:
+        super().__init__()
+        self._eventlog = eventlog
+        self._partitions = partitions
+        self._postgres = postgres
+
+    async def start(self) -> None:
+        """Raises StartupError with what to do."""
+        await ensure_topics(self._eventlog, self._partitions)
+        if self._postgres is not None:
+            await require_keys(self._postgres)
 
 
 def wanted_topics(partitions: int) -> dict[str, int]:

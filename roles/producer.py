@@ -1,0 +1,46 @@
+"""The producer: makes events of what is in the cache, and relays those of database changes."""
+
+from airnode.pipeline.cachemetrics import CatalogueMetrics
+from airnode.pipeline.catalogue import Catalogue
+from airnode.pipeline.metrics import ProducingMetrics
+from airnode.pipeline.producer import Producer
+from airnode.pipeline.relaying import OutboxRelay
+from airnode.pipeline.setup import Ground
+from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+
+
+class ProducerRole:
+    """Cache in, log out."""
+
+    name = "producer"
+    summary = "makes orders and other events of what is in the cache; relays the outbox"
+    needs = frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG})
+    embeds: frozenset[Resource] = frozenset()
+    includes: tuple[str, ...] = ()
+    ports: frozenset[PortName] = frozenset()
+    makes_secrets = False
+    section = None
+
+    def join(self, ctx: JoinContext) -> None:
+        """It needs no cluster."""
+
+    def build(self, ctx: RoleContext) -> RoleParts:
+        """The relay runs beside the producer, and neither waits for the other."""
+        settings, metrics = ctx.settings, ProducingMetrics(ctx.registry)
+        catalogue = Catalogue(ctx.bus, None, CatalogueMetrics(ctx.registry))
+        relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
+        producer = Producer(
+            ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer")
+        )  # fmt: skip
+        ground = Ground(ctx.event_log, settings.eventlog.partitions)
+        return RoleParts(
+            services=(ground, catalogue, relay, producer),
+            checks=(
+                HealthCheck("producer", producer.check, critical=False),
+                HealthCheck("outbox", relay.check, critical=False),
+            ),
+        )
+
+
+ROLE = ProducerRole()
