@@ -20,7 +20,7 @@ from airnode.bus.subscription import AnySubscription, BusMetrics, Drops, Subscri
 from airnode.config.model import RedisSection
 from airnode.errors import StartupError, Unavailable
 from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
+from airnode.runtime.tasks import TaskScope, ended
 
 log = structlog.get_logger(__name__)
 
@@ -159,8 +159,7 @@ class Bus(Service):
         """Stop it; its handler is cancelled. Nothing happens when it has been stopped already."""
         worker = self._workers.pop(subscription, None)
         if worker is not None and worker is not asyncio.current_task():
-            worker.cancel()
-            await asyncio.wait([worker])
+            await ended(worker)
         if self._listener is not None:
             await self._listener.remove(subscription)
 

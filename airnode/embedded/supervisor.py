@@ -16,7 +16,7 @@ from airnode.config.model import EmbeddedSection
 from airnode.embedded.process import ChildProcess, LaunchSpec
 from airnode.errors import StartupError
 from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
+from airnode.runtime.tasks import TaskScope, ended
 
 log = structlog.get_logger(__name__)
 
@@ -120,8 +120,7 @@ class ChildServer(Service, abc.ABC):
     async def stop(self) -> None:
         """Ask it to stop, and kill it when it takes longer than ``embedded.stop_timeout_s``."""
         if self._supervision is not None:
-            self._supervision.cancel()
-            await asyncio.wait([self._supervision])
+            await ended(self._supervision)
         if self._child is not None:
             await self._end(self._child)
             self._child = None

@@ -25,6 +25,7 @@ from airnode.runtime.identity import node_id, node_name, with_own_credentials, w
 from airnode.runtime.role import PortName, Resource, Role, RoleParts
 from airnode.runtime.service import Service, State
 from airnode.runtime.stores import Stores, embeds
+from airnode.runtime.tasks import unfinished
 from airnode.runtime.watchdog import LoopWatchdog
 from airnode.web.addresses import Addresses
 from airnode.web.apps import build_app
@@ -34,6 +35,9 @@ from airnode.web.sockets import bind, tls_context
 from airnode.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
+
+#: A stop that is about to pass its deadline says what it waits for.
+_SAY_BEFORE_S = 1.0
 
 
 class Phase(enum.StrEnum):
@@ -203,8 +207,7 @@ class Node:
         if not self._has_data:
             return
         endpoints.remove(self._data.path)
-        for listener in reversed(self._listeners):
-            await listener.stop()
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
         for sock in (each for sockets in self._sockets.values() for each in sockets):
             sock.close()  # those that nothing listened on
         for service in reversed(self._services):
@@ -326,11 +329,20 @@ class Node:
         """Stop within the deadline; False when it took too long."""
         try:
             async with asyncio.timeout(self._settings.drain.deadline_s):
-                await self.stop()
+                say = asyncio.get_running_loop().call_later(
+                    self._settings.drain.deadline_s - _SAY_BEFORE_S, self._say_what_hangs
+                )
+                try:
+                    await self.stop()
+                finally:
+                    say.cancel()
         except TimeoutError:
             log.error("stop_deadline_passed", deadline_s=self._settings.drain.deadline_s)
             return False
         return True
+
+    def _say_what_hangs(self) -> None:
+        log.warning("stop_takes_long", phase=self.phase.value, unfinished=unfinished())
 
     async def _drain(self) -> None:
         drain = self._settings.drain

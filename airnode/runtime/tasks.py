@@ -11,6 +11,38 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _CANCEL_AGAIN_S = 0.5
+_UNFINISHED_MAX = 30
+
+
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    They are cancelled again and again: a library may swallow a cancellation (redis-py does so about once in twenty).
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+
+
+def unfinished() -> list[str]:
+    """What has not ended on this loop, each with the line where it waits; for the log of a stop that takes too long."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    return sorted(f"{task.get_name()} {_place(task)}" for task in tasks)[:_UNFINISHED_MAX]
+
+
+def _place(task: asyncio.Task[Any]) -> str:
+    """The innermost line of ours, or of whoever there is."""
+    frames = [f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in task.get_stack(limit=50)]
+    coro: Any = task.get_coro()
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None)
+        if frame is not None:
+            frames.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+        coro = getattr(coro, "cr_await", None)
+    ours = [each for each in frames if "site-packages" not in each]
+    return "/".join((ours or frames or ["?"])[-1].split("/")[-3:])
 
 
 class TaskScope:
@@ -62,7 +94,4 @@ class TaskScope:
         self._closed = True
         current = asyncio.current_task()
         while tasks := [task for task in self._tasks if task is not current]:
-            for task in tasks:
-                task.cancel()
-            # Again after a while: a library may swallow a cancellation (redis-py does so about once in twenty).
-            await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
+            await ended(*tasks)

@@ -151,9 +151,19 @@ async def say(port: int, data: bytes, within_s: float = 10) -> tuple[bytes, str]
     return answer, name
 
 
+#: {node: where its log stood when the test began}: a port of an earlier test's connection may be used again.
+_LOG_FROM: dict[AirnodeProcess, int] = {}
+
+
+@pytest.fixture(autouse=True)
+def _log_from_here(live: LiveClass) -> None:
+    _LOG_FROM[live.node] = len(live.node.log)
+
+
 def ends(node: AirnodeProcess, remote: str) -> list[dict]:
     """The log's lines about the end of the RTMP connection from ``remote``."""
-    lines = [line for line in node.log.splitlines() if "rtmp_connection_ended" in line and f'"{remote}"' in line]
+    log = node.log[_LOG_FROM[node] :]
+    lines = [line for line in log.splitlines() if "rtmp_connection_ended" in line and f'"{remote}"' in line]
     return [json.loads(line) for line in lines]
 
 

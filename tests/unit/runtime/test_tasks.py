@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from airnode.runtime.tasks import TaskScope
+from airnode.runtime.tasks import TaskScope, ended, unfinished
 
 
 async def fails():
@@ -113,3 +113,36 @@ async def test_a_closed_scope_refuses_and_leaks_no_coroutine():
     with pytest.raises(RuntimeError, match="scope is closed"):
         scope.spawn("late", coro)
     assert coro.cr_frame is None
+
+
+async def test_what_has_not_ended_says_where_it_waits():
+    scope = TaskScope("demo")
+
+    async def wait_for_ever() -> None:
+        await asyncio.Event().wait()
+
+    scope.spawn("waiting", wait_for_ever())
+    await asyncio.sleep(0)
+    (line,) = (each for each in unfinished() if each.startswith("demo:waiting "))
+    assert "test_tasks.py:" in line or "locks.py:" in line
+    await scope.aclose()
+    assert not any("demo:waiting" in each for each in unfinished())
+
+
+async def test_a_task_whose_library_swallows_a_cancellation_is_ended_all_the_same():
+    swallowed = 0
+
+    async def swallow() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+
+    task = TaskScope("demo").spawn("swallowing", swallow())
+    await asyncio.sleep(0)
+    await ended(task)
+    assert task.done()
+    assert swallowed == 2
+    await ended(task)
