@@ -13,8 +13,8 @@ SLAVES ?= 3
 TESTS  ?= tests
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-placement bench-cluster \
-        cluster-local cluster-up cluster-down cluster-logs wheel clean
+.PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-relay \
+        bench-placement bench-cluster         cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,10 @@ bench-media: setup ## latency, load and memory of the media path; prints a table
 bench-live: setup ## live.mp4 beside LL-HLS: latency, first frame, load; prints a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.live $(ARGS)
+
+bench-relay: setup ## what relaying costs an origin, in one tier and in two; prints a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.relay $(ARGS)
 
 bench-placement: setup ## what placing a viewer costs, and how even it is; prints a table and JSON
 	$(BIN)/python -m tests.bench.placement $(ARGS)
