@@ -11,6 +11,7 @@ import airnode
 from airnode.config.commands import ROLE_SECTIONS, config, loaded_or_exit
 from airnode.config.options import config_options
 from airnode.errors import AirnodeError
+from airnode.pipeline.commands import dlq, pipeline
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
@@ -136,6 +137,8 @@ def top(url: str, secret: str, data_dir: str, interval_s: float, once: bool, as_
 
 
 cli.add_command(config)
+cli.add_command(pipeline)
+cli.add_command(dlq)
 
 
 def main() -> None:

@@ -12,11 +12,12 @@ import pytest
 from tests.support.browser import chromium_path
 from tests.support.eventlog import logs
 from tests.support.ffmpeg import make_clip
+from tests.support.forking import forker
 from tests.support.kafka import kafka
 from tests.support.node import AirnodeProcess, Api
 from tests.support.servers import postgres_url, servers, valkey_url
 
-__all__ = ["kafka", "logs", "postgres_url", "servers", "valkey_url"]
+__all__ = ["forker", "kafka", "logs", "postgres_url", "servers", "valkey_url"]
 
 _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),

@@ -1,10 +1,12 @@
 """Stores for a command that runs once, beside a node or without one."""
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -12,11 +14,17 @@ from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.errors import StartupError
+from airnode.runtime import logging
 from airnode.runtime.endpoints import FILE_NAME
 from airnode.runtime.role import Resource
 from airnode.store.eventlog.log import EventLog
 from airnode.store.eventlog.opening import event_log, on_kafka
 from airnode.store.postgres import Postgres
+
+if TYPE_CHECKING:
+    from airnode.config.loading import Loaded
+
+T = TypeVar("T")
 
 _WHAT = {
     Resource.REDIS: ("Redis", "--redis-url (REDIS_URL)"),
@@ -55,6 +63,14 @@ class Visit:
         found = self.clients[Resource.EVENT_LOG]
         assert not isinstance(found, Bus | Postgres)  # noqa: S101 - see visiting
         return found
+
+
+def run(loaded: "Loaded", doing: Coroutine[Any, Any, T]) -> T:
+    """Run a command on a loop of its own; the log shows warnings only, unless its level was asked for."""
+    settings = loaded.settings
+    level = "warning" if loaded.origins["log.level"] == "default" else settings.log.level
+    logging.configure(level, settings.log.format, {})
+    return asyncio.run(doing)
 
 
 @contextlib.asynccontextmanager

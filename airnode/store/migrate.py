@@ -105,6 +105,21 @@ async def migrate(postgres: Postgres, migrations: Sequence[Migration] | None = N
     return done
 
 
+async def require_current(postgres: Postgres) -> None:
+    """See that the schema is the one that this code knows; changes nothing.
+
+    Raises:
+        StartupError: see :func:`pending`; or there is something to apply.
+    """
+    there = await postgres.fetchval("SELECT to_regclass('airnode_migrations') IS NOT NULL")
+    rows = await postgres.fetch("SELECT version, sha256 FROM airnode_migrations") if there else []
+    if left := pending(load(), {row["version"]: row["sha256"] for row in rows}):
+        raise StartupError(
+            f"The database at {postgres.address} is at schema version {left[0].version - 1}, and this airnode works on "
+            f"{left[-1].version}: bring it up to date with: airnode pipeline init"
+        )
+
+
 async def _apply_next(postgres: Postgres, migrations: Sequence[Migration], done: list[int]) -> bool:
     """Apply the next file in its own transaction; False when none is left."""
     async with postgres.transaction() as connection:

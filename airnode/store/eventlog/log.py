@@ -132,6 +132,11 @@ class Subscription(Service, ABC):
 class EventLog(Protocol):
     """The log: a service like the other stores."""
 
+    @property
+    def address(self) -> str:
+        """Where the log is; for people."""
+        ...
+
     async def start(self) -> None:
         """Connect. Raises StartupError with what to do where the log refuses us or does not answer in time."""
         ...
@@ -150,6 +155,14 @@ class EventLog(Protocol):
         Raises:
             StartupError: a topic is there with fewer partitions; says how to add some.
         """
+        ...
+
+    async def topics(self) -> dict[str, int]:
+        """All topics, {name: partitions}."""
+        ...
+
+    async def grow_topics(self, partitions: Mapping[str, int]) -> None:
+        """Give topics more partitions. Keys move to others: nobody may publish meanwhile, to keep their order."""
         ...
 
     async def publish(self, records: Sequence[Record]) -> None:

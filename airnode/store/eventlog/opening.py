@@ -20,7 +20,8 @@ def event_log(settings: Settings, bus: Bus, registry: CollectorRegistry) -> Even
     if on_kafka(settings):
         from airnode.store.eventlog.kafka import KafkaLog
 
-        return KafkaLog(settings.kafka, settings.eventlog, metrics)
+        timeout_s = settings.eventlog.request_timeout_s
+        return KafkaLog(settings.kafka, settings.eventlog, metrics, connect_timeout_s=timeout_s)
     from airnode.store.eventlog.streams import StreamLog
 
     return StreamLog(bus, settings.eventlog, metrics)

@@ -1,0 +1,42 @@
+"""``airnode pipeline init``: says what is there and what was made."""
+
+from typing import Any
+
+from airnode.config.model import Settings
+from airnode.pipeline.setup import init
+from airnode.runtime.role import Resource
+from airnode.runtime.visit import visiting
+
+
+async def run(settings: Settings, *, grow: bool) -> dict[str, Any]:
+    """Make what is missing. Raises StartupError with what to do."""
+    async with visiting(settings, Resource.POSTGRES, Resource.EVENT_LOG) as visit:
+        made = await init(visit.postgres, visit.event_log, settings.eventlog.partitions, grow=grow)
+        return {
+            "database": visit.postgres.address,
+            "schema_version": made.schema_version,
+            "migrations_applied": made.migrations,
+            "event_log": visit.event_log.address,
+            "topics": {
+                topic: {
+                    "partitions": partitions,
+                    "made": topic in made.made,
+                    "grown_from": made.grown.get(topic),
+                }
+                for topic, partitions in made.topics.items()
+            },
+        }
+
+
+def text(document: dict[str, Any]) -> str:
+    """For people."""
+    applied = document["migrations_applied"]
+    schema = f"schema {document['schema_version']}, " + (f"applied {', '.join(applied)}" if applied else "up to date")
+    lines = [f"Database   {document['database']}: {schema}", f"Event log  {document['event_log']}"]
+    for topic, facts in document["topics"].items():
+        word = "made" if facts["made"] else "was there"
+        if facts["grown_from"] is not None:
+            word = f"had {facts['grown_from']}"
+        count = facts["partitions"]
+        lines.append(f"  {topic.ljust(14)}{count} {'partition' if count == 1 else 'partitions'}, {word}")
+    return "\n".join(lines)
