@@ -14,7 +14,7 @@ TESTS  ?= tests
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-relay \
-        bench-placement bench-cluster         cluster-local cluster-up cluster-down cluster-logs wheel clean
+        bench-placement bench-cluster bench-pipeline cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,7 +49,7 @@ test: setup ## every test; installs the Debian packages they need where it may
 
 chaos: setup ## kill and stop nodes and stores under a class; prints how long each took to recover
 	@tests/system-packages
-	$(BIN)/python -m pytest tests/chaos -s -q
+	AIRNODE_CHAOS_REBALANCE_S=60 $(BIN)/python -m pytest tests/chaos -s -q
 
 lint: $(VENV)/.dev ## style, house rules, who may import whom
 	$(BIN)/ruff check
@@ -85,6 +85,9 @@ bench-placement: setup ## what placing a viewer costs, and how even it is; print
 bench-cluster: setup ## 100 to 1,000 viewers over 3 slaves: stalls, latency, CPU; prints a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.cluster $(ARGS)
+
+bench-pipeline: setup ## events/s, latency and memory on Redis Streams and Kafka, beside confluent-kafka; a table and JSON
+	$(BIN)/python -m tests.bench.pipeline $(ARGS)
 
 wheel: $(VENV)/.dev ## the installable package with the pages in it, into dist/
 	$(PIP) wheel . --no-deps --no-build-isolation -w dist

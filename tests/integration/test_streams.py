@@ -142,3 +142,37 @@ async def test_a_stream_that_vanished_is_begun_anew(streams: LogRig, redis: aior
     await redis.delete(stream_key(Partition(topic, 0)))
     await log.publish([Record(topic, "a", b"1")])
     assert [record.value for record in await read(member, 1)] == [b"1"]
+
+
+async def test_a_clock_that_was_set_back_breaks_no_offset(streams: LogRig, redis: aioredis.Redis):
+    """Ids count on within the millisecond of before; long after, everything is still read, committed and counted."""
+    log = await streams.open()
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    member = await streams.join(log, [topic], "g")
+    seconds, _ = await redis.time()
+    ahead_ms = (seconds + 3600) * 1000
+    await redis.xadd(stream_key(partition), {"k": "a", "v": "0"}, id=f"{ahead_ms}-{2**20 - 200_000}")
+    for first in range(1, 300, 100):
+        await log.publish([Record(topic, "a", b"%d" % n) for n in range(first, first + 100)])
+    found = await read(member, 301)
+    assert [int(record.value) for record in found] == list(range(301))
+    assert sorted({record.offset for record in found}) == [record.offset for record in found]
+    assert to_id(found[-1].offset).startswith(f"{ahead_ms + 1}-")
+    await member.commit({partition: found[-1].next_offset})
+    assert (await log.lag("g", [topic]))[partition].records == 0
+    assert not (await redis.xpending(stream_key(partition), "g"))["pending"]
+
+
+async def test_a_clock_that_was_set_back_keeps_no_dead_member(streams: LogRig, redis: aioredis.Redis):
+    log = await streams.open()
+    topic = streams.name("topic")
+    await log.ensure_topics({topic: 1})
+    group = f"airnode:log:group:{{{streams.name('g')}}}"
+    seconds, _ = await redis.time()
+    await redis.zadd(f"{group}:members", {"dead": (seconds + 3600) * 1000})
+    await redis.hset(f"{group}:topics", "dead", topic)
+    await redis.hset(f"{group}:owners", f"{topic}/0", "dead")
+    member = await streams.join(log, [topic], streams.name("g"))
+    await log.publish([Record(topic, "a", b"1")])
+    assert [record.value for record in await read(member, 1)] == [b"1"]

@@ -8,7 +8,7 @@ import itertools
 import tempfile
 import threading
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,9 @@ class TestServers:
     """Both servers, supervised on a loop in a thread of their own; started when first asked for."""
 
     __test__ = False
+    valkey_kind: type[EmbeddedValkey] = EmbeddedValkey
+    postgres_kind: type[EmbeddedPostgres] = EmbeddedPostgres
+    postgres_parameters: Mapping[str, str] = {"fsync": "off", "max_connections": "200"}
 
     def __init__(self, directory: Path) -> None:
         self._loop = asyncio.new_event_loop()
@@ -41,10 +44,8 @@ class TestServers:
         self._data_dir = DataDir(directory)
         self._data_dir.acquire()
         metrics, settings = EmbeddedMetrics(CollectorRegistry()), EmbeddedSection()
-        self._valkey = EmbeddedValkey(self._data_dir.path, settings, metrics)
-        self._postgres = EmbeddedPostgres(
-            self._data_dir.path, settings, metrics, parameters={"fsync": "off", "max_connections": "200"}
-        )
+        self._valkey = self.valkey_kind(self._data_dir.path, settings, metrics)
+        self._postgres = self.postgres_kind(self._data_dir.path, settings, metrics, parameters=self.postgres_parameters)
         self._started: set[str] = set()
         self._next_database = itertools.cycle(range(1, _DATABASES))
 

@@ -44,18 +44,23 @@ _BLOCK_MAX_S = 0.5
 _IDLE_S = 0.05
 
 # Keys: members (sorted set {member: end of its lease, ms}), topics (hash {member: topics}), owners (hash {partition:
-# member}); all in one slot. Whoever comes along first removes those whose lease is over.
+# member}); all in one slot. Whoever comes along first removes those whose lease is over, and those whose lease is
+# longer than any can be (eventlog.session_timeout_s): the server's clock was set back, and they may be dead since.
 _SWEEP = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
-    redis.call('ZREM', KEYS[1], member)
-    redis.call('HDEL', KEYS[2], member)
-    local owners = redis.call('HGETALL', KEYS[3])
-    for i = 1, #owners, 2 do
-        if owners[i + 1] == member then redis.call('HDEL', KEYS[3], owners[i]) end
+local function drop(members)
+    for _, member in ipairs(members) do
+        redis.call('ZREM', KEYS[1], member)
+        redis.call('HDEL', KEYS[2], member)
+        local owners = redis.call('HGETALL', KEYS[3])
+        for i = 1, #owners, 2 do
+            if owners[i + 1] == member then redis.call('HDEL', KEYS[3], owners[i]) end
+        end
     end
 end
+drop(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now))
+drop(redis.call('ZRANGEBYSCORE', KEYS[1], now + 310000, '+inf'))
 """
 #: Arguments: member, its topics, milliseconds. Returns whether it was a member already, topics, owners.
 _BEAT = (

@@ -34,15 +34,20 @@ log = structlog.get_logger(__name__)
 
 TOPICS = "airnode:log:topics"
 # Appends all records or, where too many wait for readers, none. Arguments: limit, then key, value, headers of each.
+# While the server's clock stands, or was set back, ids count on within one millisecond; here they go on to the next
+# one long before an offset runs out of room for that (:mod:`.streamids`).
 _APPEND = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return -1 end
+local id = '0-0'
 for i = 2, #ARGV, 3 do
     if ARGV[i + 2] == '' then
-        redis.call('XADD', KEYS[1], '*', 'k', ARGV[i], 'v', ARGV[i + 1])
+        id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[i], 'v', ARGV[i + 1])
     else
-        redis.call('XADD', KEYS[1], '*', 'k', ARGV[i], 'v', ARGV[i + 1], 'h', ARGV[i + 2])
+        id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[i], 'v', ARGV[i + 1], 'h', ARGV[i + 2])
     end
 end
+local ms, number = string.match(id, '(%d+)-(%d+)')
+if tonumber(number) >= 524288 then redis.call('XSETID', KEYS[1], string.format('%.0f-0', ms + 1)) end
 return redis.call('XLEN', KEYS[1])
 """
 #: Between two looks at whether readers have caught up.

@@ -1,0 +1,242 @@
+"""The pipeline's speed and memory, on Redis Streams and on Kafka, beside a consumer of confluent-kafka and COPY.
+
+``python -m tests.bench.pipeline [--json] [--events N] [--memory-events N] [--skip NAME]...``. Nine consumers in three
+processes, servers as they are shipped. Prints a table and one line of JSON; asserts nothing about time.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from airnode.runtime import logging
+from tests.bench.meters import ProcessMeter, load1, quantile, slope
+from tests.bench.report import machine
+from tests.support.kafka import Kafka, fetch_jars, why_not
+from tests.support.landing import TABLES, Pipeline
+from tests.support.servers import TestServers
+from tests.support.waiting import eventually
+
+_ROOT = Path(__file__).parents[2]
+_PROCESSES = 3
+_RATE = 5_000
+_RATE_S = 12
+_LOOKS = 40
+#: When a row was committed, not when its transaction began.
+_LATENCIES = """
+SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - occurred_at)::float8 AS seconds FROM pipeline.{table}
+"""
+
+
+class Servers(TestServers):
+    """As shipped, but that PostgreSQL keeps when each row was committed."""
+
+    postgres_parameters: Mapping[str, str] = {"track_commit_timestamp": "on"}
+
+
+@dataclass
+class Bench:
+    """What every measurement works with.
+
+    Attributes:
+        brokers: empty: there is no Kafka here.
+    """
+
+    directory: Path
+    servers: Servers
+    events: int
+    memory_events: int
+    brokers: Sequence[str] = ()
+    figures: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def pipeline(self, kind: str) -> AsyncIterator[Pipeline]:
+        url = self.servers.create_database()
+        directory = Path(tempfile.mkdtemp(dir=self.directory))
+        bootstrap = self.brokers if kind == "kafka" else ()
+        async with Pipeline(directory, url, redis_url=self.servers.fresh_valkey(), bootstrap=bootstrap) as made:
+            yield made
+        self.servers.drop_database(url)
+
+    def add(self, title: str, value: float, unit: str, target: str = "") -> None:
+        self.figures.append({"figure": title, "value": value, "unit": unit, "target": target, "load1": load1()})
+
+    async def flat_out(self, kind: str) -> None:
+        """Publishing and landing at once, until the last one is in."""
+        async with self.pipeline(kind) as pipeline:
+            await consumers(pipeline, _PROCESSES)
+            cpu = [ProcessMeter(each.pid) for each in pipeline.consumers]
+            before = [meter.read() for meter in cpu]
+            began_s = time.monotonic()
+            made = await generate(pipeline, count=self.events, rate=0)
+            await all_in(pipeline, self.events)
+            took_s = time.monotonic() - began_s
+            spent_s = sum(meter.since(at).own_cpu_s for meter, at in zip(cpu, before, strict=True))
+        self.add(f"{kind}: landed flat out, {self.events:,} events", self.events / took_s, "/s", ">= 20,000")
+        self.add(f"{kind}: published meanwhile", self.events / made["took_s"], "/s")
+        self.add(f"{kind}: CPU of the producer", 1e6 * made["cpu_s"] / self.events, "us/event")
+        self.add(f"{kind}: CPU of the consumers", 1e6 * spent_s / self.events, "us/event")
+
+    async def latency(self, kind: str) -> None:
+        """From the making of an event to its commit."""
+        async with self.pipeline(kind) as pipeline:
+            await consumers(pipeline, _PROCESSES)
+            await generate(pipeline, count=_RATE * _RATE_S, rate=_RATE)
+            await all_in(pipeline, _RATE * _RATE_S)
+            found = [
+                row["seconds"]
+                for table in TABLES.values()
+                for row in await pipeline.postgres.fetch(_LATENCIES.format(table=table))
+            ]
+        self.add(f"{kind}: latency at {_RATE:,}/s, p50", 1e3 * quantile(found, 0.5), "ms")
+        self.add(f"{kind}: latency at {_RATE:,}/s, p95", 1e3 * quantile(found, 0.95), "ms", "< 500")
+
+    async def beside_the_peer(self) -> None:
+        """One process each, from a full topic: orders, with their totals."""
+        async with self.pipeline("kafka") as pipeline:
+            count = await orders_to_read(pipeline, self.events)
+            peer = await run("pipelinepeer", {
+                "bootstrap": self.brokers, "postgres_url": pipeline.postgres_url, "group": f"{pipeline.group}-peer",
+                "count": count,
+            })  # fmt: skip
+        async with self.pipeline("kafka") as pipeline:
+            pipeline.group += "-again"
+            consumer = pipeline.consumer("--set", "pipeline.topics=orders")
+            await consumer.launch()
+            first = await eventually(pipeline.landed, 60, "the first land")
+            meter, began_s = ProcessMeter(consumer.pid), time.monotonic()
+            before = meter.read()
+            await all_in(pipeline, count)
+            ours_s, cpu_s = time.monotonic() - began_s, meter.since(before).own_cpu_s
+        ours, theirs = (count - first) / ours_s, count / peer["took_s"]
+        self.add("kafka: one consumer", ours, "/s")
+        self.add("kafka: one of confluent-kafka and COPY", theirs, "/s")
+        self.add("kafka: ratio of these", ours / theirs, "x", ">= 0.8")
+        self.add("kafka: CPU of one consumer", 1e6 * cpu_s / (count - first), "us/event")
+        self.add("kafka: CPU of the peer", 1e6 * peer["cpu_s"] / count, "us/event")
+
+    async def memory(self, kind: str) -> None:
+        """Of one consumer, from the first tenth of the events to the last."""
+        async with self.pipeline(kind) as pipeline:
+            [consumer] = await consumers(pipeline, 1)
+            meter = ProcessMeter(consumer.pid)
+            made = asyncio.ensure_future(generate(pipeline, count=self.memory_events, rate=0))
+            points: list[tuple[float, float]] = []
+            for look in range(1, _LOOKS + 1):
+                await all_in(pipeline, self.memory_events * look // _LOOKS)
+                points.append((self.memory_events * look / _LOOKS / 1e6, meter.rss_kib() / 1024))
+            await made
+        settled = points[_LOOKS // 10 :]
+        self.add(f"{kind}: memory of a consumer after a tenth of {self.memory_events:,} events", settled[0][1], "MiB")
+        self.add(f"{kind}: memory of a consumer at the end", settled[-1][1], "MiB")
+        self.add(f"{kind}: growth", slope(settled), "MiB/million events")
+
+
+async def consumers(pipeline: Pipeline, processes: int) -> list[Any]:
+    """Processes with a consumer for each topic, that own all partitions."""
+    pipeline.group = ""
+    made = await pipeline.start(processes, "--set", "eventlog.session_timeout_s=10")
+    async with asyncio.timeout(60):
+        before = await pipeline.landed()
+        while await pipeline.landed() != before or await pipeline.lag():
+            before = await pipeline.landed()
+            await asyncio.sleep(0.5)
+    await asyncio.sleep(2)  # until partitions have settled
+    await pipeline.postgres.execute(
+        "TRUNCATE pipeline.orders, pipeline.user_events, pipeline.product_events, pipeline.orders_per_minute"
+    )
+    return made
+
+
+async def orders_to_read(pipeline: Pipeline, count: int) -> int:
+    """Fill the topic; returns how many lie there in all."""
+    await generate(pipeline, count=count, rate=0, orders=True)
+    lags = await pipeline.log.lag("nobody", ["orders"])
+    return sum(lag.records for lag in lags.values())
+
+
+async def all_in(pipeline: Pipeline, count: int) -> None:
+    async def there() -> bool:
+        await asyncio.sleep(0.05)
+        return await pipeline.landed() >= count
+
+    await eventually(there, 1200, f"{count} events land")
+
+
+async def generate(pipeline: Pipeline, **wanted: Any) -> dict[str, float]:
+    return await run("pipelinegen", {"redis_url": pipeline.redis_url, "bootstrap": pipeline.bootstrap, **wanted})
+
+
+async def run(module: str, wanted: dict[str, Any]) -> dict[str, float]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"tests.bench.{module}", json.dumps(wanted), cwd=_ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, f"{module} failed"
+    figures: dict[str, float] = json.loads(output)
+    return figures
+
+
+async def measure(bench: Bench, skip: Sequence[str]) -> None:
+    for kind in ("streams", "kafka") if bench.brokers else ("streams",):
+        for name, scenario in (("flat-out", bench.flat_out), ("latency", bench.latency), ("memory", bench.memory)):
+            if not {kind, name} & set(skip):
+                await scenario(kind)
+    if bench.brokers and importlib.util.find_spec("confluent_kafka") and not {"kafka", "peer"} & set(skip):
+        await bench.beside_the_peer()
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    table = Table(title="airnode pipeline benchmark", title_justify="left", pad_edge=False)
+    table.add_column("figure")
+    for name in ("value", "target", "load"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in found["figures"]:
+        value = f"{each['value']:,.0f}" if abs(each["value"]) >= 100 else f"{each['value']:.3g}"
+        table.add_row(each["figure"], f"{value} {each['unit']}", each["target"], f"{each['load1']:.1f}")
+    for name, why in found["missing"].items():
+        table.add_row(f"[bold]{name}[/bold]: [yellow]{why}[/yellow]")
+    console.print(table)
+
+
+def main() -> None:
+    logging.configure("warning", "console", {})
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="the JSON line only")
+    parser.add_argument("--events", type=int, default=200_000, help="of the runs flat out")
+    parser.add_argument("--memory-events", type=int, default=200_000, help="of the memory's run; 2000000 to be sure")
+    parser.add_argument(
+        "--skip", action="append", default=[], choices=["streams", "kafka", "flat-out", "latency", "memory", "peer"]
+    )
+    options = parser.parse_args()
+    missing = {"kafka": why_not()} if why_not() else {}
+    with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as name:
+        servers, kafka = Servers(Path(name) / "stores"), Kafka(Path(name))
+        bench = Bench(Path(name), servers, options.events, options.memory_events)
+        try:
+            if not missing and "kafka" not in options.skip:
+                fetch_jars()
+                bench.brokers = kafka.start().bootstrap
+            asyncio.run(measure(bench, options.skip))
+        finally:
+            kafka.close()
+            servers.close()
+    found = {"bench": "pipeline", "machine": machine(), "figures": bench.figures, "missing": missing}
+    if not options.json:
+        show(found, Console())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The pipeline loses nothing and lands nothing twice, whatever dies: each test ends with the ledger and the rows."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from airnode.pipeline.events import decode
+from airnode.store.eventlog.log import Record
+from tests.support.kafka import Kafka
+from tests.support.landing import SESSION_S, LedgerFile, Pipeline, publish, start_producer
+from tests.support.outage import FrailServers
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+#: How long the stores are away, half of it hanging and half of it dead.
+OUTAGE_S = 20.0
+#: The whole minute: AIRNODE_CHAOS_REBALANCE_S=60, as `make chaos` has it.
+REBALANCE_S = float(os.environ.get("AIRNODE_CHAOS_REBALANCE_S", "20"))
+
+
+@pytest.fixture(scope="module")
+def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrailServers]:
+    running = FrailServers(tmp_path_factory.mktemp("frail"))
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+async def streams(tmp_path: Path, frail: FrailServers) -> AsyncIterator[Pipeline]:
+    """A pipeline on Redis Streams."""
+    url = frail.create_database()
+    async with Pipeline(tmp_path, url, redis_url=frail.fresh_valkey()) as made:
+        yield made
+    frail.drop_database(url)
+
+
+@pytest.fixture(params=["streams", "kafka"])
+async def pipeline(request: pytest.FixtureRequest, tmp_path: Path, frail: FrailServers) -> AsyncIterator[Pipeline]:
+    """On each log in turn."""
+    bootstrap = request.getfixturevalue("kafka").bootstrap if request.param == "kafka" else ()
+    url = frail.create_database()
+    async with Pipeline(tmp_path, url, redis_url=frail.fresh_valkey(), bootstrap=bootstrap) as made:
+        yield made
+    frail.drop_database(url)
+
+
+async def test_consumers_are_killed_in_mid_batch(pipeline: Pipeline):
+    first, *_ = await pipeline.start(2)
+    async with pipeline.producing():
+        await pipeline.more_landed(500)
+        await first.kill()
+        last = pipeline.consumer()
+        await last.start()
+        await pipeline.more_landed(500)
+        await pipeline.consumers[1].kill()
+        await pipeline.more_landed(500)
+    assert await pipeline.balance() > 1500
+
+
+async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
+    """One stays; others join, and leave politely or not at all so."""
+    seconds = REBALANCE_S if not pipeline.bootstrap else REBALANCE_S / 2
+    await pipeline.start(1)
+    rng = random.Random(4)
+    async with pipeline.producing(pause_s=0.1):
+        end_s = time.monotonic() + seconds
+        guests = []
+        while time.monotonic() < end_s:
+            turn_s = time.monotonic() + 2
+            if len(guests) < 2:
+                guests += await pipeline.start(1)
+            else:
+                guest = guests.pop(rng.randrange(2))
+                await (guest.kill() if rng.random() < 0.5 else guest.stop())
+            await asyncio.sleep(max(0.0, turn_s - time.monotonic()))
+        await pipeline.more_landed(200)
+    assert await pipeline.balance() > 500
+
+
+async def test_a_consumer_is_stopped_politely_under_load(pipeline: Pipeline):
+    """SIGTERM: it lands and commits what it fetched, and is out within its deadline; the other goes on."""
+    first, _second = await pipeline.start(2)
+    async with pipeline.producing(pause_s=0.01):
+        await pipeline.more_landed(1000)
+        began_s = time.monotonic()
+        assert await first.stop() == 0
+        assert time.monotonic() - began_s < 20  # drain.deadline_s
+        await pipeline.more_landed(1000)
+    assert "stopped" in first.log
+    await pipeline.balance()
+
+
+async def test_a_producer_is_killed_and_its_successor_sends_what_was_not_confirmed(streams: Pipeline, tmp_path: Path):
+    """What was written down before the kill may be on the log, or partly, or not at all: sent again, it lands once."""
+    ledger = LedgerFile(tmp_path / "ledger")
+    await streams.start(1)
+    for _ in range(3):
+        producer = await start_producer(streams, ledger.path)
+        try:
+            await streams.more_landed(500)
+        finally:
+            producer.kill()
+            await producer.wait()
+    unconfirmed = ledger.unconfirmed()
+    for records in unconfirmed:
+        await publish(streams.log, records)
+    for records in ledger.batches().values():
+        streams.ledger.write([decode(record.value, record.topic) for record in records])
+    assert await streams.balance() >= 1500
+
+
+@pytest.mark.parametrize("store", ["postgres", "valkey"])
+async def test_a_store_hangs_and_is_killed_and_comes_back(streams: Pipeline, frail: FrailServers, store: str):
+    """Twenty seconds in all; the log's are those of a Redis that syncs each write, as a crash loses no other."""
+    if store == "valkey":
+        async with streams.redis() as redis:
+            await redis.config_set("appendfsync", "always")
+    await streams.start(2)
+    async with streams.producing():
+        await streams.more_landed(500)
+        frail.pause(store)
+        try:
+            await asyncio.sleep(OUTAGE_S / 2)
+            frail.kill(store)
+            await asyncio.sleep(OUTAGE_S / 2)
+        finally:
+            frail.bring_back(store)
+        await eventually(streams.postgres_answers, 30, "PostgreSQL answers")
+        await streams.more_landed(500, 60)
+    await streams.balance(90)
+    for consumer in streams.consumers:
+        assert await consumer.stop() == 0
+
+
+async def test_poison_and_a_burst_of_duplicates(streams: Pipeline):
+    await streams.start(2)
+    events = streams.events(2000)
+    records = [each.record() for each in events]
+    poison = [Record("orders", "p", b"\x00"), Record("users", "p", b"[]"), Record("products", "p", b"{}")]
+    bad_order = msgspec.structs.replace(events[0], event_id=events[0].event_id.__class__(int=7), quantity=0).record()
+    for _ in range(5):
+        random.shuffle(records)
+        for start in range(0, len(records), 200):
+            await streams.log.publish([*records[start : start + 200], *poison])
+    await streams.log.publish([bad_order])
+    assert await streams.balance() == 2000
+    letters = 5 * 10 * len(poison) + 1
+
+    async def buried() -> bool:
+        return await streams.postgres.fetchval("SELECT count(*) FROM pipeline.dead_letters") >= letters
+
+    await eventually(buried, 30, f"{letters} dead letters")
+    assert await streams.postgres.fetchval("SELECT count(*) FROM pipeline.dead_letters") == letters
+
+
+async def test_a_consumer_sleeps_longer_than_its_session(pipeline: Pipeline):
+    first, _second = await pipeline.start(2)
+    async with pipeline.producing():
+        await pipeline.more_landed(500)
+        first.pause()
+        await asyncio.sleep(SESSION_S + 0.5)
+        await pipeline.more_landed(500)
+        first.resume()
+        await pipeline.more_landed(500)
+    await pipeline.balance()
+    assert await first.stop() == 0
+
+
+async def test_a_kafka_broker_of_three_is_killed_and_comes_back(kafka: Kafka, tmp_path: Path, frail: FrailServers):
+    """The one that leads a partition of the orders; later tests find three again."""
+    url = frail.create_database()
+    async with Pipeline(tmp_path, url, redis_url=frail.fresh_valkey(), bootstrap=kafka.bootstrap) as pipeline:
+        await pipeline.start(2)
+        victim = (await orders_partitions(kafka))[0]["leader"]
+        async with pipeline.producing():
+            await pipeline.more_landed(500)
+            kafka.kill_broker(victim)
+            try:
+                await pipeline.more_landed(1000, 60)
+            finally:
+                kafka.start_broker(victim)
+                await asyncio.to_thread(kafka.wait_for_broker, victim)
+            await eventually(lambda: in_sync_everywhere(kafka), 60, "every copy is in sync again")
+            await pipeline.more_landed(300)
+        await pipeline.balance()
+    frail.drop_database(url)
+
+
+async def orders_partitions(kafka: Kafka) -> list[dict]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(kafka.bootstrap))
+    await admin.start()
+    try:
+        [topic] = await admin.describe_topics(["orders"])
+    finally:
+        await admin.close()
+    return sorted(topic["partitions"], key=lambda each: each["partition"])
+
+
+async def in_sync_everywhere(kafka: Kafka) -> bool:
+    return all(len(each["isr"]) == 3 for each in await orders_partitions(kafka))

@@ -1,0 +1,304 @@
+"""A pipeline for tests: consumers as processes, events with a ledger, and the count of what came of them.
+
+``python -m tests.support.landing '{"redis_url": …, "bootstrap": […], "ledger": "file"}'`` is a producer to be killed:
+it writes down what it is going to publish, publishes it, and so on.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sys
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import CollectorRegistry
+from redis import asyncio as aioredis
+
+from airnode.config.model import PostgresSection
+from airnode.errors import Unavailable
+from airnode.pipeline.events import TOPICS, AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, stamp
+from airnode.pipeline.setup import ensure_topics
+from airnode.store.eventlog.log import EventLog, Record
+from airnode.store.migrate import migrate
+from airnode.store.postgres import Postgres
+from tests.support.eventlog import LogRig
+from tests.support.node import AirnodeProcess
+from tests.support.waiting import eventually
+
+_ROOT = Path(__file__).parents[2]
+TABLES = {"orders": "orders", "users": "user_events", "products": "product_events"}
+#: A consumer that is silent this long has lost its partitions.
+SESSION_S = 3.0
+_BATCH = 100
+
+
+def event(number: int) -> AnyEvent:
+    """Three of four are orders."""
+    if number % 4 != 3:
+        return order(number)
+    event_id, occurred_at = stamp()
+    common: dict[str, Any] = {"event_id": event_id, "occurred_at": occurred_at, "key": str(number % 997)}
+    if number % 8 == 3:
+        return UserSignedIn(**common, user_id=number % 997)
+    return ProductViewed(**common, product_id=number % 101, user_id=number % 997)
+
+
+def order(number: int) -> OrderPlaced:
+    event_id, occurred_at = stamp()
+    return OrderPlaced(
+        event_id=event_id, occurred_at=occurred_at, key=str(number % 997), user_id=number % 997,
+        product_id=number % 101, quantity=number % 3 + 1, unit_price_krw=1000,
+    )  # fmt: skip
+
+
+class Ledger:
+    """What is to land. Written before it is published."""
+
+    def __init__(self) -> None:
+        #: {topic: ids}
+        self.ids: dict[str, set[uuid.UUID]] = {topic: set() for topic in TOPICS}
+        self.won = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.ids.values()))
+
+    def write(self, events: Sequence[AnyEvent]) -> None:
+        for each in events:
+            self.ids[each.topic].add(each.event_id)
+            if isinstance(each, OrderPlaced):
+                self.won += each.quantity * each.unit_price_krw
+
+
+async def publish(log: EventLog, events: Sequence[AnyEvent]) -> None:
+    """Again and again until the log has them all; some it may have twice then."""
+    records = [each.record() for each in events]
+    while True:
+        try:
+            return await log.publish(records)
+        except Unavailable:
+            await asyncio.sleep(0.1)
+
+
+class Pipeline:
+    """One log and one database; consumers come and go."""
+
+    def __init__(self, directory: Path, postgres_url: str, *, redis_url: str, bootstrap: Sequence[str] = ()) -> None:
+        self.directory = directory
+        self.redis_url = redis_url
+        self.bootstrap = tuple(bootstrap)
+        self.postgres_url = postgres_url
+        self.postgres = Postgres(PostgresSection(url=postgres_url))
+        self.ledger = Ledger()
+        self.consumers: list[AirnodeProcess] = []
+        #: Kafka's topics outlive a test, so its group must be the test's own; on streams the usual ones are read.
+        self.group = f"chaos-{uuid.uuid4().hex[:8]}" if self.bootstrap else ""
+        self._numbers = itertools.count()
+        self._closing = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> "Pipeline":
+        await self._closing.__aenter__()
+        self.logs = await self._closing.enter_async_context(
+            LogRig(redis_url=self.redis_url, bootstrap=self.bootstrap, session_timeout_s=SESSION_S)
+        )
+        await self.postgres.start()
+        self._closing.push_async_callback(self.postgres.stop)
+        self._closing.push_async_callback(self._close_consumers)
+        await migrate(self.postgres)
+        self.registry = CollectorRegistry()
+        self.log = await self.logs.open(self.registry)
+        await ensure_topics(self.log, 3)
+        if self.bootstrap:
+            await self._begin_at_the_end()
+        return self
+
+    async def __aexit__(self, *error) -> None:
+        await self._closing.__aexit__(*error)
+
+    async def _close_consumers(self) -> None:
+        await asyncio.gather(*(each.end() for each in self.consumers))
+
+    async def _begin_at_the_end(self) -> None:
+        """What other tests left on Kafka's topics is none of this one's."""
+        reader = AIOKafkaConsumer(
+            group_id=self.group, bootstrap_servers=list(self.bootstrap), enable_auto_commit=False
+        )  # fmt: skip
+        await reader.start()
+        try:
+            partitions = [TopicPartition(*each) for each in await self.log.partitions_of(TOPICS)]  # type: ignore[attr-defined]
+            reader.assign(partitions)
+            await reader.commit(await reader.end_offsets(partitions))
+        finally:
+            await reader.stop()
+
+    # -- consumers ----------------------------------------------------------------------------------------------------
+
+    def consumer(self, *args: str, **kwargs: Any) -> AirnodeProcess:
+        """One more; to be started."""
+        stores = ["--redis-url", self.redis_url, "--postgres-url", self.postgres_url]
+        settings = {"eventlog.session_timeout_s": f"{SESSION_S:g}", "log.level": "info"}
+        if self.bootstrap:
+            settings |= {"kafka.bootstrap": ",".join(self.bootstrap), "pipeline.group": self.group}
+        options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+        made = AirnodeProcess(
+            self.directory / f"consumer-{len(self.consumers)}", *stores, *options, *args, role="consumer",
+            env={"JWT_SECRET_KEY": "0123456789abcdef" * 4}, **kwargs,
+        )  # fmt: skip
+        self.consumers.append(made)
+        return made
+
+    async def start(self, count: int, *args: str) -> list[AirnodeProcess]:
+        """So many more, ready."""
+        made = [self.consumer(*args) for _ in range(count)]
+        await asyncio.gather(*(each.start() for each in made))
+        return made
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def events(self, count: int = _BATCH) -> list[AnyEvent]:
+        """New ones, in the ledger already."""
+        made = [event(next(self._numbers)) for _ in range(count)]
+        self.ledger.write(made)
+        return made
+
+    @contextlib.asynccontextmanager
+    async def producing(self, pause_s: float = 0.05) -> AsyncIterator[None]:
+        """Publish a hundred events each time beside the test."""
+        done = asyncio.Event()
+
+        async def produce() -> None:
+            while not done.is_set():
+                await publish(self.log, self.events())
+                await asyncio.sleep(pause_s)
+
+        task = asyncio.create_task(produce())
+        try:
+            yield
+        finally:
+            done.set()
+            await task
+
+    @contextlib.asynccontextmanager
+    async def redis(self) -> AsyncIterator[aioredis.Redis]:
+        async with aioredis.from_url(self.redis_url) as client:
+            yield client
+
+    # -- counting -----------------------------------------------------------------------------------------------------
+
+    async def landed(self) -> int:
+        """Rows of all three tables."""
+        return sum([await self._count(topic) for topic in TABLES])
+
+    async def _count(self, topic: str) -> int:
+        return await self.postgres.fetchval(f"SELECT count(*) FROM pipeline.{TABLES[topic]}")
+
+    async def more_landed(self, count: int = 1, within_s: float = 30) -> None:
+        """Until so many more rows are there than now."""
+        before = await self.landed()
+
+        async def more() -> bool:
+            with contextlib.suppress(Unavailable):  # a database that is just coming back
+                return await self.landed() >= before + count
+            return False
+
+        await eventually(more, within_s, f"{count} more land")
+
+    async def balance(self, within_s: float = 60) -> int:
+        """Wait until all landed; then produced = landed = distinct, totals agree, nothing lags. Returns how many."""
+
+        async def all_there() -> bool:
+            with contextlib.suppress(Unavailable):
+                return await self.landed() >= len(self.ledger)
+            return False
+
+        await eventually(all_there, within_s, f"all of {len(self.ledger)} land")
+        for topic, ids in self.ledger.ids.items():
+            rows = await self.postgres.fetch(f"SELECT event_id FROM pipeline.{TABLES[topic]}")
+            found = [row["event_id"] for row in rows]
+            assert (len(found), len(set(found))) == (len(ids), len(ids)), topic
+            assert set(found) == ids, topic
+        totals = await self.postgres.fetchrow(
+            "SELECT (SELECT sum(orders) FROM pipeline.orders_per_minute) AS n,"
+            " (SELECT sum(revenue_krw) FROM pipeline.orders_per_minute) AS won,"
+            " (SELECT sum(orders) FROM pipeline.orders_per_product) AS n_of_products"
+        )
+        orders = len(self.ledger.ids["orders"])
+        assert (totals["n"], totals["won"], totals["n_of_products"]) == (orders, self.ledger.won, orders)
+        await eventually(self._caught_up, within_s, "no lag is left")
+        return len(self.ledger)
+
+    async def postgres_answers(self) -> bool:
+        try:
+            await self.postgres.ping()
+        except Unavailable:
+            return False
+        return True
+
+    async def lag(self) -> int:
+        """How many records its consumers have not landed."""
+        lags = [await self.log.lag(self.group or f"{topic}_group", [topic]) for topic in TOPICS]
+        return sum(lag.records for each in lags for lag in each.values())
+
+    async def _caught_up(self) -> bool:
+        return await self.lag() == 0
+
+
+# -- a producer to be killed ------------------------------------------------------------------------------------------
+
+
+class LedgerFile:
+    """A ledger that outlives its producer: a line a batch before it is published, and a line once it is confirmed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def batches(self) -> dict[int, list[Record]]:
+        """All that were written down whole, in turn."""
+        return {number: records for number, records, _ in self._lines() if records}
+
+    def unconfirmed(self) -> list[list[Record]]:
+        """What may or may not be on the log."""
+        confirmed = {number for number, _, done in self._lines() if done}
+        return [records for number, records in self.batches().items() if number not in confirmed]
+
+    def append(self, number: int, records: Sequence[Record] = (), *, confirmed: bool = False) -> None:
+        rows = [[each.topic, each.key, each.value.decode()] for each in records]
+        with self.path.open("a") as file:
+            file.write(json.dumps([number, rows, confirmed]) + "\n")
+
+    def _lines(self) -> Iterator[tuple[int, list[Record], bool]]:
+        text = self.path.read_text() if self.path.exists() else ""
+        for line in text.split("\n"):
+            with contextlib.suppress(json.JSONDecodeError):  # the last one of a producer that was killed
+                number, rows, confirmed = json.loads(line)
+                yield number, [Record(topic, key, value.encode()) for topic, key, value in rows], confirmed
+
+
+async def start_producer(pipeline: Pipeline, ledger: Path) -> asyncio.subprocess.Process:
+    """Publishes what the ledger has and was never confirmed, then new batches for ever."""
+    wanted = {"redis_url": pipeline.redis_url, "bootstrap": pipeline.bootstrap, "ledger": str(ledger)}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.landing", json.dumps(wanted), cwd=_ROOT
+    )
+
+
+async def _produce(wanted: dict[str, Any]) -> None:
+    ledger = LedgerFile(Path(wanted["ledger"]))
+    async with LogRig(redis_url=wanted["redis_url"], bootstrap=wanted["bootstrap"]) as rig:
+        log = await rig.open()
+        for records in ledger.unconfirmed():
+            await log.publish(records)
+        for number in itertools.count(len(ledger.batches())):
+            records = [event(number * _BATCH + index).record() for index in range(_BATCH)]
+            ledger.append(number, records)
+            await log.publish(records)
+            ledger.append(number, confirmed=True)
+
+
+if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    asyncio.run(_produce(json.loads(sys.argv[1])))
