@@ -37,6 +37,10 @@ class PostgresInstall:
         with (self.package / "pginstall" / "share" / "postgres.bki").open() as bki:
             return int(bki.readline().rpartition(" ")[2])
 
+    def has_extension(self, name: str) -> bool:
+        """Whether the package brings it."""
+        return (self.package / "pginstall" / "share" / "extension" / f"{name}.control").is_file()
+
     def files(self) -> Iterator[Path]:
         """Yield what the server needs at run time, relative to the parent of the package."""
         base = self.package.parent

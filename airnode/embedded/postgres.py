@@ -49,6 +49,8 @@ _PARAMETERS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+#: Counts statements, so that what a role asks of the database can be seen; where the binaries bring it.
+_COUNTING: Mapping[str, str] = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "1000"}
 
 
 class EmbeddedPostgres(ChildServer):
@@ -77,6 +79,7 @@ class EmbeddedPostgres(ChildServer):
         self._data_dir = data_dir
         self._parameters = {**_PARAMETERS, **(parameters or {})}
         self._install = install
+        self._counts = False
         self._sockets = SocketDir(data_dir / "postgres", f".s.PGSQL.{_PORT}.lock")
 
     @property
@@ -97,16 +100,20 @@ class EmbeddedPostgres(ChildServer):
         cluster = Cluster(self._data_dir, self._lock, account)
         await cluster.ensure(install, self._tasks)
         self._sockets.ensure()
-        options = [part for key, value in self._parameters.items() for part in ("-c", f"{key}={value}")]
+        self._counts = install.has_extension("pg_stat_statements")
+        parameters = {**(_COUNTING if self._counts else {}), **self._parameters}
+        options = [part for key, value in parameters.items() for part in ("-c", f"{key}={value}")]
         argv = [str(install.bin / "postgres"), "-D", "{cwd}", *options]
         return LaunchSpec(argv, cluster.path, self._lock, account, death_signal=self.stop_signal)
 
     async def probe(self) -> None:
         """Connect to the database; the very first time it is made here."""
+        statement = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" if self._counts else None
         try:
-            await self._connect(OWNER)
+            await self._connect(OWNER, statement)
         except asyncpg.InvalidCatalogNameError:
             await self._connect("postgres", f'CREATE DATABASE "{OWNER}"')
+            await self._connect(OWNER, statement)
 
     async def _connect(self, database: str, statement: str | None = None) -> None:
         try:

@@ -1,6 +1,8 @@
-"""What readers of the cache count."""
+"""What the cache and its readers count."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_REFRESH_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class CatalogueMetrics:
@@ -10,4 +12,28 @@ class CatalogueMetrics:
         self.reads = Counter(
             "airnode_pipeline_cache_reads_total", "Users and products asked of the cache, by whether it had them.",
             ["table", "result"], registry=registry,
+        )  # fmt: skip
+
+
+class CacheMetrics:
+    """Metrics of a cache-worker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.refreshes = Counter(
+            "airnode_pipeline_cache_refreshes_total",
+            "Refreshes of the cache: done, failed, or refused as another worker acts.", ["result"], registry=registry,
+        )  # fmt: skip
+        self.took = Histogram(
+            "airnode_pipeline_cache_refresh_seconds", "Duration of a refresh.", buckets=_REFRESH_S, registry=registry
+        )
+        self.statements = Counter(
+            "airnode_pipeline_cache_statements_total", "Statements sent to the database for refreshes.",
+            registry=registry,
+        )  # fmt: skip
+        self.rows = Gauge(
+            "airnode_pipeline_cached_rows", "Rows in the cache after the last refresh.", ["table"], registry=registry
+        )
+        self.oldest = Gauge(
+            "airnode_pipeline_cache_oldest_uncached_seconds",
+            "No row has been out of the cache for longer, as of the last refresh.", ["table"], registry=registry,
         )  # fmt: skip

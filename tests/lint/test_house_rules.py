@@ -35,7 +35,7 @@ CODE_BY_INSTANCE = {"HttpRefusal"}
 
 #: Counts of things that are there now, which have no unit (prometheus.io/docs/practices/naming).
 COUNTS = {"connections", "nodes", "publishers", "streams", "viewers", "rooms_live", "rooms_recorded", "rooms_stalled",
-          "lag_records"}  # fmt: skip
+          "cached_rows", "lag_records"}  # fmt: skip
 
 
 def sources() -> list[Path]:

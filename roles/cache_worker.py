@@ -1,0 +1,43 @@
+"""The cache-worker: keeps users and products of PostgreSQL in the Redis."""
+
+from airnode.bus.candidacy import Candidacy
+from airnode.bus.leases import Leases
+from airnode.pipeline.cachemetrics import CacheMetrics
+from airnode.pipeline.cachesource import CacheSource
+from airnode.pipeline.cachestore import CacheStore
+from airnode.pipeline.cacheworker import LEASE_S, CacheWorker
+from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+
+
+class CacheWorkerRole:
+    """Rows in, cache out; several may run, and one of them acts."""
+
+    name = "cache-worker"
+    summary = "keeps users and products in the Redis, the newest and the others in turn"
+    needs = frozenset({Resource.REDIS, Resource.POSTGRES})
+    embeds: frozenset[Resource] = frozenset()
+    includes: tuple[str, ...] = ()
+    ports: frozenset[PortName] = frozenset()
+    makes_secrets = False
+    section = None
+
+    def join(self, ctx: JoinContext) -> None:
+        """It needs no cluster."""
+
+    def build(self, ctx: RoleContext) -> RoleParts:
+        """One worker."""
+        node = ctx.identity
+        worker = CacheWorker(
+            Candidacy(Leases(ctx.bus), "cache-worker", node.node_id, node.node_name, lease_s=LEASE_S),
+            CacheStore(ctx.bus),
+            CacheSource(ctx.postgres),
+            ctx.settings.cache,
+            CacheMetrics(ctx.registry),
+            node_name=node.node_name,
+            tasks=ctx.tasks("cache-worker"),
+        )
+        return RoleParts(services=(worker,), checks=(HealthCheck("cache", worker.check, critical=False),))
+
+
+ROLE = CacheWorkerRole()
