@@ -119,5 +119,5 @@ class CacheStore:
         with unavailable():
             async with self._bus.client.pipeline(transaction=True) as pipeline:
                 pipeline.hset(keys.cache_stats(), mapping=fields)
-                pipeline.hincrby(keys.cache_stats(), "swaps", 1)
+                pipeline.hincrby(keys.cache_stats(), "swaps", int(any(done.rows.values())))
                 await pipeline.execute()

@@ -185,6 +185,10 @@ class CacheWorker(Service):
         self._refreshes += 1
         self._metrics.refreshes.labels("done").inc()
         self._metrics.took.observe(done.took_s)
+        if not any(done.rows.values()):
+            if self._refreshes == 1:
+                log.info("cache_left_empty", detail="no users, no products yet; `airnode seed` makes some")
+            return
         remarks: dict[str, object] = {str(table): count for table, count in done.rows.items()}
         if counted_before is not None and (counted := await self._source.counted()) is not None:
             remarks["statements_by_database"] = counted - counted_before

@@ -226,7 +226,8 @@ class Node:
         self._has_data = True
         endpoints.remove(self._data.path)
         settings = self._settings
-        if any(role.makes_secrets for role in self._roles):
+        # Who offers nothing on a port signs nothing and checks no token of others: it shares no key with the cluster.
+        if any(role.makes_secrets for role in self._roles) or not any(role.ports for role in self._roles):
             return with_own_secrets(settings, self._data.path)
         if embeds(settings, self._roles, Resource.POSTGRES):  # no other master that would have to know them
             return with_own_credentials(settings, self._data.path)
