@@ -36,6 +36,8 @@ _BATCH = 1000
 _STOCK = 100
 _EMPTY_PAUSE_S = 0.5
 _SAY_EVERY_S = 30.0
+#: A batch on its way for longer says that the log is full, or very slow.
+_SLOW_S = 5.0
 #: What somebody mends while the producer tries again: nothing is dropped.
 _MENDABLE = (Unavailable, StartupError, TooLarge)
 
@@ -74,12 +76,21 @@ class Producer(Service):
         self._making: asyncio.Task[None] | None = None
         #: {what: why it does not go on}, where it does not.
         self._troubles: dict[str, str] = {}
+        #: {lane: loop time at which its batch was handed to the log}.
+        self._handed_s: dict[str, float] = {}
         self._said_s = float("-inf")
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while nothing can be made or published."""
         if self._troubles:
             raise Unavailable(next(iter(self._troubles.values())))
+        now_s = asyncio.get_running_loop().time()
+        waited_s = max((now_s - since_s for since_s in self._handed_s.values()), default=0.0)
+        if waited_s > _SLOW_S:
+            raise Unavailable(
+                f"The event log has taken nothing for {waited_s:.0f} s: its readers are too far behind "
+                "(eventlog.stream_max_records), or it is slow."
+            )
         return f"{self._rate_per_s:g} events a second" if self._rate_per_s else "as many events as the log takes"
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -160,12 +171,15 @@ class Producer(Service):
         """Publish until it is published."""
         backoff = Backoff()
         while True:
+            self._handed_s[name] = asyncio.get_running_loop().time()
             try:
                 await self._eventlog.publish(records)
             except _MENDABLE as error:
+                self._handed_s.pop(name)
                 self._say(name, error)
                 await asyncio.sleep(backoff.next_s())
             else:
+                self._handed_s.pop(name)
                 self._well(name)
                 return
 

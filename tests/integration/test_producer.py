@@ -16,6 +16,7 @@ from airnode.pipeline.catalogue import CachedProduct, CachedUser, Catalogue, Cat
 from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, decode
 from airnode.pipeline.metrics import ProducingMetrics
 from airnode.pipeline.producer import Producer
+from airnode.pipeline.setup import ensure_topics
 from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import EventLog, Record
 from tests.support.eventlog import LogRig, read
@@ -149,6 +150,25 @@ async def test_while_the_log_takes_nothing_little_is_held(rig: Rig):
     assert sum(lane.qsize() for lane in producer._lanes) <= 4
     held = {record.value for batch in log.tried for record in batch}
     assert len(held) <= 1000
+
+
+async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):
+    await rig.fill()
+    async with LogRig(redis_url=valkey_url, stream_max_records=1000) as logs:
+        log = await logs.open()
+        await ensure_topics(log, 1)
+        producer, registry = await rig.producer(log, 0)
+
+        async def said() -> str:
+            try:
+                await producer.check()
+            except Unavailable as error:
+                return error.detail
+            return ""
+
+        assert "has taken nothing for" in await eventually(said, 40)
+        assert produced(registry) <= 3 * 2000  # a batch may go over the limit, and then no more
+        await producer.stop()
 
 
 async def test_it_waits_for_the_cache_and_says_so(rig: Rig):
