@@ -37,7 +37,7 @@ _STOCK = 100
 _EMPTY_PAUSE_S = 0.5
 _SAY_EVERY_S = 30.0
 #: A batch on its way for longer says that the log is full, or very slow.
-_SLOW_S = 5.0
+_SLOW_S = 3.0
 #: What somebody mends while the producer tries again: nothing is dropped.
 _MENDABLE = (Unavailable, StartupError, TooLarge)
 
