@@ -7,6 +7,7 @@ from airnode.pipeline.lane import Lane
 from airnode.pipeline.metrics import LandingMetrics
 from airnode.pipeline.setup import Ground
 from airnode.pipeline.sinks import EventSink, LetterSink, Sink
+from airnode.pipeline.tally import Source, Tally
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
 
@@ -39,8 +40,13 @@ class ConsumerRole:
             ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch")
         )
         ground = Ground(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
+        tally = Tally(
+            ctx.bus, self.name, ctx.identity,
+            (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")), ctx.tasks("tally"),
+            lag=lambda: watch.behind, checks=(*(lane.check for lane in lanes), watch.check),
+        )  # fmt: skip
         return RoleParts(
-            services=(ground, *lanes, watch),
+            services=(ground, tally, *lanes, watch),
             checks=(
                 *(HealthCheck(lane.name, lane.check, critical=False) for lane in lanes),
                 HealthCheck("lag", watch.check, critical=False),

@@ -16,6 +16,8 @@ from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.rooms import RoomBoard
 from airnode.cluster.shelf import Shelf
+from airnode.pipeline.api import PipelineApi
+from airnode.pipeline.overview import Overview
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
 from airnode.web.addresses import Addresses
@@ -27,6 +29,8 @@ _PAGES = {
     "/class": "class.html",
     "/class/{code}": "class.html",
     "/studio": "studio.html",
+    "/admin": "admin.html",
+    "/admin/{section}": "admin.html",
     "/api/docs": "docs.html",
 }
 
@@ -78,18 +82,22 @@ class MasterRole:
             clients=clients,
             registry=ctx.registry,
         )
-        cluster = _cluster_api(ctx, nodes, board, clients)
+        authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
+        cluster = _cluster_api(ctx, nodes, board, clients, authority)
+        overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
+        pipeline = PipelineApi(overview, authority.require_admin)
         secret = settings.auth.teacher_secret.get_secret_value()
 
         def routes(app: web.Application) -> None:
             api.add_routes(app)
             recordings_api.add_routes(app)
             cluster.add_routes(app)
+            pipeline.add_routes(app)
             add_pages(app, _PAGES)
 
         async def endpoints() -> dict[str, object]:
             found = await classes.by_room(room)
-            admin = {"admin_secret": settings.auth.admin_secret.get_secret_value()}
+            admin = _admin_endpoints(ctx.addresses, settings.auth.admin_secret.get_secret_value())
             return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | admin
 
         async def serving() -> str:
@@ -106,12 +114,14 @@ class MasterRole:
         )
 
 
-def _cluster_api(ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: Clients) -> ClusterApi:
+def _cluster_api(
+    ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: Clients, authority: ClusterAuthority
+) -> ClusterApi:
     settings = ctx.settings
     return ClusterApi(
         section=settings.cluster,
         recording=settings.recording,
-        authority=ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry),
+        authority=authority,
         nodes=nodes,
         rooms=rooms,
         reservations=Reservations(ctx.bus),
@@ -134,6 +144,11 @@ def _endpoints(addresses: Addresses, code: str, stream_key: str, secret: str) ->
     if lan is not None and lan != addresses.local_host:
         found["network_url"] = f"{addresses.url(PortName.HTTP, lan)}/class/{code}"
     return found
+
+
+def _admin_endpoints(addresses: Addresses, secret: str) -> dict[str, object]:
+    fragment = f"#secret={secret}" if secret else ""
+    return {"admin_url": f"{addresses.url(PortName.HTTP)}/admin{fragment}", "admin_secret": secret}
 
 
 ROLE = MasterRole()

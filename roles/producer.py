@@ -6,6 +6,7 @@ from airnode.pipeline.metrics import ProducingMetrics
 from airnode.pipeline.producer import Producer
 from airnode.pipeline.relaying import OutboxRelay
 from airnode.pipeline.setup import Ground
+from airnode.pipeline.tally import Source, Tally
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
 
@@ -28,14 +29,22 @@ class ProducerRole:
     def build(self, ctx: RoleContext) -> RoleParts:
         """The relay runs beside the producer, and neither waits for the other."""
         settings, metrics = ctx.settings, ProducingMetrics(ctx.registry)
-        catalogue = Catalogue(ctx.bus, None, CatalogueMetrics(ctx.registry))
+        reading = CatalogueMetrics(ctx.registry)
+        catalogue = Catalogue(ctx.bus, None, reading)
         relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
         producer = Producer(
             ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer")
         )  # fmt: skip
         ground = Ground(ctx.event_log, settings.eventlog.partitions)
+        tally = Tally(
+            ctx.bus, self.name, ctx.identity,
+            (
+                Source("produced", metrics.produced, "topic"), Source("produced", metrics.outbox_sent, "topic"),
+                Source("reads", reading.reads, "result"),
+            ), ctx.tasks("tally"), checks=(producer.check, relay.check),
+        )  # fmt: skip
         return RoleParts(
-            services=(ground, catalogue, relay, producer),
+            services=(ground, tally, catalogue, relay, producer),
             checks=(
                 HealthCheck("producer", producer.check, critical=False),
                 HealthCheck("outbox", relay.check, critical=False),

@@ -46,6 +46,24 @@ def places(part: str) -> str:
     return f"{PREFIX}places:{{places}}:{part}"
 
 
+# -- the data pipeline, counted over all processes ---------------------------------------------------------------------
+
+
+def pipeline_totals() -> str:
+    """Hash {"produced:orders": events so far, …}."""
+    return f"{PREFIX}pipeline:{{pipeline}}:totals"
+
+
+def pipeline_minute(minute: int) -> str:
+    """Hash of what was counted in a minute (unix seconds / 60) and of the highest lag in it; goes after two hours."""
+    return f"{PREFIX}pipeline:{{pipeline}}:minute:{minute}"
+
+
+def pipeline_told(teller: str) -> str:
+    """Number of the last report of a process, so that none counts twice."""
+    return f"{PREFIX}pipeline:{{pipeline}}:told:{teller}"
+
+
 # -- the cache of users and products: these names are promised to other programs ---------------------------------------
 
 

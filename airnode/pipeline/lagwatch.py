@@ -1,6 +1,7 @@
 """Watching how far groups are behind, and whether they move at all."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -68,6 +69,8 @@ class LagWatch(Service):
         self._tasks = tasks
         #: {(group, partition): seconds}, as last seen.
         self._stuck: dict[tuple[str, Partition], float] = {}
+        #: {group: {topic: records}}, as last seen; a group that cannot be asked about now is not in it.
+        self.behind: dict[str, dict[str, int]] = {}
 
     async def start(self) -> None:
         """Begin to look."""
@@ -92,13 +95,17 @@ class LagWatch(Service):
                 try:
                     self._judge(group, await self._eventlog.lag(group, topics))
                 except AirnodeError as error:
+                    self.behind.pop(group, None)
                     log.info("lag_unknown", group=group, error=error.detail, debug=error.debug)
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _judge(self, group: str, lags: Mapping[Partition, Lag]) -> None:
-        for topic in {partition.topic for partition in lags}:
-            behind = sum(lag.records for partition, lag in lags.items() if partition.topic == topic)
-            self._metrics.lag.labels(topic, group).set(behind)
+        behind: Counter[str] = Counter()
+        for partition, lag in lags.items():
+            behind[partition.topic] += lag.records
+        for topic, records in behind.items():
+            self._metrics.lag.labels(topic, group).set(records)
+        self.behind[group] = dict(behind)
         stuck = self._movement[group].look(lags, asyncio.get_running_loop().time())
         known = {key: for_s for key, for_s in self._stuck.items() if key[0] != group}
         for partition, for_s in stuck.items():

@@ -11,6 +11,7 @@ _LINES = (
     ("class_url", "Class (students)"),
     ("class_code", "Class code"),
     ("network_url", "On your network"),
+    ("admin_url", "Admin"),
 )
 
 

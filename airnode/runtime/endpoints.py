@@ -22,6 +22,8 @@ FIELDS = (
     "class_url",
     "class_code",
     "teacher_secret",
+    "admin_url",
+    "admin_secret",
 )
 
 

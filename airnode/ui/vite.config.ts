@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
-const PAGES = ["index", "class", "studio", "docs"];
+const PAGES = ["index", "class", "studio", "admin", "docs"];
 const OUT = resolve(import.meta.dirname, "../web/static");
 
 /** Lays a .gz beside each asset; the server sends it to browsers that take it. */

@@ -24,7 +24,17 @@ from airnode.web.tokens import Tokens
 from tests.support.node import AirnodeProcess
 
 #: Routes for browsers, and the preflight; everything else is for programs and must be described.
-PAGES = {"/", "/class", "/class/{code}", "/studio", "/api/docs", "/favicon.svg", "/assets/{name}"}
+PAGES = {
+    "/",
+    "/class",
+    "/class/{code}",
+    "/studio",
+    "/admin",
+    "/admin/{section}",
+    "/api/docs",
+    "/favicon.svg",
+    "/assets/{name}",
+}
 
 
 def applications(tmp_path: Path) -> dict[PortName, web.Application]:

@@ -1,0 +1,156 @@
+"""What ``GET /api/pipeline/status`` answers. Times are unix seconds."""
+
+from typing import Literal
+
+import msgspec
+
+Store = Literal["redis", "postgres"]
+
+
+class MemberView(msgspec.Struct):
+    """A process that lives, in one of its roles.
+
+    Attributes:
+        troubles: what keeps it from working, in words.
+    """
+
+    role: str
+    node_name: str
+    troubles: list[str]
+
+
+class TopicView(msgspec.Struct):
+    """A topic, over all processes.
+
+    Attributes:
+        produced_per_s, landed_per_s: over the last five seconds.
+        dead: records put aside.
+        lag: records that no group has landed yet; null: no consumer says.
+    """
+
+    topic: str
+    produced: int
+    produced_per_s: float
+    landed: int
+    landed_per_s: float
+    dead: int
+    lag: int | None
+
+
+class LagView(msgspec.Struct):
+    """How many records a group has still to land of a topic."""
+
+    group: str
+    topic: str
+    records: int
+
+
+class LetterView(msgspec.Struct):
+    """A record that was put aside; ``airnode dlq`` shows all of it."""
+
+    letter_id: str
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    attempts: int
+    died_at: float
+
+
+class DeadLettersView(msgspec.Struct):
+    """Dead letters that were not replayed.
+
+    Attributes:
+        total: counted up to ``counted_up_to``.
+        last: the latest five.
+    """
+
+    total: int
+    counted_up_to: int
+    last: list[LetterView]
+
+
+class CacheView(msgspec.Struct):
+    """The cache of users and products.
+
+    Attributes:
+        users, products: rows in it. swaps: refreshes so far.
+        hits, misses: of all readers so far. hit_ratio: 0 to 1, of the last minutes; null: nobody read.
+        refreshed_at: null: never. interval_s: time between two refreshes.
+        oldest_uncached_age_s: no row was out of the cache for longer, as of the last refresh.
+        worker: node of the worker that acts.
+    """
+
+    users: int
+    products: int
+    swaps: int
+    hits: int
+    misses: int
+    hit_ratio: float | None
+    refreshed_at: float | None
+    interval_s: float
+    oldest_uncached_age_s: float
+    worker: str
+
+
+class CourseView(msgspec.Struct):
+    """A course and what was sold of it."""
+
+    product_id: int
+    title: str
+    orders: int
+    revenue_krw: int
+
+
+class OrdersView(msgspec.Struct):
+    """Orders that have landed.
+
+    Attributes:
+        last_hour, revenue_last_hour_krw: of the minutes in ``series``.
+        top_courses: the five with the most orders ever.
+    """
+
+    last_hour: int
+    revenue_last_hour_krw: int
+    top_courses: list[CourseView]
+
+
+class SeriesView(msgspec.Struct):
+    """The last hour by minute, the running one last: as many entries in each list.
+
+    Attributes:
+        minutes: where each begins.
+        elapsed_s: how much of the last one is over.
+        produced, landed: events. lag: the most in the minute, of all groups; null: no consumer said.
+        hit_ratio: 0 to 1; null: nobody read the cache.
+        orders: by when they were made.
+    """
+
+    minutes: list[int]
+    elapsed_s: float
+    produced: list[int]
+    landed: list[int]
+    lag: list[int | None]
+    hit_ratio: list[float | None]
+    orders: list[int]
+
+
+class PipelineStatus(msgspec.Struct):
+    """The data pipeline, over all processes.
+
+    Attributes:
+        missing: stores that did not answer; what they know is left empty.
+        running: some producer or consumer lives.
+    """
+
+    server_time: float
+    missing: list[Store]
+    running: bool
+    members: list[MemberView]
+    topics: list[TopicView]
+    groups: list[LagView]
+    dead_letters: DeadLettersView
+    cache: CacheView
+    orders: OrdersView
+    series: SeriesView

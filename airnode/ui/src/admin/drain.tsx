@@ -1,0 +1,55 @@
+import { useState } from "preact/hooks";
+import { language, t } from "../i18n/index.ts";
+import { explain } from "../i18n/problem.ts";
+import { Dialog } from "../parts/dialog.tsx";
+import { whole } from "./figures.ts";
+import type { NodeList, NodeView } from "./types.ts";
+import type { AdminVisit } from "./visit.ts";
+
+interface Props {
+  visit: AdminVisit;
+  node: NodeView;
+  nodes: NodeList;
+  onClose: () => void;
+}
+
+/** Says what draining does, and to how many people, before it is done; the same for taking it back. */
+export function DrainDialog({ visit, node, nodes, onClose }: Props) {
+  // What was asked stays on the screen, whatever the next look says of the node.
+  const [on] = useState(node.status !== "draining");
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState("");
+  const name = node.node_name;
+  const title = t(on ? "drain.title" : "undrain.title", { name });
+  const only = on && node.status === "healthy" && nodes.healthy_nodes === 1;
+  const go = async () => {
+    setBusy(true);
+    try {
+      await visit.drain(node.node_id, on);
+      onClose();
+    } catch (problem) {
+      setError(t("studio.failed", { reason: explain(problem) }));
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog label={title} onClose={onClose}>
+      <h2>{title}</h2>
+      <p>{on ? t("drain.text", { count: whole(node.current_connections, language.value) }) : t("undrain.text")}</p>
+      {only && <p class="notice warn">{t("drain.only")}</p>}
+      {error && (
+        <p class="hint error" role="alert">
+          {error}
+        </p>
+      )}
+      <div class="actions">
+        <button type="button" class="button" onClick={onClose}>
+          {t("studio.cancel")}
+        </button>
+        <button type="button" class={on ? "button danger" : "button primary"} disabled={busy} onClick={go}>
+          {t(on ? "drain.yes" : "undrain.yes")}
+        </button>
+      </div>
+    </Dialog>
+  );
+}

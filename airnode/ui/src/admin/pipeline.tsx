@@ -1,0 +1,163 @@
+import { useMemo } from "preact/hooks";
+import { language, t, type Key } from "../i18n/index.ts";
+import { CopyButton } from "../parts/copy.tsx";
+import { Icon } from "../parts/icons.tsx";
+import { CacheCard, CoursesCard, LettersCard } from "./cards.tsx";
+import { Chart } from "./chart.tsx";
+import { percent, rate, whole, won } from "./figures.ts";
+import { lines } from "./series.ts";
+import type { PipelineStatus, TopicView } from "./types.ts";
+
+const COMMAND = "airnode --role standalone --demo-pipeline";
+const TOPICS: Record<string, Key> = { users: "topic.users", products: "topic.products", orders: "topic.orders" };
+const ROLES: readonly string[] = ["producer", "consumer"];
+
+/** From the makers of events to the database, with the last hour. */
+export function Pipeline({ status }: { status: PipelineStatus }) {
+  const { running, missing, topics, dead_letters, orders } = status;
+  const never = !running && dead_letters.total === 0 && orders.top_courses.length === 0 && topics.every(({ produced, landed }) => produced + landed === 0);
+  const idle = !running && !missing.includes("redis");
+  return (
+    <>
+      <div class="board-head">
+        <h2>{t("admin.pipeline")}</h2>
+        {running && <Members status={status} />}
+      </div>
+      {missing.map((store) => (
+        <p key={store} class="notice warn" role="status">
+          <Icon name="warn" size={18} />
+          <span>{t(store === "redis" ? "pipeline.no_redis" : "pipeline.no_postgres")}</span>
+        </p>
+      ))}
+      {idle && <Start never={never} />}
+      {!(idle && never) && missing.length < 2 && <Figures status={status} />}
+    </>
+  );
+}
+
+function Members({ status }: { status: PipelineStatus }) {
+  const count = (role: string) => status.members.filter((each) => each.role === role).length;
+  return (
+    <p class="quiet numbers">{ROLES.map((role) => `${role} ${whole(count(role), language.value)}`).join(" · ")}</p>
+  );
+}
+
+/** What to do where nothing runs. */
+function Start({ never }: { never: boolean }) {
+  return (
+    <section class="card start">
+      <h3>{t(never ? "pipeline.empty" : "pipeline.stopped")}</h3>
+      <p class="quiet">{t(never ? "pipeline.empty_text" : "pipeline.stopped_text")}</p>
+      <div class="row">
+        <code class="value">{COMMAND}</code>
+        <CopyButton text={COMMAND} />
+      </div>
+      <p class="quiet">{t("pipeline.by_hand", { roles: "cache-worker, producer, consumer" })}</p>
+    </section>
+  );
+}
+
+function Figures({ status }: { status: PipelineStatus }) {
+  const lang = language.value;
+  const drawn = useMemo(() => lines(status.series), [status]);
+  const { topics, cache, orders, running } = status;
+  const sum = (of: (topic: TopicView) => number) => topics.reduce((total, topic) => total + of(topic), 0);
+  const lags = topics.map(({ lag }) => lag).filter((lag) => lag !== null);
+  const lagNow = lags.length > 0 ? lags.reduce((total, lag) => total + lag, 0) : null;
+  const present = (value: number) => (running ? value : 0);
+  return (
+    <>
+      <div class="charts">
+        <Chart
+          title={t("chart.events")}
+          unit={t("unit.events_s")}
+          at={drawn.at}
+          lines={[
+            { name: t("pipeline.landed"), colour: "--ok", values: drawn.landed, now: present(sum((topic) => topic.landed_per_s)) },
+            { name: t("pipeline.produced"), colour: "--accent", dashed: true, values: drawn.produced, now: present(sum((topic) => topic.produced_per_s)) },
+          ]}
+          say={(value) => t("unit.per_s", { value: rate(value, lang) })}
+        />
+        <Chart
+          title={t("chart.lag")}
+          unit={t("unit.events")}
+          at={drawn.at}
+          lines={[{ name: "", colour: "--warn", values: drawn.lag, now: lagNow }]}
+          say={(value) => t("unit.waiting", { value: whole(value, lang) })}
+        />
+        <Chart
+          title={t("chart.orders")}
+          unit={t("unit.orders_min")}
+          at={drawn.at}
+          lines={[{ name: "", colour: "--accent", values: drawn.orders }]}
+          say={(value) => t("unit.per_min", { value: whole(value, lang) })}
+        >
+          {t("chart.last_hour", { count: whole(orders.last_hour, lang), won: won(orders.revenue_last_hour_krw, lang) })}
+        </Chart>
+        <Chart
+          title={t("chart.hits")}
+          unit="%"
+          at={drawn.at}
+          lines={[{ name: "", colour: "--ok", values: drawn.hitPercent, now: cache.hit_ratio === null ? null : cache.hit_ratio * 100 }]}
+          say={percent}
+          full={100}
+        />
+      </div>
+      <Topics topics={topics} />
+      <div class="cards">
+        <CacheCard status={status} />
+        <LettersCard status={status} />
+        <CoursesCard courses={orders.top_courses} />
+      </div>
+    </>
+  );
+}
+
+function Topics({ topics }: { topics: TopicView[] }) {
+  const lang = language.value;
+  const cell = (total: number, perS: number) => (
+    <td class="number">
+      {whole(total, lang)}
+      <span class="quiet">{t("unit.per_s", { value: rate(perS, lang) })}</span>
+    </td>
+  );
+  return (
+    <section class="card table" aria-label={t("pipeline.topics")}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{t("pipeline.topics")}</th>
+            <th scope="col" class="number">
+              {t("pipeline.produced")}
+            </th>
+            <th scope="col" class="number">
+              {t("pipeline.landed")}
+            </th>
+            <th scope="col" class="number">
+              {t("pipeline.lag")}
+            </th>
+            <th scope="col" class="number">
+              {t("pipeline.dead")}
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {topics.map((each) => (
+            <tr key={each.topic} data-topic={each.topic}>
+              <th scope="row">{topicName(each.topic)}</th>
+              {cell(each.produced, each.produced_per_s)}
+              {cell(each.landed, each.landed_per_s)}
+              <td class="number">{each.lag === null ? "–" : whole(each.lag, lang)}</td>
+              <td class={each.dead > 0 ? "number error" : "number"}>{whole(each.dead, lang)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+export function topicName(topic: string): string {
+  const known = TOPICS[topic];
+  return known ? t(known) : topic;
+}

@@ -1,0 +1,60 @@
+import type { SeriesView } from "./types.ts";
+
+export type Line = (number | null)[];
+
+/** A younger minute than this says little of its rate. */
+const YOUNG_S = 5;
+const LEAST_SPAN_S = 600;
+
+/** Lines of the last hour, ready to be drawn. */
+export interface Lines {
+  /** Unix seconds. */
+  at: number[];
+  produced: Line;
+  landed: Line;
+  lag: Line;
+  hitPercent: Line;
+  orders: Line;
+}
+
+/**
+ * What happened before anything happened is not drawn as zero. The running minute counts for as much as is over of it; of
+ * its first seconds nothing is said.
+ */
+export function lines(series: SeriesView): Lines {
+  const last = series.minutes.length - 1;
+  const first = firstSeen(series);
+  const scaled = (counts: number[], perS: number): Line =>
+    counts.map((count, index) => {
+      if (index < first) return null;
+      if (index < last) return count / perS;
+      return series.elapsed_s < YOUNG_S ? null : (count * 60) / series.elapsed_s / perS;
+    });
+  return {
+    at: series.minutes,
+    produced: scaled(series.produced, 60),
+    landed: scaled(series.landed, 60),
+    lag: series.lag,
+    hitPercent: series.hit_ratio.map((ratio) => (ratio === null ? null : ratio * 100)),
+    orders: scaled(series.orders, 1),
+  };
+}
+
+/** Index of the first minute in which anything was counted. */
+function firstSeen({ produced, landed, orders, lag, hit_ratio }: SeriesView): number {
+  const index = produced.findIndex((count, i) => count > 0 || landed[i] || orders[i] || lag[i] != null || hit_ratio[i] != null);
+  return index < 0 ? produced.length : index;
+}
+
+/** From when to when is drawn, unix seconds: the last hour, or since it began, but ten minutes at least. */
+export function span(at: number[], drawn: Line[]): [number, number] {
+  const end = at.at(-1) ?? 0;
+  const first = at.findIndex((_, index) => drawn.some((line) => line[index] != null));
+  const begin = first < 0 ? end : (at[first] ?? end);
+  return [Math.min(begin, end - LEAST_SPAN_S), end];
+}
+
+/** The last value there is. */
+export function latest(line: Line): number | null {
+  return line.findLast((value) => value !== null) ?? null;
+}
