@@ -50,7 +50,7 @@ FROM (SELECT * FROM pipeline.orders_per_product ORDER BY orders DESC, product_id
 LEFT JOIN pipeline.products USING (product_id) ORDER BY orders DESC, product_id
 """
 _LETTERS_COUNT = """
-SELECT count(*) FROM (SELECT FROM pipeline.dead_letters WHERE replayed_at IS NULL LIMIT $1) AS some
+SELECT count(*) FROM (SELECT FROM pipeline.dead_letters WHERE replayed_at IS NULL LIMIT $1) AS counted
 """
 _LETTERS = """
 SELECT letter_id, topic, partition, log_offset, reason, detail, attempts, extract(epoch FROM died_at)::float8 AS died_at
@@ -121,7 +121,7 @@ class Overview:
                 members = await self._leases.read_leases(MEMBERS, Member)
                 return await self._read_counts(list(members.values()), now_s)
         except (Unavailable, TimeoutError) as error:
-            log.info("pipeline_status_incomplete", store="redis", error=repr(error))
+            log.warning("pipeline_status_incomplete", store="redis", error=repr(error))
             return None
 
     async def _read_counts(self, members: list[Member], now_s: float) -> Told:
@@ -146,7 +146,7 @@ class Overview:
                 count = await self._postgres.fetchval(_LETTERS_COUNT, _LETTERS_MAX)
                 letters = await self._postgres.fetch(_LETTERS, _LAST_LETTERS)
         except (Unavailable, TimeoutError, asyncpg.PostgresError) as error:
-            log.info("pipeline_status_incomplete", store="postgres", error=repr(error))
+            log.warning("pipeline_status_incomplete", store="postgres", error=repr(error))
             return None
         return Landed(
             {row["minute"]: (row["orders"], row["revenue_krw"]) for row in orders},

@@ -60,7 +60,7 @@ function Start({ never }: { never: boolean }) {
 function Figures({ status }: { status: PipelineStatus }) {
   const lang = language.value;
   const drawn = useMemo(() => lines(status.series), [status]);
-  const { topics, cache, orders, running } = status;
+  const { topics, orders, running } = status;
   const sum = (of: (topic: TopicView) => number) => topics.reduce((total, topic) => total + of(topic), 0);
   const lags = topics.map(({ lag }) => lag).filter((lag) => lag !== null);
   const lagNow = lags.length > 0 ? lags.reduce((total, lag) => total + lag, 0) : null;
@@ -98,7 +98,7 @@ function Figures({ status }: { status: PipelineStatus }) {
           title={t("chart.hits")}
           unit="%"
           at={drawn.at}
-          lines={[{ name: "", colour: "--ok", values: drawn.hitPercent, now: cache.hit_ratio === null ? null : cache.hit_ratio * 100 }]}
+          lines={[{ name: "", colour: "--ok", values: drawn.hitPercent }]}
           say={percent}
           full={100}
         />

@@ -72,10 +72,10 @@ export class Plot {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
-      padding: [8, 8, 0, 0],
-      scales: { x: { range: () => this.#span }, y: { range: (_, __, most) => [0, this.#full ?? roomy(most)] } },
+      padding: [8, 24, 0, 0],
+      scales: { x: { range: () => this.#span }, y: { range: (_, __, most) => [0, this.#full === null ? roomy(most) : this.#full * 1.05] } },
       axes: [
-        { ...axis, grid: { show: false }, size: 24, space: 64, values: (_, splits) => splits.map((at) => time.format(at * 1000)) },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, space: 64, values: (_, splits) => splits.map((at) => time.format(at * 1000)) },
         { ...axis, size: TICKS_PX, space: 32, values: (_, splits) => splits.map((value) => number.format(value)) },
       ],
       series: [
