@@ -11,7 +11,7 @@ import airnode
 from airnode.config.commands import ROLE_SECTIONS, config, loaded_or_exit
 from airnode.config.options import config_options
 from airnode.errors import AirnodeError
-from airnode.pipeline.commands import dlq, pipeline
+from airnode.pipeline.commands import cache_monitor, dlq, pipeline, seed
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
@@ -138,6 +138,8 @@ def top(url: str, secret: str, data_dir: str, interval_s: float, once: bool, as_
 
 cli.add_command(config)
 cli.add_command(pipeline)
+cli.add_command(seed)
+cli.add_command(cache_monitor)
 cli.add_command(dlq)
 
 

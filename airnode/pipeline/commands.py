@@ -52,6 +52,69 @@ def init(grow: bool, as_json: bool, **params: Any) -> None:
     click.echo(json.dumps(document, indent=2) if as_json else initialising.text(document))
 
 
+@click.command(context_settings=_CONTEXT)
+@click.option("--users", default=10_000, show_default=True, type=click.IntRange(0, 100_000_000), help="Customers.")
+@click.option("--products", default=20_000, show_default=True, type=click.IntRange(0, 100_000_000), help="Courses.")
+@click.option("--seed", "number", default=1, show_default=True, type=int, help="Other numbers make other rows.")
+@click.option("--follow", "following", is_flag=True, help="Then go on: --rate new customers a second, until Ctrl+C.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON; with --follow a line a second.")
+@config_options
+def seed(users: int, products: int, number: int, following: bool, as_json: bool, **params: Any) -> None:
+    """Fill the tables with made-up customers and courses, Korean and English.
+
+    Rows are made under the ids from 1 on; those that are there stay, so running it again adds nothing, and a higher
+    count adds what is missing. With --follow, each new customer comes with a user.registered event, which a producer
+    publishes.
+
+    Works on the configured database, or else on that of the node that runs with --data-dir on this machine.
+
+    \b
+    Examples:
+      airnode seed
+      airnode seed --users 100000 --products 200000 --seed 7
+      airnode seed --follow --rate 5
+      airnode seed --postgres-url postgresql://airnode@10.0.0.5/airnode --json
+    """  # click reads \b as "keep these lines"
+    loaded = loaded_or_exit(params)
+    from airnode.pipeline import seedrun
+    from airnode.runtime import visit
+
+    visit.run(loaded, seedrun.run(loaded.settings, users, products, number, following=following, as_json=as_json))
+
+
+@click.command("cache-monitor", context_settings=_CONTEXT)
+@click.option(
+    "--interval",
+    "interval_s",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds between two looks.",
+)
+@click.option("--once", is_flag=True, help="Look once.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, a line for each look.")
+@config_options
+def cache_monitor(interval_s: float, once: bool, as_json: bool, **params: Any) -> None:
+    """Show the cache of users and products, live: time since the last refresh, memory, load, hits, rows, refreshes.
+
+    HIT is what readers of all processes asked for and found; '-' while nobody has read. Ctrl+C ends it. With --once the
+    exit code is 1 when the Redis does not answer.
+
+    Works on the configured Redis, or else on that of the node that runs with --data-dir on this machine.
+
+    \b
+    Examples:
+      airnode cache-monitor
+      airnode cache-monitor --redis-url redis://10.0.0.5
+      airnode cache-monitor --once --json | jq .hit_ratio
+    """  # click reads \b as "keep these lines"
+    loaded = loaded_or_exit(params)
+    from airnode.pipeline import cachemonitor
+    from airnode.runtime import visit
+
+    sys.exit(visit.run(loaded, cachemonitor.run(loaded.settings, interval_s, once=once, as_json=as_json)))
+
+
 @click.group(context_settings=_CONTEXT)
 def dlq() -> None:
     """Look at dead letters: records that could not be landed. Publish them again, or throw them away.
