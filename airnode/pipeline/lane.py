@@ -26,6 +26,8 @@ from airnode.store.eventlog.log import EventLog, Partition, Rebalancing, Subscri
 log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
+#: While there is more to write, the log is told this often; what it was not told comes again, and lands once.
+_COMMIT_EVERY_S = 0.2
 _RETRY_FIRST_S, _RETRY_LAST_S = 0.1, 5.0
 
 
@@ -62,6 +64,9 @@ class Lane(Service):
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        #: Loop time of the last commit, and who commits: the writer, or a rebalance.
+        self._committed_s = 0.0
+        self._committing = asyncio.Lock()
         self._member: Subscription | None = None
         self._draining = False
         self._paused: frozenset[Partition] = frozenset()
@@ -133,15 +138,19 @@ class Lane(Service):
             self._paused = frozenset()
 
     async def _revoked(self, partitions: Collection[Partition]) -> None:
-        """Finish what is being written of them, forget the rest."""
+        """Finish and commit what is being written of them, forget the rest."""
         self._forget(partitions)
-        if self._writing & set(partitions):
-            try:
-                async with asyncio.timeout(self._settle_s):
+        try:
+            async with asyncio.timeout(self._settle_s):
+                if self._writing & set(partitions):
                     await self._idle.wait()
-            except TimeoutError:
-                log.info("lane_batch_left_behind", group=self.group, partitions=len(partitions))
-                self._writing -= set(partitions)
+                if self._member is not None:
+                    await self._commit(self._member)
+        except TimeoutError:
+            log.info("lane_batch_left_behind", group=self.group, partitions=len(partitions))
+            self._writing -= set(partitions)
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
 
     async def _lost(self, partitions: Collection[Partition]) -> None:
         self._forget(partitions)
@@ -164,7 +173,8 @@ class Lane(Service):
                 self._writing = set(batch.positions)
                 if await self._written(batch):
                     self._uncommitted |= {p: end for p, end in batch.positions.items() if p in self._writing}
-            await self._commit(member)
+            if not len(self._buffer) or _now_s() - self._committed_s > _COMMIT_EVERY_S:
+                await self._commit(member)
             self._writing = set()
             self._idle.set()
 
@@ -201,14 +211,20 @@ class Lane(Service):
 
     async def _commit(self, member: Subscription) -> None:
         """Commit what is written; what cannot be now is tried again with the next batch."""
-        positions = dict(self._uncommitted)
-        if not positions:
-            return
-        try:
-            await member.commit(positions)
-        except Unavailable as error:
-            log.info("lane_commit_failed", group=self.group, error=error.debug)
-            return
-        for partition, position in positions.items():
-            if self._uncommitted.get(partition) == position:
-                del self._uncommitted[partition]
+        async with self._committing:
+            self._committed_s = _now_s()
+            positions = dict(self._uncommitted)
+            if not positions:
+                return
+            try:
+                await member.commit(positions)
+            except Unavailable as error:
+                log.info("lane_commit_failed", group=self.group, error=error.debug)
+                return
+            for partition, position in positions.items():
+                if self._uncommitted.get(partition) == position:
+                    del self._uncommitted[partition]
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -17,7 +17,7 @@ from airnode.store.eventlog.log import EventLog
 from tests.support.eventlog import LogRig
 from tests.support.landing import event, order, publish
 
-_BATCH = 500
+_BATCH = 1000
 _AT_ONCE = 4
 _TICK_S = 0.02
 

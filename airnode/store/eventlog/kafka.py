@@ -144,20 +144,31 @@ class KafkaLog:
     async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
         """Make topics. Raises StartupError for one that has fewer partitions already."""
         there = await self.topics()
-        made = [topic for topic in partitions if topic not in there]
-        copies = self._kafka.replication_factor or min(_COPIES, await self._broker_count())
-        with self._available():
-            answer = await self._cluster().create_topics([NewTopic(t, partitions[t], copies) for t in made])
-        for topic, code, *words in answer.topic_errors if made else ():
-            error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:
-                raise StartupError(f"{self.address} does not make the topic {topic}: {error.__name__} {words}.")
+        missing = [topic for topic in partitions if topic not in there]
+        made = await self._make_topics({topic: partitions[topic] for topic in missing}) if missing else []
+        # Made by others meanwhile, or not yet known to the broker that was asked.
+        for each in await self.partitions_of([topic for topic in missing if topic not in made]):
+            there[each.topic] = max(there.get(each.topic, 0), each.number + 1)
         for topic, count in partitions.items():
             if 0 < there.get(topic, 0) < count:
                 raise StartupError(
                     f"The topic {topic} has {there[topic]} partitions, and {count} are wanted (eventlog.partitions): "
                     "stop all producers and consumers, then run: airnode pipeline init --grow"
                 )
+        return made
+
+    async def _make_topics(self, partitions: Mapping[str, int]) -> list[str]:
+        """Returns those that were not there."""
+        copies = self._kafka.replication_factor or min(_COPIES, await self._broker_count())
+        with self._available():
+            answer = await self._cluster().create_topics([NewTopic(t, n, copies) for t, n in partitions.items()])
+        made = []
+        for topic, code, *words in answer.topic_errors:
+            error = for_code(code)
+            if not code:
+                made.append(topic)
+            elif error is not TopicAlreadyExistsError:
+                raise StartupError(f"{self.address} does not make the topic {topic}: {error.__name__} {words}.")
         return made
 
     async def grow_topics(self, partitions: Mapping[str, int]) -> None:

@@ -167,6 +167,6 @@ def _delivered(partition: Partition, message: Any) -> Delivered:
         message.offset,
         (message.key or b"").decode(errors="replace"),
         message.value or b"",
-        tuple((name, value or b"") for name, value in message.headers),
+        tuple([(name, value or b"") for name, value in message.headers]) if message.headers else (),
         message.timestamp / 1000,
     )

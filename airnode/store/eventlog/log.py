@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from airnode.runtime.service import Service
 
 
@@ -20,9 +22,8 @@ class Partition(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is published.
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What is published. A struct, as a frozen dataclass takes four times as long to make.
 
     Attributes:
         key: records of one key keep their order; empty: any partition.
@@ -35,8 +36,7 @@ class Record:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A record as it comes out.
 
     Attributes:

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 _BEATS_PER_SESSION = 5
 _BEAT_MAX_S = 1.0
 _CLAIM_RECORDS = 500
+_ACK_RECORDS = 500
 #: Between two looks at the group while reading; well below the client's own time limit.
 _BLOCK_MAX_S = 0.5
 _IDLE_S = 0.05
@@ -335,7 +336,7 @@ class StreamSubscription(Subscription):
 
     async def commit(self, positions: Mapping[Partition, int]) -> None:
         """Acknowledge what was handed out below these offsets."""
-        done: dict[Partition, int] = {}
+        done: list[tuple[Partition, list[int], int]] = []
         with unavailable():
             pipeline = self._bus.client.pipeline(transaction=False)
             for partition, position in positions.items():
@@ -343,14 +344,16 @@ class StreamSubscription(Subscription):
                     self._metrics.commit_failed.inc()
                     continue
                 offsets = self._owned[partition]
-                done[partition] = bisect.bisect_left(offsets, position)
-                for start in range(0, done[partition], _CLAIM_RECORDS):
-                    ids = map(to_id, offsets[start : min(start + _CLAIM_RECORDS, done[partition])])
+                done.append((partition, offsets, position))
+                count = bisect.bisect_left(offsets, position)
+                for start in range(0, count, _ACK_RECORDS):
+                    ids = map(to_id, offsets[start : min(start + _ACK_RECORDS, count)])
                     pipeline.xack(stream_key(partition), self._group, *ids)
             await pipeline.execute()
-        for partition, count in done.items():
-            if partition in self._owned:
-                del self._owned[partition][:count]
+        for partition, offsets, position in done:
+            # Not where the partition was begun anew meanwhile, nor twice where two commits were under way.
+            if self._owned.get(partition) is offsets:
+                del offsets[: bisect.bisect_left(offsets, position)]
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """Fetch nothing of these."""
