@@ -23,6 +23,7 @@ _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),
     "gstreamer": lambda: shutil.which("gst-launch-1.0"),
     "chromium": chromium_path,
+    "faketime": lambda: shutil.which("faketime"),
 }
 
 

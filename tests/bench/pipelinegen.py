@@ -27,7 +27,7 @@ async def as_fast_as_possible(log: EventLog, make: Any, count: int) -> None:
 
     async def work() -> None:
         for start in numbers:
-            await publish(log, [make(number) for number in range(start, min(start + _BATCH, count))])
+            await publish(log, [make(number).record() for number in range(start, min(start + _BATCH, count))])
 
     await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
 
@@ -39,7 +39,7 @@ async def at_rate(log: EventLog, make: Any, count: int, rate: float) -> None:
     for tick in itertools.count(1):
         due = min(count, int(rate * (time.monotonic() - began_s)))
         if due > sent:
-            await publish(log, [make(number) for number in range(sent, due)])
+            await publish(log, [make(number).record() for number in range(sent, due)])
             sent = due
         if sent >= count:
             return

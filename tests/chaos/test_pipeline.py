@@ -4,7 +4,9 @@ import asyncio
 import os
 import random
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,7 @@ from airnode.pipeline.events import decode
 from airnode.store.eventlog.log import Record
 from tests.support.kafka import Kafka
 from tests.support.landing import SESSION_S, LedgerFile, Pipeline, publish, start_producer
+from tests.support.node import AirnodeProcess
 from tests.support.outage import FrailServers
 from tests.support.waiting import eventually
 
@@ -69,7 +72,7 @@ async def test_consumers_are_killed_in_mid_batch(pipeline: Pipeline):
 
 async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
     """One stays; others join, and leave politely or not at all so."""
-    seconds = REBALANCE_S if not pipeline.bootstrap else REBALANCE_S / 2
+    seconds = REBALANCE_S if not pipeline.bootstrap or REBALANCE_S > 20 else 8
     await pipeline.start(1)
     rng = random.Random(4)
     async with pipeline.producing(pause_s=0.1):
@@ -81,23 +84,26 @@ async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
                 guests += await pipeline.start(1)
             else:
                 guest = guests.pop(rng.randrange(2))
-                await (guest.kill() if rng.random() < 0.5 else guest.stop())
+                if rng.random() < 0.5:
+                    await guest.kill()
+                else:
+                    assert await guest.stop() == 0
             await asyncio.sleep(max(0.0, turn_s - time.monotonic()))
         await pipeline.more_landed(200)
     assert await pipeline.balance() > 500
 
 
-async def test_a_consumer_is_stopped_politely_under_load(pipeline: Pipeline):
+async def test_a_consumer_is_stopped_politely_under_load(streams: Pipeline):
     """SIGTERM: it lands and commits what it fetched, and is out within its deadline; the other goes on."""
-    first, _second = await pipeline.start(2)
-    async with pipeline.producing(pause_s=0.01):
-        await pipeline.more_landed(1000)
+    first, _second = await streams.start(2)
+    async with streams.producing(pause_s=0.01):
+        await streams.more_landed(1000)
         began_s = time.monotonic()
         assert await first.stop() == 0
         assert time.monotonic() - began_s < 20  # drain.deadline_s
-        await pipeline.more_landed(1000)
+        await streams.more_landed(1000)
     assert "stopped" in first.log
-    await pipeline.balance()
+    await streams.balance()
 
 
 async def test_a_producer_is_killed_and_its_successor_sends_what_was_not_confirmed(streams: Pipeline, tmp_path: Path):
@@ -163,17 +169,53 @@ async def test_poison_and_a_burst_of_duplicates(streams: Pipeline):
     assert await streams.postgres.fetchval("SELECT count(*) FROM pipeline.dead_letters") == letters
 
 
-async def test_a_consumer_sleeps_longer_than_its_session(pipeline: Pipeline):
-    first, _second = await pipeline.start(2)
-    async with pipeline.producing():
-        await pipeline.more_landed(500)
+async def test_a_consumer_sleeps_longer_than_its_session(streams: Pipeline):
+    first, _second = await streams.start(2)
+    async with streams.producing():
+        await streams.more_landed(500)
         first.pause()
         await asyncio.sleep(SESSION_S + 0.5)
-        await pipeline.more_landed(500)
+        await streams.more_landed(500)
         first.resume()
-        await pipeline.more_landed(500)
-    await pipeline.balance()
+        await streams.more_landed(500)
+    await streams.balance()
     assert await first.stop() == 0
+
+
+@pytest.mark.faketime
+async def test_the_clocks_of_consumers_jump(streams: Pipeline, tmp_path: Path):
+    """An hour ahead, two hours back, and on again: nothing that decides looks at them."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    fake = {
+        "LD_PRELOAD": await faketime_library(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }  # fmt: skip
+    jumpy = streams.consumer(env=fake)
+    await asyncio.gather(jumpy.start(), streams.start(1))
+    async with streams.producing():
+        for jump_s in (3600, -3600, 0):
+            clock.write_text(f"{jump_s:+d}")
+            await eventually(lambda s=jump_s: abs(ahead_s(jumpy) - s) < 60, 20, f"its clock is {jump_s} s ahead")
+            await streams.more_landed(500)
+    assert await streams.balance() > 1500
+    assert await jumpy.stop() == 0
+    assert "partitions_lost" not in jumpy.log
+
+
+def ahead_s(node: AirnodeProcess) -> float:
+    """How far its clock is ahead of ours, by what its HTTP server says."""
+    with urllib.request.urlopen(f"{node['api_url']}/health/liveness", timeout=10) as response:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp() - time.time()
+
+
+async def faketime_library() -> str:
+    """What ``faketime`` preloads."""
+    process = await asyncio.create_subprocess_exec(
+        "faketime", "-f", "+0", "printenv", "LD_PRELOAD", stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return output.decode().strip()
 
 
 async def test_a_kafka_broker_of_three_is_killed_and_comes_back(kafka: Kafka, tmp_path: Path, frail: FrailServers):

@@ -176,3 +176,26 @@ async def test_a_clock_that_was_set_back_keeps_no_dead_member(streams: LogRig, r
     member = await streams.join(log, [topic], streams.name("g"))
     await log.publish([Record(topic, "a", b"1")])
     assert [record.value for record in await read(member, 1)] == [b"1"]
+
+
+async def test_members_that_are_gone_leave_nothing_behind(streams: LogRig, redis: aioredis.Redis):
+    log = await streams.open()
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    for turn in range(3):
+        guest = log.subscribe([topic], "g")
+        await guest.start()
+        await log.publish([Record(topic, "a", b"%d" % turn)])
+        (record,) = await read(guest, 1)
+        await guest.commit({partition: record.next_offset})
+        await guest.stop()
+    await redis.xadd(stream_key(partition), {"k": "a", "v": "kept"})
+    await redis.xreadgroup("g", "zombie", {stream_key(partition): ">"})
+    member = await streams.join(log, [topic], "g")
+    assert [record.value for record in await read(member, 1)] == [b"kept"]  # what a gone reader holds is not lost
+
+    async def alone() -> bool:
+        await member.poll(max_records=10, wait_s=0.2)
+        return len(await redis.xinfo_consumers(stream_key(partition), "g")) == 1
+
+    await eventually(alone, 20 + 3 * SESSION_S, "it is the only reader")

@@ -74,9 +74,8 @@ class Ledger:
                 self.won += each.quantity * each.unit_price_krw
 
 
-async def publish(log: EventLog, events: Sequence[AnyEvent]) -> None:
+async def publish(log: EventLog, records: Sequence[Record]) -> None:
     """Again and again until the log has them all; some it may have twice then."""
-    records = [each.record() for each in events]
     while True:
         try:
             return await log.publish(records)
@@ -137,7 +136,7 @@ class Pipeline:
 
     # -- consumers ----------------------------------------------------------------------------------------------------
 
-    def consumer(self, *args: str, **kwargs: Any) -> AirnodeProcess:
+    def consumer(self, *args: str, env: dict[str, str] | None = None) -> AirnodeProcess:
         """One more; to be started."""
         stores = ["--redis-url", self.redis_url, "--postgres-url", self.postgres_url]
         settings = {"eventlog.session_timeout_s": f"{SESSION_S:g}", "log.level": "info"}
@@ -146,7 +145,7 @@ class Pipeline:
         options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
         made = AirnodeProcess(
             self.directory / f"consumer-{len(self.consumers)}", *stores, *options, *args, role="consumer",
-            env={"JWT_SECRET_KEY": "0123456789abcdef" * 4}, **kwargs,
+            env={"JWT_SECRET_KEY": "0123456789abcdef" * 4, **(env or {})},
         )  # fmt: skip
         self.consumers.append(made)
         return made
@@ -172,7 +171,7 @@ class Pipeline:
 
         async def produce() -> None:
             while not done.is_set():
-                await publish(self.log, self.events())
+                await publish(self.log, [each.record() for each in self.events()])
                 await asyncio.sleep(pause_s)
 
         task = asyncio.create_task(produce())

@@ -95,6 +95,17 @@ end
 #: Arguments: member, partitions that it owned.
 _LEAVE = _GIVE + "redis.call('ZREM', KEYS[1], ARGV[1]) redis.call('HDEL', KEYS[2], ARGV[1])"
 
+#: Forgets readers of a stream that hold nothing and were silent. Arguments: group, member that asks, milliseconds.
+_TIDY = """
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+    local reader = {}
+    for i = 1, #info, 2 do reader[info[i]] = info[i + 1] end
+    if reader.name ~= ARGV[2] and reader.pending == 0 and reader.idle > tonumber(ARGV[3]) then
+        redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], reader.name)
+    end
+end
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _View:
@@ -298,10 +309,12 @@ class StreamSubscription(Subscription):
     async def _look_for_strays(self, partition: Partition) -> None:
         """Begin the partition anew where a former owner read after it had lost it, and left something behind."""
         self._look_s[partition] = _now_s() + self._session_s
+        session_ms = round(self._session_s * 1000)
         with unavailable():
             pending = await self._bus.client.xpending_range(
-                stream_key(partition), self._group, "-", "+", _CLAIM_RECORDS, idle=round(self._session_s * 1000)
+                stream_key(partition), self._group, "-", "+", _CLAIM_RECORDS, idle=session_ms
             )
+            await self._bus.client.eval(_TIDY, 1, stream_key(partition), self._group, self._member, session_ms)
         if any(each["consumer"] != self._member.encode() for each in pending):
             await self._rebalancing.revoked(frozenset([partition]))
             self._own(partition)
