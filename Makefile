@@ -14,7 +14,7 @@ TESTS  ?= tests
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-relay \
-        bench-placement bench-cluster bench-pipeline cluster-local cluster-up cluster-down cluster-logs wheel clean
+        bench-placement bench-cluster bench-pipeline bench-cache cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ bench-cluster: setup ## 100 to 1,000 viewers over 3 slaves: stalls, latency, CPU
 
 bench-pipeline: setup ## events/s, latency and memory on Redis Streams and Kafka, beside confluent-kafka; a table and JSON
 	$(BIN)/python -m tests.bench.pipeline $(ARGS)
+
+bench-cache: setup ## reading users from the cache and from the database; statements a minute; a table and JSON
+	$(BIN)/python -m tests.bench.cache $(ARGS)
 
 wheel: $(VENV)/.dev ## the installable package with the pages in it, into dist/
 	$(PIP) wheel . --no-deps --no-build-isolation -w dist

@@ -62,6 +62,7 @@ class CacheSource:
         self._connection: PoolConnectionProxy[Any] | None = None
         #: Statements sent for candidates.
         self.sent = 0
+        self._counts = True
 
     async def candidates(self, shelf: Shelf[Any], newest: int, cursor: int, old: int) -> Candidates:
         """The newest rows, and so many old ones, those below the cursor first: one statement."""
@@ -73,10 +74,13 @@ class CacheSource:
         return Candidates(newest_, below, above)
 
     async def counted(self) -> int | None:
-        """How many statements for candidates the database has counted; None: it does not count."""
+        """How many statements for candidates the database counted; None: it does not, and is not asked again."""
+        if not self._counts:
+            return None
         try:
             rows = await self._fetch(_COUNTED)
         except Unavailable:
+            self._counts = False
             return None
         return int(rows[0][0] or 0)
 
