@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+#: The first one makes what the others work on.
+_DEMO = ("demo-pipeline", "cache-worker", "producer", "consumer")
+
+
 def _role_sections() -> "Mapping[str, type[Section]]":
     from airnode.runtime.registry import sections
 
@@ -30,16 +34,20 @@ def _role_sections() -> "Mapping[str, type[Section]]":
 @click.option(
     "--role", "roles", metavar="NAME[,NAME...]", multiple=True, help="What this node does; `airnode roles` lists them."
 )
+@click.option(
+    "--demo-pipeline", is_flag=True, help="Also run the data pipeline on made-up customers and courses; see the README."
+)
 @config_options
 @click.version_option(airnode.__version__, prog_name="airnode")
 @click.pass_context
-def cli(context: click.Context, /, roles: tuple[str, ...], **params: Any) -> None:
+def cli(context: click.Context, /, roles: tuple[str, ...], demo_pipeline: bool, **params: Any) -> None:
     """A live classroom in one binary.
 
     \b
     Examples:
       airnode --role standalone                      everything on this machine
       airnode --role standalone --port 80            ... with the pages on port 80
+      airnode --role standalone --demo-pipeline      ... and orders flowing through the data pipeline
       airnode --role master --config airnode.toml    one role of a cluster
       airnode config check --config airnode.toml     is the configuration right?
       airnode health http://localhost:8000           is that node well?
@@ -48,10 +56,13 @@ def cli(context: click.Context, /, roles: tuple[str, ...], **params: Any) -> Non
     context.meta[ROLE_SECTIONS] = _role_sections
     if context.invoked_subcommand is not None:
         return
-    if not roles:
+    if not roles and not demo_pipeline:
         click.echo(context.get_help())
         return
-    sys.exit(_run([name for text in roles for name in text.split(",") if name.strip()], loaded_or_exit(params)))
+    names = [name for text in roles for name in text.split(",") if name.strip()]
+    if demo_pipeline:
+        names = [*(names or ["standalone"]), *_DEMO]
+    sys.exit(_run(names, loaded_or_exit(params)))
 
 
 def _run(names: list[str], loaded: "Loaded") -> int:

@@ -186,13 +186,15 @@ class Producer(Service):
     # -- saying -------------------------------------------------------------------------------------------------------
 
     def _say(self, what: str, error: AirnodeError) -> None:
+        """Keep it for ``/health``; log it where it lasts longer than one try."""
+        lasts = what in self._troubles
         self._troubles[what] = error.detail
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._said_s > _SAY_EVERY_S:
+        if lasts and now_s - self._said_s > _SAY_EVERY_S:
             self._said_s = now_s
             log.warning("producer_waits", reason=error.detail, debug=error.debug)
 
     def _well(self, what: str) -> None:
-        if self._troubles.pop(what, "") and not self._troubles:
+        if self._troubles.pop(what, "") and not self._troubles and self._said_s > float("-inf"):
             self._said_s = float("-inf")
             log.info("producer_goes_on")

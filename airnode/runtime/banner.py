@@ -12,6 +12,8 @@ _LINES = (
     ("class_code", "Class code"),
     ("network_url", "On your network"),
     ("admin_url", "Admin"),
+    ("metrics_url", "Pipeline: metrics"),
+    ("cache_monitor", "Pipeline: cache"),
 )
 
 

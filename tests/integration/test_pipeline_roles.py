@@ -1,13 +1,22 @@
 """The pipeline's roles as processes, as somebody starts them by hand, and all in one as a demonstration."""
 
 import asyncio
+import json
+import re
+import time
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 
+from airnode.config.model import PostgresSection
+from airnode.pipeline.demo import Furnishing
 from airnode.pipeline.events import TOPICS, decode
+from airnode.store.migrate import migrate
+from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
+from tests.support.forking import Forker
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
@@ -68,3 +77,58 @@ async def _on_the_log(valkey_url: str) -> list:
         count = sum(each.records for each in (await log.lag("audit", TOPICS)).values())
         member = await logs.join(log, TOPICS, "audit")
         return [decode(each.value, each.partition.topic).event_id for each in await read(member, count)]
+
+
+async def test_the_demonstration_needs_nothing_and_orders_land(tmp_path: Path, forker: Forker):
+    node = AirnodeProcess(tmp_path / "data", "--demo-pipeline")
+    began_s = time.monotonic()
+    try:
+        await node.start(60)
+        ready_s = time.monotonic() - began_s
+        async with aiohttp.ClientSession() as session:
+
+            async def landed() -> float:
+                async with session.get(node["metrics_url"]) as response:
+                    text = await response.text()
+                found = re.search(r'^airnode_pipeline_landed_total\{topic="orders"\} (.+)$', text, re.MULTILINE)
+                return float(found[1]) if found else 0
+
+            await eventually(landed, 40, "an order lands")
+            print(f"fresh data directory: ready after {ready_s:.2f} s, first order landed after "
+                  f"{time.monotonic() - began_s:.2f} s")  # fmt: skip
+            async with session.get(node["health_url"] + "/health") as response:
+                health = await response.json()
+        assert {"producer", "outbox", "cache", "lane-orders_group"} <= set(health["checks"])
+        assert "/metrics" in node.log
+        assert "/admin" in node.log
+        assert "airnode cache-monitor" in node.log
+
+        # Commands on this machine find the node's own stores.
+        here = ("--data-dir", str(node.data_dir))
+        code, out, err = await forker.run("pipeline", "init", "--json", *here)
+        assert code == 0, err
+        made = json.loads(out)
+        assert (made["migrations_applied"], made["topics"]["orders"]["made"]) == ([], False)
+        assert (await forker.run("dlq", "list", *here))[:2] == (0, "No dead letters.\n")
+        code, _, _ = await forker.run("dlq", "list", "--data-dir", str(tmp_path / "elsewhere"))
+        assert code == 2
+        assert await node.stop() == 0
+        assert (await forker.run("dlq", "list", *here))[0] == 2
+    finally:
+        await node.close()
+
+
+async def test_the_demonstration_leaves_what_is_there(postgres_url: str):
+    postgres = Postgres(PostgresSection(url=postgres_url))
+    await postgres.start()
+    try:
+        await migrate(postgres)
+        await postgres.execute(
+            "INSERT INTO pipeline.users (name, email, locale) VALUES ('Mina', 'm@example.com', 'ko')"
+        )
+        for _ in range(2):
+            await Furnishing(postgres).start()
+            assert await postgres.fetchval("SELECT count(*) FROM pipeline.users") == 1
+            assert await postgres.fetchval("SELECT count(*) FROM pipeline.products") == 20_000
+    finally:
+        await postgres.stop()

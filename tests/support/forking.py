@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from typing import NoReturn
 import pytest_asyncio
 
 _ROOT = Path(__file__).parents[2]
+_STUCK_S = 40
 
 
 class Forker:
@@ -78,6 +80,7 @@ def _serve() -> None:
 def _run(main: Callable[[], None], args: list[str]) -> NoReturn:
     sys.stdin = io.StringIO()  # what the parent has read ahead is not ours
     sys.argv = ["airnode", *args]
+    faulthandler.dump_traceback_later(_STUCK_S, exit=True)  # on standard error, which the test shows
     try:
         main()
         code: object = 0
