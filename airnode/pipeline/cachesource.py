@@ -14,7 +14,7 @@ from airnode.store.postgres import Postgres
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-_ACQUIRE_S = 10.0
+_ACQUIRE_S, _FETCH_S = 10.0, 10.0
 
 # Arguments: how many of the newest, the cursor, how many old ones. Each part is a walk down the primary key.
 _CANDIDATES = """
@@ -96,7 +96,7 @@ class CacheSource:
             with _in_our_words():
                 if self._connection is None:
                     self._connection = await self._postgres.pool.acquire(timeout=_ACQUIRE_S)
-                return list(await self._connection.fetch(statement, *values))
+                return list(await self._connection.fetch(statement, *values, timeout=_FETCH_S))
         except BaseException:
             await self.close()
             raise

@@ -26,6 +26,8 @@ LEASE_S, _STAND_EVERY_S = 4.0, 1.0
 #: An empty table is looked at again after this: someone is about to fill it.
 _EMPTY_S = 1.0
 _LEAVE_S = 2.0
+#: A refresh that is overdue by this much is told of in /health.
+_LATE_S = 3.0
 #: The database's own count of statements is asked for with the first refresh and every so many.
 _COUNT_EVERY = 100
 
@@ -61,6 +63,8 @@ class CacheWorker(Service):
         #: Set while this one holds the office.
         self._acting = asyncio.Event()
         self._refreshes = 0
+        #: When the next refresh should be done, on the loop's clock.
+        self._due_s = 0.0
         #: What goes wrong at the moment, by what was tried.
         self._troubles: dict[Literal["stand", "refresh"], str] = {}
 
@@ -83,7 +87,12 @@ class CacheWorker(Service):
         """For ``/health``. Raises Unavailable while the cache cannot be refreshed."""
         if self._troubles:
             raise Unavailable(" ".join(sorted(set(self._troubles.values()))))
-        return "acting" if self._acting.is_set() else f"standing by for {self._candidacy.holder or 'another worker'}"
+        if not self._acting.is_set():
+            return f"standing by for {self._candidacy.holder or 'another worker'}"
+        late_s = asyncio.get_running_loop().time() - self._due_s
+        if late_s > _LATE_S:
+            raise Unavailable(f"The refresh of the cache is {late_s:.0f} s late: the database or the Redis is slow.")
+        return "acting"
 
     # -- the office ---------------------------------------------------------------------------------------------------
 
@@ -102,6 +111,7 @@ class CacheWorker(Service):
         acts = self._candidacy.epoch is not None
         if acts and not self._acting.is_set():
             log.info("cache_worker_took_over", epoch=self._candidacy.epoch)
+            self._due_s = asyncio.get_running_loop().time()
             self._acting.set()
         elif not acts:
             if self._acting.is_set():
@@ -127,7 +137,8 @@ class CacheWorker(Service):
             backoff.reset()
             self._went_well("refresh")
             wanted_s = self._section.refresh_interval_s if rows else min(self._section.refresh_interval_s, _EMPTY_S)
-            await self._while_acting(began_s + wanted_s - loop.time())
+            self._due_s = max(began_s + wanted_s, loop.time())
+            await self._while_acting(self._due_s - loop.time())
 
     async def _while_acting(self, for_s: float) -> None:
         """Wait, and no longer than the office is held: whoever takes it anew refreshes at once."""
