@@ -35,6 +35,7 @@ MEMBERS = "pipeline-members"
 MINUTE_S = 60
 _TELL_EVERY_S = 1.0
 _LEASE_S = 5.0
+_LEAVE_S = 3.0
 _RATE_OVER_S = 5.0
 _KEPT_S = 2 * 3600
 #: Minutes that wait to be told while the Redis is away; older ones are then told as one.
@@ -186,7 +187,7 @@ class Tally(Service):
         await self._tasks.aclose()
         self._look()
         try:
-            async with asyncio.timeout(_TELL_EVERY_S):
+            async with asyncio.timeout(_LEAVE_S):
                 await self._tell_counts()
                 await self._leases.drop_lease(MEMBERS, self._teller)
         except (Unavailable, TimeoutError) as error:

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { language, t, type Key } from "../i18n/index.ts";
 import { bitrate } from "../lib/format.ts";
-import { shortTime, whole } from "./figures.ts";
+import { bandwidth, shortTime, whole } from "./figures.ts";
 import { DrainDialog } from "./drain.tsx";
 import type { NodeStatus, NodeView, StreamView } from "./types.ts";
 import type { AdminVisit, Shot } from "./visit.ts";
@@ -64,7 +64,6 @@ function NodeCard({ node, onOrder }: { node: NodeView; onOrder: () => void }) {
   const lang = language.value;
   const draining = node.status === "draining";
   const away = node.status === "offline";
-  const limit = node.bandwidth_bps === null ? "" : ` / ${bitrate(node.bandwidth_bps)}`;
   return (
     <li class={`card node ${node.status}`} data-node={node.node_id}>
       <div class="node-head">
@@ -80,7 +79,10 @@ function NodeCard({ node, onOrder }: { node: NodeView; onOrder: () => void }) {
           {whole(node.current_connections, lang)} / {whole(node.max_connections, lang)}
           {node.reserved > 0 && <span class="quiet"> {t("node.reserved", { count: node.reserved })}</span>}
         </Fact>
-        <Fact name={t("node.sent")}>{bitrate(node.sent_bps) + limit}</Fact>
+        <Fact name={t("node.sent")}>
+          {bandwidth(node.sent_bps, lang)}
+          {node.bandwidth_bps !== null && <span class="quiet"> / {bandwidth(node.bandwidth_bps, lang)}</span>}
+        </Fact>
         <Fact name={t("node.classes")}>{whole(node.streams, lang)}</Fact>
         <Fact name={t("node.heard")}>{t("node.ago", { time: shortTime(node.last_beat_age_s, lang) })}</Fact>
       </dl>
@@ -128,7 +130,7 @@ function Streams({ streams, now }: { streams: StreamView[]; now: number }) {
             <th scope="col" class="number">
               {t("strip.viewers")}
             </th>
-            <th scope="col" class="number">
+            <th scope="col" class="number wide-only">
               {t("strip.bitrate")}
             </th>
             <th scope="col" class="wide-only">
@@ -149,7 +151,7 @@ function Streams({ streams, now }: { streams: StreamView[]; now: number }) {
                   <span class={`pill ${stream.state}`}>{t(STREAM[stream.state])}</span>
                 </td>
                 <td class="number">{whole(stream.viewers, lang)}</td>
-                <td class="number">{stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–"}</td>
+                <td class="number wide-only">{stream.bitrate_bps > 0 ? bitrate(stream.bitrate_bps) : "–"}</td>
                 <td class="wide-only">{stream.origin_name || stream.origin}</td>
                 <td class="number wide-only">{shortTime(Math.max(0, now - stream.since), lang)}</td>
               </tr>

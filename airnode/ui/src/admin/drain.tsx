@@ -35,7 +35,7 @@ export function DrainDialog({ visit, node, nodes, onClose }: Props) {
   return (
     <Dialog label={title} onClose={onClose}>
       <h2>{title}</h2>
-      <p>{on ? t("drain.text", { count: whole(node.current_connections, language.value) }) : t("undrain.text")}</p>
+      <p>{on ? doing(node.current_connections) : t("undrain.text")}</p>
       {only && <p class="notice warn">{t("drain.only")}</p>}
       {error && (
         <p class="hint error" role="alert">
@@ -52,4 +52,8 @@ export function DrainDialog({ visit, node, nodes, onClose }: Props) {
       </div>
     </Dialog>
   );
+}
+
+function doing(people: number): string {
+  return people === 0 ? t("drain.text_none") : t("drain.text", { count: whole(people, language.value) });
 }

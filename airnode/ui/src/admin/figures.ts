@@ -25,3 +25,9 @@ export function shortTime(seconds: number, lang: string): string {
   const form = { style: "unit", unit: String(unit), unitDisplay: "short", maximumFractionDigits: 0 } as const;
   return new Intl.NumberFormat(lang, form).format(Number(value));
 }
+
+/** `375 Mbit/s`, `2.5 Mbit/s`, `1 Gbit/s`. */
+export function bandwidth(bps: number, lang: string): string {
+  if (bps >= 1e9) return `${rate(bps / 1e9, lang)} Gbit/s`;
+  return bps >= 1e6 ? `${rate(bps / 1e6, lang)} Mbit/s` : `${whole(bps / 1e3, lang)} kbit/s`;
+}

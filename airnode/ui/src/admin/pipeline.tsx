@@ -148,7 +148,7 @@ function Topics({ topics }: { topics: TopicView[] }) {
               {cell(each.produced, each.produced_per_s)}
               {cell(each.landed, each.landed_per_s)}
               <td class="number">{each.lag === null ? "–" : whole(each.lag, lang)}</td>
-              <td class={each.dead > 0 ? "number error" : "number"}>{whole(each.dead, lang)}</td>
+              <td class="number">{whole(each.dead, lang)}</td>
             </tr>
           ))}
         </tbody>

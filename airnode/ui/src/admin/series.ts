@@ -3,7 +3,9 @@ import type { SeriesView } from "./types.ts";
 export type Line = (number | null)[];
 
 /** A younger minute than this says little of its rate. */
-const YOUNG_S = 5;
+const YOUNG_S = 10;
+/** What is counted is told up to a second later. */
+const LATE_S = 1;
 const LEAST_SPAN_S = 600;
 
 /** Lines of the last hour, ready to be drawn. */
@@ -28,7 +30,7 @@ export function lines(series: SeriesView): Lines {
     counts.map((count, index) => {
       if (index < first) return null;
       if (index < last) return count / perS;
-      return series.elapsed_s < YOUNG_S ? null : (count * 60) / series.elapsed_s / perS;
+      return series.elapsed_s < YOUNG_S ? null : (count * 60) / (series.elapsed_s - LATE_S) / perS;
     });
   return {
     at: series.minutes,

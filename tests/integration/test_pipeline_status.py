@@ -1,0 +1,192 @@
+"""What the admin page is told of the pipeline, and who is told."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.bus import keys
+from airnode.bus.client import Bus
+from airnode.bus.subscription import BusMetrics
+from airnode.config.model import PostgresSection, RedisSection
+from airnode.errors import Unavailable
+from airnode.pipeline.overview import Overview
+from airnode.pipeline.status import PipelineStatus
+from airnode.pipeline.tally import Source, Tally
+from airnode.runtime.tasks import TaskScope
+from airnode.store.migrate import migrate
+from airnode.store.postgres import Postgres
+from airnode.web.health import Identity
+from tests.integration.conftest import Client, Lesson
+from tests.support.node import AirnodeProcess
+from tests.support.waiting import eventually
+
+
+class Process:
+    """The counters of a process, and its tally."""
+
+    def __init__(self, bus: Bus, name: str, **more) -> None:
+        self.landed = Counter("airnode_landed_total", "l", ["topic"], registry=CollectorRegistry())
+        sources = (Source("landed", self.landed, "topic"),)
+        identity = Identity(f"node-{name}", name, ("consumer",))
+        self.tally = Tally(bus, "consumer", identity, sources, TaskScope("test"), **more)
+
+
+class Rig:
+    """Both stores, and who looks at them."""
+
+    def __init__(self, redis_url: str, postgres_url: str) -> None:
+        self.stack = contextlib.AsyncExitStack()
+        self.bus = Bus(RedisSection(url=redis_url), BusMetrics(CollectorRegistry()))
+        self.postgres = Postgres(PostgresSection(url=postgres_url))
+        self.overview = Overview(self.bus, self.postgres, 50.0)
+
+    async def open(self) -> "Rig":
+        for store in (self.bus, self.postgres):
+            await store.start()
+            self.stack.push_async_callback(store.stop)
+        await migrate(self.postgres)
+        return self
+
+    async def process(self, name: str, **more) -> Process:
+        made = Process(self.bus, name, **more)
+        await made.tally.start()
+        self.stack.push_async_callback(made.tally.stop)
+        return made
+
+    async def orders(self) -> int:
+        found = await self.bus.client.hget(keys.pipeline_totals(), "landed:orders")
+        return int(found or 0)
+
+
+@pytest.fixture
+async def rig(valkey_url: str, postgres_url: str) -> AsyncIterator[Rig]:
+    made = await Rig(valkey_url, postgres_url).open()
+    async with made.stack:
+        await made.bus.client.delete(keys.pipeline_totals())
+        yield made
+
+
+async def test_processes_add_up_and_go(rig: Rig):
+    async def troubled() -> str:
+        raise Unavailable("The database does not take events now.")
+
+    lag = {"orders_group": {"orders": 5}}
+    one = await rig.process("one", lag=lambda: lag)
+    other = await rig.process("other", lag=lambda: {"orders_group": {"orders": 3}}, checks=(troubled,))
+    one.landed.labels("orders").inc(30)
+    other.landed.labels("orders").inc(12)
+    found: list[PipelineStatus] = []
+
+    async def told() -> bool:
+        one.landed.labels("users").inc()
+        found.append(await rig.overview.status())
+        status = found[-1]
+        return status.topics[2].landed == 42 and len(status.members) == 2 and status.topics[0].landed_per_s > 0
+
+    await eventually(told, 30, "both are told of")
+    status = found[-1]
+    assert (status.missing, status.running) == ([], True)
+    assert sum(status.series.landed) == 42 + status.topics[0].landed
+    assert [each.records for each in status.groups] == [5]
+    assert max(each or 0 for each in status.series.lag) == 5
+    assert [each.troubles for each in status.members] == [[], ["The database does not take events now."]]
+    one.landed.labels("orders").inc(3)
+    await one.tally.stop()
+    assert await rig.orders() == 45, "the rest is told at the end"
+
+    async def gone() -> bool:
+        return [each.node_name for each in (await rig.overview.status()).members] == ["other"]
+
+    await eventually(gone, 30, "who stopped is not listed")
+
+
+async def test_a_report_whose_answer_was_lost_counts_once(rig: Rig):
+    process = Process(rig.bus, "once")
+    tally = process.tally
+    tally._look()
+    process.landed.labels("orders").inc(7)
+    tally._look()
+    report = tally._meter.take()
+    assert report is not None
+    for _ in range(3):
+        tally._report, tally._told = report, 0
+        await tally._tell_counts()
+        assert await rig.orders() == 7
+    process.landed.labels("orders").inc()
+    tally._look()
+    await tally._tell_counts()
+    assert await rig.orders() == 8
+    assert await rig.bus.client.ttl(keys.pipeline_minute(report[0])) > 3600
+
+
+async def test_what_landed_is_read_from_the_database(rig: Rig):
+    await rig.postgres.execute(
+        "INSERT INTO pipeline.orders_per_minute "
+        "VALUES (date_trunc('minute', now()), 9, 900), (now() - interval '2 h', 5, 5)"
+    )
+    await rig.postgres.execute(
+        "INSERT INTO pipeline.products (product_id, title, category, price_krw) VALUES (1, 'Go', 'code', 100)"
+    )
+    await rig.postgres.execute(
+        "INSERT INTO pipeline.orders_per_product SELECT n, n, n, n * 100, now() FROM generate_series(1, 7) n"
+    )
+    await rig.postgres.execute(
+        "INSERT INTO pipeline.dead_letters "
+        "SELECT gen_random_uuid(), 'orders', 2, n, 'k', '', 'not_json', 'd' || n, 1, 'g', "
+        "now() + n * interval '1 s', now(), CASE WHEN n = 9 THEN now() END FROM generate_series(1, 9) n"
+    )
+    status = await rig.overview.status()
+    assert status.missing == []
+    assert (status.orders.last_hour, status.orders.revenue_last_hour_krw) == (9, 900)
+    assert sum(status.series.orders[-2:]) == 9
+    assert [each.product_id for each in status.orders.top_courses] == [7, 6, 5, 4, 3]
+    assert status.dead_letters.total == 8, "one was replayed"
+    assert [each.offset for each in status.dead_letters.last] == [8, 7, 6, 5, 4]
+    letter = status.dead_letters.last[0]
+    assert (letter.topic, letter.partition, letter.reason, letter.detail, letter.attempts) == (
+        "orders", 2, "not_json", "d8", 1,
+    )  # fmt: skip
+    assert abs(letter.died_at - time.time()) < 120
+
+
+async def test_a_store_that_is_away_is_named_and_the_rest_is_told(rig: Rig):
+    process = await rig.process("one")
+    process.landed.labels("orders").inc(4)
+
+    async def told() -> bool:
+        return await rig.orders() == 4
+
+    await eventually(told, 30)
+    closed = Postgres(PostgresSection(url="postgresql://127.0.0.1:1/x"))
+    without = await Overview(rig.bus, closed, 50.0).status()
+    assert without.missing == ["postgres"]
+    assert without.topics[2].landed == 4
+    nothing = Bus(RedisSection(url="redis://127.0.0.1:1"), BusMetrics(CollectorRegistry()))
+    assert (await Overview(nothing, rig.postgres, 50.0).status()).missing == ["redis"]
+    assert (await Overview(nothing, closed, 50.0).status()).missing == ["redis", "postgres"]
+
+
+async def test_only_an_admin_is_told(school: AirnodeProcess, client: Client, lesson: Lesson):
+    path = "/api/pipeline/status"
+    assert (await client.call("GET", path))[0] == 401
+    for credential in (lesson.student, lesson.teacher, school["teacher_secret"]):
+        status, _, body = await client.call("GET", path, token=credential)
+        assert (status, body["code"]) == (403, "forbidden")
+        assert "topics" not in body
+    assert (await client.call("GET", f"{path}?jwt={lesson.teacher}"))[0] == 403
+    status, headers, body = await client.call("GET", path, token=school["admin_secret"])
+    assert status == 200, body
+    assert headers["Cache-Control"] == "no-store"
+    assert (body["running"], body["missing"], len(body["series"]["minutes"])) == (False, [], 60)
+
+
+async def test_the_page_is_there_and_tells_nothing_by_itself(school: AirnodeProcess, client: Client):
+    assert school["admin_url"] == f"{school['api_url']}/admin#secret={school['admin_secret']}"
+    for path in ("/admin", "/admin/pipeline"):
+        async with client.session.get(school["api_url"] + path) as response:
+            assert response.status == 200
+            assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+            assert school["admin_secret"] not in await response.text()
