@@ -9,8 +9,10 @@ PAGES  := airnode/web/static/index.html
 ARGS   ?=
 # as in: make cluster-local SLAVES=5
 SLAVES ?= 3
-# pytest's, as in: make test TESTS=tests/unit
+# pytest's, as in: make test TESTS=tests/unit WORKERS=0
 TESTS  ?= tests
+# Files run side by side in so many processes: most tests wait for something most of the time.
+WORKERS ?= 2
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-relay \
@@ -45,7 +47,7 @@ pages: $(PAGES) ## build the web pages
 test: setup ## every test; installs the Debian packages they need where it may
 	@tests/system-packages
 	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm test --silent
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 chaos: setup ## kill and stop nodes and stores under a class; prints how long each took to recover
 	@tests/system-packages

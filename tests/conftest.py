@@ -36,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: needs {name} on this machine")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, in order; so do the files that share the three brokers, which start once."""
+    shared = {item.location[0] for item in items if {"kafka", "logs"} & set(getattr(item, "fixturenames", ()))}
+    for item in items:
+        file = item.location[0]
+        item.add_marker(pytest.mark.xdist_group("kafka" if file in shared else file))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, find in _NEEDS.items():
         if item.get_closest_marker(name) is not None and not find():

@@ -401,6 +401,8 @@ def main(
     failed = ""
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as directory:
         try:
+            if work is not None:
+                work.mkdir(parents=True, exist_ok=True)
             asyncio.run(run(options, work or Path(directory), rows, console))
         except (RuntimeError, AssertionError, TimeoutError, psutil.NoSuchProcess, aiohttp.ClientError) as error:
             failed = f"{type(error).__name__}: {error}"
