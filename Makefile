@@ -9,10 +9,10 @@ PAGES  := airnode/web/static/index.html
 ARGS   ?=
 # as in: make cluster-local SLAVES=5
 SLAVES ?= 3
-# pytest's, as in: make test TESTS=tests/unit WORKERS=0
+# pytest's, as in: make test TESTS=tests/unit WORKERS=4
 TESTS  ?= tests
-# Files run side by side in so many processes: most tests wait for something most of the time.
-WORKERS ?= 2
+# So many files side by side, on a machine with cores to spare.
+WORKERS ?= 0
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-relay \
