@@ -93,5 +93,6 @@ class TaskScope:
         """Cancel what is left and wait for it. No task can be started afterwards."""
         self._closed = True
         current = asyncio.current_task()
-        while tasks := [task for task in self._tasks if task is not current]:
+        # One that is done stays in the set until its callback runs, which it does not while we never wait.
+        while tasks := [task for task in self._tasks if task is not current and not task.done()]:
             await ended(*tasks)

@@ -146,3 +146,18 @@ async def test_a_task_whose_library_swallows_a_cancellation_is_ended_all_the_sam
     assert task.done()
     assert swallowed == 2
     await ended(task)
+
+
+async def test_a_task_that_has_just_ended_does_not_keep_the_scope_from_closing():
+    scope = TaskScope("s")
+
+    async def nothing() -> None:
+        return
+
+    task = scope.spawn("quick", nothing())
+    await asyncio.sleep(0)
+    assert task.done()
+    assert len(scope) == 1  # its callback comes in the loop's next round
+    await scope.aclose()
+    await asyncio.sleep(0)
+    assert len(scope) == 0
