@@ -113,7 +113,9 @@ class Catalogue(Service):
         except Unavailable:
             if self._postgres is None:
                 raise
-        self._count(shelf.table, hits=len(found), misses=count - len(found))
+        # Who only waits for the cache to be filled asks again and again: each time is one miss, not hundreds.
+        misses = count - len(found) if found or self._postgres is not None else min(count, 1)
+        self._count(shelf.table, hits=len(found), misses=misses)
         if found or self._postgres is None:
             return found
         rows = await self._samples.get(shelf.table)

@@ -11,7 +11,9 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
+from redis.crc import key_slot
 
+from airnode.bus import keys
 from airnode.bus.candidacy import Candidacy
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
@@ -277,7 +279,7 @@ async def test_a_refresh_is_two_statements_by_the_databases_own_count(rig: Rig, 
     assert len(grown) == 2
     for query, count in grown.items():
         assert "airnode_cache_newest" in query
-        assert 5 <= count <= swapped + 1
+        assert 4 <= count <= swapped + 1, "one of them may be half done at either end"
 
 
 async def test_the_second_worker_stands_by_and_follows_one_that_leaves(rig: Rig):
@@ -315,6 +317,13 @@ async def test_who_was_away_too_long_is_refused(rig: Rig):
     assert await next_.replace("users", 2, {"3": b"{}"}, rounds) == 2
     assert await next_.replace("users", 2, {}, rounds) == 3
     assert not await rig.redis.exists("cache:users")
+
+
+def test_what_is_swapped_in_one_script_is_in_one_slot_of_a_cluster():
+    for table in ("users", "products"):
+        names = (keys.cache(table), keys.cache_next(table, "x"), keys.cache_state(table))
+        assert names[0] == f"cache:{table}"
+        assert len({key_slot(name.encode()) for name in names}) == 1
 
 
 async def test_a_worker_that_was_replaced_stands_back(rig: Rig):
