@@ -77,31 +77,32 @@ class Bench:
         self.figures.append({"figure": title, "value": value, "unit": unit, "target": target, "load1": load1()})
 
     async def flat_out(self, kind: str) -> None:
-        """Publishing and landing at once, until the last one is in."""
+        """A producer as fast as it can, and consumers at once, until the last event is in."""
         async with self.pipeline(kind) as pipeline:
-            await consumers(pipeline, _PROCESSES)
-            everything = ProcessMeter(os.getpid())
-            cpu = [ProcessMeter(each.pid) for each in pipeline.consumers]
-            before, all_before = [meter.read() for meter in cpu], everything.read()
-            began_s = time.monotonic()
-            made = await generate(pipeline, count=self.events, rate=0)
+            there = await consumers(pipeline, _PROCESSES)
+            nodes = [await (await pipeline.producer("--rate", "0")).start(), *there]
+            meters = [ProcessMeter(os.getpid()), *(ProcessMeter(node.pid) for node in nodes)]
+            first, began_s = await pipeline.landed(), time.monotonic()
+            before = [meter.read() for meter in meters]
             await all_in(pipeline, self.events)
-            took_s = time.monotonic() - began_s
-            spent_s = sum(meter.since(at).own_cpu_s for meter, at in zip(cpu, before, strict=True))
-            usage = everything.since(all_before)
-            all_s = usage.children * usage.seconds + made["cpu_s"]  # the producer has ended
-        self.add(f"{kind}: landed flat out, {self.events:,} events", self.events / took_s, "/s", ">= 20,000")
-        self.add(f"{kind}: published meanwhile", self.events / made["took_s"], "/s")
-        self.add(f"{kind}: CPU of the producer", 1e6 * made["cpu_s"] / self.events, "us/event")
-        self.add(f"{kind}: CPU of the consumers", 1e6 * spent_s / self.events, "us/event")
-        self.add(f"{kind}: CPU of all, servers included", 1e6 * all_s / self.events, "us/event")
+            used = [meter.since(at) for meter, at in zip(meters, before, strict=True)]
+            during = await pipeline.landed() - first
+            assert await nodes[0].stop() == 0
+            await eventually(lambda: caught_up(pipeline), 120, "no lag is left")
+            landed, took_s = await pipeline.landed() - first, time.monotonic() - began_s
+        us = 1e6 / during
+        self.add(f"{kind}: landed flat out, {landed:,} events", landed / took_s, "/s", ">= 20,000")
+        self.add(f"{kind}: CPU of the producer", us * used[1].own_cpu_s, "us/event")
+        self.add(f"{kind}: CPU of the consumers", us * sum(each.own_cpu_s for each in used[2:]), "us/event")
+        self.add(f"{kind}: CPU of all, servers included", us * used[0].children * used[0].seconds, "us/event")
 
     async def latency(self, kind: str) -> None:
         """From the making of an event to its commit."""
         async with self.pipeline(kind) as pipeline:
             await consumers(pipeline, _PROCESSES)
-            await generate(pipeline, count=_RATE * _RATE_S, rate=_RATE)
+            producer = await (await pipeline.producer("--rate", str(_RATE))).start()
             await all_in(pipeline, _RATE * _RATE_S)
+            assert await producer.stop() == 0
             found = [
                 row["seconds"]
                 for table in TABLES.values()

@@ -14,6 +14,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from airnode.pipeline.events import decode
+from airnode.pipeline.registering import register
 from airnode.store.eventlog.log import Record
 from tests.support.kafka import Kafka
 from tests.support.landing import SESSION_S, LedgerFile, Pipeline, publish, start_producer
@@ -123,6 +124,33 @@ async def test_a_producer_is_killed_and_its_successor_sends_what_was_not_confirm
     for records in ledger.batches().values():
         streams.ledger.write([decode(record.value, record.topic) for record in records])
     assert await streams.balance() >= 1500
+
+
+async def test_the_producer_role_is_killed_and_no_customer_is_without_an_event(streams: Pipeline):
+    """What is on the log lands once; rows and their events, which come through the outbox, do not part."""
+    dice = random.Random(4)
+    await streams.start(1)
+    async with streams.audited():
+        for _ in range(3):
+            producer = await (await streams.producer("--rate", "1000")).start()
+            for _ in range(10):
+                await register(streams.postgres, 20, dice)
+            await streams.more_landed(500)
+            await register(streams.postgres, 200, dice)
+            await producer.kill()
+        producer = await (await streams.producer("--rate", "1000")).start()
+
+        async def all_sent() -> bool:
+            return not await streams.postgres.fetchval("SELECT count(*) FROM pipeline.outbox")
+
+        await eventually(all_sent, 30, "the outbox is empty")
+        assert await producer.stop() == 0
+    assert await streams.balance() > 1500
+    counts = await streams.postgres.fetchrow(
+        "SELECT (SELECT count(*) FROM pipeline.users) AS rows, count(*) AS events, count(DISTINCT user_id) AS customers"
+        " FROM pipeline.user_events WHERE type = 'user.registered'"
+    )
+    assert tuple(counts) == (1200, 1200, 1200)
 
 
 @pytest.mark.parametrize("store", ["postgres", "valkey"])

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
@@ -21,12 +22,13 @@ from redis import asyncio as aioredis
 
 from airnode.config.model import PostgresSection
 from airnode.errors import Unavailable
-from airnode.pipeline.events import TOPICS, AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, stamp
+from airnode.pipeline.events import TOPICS, AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, decode, stamp
 from airnode.pipeline.setup import ensure_topics
-from airnode.store.eventlog.log import EventLog, Record
+from airnode.pipeline.shelves import CachedProduct, CachedUser
+from airnode.store.eventlog.log import EventLog, Record, Subscription
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
-from tests.support.eventlog import LogRig
+from tests.support.eventlog import LogRig, read
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
@@ -94,6 +96,7 @@ class Pipeline:
         self.postgres = Postgres(PostgresSection(url=postgres_url))
         self.ledger = Ledger()
         self.consumers: list[AirnodeProcess] = []
+        self._producers: list[AirnodeProcess] = []
         #: Kafka's topics outlive a test, so its group must be the test's own; on streams the usual ones are read.
         self.group = f"chaos-{uuid.uuid4().hex[:8]}" if self.bootstrap else ""
         self._numbers = itertools.count()
@@ -106,7 +109,7 @@ class Pipeline:
         )
         await self.postgres.start()
         self._closing.push_async_callback(self.postgres.stop)
-        self._closing.push_async_callback(self._close_consumers)
+        self._closing.push_async_callback(self._end_processes)
         await migrate(self.postgres)
         self.registry = CollectorRegistry()
         self.log = await self.logs.open(self.registry)
@@ -118,8 +121,8 @@ class Pipeline:
     async def __aexit__(self, *error) -> None:
         await self._closing.__aexit__(*error)
 
-    async def _close_consumers(self) -> None:
-        await asyncio.gather(*(each.end() for each in self.consumers))
+    async def _end_processes(self) -> None:
+        await asyncio.gather(*(each.end() for each in (*self.consumers, *self._producers)))
 
     async def _begin_at_the_end(self) -> None:
         """What other tests left on Kafka's topics is none of this one's."""
@@ -138,17 +141,30 @@ class Pipeline:
 
     def consumer(self, *args: str, env: dict[str, str] | None = None) -> AirnodeProcess:
         """One more; to be started."""
+        made = self._node("consumer", *args, env=env)
+        self.consumers.append(made)
+        return made
+
+    async def producer(self, *args: str) -> AirnodeProcess:
+        """The real one, not started, with a cache of a thousand users and products to draw from."""
+        if not self._producers:
+            async with self.redis() as redis:
+                await _fill_cache(redis)
+        made = self._node("producer", *args)
+        self._producers.append(made)
+        return made
+
+    def _node(self, role: str, *args: str, env: dict[str, str] | None = None) -> AirnodeProcess:
         stores = ["--redis-url", self.redis_url, "--postgres-url", self.postgres_url]
         settings = {"eventlog.session_timeout_s": f"{SESSION_S:g}", "log.level": "info"}
         if self.bootstrap:
             settings |= {"kafka.bootstrap": ",".join(self.bootstrap), "pipeline.group": self.group}
         options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-        made = AirnodeProcess(
-            self.directory / f"consumer-{len(self.consumers)}", *stores, *options, *args, role="consumer",
+        directory = self.directory / f"{role}-{len(self.consumers) + len(self._producers)}"
+        return AirnodeProcess(
+            directory, *stores, *options, *args, role=role,
             env={"JWT_SECRET_KEY": "0123456789abcdef" * 4, **(env or {})},
         )  # fmt: skip
-        self.consumers.append(made)
-        return made
 
     async def start(self, count: int, *args: str) -> list[AirnodeProcess]:
         """So many more, ready."""
@@ -230,6 +246,20 @@ class Pipeline:
         await eventually(self._caught_up, within_s, "no lag is left")
         return len(self.ledger)
 
+    @contextlib.asynccontextmanager
+    async def audited(self) -> AsyncIterator[None]:
+        """At the end the ledger holds what was found on the log; a group of its own keeps that from being trimmed."""
+        group = f"audit-{uuid.uuid4().hex[:8]}"
+        member = self.log.subscribe(TOPICS, group)
+        await member.start()
+        await eventually(lambda: _joined(member), 30, "the audit reads everything")
+        await member.stop()
+        yield
+        on_the_log = sum(lag.records for lag in (await self.log.lag(group, TOPICS)).values())
+        member = await self.logs.join(self.log, TOPICS, group)
+        events = [decode(each.value, each.partition.topic) for each in await read(member, on_the_log)]
+        self.ledger.write(list({each.event_id: each for each in events}.values()))
+
     async def postgres_answers(self) -> bool:
         try:
             await self.postgres.ping()
@@ -244,6 +274,19 @@ class Pipeline:
 
     async def _caught_up(self) -> bool:
         return await self.lag() == 0
+
+
+async def _joined(member: Subscription) -> bool:
+    await member.poll(max_records=1, wait_s=0.1)
+    return len(member.assigned) == 3 * len(TOPICS)
+
+
+async def _fill_cache(redis: aioredis.Redis) -> None:
+    """As a cache-worker leaves it."""
+    users = [CachedUser(user_id=n, name=f"user {n}", email=f"{n}@example.com", locale="ko") for n in range(1000)]
+    products = [CachedProduct(product_id=n, title="Go", category="code", price_krw=1000 + n) for n in range(1000)]
+    await redis.hset("cache:users", mapping={str(each.user_id): msgspec.json.encode(each) for each in users})
+    await redis.hset("cache:products", mapping={str(each.product_id): msgspec.json.encode(each) for each in products})
 
 
 # -- a producer to be killed ------------------------------------------------------------------------------------------
