@@ -30,8 +30,8 @@ from airnode.store.eventlog.log import EventLog, Record
 log = structlog.get_logger(__name__)
 
 _LANES = 4
-#: Most events made at once.
-_BATCH = 1000
+#: Most events made at once. They part into lanes and partitions, and the log likes what comes there to be many.
+_BATCH = 4000
 #: Users and products asked for at least, so that a slow producer does not ask for each.
 _STOCK = 100
 _EMPTY_PAUSE_S = 0.5

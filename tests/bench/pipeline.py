@@ -37,6 +37,8 @@ _PROCESSES = 3
 _RATE = 5_000
 _RATE_S = 12
 _LOOKS = 40
+#: Brokers as they run for long: with the compiler that takes its time.
+_JAVA = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto")
 #: When a row was committed, not when its transaction began.
 _LATENCIES = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - occurred_at)::float8 AS seconds FROM pipeline.{table}
@@ -243,7 +245,7 @@ def main() -> None:
     options = parser.parse_args()
     missing = {"kafka": why_not()} if why_not() else {}
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as name:
-        servers, kafka = Servers(Path(name) / "stores"), Kafka(Path(name))
+        servers, kafka = Servers(Path(name) / "stores"), Kafka(Path(name), _JAVA)
         bench = Bench(Path(name), servers, options.events, options.memory_events)
         try:
             if not missing and "kafka" not in options.skip:

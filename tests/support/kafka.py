@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 _PROJECT = Path(__file__).parents[1] / "kafka"
 _LIBS = _PROJECT / "target" / "libs"
 _BROKERS = 3
+#: For short lives: little memory, quick to start.
 _JAVA = ("-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 _PROPERTIES = """
@@ -53,10 +54,15 @@ def why_not() -> str:
 
 
 class Kafka:
-    """Three brokers; each can be killed and started again."""
+    """Three brokers; each can be killed and started again.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        java: options of the machine that runs them.
+    """
+
+    def __init__(self, directory: Path, java: Sequence[str] = _JAVA) -> None:
         self._directory = directory
+        self._java = java
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         ports = _free_ports(2 * _BROKERS)
         self._ports = dict(enumerate(ports[:_BROKERS], 1))
@@ -81,7 +87,7 @@ class Kafka:
     def start_broker(self, node_id: int) -> None:
         log = (self._place(node_id) / "broker.log").open("ab")
         self._processes[node_id] = subprocess.Popen(
-            [*_java(), "kafka.Kafka", str(self._place(node_id) / "server.properties")], stdout=log, stderr=log
+            [*self._command(), "kafka.Kafka", str(self._place(node_id) / "server.properties")], stdout=log, stderr=log
         )
         log.close()
 
@@ -110,6 +116,9 @@ class Kafka:
         for process in self._processes.values():
             process.wait()
 
+    def _command(self) -> list[str]:
+        return ["java", *self._java, _QUIET, "-cp", f"{_LIBS}/*"]
+
     def _place(self, node_id: int) -> Path:
         return self._directory / f"broker-{node_id}"
 
@@ -125,7 +134,7 @@ class Kafka:
             )
         )  # fmt: skip
         return subprocess.Popen(
-            [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
+            [*self._command(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -148,10 +157,6 @@ def fetch_jars() -> None:
         )
         assert run.returncode == 0, f"Maven did not bring Kafka's jars: {run.stdout[-2000:]}{run.stderr[-2000:]}"
         done.touch()
-
-
-def _java() -> list[str]:
-    return ["java", *_JAVA, _QUIET, "-cp", f"{_LIBS}/*"]
 
 
 def _kafka_uuid() -> str:
