@@ -149,7 +149,7 @@ async def test_while_the_log_takes_nothing_little_is_held(rig: Rig):
     await eventually(lambda: len(log.tried) > 20, 30)
     assert sum(lane.qsize() for lane in producer._lanes) <= 4
     held = {record.value for batch in log.tried for record in batch}
-    assert len(held) <= 1000
+    assert len(held) <= 4000  # one making
 
 
 async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):
