@@ -25,6 +25,7 @@ from airnode.media.upstream import BLOCKED_TIMEOUT_S, RelayMetrics, Upstream
 from airnode.media.viewers import Viewers
 from airnode.media.waiters import Waiters
 from airnode.media.watchable import Asked
+from airnode.runtime.backoff import Backoff
 from airnode.runtime.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,7 @@ log = structlog.get_logger(__name__)
 _MULTIVARIANT = "index.m3u8"
 #: The multivariant playlist tells bit rates, which become known with time.
 _MULTIVARIANT_AGE_S = 10.0
-_BACKOFF_FIRST_S, _BACKOFF_LAST_S = 0.1, 2.0
+_BACKOFF_LAST_S = 2.0
 #: Plain HLS cannot be waited for.
 _POLL_S = 0.5
 _FETCH_ATTEMPTS = 3
@@ -46,22 +47,6 @@ _OLDER_PLAYLISTS = 5
 _SECOND_TIER_LATER_S = 0.5
 #: Below all decode times, and below a fragment that has none.
 _NOTHING = -2
-
-
-class Backoff:
-    """Pauses that grow, each at random between half of it and all of it; many edges must not come at once."""
-
-    def __init__(self) -> None:
-        self._pause_s = _BACKOFF_FIRST_S
-
-    def reset(self) -> None:
-        """It went well."""
-        self._pause_s = _BACKOFF_FIRST_S
-
-    async def pause(self) -> None:
-        """Wait before the next attempt."""
-        pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, _BACKOFF_LAST_S)
-        await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +258,7 @@ class RelayedRoom:
 
     async def _pull_window(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        backoff, follow_on = Backoff(), False
+        backoff, follow_on = Backoff(last_s=_BACKOFF_LAST_S), False
         while self.wanted("window") and not self.window.ended:
             upstream, began_s = self._upstream, _now_s()
             try:
@@ -333,7 +318,7 @@ class RelayedRoom:
             self._tasks.spawn(f"fetch-{name}", self._fetch_object(name))
 
     async def _fetch_object(self, name: str) -> None:
-        backoff = Backoff()
+        backoff = Backoff(last_s=_BACKOFF_LAST_S)
         try:
             for _ in range(_FETCH_ATTEMPTS):
                 try:
@@ -366,7 +351,7 @@ class RelayedRoom:
 
     async def _pull_live(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        backoff = Backoff()
+        backoff = Backoff(last_s=_BACKOFF_LAST_S)
         while self.wanted("live"):
             before, upstream = self._live_time, self._upstream
             try:

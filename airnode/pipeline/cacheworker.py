@@ -11,11 +11,11 @@ from airnode.bus.candidacy import Candidacy
 from airnode.config.data import CacheSection
 from airnode.errors import Unavailable
 from airnode.pipeline.aging import shares, turn
-from airnode.pipeline.backoff import Backoff
 from airnode.pipeline.cachemetrics import CacheMetrics
 from airnode.pipeline.cachesource import CacheSource
 from airnode.pipeline.cachestore import CacheStore, Refreshed, Replaced
 from airnode.pipeline.shelves import SHELVES, Shelf, Table
+from airnode.runtime.backoff import Backoff
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 
@@ -132,7 +132,7 @@ class CacheWorker(Service):
             except Unavailable as error:
                 self._metrics.refreshes.labels("failed").inc()
                 self._failed("refresh", error)
-                await asyncio.sleep(backoff.next_s())
+                await backoff.pause()
                 continue
             backoff.reset()
             self._went_well("refresh")

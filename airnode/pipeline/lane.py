@@ -9,7 +9,6 @@ the log is committed after the database's commit: what was written and not commi
 """
 
 import asyncio
-import random
 from collections.abc import Collection, Sequence
 
 import structlog
@@ -19,6 +18,7 @@ from airnode.errors import Unavailable
 from airnode.pipeline.buffer import Batch, Buffer
 from airnode.pipeline.metrics import LandingMetrics
 from airnode.pipeline.sinks import Sink
+from airnode.runtime.backoff import Backoff
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import EventLog, Partition, Rebalancing, Subscription
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 #: While there is more to write, the log is told this often; what it was not told comes again, and lands once.
 _COMMIT_EVERY_S = 0.2
-_RETRY_FIRST_S, _RETRY_LAST_S = 0.1, 5.0
+_COMMIT_AGAIN_S = 0.1
 
 
 class Lane(Service):
@@ -181,7 +181,7 @@ class Lane(Service):
     async def _until_worth_writing(self) -> None:
         """Until there is a full batch, or what there is has waited long enough."""
         if self._uncommitted and not len(self._buffer):
-            await asyncio.sleep(_RETRY_FIRST_S)
+            await asyncio.sleep(_COMMIT_AGAIN_S)
             return
         if not len(self._buffer):
             self._some.clear()
@@ -191,7 +191,7 @@ class Lane(Service):
 
     async def _written(self, batch: Batch) -> bool:
         """Write until it is written; False when all of its partitions are another member's by now."""
-        pause_s = _RETRY_FIRST_S
+        backoff = Backoff()
         while self._writing:
             try:
                 await self._sink.write(batch.records)
@@ -200,8 +200,7 @@ class Lane(Service):
                 if not self.trouble:
                     log.warning("lane_write_failed", group=self.group, error=error.detail, debug=error.debug)
                 self.trouble = error.detail
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - spreads load, guards nothing
-                pause_s = min(pause_s * 2, _RETRY_LAST_S)
+                await backoff.pause()
                 continue
             if self.trouble:
                 log.info("lane_writes_again", group=self.group)

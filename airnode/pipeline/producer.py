@@ -17,12 +17,12 @@ from collections.abc import Sequence
 import structlog
 
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
-from airnode.pipeline.backoff import Backoff
 from airnode.pipeline.catalogue import Catalogue
 from airnode.pipeline.making import make
 from airnode.pipeline.metrics import ProducingMetrics
 from airnode.pipeline.pace import Pace
 from airnode.pipeline.shelves import CachedProduct, CachedUser
+from airnode.runtime.backoff import Backoff
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import EventLog, Record
@@ -177,7 +177,7 @@ class Producer(Service):
             except _MENDABLE as error:
                 self._handed_s.pop(name)
                 self._say(name, error)
-                await asyncio.sleep(backoff.next_s())
+                await backoff.pause()
             else:
                 self._handed_s.pop(name)
                 self._well(name)

@@ -9,11 +9,11 @@ import structlog
 
 from airnode.errors import Unavailable
 from airnode.pipeline import outbox
-from airnode.pipeline.backoff import Backoff
 from airnode.pipeline.events import UserRegistered, stamp
 from airnode.pipeline.names import person
 from airnode.pipeline.pace import Pace
 from airnode.pipeline.sinks import said_in_our_words
+from airnode.runtime.backoff import Backoff
 from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ async def follow(
         except Unavailable as error:
             log.info("customers_not_registered", error=error.detail, debug=error.debug)
             await tell(total, error.detail)
-            await asyncio.sleep(backoff.next_s())
+            await backoff.pause()
             continue
         due = 0
         backoff.reset()

@@ -12,8 +12,8 @@ import structlog
 
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.pipeline import outbox
-from airnode.pipeline.backoff import Backoff
 from airnode.pipeline.metrics import ProducingMetrics
+from airnode.runtime.backoff import Backoff
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import EventLog
@@ -78,7 +78,7 @@ class OutboxRelay(Service):
                 backoff.reset()
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Unavailable) as error:
                 log.debug("outbox_not_heard", error=repr(error))
-            await asyncio.sleep(backoff.next_s())
+            await backoff.pause()
 
     async def _listen(self) -> None:
         """Until the connection ends."""
@@ -108,7 +108,7 @@ class OutboxRelay(Service):
             except _MENDABLE as error:
                 self._say(error)
                 self._idle.set()
-                await asyncio.sleep(backoff.next_s())
+                await backoff.pause()
                 continue
             self._idle.set()
             backoff.reset()
