@@ -120,7 +120,7 @@ async def test_stores_that_are_not_there_are_a_sentence(
     airnode: Command, valkey_url: str, postgres_url: str, tmp_path: Path
 ):
     here = ("--data-dir", str(tmp_path / "d"))
-    quick = ("--set", "redis.connect_timeout_s=1", "--set", "postgres.connect_timeout_s=1")
+    quick = ("--set", "redis.connect_timeout_s=0.3", "--set", "postgres.connect_timeout_s=0.3")
     airnode.stores += quick
     nowhere, no_database = "redis://127.0.0.1:1", "postgresql://x@127.0.0.1:1/x"
     said = await airnode("pipeline", "init", code=2, stores=here)
@@ -133,11 +133,11 @@ async def test_stores_that_are_not_there_are_a_sentence(
         await airnode("pipeline", "init", code=2, stores=gone),
         await _role(airnode, "producer", stores=gone),
     ):
-        assert "PostgreSQL at 127.0.0.1:1/x did not answer within 1 s" in said
+        assert "PostgreSQL at 127.0.0.1:1/x did not answer within 0.3 s" in said
     brokers = ("--set", 'kafka.bootstrap=["127.0.0.1:1"]', "--set", "eventlog.request_timeout_s=1")
-    for said in (await airnode("pipeline", "init", *brokers, code=2), await _role(airnode, "producer", *brokers)):
-        assert "Kafka at 127.0.0.1:1 does not answer" in said
-        assert "KAFKA_BOOTSTRAP_SERVERS" in said
+    said = await _role(airnode, "producer", *brokers)
+    assert "Kafka at 127.0.0.1:1 does not answer" in said
+    assert "KAFKA_BOOTSTRAP_SERVERS" in said
     assert "needs a PostgreSQL: set postgres.url" in await _role(airnode, "producer", stores=here)
 
 

@@ -20,7 +20,7 @@ from tests.support.forking import Forker
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(240)
 
 _ROWS = """
 INSERT INTO pipeline.users (name, email, locale)
@@ -42,10 +42,10 @@ async def test_the_three_roles_by_hand(tmp_path: Path, valkey_url: str, postgres
     producer, consumer, worker = nodes
     database = None
     try:
-        await producer.start()  # nothing is in the cache yet: it waits
+        await producer.start(60)  # nothing is in the cache yet: it waits
         database = await asyncpg.connect(postgres_url, ssl=False)
         await database.execute(_ROWS)
-        await asyncio.gather(consumer.start(), worker.start())
+        await asyncio.gather(consumer.start(60), worker.start(60))
 
         async def landed() -> int:
             return len(await database.fetch(_LANDED))
