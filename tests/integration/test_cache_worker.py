@@ -77,7 +77,7 @@ class Rig:
         self.stack.push_async_callback(bus.stop)
         return bus
 
-    async def worker(self, name: str = "one", *, lease_s: float = 3.0, **section) -> CacheWorker:
+    async def worker(self, name: str = "one", *, lease_s: float = 20.0, **section) -> CacheWorker:
         self.registries[name] = CollectorRegistry()
         bus = await self.bus()
         worker = CacheWorker(
@@ -97,14 +97,17 @@ class Rig:
         return {key.decode(): value.decode() for key, value in (await self.redis.hgetall("cache:stats")).items()}
 
     async def swaps(self, more: int = 1) -> int:
-        """So many more swaps; the count."""
-        before = int((await self.stats()).get("swaps", 0))
+        """So many more swaps; the count. For workers that refresh all the time."""
+        return await self.swapped(int((await self.stats()).get("swaps", 0)) + more)
 
-        async def swapped() -> int:
+    async def swapped(self, wanted: int) -> int:
+        """So many swaps since the beginning, or more."""
+
+        async def counted() -> int:
             count = int((await self.stats()).get("swaps", 0))
-            return count if count >= before + more else 0
+            return count if count >= wanted else 0
 
-        return await eventually(swapped, 30, f"{more} more swaps")
+        return await eventually(counted, 30, f"{wanted} swaps")
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ async def unwell(worker: CacheWorker) -> str:
 async def test_the_cache_holds_the_newest_and_some_of_the_others(rig: Rig):
     await rig.fill(300, 50)
     await rig.worker(new_data_ratio=0.4, refresh_interval_s=60)
-    await rig.swaps()
+    await rig.swapped(1)
     assert await rig.redis.hlen("cache:users") == 100
     assert await rig.redis.hlen("cache:products") == 50
     users = {int(key): value for key, value in (await rig.redis.hgetall("cache:users")).items()}
@@ -160,12 +163,12 @@ async def test_the_cache_holds_the_newest_and_some_of_the_others(rig: Rig):
 async def test_the_turns_survive_a_restart(rig: Rig):
     await rig.fill(400, 0)
     first = await rig.worker(refresh_interval_s=60)
-    await rig.swaps()
+    await rig.swapped(1)
     before = {int(key) for key in await rig.redis.hkeys("cache:users")}
     assert before == set(range(301, 401)), "50 newest, then the 50 below"
     await first.stop()
     await rig.worker("two", refresh_interval_s=60)
-    await rig.swaps()
+    await rig.swapped(2)
     assert {int(key) for key in await rig.redis.hkeys("cache:users")} == {*range(351, 401), *range(251, 301)}
 
 
@@ -206,7 +209,7 @@ async def test_tables_that_are_filled_later_are_cached_soon(rig: Rig):
     await eventually(looked, 20)
     assert (await rig.stats())["swaps"] == "0"
     await rig.fill(10, 10)
-    await rig.swaps()
+    await rig.swapped(1)
     await says(worker, "acting")
 
 
@@ -396,7 +399,7 @@ async def test_a_redis_that_comes_back_empty_is_filled_again(tmp_path: Path, pos
     async with rig.stack:
         await rig.open(10, 10)
         worker = await rig.worker(refresh_interval_s=3600)
-        await rig.swaps()
+        await rig.swapped(1)
         await valkey.kill()
         await eventually(lambda: unwell(worker), 30)
         await valkey.start()
@@ -410,6 +413,7 @@ async def test_a_redis_that_comes_back_empty_is_filled_again(tmp_path: Path, pos
         await says(worker, "acting")
 
 
+@pytest.mark.timeout(180)
 async def test_a_killed_worker_is_followed_by_the_other_process(rig: Rig, tmp_path: Path):
     await rig.fill(10, 10)
     nodes = [
