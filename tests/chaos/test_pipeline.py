@@ -1,97 +1,46 @@
 """The pipeline loses nothing and lands nothing twice, whatever dies: each test ends with the ledger and the rows."""
 
 import asyncio
-import os
 import random
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import msgspec
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from airnode.pipeline.events import decode
 from airnode.pipeline.registering import register
 from airnode.store.eventlog.log import Record
-from tests.support.kafka import Kafka
+from tests.chaos.pipelines import REBALANCE_S, frail, kill_consumers, opened, rebalance
 from tests.support.landing import SESSION_S, LedgerFile, Pipeline, publish, start_producer
 from tests.support.node import AirnodeProcess
 from tests.support.outage import FrailServers
 from tests.support.waiting import eventually
 
+__all__ = ["frail"]
+
 pytestmark = pytest.mark.timeout(240)
 
 #: How long the stores are away, half of it hanging and half of it dead.
 OUTAGE_S = 20.0
-#: The whole minute: AIRNODE_CHAOS_REBALANCE_S=60, as `make chaos` has it.
-REBALANCE_S = float(os.environ.get("AIRNODE_CHAOS_REBALANCE_S", "20"))
-
-
-@pytest.fixture(scope="module")
-def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrailServers]:
-    running = FrailServers(tmp_path_factory.mktemp("frail"))
-    try:
-        yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture
 async def streams(tmp_path: Path, frail: FrailServers) -> AsyncIterator[Pipeline]:
     """A pipeline on Redis Streams."""
-    url = frail.create_database()
-    async with Pipeline(tmp_path, url, redis_url=frail.fresh_valkey()) as made:
+    async with opened(frail, tmp_path) as made:
         yield made
-    frail.drop_database(url)
 
 
-@pytest.fixture(params=["streams", "kafka"])
-async def pipeline(request: pytest.FixtureRequest, tmp_path: Path, frail: FrailServers) -> AsyncIterator[Pipeline]:
-    """On each log in turn."""
-    bootstrap = request.getfixturevalue("kafka").bootstrap if request.param == "kafka" else ()
-    url = frail.create_database()
-    async with Pipeline(tmp_path, url, redis_url=frail.fresh_valkey(), bootstrap=bootstrap) as made:
-        yield made
-    frail.drop_database(url)
+async def test_consumers_are_killed_in_mid_batch(streams: Pipeline):
+    await kill_consumers(streams)
 
 
-async def test_consumers_are_killed_in_mid_batch(pipeline: Pipeline):
-    first, *_ = await pipeline.start(2)
-    async with pipeline.producing():
-        await pipeline.more_landed(500)
-        await first.kill()
-        last = pipeline.consumer()
-        await last.start()
-        await pipeline.more_landed(500)
-        await pipeline.consumers[1].kill()
-        await pipeline.more_landed(500)
-    assert await pipeline.balance() > 1500
-
-
-async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
-    """One stays; others join, and leave politely or not at all so."""
-    seconds = REBALANCE_S if not pipeline.bootstrap or REBALANCE_S > 20 else 8
-    await pipeline.start(1)
-    rng = random.Random(4)
-    async with pipeline.producing(pause_s=0.1):
-        end_s = time.monotonic() + seconds
-        guests = []
-        while time.monotonic() < end_s:
-            turn_s = time.monotonic() + 2
-            if len(guests) < 2:
-                guests += await pipeline.start(1)
-            else:
-                guest = guests.pop(rng.randrange(2))
-                if rng.random() < 0.5:
-                    await guest.kill()
-                else:
-                    assert await guest.stop() == 0
-            await asyncio.sleep(max(0.0, turn_s - time.monotonic()))
-        await pipeline.more_landed(200)
-    assert await pipeline.balance() > 500
+async def test_a_rebalance_every_two_seconds(streams: Pipeline):
+    await rebalance(streams, REBALANCE_S)
 
 
 async def test_a_consumer_is_stopped_politely_under_load(streams: Pipeline):
@@ -244,37 +193,3 @@ async def faketime_library() -> str:
     )
     output, _ = await process.communicate()
     return output.decode().strip()
-
-
-async def test_a_kafka_broker_of_three_is_killed_and_comes_back(kafka: Kafka, tmp_path: Path, frail: FrailServers):
-    """The one that leads a partition of the orders; later tests find three again."""
-    url = frail.create_database()
-    async with Pipeline(tmp_path, url, redis_url=frail.fresh_valkey(), bootstrap=kafka.bootstrap) as pipeline:
-        await pipeline.start(2)
-        victim = (await orders_partitions(kafka))[0]["leader"]
-        async with pipeline.producing():
-            await pipeline.more_landed(500)
-            kafka.kill_broker(victim)
-            try:
-                await pipeline.more_landed(1000, 60)
-            finally:
-                kafka.start_broker(victim)
-                await asyncio.to_thread(kafka.wait_for_broker, victim)
-            await eventually(lambda: in_sync_everywhere(kafka), 60, "every copy is in sync again")
-            await pipeline.more_landed(300)
-        await pipeline.balance()
-    frail.drop_database(url)
-
-
-async def orders_partitions(kafka: Kafka) -> list[dict]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(kafka.bootstrap))
-    await admin.start()
-    try:
-        [topic] = await admin.describe_topics(["orders"])
-    finally:
-        await admin.close()
-    return sorted(topic["partitions"], key=lambda each: each["partition"])
-
-
-async def in_sync_everywhere(kafka: Kafka) -> bool:
-    return all(len(each["isr"]) == 3 for each in await orders_partitions(kafka))

@@ -1,0 +1,63 @@
+"""The same on three Kafka brokers, and one of them killed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.chaos.pipelines import REBALANCE_S, frail, kill_consumers, opened, rebalance
+from tests.support.kafka import Kafka
+from tests.support.landing import Pipeline
+from tests.support.outage import FrailServers
+from tests.support.waiting import eventually
+
+__all__ = ["frail"]
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+async def pipeline(tmp_path: Path, frail: FrailServers, kafka: Kafka) -> AsyncIterator[Pipeline]:
+    async with opened(frail, tmp_path, kafka.bootstrap) as made:
+        yield made
+
+
+async def test_consumers_are_killed_in_mid_batch(pipeline: Pipeline):
+    await kill_consumers(pipeline)
+
+
+async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
+    await rebalance(pipeline, REBALANCE_S if REBALANCE_S > 20 else 8)
+
+
+async def test_a_kafka_broker_of_three_is_killed_and_comes_back(kafka: Kafka, pipeline: Pipeline):
+    """The one that leads a partition of the orders; later tests find three again."""
+    await pipeline.start(2)
+    victim = (await orders_partitions(kafka))[0]["leader"]
+    async with pipeline.producing():
+        await pipeline.more_landed(500)
+        kafka.kill_broker(victim)
+        try:
+            await pipeline.more_landed(1000, 60)
+        finally:
+            kafka.start_broker(victim)
+            await asyncio.to_thread(kafka.wait_for_broker, victim)
+        await eventually(lambda: in_sync_everywhere(kafka), 60, "every copy is in sync again")
+        await pipeline.more_landed(300)
+    await pipeline.balance()
+
+
+async def orders_partitions(kafka: Kafka) -> list[dict]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(kafka.bootstrap))
+    await admin.start()
+    try:
+        [topic] = await admin.describe_topics(["orders"])
+    finally:
+        await admin.close()
+    return sorted(topic["partitions"], key=lambda each: each["partition"])
+
+
+async def in_sync_everywhere(kafka: Kafka) -> bool:
+    return all(len(each["isr"]) == 3 for each in await orders_partitions(kafka))
