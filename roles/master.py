@@ -107,7 +107,7 @@ class MasterRole:
             return f"{count} serving"
 
         return RoleParts(
-            services=(directory, nodes, board, recordings),
+            services=(directory, nodes, board, recordings, overview),
             routes={PortName.HTTP: routes},
             checks=(HealthCheck("nodes", serving, critical=False),),
             endpoints=endpoints,

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -27,9 +28,13 @@ from airnode.pipeline.status import (
     TopicView,
 )
 from airnode.pipeline.tally import MEMBERS, MINUTE_S, Member
+from airnode.runtime.service import Service
+from airnode.runtime.tasks import TaskScope
 from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _MINUTES = 60
 #: However many look, the stores are asked at most so often, and waited for no longer.
@@ -89,16 +94,30 @@ class Landed:
     letters: DeadLettersView = field(default_factory=lambda: DeadLettersView(0, _LETTERS_MAX, []))
 
 
-class Overview:
-    """Asks the stores; a store that is away is named, and the rest is told."""
+class Overview(Service):
+    """Asks the stores; a store that is away is named, and the rest is told.
+
+    A store that does not answer in time is still waited for, by the next look too: to cancel a statement takes an
+    answer as well.
+    """
+
+    name = "pipeline-overview"
 
     def __init__(self, bus: Bus, postgres: Postgres, interval_s: float) -> None:
+        super().__init__()
         self._bus = bus
         self._leases = Leases(bus)
         self._postgres = postgres
         self._interval_s = interval_s
+        self._tasks = TaskScope(self.name)
+        #: {store: the look at it that is under way}.
+        self._looks: dict[Store, asyncio.Task[Any]] = {}
         self._asking = asyncio.Lock()
         self._last: tuple[float, PipelineStatus] | None = None
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        await self._tasks.aclose()
 
     async def status(self) -> PipelineStatus:
         """The status, at most a second old."""
@@ -110,17 +129,28 @@ class Overview:
 
     async def _ask(self) -> PipelineStatus:
         now_s = time.time()
-        told, landed = await asyncio.gather(self._told(now_s), self._landed(now_s))
+        told, landed = await asyncio.gather(self._in_time("redis", self._told), self._in_time("postgres", self._landed))
         answers: dict[Store, object] = {"redis": told, "postgres": landed}
         missing = [store for store, answer in answers.items() if answer is None]
         return assembled(told or Told(), landed or Landed(), missing, now_s, self._interval_s)
 
+    async def _in_time(self, store: Store, look: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
+        """What a store says; None: it is away, or takes too long."""
+        task = self._looks.get(store)
+        if task is None or task.done():
+            task = self._looks[store] = self._tasks.spawn(store, look(time.time()))
+        await asyncio.wait([task], timeout=_WAIT_S)
+        if not task.done():
+            log.warning("pipeline_status_incomplete", store=store, error="no answer in time")
+            return None
+        found: T | None = task.result()
+        return found
+
     async def _told(self, now_s: float) -> Told | None:
         try:
-            async with asyncio.timeout(_WAIT_S):
-                members = await self._leases.read_leases(MEMBERS, Member)
-                return await self._read_counts(list(members.values()), now_s)
-        except (Unavailable, TimeoutError) as error:
+            members = await self._leases.read_leases(MEMBERS, Member)
+            return await self._read_counts(list(members.values()), now_s)
+        except Unavailable as error:
             log.warning("pipeline_status_incomplete", store="redis", error=repr(error))
             return None
 
@@ -140,12 +170,11 @@ class Overview:
 
     async def _landed(self, now_s: float) -> Landed | None:
         try:
-            async with asyncio.timeout(_WAIT_S):
-                orders = await self._postgres.fetch(_ORDERS, minutes_until(now_s)[0] * MINUTE_S)
-                courses = await self._postgres.fetch(_COURSES, _TOP_COURSES)
-                count = await self._postgres.fetchval(_LETTERS_COUNT, _LETTERS_MAX)
-                letters = await self._postgres.fetch(_LETTERS, _LAST_LETTERS)
-        except (Unavailable, TimeoutError, asyncpg.PostgresError) as error:
+            orders = await self._postgres.fetch(_ORDERS, minutes_until(now_s)[0] * MINUTE_S)
+            courses = await self._postgres.fetch(_COURSES, _TOP_COURSES)
+            count = await self._postgres.fetchval(_LETTERS_COUNT, _LETTERS_MAX)
+            letters = await self._postgres.fetch(_LETTERS, _LAST_LETTERS)
+        except (Unavailable, asyncpg.PostgresError) as error:
             log.warning("pipeline_status_incomplete", store="postgres", error=repr(error))
             return None
         return Landed(

@@ -1,5 +1,6 @@
 """What the admin page is told of the pipeline, and who is told."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -41,7 +42,7 @@ class Rig:
         self.stack = contextlib.AsyncExitStack()
         self.bus = Bus(RedisSection(url=redis_url), BusMetrics(CollectorRegistry()))
         self.postgres = Postgres(PostgresSection(url=postgres_url))
-        self.overview = Overview(self.bus, self.postgres, 50.0)
+        self.overview = self.looking(self.bus, self.postgres)
 
     async def open(self) -> "Rig":
         for store in (self.bus, self.postgres):
@@ -49,6 +50,11 @@ class Rig:
             self.stack.push_async_callback(store.stop)
         await migrate(self.postgres)
         return self
+
+    def looking(self, bus: Bus, postgres: Postgres) -> Overview:
+        made = Overview(bus, postgres, 50.0)
+        self.stack.push_async_callback(made.stop)
+        return made
 
     async def process(self, name: str, **more) -> Process:
         made = Process(self.bus, name, **more)
@@ -161,12 +167,25 @@ async def test_a_store_that_is_away_is_named_and_the_rest_is_told(rig: Rig):
 
     await eventually(told, 30)
     closed = Postgres(PostgresSection(url="postgresql://127.0.0.1:1/x"))
-    without = await Overview(rig.bus, closed, 50.0).status()
+    without = await rig.looking(rig.bus, closed).status()
     assert without.missing == ["postgres"]
     assert without.topics[2].landed == 4
     nothing = Bus(RedisSection(url="redis://127.0.0.1:1"), BusMetrics(CollectorRegistry()))
-    assert (await Overview(nothing, rig.postgres, 50.0).status()).missing == ["redis"]
-    assert (await Overview(nothing, closed, 50.0).status()).missing == ["redis", "postgres"]
+    assert (await rig.looking(nothing, rig.postgres).status()).missing == ["redis"]
+    assert (await rig.looking(nothing, closed).status()).missing == ["redis", "postgres"]
+
+
+async def test_a_database_that_hangs_does_not_hold_up_the_answer(rig: Rig):
+    async with rig.postgres.transaction() as connection:
+        await connection.execute("LOCK TABLE pipeline.orders_per_minute IN ACCESS EXCLUSIVE MODE")
+        for _ in range(2):
+            async with asyncio.timeout(20):
+                assert (await rig.overview.status()).missing == ["postgres"]
+
+    async def back() -> bool:
+        return (await rig.overview.status()).missing == []
+
+    await eventually(back, 30, "it is told again")
 
 
 async def test_only_an_admin_is_told(school: AirnodeProcess, client: Client, lesson: Lesson):

@@ -1,11 +1,10 @@
 import { useMemo } from "preact/hooks";
 import { language, t, type Key } from "../i18n/index.ts";
 import { CopyButton } from "../parts/copy.tsx";
-import { Icon } from "../parts/icons.tsx";
 import { CacheCard, CoursesCard, LettersCard } from "./cards.tsx";
 import { Chart } from "./chart.tsx";
 import { percent, rate, whole, won } from "./figures.ts";
-import { lines } from "./series.ts";
+import { lines, type Lines } from "./series.ts";
 import type { PipelineStatus, TopicView } from "./types.ts";
 
 const COMMAND = "airnode --role standalone --demo-pipeline";
@@ -24,9 +23,8 @@ export function Pipeline({ status }: { status: PipelineStatus }) {
         {running && <Members status={status} />}
       </div>
       {missing.map((store) => (
-        <p key={store} class="notice warn" role="status">
-          <Icon name="warn" size={18} />
-          <span>{t(store === "redis" ? "pipeline.no_redis" : "pipeline.no_postgres")}</span>
+        <p key={store} class="card quiet" role="status">
+          {t(store === "redis" ? "pipeline.no_redis" : "pipeline.no_postgres")}
         </p>
       ))}
       {idle && <Start never={never} />}
@@ -57,59 +55,80 @@ function Start({ never }: { never: boolean }) {
   );
 }
 
+/** What a store that is away knows is left out: a zero would be a lie. */
 function Figures({ status }: { status: PipelineStatus }) {
-  const lang = language.value;
   const drawn = useMemo(() => lines(status.series), [status]);
-  const { topics, orders, running } = status;
-  const sum = (of: (topic: TopicView) => number) => topics.reduce((total, topic) => total + of(topic), 0);
-  const lags = topics.map(({ lag }) => lag).filter((lag) => lag !== null);
-  const lagNow = lags.length > 0 ? lags.reduce((total, lag) => total + lag, 0) : null;
-  const present = (value: number) => (running ? value : 0);
+  const counted = !status.missing.includes("redis");
   return (
     <>
       <div class="charts">
-        <Chart
-          title={t("chart.events")}
-          unit={t("unit.events_s")}
-          at={drawn.at}
-          lines={[
-            { name: t("pipeline.landed"), colour: "--ok", values: drawn.landed, now: present(sum((topic) => topic.landed_per_s)) },
-            { name: t("pipeline.produced"), colour: "--accent", dashed: true, values: drawn.produced, now: present(sum((topic) => topic.produced_per_s)) },
-          ]}
-          say={(value) => t("unit.per_s", { value: rate(value, lang) })}
-        />
-        <Chart
-          title={t("chart.lag")}
-          unit={t("unit.events")}
-          at={drawn.at}
-          lines={[{ name: "", colour: "--warn", values: drawn.lag, now: lagNow }]}
-          say={(value) => t("unit.waiting", { value: whole(value, lang) })}
-        />
-        <Chart
-          title={t("chart.orders")}
-          unit={t("unit.orders_min")}
-          at={drawn.at}
-          lines={[{ name: "", colour: "--accent", values: drawn.orders }]}
-          say={(value) => t("unit.per_min", { value: whole(value, lang) })}
-        >
-          {t("chart.last_hour", { count: whole(orders.last_hour, lang), won: won(orders.revenue_last_hour_krw, lang) })}
-        </Chart>
-        <Chart
-          title={t("chart.hits")}
-          unit="%"
-          at={drawn.at}
-          lines={[{ name: "", colour: "--ok", values: drawn.hitPercent }]}
-          say={percent}
-          full={100}
-        />
+        {counted && <EventCharts status={status} drawn={drawn} />}
+        {!status.missing.includes("postgres") && <OrdersChart status={status} drawn={drawn} />}
+        {counted && (
+          <Chart
+            title={t("chart.hits")}
+            unit="%"
+            at={drawn.at}
+            lines={[{ name: "", colour: "--ok", values: drawn.hitPercent }]}
+            say={percent}
+            full={100}
+          />
+        )}
       </div>
-      <Topics topics={topics} />
+      {counted && <Topics topics={status.topics} />}
       <div class="cards">
         <CacheCard status={status} />
         <LettersCard status={status} />
-        <CoursesCard courses={orders.top_courses} />
+        <CoursesCard courses={status.orders.top_courses} />
       </div>
     </>
+  );
+}
+
+interface Drawn {
+  status: PipelineStatus;
+  drawn: Lines;
+}
+
+function EventCharts({ status: { topics }, drawn }: Drawn) {
+  const lang = language.value;
+  const sum = (of: (topic: TopicView) => number) => topics.reduce((total, topic) => total + of(topic), 0);
+  const lag = topics.some((topic) => topic.lag !== null) ? sum((topic) => topic.lag ?? 0) : null;
+  return (
+    <>
+      <Chart
+        title={t("chart.events")}
+        unit={t("unit.events_s")}
+        at={drawn.at}
+        lines={[
+          { name: t("pipeline.landed"), colour: "--ok", values: drawn.landed, now: sum((topic) => topic.landed_per_s) },
+          { name: t("pipeline.produced"), colour: "--accent", dashed: true, values: drawn.produced, now: sum((topic) => topic.produced_per_s) },
+        ]}
+        say={(value) => t("unit.per_s", { value: rate(value, lang) })}
+      />
+      <Chart
+        title={t("chart.lag")}
+        unit={t("unit.events")}
+        at={drawn.at}
+        lines={[{ name: "", colour: "--warn", values: drawn.lag, now: lag }]}
+        say={(value) => t("unit.waiting", { value: whole(value, lang) })}
+      />
+    </>
+  );
+}
+
+function OrdersChart({ status: { orders }, drawn }: Drawn) {
+  const lang = language.value;
+  return (
+    <Chart
+      title={t("chart.orders")}
+      unit={t("unit.orders_min")}
+      at={drawn.at}
+      lines={[{ name: "", colour: "--accent", values: drawn.orders }]}
+      say={(value) => t("unit.per_min", { value: whole(value, lang) })}
+    >
+      {t("chart.last_hour", { count: whole(orders.last_hour, lang), won: won(orders.revenue_last_hour_krw, lang) })}
+    </Chart>
   );
 }
 
