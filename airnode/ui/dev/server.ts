@@ -1,7 +1,7 @@
 /**
  * The pages' development server: airnode's HTTP API with one class in memory, and a media node.
  *
- * Class code ABC123, teacher secret "secret". `POST /dev/<what>` brings any state about; see README.md.
+ * Class code ABC123; the secret of teacher and admin is "secret". `POST /dev/<what>` brings any state about; see README.md.
  */
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -9,6 +9,7 @@ import { extname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
 import type { Recording, RecordingState, RoomState, StreamInfo } from "../src/api/types.ts";
+import { nodeList, order, pipelineStatus, streamList } from "./admin.ts";
 import { MediaNode } from "./media.ts";
 
 const { values: options } = parseArgs({
@@ -33,6 +34,7 @@ let keyNumber = 1;
 let tokenNumber = 0;
 let tokenFailure: { status: number; code: string; retryAfter?: string } | null = null;
 let recordingMode: RecordingState["mode"] = "on-request";
+let pipelineRuns = true;
 let oddities: Partial<StreamInfo> = {};
 
 function setState(next: RoomState): void {
@@ -169,8 +171,21 @@ async function develop(path: string, response: ServerResponse): Promise<void> {
   if (what === "recording") recordingMode = first as RecordingState["mode"];
   if (what === "recordings" && first === "none") oddRecordings.length = media.archives.length = 0;
   if (what === "feeds") feeds.forEach((one) => one.destroy());
+  if (what === "pipeline") pipelineRuns = first !== "off";
   if (what === "stream") oddities = first ? { ...oddities, [first]: second === "null" ? null : Number(second) } : {};
   json(response, { state });
+}
+
+/** What the admin page asks for; false: it is something else. */
+function serveAdmin(request: IncomingMessage, response: ServerResponse, path: string): boolean {
+  const [, node, what] = /^\/cluster\/nodes\/([\w-]+)\/(drain|undrain)$/.exec(path) ?? [];
+  if (path !== "/api/pipeline/status" && !path.startsWith("/cluster/")) return false;
+  if (request.headers.authorization !== "Bearer secret") problem(response, "forbidden", 403);
+  else if (node) {
+    order(node, what === "drain");
+    json(response, { node_id: node, order: what === "drain" ? "drain" : "" });
+  } else json(response, path.endsWith("/nodes") ? nodeList() : path.endsWith("/streams") ? streamList() : pipelineStatus(pipelineRuns));
+  return true;
 }
 
 async function serveApi(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
@@ -181,6 +196,7 @@ async function serveApi(request: IncomingMessage, response: ServerResponse, path
     classes.push(made);
     json(response, made);
   } else if (path === "/api/classes") json(response, { classes: classes.map((one) => ({ ...one, state, viewers: feeds.size })) });
+  else if (serveAdmin(request, response, path)) return true;
   else if (await serveRecordings(request, response, path)) return true;
   else if (/^\/api\/rooms\/\w+\/events$/.test(path)) feed(response);
   else if (/^\/api\/rooms\/\w+\/stream-key$/.test(path)) {
@@ -192,6 +208,7 @@ async function serveApi(request: IncomingMessage, response: ServerResponse, path
 }
 
 function pageOf(path: string): string | undefined {
+  if (path === "/admin" || path.startsWith("/admin/")) return "admin.html";
   return path.startsWith("/class/") ? "class.html" : PAGES[path];
 }
 
@@ -215,6 +232,6 @@ server.on("request", async (request: IncomingMessage, response: ServerResponse) 
   if (page) request.url = `/${page}`;
   vite.middlewares(request, response);
 });
-server.listen(PORT, "127.0.0.1", () => console.log(`http://127.0.0.1:${PORT}/class/ABC123 · http://127.0.0.1:${PORT}/studio#secret=secret`));
+server.listen(PORT, "127.0.0.1", () => console.log(`http://127.0.0.1:${PORT}/class/ABC123 · http://127.0.0.1:${PORT}/studio#secret=secret · http://127.0.0.1:${PORT}/admin#secret=secret`));
 process.on("exit", () => media.unpublish());
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(0));
