@@ -1,0 +1,55 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { t } from "../i18n/index.ts";
+
+type Props = {
+  title: string;
+  label: string;
+  hint: string;
+  /** What is wrong with the last secret, in words; empty: nothing. */
+  error: string;
+  /** Told apart by identity: the field is taken up again when it changes. */
+  refusal: unknown;
+  onSecret: (secret: string) => void;
+};
+
+/** Asks for the secret of a teacher or an administrator. */
+export function SecretForm({ title, label, hint, error, refusal, onSecret }: Props) {
+  const [secret, setSecret] = useState("");
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, [refusal]);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (secret.trim()) onSecret(secret.trim());
+    else field.current?.focus();
+  };
+  return (
+    <section class="card join">
+      <form onSubmit={submit} noValidate>
+        <h1>{title}</h1>
+        <label class="label" for="secret">
+          {label}
+        </label>
+        <input
+          ref={field}
+          id="secret"
+          class="input"
+          type="password"
+          autocomplete="current-password"
+          value={secret}
+          onInput={(event) => setSecret(event.currentTarget.value)}
+          aria-invalid={Boolean(error)}
+          aria-describedby="secret-hint"
+        />
+        <p id="secret-hint" class={error ? "hint error" : "hint"} role={error ? "alert" : undefined}>
+          {error || hint}
+        </p>
+        <button type="submit" class="button primary large">
+          {t("studio.enter")}
+        </button>
+      </form>
+    </section>
+  );
+}
