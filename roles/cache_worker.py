@@ -1,5 +1,8 @@
 """The cache-worker: keeps users and products of PostgreSQL in the Redis."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from airnode.bus.candidacy import Candidacy
 from airnode.bus.leases import Leases
 from airnode.pipeline.cachemetrics import CacheMetrics
@@ -17,6 +20,12 @@ class CacheWorkerRole:
     summary = "keeps users and products in the Redis, the newest and the others in turn"
     needs = frozenset({Resource.REDIS, Resource.POSTGRES})
     embeds: frozenset[Resource] = frozenset()
+    without: Mapping[Resource, str] = MappingProxyType(
+        {
+            Resource.REDIS: "The cache is not renewed, and nobody can read it.",
+            Resource.POSTGRES: "The cache is not renewed; readers go on with what is in it.",
+        }
+    )
     includes: tuple[str, ...] = ()
     ports: frozenset[PortName] = frozenset()
     makes_secrets = False

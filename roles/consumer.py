@@ -1,5 +1,8 @@
 """The consumer: takes events off the log and lands them in PostgreSQL."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from airnode.config.model import Settings
 from airnode.pipeline import deadletters
 from airnode.pipeline.lagwatch import LagWatch
@@ -19,6 +22,13 @@ class ConsumerRole:
     summary = "lands events of the log in PostgreSQL, each once"
     needs = frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG})
     embeds: frozenset[Resource] = frozenset()
+    without: Mapping[Resource, str] = MappingProxyType(
+        {
+            Resource.REDIS: "What is counted here gets to the admin page later.",
+            Resource.POSTGRES: "Nothing lands; events wait on the log.",
+            Resource.EVENT_LOG: "Nothing is read of the log, so nothing new lands.",
+        }
+    )
     includes: tuple[str, ...] = ()
     ports: frozenset[PortName] = frozenset()
     makes_secrets = False

@@ -2,6 +2,9 @@
 cache, to order and to land. `airnode --demo-pipeline` runs it with the pipeline's other roles.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from airnode.pipeline.demo import Furnishing
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import PortName, Resource, RoleParts
@@ -14,6 +17,7 @@ class DemoPipelineRole:
     summary = "fills an empty database with made-up customers and courses"
     needs = frozenset({Resource.POSTGRES})
     embeds: frozenset[Resource] = frozenset()
+    without: Mapping[Resource, str] = MappingProxyType({})
     includes: tuple[str, ...] = ()
     ports: frozenset[PortName] = frozenset()
     makes_secrets = False

@@ -1,5 +1,8 @@
 """The master: pages, tokens and places, classes, the view of the cluster."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from aiohttp import web
 
 from airnode.cluster.admission import Admission
@@ -42,6 +45,12 @@ class MasterRole:
     summary = "pages, tokens, classes; sends viewers to slaves"
     needs = frozenset({Resource.REDIS, Resource.POSTGRES})
     embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
+    without: Mapping[Resource, str] = MappingProxyType(
+        {
+            Resource.REDIS: "Classes on air go on. New students get in for cluster.lease_s, then have to wait.",
+            Resource.POSTGRES: "Classes on air go on. Class codes open nothing, and no class is made or changed.",
+        }
+    )
     includes: tuple[str, ...] = ()
     ports = frozenset({PortName.HTTP})
     makes_secrets = False

@@ -1,5 +1,8 @@
 """The producer: makes events of what is in the cache, and relays those of database changes."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from airnode.pipeline.cachemetrics import CatalogueMetrics
 from airnode.pipeline.catalogue import Catalogue
 from airnode.pipeline.metrics import ProducingMetrics
@@ -18,6 +21,13 @@ class ProducerRole:
     summary = "makes orders and other events of what is in the cache; relays the outbox"
     needs = frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG})
     embeds: frozenset[Resource] = frozenset()
+    without: Mapping[Resource, str] = MappingProxyType(
+        {
+            Resource.REDIS: "Nothing is made, as what is ordered comes out of the cache.",
+            Resource.POSTGRES: "Events of changes in the database wait in its outbox; other events are made.",
+            Resource.EVENT_LOG: "Nothing is put on the log. Events of changes in the database wait in its outbox.",
+        }
+    )
     includes: tuple[str, ...] = ()
     ports: frozenset[PortName] = frozenset()
     makes_secrets = False

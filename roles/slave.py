@@ -1,6 +1,7 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -69,6 +70,11 @@ class SlaveRole:
     summary = "takes RTMP, serves LL-HLS to viewers"
     needs = frozenset({Resource.REDIS})
     embeds: frozenset[Resource] = frozenset()
+    without: Mapping[Resource, str] = MappingProxyType(
+        {
+            Resource.REDIS: "Classes on air go on. No other class can begin here, and other nodes hear nothing new.",
+        }
+    )
     includes: tuple[str, ...] = ()
     ports = frozenset({PortName.MEDIA})
     makes_secrets = False

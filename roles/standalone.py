@@ -1,5 +1,8 @@
 """Everything on one machine: other roles by name, with nothing to configure."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import PortName, Resource, RoleParts
 
@@ -11,6 +14,7 @@ class StandaloneRole:
     summary = "everything on one machine, nothing to configure"
     needs: frozenset[Resource] = frozenset()
     embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
+    without: Mapping[Resource, str] = MappingProxyType({})
     includes = ("master", "slave")
     ports: frozenset[PortName] = frozenset()
     makes_secrets = True

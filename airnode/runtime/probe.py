@@ -28,6 +28,7 @@ class Answer:
         for name, check in self.body.get("checks", {}).items():
             mark = "ok " if check["ok"] else "BAD"
             lines.append(f"  {mark} {name} {check['duration_ms']:g} ms {check.get('detail') or ''}".rstrip())
+            lines += [f"        {role}: {text}" for role, text in (check.get("meanwhile") or {}).items()]
         if detail := self.body.get("detail"):
             lines.append(f"  {detail}")
         return "\n".join(lines)

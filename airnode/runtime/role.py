@@ -1,7 +1,7 @@
 """What a role is: a declaration, and one function that wires services together."""
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +38,7 @@ class HealthCheck:
         check: raises when it is not well; its text is shown. Returning a string adds a remark.
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
         while_starting: it says what the node waits for.
+        meanwhile: {role: what does not work while it fails}, in words.
     """
 
     name: str
@@ -45,6 +46,7 @@ class HealthCheck:
     timeout_s: float = 2.0
     critical: bool = True
     while_starting: bool = False
+    meanwhile: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Role(Protocol):
     needs: frozenset[Resource]
     #: What of it the node may run itself where no address is configured.
     embeds: frozenset[Resource]
+    #: {resource: what does not work here while it is away}, a sentence each, for ``/health``.
+    without: Mapping[Resource, str]
     #: HTTP ports it adds routes to.
     ports: frozenset[PortName]
     #: Roles that run along.

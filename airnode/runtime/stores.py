@@ -41,6 +41,7 @@ class Stores:
     def __init__(self, settings: Settings, roles: Sequence[Role], data_dir: Path, registry: CollectorRegistry) -> None:
         self._servers: list[ChildServer] = []
         self._settings = settings
+        self._roles = roles
         self._valkey: EmbeddedValkey | None = None
         #: {name in endpoints.json: address}, of the servers that run in here, for commands on this machine.
         self.embedded_urls: dict[str, str] = {}
@@ -99,10 +100,21 @@ class Stores:
         return shared_url(self._settings.redis, host)
 
     def checks(self) -> list[HealthCheck]:
-        """One check a store."""
+        """One check a store.
+
+        Only a node that answers requests out of the database is unready without it. Without Redis a node goes on with
+        what it has, and roles that nobody sends requests to try on by themselves: taking those out of service, or
+        starting them anew, would help nobody (docs/adr/0012).
+        """
+        asked = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)
         return [
-            # Without Redis a node goes on with what it has: it must not be taken out of service for that.
-            HealthCheck(str(resource), client.ping, critical=resource is not Resource.REDIS, while_starting=True)
+            HealthCheck(
+                str(resource),
+                client.ping,
+                critical=resource is Resource.POSTGRES and asked,
+                while_starting=True,
+                meanwhile={role.name: role.without[resource] for role in self._roles if resource in role.without},
+            )
             for resource, client in self.clients.items()
         ]
 

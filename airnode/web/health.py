@@ -17,12 +17,18 @@ from airnode.web.openapi import operation
 
 
 class CheckResult(msgspec.Struct):
-    """One check."""
+    """One check.
+
+    Attributes:
+        critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
+        meanwhile: {role: what does not work until it is well again}, in words; null while it is well.
+    """
 
     ok: bool
     critical: bool
     duration_ms: float
     detail: str | None = None
+    meanwhile: dict[str, str] | None = None
 
 
 class Health(msgspec.Struct):
@@ -137,4 +143,5 @@ async def _run(check: HealthCheck) -> CheckResult:
         ok, detail = False, f"no answer within {check.timeout_s:g} s"
     except Exception as error:  # noqa: BLE001 - a check may fail in any way; that is its result
         ok, detail = False, str(error) or type(error).__name__
-    return CheckResult(ok, check.critical, round((time.perf_counter() - started_s) * 1000, 2), detail)
+    meanwhile = None if ok or not check.meanwhile else dict(check.meanwhile)
+    return CheckResult(ok, check.critical, round((time.perf_counter() - started_s) * 1000, 2), detail, meanwhile)

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 import pytest
@@ -56,6 +57,7 @@ class TinyRole:
     needs = embeds = frozenset()
     includes = ()
     ports = frozenset({PortName.HTTP})
+    without = MappingProxyType({})
     makes_secrets = False
     section = None
 

@@ -45,7 +45,7 @@ def test_a_role_of_another_package_is_found(tmp_path: Path, monkeypatch: pytest.
     install(tmp_path, "extra = extra_role:ROLE")
     (tmp_path / "extra_role.py").write_text(
         "class Extra:\n    name = 'extra'\n    summary = ''\n    needs = embeds = frozenset()\n"
-        "    includes = ('slave',)\n    makes_secrets = False\n    section = None\nROLE = Extra()\n"
+        "    includes = ('slave',)\n    without = {}\n    makes_secrets = False\n    section = None\nROLE = Extra()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert names(resolve(["extra"])) == ["slave", "extra"]
