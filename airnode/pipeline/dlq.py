@@ -26,7 +26,7 @@ WHERE ($1::text[] IS NULL OR letter_id::text LIKE ANY($1::text[])) AND ($2::text
   AND ($3::text IS NULL OR reason = $3) AND ($4::timestamptz IS NULL OR died_at >= $4)
   AND ($5 OR replayed_at IS NULL)
 """
-_NEWEST = f"SELECT {_COLUMNS} FROM pipeline.dead_letters {_MATCH} ORDER BY died_at DESC, letter_id LIMIT $6"  # noqa: S608
+NEWEST = f"SELECT {_COLUMNS} FROM pipeline.dead_letters {_MATCH} ORDER BY died_at DESC, letter_id LIMIT $6"  # noqa: S608
 #: In the order in which they stood on the log: those of one key keep it.
 _IDS = (
     f"SELECT letter_id, topic, reason FROM pipeline.dead_letters {_MATCH} "  # noqa: S608
@@ -131,7 +131,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 async def find(postgres: Postgres, wanted: Filter) -> list[Kept]:
     """Letters, the newest first."""
-    return [Kept(**row) for row in await postgres.fetch(_NEWEST, *wanted.arguments())]
+    return [Kept(**row) for row in await postgres.fetch(NEWEST, *wanted.arguments())]
 
 
 async def one(postgres: Postgres, letter_id: str) -> Kept:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from redis import asyncio as aioredis
 
+from airnode.pipeline.dlq import NEWEST, Filter
 from airnode.store.eventlog.log import Record
 from airnode.store.eventlog.streams import TOPICS as TOPICS_KEY
 from tests.integration.test_lane import Rig, order
@@ -247,3 +248,14 @@ async def test_letters_are_filtered_shown_harmlessly_and_dropped(airnode: Comman
     assert "no id of a dead letter" in await airnode("dlq", "show", "%", code=2)
     assert "no age such as 90m" in await airnode("dlq", "list", "--since", "soon", code=2)
     assert await airnode("dlq", "drop", "--all", "--yes") == "Dropped 3 dead letters.\n"
+
+
+async def test_the_newest_letters_are_found_without_reading_all(rig: Rig):
+    """The plan, with sorting made dear: on an empty table any plan would be cheap."""
+    async with rig.postgres.transaction() as connection:
+        await connection.execute("SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off")
+        for wanted in (Filter(limit=50), Filter(topic="orders", replayed=True, limit=50)):
+            plan = await connection.fetch(f"EXPLAIN {NEWEST}", *wanted.arguments())
+            lines = "\n".join(row[0] for row in plan)
+            assert "using dead_letters_died_at" in lines
+            assert "Sort" not in lines

@@ -88,3 +88,6 @@ CREATE TABLE pipeline.dead_letters (
     landed_at   timestamptz NOT NULL DEFAULT now(),
     replayed_at timestamptz
 );
+
+-- The newest first, as they are listed; whole, so that those that were replayed are listed by it too.
+CREATE INDEX dead_letters_died_at ON pipeline.dead_letters (died_at DESC, letter_id);
