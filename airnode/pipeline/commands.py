@@ -132,7 +132,7 @@ def _filters(command: Command) -> Command:
     for option in (
         click.option("--limit", type=click.IntRange(min=1), help="At most so many."),
         click.option("--since", metavar="AGE|TIME", help="Died since, such as 90m, 7d or 2026-11-22T05:00."),
-        click.option("--reason", help="not_json, invalid, unknown_type, unknown_version or refused."),
+        click.option("--reason", help="not_json, invalid, unknown_type, unknown_version, refused or too_large."),
         click.option("--topic", help="Of this topic."),
     ):
         command = option(command)
@@ -196,15 +196,16 @@ def replay(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool,
       airnode dlq replay --all --yes
     """  # click reads \b as "keep these lines"
     from airnode.pipeline import dlq as work
+    from airnode.pipeline import dlqview
 
     wanted = _some(ids, everything, params, limit, replayed=bool(ids))
     chosen = _run(params, lambda visit: work.choose(visit.postgres, wanted))
     _agree(chosen, "replay", yes=yes or len(ids) == 1)
     count = _run(params, lambda visit: work.replay(visit.postgres, visit.event_log, chosen), with_log=True)
     left = len(chosen.ids) - count
-    click.echo(
-        f"Replayed {count} dead letters." + (f" {left} were left: no topic of ours, or taken by another." * bool(left))
-    )
+    click.echo(f"Replayed {dlqview.letters(count)}.")
+    if left:
+        click.echo(f"{left} left as they were: cut short (too_large), of no topic of ours, or taken by another.")
     sys.exit(1 if left else 0)
 
 
@@ -223,11 +224,13 @@ def drop(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, *
       airnode dlq drop --reason not_json --yes
     """  # click reads \b as "keep these lines"
     from airnode.pipeline import dlq as work
+    from airnode.pipeline import dlqview
 
     wanted = _some(ids, everything, params, limit, replayed=True)
     chosen = _run(params, lambda visit: work.choose(visit.postgres, wanted))
     _agree(chosen, "drop", yes=yes)
-    click.echo(f"Dropped {_run(params, lambda visit: work.drop(visit.postgres, chosen))} dead letters.")
+    count = _run(params, lambda visit: work.drop(visit.postgres, chosen))
+    click.echo(f"Dropped {dlqview.letters(count)}.")
 
 
 def _filter(params: dict[str, Any], *, limit: int | None, replayed: bool, ids: tuple[str, ...] = ()) -> "Filter":
@@ -262,7 +265,7 @@ def _agree(chosen: "Chosen", what: str, *, yes: bool) -> None:
         sys.exit(0)
     if yes:
         return
-    click.echo(f"Would {what} {len(chosen.ids)} dead letters:\n{dlqview.summary(chosen)}")
+    click.echo(f"Would {what} {dlqview.letters(len(chosen.ids))}:\n{dlqview.summary(chosen)}")
     if not sys.stdin.isatty():
         click.echo("Nothing was done: add --yes to do it.")
         sys.exit(1)

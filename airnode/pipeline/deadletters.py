@@ -5,9 +5,10 @@ On the topic ``dead-letters`` a record keeps its key and its value; its headers 
     reason, detail, topic, partition, offset, group, attempts, died_at
 """
 
+import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ GROUP = "dead_letters_group"
 ATTEMPTS = "attempts"
 _SPACE = uuid.UUID("6a1f8f6e-1a3e-5c53-9a53-0d3f3a3c1b11")
 _DETAIL_CHARS = 500
+#: The reason where the log does not take all of a record back, and what is kept of its value and its key then.
+TOO_LARGE = "too_large"
+_KEPT_BYTES, _KEPT_KEY_CHARS = 16 << 10, 1000
 _MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
 
 _KEEP = """
@@ -54,10 +58,17 @@ class Letter:
 
     @property
     def letter_id(self) -> uuid.UUID:
-        """One and the same for one death, however often it is told."""
-        return uuid.uuid5(
-            _SPACE, f"{self.group}/{self.position.topic}/{self.position.number}/{self.offset}/{self.attempts}"
-        )
+        """One and the same for one death, however often it is told; offsets begin anew where a topic is made anew."""
+        where = f"{self.group}/{self.position.topic}/{self.position.number}/{self.offset}/{self.attempts}"
+        return uuid.uuid5(_SPACE, f"{where}/{hashlib.sha256(self.value).hexdigest()}")
+
+    def cut(self) -> "Letter":
+        """What is told of a record that the log does not take whole, as others may publish what we may not."""
+        detail = f"{len(self.value)} bytes, of which the first {_KEPT_BYTES} are kept; {self.reason}: {self.detail}"
+        return replace(
+            self, key=self.key[:_KEPT_KEY_CHARS], value=self.value[:_KEPT_BYTES], reason=TOO_LARGE,
+            detail=detail[:_DETAIL_CHARS],
+        )  # fmt: skip
 
     def record(self) -> Record:
         """What is put on the topic of dead letters."""

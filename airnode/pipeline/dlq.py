@@ -11,7 +11,7 @@ import asyncpg
 
 from airnode.config.units import parse_seconds
 from airnode.errors import InvalidInput, NotFound, Unavailable
-from airnode.pipeline.deadletters import ATTEMPTS
+from airnode.pipeline.deadletters import ATTEMPTS, TOO_LARGE
 from airnode.pipeline.events import TOPICS
 from airnode.store.eventlog.log import EventLog, Record
 from airnode.store.postgres import Postgres
@@ -70,8 +70,8 @@ class Kept:
 
     @property
     def can_be_replayed(self) -> bool:
-        """Whether the topic that it came from is one of ours."""
-        return self.topic in TOPICS
+        """Whether all of it is there, and the topic that it came from is one of ours."""
+        return self.topic in TOPICS and self.reason != TOO_LARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ async def choose(postgres: Postgres, wanted: Filter) -> Chosen:
 async def replay(postgres: Postgres, eventlog: EventLog, chosen: Chosen) -> int:
     """Publish the chosen letters to the topics that they came from, and mark them; returns how many.
 
-    Those of topics that are not ours are left. A crash between publishing and marking leaves letters that can be
-    replayed again: what landed meanwhile is told by its ``event_id``.
+    Those that were cut short or are of topics that are not ours are left. A crash between publishing and marking
+    leaves letters that can be replayed again: what landed meanwhile is told by its ``event_id``.
 
     Raises:
         Unavailable: the log or the database is away; what was replayed before is marked.

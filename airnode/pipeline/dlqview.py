@@ -85,6 +85,11 @@ def summary(chosen: Chosen) -> str:
     )
 
 
+def letters(count: int) -> str:
+    """So many of them."""
+    return f"{count:,} dead letter{'s' * (count != 1)}"
+
+
 def harmless(text: str) -> str:
     """The text without what moves the cursor, colours, or turns the writing round."""
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)

@@ -12,7 +12,7 @@ members that it does not know; a version that it does not know it cannot read.
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
     v: int = VERSION
     event_id: uuid.UUID
-    occurred_at: datetime
+    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)]
     key: str
 
     def record(self) -> Record:
@@ -129,6 +129,8 @@ def decode(value: bytes, topic: str) -> AnyEvent:
         event = _decoder.decode(value)
     except msgspec.DecodeError as error:
         raise _why_not(value, error) from None
+    except RecursionError:
+        raise Undecodable("invalid", "it is nested too deeply") from None
     if event.v != VERSION:
         raise _unknown_version(event.v)
     if event.topic != topic:

@@ -45,12 +45,14 @@ _LETTERS_MAX = 10_000
 #: Minutes that tell how well the cache is hit now.
 _HITS_OVER = 5
 
+# Won beyond what a page can count with are told as the most that it can. Orders may say that they are of tomorrow.
 _ORDERS = """
-SELECT extract(epoch FROM minute)::bigint / 60 AS minute, orders, revenue_krw FROM pipeline.orders_per_minute
-WHERE minute >= to_timestamp($1)
+SELECT extract(epoch FROM minute)::bigint / 60 AS minute, orders,
+       least(revenue_krw, 9007199254740991)::bigint AS revenue_krw
+FROM pipeline.orders_per_minute WHERE minute BETWEEN to_timestamp($1) AND to_timestamp($2)
 """
 _COURSES = """
-SELECT product_id, coalesce(title, '') AS title, orders, revenue_krw
+SELECT product_id, coalesce(title, '') AS title, orders, least(revenue_krw, 9007199254740991)::bigint AS revenue_krw
 FROM (SELECT * FROM pipeline.orders_per_product ORDER BY orders DESC, product_id LIMIT $1) AS top
 LEFT JOIN pipeline.products USING (product_id) ORDER BY orders DESC, product_id
 """
@@ -170,7 +172,8 @@ class Overview(Service):
 
     async def _landed(self, now_s: float) -> Landed | None:
         try:
-            orders = await self._postgres.fetch(_ORDERS, minutes_until(now_s)[0] * MINUTE_S)
+            minutes = minutes_until(now_s)
+            orders = await self._postgres.fetch(_ORDERS, minutes[0] * MINUTE_S, minutes[-1] * MINUTE_S)
             courses = await self._postgres.fetch(_COURSES, _TOP_COURSES)
             count = await self._postgres.fetchval(_LETTERS_COUNT, _LETTERS_MAX)
             letters = await self._postgres.fetch(_LETTERS, _LAST_LETTERS)

@@ -8,7 +8,7 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from airnode.errors import Unavailable
+from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.pipeline.deadletters import Letter, bury, keep, read_letter
 from airnode.pipeline.events import AnyEvent, Undecodable, decode
 from airnode.pipeline.landing import land
@@ -94,7 +94,10 @@ class EventSink:
             self._metrics.latency.labels(topic).observe(max(0.0, (now - oldest).total_seconds()))
 
     async def _bury(self, letters: Sequence[Letter]) -> None:
-        await self._eventlog.publish([letter.record() for letter in letters])
+        try:
+            letters = await self._tell(letters)
+        except StartupError as error:  # somebody took the topic away; the records wait
+            raise Unavailable(error.detail, debug=repr(error)) from error
         for letter in letters:
             self._metrics.dead.labels(letter.position.topic, letter.reason).inc()
             log.warning(
@@ -105,6 +108,18 @@ class EventSink:
                 reason=letter.reason,
                 detail=letter.detail,
             )
+
+
+    async def _tell(self, letters: Sequence[Letter]) -> Sequence[Letter]:
+        """Publish them, whole where the log takes that; returns what was published."""
+        try:
+            await self._eventlog.publish([letter.record() for letter in letters])
+        except TooLarge:
+            if len(letters) > 1:
+                return [told for letter in letters for told in await self._tell([letter])]
+            letters = [letter.cut() for letter in letters]
+            await self._eventlog.publish([letter.record() for letter in letters])
+        return letters
 
 
 class LetterSink:

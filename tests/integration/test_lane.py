@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import random
+import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from redis import asyncio as aioredis
 
 from airnode.config.data import PipelineSection
 from airnode.config.model import PostgresSection
 from airnode.errors import StartupError
-from airnode.pipeline import deadletters
+from airnode.pipeline import deadletters, dlq
 from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, stamp
 from airnode.pipeline.lagwatch import LagWatch
 from airnode.pipeline.lane import Lane
@@ -21,7 +25,8 @@ from airnode.pipeline.metrics import LandingMetrics
 from airnode.pipeline.setup import ensure_topics, require_keys
 from airnode.pipeline.sinks import EventSink, LetterSink
 from airnode.runtime.tasks import TaskScope
-from airnode.store.eventlog.log import Record
+from airnode.store.eventlog.log import Partition, Record
+from airnode.store.eventlog.streamids import stream_key
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig
@@ -80,6 +85,9 @@ class Rig:
 
         await eventually(there, 30, f"{count} in {table}")
         assert await self.count(table) == count
+
+    async def caught_up(self) -> bool:
+        return not sum(each.records for each in (await self.log.lag("g", ["orders"])).values())
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"airnode_pipeline_{name}_total", labels) or 0
@@ -155,6 +163,47 @@ async def test_bad_records_are_put_aside_with_why_and_where_and_the_rest_lands(r
     assert sum(each.records for each in (await rig.log.lag("g", ["orders"])).values()) == 0
 
 
+async def test_poison_of_any_kind_is_put_aside_and_what_comes_with_it_lands(rig: Rig, valkey_url: str):
+    """What other programs put on the log: no time zone, endless nesting, more than a record may have."""
+    await rig.letters()
+    lane = await rig.lane("orders")
+    text = order().record().value
+    deep = b'{"type":"order.placed","v":1,"more":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    poison = {
+        "invalid": (re.sub(rb'("occurred_at":"[^"]*)Z"', rb'\1"', text), deep),
+        "too_large": (b"x" * 300_000, b'{"key":"' + b"k" * 300_000),
+    }
+    async with aioredis.from_url(valkey_url) as redis:
+        for value in itertools.chain.from_iterable(poison.values()):
+            await redis.xadd(stream_key(Partition("orders", 0)), {"k": "1" * 5000, "v": value})
+    await rig.log.publish([order(user_id=n).record() for n in range(50)])
+    await rig.until("orders", 50)
+    await rig.until("dead_letters", 4)
+    rows = await rig.postgres.fetch("SELECT * FROM pipeline.dead_letters ORDER BY reason, log_offset")
+    assert [row["reason"] for row in rows] == ["invalid"] * 2 + ["too_large"] * 2
+    assert "300000 bytes" in rows[2]["detail"]
+    assert poison["too_large"][0].startswith(bytes(rows[2]["value"]))
+    await eventually(lambda: rig.caught_up(), 20, "all of it is committed")
+    assert not lane.trouble
+    chosen = await dlq.choose(rig.postgres, dlq.Filter(reason="too_large"))
+    assert len(chosen.ids) == 2
+    assert await dlq.replay(rig.postgres, rig.log, chosen) == 0, "half a record is no record"
+
+
+async def test_an_order_beyond_measure_does_not_spoil_the_totals_of_others(rig: Rig):
+    await rig.letters()
+    await rig.lane("orders")
+    largest = 2**63 - 1
+    dear = [order(quantity=1) for _ in range(2)]
+    records = [re.sub(rb'"unit_price_krw":\d+', b'"unit_price_krw":%d' % largest, each.record().value) for each in dear]
+    await rig.log.publish([Record("orders", "17", value) for value in records])
+    await rig.log.publish([order().record() for _ in range(20)])
+    await rig.until("orders", 22)
+    for table in ("orders_per_minute", "orders_per_product"):
+        assert await rig.postgres.fetchval(f"SELECT sum(revenue_krw) FROM pipeline.{table}") == 2 * largest + 20_000
+    assert await rig.count("dead_letters") == 0
+
+
 async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
     await rig.letters()
     letter = deadletters.Letter(
@@ -168,8 +217,12 @@ async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
         ("reason", b"\xff"),
     )
     strange = [Record(deadletters.TOPIC, "", b"no headers at all"), Record(deadletters.TOPIC, "", b"odd ones", odd)]
-    await rig.log.publish([letter.record(), letter.record(), *strange])
-    await rig.until("dead_letters", 3)
+    # A topic that was made anew has the same offsets with other records.
+    another = dataclasses.replace(letter, value=b"another", attempts=1)
+    namesake = dataclasses.replace(another, value=b"namesake")
+    letters = [each.record() for each in (letter, letter, another, namesake)]
+    await rig.log.publish([*letters, *strange])
+    await rig.until("dead_letters", 5)
     row = await rig.postgres.fetchrow("SELECT * FROM pipeline.dead_letters WHERE attempts = 2")
     assert (row["letter_id"], row["log_offset"], bytes(row["value"])) == (letter.letter_id, 7, b"\xff")
     assert isinstance(row["letter_id"], uuid.UUID)

@@ -48,7 +48,7 @@ def airnode(forker: Forker, valkey_url: str, postgres_url: str, tmp_path: Path) 
 
 async def test_init_makes_all_and_the_second_time_nothing(airnode: Command):
     first = json.loads(await airnode("pipeline", "init", "--json"))
-    assert first["migrations_applied"][-1].startswith("0003_")
+    assert first["migrations_applied"][-1].startswith("0004_")
     assert {name: (facts["partitions"], facts["made"]) for name, facts in first["topics"].items()} == {
         "users": (3, True), "products": (3, True), "orders": (3, True), "dead-letters": (1, True),
     }  # fmt: skip
@@ -197,7 +197,7 @@ async def test_a_poison_record_is_seen_mended_replayed_and_lands(airnode: Comman
     assert "quantity_check" in page
 
     # Nothing is mended: it dies again, and that counts.
-    assert await airnode("dlq", "replay", one) == "Replayed 1 dead letters.\n"
+    assert await airnode("dlq", "replay", one) == "Replayed 1 dead letter.\n"
     await rig.until("dead_letters", 6)
     again = [each for each in json.loads(await airnode("dlq", "list", "--json")) if each["attempts"] == 2]
     assert [each["value"]["event_id"] for each in again] == [listed[0]["value"]["event_id"]]
@@ -212,7 +212,7 @@ async def test_a_poison_record_is_seen_mended_replayed_and_lands(airnode: Comman
     assert await airnode("dlq", "replay", "--reason", "refused", "--yes") == "Replayed 3 dead letters.\n"
     await rig.until("orders", 3)
     assert await airnode("dlq", "replay", "--reason", "refused", "--yes") == "No dead letters to replay.\n"
-    assert await airnode("dlq", "replay", one) == "Replayed 1 dead letters.\n"  # by name: once more, and lands no twice
+    assert await airnode("dlq", "replay", one) == "Replayed 1 dead letter.\n"  # by name: once more, and lands no twice
     await rig.log.publish([order(user_id=99).record()])
     await rig.until("orders", 4)
 
@@ -235,14 +235,14 @@ async def test_letters_are_filtered_shown_harmlessly_and_dropped(airnode: Comman
     assert "\x1b" not in text
 
     # One from nowhere goes nowhere.
-    assert "1 were left" in await airnode("dlq", "replay", stray["letter_id"], code=1)
+    assert "1 left as they were" in await airnode("dlq", "replay", stray["letter_id"], code=1)
     # Nobody said which, or nobody agreed: nothing happens.
     assert "Which ones?" in await airnode("dlq", "drop", code=2)
     assert "or --all" in await airnode("dlq", "replay", "--all", stray["letter_id"], code=2)
     assert "Nothing was done" in await airnode("dlq", "drop", stray["letter_id"], code=1)
     assert await rig.count("dead_letters") == 5
-    assert await airnode("dlq", "drop", stray["letter_id"], "--yes") == "Dropped 1 dead letters.\n"
-    assert await airnode("dlq", "drop", "--reason", "not_json", "--yes") == "Dropped 1 dead letters.\n"
+    assert await airnode("dlq", "drop", stray["letter_id"], "--yes") == "Dropped 1 dead letter.\n"
+    assert await airnode("dlq", "drop", "--reason", "not_json", "--yes") == "Dropped 1 dead letter.\n"
     assert await rig.count("dead_letters") == 3
     assert "There is no dead letter" in await airnode("dlq", "show", stray["letter_id"], code=2)
     assert "no id of a dead letter" in await airnode("dlq", "show", "%", code=2)

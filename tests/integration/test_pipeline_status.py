@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
@@ -131,7 +132,8 @@ async def test_a_report_whose_answer_was_lost_counts_once(rig: Rig):
 async def test_what_landed_is_read_from_the_database(rig: Rig):
     await rig.postgres.execute(
         "INSERT INTO pipeline.orders_per_minute "
-        "VALUES (date_trunc('minute', now()), 9, 900), (now() - interval '2 h', 5, 5)"
+        "VALUES (date_trunc('minute', now()), 9, 900), (now() - interval '2 h', 5, 5), "
+        "(date_trunc('minute', now()) + interval '2 days', 5, 5)"
     )
     await rig.postgres.execute(
         "INSERT INTO pipeline.products (product_id, title, category, price_krw) VALUES (1, 'Go', 'code', 100)"
@@ -139,6 +141,7 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
     await rig.postgres.execute(
         "INSERT INTO pipeline.orders_per_product SELECT n, n, n, n * 100, now() FROM generate_series(1, 7) n"
     )
+    await rig.postgres.execute("UPDATE pipeline.orders_per_product SET revenue_krw = 1e30 WHERE product_id = 7")
     await rig.postgres.execute(
         "INSERT INTO pipeline.dead_letters "
         "SELECT gen_random_uuid(), 'orders', 2, n, 'k', '', 'not_json', 'd' || n, 1, 'g', "
@@ -149,6 +152,8 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
     assert (status.orders.last_hour, status.orders.revenue_last_hour_krw) == (9, 900)
     assert sum(status.series.orders[-2:]) == 9
     assert [each.product_id for each in status.orders.top_courses] == [7, 6, 5, 4, 3]
+    assert [each.revenue_krw for each in status.orders.top_courses[:2]] == [2**53 - 1, 600]
+    assert msgspec.json.encode(status)
     assert status.dead_letters.total == 8, "one was replayed"
     assert [each.offset for each in status.dead_letters.last] == [8, 7, 6, 5, 4]
     letter = status.dead_letters.last[0]

@@ -84,6 +84,9 @@ def test_members_that_are_not_known_are_passed_over():
         (changed(user_id=None), "orders", "invalid"),
         (changed(user_id="17"), "orders", "invalid"),
         (changed(event_id="17"), "orders", "invalid"),
+        (changed(occurred_at="2026-11-22T05:00:00"), "orders", "invalid"),
+        (changed(more=0).replace(b"0}", b"[" * 50_000 + b"]" * 50_000 + b"}"), "orders", "invalid"),
+        (b'{"more":' + b"[" * 50_000, "orders", "invalid"),
         (ORDER.record().value, "users", "invalid"),
     ],
 )
