@@ -109,7 +109,6 @@ class EventSink:
                 detail=letter.detail,
             )
 
-
     async def _tell(self, letters: Sequence[Letter]) -> Sequence[Letter]:
         """Publish them, whole where the log takes that; returns what was published."""
         try:

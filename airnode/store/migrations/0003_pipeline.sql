@@ -48,17 +48,18 @@ CREATE TABLE pipeline.orders (
     landed_at      timestamptz NOT NULL DEFAULT now()
 );
 
+-- Amounts that each fit may have a sum that does not: one order beyond measure would keep all others from landing.
 CREATE TABLE pipeline.orders_per_minute (
     minute      timestamptz PRIMARY KEY,
     orders      bigint NOT NULL,
-    revenue_krw bigint NOT NULL
+    revenue_krw numeric NOT NULL
 );
 
 CREATE TABLE pipeline.orders_per_product (
     product_id  bigint PRIMARY KEY,
     orders      bigint NOT NULL,
     quantity    bigint NOT NULL,
-    revenue_krw bigint NOT NULL,
+    revenue_krw numeric NOT NULL,
     last_at     timestamptz NOT NULL
 );
 
