@@ -8,7 +8,7 @@ from redis import asyncio as aioredis
 from airnode.errors import Unavailable
 from airnode.store.eventlog.log import Partition, Rebalancing, Record
 from airnode.store.eventlog.streamids import stream_key, to_id, to_offset
-from tests.support.eventlog import SESSION_S, LogRig, nothing_more, read
+from tests.support.eventlog import SESSION_S, LogRig, nothing_more, polling, read
 from tests.support.waiting import eventually
 
 
@@ -131,6 +131,54 @@ async def test_what_a_former_owner_read_too_late_is_found(streams: LogRig, redis
     assert told == ["revoked"]
     await member.commit({partition: found[-1].next_offset})
     assert (await log.lag("g", [topic]))[partition].records == 0
+
+
+async def test_what_was_read_and_lost_on_its_way_comes_again(streams: LogRig, redis: aioredis.Redis):
+    """The server has given records to a member whose connection ends before they come."""
+    log = await streams.open()
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    member = await streams.join(log, [topic], "g")
+    await nothing_more(member, 1)
+    (itself,) = [each["name"].decode() for each in await redis.xinfo_consumers(stream_key(partition), "g")]
+    await log.publish([Record(topic, "a", b"1")])
+    assert await redis.xreadgroup("g", itself, {stream_key(partition): ">"})
+    await log.publish([Record(topic, "a", b"2")])
+    (second,) = await read(member, 1)
+    found = await read(member, 2, within_s=20 + 3 * SESSION_S)
+    assert [record.value for record in (second, *found)] == [b"2", b"1", b"2"]
+    await member.commit({partition: found[-1].next_offset})
+    assert (await log.lag("g", [topic]))[partition].records == 0
+
+
+async def test_a_partition_that_could_not_be_given_back_is_given_later(streams: LogRig, redis: aioredis.Redis):
+    log, topic = await streams.open(), streams.name("topic")
+    await log.ensure_topics({topic: 2})
+    refused = asyncio.Event()
+
+    async def revoked(_partitions) -> None:
+        if not refused.is_set():
+            await redis.acl_setuser("default", enabled=True, commands=["-hdel"])
+            refused.set()
+
+    first = await streams.join(log, [topic], "g", Rebalancing(revoked=revoked))
+    await nothing_more(first, 1)
+    second = await streams.join(log, [topic], "g")
+    async with polling(first), polling(second):
+        try:
+            await asyncio.wait_for(refused.wait(), 20)
+            await eventually(lambda: len(first.assigned) == 1, 20, "the first one gave one up")
+        finally:
+            await redis.acl_setuser("default", enabled=True, commands=["+hdel"])
+        await eventually(lambda: len(first.assigned) == len(second.assigned) == 1, 20, "the second one has it")
+
+
+async def test_headers_that_are_none_stop_nothing(streams: LogRig, redis: aioredis.Redis):
+    log, topic = await streams.open(), streams.name("topic")
+    await log.ensure_topics({topic: 1})
+    await redis.xadd(stream_key(Partition(topic, 0)), {"k": "a", "v": "1", "h": b"\xc1 no headers"})
+    (record,) = await read(await streams.join(log, [topic], "g"), 1)
+    assert (record.value, record.headers) == (b"1", ())
 
 
 async def test_a_stream_that_vanished_is_begun_anew(streams: LogRig, redis: aioredis.Redis):

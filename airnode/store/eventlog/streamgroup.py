@@ -216,7 +216,9 @@ class StreamSubscription(Subscription):
             return
         shares = share(self._partitions, view.members, view.owners)
         mine = {partition for partition, member in shares.items() if member == self._member}
-        if surplus := self._owned.keys() - mine:
+        # Also what is no longer read here, and the group was not told so, as the server did not answer.
+        held = self._owned.keys() | {each for each, member in view.owners.items() if member == self._member}
+        if surplus := held - mine:
             await self._give(surplus)
         free = {each for each in mine - self._owned.keys() if view.owners.get(each, self._member) == self._member}
         if free and not self._draining:
@@ -231,10 +233,11 @@ class StreamSubscription(Subscription):
         await self._beat()
 
     async def _give(self, partitions: Collection[Partition]) -> None:
-        await self._rebalancing.revoked(frozenset(partitions))
-        self._metrics.rebalanced.labels("revoked").inc(len(partitions))
-        for partition in partitions:
-            self._owned.pop(partition, None)
+        if owned := self._owned.keys() & partitions:
+            await self._rebalancing.revoked(frozenset(owned))
+            self._metrics.rebalanced.labels("revoked").inc(len(owned))
+        for partition in owned:
+            del self._owned[partition]
             self._paused.discard(partition)
         await self._script(_GIVE, self._member, *map(_name, partitions))
         await self._beat()
@@ -246,6 +249,7 @@ class StreamSubscription(Subscription):
             return
         for partition in taken:
             await self._make_group(partition)
+        for partition in taken:
             self._own(partition)
         self._metrics.rebalanced.labels("assigned").inc(len(taken))
         log.info("eventlog_partitions_assigned", group=self._group, partitions=len(taken))
@@ -276,6 +280,7 @@ class StreamSubscription(Subscription):
                 found = await self._read(max_records, max(0.0, deadline_s - _now_s()))
             except Unavailable as error:
                 log.info("eventlog_read_failed", group=self._group, error=error.debug)
+                self._look_s = dict.fromkeys(self._look_s, _now_s())  # the answer may be what was lost
                 found = []
                 await asyncio.sleep(min(0.2, max(0.0, deadline_s - _now_s())))
             if found or _now_s() >= deadline_s or self._draining:
@@ -284,8 +289,8 @@ class StreamSubscription(Subscription):
     async def _read(self, max_records: int, wait_s: float) -> list[Delivered]:
         reading = [] if self._draining else [each for each in self._owned if each not in self._paused]
         for partition in reading:
-            if partition in self._claiming and (left := await self._claim(partition, max_records)):
-                return left
+            if partition in self._claiming:
+                return await self._claim(partition, max_records)
             if self._look_s[partition] <= _now_s():
                 await self._look_for_strays(partition)
         if not reading:
@@ -307,15 +312,22 @@ class StreamSubscription(Subscription):
         return self._hand_out(partition, entries)
 
     async def _look_for_strays(self, partition: Partition) -> None:
-        """Begin the partition anew where a former owner read after it had lost it, and left something behind."""
+        """Begin the partition anew where something was given out and nobody has it.
+
+        A former owner read after it had lost the partition, or an answer to this one was lost on its way.
+        """
         self._look_s[partition] = _now_s() + self._session_s
-        session_ms = round(self._session_s * 1000)
+        session_ms, held = round(self._session_s * 1000), len(self._owned[partition])
         with unavailable():
+            summary: Any = await self._bus.client.xpending(stream_key(partition), self._group)
             pending = await self._bus.client.xpending_range(
                 stream_key(partition), self._group, "-", "+", _CLAIM_RECORDS, idle=session_ms
             )
             await self._bus.client.eval(_TIDY, 1, stream_key(partition), self._group, self._member, session_ms)
-        if any(each["consumer"] != self._member.encode() for each in pending):
+        me = self._member.encode()
+        given = sum(each["pending"] for each in summary["consumers"] if each["name"] == me)
+        # What is committed meanwhile makes the first one smaller: then the next look finds it.
+        if given > held or any(each["consumer"] != me for each in pending):
             await self._rebalancing.revoked(frozenset([partition]))
             self._own(partition)
             await self._rebalancing.assigned(frozenset([partition]))

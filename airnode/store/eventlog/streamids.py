@@ -1,5 +1,6 @@
 """Streams as partitions: names, and ids as offsets (milliseconds times 2**20, plus the number within them)."""
 
+import contextlib
 from collections.abc import Mapping
 
 import msgspec
@@ -26,13 +27,16 @@ def to_id(offset: int) -> str:
 
 
 def delivered(partition: Partition, stream_id: bytes, fields: Mapping[bytes, bytes]) -> Delivered:
-    """An entry of a stream as a record."""
-    headers = fields.get(b"h")
+    """An entry of a stream as a record; headers that cannot be read are none."""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    if packed := fields.get(b"h"):
+        with contextlib.suppress(msgspec.DecodeError):
+            headers = msgspec.msgpack.decode(packed, type=tuple[tuple[str, bytes], ...])
     return Delivered(
         partition,
         to_offset(stream_id),
         fields.get(b"k", b"").decode(errors="replace"),
         fields.get(b"v", b""),
-        msgspec.msgpack.decode(headers, type=tuple[tuple[str, bytes], ...]) if headers else (),
+        headers,
         int(stream_id.partition(b"-")[0]) / 1000,
     )
