@@ -26,6 +26,10 @@ class KafkaSection(Section):
     tls_ca: HomePath | None = Field(
         default=None, description="PEM certificates that the brokers' are checked against; unset: the system's."
     )
+    tls_cert: HomePath | None = Field(
+        default=None, description="PEM certificate chain that the brokers know us by, where they ask for one."
+    )
+    tls_key: HomePath | None = Field(default=None, description="PEM private key of tls_cert, unencrypted.")
     replication_factor: int = Field(
         default=0, ge=0, le=32767, description="Copies of each partition of topics made here; 0: 3, or all brokers."
     )

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from airnode.config.data import KafkaSection
 from airnode.config.model import Settings
 from airnode.config.problems import MASK, shown
 
@@ -66,9 +67,23 @@ def warnings(settings: Settings) -> Iterator[str]:
         password = section.password.get_secret_value()
         if password and known_secret(password):
             yield f"{name}.password is one that everybody can guess"
+    yield from _unused_by_kafka(settings.kafka)
     drain = settings.drain
     if drain.deadline_s <= drain.delay_s + drain.timeout_s:
         yield "drain.timeout_s cannot be used up: drain.deadline_s ends the stop before"
+
+
+def _unused_by_kafka(kafka: KafkaSection) -> Iterator[str]:
+    """An account or certificates for a Kafka that is then spoken to without them."""
+    protocol = kafka.security_protocol
+    for key in ("tls_ca", "tls_cert"):
+        if getattr(kafka, key) is not None and not protocol.endswith("SSL"):
+            yield f"kafka.{key} is not used: kafka.security_protocol is {protocol}, without TLS"
+    if kafka.sasl_username and not protocol.startswith("SASL"):
+        yield f"kafka.sasl_username is not used: kafka.security_protocol is {protocol}, without SASL"
+    password = kafka.sasl_password.get_secret_value()
+    if password and known_secret(password):
+        yield "kafka.sasl_password is one that everybody can guess"
 
 
 def _needs(other: str) -> Callable[..., str | None]:
@@ -212,6 +227,8 @@ RULES = (
     Rule(("kafka.enabled", "kafka.bootstrap"), _has_brokers),
     Rule(("kafka.bootstrap",), _brokers),
     Rule(("kafka.security_protocol", "kafka.sasl_username", "kafka.sasl_password"), _signs_in),
+    Rule(("kafka.tls_cert", "kafka.tls_key"), _needs("kafka.tls_key")),
+    Rule(("kafka.tls_key", "kafka.tls_cert"), _needs("kafka.tls_cert")),
     Rule(("pipeline.topics",), _topics),
     Rule(("redis.password",), _not_masked),
     Rule(("postgres.password",), _not_masked),

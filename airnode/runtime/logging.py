@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import structlog
 
-_LIBRARIES_AT_WARNING = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "asyncio", "asyncpg")
+#: aiokafka's debug log has every request in it, the passwords that it signs in with too.
+_LIBRARIES_AT_WARNING = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "aiokafka", "asyncio", "asyncpg")
 
 
 def configure(level: str, form: str, bound: Mapping[str, object]) -> None:

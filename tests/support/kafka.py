@@ -60,13 +60,13 @@ class Kafka:
         java: options of the machine that runs them.
     """
 
-    def __init__(self, directory: Path, java: Sequence[str] = _JAVA) -> None:
+    def __init__(self, directory: Path, java: Sequence[str] = _JAVA, brokers: int = _BROKERS) -> None:
         self._directory = directory
         self._java = java
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        ports = _free_ports(2 * _BROKERS)
-        self._ports = dict(enumerate(ports[:_BROKERS], 1))
-        self._controller_ports = dict(enumerate(ports[_BROKERS:], 1))
+        ports = free_ports(2 * brokers)
+        self._ports = dict(enumerate(ports[:brokers], 1))
+        self._controller_ports = dict(enumerate(ports[brokers:], 1))
 
     @property
     def bootstrap(self) -> tuple[str, ...]:
@@ -126,17 +126,21 @@ class Kafka:
         place = self._place(node_id)
         place.mkdir()
         properties = place / "server.properties"
-        voters = ",".join(f"{each}@127.0.0.1:{port}" for each, port in self._controller_ports.items())
-        properties.write_text(
-            _PROPERTIES.format(
-                node_id=node_id, voters=voters, port=self._ports[node_id],
-                controller_port=self._controller_ports[node_id], directory=place,
-            )
-        )  # fmt: skip
+        properties.write_text(self._properties(node_id))
+        command = [*self._command(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
         return subprocess.Popen(
-            [*self._command(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [*command, *self._format_options()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )  # fmt: skip
+
+    def _properties(self, node_id: int) -> str:
+        voters = ",".join(f"{each}@127.0.0.1:{port}" for each, port in self._controller_ports.items())
+        return _PROPERTIES.format(
+            node_id=node_id, voters=voters, port=self._ports[node_id],
+            controller_port=self._controller_ports[node_id], directory=self._place(node_id),
+        )  # fmt: skip
+
+    def _format_options(self) -> list[str]:
+        return []
 
 
 def fetch_jars() -> None:
@@ -165,7 +169,7 @@ def _kafka_uuid() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free now; brokers must know each other's before they start."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:

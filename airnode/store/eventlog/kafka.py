@@ -11,13 +11,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import (
-    AuthenticationFailedError,
-    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     TopicAlreadyExistsError,
-    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -25,6 +23,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from airnode.config.data import EventLogSection, KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
+from airnode.store.eventlog.kafkadoor import REFUSALS, Barred, explained, refused, tls_context, way_in
 from airnode.store.eventlog.kafkagroup import KafkaSubscription
 from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
 from airnode.store.eventlog.metrics import EventLogMetrics
@@ -33,6 +32,8 @@ from airnode.store.eventlog.unsent import Unsent, check_sizes
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.2
+#: Of the time that a health check has.
+_LOOK_S = 1.0
 #: A topic that one broker has made, the others know after this at the latest.
 _KNOWN_WITHIN_S = 3.0
 _LINGER_MS = 5
@@ -40,7 +41,6 @@ _BATCH_BYTES = 128 << 10
 #: What the record's frame and the batch's header may add to a value.
 _FRAME_BYTES = 4 << 10
 _COPIES = 3
-_REFUSALS = (AuthenticationFailedError, ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
 
 
 class KafkaLog:
@@ -55,6 +55,9 @@ class KafkaLog:
         self._section = section
         self._metrics = metrics
         self._connect_timeout_s = connect_timeout_s
+        self._tls: ssl.SSLContext | None = None
+        #: The broker of kafka.bootstrap that took us last; clients of aiokafka would ask those that are away too.
+        self._door = ""
         self._producer: AIOKafkaProducer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._reader: AIOKafkaConsumer | None = None
@@ -71,7 +74,7 @@ class KafkaLog:
         """What every client of aiokafka takes."""
         kafka = self._kafka
         arguments: dict[str, Any] = {
-            "bootstrap_servers": list(kafka.bootstrap),
+            "bootstrap_servers": [self._door] if self._door else list(kafka.bootstrap),
             "security_protocol": kafka.security_protocol,
             "request_timeout_ms": round(self._section.request_timeout_s * 1000),
             # A topic that was just made, or a leader that just died, is known again after this at the latest.
@@ -81,8 +84,8 @@ class KafkaLog:
             arguments["sasl_mechanism"] = kafka.sasl_mechanism
             arguments["sasl_plain_username"] = kafka.sasl_username
             arguments["sasl_plain_password"] = kafka.sasl_password.get_secret_value()
-        if kafka.security_protocol.endswith("SSL"):
-            arguments["ssl_context"] = ssl.create_default_context(cafile=kafka.tls_ca)
+        if self._tls is not None:
+            arguments["ssl_context"] = self._tls
         return arguments
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -93,6 +96,7 @@ class KafkaLog:
         Raises:
             StartupError: no broker answers within the time for it, or they refuse us.
         """
+        self._tls = await asyncio.to_thread(tls_context, self._kafka)
         self._admin = await self._connected(lambda: AIOKafkaAdminClient(**self.connection()))
         log.info("eventlog_connected", address=self.address)
 
@@ -110,33 +114,40 @@ class KafkaLog:
             await admin.close()
 
     async def ping(self) -> None:
-        """Raises Unavailable while no broker answers."""
-        with self._available():
-            await self._cluster().describe_cluster()
+        """Raises Unavailable while no broker answers, or lets us in."""
+        try:
+            with self._available():
+                await self._cluster().describe_cluster()
+        except Unavailable as error:
+            found = await way_in(self._kafka, self.connection(), _LOOK_S)
+            if isinstance(found, Barred):
+                raise Unavailable(found.words, debug=found.debug) from error
+            raise
 
-    async def _connected(self, make: Any) -> Any:
-        """Make a client and start it; try again for a while."""
+    async def _connected(self, make: Any, failing: type[AirnodeError] = StartupError) -> Any:
+        """Make a client and start it; try again for a while.
+
+        Raises:
+            failing: it cannot be.
+        """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._connect_timeout_s
+        said = explained(TimeoutError(), self.address, self._kafka)
         while True:
-            client = make()
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    await client.start()
-                return client
-            except _REFUSALS as error:
-                await _close(client)
-                raise StartupError(
-                    f"{self.address} refuses us: {error}. See kafka.sasl_* in the configuration."
-                ) from error
-            except (KafkaError, OSError, TimeoutError) as error:
-                await _close(client)
-                if loop.time() + _RETRY_S >= deadline_s:
-                    raise StartupError(
-                        f"{self.address} does not answer within {self._connect_timeout_s:g} s: check kafka.bootstrap "
-                        "(KAFKA_BOOTSTRAP_SERVERS), or leave it out to keep the event log in the Redis.",
-                        debug=repr(error),
-                    ) from error
+            found = await way_in(self._kafka, self.connection(), deadline_s - loop.time())
+            if isinstance(found, str):
+                self._door = found
+                client = make()
+                try:
+                    async with asyncio.timeout_at(deadline_s):
+                        await client.start()
+                    return client
+                except (KafkaError, OSError, TimeoutError) as error:
+                    await _close(client)
+                    found = explained(error, self.address, self._kafka)
+            said = found if found.answered else said
+            if found.lasting or loop.time() + _RETRY_S >= deadline_s:
+                raise failing(said.words, debug=said.debug)
             await asyncio.sleep(_RETRY_S)
 
     # -- topics -------------------------------------------------------------------------------------------------------
@@ -167,6 +178,8 @@ class KafkaLog:
             error = for_code(code)
             if not code:
                 made.append(topic)
+            elif issubclass(error, REFUSALS):
+                raise StartupError(f"{self.address} {refused(error(topic))}")
             elif error is not TopicAlreadyExistsError:
                 raise StartupError(f"{self.address} does not make the topic {topic}: {error.__name__} {words}.")
         return made
@@ -198,6 +211,15 @@ class KafkaLog:
             await asyncio.sleep(_RETRY_S)
         return [Partition(topic, number) for topic in topics for number in range(there[topic])]
 
+    async def may_join(self, group: str) -> None:
+        """Raises StartupError where our user may not be a member of the group."""
+        try:
+            await self._cluster().find_coordinator(group)
+        except GroupAuthorizationFailedError as error:
+            raise StartupError(f"{self.address} {refused(GroupAuthorizationFailedError(group))}") from error
+        except (KafkaError, OSError, TimeoutError) as error:  # a member that joins waits for it
+            log.info("eventlog_group_not_found", group=group, error=repr(error))
+
     async def _broker_count(self) -> int:
         with self._available():
             return len((await self._cluster().describe_cluster())["brokers"])
@@ -224,7 +246,8 @@ class KafkaLog:
                 linger_ms=_LINGER_MS,
                 max_batch_size=max(_BATCH_BYTES, self._section.max_record_bytes + _FRAME_BYTES),
                 max_request_size=max(1 << 20, self._section.max_record_bytes + _FRAME_BYTES),
-            )
+            ),
+            Unavailable,
         )
         if self._producer is not None:  # two came at once
             await made.stop()
@@ -316,8 +339,8 @@ class KafkaLog:
             raise TooLarge("Kafka refuses a record of this size: see max.message.bytes of the topic.") from error
         except UnknownTopicOrPartitionError as error:
             raise StartupError("There is no such topic: make the topics with: airnode pipeline init") from error
-        except _REFUSALS as error:
-            raise Unavailable(f"{self.address} refuses us: {error}.", debug=repr(error)) from error
+        except REFUSALS as error:
+            raise Unavailable(f"{self.address} {refused(error)}", debug=repr(error)) from error
         except (KafkaError, KafkaConnectionError, OSError, TimeoutError) as error:
             raise Unavailable("Kafka does not answer.", debug=repr(error)) from error
 

@@ -60,9 +60,10 @@ class KafkaSubscription(Subscription):
         """Join the group.
 
         Raises:
-            StartupError: a topic is not there, or Kafka does not answer.
+            StartupError: a topic is not there, we may not join the group, or Kafka does not answer.
         """
         await self._log.partitions_of(self._topics)
+        await self._log.may_join(self._group)
         self._consumer = await self._log.consumer(
             group_id=self._group,
             enable_auto_commit=False,

@@ -60,6 +60,8 @@ def test_kafka_needs_brokers_and_an_account_where_it_asks_for_one() -> None:
         "kafka.security_protocol: SASL_SSL needs kafka.sasl_username and kafka.sasl_password too"
     ]
     assert broken(**account, kafka__sasl_password="one of ours") == []
+    assert broken(kafka__tls_cert="/c.pem") == ["kafka.tls_cert: needs kafka.tls_key too"]
+    assert broken(kafka__tls_key="/k.pem") == ["kafka.tls_key: needs kafka.tls_cert too"]
 
 
 @pytest.mark.parametrize("topics", ["users,users", "users,shoes", "[]"])
@@ -159,9 +161,15 @@ def test_warnings(tmp_path: Path) -> None:
         "redis.host": "b",
         "postgres.password": "postgres-changeme",
         "drain.timeout_s": "30",
+        "kafka.tls_ca": "/ca.pem",
+        "kafka.sasl_username": "air",
+        "kafka.sasl_password": "changeme",
     }
     assert load(flags=flags, files=[], env={}).warnings == (
         "redis.host is not used: redis.url is set",
         "postgres.password is one that everybody can guess",
+        "kafka.tls_ca is not used: kafka.security_protocol is PLAINTEXT, without TLS",
+        "kafka.sasl_username is not used: kafka.security_protocol is PLAINTEXT, without SASL",
+        "kafka.sasl_password is one that everybody can guess",
         "drain.timeout_s cannot be used up: drain.deadline_s ends the stop before",
     )

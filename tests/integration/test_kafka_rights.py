@@ -1,0 +1,88 @@
+"""Rights on Kafka: what is said where our user lacks one, and that one that comes later counts."""
+
+import uuid
+
+import pytest
+
+from airnode.errors import AirnodeError, StartupError, Unavailable
+from airnode.store.eventlog.log import Record
+from tests.support.eventlog import read
+from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
+from tests.support.waiting import eventually
+
+_AS_GUEST = {"sasl_username": GUEST, "sasl_password": GUEST_PASSWORD}
+
+
+async def test_rights_that_our_user_does_not_have(secured_kafka: SecuredKafka):
+    topic, group = uuid.uuid4().hex, uuid.uuid4().hex
+    async with opened(secured_kafka.section("PLAINTEXT")) as log:
+        await log.ensure_topics({topic: 1})
+    async with opened(secured_kafka.section("SIGNED", **_AS_GUEST)) as log:
+        with pytest.raises(StartupError, match=f"does not let us use the topic {topic}: give our user Describe, Read"):
+            await log.ensure_topics({topic: 1})
+        with pytest.raises(StartupError, match="does not let us use the topic"):
+            await log.ensure_topics({uuid.uuid4().hex: 1})
+
+        secured_kafka.allow(GUEST, "DESCRIBE", topic=topic)
+
+        async def there() -> bool:
+            return topic in await log.topics()
+
+        await eventually(there, 20)
+        member = log.subscribe([topic], group)
+        with pytest.raises(StartupError, match=f"does not let us join the group {group}: give our user Read on it"):
+            await member.start()
+        with pytest.raises(Unavailable, match="does not let us publish: give our user Write"):
+            await log.publish([Record(topic, "k", b"1")])
+
+        secured_kafka.allow(GUEST, "WRITE", topic=topic)
+        secured_kafka.allow(GUEST, "READ", topic=topic)
+        secured_kafka.allow(GUEST, "READ", group=group)
+
+        async def published() -> bool:
+            try:
+                await log.publish([Record(topic, "k", b"2")])
+            except Unavailable as error:
+                print(error.detail, error.debug)
+                return False
+            return True
+
+        await eventually(published, 20, "it may write")
+        member = log.subscribe([topic], group)
+        await member.start()
+        try:
+            assert {each.value for each in await read(member, 1)} == {b"2"}
+        finally:
+            await member.stop()
+
+
+async def test_a_right_to_write_that_comes_later(secured_kafka: SecuredKafka):
+    """What was refused has left no gap in the producer's sequence."""
+    mine, other = uuid.uuid4().hex, uuid.uuid4().hex
+    async with opened(secured_kafka.section("PLAINTEXT")) as log:
+        await log.ensure_topics({mine: 1, other: 1})
+    secured_kafka.allow(GUEST, "WRITE", topic=mine)
+    secured_kafka.allow(GUEST, "DESCRIBE", topic=other)
+    async with opened(secured_kafka.section("SIGNED", **_AS_GUEST)) as log:
+
+        async def published(*topics: str) -> str:
+            try:
+                await log.publish([Record(topic, "k", b"1") for topic in topics])
+            except AirnodeError as error:
+                return error.detail
+            return ""
+
+        async def only_mine() -> bool:
+            return not await published(mine) and "does not let us" in await published(other)
+
+        await eventually(only_mine, 20, "it may write to one")
+        said = await published(mine, other)
+        assert f"does not let us use the topic {other}: give our user" in said
+        secured_kafka.allow(GUEST, "WRITE", topic=other)
+
+        async def both() -> bool:
+            said.append(await published(mine, other))
+            return not said[-1]
+
+        said = []
+        await eventually(both, 20, f"it may write to both: {said}")
