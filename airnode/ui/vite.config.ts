@@ -1,10 +1,24 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { defineConfig, type Plugin } from "vite";
+import { defineConfig, type HtmlTagDescriptor, type Plugin } from "vite";
 
 const PAGES = ["index", "class", "studio", "admin", "docs"];
 const OUT = resolve(import.meta.dirname, "../web/static");
+
+/** What the head of every page begins with; a page's file has only what is its own. */
+const HEAD: HtmlTagDescriptor[] = [
+  { tag: "meta", attrs: { charset: "utf-8" } },
+  { tag: "meta", attrs: { name: "viewport", content: "width=device-width, initial-scale=1, viewport-fit=cover" } },
+  { tag: "meta", attrs: { name: "color-scheme", content: "light dark" } },
+  { tag: "meta", attrs: { name: "referrer", content: "no-referrer" } },
+  { tag: "link", attrs: { rel: "icon", href: "/favicon.svg", type: "image/svg+xml" } },
+];
+
+const head: Plugin = {
+  name: "head",
+  transformIndexHtml: { order: "pre", handler: () => HEAD },
+};
 
 /** Lays a .gz beside each asset; the server sends it to browsers that take it. */
 const compressed: Plugin = {
@@ -19,7 +33,7 @@ const compressed: Plugin = {
 };
 
 export default defineConfig({
-  plugins: [compressed],
+  plugins: [head, compressed],
   server: { port: 5173, strictPort: false, host: "127.0.0.1" },
   build: {
     outDir: OUT,
