@@ -57,7 +57,7 @@ async def join(session: aiohttp.ClientSession, request: pytest.FixtureRequest) -
             ]
             for student in made:
                 await student.start()
-                students.push_async_callback(student.close)
+                students.push_async_callback(student.stop)
             return made
 
         yield joined

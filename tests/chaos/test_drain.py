@@ -50,29 +50,27 @@ _ENTRIES = ("index.m3u8", "live.mp4")
 
 
 async def test_an_edge_that_is_stopped_sends_its_students_elsewhere(cluster: Cluster, join: Join, clip: Path):
-    nodes = await by_id(cluster)
     async with publish_to(cluster, "slave-1", clip):
         students = [*await join(9, "live"), *await join(9, "hls")]
         await asyncio.gather(*(student.plays() for student in students))
-        victim = next(each.node_id for each in students if nodes[each.node_id] is not cluster.node("slave-1"))
-        node = nodes[victim]
+        victim = next(student.node for student in students if student.node != "slave-1")
+        node = cluster.node(victim)
         asked_s = time.monotonic()
         stopping = asyncio.create_task(node.stop())
         seen: list[str | None] = []
 
         async def known() -> bool:
-            listed = {each["node_id"]: each["status"] for each in (await cluster.listed()).values()}
-            seen.append(listed.get(victim))
+            seen.append((await cluster.listed()).get(victim, {}).get("status"))
             return seen[-1] != "healthy"
 
         await eventually(known, 20, "the masters know")
-        places = {(await cluster.student(f"new-{index}"))[1]["node_id"] for index in range(10)}
+        places = {(await cluster.student(f"new-{index}"))[1]["node_name"] for index in range(10)}
         assert victim not in places
         assert await refuses_newcomers(cluster, node)
         assert await stopping == 0
         stopped_s = time.monotonic()
         assert "offline" not in seen
-        assert victim not in {each["node_id"] for each in (await cluster.listed()).values()}
+        assert victim not in await cluster.listed()
         moved = [student for student in students if student.places[0] == victim]
         await asyncio.gather(*(student.plays(after_s=asked_s, away_from=victim) for student in moved))
         print(f"stopped edge: gone after {stopped_s - asked_s:.2f} s")
@@ -98,7 +96,8 @@ async def test_an_origin_that_is_stopped_sends_its_publisher_elsewhere(cluster: 
         taken_s = time.monotonic()
         assert stream is not None
         assert "shutting down" in encoder.errors[0]
-        await asyncio.gather(*(student.plays(after_s=taken_s, away_from=origin) for student in students))
+        away = nodes[origin].data_dir.name
+        await asyncio.gather(*(student.plays(after_s=taken_s, away_from=away) for student in students))
         live_s, all_s = taken_s - asked_s, time.monotonic() - taken_s
         print(f"stopped origin: live again after {live_s:.2f} s, all play {all_s:.2f} s later")
         assert "gone" not in states, "the class was kept for its publisher all the time"

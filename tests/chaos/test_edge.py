@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.conftest import Join
-from tests.chaos.lesson import by_id, node_of, playing, publish_to, watch
+from tests.chaos.lesson import node_of, playing, publish_to, watch
 from tests.e2e.test_class import mark, unmarked
 from tests.support.browser import chromium
 from tests.support.cluster import Cluster
@@ -18,15 +18,14 @@ pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240)]
 
 async def test_students_of_a_killed_edge_play_again_elsewhere(cluster: Cluster, join: Join, clip: Path):
     """Without a video element: their own media clock advances again."""
-    nodes = await by_id(cluster)
     async with publish_to(cluster, "slave-1", clip):
         students = [*await join(12, "live"), *await join(12, "hls")]
         await asyncio.gather(*(student.plays() for student in students))
-        victim = next(student.node_id for student in students if nodes[student.node_id] is not cluster.node("slave-1"))
+        victim = next(student.node for student in students if student.node != "slave-1")
         clocks = {student.user_id: student.ticks[-1].media_s for student in students}
         died_s = time.monotonic()
-        await nodes[victim].kill()
-        moved = [student for student in students if student.node_id == victim]
+        await cluster.node(victim).kill()
+        moved = [student for student in students if student.node == victim]
         assert moved
         await asyncio.gather(*(student.plays(after_s=died_s, away_from=victim) for student in moved))
         for student in moved:

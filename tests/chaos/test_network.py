@@ -11,11 +11,11 @@ import pytest
 from airnode.web.tokens import Tokens
 from tests.support.cluster import KEY, Cluster
 from tests.support.ffmpeg import Publisher
-from tests.support.follower import Follower
+from tests.support.follower import Follower, Reloader
 from tests.support.netns import Host, Network, Shape, missing
 from tests.support.node import AirnodeProcess
+from tests.support.student import Student
 from tests.support.waiting import eventually
-from tests.support.watcher import Reloader, Watcher
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
 
@@ -65,11 +65,11 @@ class Lab:
         url = f"{self.nodes[node]['rtmp_server']}/{self.cluster.master['stream_key']}"
         return await Publisher.of_clip(url, self.clip, command=self.hosts[host].command).start()
 
-    async def student(self, host: str, node: str = "", user: str = "mina", **settings: float) -> Watcher:
-        """A student on ``host``; on that node first, if one is named."""
+    async def student(self, host: str, node: str, user: str = "mina", *, silence_s: float = 4.0) -> Student:
+        """A student on ``host`` who begins at that node."""
         master = self.nodes["master"]
-        made = Watcher(self.hosts[host].session(), master["api_url"], master["class_code"], user, **settings)
-        return await made.start(await self.place(node, user) if node else None)
+        made = Student(self.hosts[host].session(), master["api_url"], master["class_code"], user, silence_s=silence_s)
+        return await made.start(await self.place(node, user))
 
     async def place(self, node: str, user: str) -> dict[str, Any]:
         """What the master would answer if it had chosen that node."""
@@ -113,7 +113,7 @@ async def lab(tmp_path: Path, small_clip: Path) -> AsyncIterator[Lab]:
 async def test_nobody_is_stuck_behind_delay_and_loss(lab: Lab):
     await lab.start("origin", "edge")
     teacher = await lab.publish("origin", "room")
-    watching: list[Watcher | Reloader] = []
+    watching: list[Student | Reloader] = []
     try:
         await eventually(lambda: lab.streams(), what="the class is live")
         behind = await lab.student("room", "edge", "behind the edge")
@@ -128,7 +128,7 @@ async def test_nobody_is_stuck_behind_delay_and_loss(lab: Lab):
             await lab.hosts[name].shape(Shape(delay_ms=200, loss_percent=5))
         for _ in range(4):
             await asyncio.gather(
-                *(student.plays(fragments=36) for student in (behind, home)),
+                *(student.plays(ticks=36) for student in (behind, home)),
                 *(reloader.takes(2) for reloader in reloaders),
             )
         await lab.network.heal()
@@ -148,15 +148,15 @@ async def test_nobody_is_stuck_behind_delay_and_loss(lab: Lab):
 async def test_viewers_leave_an_edge_that_lost_its_origin(lab: Lab):
     await lab.start("origin", "edge", "other")
     teacher = await lab.publish("origin", "room")
-    students: list[Watcher] = []
+    students: list[Student] = []
     try:
         await eventually(lambda: lab.streams(), what="the class is live")
         # One goes by itself when nothing comes; the other waits until the edge ends the response.
         students = [await lab.student("room", "edge", f"s{n}", silence_s=(4, 60)[n]) for n in range(2)]
         follower = await Follower(lab.session, await lab.playlist("edge")).start()
-        await asyncio.gather(*(student.plays(node="edge") for student in students), follower.segments(1))
+        await asyncio.gather(*(student.plays(at="edge") for student in students), follower.segments(1))
         await lab.network.part(lab.hosts["origin"], lab.hosts["edge"])
-        await asyncio.gather(*(student.plays(25, late_s=2.0) for student in students))
+        await asyncio.gather(*(student.plays(away_from="edge", late_s=2.0) for student in students))
         origin_id = (await lab.cluster.listed())["origin"]["node_id"]
 
         async def told() -> bool:
@@ -188,13 +188,13 @@ async def test_a_slave_without_master_and_redis_keeps_its_class(lab: Lab):
     # A room without a lease is forgotten after its time of grace, but not while it comes.
     await lab.start("origin", "edge", settings=("--set", "hls.grace_s=2"))
     teacher = await lab.publish("origin", "room")
-    students: list[Watcher] = []
+    students: list[Student] = []
     try:
         await eventually(lambda: lab.streams(), what="the class is live")
         epoch = (await lab.streams())[0]["epoch"]
         students = [await lab.student("room", node, f"at {node}", silence_s=60) for node in ("origin", "edge")]
         await asyncio.gather(
-            *(student.plays(node=node) for student, node in zip(students, ("origin", "edge"), strict=True))
+            *(student.plays(at=node) for student, node in zip(students, ("origin", "edge"), strict=True))
         )
         await lab.network.part(lab.hosts["origin"], lab.hosts["master"])
         await lab.cluster.until("origin", "offline")
@@ -202,7 +202,7 @@ async def test_a_slave_without_master_and_redis_keeps_its_class(lab: Lab):
             status, body = await lab.cluster.student(f"new{n}")
             assert (status, body["node_name"]) == (200, "edge"), body
         for _ in range(12):
-            await asyncio.gather(*(student.plays(fragments=12, late_s=2.0) for student in students))
+            await asyncio.gather(*(student.plays(ticks=12, late_s=2.0) for student in students))
         await lab.network.heal()
         await lab.cluster.until("origin", "healthy")
 
@@ -228,12 +228,12 @@ async def test_an_origin_that_was_cut_off_with_its_publisher_lets_go(lab: Lab):
     await lab.start("origin", "edge", "other")
     first = await lab.publish("origin", "origin")
     second: Publisher | None = None
-    students: list[Watcher] = []
+    students: list[Student] = []
     try:
         await eventually(lambda: lab.streams(), what="the class is live")
         epoch = (await lab.streams())[0]["epoch"]
         students = [await lab.student("room", "edge", "mina")]
-        await students[0].plays(node="edge")
+        await students[0].plays(at="edge")
         await lab.hosts["origin"].cut()
 
         async def taken() -> bool:
@@ -243,16 +243,16 @@ async def test_an_origin_that_was_cut_off_with_its_publisher_lets_go(lab: Lab):
             return "room_claimed" in lab.nodes["other"].log
 
         await eventually(taken, what="the class goes live on another node")
-        await students[0].plays(fragments=24, late_s=2.0)
+        await students[0].plays(ticks=24, late_s=2.0)
         assert first.running, "on its side of the cut, nobody has told the first one anything"
         await lab.network.heal()
         code, errors = await first.result(30)
         assert code != 0
         assert "this class is published to another node now" in errors
         await eventually(lambda: "room_lost" in lab.nodes["origin"].log, what="the old origin lets go")
-        await students[0].plays(fragments=24, late_s=2.0)
+        await students[0].plays(ticks=24, late_s=2.0)
         students.append(await lab.student("room", "origin", "at the old origin"))
-        await students[1].plays(node="origin", late_s=2.0)
+        await students[1].plays(at="origin", late_s=2.0)
         [stream] = await lab.streams()
         assert stream["origin_name"] == "other"
         assert stream["epoch"] > epoch

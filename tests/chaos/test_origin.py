@@ -24,23 +24,24 @@ async def test_publisher_and_students_go_on_elsewhere_and_the_dead_origin_gets_n
     nodes = await by_id(cluster)
     async with publishing(cluster, clip) as encoder:
         origin = encoder.tries[0][1]
+        old = nodes[origin]
         students = [*await join(9, "live"), *await join(9, "hls")]
         await asyncio.gather(*(student.plays() for student in students))
         died_s = time.monotonic()
-        await nodes[origin].kill()
+        await old.kill()
         stream = await eventually(lambda: live_elsewhere(cluster, origin), 30, "the publisher is in again")
         assert stream is not None
         taken_s = time.monotonic()
-        await asyncio.gather(*(student.plays(after_s=taken_s, ticks=20, away_from=origin) for student in students))
+        away = old.data_dir.name
+        await asyncio.gather(*(student.plays(after_s=taken_s, ticks=20, away_from=away) for student in students))
         print(f"killed origin: the class is live on another node after {taken_s - died_s:.2f} s")
         began_s = [_new_timeline_s(student, died_s) for student in students]
         print(told("killed origin, behind the first new part", [at_s - min(began_s) for at_s in began_s]))
         assert sorted(began_s)[len(began_s) // 2] - min(began_s) < 5
 
         # The machine comes back, and somebody who was left on it tries to publish there again.
-        old = nodes[origin]
         await old.start()
-        await cluster.until(old.data_dir.name, "healthy")
+        await cluster.until(away, "healthy")
         late = await Publisher.of_clip(f"{old['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
         code, errors = await late.result()
         assert code != 0
@@ -61,7 +62,8 @@ async def test_a_stopped_origin_that_goes_on_cannot_take_the_class_back(cluster:
         try:
             stream = await eventually(lambda: live_elsewhere(cluster, origin), 40, "the publisher finds another node")
             taken_s = time.monotonic()
-            await asyncio.gather(*(student.plays(after_s=taken_s, away_from=origin) for student in students))
+            away = nodes[origin].data_dir.name
+            await asyncio.gather(*(student.plays(after_s=taken_s, away_from=away) for student in students))
         finally:
             nodes[origin].resume()
         await eventually(lambda: "room_lost" in nodes[origin].log, 20, "the old origin lets go")

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.support.background import Background
 from tests.support.cluster import Cluster
 from tests.support.ffmpeg import Publisher
 
@@ -28,21 +29,17 @@ class Encoder:
         self._clip = clip
         self._room = room
         self._url = url
-        self._task: asyncio.Task[None] | None = None
+        self._task = Background()
         self.publisher: Publisher | None = None
         self.tries: list[tuple[float, str]] = []
         self.errors: list[str] = []
 
     async def start(self) -> "Encoder":
-        self._task = asyncio.create_task(self._go_on())
+        self._task.start(self._go_on())
         return self
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            if not self._task.cancelled() and (error := self._task.exception()):
-                raise error
+        await self._task.stop()
         if self.publisher is not None:
             await self.publisher.kill()
 

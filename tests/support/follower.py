@@ -1,13 +1,16 @@
-"""A viewer of LL-HLS that reloads like a player, fetches every part once, and keeps what it got."""
+"""Viewers of a media playlist: one of LL-HLS that takes every part once, and one of whole segments for bad links."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
+from yarl import URL
 
+from tests.support.background import Background
 from tests.support.hls import Media, SegmentLines, read_media
-from tests.support.waiting import eventually
+
+_PAUSE_S = 0.3
 
 
 class Refused(AssertionError):
@@ -23,7 +26,7 @@ class Run:
 
 
 class Follower:
-    """Follows a media playlist by blocking reload from where it is, in the background.
+    """Follows a media playlist by blocking reload from where it is, in the background, and keeps what it got.
 
     Attributes:
         msns: finished segments as they were seen first, in order. errors: statuses that a player would retry.
@@ -49,9 +52,8 @@ class Follower:
         self._patience = patience
         self._at_once = at_once
         self._refused = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task = Background()
         self._seen: set[str] = set()
-        self._inits: dict[str, bytes] = {}
         self.runs: list[Run] = []
         self._init_name = ""
         self.msns: list[int] = []
@@ -60,15 +62,11 @@ class Follower:
         self.media_playlist = Media()
 
     async def start(self) -> "Follower":
-        self._task = asyncio.create_task(self.run())
+        self._task.start(self.run())
         return self
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            if not self._task.cancelled() and (error := self._task.exception()):
-                raise error
+        await self._task.stop()
 
     def media(self, run: int = 0) -> bytes:
         """Everything of one initialization section, playable."""
@@ -80,19 +78,10 @@ class Follower:
 
     async def more_parts(self, count: int, within_s: float = 20) -> None:
         wanted = self.parts + count
-        await self._until(lambda: self.parts >= wanted, within_s, f"{count} more parts")
+        await self._task.until(lambda: self.parts >= wanted, within_s, f"{count} more parts")
 
     async def segments(self, count: int, within_s: float = 20) -> None:
-        await self._until(lambda: len(self.msns) >= count, within_s, f"{count} segments")
-
-    async def _until(self, condition, within_s: float, what: str) -> None:
-        def found() -> bool:
-            assert self._task is not None
-            if self._task.done():
-                self._task.result()
-            return condition()
-
-        await eventually(found, within_s, what)
+        await self._task.until(lambda: len(self.msns) >= count, within_s, f"{count} segments")
 
     async def _get(self, url: str) -> bytes | None:
         """The body; None: try again, as players do."""
@@ -152,3 +141,54 @@ class Follower:
         while (body := await self._get(url)) is None:
             continue
         return body
+
+
+class Reloader:
+    """Plays whole segments in the background: takes the newest segment, and skips what it comes too late for.
+
+    Attributes:
+        msns: segments that were listed, as they were seen first. taken: those that were fetched whole.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = URL(url)
+        self._task = Background()
+        self.msns: list[int] = []
+        self.taken: list[int] = []
+
+    async def start(self) -> "Reloader":
+        self._task.start(self._reload())
+        return self
+
+    async def stop(self) -> None:
+        await self._task.stop()
+
+    async def takes(self, count: int, within_s: float = 20.0) -> None:
+        """Wait for so many more segments."""
+        wanted = len(self.taken) + count
+        await self._task.until(lambda: len(self.taken) >= wanted, within_s, f"{count} more segments come")
+
+    async def _reload(self) -> None:
+        query = {}
+        while True:
+            text = await self._get(self._url.with_query(query))
+            if text is None:
+                continue
+            playlist = read_media(text)
+            listed = [segment for segment in playlist.segments if not segment.gap]
+            self.msns += [segment.msn for segment in listed if not self.msns or segment.msn > self.msns[-1]]
+            newest = listed[-1]
+            if newest.msn not in self.taken and await self._get(self._url.with_query({}).with_name(newest.uri)):
+                self.taken.append(newest.msn)
+            query = {"_HLS_msn": str(newest.msn + 1)}
+
+    async def _get(self, url: URL) -> bytes | None:
+        """The body; None: not now, or not any more."""
+        async with self._session.get(url) as response:
+            body = await response.read()
+            if response.status == 200:
+                return body
+            assert response.status in (404, 503), (url.name, response.status, body)
+            await asyncio.sleep(float(response.headers.get("Retry-After", _PAUSE_S)))
+            return None

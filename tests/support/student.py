@@ -4,7 +4,7 @@ The media clock is the decode time of what came; it is read from the media itsel
 """
 
 import asyncio
-import contextlib
+import math
 import random
 import statistics
 import time
@@ -13,25 +13,30 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import aiohttp
+from yarl import URL
 
 from tests.support import bmff
+from tests.support.background import Background
 from tests.support.follower import Follower, Refused
-from tests.support.livemp4 import boxes
-from tests.support.waiting import eventually
+from tests.support.livemp4 import VIDEO, boxes, prft
 
-#: As the page has them: first pause, longest pause, tries of live.mp4 on one node.
-_BASE_S, _CAP_S, _TRIES = 0.6, 6.0, 2
-_RETRY_S = 0.25
-_READ_TIMEOUT_S = 10.0
+#: As the page has them: first pause, longest pause, tries of live.mp4 on one node, and the pause between these.
+_BASE_S, _CAP_S, _TRIES, _RETRY_S = 0.6, 6.0, 2, 0.25
+_CONNECT_S, _ASK_S = 3.0, 10.0
+_TIMESCALE_HZ = 90_000
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """New media: when it came (monotonic seconds), from which node, and its decode time in that timeline."""
+    """New video: when it came (monotonic seconds), from which node, and its decode time in that timeline.
+
+    ``late_s`` is how long after the teacher's camera, which only live.mp4 tells.
+    """
 
     at_s: float
-    node_id: str
+    node: str
     media_s: float
+    late_s: float = math.inf
 
 
 class Moved(Exception):
@@ -39,11 +44,14 @@ class Moved(Exception):
 
 
 class Student:
-    """Plays in the background until it is closed.
+    """Plays in the background until it is stopped.
+
+    Args:
+        silence_s: it gives up a live.mp4 on which nothing comes for so long.
 
     Attributes:
-        ticks: the media clock as it went on. places: node ids in the order in which they were given.
-        refusals: (status, Retry-After) of refused requests for a place.
+        ticks: the media clock as it went on. places: names of the nodes in the order in which they were given.
+        refusals: (who, status, Retry-After or what went wrong) of answers that were neither a place nor media.
     """
 
     def __init__(
@@ -51,49 +59,54 @@ class Student:
         session: aiohttp.ClientSession,
         api_url: str,
         code: str,
-        user_id: str,
+        user_id: str = "mina",
         path: Literal["hls", "live"] = "live",
+        *,
+        silence_s: float = 10.0,
     ) -> None:
         self._session = session
         self._api_url = api_url
         self._path = path
-        self._ask = {"user_type": "student", "user_id": user_id, "code": code}
-        self._grant: dict[str, Any] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._silence_s = silence_s
+        self._asked = {"user_type": "student", "user_id": user_id, "code": code}
+        self._place: dict[str, Any] = {}
+        self._task = Background()
         self.user_id = user_id
         self.ticks: list[Tick] = []
         self.places: list[str] = []
-        self.refusals: list[tuple[int, str | None]] = []
+        self.refusals: list[tuple[str, int, str | None]] = []
 
-    async def start(self) -> "Student":
-        await self._place(None)
-        self._task = asyncio.create_task(self._live_on())
+    async def start(self, place: dict[str, Any] | None = None) -> "Student":
+        """Begin to play; at ``place``, as masters answer, if it is given."""
+        self._sit(place or await self._ask())
+        self._task.start(self._live_on())
         return self
 
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            if not self._task.cancelled() and (error := self._task.exception()):
-                raise error
+    async def stop(self) -> None:
+        await self._task.stop()
 
     @property
-    def node_id(self) -> str:
+    def node(self) -> str:
         return self.places[-1]
 
-    async def plays(self, *, after_s: float = 0.0, ticks: int = 5, away_from: str = "", within_s: float = 30) -> None:
-        """Wait for media that came after a moment, from any node but this one."""
+    def __str__(self) -> str:
+        return f"{self.user_id} plays ({len(self.ticks)} ticks, at {self.places}, refused {self.refusals[-5:]})"
 
-        def found() -> bool:
-            assert self._task is not None
-            if self._task.done():
-                self._task.result()
-            return len(self.since(after_s, away_from)) >= ticks
+    async def plays(
+        self, *, after_s: float | None = None, ticks: int = 5, away_from: str = "", at: str = "",
+        late_s: float = math.inf, within_s: float = 30,
+    ) -> None:  # fmt: skip
+        """Wait for media that came after a moment (now): from any node but one, from that one, no later than so."""
+        begin_s = time.monotonic() if after_s is None else after_s
 
-        await eventually(found, within_s, f"{self.user_id} plays ({self.places}, {self.refusals[-3:]})")
+        def enough() -> bool:
+            fresh = self.since(begin_s, away_from)
+            return sum(at in ("", tick.node) and tick.late_s <= late_s for tick in fresh) >= ticks
+
+        await self._task.until(enough, within_s, self)
 
     def since(self, after_s: float, away_from: str = "") -> list[Tick]:
-        return [tick for tick in self.ticks if tick.at_s > after_s and tick.node_id != away_from]
+        return [tick for tick in self.ticks if tick.at_s > after_s and tick.node != away_from]
 
     # -- as the page does ---------------------------------------------------------------------------------------------
 
@@ -106,66 +119,74 @@ class Student:
             except (aiohttp.ClientError, TimeoutError, Refused, Moved):
                 attempt = 0 if len(self.ticks) > before else attempt + 1
             await asyncio.sleep(_jittered(attempt))
-            await self._place(self.node_id)
+            self._sit(await self._ask(avoid=self._place["node_id"]))
 
-    async def _place(self, avoid: str | None) -> None:
+    def _sit(self, place: dict[str, Any]) -> None:
+        self._place = place
+        self.places.append(place["node_name"])
+
+    async def _ask(self, **fields: str) -> dict[str, Any]:
         """Ask until there is a place."""
         attempt = 0
         while True:
-            body = self._ask | ({"avoid": avoid} if avoid else {})
-            headers = {"Authorization": f"Bearer {self._grant['token']}"} if self._grant else {}
+            retry_after = None
             try:
-                async with self._session.post(f"{self._api_url}/api/token", json=body, headers=headers) as response:
+                async with self._session.post(
+                    f"{self._api_url}/api/token", json=self._asked | fields,
+                    headers={"Authorization": f"Bearer {self._place['token']}"} if self._place else {},
+                    timeout=aiohttp.ClientTimeout(total=_ASK_S),
+                ) as response:  # fmt: skip
                     if response.status == 200:
-                        self._grant = await response.json()
-                        self.places.append(self._grant["node_id"])
-                        return
-                    retry_after = response.headers.get("Retry-After")
-                    self.refusals.append((response.status, retry_after))
+                        return dict(await response.json())
                     assert response.status == 503, await response.text()
-            except aiohttp.ClientError:
-                self.refusals.append((0, None))
-                retry_after = None
+                    retry_after = response.headers.get("Retry-After")
+                    self.refusals.append(("master", response.status, retry_after))
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self.refusals.append(("master", 0, repr(error)))
             await asyncio.sleep(max(_jittered(attempt), float(retry_after or 0)))
             attempt += 1
 
-    def _url(self, name: str) -> str:
-        base = self._grant["hls_url"].partition("/live/")[0]
-        return f"{base}/v/{self._grant['token']}/{self._grant['room']}/{name}"
+    def _url(self, name: str) -> URL:
+        return URL(self._place["hls_url"]).origin() / "v" / self._place["token"] / self._place["room"] / name
 
-    def _tick(self, fragment: bytes, timescale: int = 90_000) -> None:
-        samples = bmff.samples(fragment).get(1)
-        if samples:
-            self.ticks.append(Tick(time.monotonic(), self.node_id, samples[-1].time / timescale))
+    def _tick(self, fragment: bytes, late_s: float = math.inf) -> None:
+        if video := bmff.samples(fragment).get(VIDEO):
+            self.ticks.append(Tick(time.monotonic(), self.node, video[-1].time / _TIMESCALE_HZ, late_s))
 
     async def _hls(self) -> None:
-        follower = Follower(self._session, self._url("media.m3u8"), taken=self._tick, patience=4, at_once=True)
-        await follower.run()
+        url = str(self._url("media.m3u8"))
+        await Follower(self._session, url, taken=self._tick, patience=4, at_once=True).run()
 
     async def _live(self) -> None:
         failures = 0
         while failures < _TRIES:
             before = len(self.ticks)
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            try:
                 await self._read_live()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self.refusals.append((self.node, 0, repr(error)))
             failures = 0 if len(self.ticks) > before else failures + 1
             await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))
         raise Moved
 
     async def _read_live(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=_READ_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=self._silence_s)
         async with self._session.get(self._url("live.mp4"), timeout=timeout) as response:
             if response.status != 200:
+                assert response.status in (404, 503), (self.node, response.status, await response.text())
+                self.refusals.append((self.node, response.status, response.headers.get("Retry-After")))
                 return
-            pending, moof = b"", b""
+            pending, unix_s, moof = b"", 0.0, b""
             async for data in response.content.iter_any():
                 pending += data
                 for kind, box in boxes(pending):
-                    if kind == "moof":
+                    pending = pending[len(box) :]
+                    if kind == "prft":
+                        unix_s = prft(box)[0]
+                    elif kind == "moof":
                         moof = box
                     elif kind == "mdat":
-                        self._tick(moof + box)
-                    pending = pending[len(box) :]
+                        self._tick(moof + box, time.time() - unix_s)
 
 
 def _jittered(attempt: int) -> float:
@@ -173,12 +194,12 @@ def _jittered(attempt: int) -> float:
     return step / 2 + step / 2 * random.random()
 
 
-def recoveries(students: Sequence[Student], died_s: float, node_id: str) -> Iterator[float]:
+def recoveries(students: Sequence[Student], died_s: float, node: str) -> Iterator[float]:
     """For each student who was on the node: seconds until new media came from another node."""
     for student in students:
         before = [tick for tick in student.ticks if tick.at_s <= died_s]
-        if before and before[-1].node_id == node_id:
-            yield student.since(died_s, node_id)[0].at_s - died_s
+        if before and before[-1].node == node:
+            yield student.since(died_s, node)[0].at_s - died_s
 
 
 def told(what: str, took_s: Sequence[float]) -> str:

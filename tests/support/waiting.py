@@ -9,8 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float = 15.0, what: str = "") -> T:
-    """Return the first truthy result of ``condition``; fail the test when there is none in time."""
+async def eventually(condition: Callable[[], T | Awaitable[T]], within_s: float = 15.0, what: object = "") -> T:
+    """Return the first truthy result of ``condition``; fail the test, saying ``what`` is missing, if none comes."""
     deadline_s = time.monotonic() + within_s
     last: object = None
     while True:
