@@ -38,7 +38,6 @@ class Relays(Service):
 
     Args:
         node_id: this node's. sign: makes a credential for a room and a tier.
-        lost_after_s: an origin that did not answer for this long is out of reach.
     """
 
     name = "relays"
@@ -53,12 +52,11 @@ class Relays(Service):
         node_id: str,
         sign: Callable[[str, int], str],
         viewer_window_s: float,
-        lost_after_s: float,
         tasks: TaskScope,
     ) -> None:
         super().__init__()
-        self._reach = Reach(lost_after_s)
-        self._stranded_after_s = 2 * lost_after_s
+        self._reach = Reach(section.lost_after_s)
+        self._stranded_after_s = 2 * section.lost_after_s
         self._own = rooms
         self._origins = origins
         self._section = section
@@ -97,10 +95,14 @@ class Relays(Service):
         """All rooms that are watched here."""
         return [*self._own.all(), *self._relayed.values()]
 
-    def viewers(self) -> int:
-        """Viewers of all rooms."""
+    def viewers(self) -> dict[str, int]:
+        """{room: its viewers here}."""
         now_s = _now_s()
-        return sum(room.viewers.count(now_s) for room in self.all())
+        return {room.name: room.viewers.count(now_s) for room in self.all()}
+
+    def newcomers(self) -> list[str]:
+        """Sessions of viewers who showed up since this was asked last."""
+        return [session for room in self.all() for session in room.viewers.newcomers()]
 
     def cut_from(self) -> list[str]:
         """Origins that report to the cluster and whose media do not come here."""

@@ -218,6 +218,10 @@ class Rooms(Service):
         now_s = self.now_s()
         return sum(room.viewers.count(now_s) for room in self._rooms.values())
 
+    def streams(self) -> int:
+        """Rooms that have a publisher, or wait for one that dropped."""
+        return sum(room.phase in ("live", "reconnecting") for room in self._rooms.values())
+
     def measure(self) -> None:
         """Refresh the gauges, and count what packagers found wrong since the last time."""
         for room in self._rooms.values():
