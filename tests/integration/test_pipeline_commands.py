@@ -48,7 +48,7 @@ def airnode(forker: Forker, valkey_url: str, postgres_url: str, tmp_path: Path) 
 
 async def test_init_makes_all_and_the_second_time_nothing(airnode: Command):
     first = json.loads(await airnode("pipeline", "init", "--json"))
-    assert first["migrations_applied"][-1].startswith("0003_")
+    assert first["migrations_applied"][-1].startswith("0004_")
     assert {name: (facts["partitions"], facts["made"]) for name, facts in first["topics"].items()} == {
         "users": (3, True), "products": (3, True), "orders": (3, True), "dead-letters": (1, True),
     }  # fmt: skip

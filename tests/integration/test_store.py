@@ -185,7 +185,7 @@ async def test_wrong_classes_are_refused_by_the_schema(postgres, change):
             await postgres.pool.execute(insert, *{**other, taken: GOOD_CLASS[taken]}.values())
 
 
-async def test_wrong_users_and_keys_are_refused_by_the_schema(postgres):
+async def test_wrong_users_are_refused_by_the_schema(postgres):
     await migrate(postgres)
     user = "INSERT INTO users (user_id, user_type) VALUES ($1, $2)"
     await postgres.pool.execute(user, "kim", "student")
@@ -195,5 +195,3 @@ async def test_wrong_users_and_keys_are_refused_by_the_schema(postgres):
     for wrong in (("kim", "ghost"), ("", "student")):
         with pytest.raises(asyncpg.CheckViolationError):
             await postgres.pool.execute(user, *wrong)
-    with pytest.raises(asyncpg.CheckViolationError):
-        await postgres.pool.execute("INSERT INTO node_keys (name, value) VALUES ('jwt', '')")
