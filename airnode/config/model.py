@@ -257,6 +257,12 @@ class EmbeddedSection(Section):
     postgres_user: str = Field(
         default="nobody", description="System user that runs PostgreSQL when airnode runs as root."
     )
+    postgres_copies: int = Field(
+        default=3,
+        ge=1,
+        description="Copies of PostgreSQL's binaries (about 40 MB each, in /var/cache/airnode) that are kept for this "
+        "user where it cannot reach the installed ones; those used last, and all that run.",
+    )
     start_timeout_s: Seconds = Field(default=30.0, gt=0, description="Longest wait for an embedded server to answer.")
     stop_timeout_s: Seconds = Field(default=10.0, gt=0, description="Longest wait for an embedded server to stop.")
     redis_maxmemory_bytes: ByteSize = Field(

@@ -10,14 +10,9 @@ import asyncpg
 
 from airnode.config.model import EmbeddedSection
 from airnode.embedded.pg_cluster import OWNER, Cluster
-from airnode.embedded.pg_install import (
-    PostgresInstall,
-    cache_candidates,
-    choose_account,
-    find_install,
-    reachable_install,
-)
-from airnode.embedded.process import LaunchSpec
+from airnode.embedded.pg_copies import cache_candidates, prune, reachable_install
+from airnode.embedded.pg_install import PostgresInstall, choose_account, find_install
+from airnode.embedded.process import Account, LaunchSpec
 from airnode.embedded.shortpath import SocketDir
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
 
@@ -79,6 +74,7 @@ class EmbeddedPostgres(ChildServer):
         self._data_dir = data_dir
         self._parameters = {**_PARAMETERS, **(parameters or {})}
         self._install = install
+        self._copies_bytes = metrics.copies_bytes
         self._counts = False
         self._sockets = SocketDir(data_dir / "postgres", f".s.PGSQL.{_PORT}.lock")
 
@@ -96,7 +92,7 @@ class EmbeddedPostgres(ChildServer):
         account = choose_account(self._settings.postgres_user)
         install = self._install or find_install()
         if account is not None:
-            install = await asyncio.to_thread(reachable_install, install, account, cache_candidates())
+            install = await asyncio.to_thread(self._reachable, install, account)
         cluster = Cluster(self._data_dir, self._lock, account)
         await cluster.ensure(install, self._tasks)
         self._sockets.ensure()
@@ -105,6 +101,12 @@ class EmbeddedPostgres(ChildServer):
         options = [part for key, value in parameters.items() for part in ("-c", f"{key}={value}")]
         argv = [str(install.bin / "postgres"), "-D", "{cwd}", *options]
         return LaunchSpec(argv, cluster.path, self._lock, account, death_signal=self.stop_signal)
+
+    def _reachable(self, install: PostgresInstall, account: Account) -> PostgresInstall:
+        found = reachable_install(install, account, cache_candidates())
+        if found is not install:
+            self._copies_bytes.set(prune(found.package.parent.parent, self._settings.postgres_copies))
+        return found
 
     async def probe(self) -> None:
         """Connect to the database; the very first time it is made here."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.config.model import EmbeddedSection
 from airnode.embedded.process import ChildProcess, LaunchSpec
@@ -34,6 +34,11 @@ class EmbeddedMetrics:
             "airnode_embedded_restarts_total",
             "Unexpected exits of an embedded server.",
             ["server"],
+            registry=registry,
+        )
+        self.copies_bytes = Gauge(
+            "airnode_embedded_copies_bytes",
+            "Copies of PostgreSQL's binaries for a user who cannot reach the installed ones.",
             registry=registry,
         )
 

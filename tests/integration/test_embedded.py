@@ -24,7 +24,8 @@ from structlog.testing import capture_logs
 
 from airnode.config.model import EmbeddedSection
 from airnode.embedded.pg_cluster import Cluster
-from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install, reachable_install
+from airnode.embedded.pg_copies import reachable_install
+from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.process import Account, LaunchSpec
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics, read_pid

