@@ -9,6 +9,7 @@ import pytest
 from airnode.errors import StartupError, TooLarge
 from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Record
 from tests.support.eventlog import LogRig, nothing_more, polling, read
+from tests.support.kafka import Kafka
 from tests.support.waiting import eventually
 
 KEYS = [f"k{number}" for number in range(20)]
@@ -235,3 +236,17 @@ async def test_a_topic_that_is_not_there_says_what_to_do(logs: LogRig):
         await log.subscribe([logs.name("none")], logs.name("g")).start()
     with pytest.raises(StartupError, match="airnode pipeline init"):
         await log.publish([Record(logs.name("none"), "a", b"1")])
+
+
+async def test_a_record_that_kafka_refuses_stops_none_after_it(kafka: Kafka):
+    """The producer numbers its batches for each partition; one that was refused leaves a gap that Kafka never takes."""
+    async with LogRig(bootstrap=kafka.bootstrap) as logs:
+        log = await logs.open(max_record_bytes=4 << 20)  # the brokers' own limit is 1 MiB
+        topic = await topic_of(logs, log, 1)
+        for number in range(3):
+            await log.publish([Record(topic, "a", b"%d" % number)])
+            with pytest.raises(TooLarge, match=r"max\.message\.bytes"):
+                await log.publish([Record(topic, "a", bytes(3 << 20))])
+        await asyncio.gather(*(log.publish([Record(topic, "a", b"%d" % number)]) for number in range(3, 6)))
+        records = await read(await logs.join(log, [topic], logs.name("g")), 6)
+        assert values(records) == list(range(6))

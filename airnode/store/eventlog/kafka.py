@@ -23,6 +23,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from airnode.config.data import EventLogSection, KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
+from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.kafkadoor import REFUSALS, Barred, explained, refused, tls_context, way_in
 from airnode.store.eventlog.kafkagroup import KafkaSubscription
 from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
@@ -61,6 +62,8 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._reader: AIOKafkaConsumer | None = None
+        self._tasks = TaskScope("kafka")
+        self._retiring: set[asyncio.Task[None]] = set()
         self._unsent = Unsent(section.max_unsent_bytes)
         self._partitioner = DefaultPartitioner()
         self._any_key = itertools.count()
@@ -110,6 +113,9 @@ class KafkaLog:
                 with contextlib.suppress(TimeoutError, KafkaError):
                     async with asyncio.timeout(self._section.request_timeout_s):
                         await client.stop()
+        if self._retiring:
+            await asyncio.wait(self._retiring, timeout=self._section.request_timeout_s)
+        await self._tasks.aclose()
         if admin is not None:
             await admin.close()
 
@@ -232,8 +238,12 @@ class KafkaLog:
         producer = self._producer or await self._make_producer()
         async with self._unsent.room_for(sum(len(record.value) for record in records)):
             with self._available():
-                batches = await self._sent(producer, records)
-                await asyncio.gather(*batches)
+                try:
+                    batches = await self._sent(producer, records)
+                    await asyncio.gather(*batches)
+                except KafkaError:
+                    self._retire(producer)
+                    raise
         for topic in {record.topic for record in records}:
             self._metrics.published.labels(topic).inc(sum(record.topic == topic for record in records))
 
@@ -254,6 +264,17 @@ class KafkaLog:
             return self._producer
         self._producer = made
         return self._producer
+
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        """Take another one from now on: a batch that fails leaves a gap in its numbers, and Kafka takes none after it.
+
+        aiokafka tries again by itself what may still come; only what it has given up comes here.
+        """
+        if self._producer is producer:
+            self._producer = None
+            retiring = self._tasks.spawn("retire", producer.stop())
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
 
     async def _sent(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[asyncio.Future[Any]]":
         """Hand records over batch by batch, as each takes a fraction of what handing over single ones takes."""
