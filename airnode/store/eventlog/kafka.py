@@ -259,18 +259,18 @@ class KafkaLog:
             ),
             Unavailable,
         )
-        if self._producer is not None:  # two came at once
+        if (theirs := self._producer) is not None:  # two came at once
             await made.stop()
-            return self._producer
+            return theirs
         self._producer = made
-        return self._producer
+        return made
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
         """Take another one from now on: a batch that fails leaves a gap in its numbers, and Kafka takes none after it.
 
         aiokafka tries again by itself what may still come; only what it has given up comes here.
         """
-        if self._producer is producer:
+        if self._producer is not None and self._producer is producer:
             self._producer = None
             retiring = self._tasks.spawn("retire", producer.stop())
             self._retiring.add(retiring)
