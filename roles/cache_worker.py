@@ -9,8 +9,9 @@ from airnode.pipeline.cachemetrics import CacheMetrics
 from airnode.pipeline.cachesource import CacheSource
 from airnode.pipeline.cachestore import CacheStore
 from airnode.pipeline.cacheworker import LEASE_S, CacheWorker
+from airnode.pipeline.joining import join
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
 
 
 class CacheWorkerRole:
@@ -31,8 +32,9 @@ class CacheWorkerRole:
     makes_secrets = False
     section = None
 
-    def join(self, ctx: JoinContext) -> None:
-        """It needs no cluster."""
+    def join(self, ctx: JoinContext) -> Join | None:
+        """Ask the master for its stores, where none are configured."""
+        return join(ctx, self.name)
 
     def build(self, ctx: RoleContext) -> RoleParts:
         """One worker."""

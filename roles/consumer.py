@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from airnode.config.model import Settings
 from airnode.pipeline import deadletters
+from airnode.pipeline.joining import join
 from airnode.pipeline.lagwatch import LagWatch
 from airnode.pipeline.lane import Lane
 from airnode.pipeline.metrics import LandingMetrics
@@ -12,7 +13,7 @@ from airnode.pipeline.setup import Ground
 from airnode.pipeline.sinks import EventSink, LetterSink, Sink
 from airnode.pipeline.tally import Source, Tally
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
 
 
 class ConsumerRole:
@@ -34,8 +35,9 @@ class ConsumerRole:
     makes_secrets = False
     section = None
 
-    def join(self, ctx: JoinContext) -> None:
-        """It needs no cluster."""
+    def join(self, ctx: JoinContext) -> Join | None:
+        """Ask the master for its stores, where none are configured."""
+        return join(ctx, self.name)
 
     def build(self, ctx: RoleContext) -> RoleParts:
         """One lane a group."""

@@ -94,7 +94,7 @@ class MasterRole:
         authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
         cluster = _cluster_api(ctx, nodes, board, clients, authority)
         overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
-        pipeline = PipelineApi(overview, authority.require_admin)
+        pipeline = PipelineApi(overview, authority, clients, ctx.pipeline_urls)
         secret = settings.auth.teacher_secret.get_secret_value()
 
         def routes(app: web.Application) -> None:

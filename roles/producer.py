@@ -5,13 +5,14 @@ from types import MappingProxyType
 
 from airnode.pipeline.cachemetrics import CatalogueMetrics
 from airnode.pipeline.catalogue import Catalogue
+from airnode.pipeline.joining import join
 from airnode.pipeline.metrics import ProducingMetrics
 from airnode.pipeline.producer import Producer
 from airnode.pipeline.relaying import OutboxRelay
 from airnode.pipeline.setup import Ground
 from airnode.pipeline.tally import Source, Tally
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
+from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
 
 
 class ProducerRole:
@@ -33,8 +34,9 @@ class ProducerRole:
     makes_secrets = False
     section = None
 
-    def join(self, ctx: JoinContext) -> None:
-        """It needs no cluster."""
+    def join(self, ctx: JoinContext) -> Join | None:
+        """Ask the master for its stores, where none are configured."""
+        return join(ctx, self.name)
 
     def build(self, ctx: RoleContext) -> RoleParts:
         """The relay runs beside the producer, and neither waits for the other."""

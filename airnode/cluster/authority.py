@@ -18,6 +18,7 @@ class ClusterAuthority:
 
     ==========  ==========================================================================
     node        the cluster token
+    pipeline    ``cluster.pipeline_token``
     admin       the cluster token, ``auth.admin_secret``
     reader      these, the teacher secret, a teacher's token; anyone with ``cluster.open_status``
     ==========  ==========================================================================
@@ -32,6 +33,7 @@ class ClusterAuthority:
         registry: CollectorRegistry,
     ) -> None:
         self._token = cluster.token.get_secret_value()
+        self._pipeline_token = cluster.pipeline_token.get_secret_value()
         self._admins = (self._token, auth.admin_secret.get_secret_value())
         self._readers = (*self._admins, auth.teacher_secret.get_secret_value())
         self._open_status = cluster.open_status
@@ -47,6 +49,15 @@ class ClusterAuthority:
         if not self._token:
             raise Forbidden("This cluster takes no nodes: cluster.token is not set on the master.")
         self._require(request, (self._token,), "The cluster token is not right.")
+
+    def require_pipeline(self, request: web.Request) -> None:
+        """Raise Unauthenticated or Forbidden (401, 403) unless this is a role of the pipeline; RateLimited (429).
+
+        The cluster token is no way in: a machine of the pipeline should not have it.
+        """
+        if not self._pipeline_token:
+            raise Forbidden("No pipeline role gets in here: cluster.pipeline_token is not set on the master.")
+        self._require(request, (self._pipeline_token,), "The pipeline token is not right.")
 
     def require_admin(self, request: web.Request) -> None:
         """Raise Unauthenticated or Forbidden (401, 403) unless this is an admin; RateLimited (429)."""

@@ -1,11 +1,5 @@
 """A slave's way into the cluster: it asks a master, and is told where the bus is and with which key tokens verify."""
 
-import asyncio
-import ssl
-from typing import TypeVar
-
-import aiohttp
-import msgspec
 import structlog
 from pydantic import SecretStr
 
@@ -15,75 +9,32 @@ from airnode.config.model import ClusterSection, Settings
 from airnode.errors import ConfigError, StartupError, Unavailable
 from airnode.runtime.context import JoinContext
 from airnode.runtime.role import Join, PortName
+from airnode.web.asking import Master, Refused, until_answered
 
 log = structlog.get_logger(__name__)
-
-A = TypeVar("A", bound=msgspec.Struct)
-
-_TIMEOUT_S = 3.0
-_FIRST_PAUSE_S = 0.2
-_LAST_PAUSE_S = 1.0
-
-
-class Refused(Exception):
-    """The master knows us not: the credential is wrong, or it takes no nodes."""
 
 
 class MasterClient:
     """Speaks to ``cluster.master_url`` with the cluster token."""
 
     def __init__(self, section: ClusterSection) -> None:
-        self._url = section.master_url.rstrip("/")
-        self._token = section.token.get_secret_value()
+        self._master = Master(section.master_url, section.token.get_secret_value())
 
     @property
     def url(self) -> str:
         """The master's address."""
-        return self._url
+        return self._master.url
 
     async def register(self, request: RegisterRequest) -> Registration:
         """Join. Raises Unavailable (not now), Refused (never with this credential)."""
-        return await self._post("/cluster/register", request, Registration)
+        return await self._master.post("/cluster/register", request, Registration)
 
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatAnswer:
         """Beat. Raises Unavailable; a refusal is one too: the next beat may get through."""
         try:
-            return await self._post("/cluster/heartbeat", request, HeartbeatAnswer)
+            return await self._master.post("/cluster/heartbeat", request, HeartbeatAnswer)
         except Refused as error:
             raise Unavailable(str(error)) from None
-
-    async def _post(self, path: str, body: msgspec.Struct, kind: type[A]) -> A:
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(self._url + path, data=msgspec.json.encode(body), headers=headers) as response,
-            ):
-                text = await response.read()
-                status = response.status
-        except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError) as error:
-            raise Unavailable(str(error) or "no answer in time", debug=repr(error)) from error
-        return _understood(status, text, kind)
-
-
-def _understood(status: int, text: bytes, kind: type[A]) -> A:
-    if status in (401, 403):
-        raise Refused(_detail(text))
-    if status != 200:
-        raise Unavailable(f"it answers {status}: {_detail(text)}")
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"it does not answer as an airnode master does: {error}") from None
-
-
-def _detail(text: bytes) -> str:
-    """What a problem document says."""
-    try:
-        return str(msgspec.json.decode(text)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return "it is no airnode master" if b"<" in text[:200] else text[:200].decode(errors="replace")
 
 
 def join(ctx: JoinContext) -> Join | None:
@@ -101,9 +52,8 @@ def join(ctx: JoinContext) -> Join | None:
             "AIRNODE_CLUSTER__TOKEN, cluster.token or cluster.token_file."
         )
 
-    async def joined() -> Settings:
-        request = _request(ctx)
-        return completed(ctx.settings, await _until_registered(MasterClient(section), request))
+    async def joined(settings: Settings) -> Settings:
+        return completed(settings, await _registered(MasterClient(section), _request(ctx)))
 
     return joined
 
@@ -122,27 +72,11 @@ def _request(ctx: JoinContext) -> RegisterRequest:
     )
 
 
-async def _until_registered(master: MasterClient, request: RegisterRequest) -> Registration:
-    """Ask until a master answers.
-
-    Raises:
-        StartupError: it refuses the token.
-    """
-    pause_s, told = _FIRST_PAUSE_S, ""
-    while True:
-        try:
-            found = await master.register(request)
-        except Refused as error:
-            raise StartupError(f"The master {master.url} refuses this node: {error}") from None
-        except Unavailable as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("master_not_reached", master_url=master.url, error=told, detail="trying on")
-        else:
-            log.info("cluster_joined", master_url=master.url, node_id=found.node_id, node_host=found.node_host)
-            return found
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+async def _registered(master: MasterClient, request: RegisterRequest) -> Registration:
+    """Raises StartupError where the master refuses the token."""
+    found = await until_answered(master.url, lambda: master.register(request))
+    log.info("cluster_joined", master_url=master.url, node_id=found.node_id, node_host=found.node_host)
+    return found
 
 
 def completed(settings: Settings, found: Registration) -> Settings:

@@ -276,6 +276,17 @@ class EmbeddedSection(Section):
     redis_host: str = Field(
         default="", description="Address that this port listens on; empty: the one of all ports (http.host)."
     )
+    postgres_port: Port = Field(
+        default=6391,
+        description="TCP port of the embedded PostgreSQL for the pipeline's roles on other machines, open only where "
+        "cluster.pipeline_token is set; 0: any free one, kept from then on.",
+    )
+    postgres_host: str = Field(
+        default="", description="Address that this port listens on; empty: the one of all ports (http.host)."
+    )
+    postgres_guests: int = Field(
+        default=60, ge=1, le=90, description="Most connections of the pipeline's roles on other machines, of 100."
+    )
 
 
 class AuthSection(Section):
@@ -322,10 +333,18 @@ class ClassesSection(Section):
 class ClusterSection(Section):
     """How nodes find each other."""
 
-    master_url: str = Field(default="", description="Address of a master (slaves only).")
+    master_url: str = Field(
+        default="", description="Address of a master, for slaves and for the pipeline's roles on other machines."
+    )
     token: SecretStr = Field(
         default=SecretStr(""),
         description="Credential with which nodes join, 32 characters or more, the same on all of them.",
+    )
+    pipeline_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Credential with which cache-workers, producers and consumers on other machines get to the "
+        "embedded stores of a master, 32 characters or more, the same on the master and on them; opens the event log, "
+        "the cache and the pipeline's tables, and nothing else.",
     )
     max_connections: int = Field(default=150, ge=1, description="Viewers this node takes.")
     bandwidth_bps: int | None = Field(

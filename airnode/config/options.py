@@ -48,7 +48,7 @@ OPTIONS = (
     Option("--postgres-url", "postgres.url", "URL", "postgresql:// address [default: an embedded PostgreSQL]."),
     Option("--node-name", "node.name", "NAME", "Name people see for this node [default: the host name]."),
     Option("--node-host", "node.host", "HOST", "Host under which viewers and encoders reach this node."),
-    Option("--master-url", "cluster.master_url", "URL", "Address of a master, for slaves."),
+    Option("--master-url", "cluster.master_url", "URL", "Address of a master, for slaves and the pipeline's roles."),
     Option(
         "--rate", "pipeline.rate_per_s", "RATE", "Events a second that a producer makes; 0: all it can [default: 10.0]."
     ),

@@ -169,6 +169,12 @@ def _long_enough(secret: SecretStr) -> str | None:
     return None
 
 
+def _not_the_cluster_token(pipeline: SecretStr, cluster: SecretStr) -> str | None:
+    if pipeline.get_secret_value() and pipeline.get_secret_value() == cluster.get_secret_value():
+        return f"is cluster.token, which opens everything; {_MAKE_SECRET}"
+    return None
+
+
 def _not_known(secret: SecretStr) -> str | None:
     text = secret.get_secret_value()
     return f"is an example that everybody knows; {_MAKE_SECRET}" if text and known_secret(text) else None
@@ -224,6 +230,8 @@ RULES = (
     Rule(("auth.teacher_secret",), _not_known),
     Rule(("auth.admin_secret",), _not_known),
     Rule(("cluster.token",), _long_enough),
+    Rule(("cluster.pipeline_token",), _long_enough),
+    Rule(("cluster.pipeline_token", "cluster.token"), _not_the_cluster_token),
     Rule(("kafka.enabled", "kafka.bootstrap"), _has_brokers),
     Rule(("kafka.bootstrap",), _brokers),
     Rule(("kafka.security_protocol", "kafka.sasl_username", "kafka.sasl_password"), _signs_in),

@@ -12,12 +12,15 @@ from airnode.config.model import EmbeddedSection
 from airnode.embedded.pg_cluster import OWNER, Cluster
 from airnode.embedded.pg_copies import cache_candidates, prune, reachable_install
 from airnode.embedded.pg_install import PostgresInstall, choose_account, find_install
+from airnode.embedded.pg_network import HBA_FILE, GuestAccess, guest_url, rights, write_hba
+from airnode.embedded.ports import kept_port
 from airnode.embedded.process import Account, LaunchSpec
 from airnode.embedded.shortpath import SocketDir
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
 
-#: Names the socket only; nothing listens on TCP.
+#: Names the socket; on TCP nothing listens, or another port does.
 _PORT = 5432
+_KEPT_PORT = "postgres.port"
 
 #: A laptop's share of memory and processes. Durability stays as PostgreSQL ships it (fsync, synchronous_commit).
 _PARAMETERS: Mapping[str, str] = {
@@ -55,6 +58,7 @@ class EmbeddedPostgres(ChildServer):
 
     Args:
         data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
+        network: who gets in over TCP (:mod:`.pg_network`); None: nothing listens there.
         parameters: server parameters beside the built-in ones (tests turn fsync off).
         install: other binaries than the installed package's.
     """
@@ -66,6 +70,7 @@ class EmbeddedPostgres(ChildServer):
         data_dir: Path,
         settings: EmbeddedSection,
         metrics: EmbeddedMetrics,
+        network: GuestAccess | None = None,
         *,
         parameters: Mapping[str, str] | None = None,
         install: PostgresInstall | None = None,
@@ -75,6 +80,8 @@ class EmbeddedPostgres(ChildServer):
         self._parameters = {**_PARAMETERS, **(parameters or {})}
         self._install = install
         self._copies_bytes = metrics.copies_bytes
+        self._network = network
+        self._port = 0
         self._counts = False
         self._sockets = SocketDir(data_dir / "postgres", f".s.PGSQL.{_PORT}.lock")
 
@@ -87,6 +94,17 @@ class EmbeddedPostgres(ChildServer):
         """Address of another database of this server."""
         return f"postgresql://{OWNER}@/{quote(database)}?host={quote(str(self._sockets.path), safe='')}&port={_PORT}"
 
+    def guest_url(self, host: str) -> str:
+        """Address for a role of the pipeline that reaches this machine as ``host``; known after the start, empty:
+        nobody may.
+        """
+        return guest_url(self._network, host, self._port) if self._network is not None else ""
+
+    async def let_guests_in(self) -> None:
+        """Give them their rights, once the schema is there."""
+        if self._network is not None:
+            await self._connect(OWNER, rights(self._network))
+
     async def prepare(self) -> LaunchSpec:
         """Find the binaries and the user, and make the cluster the first time."""
         account = choose_account(self._settings.postgres_user)
@@ -97,7 +115,7 @@ class EmbeddedPostgres(ChildServer):
         await cluster.ensure(install, self._tasks)
         self._sockets.ensure()
         self._counts = install.has_extension("pg_stat_statements")
-        parameters = {**(_COUNTING if self._counts else {}), **self._parameters}
+        parameters = {**(_COUNTING if self._counts else {}), **self._parameters, **self._listening(account)}
         options = [part for key, value in parameters.items() for part in ("-c", f"{key}={value}")]
         argv = [str(install.bin / "postgres"), "-D", "{cwd}", *options]
         return LaunchSpec(argv, cluster.path, self._lock, account, death_signal=self.stop_signal)
@@ -107,6 +125,21 @@ class EmbeddedPostgres(ChildServer):
         if found is not install:
             self._copies_bytes.set(prune(found.package.parent.parent, self._settings.postgres_copies))
         return found
+
+    def _listening(self, account: Account | None) -> dict[str, str]:
+        """The parameters of the TCP port, which names the socket too: a link keeps the socket's name as it is known."""
+        network, cluster = self._network, self._data_dir / "postgres"
+        if network is None:
+            return {}
+        self._port = kept_port(
+            network.host, network.port, self._data_dir / _KEPT_PORT, server="PostgreSQL", key="embedded.postgres_port"
+        )
+        write_hba(cluster, account)
+        if self._port != _PORT:
+            link = cluster / f".s.PGSQL.{_PORT}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(f".s.PGSQL.{self._port}")
+        return {"listen_addresses": network.host, "port": str(self._port), "hba_file": f"{{cwd}}/{HBA_FILE}"}
 
     async def probe(self) -> None:
         """Connect to the database; the very first time it is made here."""

@@ -3,7 +3,8 @@
 With :class:`NetworkAccess` it listens on a TCP port too. Valkey's users are the same on every socket, so the default
 user, whom anybody is, is then off: without a password a connection can do nothing. This process comes as ``airnode``,
 who may do all; other nodes come as ``airnode-node``, who sees the keys and channels of airnode and has no command that
-administers the server.
+administers the server; the pipeline's roles on other machines as ``airnode-pipeline``, who sees the event log and the
+cache.
 """
 
 import asyncio
@@ -11,12 +12,12 @@ import hashlib
 import importlib.util
 import os
 import platform
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from airnode.config.model import EmbeddedSection
+from airnode.embedded.ports import kept_port
 from airnode.embedded.process import LaunchSpec
 from airnode.embedded.shortpath import SocketDir
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
@@ -27,11 +28,20 @@ _USERS = "users.acl"
 _PORT = "port"
 _OWN_USER = "airnode"
 _NODE_USER = "airnode-node"
+_PIPELINE_USER = "airnode-pipeline"
 #: Keys and channels below airnode:, data commands, pub/sub, transactions and scripts; nothing of the server itself.
 _NODE_RIGHTS = (
     "~airnode:* &airnode:* -@all +@hash +@sortedset +@set +@string +@stream +@list +@pubsub +@transaction"
     " +eval +evalsha +script|load +del +unlink +exists +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type"
     " +time +@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin"
+)
+#: The event log, the cache, what the pipeline counts, and who does what in it; no channel. INFO is for cache-monitor.
+_PIPELINE_RIGHTS = (
+    "~airnode:log:* ~airnode:pipeline:* ~airnode:lease:{pipeline-members}:* ~airnode:lease:{cache-worker}:*"
+    " ~airnode:claim:cache-worker ~cache:users ~cache:products ~cache:stats ~{cache:users}:* ~{cache:products}:*"
+    " -@all +@hash +@sortedset +@string +@stream +@transaction +eval +evalsha +script|load +del +unlink +exists"
+    " +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type +time"
+    " +@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin +info"
 )
 
 
@@ -41,13 +51,15 @@ class NetworkAccess:
 
     Attributes:
         port: 0 takes any free one, and the same again at the next start.
-        own_password: this process's. node_password: the other nodes'.
+        own_password: this process's. node_password, pipeline_password: the other nodes', and the pipeline's roles' on
+            other machines; empty: nobody comes like this.
     """
 
     host: str
     port: int
     own_password: str
-    node_password: str
+    node_password: str = ""
+    pipeline_password: str = ""
 
 
 class EmbeddedValkey(ChildServer):
@@ -75,10 +87,15 @@ class EmbeddedValkey(ChildServer):
         return f"unix://{user}{quote(str(self._sockets.path / _SOCKET))}"
 
     def node_url(self, host: str) -> str:
-        """Address for a node that reaches this machine as ``host``; known after the start, empty without network."""
-        if self._network is None:
-            return ""
-        return f"redis://{_NODE_USER}:{quote(self._network.node_password)}@{host}:{self._port}"
+        """Address for a node that reaches this machine as ``host``; known after the start, empty: nobody may."""
+        return self._url_for(_NODE_USER, self._network.node_password if self._network else "", host)
+
+    def pipeline_url(self, host: str) -> str:
+        """The same for a role of the pipeline."""
+        return self._url_for(_PIPELINE_USER, self._network.pipeline_password if self._network else "", host)
+
+    def _url_for(self, user: str, password: str, host: str) -> str:
+        return f"redis://{user}:{quote(password)}@{host}:{self._port}" if password else ""
 
     async def prepare(self) -> LaunchSpec:
         """Make the directory; the working directory is the data's, so the socket's own path is short."""
@@ -104,39 +121,24 @@ class EmbeddedValkey(ChildServer):
         """The options of the TCP port and of the users, whose file is written here."""
         if self._network is None:
             return {"port": "0"}
-        self._port = self._free_port(self._network)
-        users = (
-            "user default off resetpass resetkeys resetchannels -@all",
-            f"user {_OWN_USER} on #{_digest(self._network.own_password)} ~* &* +@all",
-            f"user {_NODE_USER} on #{_digest(self._network.node_password)} {_NODE_RIGHTS}",
+        network = self._network
+        self._port = kept_port(
+            network.host, network.port, self._directory / _PORT, server="Valkey", key="embedded.redis_port"
         )
+        users = [
+            "user default off resetpass resetkeys resetchannels -@all",
+            f"user {_OWN_USER} on #{_digest(network.own_password)} ~* &* +@all",
+        ]
+        for user, password, user_rights in (
+            (_NODE_USER, network.node_password, _NODE_RIGHTS),
+            (_PIPELINE_USER, network.pipeline_password, f"resetchannels {_PIPELINE_RIGHTS}"),
+        ):
+            if password:
+                users.append(f"user {user} on #{_digest(password)} {user_rights}")
         descriptor = os.open(self._directory / _USERS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write("\n".join(users) + "\n")
-        return {"port": str(self._port), "bind": self._network.host, "aclfile": _USERS}
-
-    def _free_port(self, network: NetworkAccess) -> int:
-        """The configured port, or else the one of last time, or else any."""
-        kept = self._directory / _PORT
-        wanted = [network.port]
-        if not network.port and kept.is_file() and (text := kept.read_text().strip()).isdigit():
-            wanted.insert(0, int(text))
-        reason = ""
-        for port in wanted:
-            with socket.socket(socket.AF_INET6 if ":" in network.host else socket.AF_INET) as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    sock.bind((network.host, port))
-                except OSError as error:
-                    reason = error.strerror or str(error)
-                    continue
-                found: int = sock.getsockname()[1]
-                kept.write_text(f"{found}\n")
-                return found
-        raise StartupError(
-            f"Port {network.port} on {network.host} for the embedded Valkey cannot be had: {reason}; choose another "
-            "with --set embedded.redis_port=PORT (0 takes any free one)."
-        )
+        return {"port": str(self._port), "bind": network.host, "aclfile": _USERS}
 
     async def probe(self) -> None:
         """PING, and take nothing but PONG: it says LOADING while it reads the append-only file."""

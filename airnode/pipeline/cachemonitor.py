@@ -17,8 +17,8 @@ from airnode.bus.client import Bus, unavailable
 from airnode.config.model import Settings
 from airnode.errors import Unavailable
 from airnode.pipeline.cachelook import CacheLook
+from airnode.pipeline.joining import working_on
 from airnode.runtime.role import Resource
-from airnode.runtime.visit import visiting
 
 _LOOK_WITHIN_S = 3.0
 
@@ -54,7 +54,7 @@ async def run(settings: Settings, interval_s: float, *, once: bool, as_json: boo
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    async with visiting(settings, Resource.REDIS) as visit:
+    async with working_on(settings, Resource.REDIS) as visit:
         with _Screen(as_json=as_json, rewriting=not once) as screen:
             while True:
                 try:

@@ -276,13 +276,14 @@ def _agree(chosen: "Chosen", what: str, *, yes: bool) -> None:
 def _run(params: dict[str, Any], doing: Callable[[Any], Any], *, with_log: bool = False) -> Any:
     """Do something on the stores."""
     loaded = loaded_or_exit(params)
+    from airnode.pipeline.joining import working_on
     from airnode.runtime import visit
     from airnode.runtime.role import Resource
     from airnode.store.migrate import require_current
 
     async def done() -> Any:
         wanted = (Resource.POSTGRES, Resource.EVENT_LOG) if with_log else (Resource.POSTGRES,)
-        async with visit.visiting(loaded.settings, *wanted) as visiting:
+        async with working_on(loaded.settings, *wanted) as visiting:
             await require_current(visiting.postgres)
             return await doing(visiting)
 

@@ -3,14 +3,14 @@
 from typing import Any
 
 from airnode.config.model import Settings
+from airnode.pipeline.joining import working_on
 from airnode.pipeline.setup import init
 from airnode.runtime.role import Resource
-from airnode.runtime.visit import visiting
 
 
 async def run(settings: Settings, *, grow: bool) -> dict[str, Any]:
     """Make what is missing. Raises StartupError with what to do."""
-    async with visiting(settings, Resource.POSTGRES, Resource.EVENT_LOG) as visit:
+    async with working_on(settings, Resource.POSTGRES, Resource.EVENT_LOG) as visit:
         made = await init(visit.postgres, visit.event_log, settings.eventlog.partitions, grow=grow)
         return {
             "database": visit.postgres.address,

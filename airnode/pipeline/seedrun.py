@@ -16,12 +16,12 @@ from rich.text import Text
 
 from airnode.config.model import Settings
 from airnode.errors import Unavailable
+from airnode.pipeline.joining import working_on
 from airnode.pipeline.registering import WAITING_MOST, follow, waiting
 from airnode.pipeline.seeding import Filled, seed
 from airnode.pipeline.shelves import Table
 from airnode.runtime.role import Resource
 from airnode.runtime.tasks import TaskScope
-from airnode.runtime.visit import visiting
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 
@@ -35,7 +35,7 @@ async def run(settings: Settings, users: int, products: int, number: int, *, fol
         StartupError: there is no database. Unavailable, Conflict: see :func:`airnode.pipeline.seeding.seed`.
     """
     console = Console(highlight=False)
-    async with visiting(settings, Resource.POSTGRES) as visit:
+    async with working_on(settings, Resource.POSTGRES) as visit:
         await migrate(visit.postgres)
         with _bars(console, hidden=as_json) as progress:
             filled = await seed(visit.postgres, users, products, number=number, progress=progress)

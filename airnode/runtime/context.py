@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus
 from airnode.config.model import Section, Settings
 from airnode.runtime.role import Resource
+from airnode.runtime.sharing import PipelineUrls
 from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
@@ -53,6 +54,8 @@ class RoleContext:
     fail: Callable[[str, BaseException], None]
     #: The bus's address for a slave that reached this machine under the given host; empty: it cannot be shared.
     shared_redis_url: Callable[[str], str]
+    #: The same of the embedded stores, for a role of the pipeline.
+    pipeline_urls: Callable[[str], PipelineUrls]
 
     def tasks(self, name: str) -> TaskScope:
         """A task scope for a service of this role; a task that fails in it fails the node."""

@@ -259,7 +259,7 @@ class Node:
         await self._listen(settings, (), health, addresses)
         try:
             for join in joins:
-                settings = await join()
+                settings = await join(settings)
         finally:
             for listener in self._listeners:
                 await listener.stop()
@@ -286,6 +286,7 @@ class Node:
                     resources={each: stores.clients[each] for each in role.needs},
                     fail=self.fail,
                     shared_redis_url=stores.shared_redis_url,
+                    pipeline_urls=stores.pipeline_urls,
                 )
             )
             for role in self._roles

@@ -62,7 +62,7 @@ class RoleParts:
 
 
 #: Completes the settings with what the cluster says; may take as long as it takes.
-Join = Callable[[], Awaitable[Settings]]
+Join = Callable[[Settings], Awaitable[Settings]]
 
 
 class Role(Protocol):

@@ -1,7 +1,6 @@
 """The stores a node needs: the configured ones, or embedded servers in their place."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
-from airnode.embedded.valkey import EmbeddedValkey, NetworkAccess
+from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import ConfigError
-from airnode.runtime.identity import kept_secrets
 from airnode.runtime.role import HealthCheck, Resource, Role
+from airnode.runtime.sharing import PipelineUrls, postgres_access, valkey_access
 from airnode.store.eventlog.log import EventLog
 from airnode.store.eventlog.opening import event_log
 from airnode.store.migrate import migrate
@@ -27,7 +26,11 @@ _HOW = {
         "a Redis",
         "redis.url (--redis-url, REDIS_URL), or cluster.master_url (--master-url) to get it from there",
     ),
-    Resource.POSTGRES: ("a PostgreSQL", "postgres.url (--postgres-url, POSTGRES_HOST)"),
+    Resource.POSTGRES: (
+        "a PostgreSQL",
+        "postgres.url (--postgres-url, POSTGRES_HOST), or for the pipeline's roles cluster.master_url (--master-url) "
+        "and cluster.pipeline_token to work on the master's",
+    ),
 }
 
 
@@ -43,6 +46,7 @@ class Stores:
         self._settings = settings
         self._roles = roles
         self._valkey: EmbeddedValkey | None = None
+        self._postgres: EmbeddedPostgres | None = None
         #: {name in endpoints.json: address}, of the servers that run in here, for commands on this machine.
         self.embedded_urls: dict[str, str] = {}
         #: {resource: its client}, for what the roles need.
@@ -58,7 +62,7 @@ class Stores:
         if Resource.REDIS in needed:
             url = ""
             if not _configured(settings, Resource.REDIS):
-                self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, _network_access(settings, data_dir))
+                self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, valkey_access(settings, data_dir))
                 self._servers.append(self._valkey)
                 self.embedded_urls["redis_url"] = url = self._valkey.url
             # Who never runs a Redis of its own was told of one by the cluster: it will come (back).
@@ -67,9 +71,10 @@ class Stores:
         if Resource.POSTGRES in needed:
             url = ""
             if not _configured(settings, Resource.POSTGRES):
-                postgres = EmbeddedPostgres(data_dir, settings.embedded, metrics)
-                self._servers.append(postgres)
-                self.embedded_urls["postgres_url"] = url = postgres.url
+                access = postgres_access(settings, data_dir)
+                self._postgres = EmbeddedPostgres(data_dir, settings.embedded, metrics, access)
+                self._servers.append(self._postgres)
+                self.embedded_urls["postgres_url"] = url = self._postgres.url
             self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
         if Resource.EVENT_LOG in needed:
             bus = self.clients[Resource.REDIS]
@@ -86,6 +91,8 @@ class Stores:
             await client.start()
             if isinstance(client, Postgres):
                 await migrate(client)
+        if self._postgres is not None:
+            await self._postgres.let_guests_in()
 
     async def stop(self) -> None:
         """Disconnect, then stop the servers."""
@@ -98,6 +105,13 @@ class Stores:
         if self._valkey is not None:
             return self._valkey.node_url(host)
         return shared_url(self._settings.redis, host)
+
+    def pipeline_urls(self, host: str) -> PipelineUrls:
+        """What this node runs itself, for a role of the pipeline that reached this machine as ``host``."""
+        return PipelineUrls(
+            self._valkey.pipeline_url(host) if self._valkey is not None else "",
+            self._postgres.guest_url(host) if self._postgres is not None else "",
+        )
 
     def checks(self) -> list[HealthCheck]:
         """One check a store.
@@ -117,16 +131,6 @@ class Stores:
             )
             for resource, client in self.clients.items()
         ]
-
-
-def _network_access(settings: Settings, data_dir: Path) -> NetworkAccess | None:
-    """Other nodes get in where there is a cluster token to ask for."""
-    if not settings.cluster.token.get_secret_value():
-        return None
-    names = ("redis_own_password", "redis_node_password")
-    made = kept_secrets(data_dir, {name: lambda: secrets.token_hex(32) for name in names})
-    host = settings.embedded.redis_host or settings.http.host or "0.0.0.0"
-    return NetworkAccess(host, settings.embedded.redis_port, *(made[name] for name in names))
 
 
 def embeds(settings: Settings, roles: Sequence[Role], resource: Resource) -> bool:

@@ -100,6 +100,9 @@ async def migrate(postgres: Postgres, migrations: Sequence[Migration] | None = N
     """
     wanted = load() if migrations is None else migrations
     done: list[int] = []
+    # A look needs no lock, and no right to change anything: some come to do nothing else.
+    if not pending(wanted, await _applied(postgres)):
+        return done
     while await _apply_next(postgres, wanted, done):
         pass
     return done
@@ -111,13 +114,18 @@ async def require_current(postgres: Postgres) -> None:
     Raises:
         StartupError: see :func:`pending`; or there is something to apply.
     """
-    there = await postgres.fetchval("SELECT to_regclass('airnode_migrations') IS NOT NULL")
-    rows = await postgres.fetch("SELECT version, sha256 FROM airnode_migrations") if there else []
-    if left := pending(load(), {row["version"]: row["sha256"] for row in rows}):
+    if left := pending(load(), await _applied(postgres)):
         raise StartupError(
             f"The database at {postgres.address} is at schema version {left[0].version - 1}, and this airnode works on "
             f"{left[-1].version}: bring it up to date with: airnode pipeline init"
         )
+
+
+async def _applied(postgres: Postgres) -> dict[int, str]:
+    """What the database says was applied, digest by version."""
+    there = await postgres.fetchval("SELECT to_regclass('airnode_migrations') IS NOT NULL")
+    rows = await postgres.fetch("SELECT version, sha256 FROM airnode_migrations") if there else []
+    return {row["version"]: row["sha256"] for row in rows}
 
 
 async def _apply_next(postgres: Postgres, migrations: Sequence[Migration], done: list[int]) -> bool:
@@ -125,7 +133,13 @@ async def _apply_next(postgres: Postgres, migrations: Sequence[Migration], done:
     async with postgres.transaction() as connection:
         # Held to the end of this transaction: it ends with the connection as well, so that no lock is left behind.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
-        await connection.execute(_LEDGER)
+        try:
+            await connection.execute(_LEDGER)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise StartupError(
+                f"The database at {postgres.address} is older than this airnode, and this user may not change its "
+                "schema: upgrade the master first, or run as the database's owner: airnode pipeline init"
+            ) from error
         rows = await connection.fetch("SELECT version, sha256 FROM airnode_migrations")
         left = pending(migrations, {row["version"]: row["sha256"] for row in rows})
         if not left:

@@ -55,7 +55,7 @@ class Operation:
     returns: type[msgspec.Struct] | str = "application/json"
     status: int = 200
     errors: Sequence[int] = ()
-    auth: Literal["none", "token", "query", "teacher"] = "none"
+    auth: Literal["none", "token", "query", "teacher", "admin", "node", "pipeline"] = "none"
     path_params: tuple[tuple[str, str], ...] = ()
 
 

@@ -15,6 +15,7 @@ from airnode.config.model import RedisSection, Settings
 from airnode.runtime.context import RoleContext
 from airnode.runtime.registry import resolve
 from airnode.runtime.role import PortName, Resource
+from airnode.runtime.sharing import PipelineUrls
 from airnode.store.postgres import Postgres
 from airnode.web.addresses import Addresses
 from airnode.web.apps import build_app
@@ -51,6 +52,7 @@ def applications(tmp_path: Path) -> dict[PortName, web.Application]:
             RoleContext(
                 role.name, settings, None, identity, tmp_path, registry, addresses, Tokens("s" * 32, 60), resources,
                 lambda name, error: None, shared_redis_url=lambda host: "",
+                pipeline_urls=lambda host: PipelineUrls(),
             )
         )
         for role in resolve(["standalone"])

@@ -63,7 +63,7 @@ class AirnodeProcess:
             "--data-dir",
             str(self.data_dir),
         ]
-        command += ["--host", self.host, "--set", "embedded.redis_port=0"]
+        command += ["--host", self.host, "--set", "embedded.redis_port=0", "--set", "embedded.postgres_port=0"]
         for port in ("--port", "--media-port", "--rtmp-port"):
             if port not in self.args:
                 command += [port, "0"]

@@ -1,0 +1,91 @@
+"""Asking a master: one request with a credential, or again and again until it answers."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+import structlog
+
+from airnode.errors import StartupError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+A = TypeVar("A", bound=msgspec.Struct)
+T = TypeVar("T")
+
+_TIMEOUT_S = 3.0
+_FIRST_PAUSE_S = 0.2
+_LAST_PAUSE_S = 1.0
+
+
+class Refused(Exception):
+    """The master knows us not: the credential is wrong, or it takes nobody like us."""
+
+
+class Master:
+    """Speaks to a master.
+
+    Args:
+        url: its address. token: the credential.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+
+    async def post(self, path: str, body: msgspec.Struct, kind: type[A]) -> A:
+        """What it answers. Raises Unavailable (not now), Refused (never with this credential)."""
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.post(self.url + path, data=msgspec.json.encode(body), headers=headers) as response,
+            ):
+                text = await response.read()
+                status = response.status
+        except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError) as error:
+            raise Unavailable(str(error) or "no answer in time", debug=repr(error)) from error
+        return _understood(status, text, kind)
+
+
+async def until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the master at ``url`` answers, however long that takes; what keeps it from it is logged.
+
+    Raises:
+        StartupError: it refuses the credential.
+    """
+    pause_s, told = _FIRST_PAUSE_S, ""
+    while True:
+        try:
+            return await ask()
+        except Refused as error:
+            raise StartupError(f"The master {url} refuses this node: {error}") from None
+        except Unavailable as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("master_not_reached", master_url=url, error=told, detail="trying on")
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def _understood(status: int, text: bytes, kind: type[A]) -> A:
+    if status in (401, 403):
+        raise Refused(_detail(text))
+    if status != 200:
+        raise Unavailable(f"it answers {status}: {_detail(text)}")
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"it does not answer as an airnode master does: {error}") from None
+
+
+def _detail(text: bytes) -> str:
+    """What a problem document says."""
+    try:
+        return str(msgspec.json.decode(text)["detail"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return "it is no airnode master" if b"<" in text[:200] else text[:200].decode(errors="replace")
