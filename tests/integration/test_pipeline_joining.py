@@ -143,7 +143,6 @@ async def test_the_pipelines_redis_user_reaches_nothing_else(master: AirnodeProc
     [
         "SELECT * FROM public.classes",
         "SELECT * FROM public.users",
-        "SELECT * FROM public.node_keys",
         "SELECT * FROM public.recordings",
         "UPDATE public.airnode_migrations SET version = 9",
         "CREATE TABLE public.mine (a int)",
