@@ -9,6 +9,7 @@ the log is committed after the database's commit: what was written and not commi
 """
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Sequence
 
 import structlog
@@ -62,6 +63,7 @@ class Lane(Service):
         self._tasks = tasks
         self._buffer = Buffer(section.buffer_records)
         self._some = asyncio.Event()
+        self._room = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         #: Loop time of the last commit, and who commits: the writer, or a rebalance.
@@ -118,11 +120,21 @@ class Lane(Service):
 
     async def _fetch_for_ever(self, member: Subscription) -> None:
         while True:
+            await self._until_room()
             self._hold_or_go_on(member)
-            records = await member.poll(max_records=self._section.batch_records, wait_s=_POLL_S)
+            wait_s = 0.0 if self._paused else _POLL_S
+            records = await member.poll(max_records=self._section.batch_records, wait_s=wait_s)
             if records:
                 self._buffer.add(records)
                 self._some.set()
+
+    async def _until_room(self) -> None:
+        """Wait for room while the buffer is full; not for ever, as a member that does not poll sees no rebalance."""
+        if self._buffer.full:
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._room.wait()
 
     def _hold_or_go_on(self, member: Subscription) -> None:
         """Pause all partitions while the buffer is full; those assigned meanwhile too."""
@@ -168,6 +180,8 @@ class Lane(Service):
         while True:
             await self._until_worth_writing()
             batch = self._buffer.take(self._section.batch_records)
+            if not self._buffer.full:
+                self._room.set()
             if batch.records:
                 self._idle.clear()
                 self._writing = set(batch.positions)

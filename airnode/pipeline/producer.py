@@ -2,13 +2,14 @@
 
 ::
 
-    cache ──stock──▶ events ──by key──▶ lanes (a batch waits, a batch is published) ──▶ log
+    cache ──stock──▶ events ──by key──▶ lanes (some wait, a batch is published) ──▶ log
 
 An event gets its id and its time once. What the log does not take is published again, the very same records; while one
 lane tries again, the events of its keys wait behind it, so that they keep their order.
 """
 
 import asyncio
+import itertools
 import random
 import zlib
 from collections import Counter
@@ -30,8 +31,13 @@ from airnode.store.eventlog.log import EventLog, Record
 log = structlog.get_logger(__name__)
 
 _LANES = 4
-#: Most events made at once. They part into lanes and partitions, and the log likes what comes there to be many.
-_BATCH = 4000
+#: Most events made at once: some ten milliseconds in which nothing else runs.
+_MADE_AT_ONCE = 1000
+#: Most that a lane publishes at once. What was made while a batch was on its way goes as one: it parts into partitions,
+#: and the log's work is by the batch, hardly by the record.
+_PUBLISHED_AT_ONCE = 4000
+#: Groups of events that wait in a lane; beyond, making waits.
+_WAITING = 16
 #: Users and products asked for at least, so that a slow producer does not ask for each.
 _STOCK = 100
 _EMPTY_PAUSE_S = 0.5
@@ -70,8 +76,7 @@ class Producer(Service):
         self._dice = random.Random()  # noqa: S311 - a made-up shop
         self._users: list[CachedUser] = []
         self._products: list[CachedProduct] = []
-        #: One batch waits while one is published: when the log is slow, making waits.
-        self._lanes: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=1) for _ in range(_LANES)]
+        self._lanes: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=_WAITING) for _ in range(_LANES)]
         self._draining = False
         self._making: asyncio.Task[None] | None = None
         #: {what: why it does not go on}, where it does not.
@@ -141,7 +146,7 @@ class Producer(Service):
 
     async def _stocked(self) -> bool:
         """Have users and products for the next batch; False, and said, where the cache has none to give."""
-        wanted = _BATCH if not self._rate_per_s else min(_BATCH, max(_STOCK, int(self._rate_per_s)))
+        wanted = min(_MADE_AT_ONCE, max(_STOCK, int(self._rate_per_s))) if self._rate_per_s else _MADE_AT_ONCE
         try:
             if not self._users:
                 self._users = await self._catalogue.users(wanted)
@@ -161,11 +166,15 @@ class Producer(Service):
 
     async def _publish_for_ever(self, name: str, lane: "asyncio.Queue[list[Record]]") -> None:
         while True:
-            records = await lane.get()
+            groups = [await lane.get()]
+            while not lane.empty() and sum(map(len, groups)) < _PUBLISHED_AT_ONCE:
+                groups.append(lane.get_nowait())
+            records = list(itertools.chain.from_iterable(groups))
             await self._publish(name, records)
             for topic, count in Counter(record.topic for record in records).items():
                 self._metrics.produced.labels(topic).inc(count)
-            lane.task_done()
+            for _ in groups:
+                lane.task_done()
 
     async def _publish(self, name: str, records: Sequence[Record]) -> None:
         """Publish until it is published."""

@@ -37,6 +37,8 @@ _PROCESSES = 3
 _RATE = 5_000
 _RATE_S = 12
 _LOOKS = 40
+_WARM = 100_000
+_ROUNDS = 3
 #: Brokers as they run for long: with the compiler that takes its time.
 _JAVA = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto")
 #: When a row was committed, not when its transaction began.
@@ -79,14 +81,18 @@ class Bench:
         self.figures.append({"figure": title, "value": value, "unit": unit, "target": target, "load1": load1()})
 
     async def flat_out(self, kind: str) -> None:
-        """A producer as fast as it can, and consumers at once, until the last event is in."""
+        """A producer as fast as it can, and consumers at once, until the last event is in.
+
+        What lands at first is not counted: brokers that have just begun spend much of their time on their compiler.
+        """
         async with self.pipeline(kind) as pipeline:
             there = await consumers(pipeline, _PROCESSES)
             nodes = [await (await pipeline.producer("--rate", "0")).start(), *there]
+            await all_in(pipeline, _WARM)
             meters = [ProcessMeter(os.getpid()), *(ProcessMeter(node.pid) for node in nodes)]
             first, began_s = await pipeline.landed(), time.monotonic()
             before = [meter.read() for meter in meters]
-            await all_in(pipeline, self.events)
+            await all_in(pipeline, first + self.events)
             used = [meter.since(at) for meter, at in zip(meters, before, strict=True)]
             during = await pipeline.landed() - first
             assert await nodes[0].stop() == 0
@@ -114,28 +120,38 @@ class Bench:
         self.add(f"{kind}: latency at {_RATE:,}/s, p95", 1e3 * quantile(found, 0.95), "ms", "< 500")
 
     async def beside_the_peer(self) -> None:
-        """One process each, from a full topic: orders, with their totals."""
-        async with self.pipeline("kafka") as pipeline:
-            count = await orders_to_read(pipeline, self.events)
-            peer = await run("pipelinepeer", {
-                "bootstrap": self.brokers, "postgres_url": pipeline.postgres_url, "group": f"{pipeline.group}-peer",
-                "count": count,
-            })  # fmt: skip
-        async with self.pipeline("kafka") as pipeline:
-            pipeline.group += "-again"
-            consumer = pipeline.consumer("--set", "pipeline.topics=orders")
-            await consumer.launch()
-            first = await eventually(pipeline.landed, 60, "the first land")
-            meter, began_s = ProcessMeter(consumer.pid), time.monotonic()
-            before = meter.read()
-            await all_in(pipeline, count)
-            ours_s, cpu_s = time.monotonic() - began_s, meter.since(before).own_cpu_s
-        ours, theirs = (count - first) / ours_s, count / peer["took_s"]
+        """One process each, from a full topic: orders, with their totals; in turns, the middle one counts."""
+        rounds = [(await self._peer(), await self._ours()) for _ in range(_ROUNDS)]
+        (theirs, peer_us), (ours, own_us) = sorted(rounds, key=lambda each: each[1][0] / each[0][0])[_ROUNDS // 2]
         self.add("kafka: one consumer", ours, "/s")
         self.add("kafka: one of confluent-kafka and COPY", theirs, "/s")
         self.add("kafka: ratio of these", ours / theirs, "x", ">= 0.8")
-        self.add("kafka: CPU of one consumer", 1e6 * cpu_s / (count - first), "us/event")
-        self.add("kafka: CPU of the peer", 1e6 * peer["cpu_s"] / count, "us/event")
+        self.add("kafka: CPU of one consumer", own_us, "us/event")
+        self.add("kafka: CPU of the peer", peer_us, "us/event")
+
+    async def _peer(self) -> tuple[float, float]:
+        """Events a second, and microseconds of CPU an event."""
+        async with self.pipeline("kafka") as pipeline:
+            count = await orders_to_read(pipeline, self.events)
+            peer = await run("pipelinepeer", {
+                "bootstrap": self.brokers, "postgres_url": pipeline.postgres_url, "group": pipeline.group,
+                "count": count,
+            })  # fmt: skip
+        return count / peer["took_s"], 1e6 * peer["cpu_s"] / count
+
+    async def _ours(self) -> tuple[float, float]:
+        async with self.pipeline("kafka") as pipeline:
+            count = await orders_to_read(pipeline, self.events)
+            consumer = pipeline.consumer("--set", "pipeline.topics=orders")
+            await consumer.launch()
+            await eventually(lambda: ordered(pipeline), 60, "the first land")
+            meter, began_s, first = ProcessMeter(consumer.pid), time.monotonic(), await ordered(pipeline)
+            before = meter.read()
+            landed, took_s, cpu_s = 0, 0.0, 0.0
+            while (now := await ordered(pipeline)) < count:
+                landed, took_s, cpu_s = now - first, time.monotonic() - began_s, meter.since(before).own_cpu_s
+                await asyncio.sleep(0.1)
+        return landed / took_s, 1e6 * cpu_s / landed
 
     async def memory(self, kind: str) -> None:
         """Of one consumer, from the first tenth of the events to the last."""
@@ -183,15 +199,20 @@ async def caught_up(pipeline: Pipeline) -> bool:
 
 
 async def orders_to_read(pipeline: Pipeline, count: int) -> int:
-    """Fill the topic; returns how many lie there in all."""
+    """Put them on the topic; returns how many the group has before it."""
     await generate(pipeline, count=count, rate=0, orders=True)
-    lags = await pipeline.log.lag("nobody", ["orders"])
+    lags = await pipeline.log.lag(pipeline.group, ["orders"])
     return sum(lag.records for lag in lags.values())
+
+
+async def ordered(pipeline: Pipeline) -> int:
+    """Orders that landed, by their totals: to count rows takes a good part of a core when asked often."""
+    return int(await pipeline.postgres.fetchval("SELECT coalesce(sum(orders), 0) FROM pipeline.orders_per_minute"))
 
 
 async def all_in(pipeline: Pipeline, count: int) -> None:
     async def there() -> bool:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
         return await pipeline.landed() >= count
 
     await eventually(there, 1200, f"{count} events land")

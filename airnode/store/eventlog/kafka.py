@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,11 +18,11 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.partitioner import DefaultPartitioner
 
 from airnode.config.data import EventLogSection, KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.runtime.tasks import TaskScope
+from airnode.store.eventlog.kafkabatches import KafkaBatches
 from airnode.store.eventlog.kafkadoor import REFUSALS, Barred, explained, refused, tls_context, way_in
 from airnode.store.eventlog.kafkagroup import KafkaSubscription
 from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
@@ -38,7 +37,7 @@ _LOOK_S = 1.0
 #: A topic that one broker has made, the others know after this at the latest.
 _KNOWN_WITHIN_S = 3.0
 _LINGER_MS = 5
-_BATCH_BYTES = 128 << 10
+_BATCH_BYTES = 512 << 10
 #: What the record's frame and the batch's header may add to a value.
 _FRAME_BYTES = 4 << 10
 _COPIES = 3
@@ -59,14 +58,12 @@ class KafkaLog:
         self._tls: ssl.SSLContext | None = None
         #: The broker of kafka.bootstrap that took us last; clients of aiokafka would ask those that are away too.
         self._door = ""
-        self._producer: AIOKafkaProducer | None = None
+        self._batches: KafkaBatches | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._tasks = TaskScope("kafka")
         self._retiring: set[asyncio.Task[None]] = set()
         self._unsent = Unsent(section.max_unsent_bytes)
-        self._partitioner = DefaultPartitioner()
-        self._any_key = itertools.count()
 
     @property
     def address(self) -> str:
@@ -105,10 +102,10 @@ class KafkaLog:
 
     async def stop(self) -> None:
         """Send what is under way, and disconnect."""
-        producer, self._producer = self._producer, None
+        batches, self._batches = self._batches, None
         reader, self._reader = self._reader, None
         admin, self._admin = self._admin, None
-        for client in (producer, reader):
+        for client in (batches, reader):
             if client is not None:
                 with contextlib.suppress(TimeoutError, KafkaError):
                     async with asyncio.timeout(self._section.request_timeout_s):
@@ -235,19 +232,18 @@ class KafkaLog:
     async def publish(self, records: Sequence[Record]) -> None:
         """Store all, in as few batches as they fit in; waits while too many bytes are under way."""
         check_sizes(records, self._section.max_record_bytes)
-        producer = self._producer or await self._make_producer()
+        batches = self._batches or await self._make_producer()
         async with self._unsent.room_for(sum(len(record.value) for record in records)):
             with self._available():
                 try:
-                    batches = await self._sent(producer, records)
-                    await asyncio.gather(*batches)
+                    await batches.publish(records)
                 except KafkaError:
-                    self._retire(producer)
+                    self._retire(batches)
                     raise
         for topic in {record.topic for record in records}:
             self._metrics.published.labels(topic).inc(sum(record.topic == topic for record in records))
 
-    async def _make_producer(self) -> AIOKafkaProducer:
+    async def _make_producer(self) -> KafkaBatches:
         made = await self._connected(
             lambda: AIOKafkaProducer(
                 **self.connection(),
@@ -259,54 +255,22 @@ class KafkaLog:
             ),
             Unavailable,
         )
-        if (theirs := self._producer) is not None:  # two came at once
+        if (theirs := self._batches) is not None:  # two came at once
             await made.stop()
             return theirs
-        self._producer = made
-        return made
+        self._batches = KafkaBatches(made)
+        return self._batches
 
-    def _retire(self, producer: AIOKafkaProducer) -> None:
-        """Take another one from now on: a batch that fails leaves a gap in its numbers, and Kafka takes none after it.
+    def _retire(self, batches: KafkaBatches) -> None:
+        """Take another producer from now on: a batch that failed leaves a gap in its numbers, and Kafka takes none after.
 
         aiokafka tries again by itself what may still come; only what it has given up comes here.
         """
-        if self._producer is not None and self._producer is producer:
-            self._producer = None
-            retiring = self._tasks.spawn("retire", producer.stop())
+        if self._batches is not None and self._batches is batches:
+            self._batches = None
+            retiring = self._tasks.spawn("retire", batches.stop())
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
-
-    async def _sent(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[asyncio.Future[Any]]":
-        """Hand records over batch by batch, as each takes a fraction of what handing over single ones takes."""
-        sent = []
-        for partition, group in (await self._placed(producer, records)).items():
-            batch = producer.create_batch()
-            for record in group:
-                fields: dict[str, Any] = {
-                    "key": record.key.encode() or None, "value": record.value, "headers": list(record.headers),
-                    "timestamp": None,
-                }  # fmt: skip
-                if batch.append(**fields) is None:
-                    sent.append(await producer.send_batch(batch, partition.topic, partition=partition.number))
-                    batch = producer.create_batch()
-                    batch.append(**fields)
-            if batch.record_count():
-                sent.append(await producer.send_batch(batch, partition.topic, partition=partition.number))
-        return sent
-
-    async def _placed(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> dict[Partition, list[Record]]:
-        numbers: dict[str, list[int]] = {}
-        placed: dict[Partition, list[Record]] = {}
-        for record in records:
-            if record.topic not in numbers:
-                numbers[record.topic] = sorted(await producer.partitions_for(record.topic))
-            all_numbers = numbers[record.topic]
-            if record.key:
-                number = self._partitioner(record.key.encode(), all_numbers, all_numbers)
-            else:
-                number = all_numbers[next(self._any_key) % len(all_numbers)]
-            placed.setdefault(Partition(record.topic, number), []).append(record)
-        return placed
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
