@@ -262,7 +262,7 @@ class KafkaLog:
         return self._batches
 
     def _retire(self, batches: KafkaBatches) -> None:
-        """Take another producer from now on: a batch that failed leaves a gap in its numbers, and Kafka takes none after.
+        """Take another producer from now on: a batch that failed leaves a gap in the numbers, and none after it is taken.
 
         aiokafka tries again by itself what may still come; only what it has given up comes here.
         """
