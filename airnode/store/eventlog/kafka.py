@@ -262,7 +262,7 @@ class KafkaLog:
         return self._batches
 
     def _retire(self, batches: KafkaBatches) -> None:
-        """Take another producer from now on: a batch that failed leaves a gap in the numbers, and none after it is taken.
+        """Take another producer from now on: one that failed has a gap in its numbers, and Kafka takes none after it.
 
         aiokafka tries again by itself what may still come; only what it has given up comes here.
         """
