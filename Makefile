@@ -88,7 +88,7 @@ bench-cluster: setup ## 100 to 1,000 viewers over 3 slaves: stalls, latency, CPU
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.cluster $(ARGS)
 
-bench-pipeline: setup ## events/s, latency and memory on Redis Streams and Kafka, beside confluent-kafka; a table and JSON
+bench-pipeline: setup ## events/s, latency, memory on Redis Streams and Kafka, beside confluent-kafka; the cache; tables and JSON
 	$(BIN)/python -m tests.bench.pipeline $(ARGS)
 
 bench-cache: setup ## reading users from the cache and from the database; statements a minute; a table and JSON

@@ -1,7 +1,8 @@
 """The pipeline's speed and memory, on Redis Streams and on Kafka, beside a consumer of confluent-kafka and COPY.
 
 ``python -m tests.bench.pipeline [--json] [--events N] [--memory-events N] [--skip NAME]...``. Nine consumers in three
-processes, servers as they are shipped. Prints a table and one line of JSON; asserts nothing about time.
+processes, servers as they are shipped; then the cache (``tests.bench.cache``). Prints tables and one line of JSON;
+asserts nothing about time.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from rich.table import Table
 
 from airnode.pipeline.events import TOPICS
 from airnode.runtime import logging
+from tests.bench import cache
 from tests.bench.meters import ProcessMeter, load1, quantile, slope
 from tests.bench.report import machine
 from tests.support.kafka import Kafka, fetch_jars, why_not
@@ -32,6 +34,7 @@ from tests.support.node import AirnodeProcess
 from tests.support.servers import TestServers
 from tests.support.waiting import eventually
 
+_PARTS = ("streams", "kafka", "flat-out", "latency", "memory", "peer", "cache")
 _ROOT = Path(__file__).parents[2]
 _PROCESSES = 3
 _RATE = 5_000
@@ -251,7 +254,10 @@ def show(found: dict[str, Any], console: Console) -> None:
         table.add_row(each["figure"], f"{value} {each['unit']}", each["target"], f"{each['load1']:.1f}")
     for name, why in found["missing"].items():
         table.add_row(f"[bold]{name}[/bold]: [yellow]{why}[/yellow]")
-    console.print(table)
+    if table.rows:
+        console.print(table)
+    if "cache" in found:
+        cache.show(found["cache"], console)
 
 
 def main() -> None:
@@ -260,9 +266,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the JSON line only")
     parser.add_argument("--events", type=int, default=200_000, help="of the runs flat out")
     parser.add_argument("--memory-events", type=int, default=200_000, help="of the memory's run; 2000000 to be sure")
-    parser.add_argument(
-        "--skip", action="append", default=[], choices=["streams", "kafka", "flat-out", "latency", "memory", "peer"]
-    )
+    parser.add_argument("--cache-seconds", type=float, default=60.0, help="how long statements are counted")
+    parser.add_argument("--skip", action="append", default=[], choices=_PARTS)
     options = parser.parse_args()
     missing = {"kafka": why_not()} if why_not() else {}
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as name:
@@ -277,6 +282,8 @@ def main() -> None:
             kafka.close()
             servers.close()
     found = {"bench": "pipeline", "machine": machine(), "figures": bench.figures, "missing": missing}
+    if "cache" not in options.skip:
+        found["cache"] = asyncio.run(cache.measure(options.cache_seconds))
     if not options.json:
         show(found, Console())
     print(json.dumps(found))
