@@ -11,7 +11,8 @@ import airnode
 from airnode.config.commands import ROLE_SECTIONS, config, loaded_or_exit
 from airnode.config.options import config_options
 from airnode.errors import AirnodeError
-from airnode.pipeline.commands import cache_monitor, dlq, pipeline, seed
+from airnode.pipeline.commands import cache_monitor, pipeline, seed
+from airnode.pipeline.dlqcommands import dlq
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded

@@ -5,7 +5,7 @@ Nothing here imports pydantic, so that ``airnode --help`` stays quick.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,8 +59,34 @@ OPTIONS = (
 )
 
 
+#: What bears on a command that works on the stores of a node, or of its own, and what it says there.
+_STORE_OPTIONS = {
+    "--data-dir": "Data directory of the node on this machine whose own stores are meant [default: ~/.airnode].",
+    "--redis-url": "redis://, rediss:// or unix:// address [default: that node's own Valkey].",
+    "--postgres-url": "postgresql:// address [default: that node's own PostgreSQL].",
+    "--master-url": "Address of a master whose stores are meant; with cluster.pipeline_token.",
+    "--log-level": "debug, info, warning or error [default: warning].",
+    "--log-format": "auto, console or json [default: auto].",
+}
+
+
 def config_options(command: Command) -> Command:
     """Add ``--config``, ``--set`` and the common options to a click command; read them with :func:`loaded_from`."""
+    return _with(OPTIONS, command)
+
+
+def store_options(**more: str) -> Callable[[Command], Command]:
+    """Like :func:`config_options`, with only what bears on stores.
+
+    Args:
+        more: other options, by the name under which click passes them, and what they do there.
+    """
+    helps = _STORE_OPTIONS | {f"--{param.replace('_', '-')}": text for param, text in more.items()}
+    options = [replace(option, help=helps[option.name]) for option in OPTIONS if option.name in helps]
+    return lambda command: _with(options, command)
+
+
+def _with(options: Sequence[Option], command: Command) -> Command:
     decorators = [
         click.option(
             "--config", "config", metavar="FILE", multiple=True, help="TOML file; may be repeated, later ones win."
@@ -68,7 +94,7 @@ def config_options(command: Command) -> Command:
         click.option(
             "--set", "set", metavar="KEY=VALUE", multiple=True, help="Any key, such as hls.segment_count=5; repeatable."
         ),
-        *(click.option(option.name, option.param, metavar=option.metavar, help=option.help) for option in OPTIONS),
+        *(click.option(option.name, option.param, metavar=option.metavar, help=option.help) for option in options),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)

@@ -1,38 +1,32 @@
-"""``airnode pipeline`` and ``airnode dlq``; no logic. What is heavy is imported inside the commands."""
+"""``airnode pipeline``, ``airnode seed``, ``airnode cache-monitor``; no logic. What is heavy is imported inside."""
 
 import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from airnode.config.commands import loaded_or_exit
-from airnode.config.options import config_options
-
-if TYPE_CHECKING:
-    from airnode.pipeline.dlq import Chosen, Filter
+from airnode.config.options import store_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_LISTED = 50
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group(context_settings=_CONTEXT)
 def pipeline() -> None:
-    """Prepare the data pipeline.
+    """Prepare the data pipeline, and see who reads its events.
 
     \b
     Examples:
       airnode pipeline init
+      airnode pipeline groups
     """  # click reads \b as "keep these lines"
 
 
 @pipeline.command()
 @click.option("--grow", is_flag=True, help="Give topics that have too few partitions more; stop producers before.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@config_options
+@store_options()
 def init(grow: bool, as_json: bool, **params: Any) -> None:
     """Make the database's schema and the topics of the event log; what is there stays.
 
@@ -52,13 +46,62 @@ def init(grow: bool, as_json: bool, **params: Any) -> None:
     click.echo(json.dumps(document, indent=2) if as_json else initialising.text(document))
 
 
+@pipeline.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@store_options()
+def groups(as_json: bool, **params: Any) -> None:
+    """List who reads the event log in the Redis, how many they are, and how far they are behind.
+
+    What a group has not read is kept for it; beyond eventlog.stream_max_records in a partition, producers wait.
+    On Kafka, see its kafka-consumer-groups.sh.
+
+    \b
+    Examples:
+      airnode pipeline groups
+    """  # click reads \b as "keep these lines"
+    loaded = loaded_or_exit(params)
+    from airnode.pipeline import reading
+    from airnode.runtime import visit
+
+    found = visit.run(loaded, reading.groups(loaded.settings))
+    click.echo(json.dumps(reading.document(found), indent=2) if as_json else reading.table(found))
+
+
+@pipeline.command()
+@click.argument("group")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_options()
+def forget(group: str, yes: bool, **params: Any) -> None:
+    """Forget a group that nobody runs any more: events that only it has not read are let go.
+
+    A group that comes back begins with what is left.
+
+    \b
+    Examples:
+      airnode pipeline forget trial_group
+    """  # click reads \b as "keep these lines"
+    loaded = loaded_or_exit(params)
+    from airnode.pipeline import reading
+    from airnode.runtime import visit
+
+    behind = visit.run(loaded, reading.unread(loaded.settings, group))
+    if not yes:
+        question = f"{group} has not read {behind:,} event{'s' * (behind != 1)}. Forget it?"
+        if not sys.stdin.isatty():
+            click.echo(f"{question} Nothing was done: add --yes to do it.")
+            sys.exit(1)
+        click.confirm(question, abort=True)
+    visit.run(loaded, reading.forget(loaded.settings, group))
+    click.echo(f"Forgot {group}.")
+
+
 @click.command(context_settings=_CONTEXT)
 @click.option("--users", default=10_000, show_default=True, type=click.IntRange(0, 100_000_000), help="Customers.")
 @click.option("--products", default=20_000, show_default=True, type=click.IntRange(0, 100_000_000), help="Courses.")
 @click.option("--seed", "number", default=1, show_default=True, type=int, help="Other numbers make other rows.")
 @click.option("--follow", "following", is_flag=True, help="Then go on: --rate new customers a second, until Ctrl+C.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON; with --follow a line a second.")
-@config_options
+@store_options(rate="With --follow: new customers a second; 0: all that can be written [default: 10.0].")
 def seed(users: int, products: int, number: int, following: bool, as_json: bool, **params: Any) -> None:
     """Fill the tables with made-up customers and courses, Korean and English.
 
@@ -93,7 +136,7 @@ def seed(users: int, products: int, number: int, following: bool, as_json: bool,
 )
 @click.option("--once", is_flag=True, help="Look once.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, a line for each look.")
-@config_options
+@store_options()
 def cache_monitor(interval_s: float, once: bool, as_json: bool, **params: Any) -> None:
     """Show the cache of users and products, live: time since the last refresh, memory, load, hits, rows, refreshes.
 
@@ -113,178 +156,3 @@ def cache_monitor(interval_s: float, once: bool, as_json: bool, **params: Any) -
     from airnode.runtime import visit
 
     sys.exit(visit.run(loaded, cachemonitor.run(loaded.settings, interval_s, once=once, as_json=as_json)))
-
-
-@click.group(context_settings=_CONTEXT)
-def dlq() -> None:
-    """Look at dead letters: records that could not be landed. Publish them again, or throw them away.
-
-    \b
-    Examples:
-      airnode dlq list --since 1h
-      airnode dlq show 3f2a9c10
-      airnode dlq replay --reason refused --yes
-      airnode dlq drop --topic orders --reason not_json
-    """  # click reads \b as "keep these lines"
-
-
-def _filters(command: Command) -> Command:
-    for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="At most so many."),
-        click.option("--since", metavar="AGE|TIME", help="Died since, such as 90m, 7d or 2026-11-22T05:00."),
-        click.option("--reason", help="not_json, invalid, unknown_type, unknown_version, refused or too_large."),
-        click.option("--topic", help="Of this topic."),
-    ):
-        command = option(command)
-    return command
-
-
-@dlq.command("list")
-@_filters
-@click.option("--replayed", is_flag=True, help="Those too that were replayed.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@config_options
-def list_(as_json: bool, replayed: bool, limit: int | None, **params: Any) -> None:
-    """List dead letters, the newest first; 50 of them where --limit does not say otherwise.
-
-    \b
-    Examples:
-      airnode dlq list
-      airnode dlq list --topic orders --reason refused --since 7d --json
-    """  # click reads \b as "keep these lines"
-    from airnode.pipeline import dlq as work
-    from airnode.pipeline import dlqview
-
-    wanted = _filter(params, limit=limit or _LISTED, replayed=replayed)
-    letters = _run(params, lambda visit: work.find(visit.postgres, wanted))
-    click.echo(dlqview.as_json(letters) if as_json else dlqview.table(letters))
-
-
-@dlq.command()
-@click.argument("letter_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@config_options
-def show(letter_id: str, as_json: bool, **params: Any) -> None:
-    """Show all of one dead letter; the first characters of its id do.
-
-    \b
-    Examples:
-      airnode dlq show 3f2a9c10
-    """  # click reads \b as "keep these lines"
-    from airnode.pipeline import dlq as work
-    from airnode.pipeline import dlqview
-
-    letter = _run(params, lambda visit: work.one(visit.postgres, letter_id))
-    click.echo(json.dumps(dlqview.document(letter), indent=2) if as_json else dlqview.page(letter))
-
-
-@dlq.command()
-@click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that were not replayed yet.")
-@_filters
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@config_options
-def replay(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, **params: Any) -> None:
-    """Publish dead letters to their topics again, once what was wrong is mended.
-
-    One that dies again comes back with a count one higher. Several are asked for first, unless --yes is given.
-
-    \b
-    Examples:
-      airnode dlq replay 3f2a9c10
-      airnode dlq replay --topic orders --since 1h
-      airnode dlq replay --all --yes
-    """  # click reads \b as "keep these lines"
-    from airnode.pipeline import dlq as work
-    from airnode.pipeline import dlqview
-
-    wanted = _some(ids, everything, params, limit, replayed=bool(ids))
-    chosen = _run(params, lambda visit: work.choose(visit.postgres, wanted))
-    _agree(chosen, "replay", yes=yes or len(ids) == 1)
-    count = _run(params, lambda visit: work.replay(visit.postgres, visit.event_log, chosen), with_log=True)
-    left = len(chosen.ids) - count
-    click.echo(f"Replayed {dlqview.letters(count)}.")
-    if left:
-        click.echo(f"{left} left as they were: cut short (too_large), of no topic of ours, or taken by another.")
-    sys.exit(1 if left else 0)
-
-
-@dlq.command()
-@click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All, replayed or not.")
-@_filters
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@config_options
-def drop(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, **params: Any) -> None:
-    """Throw dead letters away, for good; asks first, unless --yes is given.
-
-    \b
-    Examples:
-      airnode dlq drop 3f2a9c10
-      airnode dlq drop --reason not_json --yes
-    """  # click reads \b as "keep these lines"
-    from airnode.pipeline import dlq as work
-    from airnode.pipeline import dlqview
-
-    wanted = _some(ids, everything, params, limit, replayed=True)
-    chosen = _run(params, lambda visit: work.choose(visit.postgres, wanted))
-    _agree(chosen, "drop", yes=yes)
-    count = _run(params, lambda visit: work.drop(visit.postgres, chosen))
-    click.echo(f"Dropped {dlqview.letters(count)}.")
-
-
-def _filter(params: dict[str, Any], *, limit: int | None, replayed: bool, ids: tuple[str, ...] = ()) -> "Filter":
-    """Takes the options of :func:`_filters` out of the parameters; those of the configuration stay."""
-    from datetime import UTC, datetime
-
-    from airnode.pipeline.dlq import Filter, parse_since
-
-    since = params.pop("since")
-    moment = parse_since(since, datetime.now(UTC)) if since else None
-    return Filter(ids, params.pop("topic"), params.pop("reason"), moment, replayed, limit)
-
-
-def _some(
-    ids: tuple[str, ...], everything: bool, params: dict[str, Any], limit: int | None, *, replayed: bool
-) -> "Filter":
-    """Raises UsageError where nobody said which."""
-    narrowed = any(params[name] for name in ("topic", "reason", "since"))
-    if bool(ids) + everything > 1 or (ids and narrowed):
-        raise click.UsageError("Give ids, or filters, or --all.")
-    if not (ids or narrowed or everything or limit):
-        raise click.UsageError("Which ones? Give ids, --topic, --reason, --since, --limit or --all.")
-    return _filter(params, limit=limit, replayed=replayed, ids=ids)
-
-
-def _agree(chosen: "Chosen", what: str, *, yes: bool) -> None:
-    """Go on, or end here: nothing to do, or nobody agreed."""
-    from airnode.pipeline import dlqview
-
-    if not chosen.ids:
-        click.echo(f"No dead letters to {what}.")
-        sys.exit(0)
-    if yes:
-        return
-    click.echo(f"Would {what} {dlqview.letters(len(chosen.ids))}:\n{dlqview.summary(chosen)}")
-    if not sys.stdin.isatty():
-        click.echo("Nothing was done: add --yes to do it.")
-        sys.exit(1)
-    if not click.confirm(f"{what.capitalize()} them?"):
-        sys.exit(1)
-
-
-def _run(params: dict[str, Any], doing: Callable[[Any], Any], *, with_log: bool = False) -> Any:
-    """Do something on the stores."""
-    loaded = loaded_or_exit(params)
-    from airnode.pipeline.joining import working_on
-    from airnode.runtime import visit
-    from airnode.runtime.role import Resource
-    from airnode.store.migrate import require_current
-
-    async def done() -> Any:
-        wanted = (Resource.POSTGRES, Resource.EVENT_LOG) if with_log else (Resource.POSTGRES,)
-        async with working_on(loaded.settings, *wanted) as visiting:
-            await require_current(visiting.postgres)
-            return await doing(visiting)
-
-    return visit.run(loaded, done())

@@ -34,7 +34,7 @@ def text(document: dict[str, Any]) -> str:
     schema = f"schema {document['schema_version']}, " + (f"applied {', '.join(applied)}" if applied else "up to date")
     lines = [f"Database   {document['database']}: {schema}", f"Event log  {document['event_log']}"]
     for topic, facts in document["topics"].items():
-        word = "made" if facts["made"] else "was there"
+        word = "made" if facts["made"] else "there already"
         if facts["grown_from"] is not None:
             word = f"had {facts['grown_from']}"
         count = facts["partitions"]

@@ -94,7 +94,7 @@ class Producer(Service):
         if waited_s > _SLOW_S:
             raise Unavailable(
                 f"The event log has taken nothing for {waited_s:.0f} s: its readers are too far behind "
-                "(eventlog.stream_max_records), or it is slow."
+                "(see airnode pipeline groups), or it is slow."
             )
         return f"{self._rate_per_s:g} events a second" if self._rate_per_s else "as many events as the log takes"
 

@@ -14,6 +14,7 @@ from airnode.store.eventlog.streams import TOPICS as TOPICS_KEY
 from tests.integration.test_lane import Rig, order
 from tests.support.eventlog import LogRig
 from tests.support.forking import Forker
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,7 +58,7 @@ async def test_init_makes_all_and_the_second_time_nothing(airnode: Command):
     assert not any(facts["made"] for facts in second["topics"].values())
     text = await airnode("pipeline", "init")
     assert "up to date" in text
-    assert "orders        3 partitions, was there" in text
+    assert "orders        3 partitions, there already" in text
 
 
 async def test_init_on_kafka(forker: Forker, postgres_url: str, kafka):
@@ -84,7 +85,7 @@ async def test_too_few_partitions_is_a_sentence_and_grow_mends_it(airnode: Comma
     async with aioredis.from_url(valkey_url) as client:
         counts = {topic: int(count) for topic, count in (await client.hgetall(TOPICS_KEY)).items()}
     assert counts == {b"users": 6, b"products": 6, b"orders": 6, b"dead-letters": 1}
-    assert "6 partitions, was there" in await airnode("pipeline", "init")  # more than are wanted is fine
+    assert "6 partitions, there already" in await airnode("pipeline", "init")  # more than are wanted is fine
 
 
 async def _role(airnode: Command, role: str, *args: str, stores: tuple[str, ...] | None = None) -> str:
@@ -161,6 +162,25 @@ async def _execute(postgres_url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def test_who_reads_is_listed_and_who_never_comes_back_is_forgotten(airnode: Command, rig: Rig):
+    assert await airnode("pipeline", "groups") == "Nobody has read anything yet.\n"
+    lane = await rig.lane("orders")
+    await rig.log.publish([order().record()])
+    await rig.until("orders", 1)
+    await eventually(rig.caught_up, 20)
+    assert "g      1        orders  0" in await airnode("pipeline", "groups")
+    assert "stop its consumers" in await airnode("pipeline", "forget", "g", "--yes", code=2)
+    await lane.stop()
+    await rig.log.publish([order().record()])
+    (group,) = json.loads(await airnode("pipeline", "groups", "--json"))
+    assert group == {"group": "g", "members": 0, "behind": {"orders": 1}}
+    assert "g has not read 1 event. Forget it?" in await airnode("pipeline", "forget", "g", code=1)
+    assert await airnode("pipeline", "forget", "g", "--yes") == "Forgot g.\n"
+    assert "There is no group g" in await airnode("pipeline", "forget", "g", code=2)
+    elsewhere = await airnode("pipeline", "groups", "--set", "kafka.bootstrap=127.0.0.1:1", code=2)
+    assert "kafka-consumer-groups.sh" in elsewhere
 
 
 # -- airnode dlq ------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 from redis import asyncio as aioredis
+from structlog.testing import capture_logs
 
-from airnode.errors import Unavailable
+from airnode.errors import Conflict, NotFound, Unavailable
+from airnode.store.eventlog import readers
 from airnode.store.eventlog.log import Partition, Rebalancing, Record
 from airnode.store.eventlog.streamids import stream_key, to_id, to_offset
 from tests.support.eventlog import SESSION_S, LogRig, nothing_more, polling, read
@@ -79,6 +81,42 @@ async def test_publishing_waits_for_readers_that_are_too_far_behind_and_loses_no
         await member.commit({partition: found[-1].next_offset})
     await publishing
     assert [int(record.value) for record in found] == list(range(total))
+
+
+async def test_a_group_that_never_comes_back_is_named_and_can_be_forgotten(streams: LogRig):
+    log = await streams.open(stream_max_records=1000)
+    topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
+    await log.ensure_topics({topic: 1})
+    here, gone = streams.name("here"), streams.name("gone")
+    guest = log.subscribe([topic], gone)
+    await guest.start()
+    await nothing_more(guest, 1)
+    await guest.stop()
+    member = await streams.join(log, [topic], here)
+
+    async def publish_all() -> None:
+        for first in range(0, 2000, 100):
+            await log.publish([Record(topic, "a", b"%d" % n) for n in range(first, first + 100)])
+
+    with capture_logs() as said:
+        publishing = asyncio.create_task(publish_all())
+        found = await read(member, 1000)
+        await member.commit({partition: found[-1].next_offset})
+        await eventually(lambda: [each for each in said if each["event"] == "eventlog_full"], 20, "it is full")
+    assert {each["waits_for"] for each in said if each["event"] == "eventlog_full"} == {gone}
+    known = {each.name: each for each in await readers.groups(log, log._bus)}
+    assert (known[gone].members, known[gone].behind) == (0, {topic: 1000})
+    assert known[here].members == 1
+    with pytest.raises(Conflict, match="stop its consumers"):
+        await readers.forget(log, log._bus, here)
+    await readers.forget(log, log._bus, gone)
+    while len(found) < 2000:
+        found += await read(member, 1)
+        await member.commit({partition: found[-1].next_offset})
+    await publishing
+    assert [int(record.value) for record in found] == list(range(2000))
+    with pytest.raises(NotFound, match="There is no group"):
+        await readers.forget(log, log._bus, gone)
 
 
 async def test_a_full_redis_is_said_in_words_and_is_over_when_there_is_room(tmp_path):

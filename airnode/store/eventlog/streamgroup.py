@@ -95,6 +95,9 @@ end
 #: Arguments: member, partitions that it owned.
 _LEAVE = _GIVE + "redis.call('ZREM', KEYS[1], ARGV[1]) redis.call('HDEL', KEYS[2], ARGV[1])"
 
+#: Returns how many members there are.
+_COUNT = _SWEEP + "return redis.call('ZCARD', KEYS[1])"
+
 #: Forgets readers of a stream that hold nothing and were silent. Arguments: group, member that asks, milliseconds.
 _TIDY = """
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
@@ -389,9 +392,18 @@ class StreamSubscription(Subscription):
         self._paused.difference_update(partitions)
 
     async def _script(self, script: str, *arguments: str | int) -> Any:
-        names = [f"airnode:log:group:{{{self._group}}}:{part}" for part in ("members", "topics", "owners")]
         with unavailable():
-            return await self._bus.client.eval(script, 3, *names, *arguments)
+            return await self._bus.client.eval(script, 3, *_keys(self._group), *arguments)
+
+
+async def members_of(bus: Bus, group: str) -> int:
+    """How many members a group has now. Raises Unavailable."""
+    with unavailable():
+        return int(await bus.client.eval(_COUNT, 3, *_keys(group)))
+
+
+def _keys(group: str) -> list[str]:
+    return [f"airnode:log:group:{{{group}}}:{part}" for part in ("members", "topics", "owners")]
 
 
 def _name(partition: Partition) -> str:

@@ -227,16 +227,25 @@ class StreamLog:
         for partition, length in left.items():
             if length >= self._section.stream_max_records:
                 self._metrics.full.labels(partition.topic).inc()
-                self._say_full(partition)
+                await self._say_full(partition)
                 await asyncio.sleep(_FULL_PAUSE_S)
                 return
 
-    def _say_full(self, partition: Partition) -> None:
+    async def _say_full(self, partition: Partition) -> None:
+        """Name the group that all wait for: it may be one that nobody runs any more."""
         now_s = asyncio.get_running_loop().time()
-        if now_s - self._said_full_s > _SAY_EVERY_S:
-            self._said_full_s = now_s
-            log.warning("eventlog_full", topic=partition.topic, partition=partition.number,
-                        limit=self._section.stream_max_records)  # fmt: skip
+        if now_s - self._said_full_s <= _SAY_EVERY_S:
+            return
+        self._said_full_s = now_s
+        key = stream_key(partition)
+        with unavailable():
+            groups = await self._bus.client.xinfo_groups(key)
+            positions = {each["name"].decode(errors="replace"): await self._position(key, each) for each in groups}
+        log.warning(
+            "eventlog_full", topic=partition.topic, partition=partition.number, limit=self._section.stream_max_records,
+            waits_for=min(positions, key=positions.__getitem__, default="a first group"),
+            detail="airnode pipeline groups shows who reads, airnode pipeline forget lets go of one that is not needed",
+        )  # fmt: skip
 
     def _place(self, records: Sequence[Record]) -> dict[Partition, list[Record]]:
         placed: dict[Partition, list[Record]] = {}
