@@ -9,6 +9,8 @@ PAGES  := airnode/web/static/index.html
 ARGS   ?=
 # as in: make cluster-local SLAVES=5
 SLAVES ?= 3
+# What else of the Compose file, as in: make cluster-up PROFILES="pipeline kafka"
+PROFILES ?=
 # pytest's, as in: make test TESTS=tests/unit WORKERS=4
 TESTS  ?= tests
 # So many files side by side, on a machine with cores to spare.
@@ -24,21 +26,21 @@ help: ## this list
 run: $(VENV)/.run $(PAGES) ## install, build the pages, run everything on this machine
 	$(BIN)/airnode --role standalone $(ARGS)
 
-cluster-local: setup ## a master and SLAVES=3 slaves on this machine, as plain processes
-	@$(BIN)/python -m deploy.local --airnode $(BIN)/airnode --slaves $(SLAVES) $(ARGS)
+cluster-local: setup ## a master and SLAVES=3 slaves on this machine, as processes; PROFILES=pipeline: with the pipeline
+	@$(BIN)/python -m deploy.local --airnode $(BIN)/airnode --slaves $(SLAVES) $(PROFILES:%=--profile %) $(ARGS)
 
 cluster-up: ## the same with Docker Compose; makes deploy/compose/.env with fresh secrets
 	@$(COMPOSE) version >/dev/null 2>&1 || { \
 	  echo "Docker's Compose plugin is not installed. The same cluster without Docker: make cluster-local"; exit 2; }
 	@deploy/compose/make-env
-	$(COMPOSE) up -d --build --wait $(ARGS)
+	$(COMPOSE) $(PROFILES:%=--profile %) up -d --build --wait $(ARGS)
 	@$(COMPOSE) exec -T master cat /var/lib/airnode/endpoints.json
 
 cluster-down: ## stop what cluster-up started; the data stays (ARGS=-v removes it)
-	$(COMPOSE) down $(ARGS)
+	$(COMPOSE) --profile '*' down $(ARGS)
 
 cluster-logs: ## follow its logs
-	$(COMPOSE) logs -f --tail 100 $(ARGS)
+	$(COMPOSE) --profile '*' logs -f --tail 100 $(ARGS)
 
 setup: $(VENV)/.dev $(PAGES) ## everything for development, into .venv
 

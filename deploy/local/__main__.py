@@ -33,7 +33,9 @@ def main() -> int:
 
 def _programs(directory: Path, asked: argparse.Namespace) -> list[Program]:
     subprocess.run([COMPOSE.with_name("make-env"), directory / _ENV], check=True)
-    programs = chosen(read(COMPOSE, {**variables_of(directory / _ENV), **os.environ}), asked.slaves)
+    programs = chosen(
+        read(COMPOSE, {**variables_of(directory / _ENV), **os.environ}), asked.slaves, asked.profile, asked.consumers
+    )
     if asked.free_ports:
         programs = [on_free_ports(each) for each in programs]
     if asked.host:
@@ -43,7 +45,7 @@ def _programs(directory: Path, asked: argparse.Namespace) -> list[Program]:
 
 def addresses(children: Sequence[Child], directory: Path, airnode: str) -> str:
     """Where to go."""
-    master = next(child for child in children if not child.program.is_slave)
+    master = next(child for child in children if child.program.is_master)
     lines = [
         ("Studio (teacher)", master.endpoints["studio_url"]),
         ("Class (students)", master.endpoints["class_url"]),
@@ -58,6 +60,9 @@ def addresses(children: Sequence[Child], directory: Path, airnode: str) -> str:
         if child.program.is_slave
     ]
     lines.append(("Watch it", f"{airnode} top --data-dir {master.directory}"))
+    if any("consumer" in child.program.args for child in children):
+        lines.append(("Admin", master.endpoints["admin_url"]))
+        lines.append(("Data to begin with", f"{airnode} seed --data-dir {master.directory}"))
     lines.append(("Cluster token", f"in {directory / _ENV}"))
     body = "\n".join(f"  {label:<20} {value}" for label, value in lines)
     return f"\nthe cluster is ready. Ctrl+C stops it.\n\n{body}\n"
@@ -66,6 +71,10 @@ def addresses(children: Sequence[Child], directory: Path, airnode: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     parser.add_argument("--slaves", type=_count, default=3, metavar="N", help="how many slaves [default: 3]")
+    parser.add_argument(
+        "--profile", action="append", default=[], metavar="NAME", help="what else of the Compose file: pipeline"
+    )
+    parser.add_argument("--consumers", type=_count, metavar="N", help="how many consumers [default: the file's]")
     parser.add_argument("--data-dir", type=Path, default=Path(".cluster"), metavar="DIR", help="[default: .cluster]")
     parser.add_argument("--free-ports", action="store_true", help="any free port instead of the file's")
     parser.add_argument("--host", default="", metavar="ADDRESS", help="address to listen on [default: all]")

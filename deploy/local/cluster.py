@@ -33,13 +33,22 @@ class Child:
     process: asyncio.subprocess.Process
     log: Path
     endpoints: Mapping[str, Any] = field(default_factory=dict)
+    #: It was to end by itself, and was told to before.
+    interrupted: bool = False
 
     @property
     def running(self) -> bool:
         return self.process.returncode is None
 
+    @property
+    def done(self) -> bool:
+        """Whether it ended as it should."""
+        return self.program.ends and self.process.returncode == 0
+
     def look(self) -> bool:
-        """Whether it is ready; then its endpoints are known."""
+        """Whether it is ready; then its endpoints are known. One that ends is ready when it is done."""
+        if self.program.ends:
+            return self.done
         try:
             found = json.loads((self.directory / "endpoints.json").read_bytes())
         except (OSError, ValueError):
@@ -52,6 +61,7 @@ class Child:
     def terminate(self) -> None:
         """SIGTERM, where it still runs."""
         if self.running:
+            self.interrupted = self.program.ends
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
 
@@ -110,7 +120,7 @@ class LocalCluster:
             code = 1
         finally:
             await self._stop()
-        failed = [child for child in self.children if child.process.returncode != 0]
+        failed = [child for child in self.children if child.process.returncode != 0 and not child.interrupted]
         for child in failed if not code else ():
             self._say(f"cluster-local: {child.program.name} ended with {child.process.returncode}; see {child.log}")
         return 1 if failed else code
@@ -143,8 +153,8 @@ class LocalCluster:
         log = self._directory / f"{program.name}.log"
         basics = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         env = {**basics, **program.env, "AIRNODE_NODE__DATA_DIR": str(directory)}
-        master = next((child for child in self.children if not child.program.is_slave), None)
-        if program.is_slave and master is not None and master.program.env.get("AIRNODE_HTTP__PORT") == "0":
+        master = next((child for child in self.children if child.program.is_master), None)
+        if "MASTER_URL" in env and master is not None and master.program.env.get("AIRNODE_HTTP__PORT") == "0":
             env["MASTER_URL"] = str(master.endpoints["health_url"])
         with log.open("wb") as output:
             # A session of its own: Ctrl+C is for this process, which then stops the others in order.
@@ -160,10 +170,10 @@ class LocalCluster:
         """Wait for it.
 
         Raises:
-            ClusterFailed: a child ended, which none does by itself.
+            ClusterFailed: a child ended, which none does by itself but those that are done.
         """
         while not condition():
-            ended = next((child for child in self.children if not child.running), None)
+            ended = next((child for child in self.children if not child.running and not child.done), None)
             if ended is not None:
                 raise ClusterFailed(
                     f"{ended.program.name} ended with {ended.process.returncode}:\n{ended.last_words()}"
@@ -171,9 +181,9 @@ class LocalCluster:
             await asyncio.sleep(_POLL_S)
 
     async def _stop(self) -> None:
-        """Slaves first, so that their students are sent on; the master when they are gone."""
-        for is_slave in (True, False):
-            group = [child for child in self.children if child.program.is_slave is is_slave]
+        """The master when the others are gone: slaves send their students on, consumers write what they hold."""
+        for is_master in (False, True):
+            group = [child for child in self.children if child.program.is_master is is_master]
             for child in group:
                 child.terminate()
             await asyncio.gather(*(child.ended(child.program.grace_s) for child in group))

@@ -1,12 +1,13 @@
 """What the Compose file says of its services, as far as processes need it.
 
 Read here: ``command``, ``environment`` with ``${VAR}``, ``${VAR:-default}`` and ``${VAR:?message}``, ``depends_on``,
-``scale``, ``stop_grace_period`` (Compose specification, "Services" and "Interpolation"). What only containers have,
-such as images and volumes, is left alone: a program gets a data directory of its own.
+``profiles``, ``restart``, ``scale``, ``stop_grace_period`` (Compose specification, "Services", "Profiles" and
+"Interpolation"). What only containers have, such as volumes, is left alone: a program gets a data directory of its own.
+Services of other images, which are not built here, are none of airnode's: nothing starts them as processes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ COMPOSE = Path(__file__).parents[1] / "compose" / "compose.yaml"
 
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?:(?P<kind>:?[-?])(?P<text>[^{}]*))?\}")
 _DURATION = re.compile(r"(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?$")
-_PORTS = ("AIRNODE_HTTP__PORT", "AIRNODE_MEDIA__PORT", "AIRNODE_RTMP__PORT", "AIRNODE_EMBEDDED__REDIS_PORT")
+_PORTS = (
+    "AIRNODE_HTTP__PORT", "AIRNODE_MEDIA__PORT", "AIRNODE_RTMP__PORT", "AIRNODE_EMBEDDED__REDIS_PORT",
+    "AIRNODE_EMBEDDED__POSTGRES_PORT",
+)  # fmt: skip
 
 
 class TopologyError(Exception):
@@ -30,8 +34,9 @@ class Program:
 
     Attributes:
         args: airnode's. env: what it gets beside the basics of the system.
-        scale: how many of it the file starts. after: services that must be well before it starts.
-        grace_s: how long it may take to stop.
+        scale: how many of it the file starts. after: services that must be well, or have ended well, before it starts.
+        grace_s: how long it may take to stop. ends: it does something and ends, instead of running.
+        profiles: it is started where one of them is asked for; none: always.
     """
 
     name: str
@@ -40,11 +45,18 @@ class Program:
     scale: int = 1
     after: tuple[str, ...] = ()
     grace_s: float = 10.0
+    ends: bool = False
+    profiles: frozenset[str] = frozenset()
 
     @property
     def is_slave(self) -> bool:
         """Whether it serves viewers."""
         return "slave" in self.args
+
+    @property
+    def is_master(self) -> bool:
+        """Whether others are told where it is."""
+        return "master" in self.args
 
     def with_env(self, **env: str) -> "Program":
         """The same with other values in its environment."""
@@ -52,7 +64,7 @@ class Program:
 
 
 def read(path: Path, variables: Mapping[str, str]) -> list[Program]:
-    """The services of a Compose file, in its order.
+    """The services of a Compose file that run airnode, in its order.
 
     Raises:
         TopologyError: the file cannot be read, or needs a variable that there is not.
@@ -61,18 +73,21 @@ def read(path: Path, variables: Mapping[str, str]) -> list[Program]:
         services: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["services"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise TopologyError(f"{path} cannot be read: {error}") from None
-    return [_program(name, service, variables) for name, service in services.items()]
+    ours = {name: service for name, service in services.items() if "build" in service}
+    return [_program(name, service, variables, ours) for name, service in ours.items()]
 
 
-def _program(name: str, service: Mapping[str, Any], variables: Mapping[str, str]) -> Program:
+def _program(name: str, service: Mapping[str, Any], variables: Mapping[str, str], ours: Container[str]) -> Program:
     env = {key: interpolated(str(value), variables) for key, value in service.get("environment", {}).items()}
     return Program(
         name,
         tuple(interpolated(str(word), variables) for word in service["command"]),
         env,
         int(service.get("scale", 1)),
-        tuple(service.get("depends_on", ())),
+        tuple(each for each in service.get("depends_on", ()) if each in ours),
         seconds(str(service.get("stop_grace_period", "10s"))),
+        ends=service.get("restart") == "no",
+        profiles=frozenset(service.get("profiles", ())),
     )
 
 
@@ -111,19 +126,42 @@ def variables_of(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def chosen(programs: list[Program], slaves: int) -> list[Program]:
-    """Everything that is no slave, and so many slaves: first those of the file, then more of the one that it scales.
+def chosen(
+    programs: list[Program], slaves: int, profiles: Collection[str] = (), consumers: int | None = None
+) -> list[Program]:
+    """What stands in no profile or in one of these, with so many slaves and consumers.
+
+    Args:
+        slaves: first those of the file, then more of the one that it scales.
+        consumers: None: as many as the file says.
 
     Raises:
-        TopologyError: the file has not so many, and none to scale.
+        TopologyError: the file has not so many slaves, and none to scale; or it has no such profile.
     """
+    for profile in profiles:
+        if not any(profile in each.profiles for each in programs):
+            raise TopologyError(f"no service that airnode runs has the profile {profile!r}")
+    asked = [each for each in programs if not each.profiles or each.profiles.intersection(profiles)]
+    others = [many for each in asked if not each.is_slave for many in _scaled(each, consumers)]
+    return others + _slaves(asked, slaves)
+
+
+def _scaled(program: Program, consumers: int | None) -> list[Program]:
+    """As many of it as are wanted, with names of their own."""
+    count = consumers if consumers is not None and "consumer" in program.args else program.scale
+    if count == 1:
+        return [program]
+    return [replace(program, name=f"{program.name}-{n}") for n in range(1, count + 1)]
+
+
+def _slaves(programs: list[Program], slaves: int) -> list[Program]:
     named = [each for each in programs if each.is_slave and each.scale]
     spare = next((each for each in programs if each.is_slave and not each.scale), None)
     more = range(len(named) + 1, slaves + 1)
     if more and spare is None:
         raise TopologyError(f"the Compose file has {len(named)} slaves, and none with scale: 0 to make more of")
     added = [replace(spare, name=f"{spare.name}-{n}") for n in more] if spare else []
-    return [each for each in programs if not each.is_slave] + named[:slaves] + added
+    return named[:slaves] + added
 
 
 def on_free_ports(program: Program) -> Program:

@@ -1,6 +1,7 @@
 """What stands in deploy/: the Compose file, the cluster of plain processes that is read from it, the systemd units."""
 
 import asyncio
+import base64
 import configparser
 import contextlib
 import fnmatch
@@ -34,7 +35,13 @@ pytestmark = pytest.mark.timeout(120)
 ROOT = COMPOSE.parents[2]
 AIRNODE = str(Path(sys.executable).with_name("airnode"))
 CHECK = str(Path(sys.executable).with_name("check-jsonschema"))
-SECRETS = {"JWT_SECRET_KEY": "5ea1ed" * 8, "AIRNODE_CLUSTER__TOKEN": "c0ffee" * 8}
+SECRETS = {
+    "JWT_SECRET_KEY": "5ea1ed" * 8,
+    "AIRNODE_CLUSTER__TOKEN": "c0ffee" * 8,
+    "AIRNODE_CLUSTER__PIPELINE_TOKEN": "0ddba11" * 6,
+}
+PIPELINE = ("pipeline-init", "cache-worker", "producer", "consumer")
+BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 
 
 def bare_env(**more: str) -> dict[str, str]:
@@ -98,10 +105,10 @@ def running(pid: int) -> bool:
 
 
 @asynccontextmanager
-async def local(directory: Path, slaves: int) -> AsyncIterator[Local]:
+async def local(directory: Path, slaves: int, *more: str) -> AsyncIterator[Local]:
     """It, being started; whatever it left is killed at the end."""
     output = directory.with_name(directory.name + ".out")
-    args = ["--slaves", str(slaves), "--free-ports", "--host", "127.0.0.1", "--data-dir", str(directory)]
+    args = ["--slaves", str(slaves), "--free-ports", "--host", "127.0.0.1", "--data-dir", str(directory), *more]
     with output.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "deploy.local", *args, cwd=ROOT, stdout=file, stderr=file
@@ -180,6 +187,39 @@ async def test_the_cluster_of_processes_plays_a_class_and_ends_with_ctrl_c(tmp_p
         assert (code, "no node is ready" in said) == (1, True)
 
 
+async def test_the_pipeline_of_processes_lands_orders_and_ends_with_ctrl_c(tmp_path: Path):
+    more = ("--profile", "pipeline", "--consumers", "2")
+    (tmp_path / "cluster").mkdir(mode=0o700)
+    (tmp_path / "cluster" / "cluster.env").write_text("CACHE_REFRESH_INTERVAL=2\n")
+    async with local(tmp_path / "cluster", 1, *more) as cluster, aiohttp.ClientSession() as session:
+        await cluster.ready()
+        master = cluster.endpoints("master")
+        assert master["admin_url"] in cluster.printed
+        here = ("--data-dir", str(cluster.directory / "master"))
+        code, said = await command(AIRNODE, "seed", "--users", "20", "--products", "20", *here)
+        assert code == 0, said
+        secrets = variables_of(cluster.directory / "cluster.env")
+        headers = {"Authorization": f"Bearer {master['admin_secret']}"}
+
+        async def landing() -> bool:
+            async with session.get(f"{master['api_url']}/api/pipeline/status", headers=headers) as response:
+                status = await response.json()
+            roles = sorted(each["role"] for each in status["members"])
+            orders = next(each for each in status["topics"] if each["topic"] == "orders")
+            return roles == ["consumer", "consumer", "producer"] and orders["landed"] > 0
+
+        await eventually(landing, 60, "orders land")
+        for name in ("cache-worker", "producer", "consumer-1", "consumer-2", "pipeline-init"):
+            for path in (cluster.directory / f"{name}.log", *(cluster.directory / name).rglob("*")):
+                text = path.read_text(errors="replace") if path.is_file() else ""
+                assert secrets["AIRNODE_CLUSTER__TOKEN"] not in text
+                assert secrets["JWT_SECRET_KEY"] not in text
+        pids = cluster.pids()
+        cluster.process.send_signal(signal.SIGINT)
+        assert await cluster.wait() == 0, cluster.printed
+        await cluster.gone(pids)
+
+
 async def test_a_node_that_fails_ends_the_cluster_of_processes(tmp_path: Path):
     async with local(tmp_path / "cluster", 1) as cluster:
         await cluster.ready()
@@ -202,6 +242,7 @@ async def test_a_cluster_that_cannot_start_says_why(tmp_path: Path):
 
 PROGRAMS = {each.name: each for each in read(COMPOSE, SECRETS)}
 SERVICES = yaml.safe_load(COMPOSE.read_text())["services"]
+EXAMPLE = COMPOSE.with_name(".env.example")
 
 
 async def test_the_compose_file_is_one():
@@ -236,14 +277,68 @@ def test_services_stand_in_nobodys_way():
         value for each in PROGRAMS.values() for key, value in each.env.items()
         if key.endswith("_PORT") and value != "0"
     ]  # fmt: skip
-    assert len(ports) == len(set(ports)) == 2 + 3 * 3
-    volumes = [volume for service in SERVICES.values() for volume in service["volumes"]]
+    ports += [port for name in BROKERS for port in ports_of(name)]
+    assert len(ports) == len(set(ports)) == 3 + 3 * 3 + 2 + 3 * 2
+    volumes = [volume for service in SERVICES.values() for volume in service["volumes"] if ":" in volume]
     assert len(volumes) == len(set(volumes))
+    assert {volume.partition(":")[0] for volume in volumes} == set(yaml.safe_load(COMPOSE.read_text())["volumes"])
     assert [name for name, each in PROGRAMS.items() if each.is_slave] == ["slave-1", "slave-2", "slave-3", "slave"]
     assert PROGRAMS["slave"].scale == 0
-    for service in SERVICES.values():
+    for name, service in SERVICES.items():
         assert service["network_mode"] == "host"
-        assert service["healthcheck"]["test"][:3] == ["CMD", "airnode", "health"]
+        assert not service.get("privileged")
+        assert service["cap_drop"] == ["ALL"]
+        if name in PROGRAMS and not PROGRAMS[name].ends:
+            assert service["healthcheck"]["test"][:3] == ["CMD", "airnode", "health"]
+
+
+def test_the_pipeline_begins_when_its_ground_is_there_and_holds_no_secret_of_the_cluster():
+    assert PROGRAMS.keys() ^ SERVICES.keys() == set(BROKERS)
+    assert tuple(name for name, each in PROGRAMS.items() if "pipeline" in each.profiles) == PIPELINE
+    assert [name for name, each in PROGRAMS.items() if each.ends] == ["pipeline-init"]
+    assert PROGRAMS["pipeline-init"].after == ("master",)
+    for name in BROKERS:
+        waits = SERVICES["pipeline-init"]["depends_on"][name]
+        assert waits == {"condition": "service_healthy", "required": False}
+        assert SERVICES[name]["profiles"] == ["kafka"]
+    for name in PIPELINE:
+        assert {"JWT_SECRET_KEY", "AIRNODE_CLUSTER__TOKEN"}.isdisjoint(PROGRAMS[name].env)
+        if name != "pipeline-init":
+            waits = SERVICES[name]["depends_on"]
+            assert waits == {"pipeline-init": {"condition": "service_completed_successfully"}}
+    # Any number of them: nothing that only one can have.
+    consumer = PROGRAMS["consumer"]
+    assert (consumer.env["AIRNODE_HTTP__PORT"], "AIRNODE_NODE__NAME" in consumer.env) == ("0", False)
+    assert SERVICES["consumer"]["volumes"] == ["/var/lib/airnode"]
+
+
+def broker(name: str) -> dict[str, str]:
+    """The environment of a broker, as Compose makes it."""
+    return {key: interpolated(str(value), {}) for key, value in SERVICES[name]["environment"].items()}
+
+
+def ports_of(name: str) -> list[str]:
+    """Of a broker: for clients, for controllers."""
+    return re.findall(r":(\d+)", broker(name)["KAFKA_LISTENERS"])
+
+
+def test_three_brokers_know_each_other_and_lose_nothing_when_one_is_away():
+    voters = [f"{number}@127.0.0.1:{ports_of(name)[1]}" for number, name in enumerate(BROKERS, 1)]
+    for number, name in enumerate(BROKERS, 1):
+        env = broker(name)
+        assert env["KAFKA_NODE_ID"] == str(number)
+        assert env["KAFKA_CONTROLLER_QUORUM_VOTERS"].split(",") == voters
+        client = f"127.0.0.1:{ports_of(name)[0]}"
+        assert env["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{client}"
+        assert interpolated(SERVICES[name]["healthcheck"]["test"][-1], {}) == client
+        assert (env["KAFKA_DEFAULT_REPLICATION_FACTOR"], env["KAFKA_MIN_INSYNC_REPLICAS"]) == ("3", "2")
+        assert [volume.partition(":")[2] for volume in SERVICES[name]["volumes"]] == [env["KAFKA_LOG_DIRS"]]
+        assert len(base64.urlsafe_b64decode(env["CLUSTER_ID"] + "==")) == 16
+    # The brokers that the tests run are of the same release, and the example names these.
+    pom = (ROOT / "tests" / "kafka" / "pom.xml").read_text()
+    image = interpolated(SERVICES["kafka-1"]["image"], {})
+    assert re.search(rf"<version>{re.escape(image.rpartition(':')[2])}</version>", pom)
+    assert ",".join(f"127.0.0.1:{ports_of(name)[0]}" for name in BROKERS) in EXAMPLE.read_text()
 
 
 def test_compose_waits_longer_than_airnode_takes_to_stop():
@@ -264,7 +359,7 @@ async def test_secrets_are_made_once_and_kept_to_oneself(tmp_path: Path):
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert made.keys() == variables_of(COMPOSE.with_name(".env.example")).keys()
     assert all(re.fullmatch("[0-9a-f]{64}", made[name]) for name in SECRETS)
-    assert len({made[name] for name in SECRETS}) == 2
+    assert len({made[name] for name in SECRETS}) == len(SECRETS)
     file.write_text(file.read_text().replace(made["AIRNODE_CLUSTER__TOKEN"], "") + "NODE_HOST=school.example\n")
     file.chmod(0o644)
     assert await command(make, str(file)) == (0, "")
@@ -278,7 +373,7 @@ async def test_secrets_are_made_once_and_kept_to_oneself(tmp_path: Path):
 
 
 def test_the_file_reads_its_variables_and_no_others():
-    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text())) - {"AIRNODE_IMAGE"}
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text())) - {"AIRNODE_IMAGE", "KAFKA_IMAGE"}
     assert used == variables_of(COMPOSE.with_name(".env.example")).keys()
 
 
@@ -302,6 +397,16 @@ def test_so_many_slaves():
     assert [each.name for each in chosen(programs, 5)][-2:] == ["slave-4", "slave-5"]
     with pytest.raises(TopologyError, match="3 slaves"):
         chosen(programs[:4], 4)
+
+
+def test_a_profile_brings_its_services_and_so_many_consumers():
+    programs = list(PROGRAMS.values())
+    assert [each.name for each in chosen(programs, 1, ["pipeline"])] == ["master", *PIPELINE, "slave-1"]
+    three = [each.name for each in chosen(programs, 1, ["pipeline"], consumers=3)]
+    assert three == ["master", *PIPELINE[:-1], "consumer-1", "consumer-2", "consumer-3", "slave-1"]
+    for profile in ("kafka", "pipelin"):  # brokers are containers only
+        with pytest.raises(TopologyError, match=f"no service that airnode runs has the profile '{profile}'"):
+            chosen(programs, 1, [profile])
 
 
 def dockerfile() -> list[str]:
@@ -332,9 +437,9 @@ def test_the_image_runs_as_nobody_special_and_stops_as_airnode_does():
     assert last.index("USER airnode") > max(n for n, line in enumerate(last) if line.startswith("RUN"))
     data_dir = next(line.partition("=")[2] for line in last if line.startswith("ENV AIRNODE_NODE__DATA_DIR"))
     assert f"VOLUME {data_dir}" in last
-    for service in SERVICES.values():
-        assert service["healthcheck"]["test"][-1] == data_dir
-        assert all(volume.rpartition(":")[2] == data_dir for volume in service["volumes"])
+    for name, program in PROGRAMS.items():
+        assert program.ends or SERVICES[name]["healthcheck"]["test"][-1] == data_dir
+        assert all(volume.rpartition(":")[2] == data_dir for volume in SERVICES[name]["volumes"])
 
 
 # -- systemd ----------------------------------------------------------------------------------------------------------
@@ -441,7 +546,7 @@ def test_the_unit_stops_airnode_as_it_wants_to_be_stopped():
     assert service["Environment"].split()[0] == f"AIRNODE_NODE__DATA_DIR=%S/{service['StateDirectory']}"
 
 
-@pytest.mark.parametrize("role", ["standalone", "master", "slave"])
+@pytest.mark.parametrize("role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer"])
 async def test_systemd_takes_the_unit(tmp_path: Path, role: str):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here: it comes with systemd")
@@ -457,7 +562,7 @@ async def test_systemd_takes_the_unit(tmp_path: Path, role: str):
     assert (code, ours) == (0, []), said
 
 
-@pytest.mark.parametrize("role", ["standalone", "master", "slave"])
+@pytest.mark.parametrize("role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer"])
 async def test_the_example_environments_are_right_once_filled_in(role: str):
     text = (SYSTEMD / f"{role}.env").read_text()
     named = dict(re.findall(r"^#?([A-Z]\w+)=(.*)$", text, re.M))
