@@ -76,7 +76,7 @@ class _Screen:
 
     def __init__(self, *, as_json: bool, rewriting: bool) -> None:
         self._as_json = as_json
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False)
         live = rewriting and self._console.is_terminal and not as_json
         self._live = Live(console=self._console, auto_refresh=False) if live else None
 

@@ -146,4 +146,4 @@ def _rest(count: int | None, trouble: str) -> str:
     if not count:
         return " · all events published" if count == 0 else ""
     more = "more than " if count >= WAITING_MOST else ""
-    return f" · {more}{count:,} events wait for a producer"
+    return f" · {more}{count:,} {'event waits' if count == 1 else 'events wait'} for a producer"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from airnode.errors import StartupError, TooLarge
+from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Record
 from tests.support.eventlog import LogRig, nothing_more, polling, read
 from tests.support.kafka import Kafka
@@ -250,3 +250,8 @@ async def test_a_record_that_kafka_refuses_stops_none_after_it(kafka: Kafka):
         await asyncio.gather(*(log.publish([Record(topic, "a", b"%d" % number)]) for number in range(3, 6)))
         records = await read(await logs.join(log, [topic], logs.name("g")), 6)
         assert values(records) == list(range(6))
+        # Who was about to publish when another one's batch failed tries again on the next producer.
+        batches = log._batches
+        await batches.stop()
+        with pytest.raises(Unavailable):
+            await batches.publish([Record(topic, "a", b"6")])

@@ -146,8 +146,9 @@ async def test_following_goes_on_after_trouble(postgres: Postgres):
 # -- the commands -----------------------------------------------------------------------------------------------------
 
 
-async def begin(*args: str) -> asyncio.subprocess.Process:
+async def begin(*args: str, **more: str) -> asyncio.subprocess.Process:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRNODE_", "POSTGRES_", "REDIS_"))}
+    env |= more
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "airnode", *args, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env
     )
@@ -197,6 +198,7 @@ async def test_following_and_monitoring_end_with_a_signal(postgres_url: str, val
     args = ("--users", "5", "--products", "5", "--follow", "--rate", "50", "--postgres-url", postgres_url)
     seeding = await begin("seed", *args)
     watching = await begin("cache-monitor", "--redis-url", valkey_url, "--interval", "0.1", "--json")
+    narrow = await begin("cache-monitor", "--redis-url", valkey_url, FORCE_COLOR="1", TERM="xterm", COLUMNS="80")
     try:
         async with asyncio.timeout(50):
             assert seeding.stdout is not None
@@ -204,7 +206,7 @@ async def test_following_and_monitoring_end_with_a_signal(postgres_url: str, val
             lines = [(await seeding.stdout.readline()).decode() for _ in range(4)]
             looks = [json.loads(await watching.stdout.readline()) for _ in range(2)]
             assert lines[2] == "New customers, 50 a second; Ctrl+C ends it.\n"
-            assert re.fullmatch(r"registered \d+ \([\d.]+/s\) · \d+ events wait for a producer\n", lines[3])
+            assert re.fullmatch(r"registered \d+ \([\d.]+/s\) · \d+ events? waits? for a producer\n", lines[3])
             assert looks[1]["users"] == 0
             assert looks[1]["hit_ratio"] is None
             seeding.send_signal(signal.SIGINT)
@@ -214,8 +216,13 @@ async def test_following_and_monitoring_end_with_a_signal(postgres_url: str, val
             assert re.search(rb"[\d,]+ customers registered\.\n$", rest)
             assert await watching.wait() == 0
             await watching.communicate()
+            assert narrow.stdout is not None
+            assert b"users=0, products=0" in await narrow.stdout.readuntil(b"| SWAPS: 0"), "all of it, on two lines"
+            narrow.send_signal(signal.SIGINT)
+            assert await narrow.wait() == 0
+            await narrow.communicate()
     finally:
-        for process in (seeding, watching):
+        for process in (seeding, watching, narrow):
             if process.returncode is None:
                 process.kill()
                 await process.communicate()

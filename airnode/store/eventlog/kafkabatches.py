@@ -23,6 +23,7 @@ class KafkaBatches:
         self._any_key = itertools.count()
         self._partitions: dict[Partition, _PartitionBatches] = {}
         self._tasks = TaskScope("eventlog-batches")
+        self._stopped = False
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return when all are stored.
@@ -31,7 +32,10 @@ class KafkaBatches:
             KafkaError, Unavailable: some may not be.
         """
         used: list[_Batch] = []
-        for partition, group in (await self._placed(records)).items():
+        placed = await self._placed(records)
+        if self._stopped:  # another who publishes has met trouble; again, on the next producer
+            raise Unavailable("The event log's connection is being made anew.")
+        for partition, group in placed.items():
             if partition not in self._partitions:
                 self._partitions[partition] = _PartitionBatches(self._producer, partition, self._tasks)
             used += self._partitions[partition].add(group)
@@ -42,6 +46,7 @@ class KafkaBatches:
 
     async def stop(self) -> None:
         """Send what is on its way, and disconnect."""
+        self._stopped = True
         try:
             await self._producer.stop()
         finally:

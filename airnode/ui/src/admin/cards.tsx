@@ -11,6 +11,7 @@ const REASONS: Record<string, Key> = {
   unknown_type: "letter.unknown_type",
   invalid: "letter.invalid",
   refused: "letter.refused",
+  too_large: "letter.too_large",
 };
 
 /** What is in the cache, and when it is filled anew. */
