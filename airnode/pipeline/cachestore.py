@@ -90,9 +90,10 @@ class CacheStore:
         client = self._bus.client
         with unavailable():
             for start in range(0, len(items), _BATCH):
-                await client.hset(beside, mapping=dict(items[start : start + _BATCH]))
-                if start == 0:
-                    await client.expire(beside, _UNFINISHED_TTL_S)
+                async with client.pipeline(transaction=True) as pipeline:
+                    pipeline.hset(beside, mapping=dict(items[start : start + _BATCH]))
+                    pipeline.expire(beside, _UNFINISHED_TTL_S)
+                    await pipeline.execute()
             generation = await client.eval(
                 _SWAP, 3, keys.cache_state(table), beside, keys.cache(table), epoch, rounds, len(items)
             )  # fmt: skip

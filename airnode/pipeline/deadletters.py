@@ -110,8 +110,9 @@ def read_letter(record: Delivered) -> Letter:
         return min(int(text), most) if text.isdecimal() and len(text) < 40 else 0
 
     try:
-        died_at = datetime.fromisoformat(headers.get("died_at", ""))
-    except ValueError:
+        said = datetime.fromisoformat(headers.get("died_at", ""))
+        died_at = (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         died_at = datetime.fromtimestamp(record.stored_at, UTC)
     return Letter(
         Partition(headers.get("topic", ""), number("partition", _MAX_INT)),
@@ -122,7 +123,7 @@ def read_letter(record: Delivered) -> Letter:
         headers.get("detail", ""),
         number(ATTEMPTS, _MAX_INT),
         headers.get("group", ""),
-        died_at if died_at.tzinfo else died_at.replace(tzinfo=UTC),
+        died_at,
     )
 
 

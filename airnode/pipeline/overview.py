@@ -60,7 +60,8 @@ _LETTERS_COUNT = """
 SELECT count(*) FROM (SELECT FROM pipeline.dead_letters WHERE replayed_at IS NULL LIMIT $1) AS counted
 """
 _LETTERS = """
-SELECT letter_id, topic, partition, log_offset, reason, detail, attempts, extract(epoch FROM died_at)::float8 AS died_at
+SELECT letter_id, topic, partition, log_offset::text, reason, detail, attempts,
+       extract(epoch FROM died_at)::float8 AS died_at
 FROM pipeline.dead_letters WHERE replayed_at IS NULL ORDER BY died_at DESC LIMIT $1
 """
 

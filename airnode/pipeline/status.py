@@ -46,12 +46,16 @@ class LagView(msgspec.Struct):
 
 
 class LetterView(msgspec.Struct):
-    """A record that was put aside; ``airnode dlq`` shows all of it."""
+    """A record that was put aside; ``airnode dlq`` shows all of it.
+
+    Attributes:
+        offset: in digits; in the Redis it is beyond what a browser can count with.
+    """
 
     letter_id: str
     topic: str
     partition: int
-    offset: int
+    offset: str
     reason: str
     detail: str
     attempts: int

@@ -217,12 +217,13 @@ async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
         ("reason", b"\xff"),
     )
     strange = [Record(deadletters.TOPIC, "", b"no headers at all"), Record(deadletters.TOPIC, "", b"odd ones", odd)]
+    strange.append(Record(deadletters.TOPIC, "", b"beyond", (("died_at", b"9999-12-31T23:59:59-14:00"),)))
     # A topic that was made anew has the same offsets with other records.
     another = dataclasses.replace(letter, value=b"another", attempts=1)
     namesake = dataclasses.replace(another, value=b"namesake")
     letters = [each.record() for each in (letter, letter, another, namesake)]
     await rig.log.publish([*letters, *strange])
-    await rig.until("dead_letters", 5)
+    await rig.until("dead_letters", 6)
     row = await rig.postgres.fetchrow("SELECT * FROM pipeline.dead_letters WHERE attempts = 2")
     assert (row["letter_id"], row["log_offset"], bytes(row["value"])) == (letter.letter_id, 7, b"\xff")
     assert isinstance(row["letter_id"], uuid.UUID)

@@ -155,7 +155,7 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
     assert [each.revenue_krw for each in status.orders.top_courses[:2]] == [2**53 - 1, 600]
     assert msgspec.json.encode(status)
     assert status.dead_letters.total == 8, "one was replayed"
-    assert [each.offset for each in status.dead_letters.last] == [8, 7, 6, 5, 4]
+    assert [each.offset for each in status.dead_letters.last] == ["8", "7", "6", "5", "4"]
     letter = status.dead_letters.last[0]
     assert (letter.topic, letter.partition, letter.reason, letter.detail, letter.attempts) == (
         "orders", 2, "not_json", "d8", 1,

@@ -62,7 +62,7 @@ export interface LetterView {
   letter_id: string;
   topic: string;
   partition: number;
-  offset: number;
+  offset: string;
   reason: string;
   detail: string;
   attempts: number;
