@@ -14,11 +14,11 @@ from tests.support.eventlog import logs
 from tests.support.ffmpeg import make_clip
 from tests.support.forking import forker
 from tests.support.kafka import kafka
-from tests.support.kafkasecured import secured_kafka
+from tests.support.kafkasecured import secured_kafka, way
 from tests.support.node import AirnodeProcess, Api
 from tests.support.servers import postgres_url, servers, valkey_url
 
-__all__ = ["forker", "kafka", "logs", "postgres_url", "secured_kafka", "servers", "valkey_url"]
+__all__ = ["forker", "kafka", "logs", "postgres_url", "secured_kafka", "servers", "valkey_url", "way"]
 
 _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, in order; so do the files that share brokers, which start once."""
-    brokers = {"kafka", "logs", "secured_kafka"}
+    brokers = {"kafka", "logs", "secured_kafka", "way"}
     shared = {item.location[0] for item in items if brokers & set(getattr(item, "fixturenames", ()))}
     for item in items:
         file = item.location[0]

@@ -17,6 +17,7 @@ from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
 from tests.support.forking import Forker
+from tests.support.kafkasecured import Way
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
@@ -33,10 +34,9 @@ UNION ALL SELECT event_id FROM pipeline.product_events
 """
 
 
-async def test_the_three_roles_by_hand(tmp_path: Path, valkey_url: str, postgres_url: str):
-    stores = ("--redis-url", valkey_url, "--postgres-url", postgres_url)
+async def test_the_three_roles_by_hand(tmp_path: Path, way: Way, postgres_url: str):
     nodes = [
-        AirnodeProcess(tmp_path / role, *stores, "--rate", "300", role=role)
+        AirnodeProcess(tmp_path / role, "--postgres-url", postgres_url, "--rate", "300", role=role, env=way.env)
         for role in ("producer", "consumer", "cache-worker")
     ]
     producer, consumer, worker = nodes
@@ -55,7 +55,7 @@ async def test_the_three_roles_by_hand(tmp_path: Path, valkey_url: str, postgres
 
         await eventually(flowing, 40, "events land")
         assert await producer.stop() == 0
-        on_the_log = await _on_the_log(valkey_url)
+        on_the_log = await _on_the_log(way)
 
         async def all_of_them() -> bool:
             return await landed() >= len(on_the_log)
@@ -70,12 +70,13 @@ async def test_the_three_roles_by_hand(tmp_path: Path, valkey_url: str, postgres
             await node.close()
 
 
-async def _on_the_log(valkey_url: str) -> list:
+async def _on_the_log(way: Way) -> list:
     """The ids of all events there are."""
-    async with LogRig(redis_url=valkey_url) as logs:
+    async with LogRig(**way.reading) as logs:
         log = await logs.open()
-        count = sum(each.records for each in (await log.lag("audit", TOPICS)).values())
-        member = await logs.join(log, TOPICS, "audit")
+        group = logs.name("audit")
+        count = sum(each.records for each in (await log.lag(group, TOPICS)).values())
+        member = await logs.join(log, TOPICS, group)
         return [decode(each.value, each.partition.topic).event_id for each in await read(member, count)]
 
 

@@ -110,6 +110,14 @@ class Kafka:
         process.kill()
         process.wait()
 
+    def bring_back(self) -> None:
+        """Start those that were killed, and wait for them."""
+        gone = self._ports.keys() - self._processes.keys()
+        for node_id in gone:
+            self.start_broker(node_id)
+        for node_id in gone:
+            self.wait_for_broker(node_id)
+
     def close(self) -> None:
         for process in self._processes.values():
             process.send_signal(signal.SIGKILL)
@@ -166,7 +174,8 @@ def fetch_jars() -> None:
 def _kafka_uuid() -> str:
     import base64
 
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return made if made[0] != "-" else _kafka_uuid()  # it would be taken for an option
 
 
 def free_ports(count: int) -> list[int]:

@@ -2,8 +2,11 @@
 
 import contextlib
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (
@@ -28,6 +31,8 @@ from tests.support.tls import Authority
 
 USER = "air"
 PASSWORD = "the.password.of=air"
+#: May do all, and has no account until a test makes one.
+TRAVELLER = "traveller"
 #: Signs in, and may do nothing until a test says so.
 GUEST, GUEST_PASSWORD = "guest", "a.guest.of.the.house"
 
@@ -55,8 +60,11 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=200
+controller.quorum.election.timeout.ms=500
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:{USER};User:CN=airnode
+super.users=User:ANONYMOUS;User:{USER};User:{TRAVELLER};User:CN=airnode
 ssl.keystore.type=PEM
 ssl.truststore.type=PEM
 listener.name.mutual.ssl.client.auth=required
@@ -67,7 +75,7 @@ listener.name.signed.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule requ
 listener.name.open.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.open.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
 """
-_MECHANISMS = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramMechanism.SCRAM_SHA_512}
+_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class SecuredKafka(Kafka):
@@ -95,15 +103,15 @@ class SecuredKafka(Kafka):
         return KafkaSection.model_validate({**usual, **settings})
 
     def set_password(self, user: str, password: str) -> None:
-        """For both mechanisms of SCRAM; empty: the account is gone."""
-        changes: list[object] = [
+        """For SCRAM-SHA-512; empty: the account is gone."""
+        mechanism = ScramMechanism.SCRAM_SHA_512
+        change = (
             UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, 4096), password.encode())
             if password
             else UserScramCredentialDeletion(user, mechanism)
-            for mechanism in _MECHANISMS.values()
-        ]
+        )
         admin = self._admin()
-        for done in admin.alter_user_scram_credentials(changes).values():
+        for done in admin.alter_user_scram_credentials([change]).values():
             done.result(20)
 
     def allow(self, user: str, operation: str, topic: str = "", group: str = "") -> None:
@@ -183,6 +191,14 @@ def flags(kafka: KafkaSection) -> list[str]:
     return [part for name, value in {**values, **lists}.items() for part in ("--set", f"kafka.{name}={value}")]
 
 
+def environment(kafka: KafkaSection) -> dict[str, str]:
+    """The same in the environment of a process, as deployments have it."""
+    names = {"kafka.bootstrap": "KAFKA_BOOTSTRAP_SERVERS"}
+    pairs = (each.split("=", 1) for each in flags(kafka)[1::2])
+    by_key = {names.get(key, f"AIRNODE_{key.upper().replace('.', '__')}"): value for key, value in pairs}
+    return {**by_key, "KAFKA_ENABLED": "true"}
+
+
 @pytest.fixture(scope="session")
 def secured_kafka() -> Iterator[SecuredKafka]:
     """Started when first asked for, shared by all tests: each makes topics and groups of its own."""
@@ -196,3 +212,27 @@ def secured_kafka() -> Iterator[SecuredKafka]:
             yield broker
         finally:
             broker.close()
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where the event log of processes is.
+
+    Attributes:
+        env: for a process. reading: for a ``LogRig`` that looks at the same log.
+    """
+
+    kind: str
+    env: dict[str, str]
+    reading: dict[str, Any]
+
+
+@pytest.fixture(params=["streams", "kafka"])
+def way(request: pytest.FixtureRequest, valkey_url: str) -> Way:
+    """In the Redis, and on a secured Kafka. Its topics outlive a test: the group is new, and reads what others left."""
+    env = {"JWT_SECRET_KEY": "0123456789abcdef" * 4, "REDIS_URL": valkey_url}
+    if request.param == "streams":
+        return Way("streams", env, {"redis_url": valkey_url})
+    kafka: SecuredKafka = request.getfixturevalue("secured_kafka")
+    env |= {"AIRNODE_PIPELINE__GROUP": f"pupils-{uuid.uuid4().hex[:8]}", **environment(kafka.section("SIGNED"))}
+    return Way("kafka", env, {"bootstrap": (kafka.broker("PLAINTEXT"),)})

@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 _HEARTBEATS_PER_SESSION = 4
 _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 100
+_LEAVE_S = 3.0
 _NOT_OURS = (CommitFailedError, IllegalStateError, RebalanceInProgressError)
 
 
@@ -78,13 +79,18 @@ class KafkaSubscription(Subscription):
     async def drain(self) -> None:
         """Fetch no more; what was handed out can still be committed."""
         self._draining = True
+        self.pause(self.assigned)
 
     async def stop(self) -> None:
         """Leave; others take over at once."""
+        self.pause(self.assigned)
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
+            # A connection with TLS that is closed while an answer is on its way hangs for 30 s at times.
+            await asyncio.sleep(_FETCH_WAIT_MS / 1000)
             with contextlib.suppress(KafkaError, TimeoutError):
-                await consumer.stop()
+                async with asyncio.timeout(_LEAVE_S):
+                    await consumer.stop()
 
     async def poll(self, *, max_records: int, wait_s: float) -> list[Delivered]:
         """What has come."""

@@ -1,10 +1,13 @@
 """The log of a process: in a process of its own, for logging is global."""
 
 import json
+import logging
 import subprocess
 import sys
 
 import pytest
+
+from airnode.runtime.logging import Sparing
 
 CODE = """
 import logging, sys, structlog
@@ -59,3 +62,24 @@ def test_the_console_is_for_people():
 def test_levels(level: str, events: int):
     lines = [json.loads(line) for line in logged(level, "json")[1].splitlines()]
     assert len([line for line in lines if line["event"] != "too chatty"]) == len(lines) == events
+
+
+def test_a_library_that_repeats_itself_is_let_through_once_in_a_while():
+    now_s = 0.0
+    sparing = Sparing("chatter", 30, lambda: now_s)
+
+    def said(text: str, *args: object, name: str = "chatter.deep") -> str:
+        record = logging.LogRecord(name, logging.ERROR, "", 1, text, args, None)
+        return record.getMessage() if sparing.filter(record) else ""
+
+    assert said("away: %s", "a") == "away: a"
+    assert [said("away: %s", "a") for _ in range(99)] == [""] * 99
+    assert said("away: %s", "b") == "away: b"
+    assert said("away: %s", "a", name="another") == "away: a"
+    assert said("away: %s", "a", name="chattering") == "away: a"
+    now_s = 31.0
+    assert said("away: %s", "a") == "away: a (99 more like it meanwhile)"
+    assert said("away: %s", "a") == ""
+    now_s = 62.0
+    assert said("away: %s", "a") == "away: a (1 more like it meanwhile)"
+    assert all(said("%d", number) for number in range(2000))
