@@ -1,4 +1,4 @@
-"""Kafka goes away under running roles, and comes back without their account: they say so and go on when it is mended."""
+"""Kafka goes away under running roles and comes back without their account: they say so, and go on when they can."""
 
 import asyncio
 from pathlib import Path

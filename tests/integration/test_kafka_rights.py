@@ -10,6 +10,8 @@ from tests.support.eventlog import read
 from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(180)
+
 _AS_GUEST = {"sasl_username": GUEST, "sasl_password": GUEST_PASSWORD}
 
 

@@ -21,17 +21,27 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
+_PASSWORD = "a.password.for.workers"
+
 
 async def test_customers_come_through_the_outbox_and_poison_is_put_aside(
     forker: Forker, secured_kafka: SecuredKafka, valkey_url: str, postgres_url: str, tmp_path: Path
 ):
-    kafka = secured_kafka.section("SIGNED")
+    """As a user that has the rights that the README names, and no others."""
     stores = ("--redis-url", valkey_url, "--postgres-url", postgres_url)
+    master = Command(forker, *stores, *flags(secured_kafka.section("SIGNED")))
+    made = json.loads(await master("pipeline", "init", "--json"))
+    assert made["event_log"] == f"Kafka at {secured_kafka.broker('SIGNED')}"
+    group = f"pupils-{uuid.uuid4().hex[:8]}"
+    kafka = secured_kafka.section("SIGNED", sasl_username="worker", sasl_password=_PASSWORD)
+    secured_kafka.set_password("worker", _PASSWORD)
+    for topic in made["topics"]:
+        for right in ("DESCRIBE", "READ", "WRITE"):
+            secured_kafka.allow("worker", right, topic=topic)
+    for each in (group, "dead_letters_group"):
+        secured_kafka.allow("worker", "READ", group=each)
     airnode = Command(forker, *stores, *flags(kafka))
-    made = json.loads(await airnode("pipeline", "init", "--json"))
-    assert made["event_log"] == f"Kafka at {kafka.bootstrap[0]}"
-    env = {**environment(kafka), "JWT_SECRET_KEY": "0123456789abcdef" * 4}
-    env["AIRNODE_PIPELINE__GROUP"] = f"pupils-{uuid.uuid4().hex[:8]}"
+    env = {**environment(kafka), "JWT_SECRET_KEY": "0123456789abcdef" * 4, "AIRNODE_PIPELINE__GROUP": group}
     node = AirnodeProcess(tmp_path / "node", *stores, role="producer,consumer", env=env)
     seeding = await begin("seed", "--users", "5", "--products", "5", "--follow", "--rate", "50", *stores[2:])
     try:

@@ -16,6 +16,8 @@ from tests.support.forking import Forker
 from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, opened
 from tests.support.tls import Authority
 
+pytestmark = pytest.mark.timeout(180)
+
 #: Longest wait for a broker that cannot be used: where that is sure, and where it may change.
 PATIENCE_S, SHORT_S = 20.0, 2.0
 
@@ -179,7 +181,7 @@ async def test_a_role_that_is_not_let_in_says_one_sentence_and_ends(
         "debug", "--data-dir", str(tmp_path / "d"), "--set", "auth.jwt_secret=" + "0123456789abcdef" * 3,
     ]  # fmt: skip
     wrong = [section_of(WRONG[name], secured_kafka, tmp_path) for name in ("password, PLAIN", "authority", "host name")]
-    wrong.append(secured_kafka.section("SIGNED", sasl_username=GUEST, sasl_password=GUEST_PASSWORD))  # and no rights
+    wrong.append(secured_kafka.section("SIGNED", sasl_username=GUEST, sasl_password=GUEST_PASSWORD))  # has no rights
     for number, kafka in enumerate(wrong):
         args = ["pipeline", "init"] if number == 0 else ["--role", "producer" if number % 2 else "consumer"]
         shared = command[:4] if number == 0 else command
