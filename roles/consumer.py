@@ -55,7 +55,7 @@ class ConsumerRole:
         tally = Tally(
             ctx.bus, self.name, ctx.identity,
             (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")), ctx.tasks("tally"),
-            lag=lambda: watch.behind, checks=(*(lane.check for lane in lanes), watch.check),
+            lag=lambda: watch.behind, checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
         )  # fmt: skip
         return RoleParts(
             services=(ground, tally, *lanes, watch),

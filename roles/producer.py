@@ -53,7 +53,7 @@ class ProducerRole:
             (
                 Source("produced", metrics.produced, "topic"), Source("produced", metrics.outbox_sent, "topic"),
                 Source("reads", reading.reads, "result"),
-            ), ctx.tasks("tally"), checks=(producer.check, relay.check),
+            ), ctx.tasks("tally"), checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
         )  # fmt: skip
         return RoleParts(
             services=(ground, tally, catalogue, relay, producer),

@@ -27,6 +27,19 @@ class Relayed(msgspec.Struct, frozen=True):
     tier: int
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """Something that somebody should look at.
+
+    Attributes:
+        code: what it is, for pages that have words of their own. fields: what stands in those words.
+        text: the same as an English sentence.
+    """
+
+    code: str
+    text: str
+    fields: dict[str, str | int | float] = {}
+
+
 class NodeRecord(msgspec.Struct, frozen=True):
     """A slave, as its lease says; a dead one vanishes with its lease.
 
@@ -40,7 +53,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
         streams: rooms that it is the origin of.
         rooms: {room: viewers}, for rooms that somebody watches here.
         relays: {room: from where}, for rooms that come from another node.
-        alarms: what somebody should look at there, as sentences.
+        alarms: what somebody should look at there, as sentences; notices: the same with codes.
         cut_from: ids of origins that report to the cluster and do not answer this node.
     """
 
@@ -61,6 +74,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     streams: int = 0
     rooms: dict[str, int] = {}
     alarms: list[str] = []
+    notices: list[Notice] = []
     cut_from: list[str] = []
     relays: dict[str, Relayed] = {}
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomPhase
+from airnode.bus.messages import NodeOrder, NodeRecord, Notice, Relayed, RoomPhase
 from airnode.bus.recordings import RecordingMode
 from airnode.cluster.placement import Health
 
@@ -72,7 +72,7 @@ class NodeView(msgspec.Struct):
         bandwidth_bps: most that it may send; null: no limit.
         last_beat: unix seconds of the node's clock.
         cut_from: ids of origins that report to the cluster and do not answer this node.
-        alarms: what somebody should look at there.
+        alarms: what somebody should look at there, as sentences; notices: the same with codes (none of older nodes).
     """
 
     node_id: str
@@ -93,6 +93,7 @@ class NodeView(msgspec.Struct):
     last_beat_age_s: float
     cut_from: list[str] = []
     alarms: list[str] = []
+    notices: list[Notice] = []
 
 
 class OrderView(msgspec.Struct):

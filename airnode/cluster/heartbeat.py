@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 import airnode
 from airnode.bus.client import Bus
-from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Relayed
+from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
 from airnode.cluster.contract import HeartbeatRequest
 from airnode.cluster.membership import MasterClient
 from airnode.cluster.registry import NodeRegistry
@@ -38,7 +38,7 @@ class Meters:
         viewers: {room: viewers here}. newcomers: sessions of viewers that showed up since it was asked last.
         relays: {room: from where}, for rooms of other nodes. streams: rooms that are published here.
         sent_bytes: sent to viewers since the start. cut_from: ids of nodes whose rooms do not get through to here.
-        alarms: what somebody should look at.
+        notices: what somebody should look at.
     """
 
     viewers: Callable[[], Mapping[str, int]]
@@ -47,7 +47,7 @@ class Meters:
     streams: Callable[[], int]
     sent_bytes: Callable[[], float]
     cut_from: Callable[[], list[str]]
-    alarms: Callable[[], list[str]]
+    notices: Callable[[], list[Notice]]
 
 
 class Heartbeat(Service):
@@ -132,6 +132,7 @@ class Heartbeat(Service):
         limit = self._section.bandwidth_bps
         full = viewers >= self._section.max_connections or (limit is not None and sent_bps >= limit)
         status: NodeStatus = "overloaded" if full else "healthy"
+        notices = self._meters.notices()
         return NodeRecord(
             node_id=self._identity.node_id,
             node_name=self._identity.node_name,
@@ -150,7 +151,8 @@ class Heartbeat(Service):
             reserved=self._reserved,
             streams=self._meters.streams(),
             rooms={room: count for room, count in rooms.items() if count},
-            alarms=self._meters.alarms(),
+            alarms=[each.text for each in notices],
+            notices=notices,
             cut_from=self._meters.cut_from(),
             relays=dict(self._meters.relays()),
         )

@@ -314,6 +314,7 @@ def _node_view(record: NodeRecord, health: Health, reserved: int, now: float) ->
         last_beat=record.beat_at,
         last_beat_age_s=round(max(0.0, now - record.beat_at), 1),
         alarms=[] if health == "offline" else record.alarms,
+        notices=[] if health == "offline" else record.notices,
         cut_from=record.cut_from,
     )
 

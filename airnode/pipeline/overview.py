@@ -204,7 +204,7 @@ def assembled(told: Told, landed: Landed, missing: list[Store], now_s: float, in
         server_time=now_s,
         missing=missing,
         running=bool(told.members),
-        members=[MemberView(each.role, each.node_name, each.troubles) for each in _sorted(told.members)],
+        members=[MemberView(each.role, each.node_name, each.troubles, each.notices) for each in _sorted(told.members)],
         topics=[_topic(name, told, groups) for name in _topics(told)],
         groups=groups,
         dead_letters=landed.letters,

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from airnode.bus.messages import Notice
+
 Store = Literal["redis", "postgres"]
 
 
@@ -11,12 +13,13 @@ class MemberView(msgspec.Struct):
     """A process that lives, in one of its roles.
 
     Attributes:
-        troubles: what keeps it from working, in words.
+        troubles: what keeps it from working, in words; notices: the same with codes (none of older nodes).
     """
 
     role: str
     node_name: str
     troubles: list[str]
+    notices: list[Notice] = []
 
 
 class TopicView(msgspec.Struct):

@@ -24,6 +24,7 @@ import structlog
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import Leases
+from airnode.bus.messages import Notice
 from airnode.errors import AirnodeError, Unavailable
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
@@ -72,7 +73,7 @@ class Member(msgspec.Struct, frozen=True):
     Attributes:
         per_s: {field: a second, over the last five}.
         lag: {group: {topic: records}}, as this process sees it.
-        troubles: what keeps it from working, in words.
+        troubles: what keeps it from working, in words; notices: the same with codes.
     """
 
     role: str
@@ -80,6 +81,7 @@ class Member(msgspec.Struct, frozen=True):
     per_s: dict[str, float]
     lag: dict[str, dict[str, int]]
     troubles: list[str]
+    notices: list[Notice] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Tally(Service):
     Args:
         role: what this process does here.
         lag: asked for what it knows of its groups, {group: {topic: records}}.
-        checks: health checks; what they raise is told as trouble.
+        checks: (code, health check); what they raise is told as trouble, with the code.
     """
 
     name = "tally"
@@ -159,7 +161,7 @@ class Tally(Service):
         tasks: TaskScope,
         *,
         lag: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
-        checks: Sequence[Callable[[], Awaitable[object]]] = (),
+        checks: Sequence[tuple[str, Callable[[], Awaitable[object]]]] = (),
     ) -> None:
         super().__init__()
         self._bus = bus
@@ -208,14 +210,15 @@ class Tally(Service):
         self._meter.look(counted(self._sources), self._lag(), int(time.time()) // MINUTE_S, now_s)
 
     async def _member(self) -> Member:
-        troubles = []
-        for check in self._checks:
+        notices = []
+        for code, check in self._checks:
             try:
                 await check()
             except AirnodeError as error:
-                troubles.append(error.detail)
+                notices.append(Notice(code, error.detail))
         lag = {group: dict(topics) for group, topics in self._lag().items()}
-        return Member(self._role, self._node_name, self._meter.per_s(), lag, troubles)
+        troubles = [each.text for each in notices]
+        return Member(self._role, self._node_name, self._meter.per_s(), lag, troubles, notices)
 
     async def _tell_counts(self) -> None:
         while (report := self._report or self._meter.take()) is not None:

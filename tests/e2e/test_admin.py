@@ -138,3 +138,25 @@ async def test_a_teacher_and_a_student_see_nothing(node: AirnodeProcess, api: Ap
         assert await page.locator(".plot").count() == 0, "nothing is drawn where nothing runs"
         width = await page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert width[0] <= width[1], "it fits onto a phone"
+
+
+async def test_what_a_node_tells_is_in_the_language_of_the_page(tmp_path: Path, session: aiohttp.ClientSession):
+    """A disk without the room that recordings want, from the node's own words to the page's."""
+    full = ("--set", "recording.min_free_bytes=4000000000000000", "--node-name", "school-1")
+    node = AirnodeProcess(tmp_path / "data", *full)
+    try:
+        await node.start()
+        async with chromium() as browser:
+            page, errors = await open_page(browser, node["admin_url"], DESKTOP, "ko-KR")
+            alarm = page.locator(".alarms li.critical")
+            await expect(alarm).to_contain_text("school-1에서 녹화가 멈췄어요.", timeout=WAIT_MS)
+            await expect(alarm).to_contain_text(f"{node.data_dir / 'recordings'} 디스크가 가득 찼어요.")
+            assert "Recording has stopped" not in await page.locator(".board").inner_text()
+            assert errors == []
+        headers = {"Authorization": f"Bearer {node['admin_secret']}"}
+        async with session.get(f"{node['api_url']}/cluster/nodes", headers=headers) as response:
+            (shown,) = (await response.json())["nodes"]
+        assert shown["alarms"][0].startswith("Recording has stopped:"), "others read a sentence"
+        assert shown["notices"][0]["code"] == "recording_disk_full"
+    finally:
+        await node.close()

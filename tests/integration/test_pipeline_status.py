@@ -82,7 +82,7 @@ async def test_processes_add_up_and_go(rig: Rig):
 
     lag = {"orders_group": {"orders": 5}}
     one = await rig.process("one", lag=lambda: lag)
-    other = await rig.process("other", lag=lambda: {"orders_group": {"orders": 3}}, checks=(troubled,))
+    other = await rig.process("other", lag=lambda: {"orders_group": {"orders": 3}}, checks=(("not_landed", troubled),))
     one.landed.labels("orders").inc(30)
     other.landed.labels("orders").inc(12)
     found: list[PipelineStatus] = []
@@ -100,6 +100,7 @@ async def test_processes_add_up_and_go(rig: Rig):
     assert [each.records for each in status.groups] == [5]
     assert max(each or 0 for each in status.series.lag) == 5
     assert [each.troubles for each in status.members] == [[], ["The database does not take events now."]]
+    assert [[notice.code for notice in each.notices] for each in status.members] == [[], ["not_landed"]]
     one.landed.labels("orders").inc(3)
     await one.tally.stop()
     assert await rig.orders() == 45, "the rest is told at the end"

@@ -309,7 +309,9 @@ async def alarmed(node: AirnodeProcess, api: Api, expected: bool) -> None:
 
     async def seen() -> bool:
         _, _, body = await api.get(f"{node['api_url']}/cluster/nodes", headers=headers)
-        return bool(json.loads(body)["nodes"][0]["alarms"]) is expected
+        shown = json.loads(body)["nodes"][0]
+        assert shown["alarms"] == [notice["text"] for notice in shown["notices"]]
+        return bool(shown["alarms"]) is expected
 
     await eventually(seen, what=f"/cluster/nodes has {'an' if expected else 'no'} alarm")
 

@@ -21,6 +21,7 @@ import structlog
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from airnode.bus.messages import Notice
 from airnode.bus.recordings import RecordingMode
 from airnode.config.model import RecordingSection
 from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
@@ -31,6 +32,7 @@ from airnode.media.recording.disk import RecordingFile, Take
 from airnode.media.recording.index import VERSION, Begun, Ended, Entry, Index
 from airnode.media.recording.metrics import RecordingMetrics
 from airnode.media.recording.retention import Aged, expired
+from airnode.media.recording.trouble import TooFull, slow, stopped
 from airnode.media.rooms import LiveRoom, Rooms
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
@@ -119,7 +121,7 @@ class Recorder(Service):
         #: {room: it, while its teacher wants no recording}, with ``recording.mode = all``.
         self._unwanted: dict[str, LiveRoom] = {}
         #: What is wrong with the disk; empty: nothing.
-        self._trouble = ""
+        self._trouble: Notice | None = None
         self._slow_s = float("-inf")
         #: Bytes that must be free beyond the limit before recording goes on. The thread's.
         self._wanted_bytes = 0
@@ -152,17 +154,17 @@ class Recorder(Service):
         await self._tasks.aclose()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def alarms(self) -> list[str]:
+    def notices(self) -> list[Notice]:
         """What somebody should look at."""
         found = [self._trouble] if self._trouble else []
         if time.monotonic() - self._slow_s < _SLOW_FOR_S:
-            found.append(f"The disk of {self._catalog.root} is too slow: segments are missing in recordings.")
+            found.append(slow(self._catalog.root))
         return found
 
     async def check(self) -> str | None:
         """The health check."""
-        if alarms := self.alarms():
-            raise LookupError(" ".join(alarms))
+        if notices := self.notices():
+            raise LookupError(" ".join(each.text for each in notices))
         return f"{len(self._tapes)} running" if self._tapes else None
 
     # -- starting and stopping ----------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ class Recorder(Service):
         self._unwanted.pop(name, None)
         if name not in self._tapes:
             if self._trouble:
-                raise Unavailable(self._trouble, retry_after_s=_LOOK_S)
+                raise Unavailable(self._trouble.text, retry_after_s=_LOOK_S)
             self._begin(room)
         return self._tapes[name].recording.recording_id
 
@@ -311,8 +313,8 @@ class Recorder(Service):
         try:
             if take is None:
                 return _ended(tape)
-            if self._trouble:
-                raise OSError(self._trouble)
+            if (trouble := self._trouble) is not None:
+                raise OSError(trouble.text)
             with self._metrics.seconds.time():
                 self._require_room()
                 if tape.file is None:
@@ -327,7 +329,7 @@ class Recorder(Service):
         """In the thread: raise OSError when too little is free."""
         free, least = disk.free_bytes(self._catalog.root), self._section.min_free_bytes + more
         if free < least:
-            raise _TooFull(free, least)
+            raise TooFull(free, least)
 
     async def _done(self, job: _Job, outcome: list[Entry] | Ended | OSError) -> None:
         tape, take = job.tape, job.take
@@ -359,10 +361,7 @@ class Recorder(Service):
         if self._trouble:
             return
         self._metrics.failures.inc()
-        self._trouble = (
-            f"Recording has stopped: {error.strerror or error} ({self._catalog.root}). Make room or repair the disk; "
-            "it goes on by itself."
-        )
+        self._trouble = stopped(error, self._catalog.root)
         log.error("recording_stopped", path=str(self._catalog.root), error=str(error))
         self._trouble_changed()
 
@@ -388,7 +387,7 @@ class Recorder(Service):
     async def _look_at_disk(self) -> None:
         """Raise or end the alarm."""
         if (self.mode != "off" or self._trouble) and await self._on_disk(self._probe) and self._trouble:
-            self._trouble = ""
+            self._trouble = None
             log.info("recording_possible_again", path=str(self._catalog.root))
             self._trouble_changed()
         self._measure()
@@ -438,14 +437,6 @@ class Recorder(Service):
                 continue
             self._metrics.removed.labels("retention").inc()
             log.info("recording_expired", recording_id=recording.recording_id, room=recording.room)
-
-
-class _TooFull(OSError):
-    """Less is free than ``recording.min_free_bytes``."""
-
-    def __init__(self, free: int, least: int) -> None:
-        text = f"{free >> 10:,} KiB are free, and {least >> 10:,} KiB have to be (recording.min_free_bytes)"
-        super().__init__(text)
 
 
 def _ended(tape: _Tape) -> Ended:

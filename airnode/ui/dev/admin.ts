@@ -7,7 +7,7 @@ function node(name: string, taken: number, away = false): NodeView {
   const status = away ? "offline" : drained.has(name) ? "draining" : "healthy";
   return {
     ...{ node_id: name, node_name: name, current_connections: taken, max_connections: 150, load_percentage: taken / 1.5, status, reserved: 0 },
-    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [] },
+    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
   };
 }
 
@@ -40,7 +40,7 @@ export function pipelineStatus(running: boolean): PipelineStatus {
   const seen = <T>(value: T): (T | null)[] => hour.map(() => (running ? value : null));
   return {
     ...{ server_time: now, missing: [], running, groups: [], dead_letters: { total: 0, counted_up_to: 10_000, last: [] } },
-    members: running ? ["consumer", "producer"].map((role) => ({ role, node_name: "slave-1", troubles: [] })) : [],
+    members: running ? ["consumer", "producer"].map((role) => ({ role, node_name: "slave-1", troubles: [], notices: [] })) : [],
     topics: [topic("users", 0.15), topic("products", 0.25), topic("orders", 0.6)],
     cache: {
       ...{ users: 1000, products: 1000, swaps: 72, hits: 81_200, misses: 12, hit_ratio: 1, refreshed_at: running ? now - (now % 50) : null },

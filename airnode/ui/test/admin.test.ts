@@ -3,18 +3,18 @@ import { test } from "node:test";
 import { alarms, pipelineAlarms } from "../src/admin/alarms.ts";
 import { bandwidth, percent, rate, shortTime } from "../src/admin/figures.ts";
 import { latest, lines, span } from "../src/admin/series.ts";
-import type { NodeList, NodeView, PipelineStatus, SeriesView, StreamList, StreamView } from "../src/admin/types.ts";
+import type { NodeList, NodeView, Notice, PipelineStatus, SeriesView, StreamList, StreamView } from "../src/admin/types.ts";
 
 const NODE: NodeView = {
   ...{ node_id: "n", node_name: "a", current_connections: 10, max_connections: 150, load_percentage: 6.7, status: "healthy", reserved: 0 },
-  ...{ sent_bps: 25_000_000, bandwidth_bps: null, streams: 1, version: "1.0", last_beat_age_s: 1, cut_from: [], alarms: [] },
+  ...{ sent_bps: 25_000_000, bandwidth_bps: null, streams: 1, version: "1.0", last_beat_age_s: 1, cut_from: [], alarms: [], notices: [] },
 };
 const STREAM: StreamView = {
   ...{ room: "math", state: "live", origin: "n", origin_name: "a", since: 0, viewers: 3, edges: {}, bitrate_bps: 2_500_000, dropped_samples: 0 },
 };
 const TOPIC = { topic: "orders", produced: 10, produced_per_s: 1, landed: 10, landed_per_s: 1, dead: 0, lag: 0 };
 const CACHE = { users: 1, products: 1, swaps: 1, hits: 1, misses: 0, hit_ratio: 1, refreshed_at: 990, interval_s: 50, oldest_uncached_age_s: 0, worker: "a" };
-const MEMBERS = ["consumer", "producer"].map((role) => ({ role, node_name: "a", troubles: [] as string[] }));
+const MEMBERS = ["consumer", "producer"].map((role) => ({ role, node_name: "a", troubles: [] as string[], notices: [] as Notice[] }));
 const HOUR = Array.from({ length: 60 }, (_, index) => index);
 
 function series(change: Partial<SeriesView> = {}): SeriesView {
@@ -55,11 +55,27 @@ test("each trouble of the cluster is an alarm, the worst first", () => {
   assert.deepEqual(keysOf([NODE], [{ ...STREAM, state: "reconnecting" }]), ["warning alarm.reconnecting"]);
 });
 
+test("what a node tells with a code is in the page's words, once; the rest as it came", () => {
+  const full: Notice = { code: "recording_disk_full", text: "Recording has stopped: …", fields: { path: "/data" } };
+  const next: Notice = { code: "of_a_later_version", text: "Something new.", fields: {} };
+  const node: NodeView = { ...NODE, alarms: [full.text, next.text], notices: [full, next] };
+  const list: NodeList = { ...{ total_nodes: 1, healthy_nodes: 1, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0 }, nodes: [node] };
+  assert.deepEqual(alarms(list, { total_streams: 0, total_viewers: 0, streams: [] }, status()), [
+    { level: "critical", key: "alarm.recording_full", params: { path: "/data", name: "a" } },
+    { level: "critical", key: "alarm.node", params: { text: "Something new.", name: "a" } },
+  ]);
+  const waits = ["one", "two"].map((text): Notice => ({ code: "not_landed", text, fields: {} }));
+  const member = { role: "consumer", node_name: "a", troubles: ["one", "two"], notices: waits };
+  assert.deepEqual(pipelineAlarms(status({ members: [member] })), [
+    { level: "warning", key: "alarm.not_landed", params: { role: "consumer", name: "a" } },
+  ]);
+});
+
 test("each trouble of the pipeline is an alarm, and a pipeline that nobody runs is none", () => {
   const keys = (change: Partial<PipelineStatus>) => pipelineAlarms(status(change)).map(({ key }) => key);
   assert.deepEqual(keys({ running: false, members: [], cache: { ...CACHE, refreshed_at: 1 } }), []);
   assert.deepEqual(keys({ missing: ["redis", "postgres"] }), ["alarm.redis", "alarm.postgres"]);
-  assert.deepEqual(keys({ members: [{ role: "consumer", node_name: "a", troubles: ["away", "away", "stuck"] }] }), ["alarm.member", "alarm.member"]);
+  assert.deepEqual(keys({ members: [{ role: "consumer", node_name: "a", troubles: ["away", "away", "stuck"], notices: [] }] }), ["alarm.member", "alarm.member"]);
   assert.deepEqual(keys({ members: MEMBERS.slice(1) }), ["alarm.no_consumer"]);
   assert.deepEqual(keys({ dead_letters: { total: 2, counted_up_to: 10_000, last: [] } }), ["alarm.dead_letters"]);
   assert.deepEqual(keys({ cache: { ...CACHE, refreshed_at: 900 } }), ["alarm.cache_late"]);

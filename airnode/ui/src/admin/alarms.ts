@@ -1,5 +1,5 @@
 import type { Key, Params } from "../i18n/index.ts";
-import type { NodeList, NodeView, PipelineStatus, StreamList, StreamView } from "./types.ts";
+import type { NodeList, NodeView, Notice, PipelineStatus, StreamList, StreamView } from "./types.ts";
 
 /** Something that somebody should look at. */
 export interface Alarm {
@@ -12,6 +12,18 @@ const NEARLY_FULL = 90;
 const LATE_S = 10;
 /** A refresh of the cache that is over its time by more than this is late. */
 const CACHE_LATE_S = 15;
+
+/** {what a node calls it: what this page says}. */
+const WORDS: Partial<Record<string, Key>> = {
+  recording_disk_full: "alarm.recording_full",
+  recording_disk_read_only: "alarm.recording_read_only",
+  recording_disk_failed: "alarm.recording_failed",
+  recording_disk_slow: "alarm.recording_slow",
+  not_produced: "alarm.not_produced",
+  outbox_waits: "alarm.outbox_waits",
+  not_landed: "alarm.not_landed",
+  stuck: "alarm.stuck",
+};
 
 /** What is wrong in the cluster and in the pipeline, the worst first. */
 export function alarms(nodes: NodeList, streams: StreamList, pipeline: PipelineStatus): Alarm[] {
@@ -40,8 +52,22 @@ function nodeAlarms(node: NodeView): Alarm[] {
   else if (node.status === "overloaded") found.push(warning("alarm.full", { name }));
   else if (node.last_beat_age_s > LATE_S) found.push(warning("alarm.late", { name, seconds: Math.round(node.last_beat_age_s) }));
   if (node.cut_from.length > 0 && node.status !== "offline") found.push(warning("alarm.cut", { name, origin: node.cut_from.join(", ") }));
-  // A node's own alarms come in its words.
-  return [...found, ...node.alarms.map((text) => critical("alarm.node", { name, text }))];
+  const own = told(node.notices, node.alarms, (key, params) => critical(key ?? "alarm.node", { ...params, name }));
+  return [...found, ...own];
+}
+
+/** Notices in this page's words; in English what has none: a code that the page does not know yet, or an older node's. */
+function told(notices: Notice[], texts: string[], alarm: (key: Key | null, params: Params) => Alarm): Alarm[] {
+  const worded = new Map<string, Alarm>();
+  const said = new Set<string>();
+  for (const { code, text, fields } of notices) {
+    const key = WORDS[code];
+    if (key === undefined) continue;
+    said.add(text);
+    worded.set(code, alarm(key, fields));
+  }
+  const rest = [...new Set(texts)].filter((text) => !said.has(text));
+  return [...worded.values(), ...rest.map((text) => alarm(null, { text }))];
 }
 
 function streamAlarms({ room, state, origin, origin_name, dropped_samples: count }: StreamView): Alarm[] {
@@ -60,8 +86,8 @@ function versionAlarms({ nodes }: NodeList): Alarm[] {
 /** A pipeline that nobody runs is no alarm: most schools have none. */
 export function pipelineAlarms({ missing, running, members, topics, dead_letters, cache, server_time }: PipelineStatus): Alarm[] {
   const found = missing.map((store) => critical(store === "redis" ? "alarm.redis" : "alarm.postgres"));
-  for (const { role, node_name: name, troubles } of members) {
-    found.push(...[...new Set(troubles)].map((text) => warning("alarm.member", { role, name, text })));
+  for (const { role, node_name: name, troubles, notices } of members) {
+    found.push(...told(notices, troubles, (key, params) => warning(key ?? "alarm.member", { ...params, role, name })));
   }
   const roles = new Set(members.map(({ role }) => role));
   if (running && !roles.has("consumer") && topics.some(({ produced_per_s }) => produced_per_s > 0)) found.push(warning("alarm.no_consumer"));

@@ -3,6 +3,13 @@ import type { RoomState } from "../api/types.ts";
 
 export type NodeStatus = "healthy" | "draining" | "overloaded" | "offline";
 
+/** Something that somebody should look at: a code with what stands in its words, and the same as an English sentence. */
+export interface Notice {
+  code: string;
+  text: string;
+  fields: Record<string, string | number>;
+}
+
 export interface NodeView {
   node_id: string;
   node_name: string;
@@ -18,6 +25,7 @@ export interface NodeView {
   last_beat_age_s: number;
   cut_from: string[];
   alarms: string[];
+  notices: Notice[];
 }
 
 export interface NodeList {
@@ -104,7 +112,7 @@ export interface PipelineStatus {
   server_time: number;
   missing: ("redis" | "postgres")[];
   running: boolean;
-  members: { role: string; node_name: string; troubles: string[] }[];
+  members: { role: string; node_name: string; troubles: string[]; notices: Notice[] }[];
   topics: TopicView[];
   groups: { group: string; topic: string; records: number }[];
   dead_letters: { total: number; counted_up_to: number; last: LetterView[] };

@@ -1,0 +1,46 @@
+"""What a disk that takes nothing is called; the page has words for each code."""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from airnode.media.recording.trouble import TooFull, slow, stopped
+
+ROOT = Path(__file__).parents[4]
+PLACE = Path("/recordings")
+
+
+def failed(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TooFull(1 << 20, 1 << 30), "recording_disk_full"),
+        (failed(errno.ENOSPC), "recording_disk_full"),
+        (failed(errno.EDQUOT), "recording_disk_full"),
+        (failed(errno.EROFS), "recording_disk_read_only"),
+        (failed(errno.EIO), "recording_disk_failed"),
+        (OSError("the disk did not answer within 5 s"), "recording_disk_failed"),
+    ],
+)
+def test_the_code_says_what_to_do(error: OSError, code: str):
+    notice = stopped(error, PLACE)
+    assert notice.code == code
+    assert notice.fields["path"] == "/recordings"
+    assert (error.strerror or str(error)) in notice.text
+    assert notice.fields.get("error", error.strerror or str(error)) == (error.strerror or str(error))
+
+
+def test_the_admin_page_has_words_for_every_code():
+    codes = {stopped(failed(number), PLACE).code for number in (errno.ENOSPC, errno.EROFS, errno.EIO)}
+    codes |= {slow(PLACE).code}
+    for role in ("consumer", "producer"):
+        codes |= set(re.findall(r'\("(\w+)", \w+\.check\)', (ROOT / "roles" / f"{role}.py").read_text()))
+    assert len(codes) == 8
+    page = (ROOT / "airnode" / "ui" / "src" / "admin" / "alarms.ts").read_text()
+    assert codes == set(re.findall(r'^  (\w+): "alarm\.\w+",$', page, re.MULTILINE))
