@@ -1,19 +1,21 @@
 """The rows that a refresh chooses from: one statement a table, on a connection that is kept."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from airnode.errors import Unavailable
+from airnode.pipeline.dbwords import Refused, in_our_words
 from airnode.pipeline.shelves import Shelf
 from airnode.store.postgres import Postgres
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
+_NOT_NOW = "The database cannot be read now; the cache stays as it is."
 _ACQUIRE_S, _FETCH_S = 10.0, 10.0
 
 # Arguments: how many of the newest, the cursor, how many old ones. Each part is a walk down the primary key.
@@ -93,22 +95,13 @@ class CacheSource:
 
     async def _fetch(self, statement: str, *values: int) -> list[asyncpg.Record]:
         try:
-            with _in_our_words():
+            with in_our_words(_NOT_NOW):
                 if self._connection is None:
                     self._connection = await self._postgres.pool.acquire(timeout=_ACQUIRE_S)
                 return list(await self._connection.fetch(statement, *values, timeout=_FETCH_S))
+        except Refused as error:
+            await self.close()
+            raise Unavailable(_NOT_NOW, debug=str(error)) from error
         except BaseException:
             await self.close()
             raise
-
-
-@contextlib.contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
-        raise Unavailable(
-            f"The database's schema is not this airnode's: {error}. Run: airnode pipeline init", debug=repr(error)
-        ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise Unavailable("The database cannot be read now; the cache stays as it is.", debug=repr(error)) from error

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from airnode.errors import Unavailable
+from airnode.errors import Conflict, Unavailable
 from airnode.pipeline import outbox
+from airnode.pipeline.dbwords import Refused, in_our_words
 from airnode.pipeline.events import UserRegistered, stamp
 from airnode.pipeline.names import person
 from airnode.pipeline.pace import Pace
-from airnode.pipeline.sinks import said_in_our_words
 from airnode.runtime.backoff import Backoff
 from airnode.store.postgres import Postgres
 
@@ -31,22 +31,33 @@ WAITING_MOST = 100_000
 
 
 async def register(postgres: Postgres, count: int, dice: random.Random) -> list[int]:
-    """Add customers and their events in one transaction; returns their ids. Raises Unavailable."""
+    """Add customers and their events in one transaction; returns their ids.
+
+    Raises:
+        Unavailable: not now. Conflict: somebody has set the table rules that made-up customers do not keep.
+    """
+    try:
+        with in_our_words("The database takes no customers now."):
+            return await _register(postgres, count, dice)
+    except Refused as error:
+        raise Conflict(f"The table of users refuses a customer: {error}.") from error
+
+
+async def _register(postgres: Postgres, count: int, dice: random.Random) -> list[int]:
     people = [person(dice.getrandbits(50)) for _ in range(count)]
     emails = [f"{local}.{secrets.token_hex(6)}@example.com" for _, local, _ in people]
-    with said_in_our_words():
-        async with postgres.transaction() as connection:
-            rows = await connection.fetch(_INSERT, [each[0] for each in people], emails, [each[2] for each in people])
-            events = []
-            for row in rows:
-                event_id, occurred_at = stamp()
-                events.append(
-                    UserRegistered(
-                        event_id=event_id, occurred_at=occurred_at, key=str(row["user_id"]), user_id=row["user_id"],
-                        name=row["name"], email=row["email"],
-                    )
-                )  # fmt: skip
-            await outbox.add(connection, *events)
+    async with postgres.transaction() as connection:
+        rows = await connection.fetch(_INSERT, [each[0] for each in people], emails, [each[2] for each in people])
+        events = []
+        for row in rows:
+            event_id, occurred_at = stamp()
+            events.append(
+                UserRegistered(
+                    event_id=event_id, occurred_at=occurred_at, key=str(row["user_id"]), user_id=row["user_id"],
+                    name=row["name"], email=row["email"],
+                )
+            )  # fmt: skip
+        await outbox.add(connection, *events)
     return [row["user_id"] for row in rows]
 
 

@@ -1,14 +1,13 @@
 """From records to rows: what can be read is landed, what cannot is put aside, and nothing holds the others up."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
-import asyncpg
 import structlog
 
 from airnode.errors import StartupError, TooLarge, Unavailable
+from airnode.pipeline.dbwords import Refused, in_our_words
 from airnode.pipeline.deadletters import Letter, bury, keep, read_letter
 from airnode.pipeline.events import AnyEvent, Undecodable, decode
 from airnode.pipeline.landing import land
@@ -18,14 +17,7 @@ from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
 
-#: SQLSTATE classes that say: this row will never do. 22 data exception, 23 integrity constraint violation.
-_ROWS_FAULT = ("22", "23")
-#: A schema that is not ours: no row and no retry helps, only a person.
-_SCHEMAS_FAULT = "42"
-
-
-class Refused(Exception):
-    """The database will not take what it was given."""
+_NOT_NOW = "The database does not take events now."
 
 
 class Sink(Protocol):
@@ -80,7 +72,7 @@ class EventSink:
         for event in events:
             by_topic.setdefault(event.topic, []).append(event)
         landed: dict[str, int] = {}
-        with said_in_our_words():
+        with in_our_words(_NOT_NOW):
             async with self._postgres.transaction() as connection:
                 for topic in sorted(by_topic):
                     some = by_topic[topic]
@@ -130,29 +122,8 @@ class LetterSink:
     async def write(self, records: Sequence[Delivered]) -> None:
         """See :meth:`Sink.write`."""
         try:
-            with said_in_our_words():
+            with in_our_words(_NOT_NOW):
                 async with self._postgres.transaction() as connection:
                     await keep(connection, [read_letter(record) for record in records])
         except Refused as error:
             raise Unavailable("The table of dead letters refuses a letter.", debug=str(error)) from error
-
-
-@contextlib.contextmanager
-def said_in_our_words() -> Iterator[None]:
-    """Tell a row that is wrong from a database that is away.
-
-    Raises:
-        Refused: a row is wrong. Unavailable: anything else.
-    """
-    try:
-        yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        state = getattr(error, "sqlstate", None) or ""
-        # What asyncpg cannot encode never reaches the server, and is an InterfaceError as well.
-        if state.startswith(_ROWS_FAULT) or isinstance(error, asyncpg.DataError):
-            raise Refused(str(error)) from error
-        if state.startswith(_SCHEMAS_FAULT):
-            raise Unavailable(
-                f"The database's schema is not this airnode's: {error}. Run: airnode pipeline init", debug=repr(error)
-            ) from error
-        raise Unavailable("The database does not take events now.", debug=repr(error)) from error

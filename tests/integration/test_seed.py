@@ -122,6 +122,10 @@ async def test_without_its_event_there_is_no_customer(postgres: Postgres):
     await postgres.execute("ALTER TABLE pipeline.outbox RENAME TO outbox_away")
     with pytest.raises(Unavailable):
         await register(postgres, 3, random.Random(1))
+    await postgres.execute("ALTER TABLE pipeline.outbox_away RENAME TO outbox")
+    await postgres.execute("ALTER TABLE pipeline.users ADD CONSTRAINT ours CHECK (locale = 'fr')")
+    with pytest.raises(Conflict, match="ours"):
+        await register(postgres, 3, random.Random(1))
     assert await ids(postgres) == []
 
 
