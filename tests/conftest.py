@@ -8,17 +8,19 @@ from pathlib import Path
 import aiohttp
 import hypothesis
 import pytest
+import pytest_asyncio
 
 from tests.support.browser import chromium_path
+from tests.support.database import EmptyDatabase, empty_database
 from tests.support.eventlog import logs
 from tests.support.ffmpeg import make_clip
 from tests.support.forking import forker
 from tests.support.kafka import kafka
 from tests.support.kafkasecured import secured_kafka, way
-from tests.support.node import AirnodeProcess, Api
+from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.servers import postgres_url, servers, valkey_url
 
-__all__ = ["forker", "kafka", "logs", "postgres_url", "secured_kafka", "servers", "valkey_url", "way"]
+__all__ = ["empty_database", "forker", "kafka", "logs", "postgres_url", "secured_kafka", "servers", "valkey_url", "way"]
 
 _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),
@@ -62,9 +64,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[AirnodeProcess]:
-    """A standalone airnode that is ready."""
-    process = AirnodeProcess(tmp_path / "data")
+async def node(tmp_path: Path, empty_database: EmptyDatabase) -> AsyncIterator[AirnodeProcess]:
+    """A standalone airnode that is ready, of the test's own: to stop it, or to see what it begins with."""
+    process = AirnodeProcess(await empty_database.lay(tmp_path / "data"))
     try:
         yield await process.start()
     finally:
@@ -76,3 +78,27 @@ async def api(node: AirnodeProcess) -> AsyncIterator[Api]:
     """Its API."""
     async with aiohttp.ClientSession() as session:
         yield Api(node, session)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AirnodeProcess]:
+    """A standalone airnode as it is without any configuration, for all tests that take a class of it."""
+    process = AirnodeProcess(tmp_path_factory.mktemp("shared") / "data")
+    try:
+        yield await process.start()
+    finally:
+        await process.close()
+
+
+@pytest.fixture
+async def class_api(shared_node: AirnodeProcess) -> AsyncIterator[Api]:
+    """The API of a class of the test's own."""
+    async with aiohttp.ClientSession() as session:
+        yield Api(await Classroom.open(shared_node, session), session)
+
+
+@pytest.fixture
+async def classroom(class_api: Api) -> Classroom:
+    """A class of the test's own."""
+    assert isinstance(class_api.node, Classroom)
+    return class_api.node

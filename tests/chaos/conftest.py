@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.database import EmptyDatabase
 from tests.support.student import Student
 from tests.support.valkey import ExternalValkey
 
@@ -25,8 +26,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Cluster]:
+async def cluster(
+    tmp_path: Path, session: aiohttp.ClientSession, empty_database: EmptyDatabase
+) -> AsyncIterator[Cluster]:
     """A master and three slaves."""
+    await empty_database.lay(tmp_path / "master")
     made = Cluster(tmp_path, session, *DEFAULTS)
     try:
         yield await made.start(3)

@@ -10,6 +10,7 @@ import pytest
 
 from airnode.web.tokens import Tokens
 from tests.support.cluster import KEY, Cluster
+from tests.support.database import EmptyDatabase
 from tests.support.ffmpeg import Publisher
 from tests.support.follower import Follower, Reloader
 from tests.support.netns import Host, Network, Shape, missing
@@ -96,10 +97,11 @@ class Lab:
 
 
 @pytest.fixture
-async def lab(tmp_path: Path, small_clip: Path) -> AsyncIterator[Lab]:
+async def lab(tmp_path: Path, small_clip: Path, empty_database: EmptyDatabase) -> AsyncIterator[Lab]:
     """master, origin, edge and other; students in room (as it is) and at home (whose link can be shaped)."""
     if (reason := missing()) is not None:
         pytest.skip(reason)
+    await empty_database.lay(tmp_path / "master")
     async with Network() as network:
         names = ("master", "origin", "edge", "other", "room", "home")
         hosts = {name: await network.host(name, shaped=name in ("edge", "home")) for name in names}

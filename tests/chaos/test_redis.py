@@ -24,8 +24,9 @@ from tests.chaos.lesson import publish_to, stream_of
 from tests.support.cluster import Cluster
 from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess
+from tests.support.ports import free_ports
 from tests.support.student import Student
-from tests.support.valkey import ExternalValkey, free_port
+from tests.support.valkey import ExternalValkey
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(300)]
@@ -187,7 +188,7 @@ async def test_a_slave_waits_for_a_redis_that_it_never_reached(
 ):
     await valkey.kill()
     await eventually(lambda: "node_board_not_synced" in cluster.master.log, 20, "the master notices")
-    url = f"http://127.0.0.1:{(port := free_port())}"
+    url = f"http://127.0.0.1:{(port := free_ports(1)[0])}"
     keys = {"JWT_SECRET_KEY": cluster.master.env["JWT_SECRET_KEY"]}
     slave = AirnodeProcess(
         tmp_path / "late", "--redis-url", valkey.url, "--node-name", "late", "--port", str(port), role="slave", env=keys

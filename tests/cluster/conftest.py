@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.database import EmptyDatabase
 
 
 @pytest.fixture
@@ -16,8 +17,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Cluster]:
+async def cluster(
+    tmp_path: Path, session: aiohttp.ClientSession, empty_database: EmptyDatabase
+) -> AsyncIterator[Cluster]:
     """A master, started; slaves are the test's."""
+    await empty_database.lay(tmp_path / "master")
     made = Cluster(tmp_path, session)
     try:
         yield await made.start()

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import stat
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from redis.exceptions import RedisError
 from tests.support.cluster import ADMIN, QUICK, TEACHER, TOKEN, Cluster, beat, registration
 from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,12 +29,6 @@ async def refusal(node: AirnodeProcess) -> str:
     assert len(lines) == 1, node.log
     assert "Traceback" not in node.log
     return lines[0]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def readiness(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
@@ -76,7 +70,7 @@ async def test_a_restarted_slave_is_the_same_node(cluster: Cluster):
 
 async def test_a_slave_waits_for_its_master(tmp_path: Path, session: aiohttp.ClientSession):
     cluster = Cluster(tmp_path, session)
-    port, slave_port = free_port(), free_port()  # known before anything answers there
+    port, slave_port = free_ports(2)  # known before anything answers there
     slave = cluster.slave("slave-1", "--port", str(slave_port), master_url=f"http://127.0.0.1:{port}")
     try:
         await slave.launch()

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from tests.support.cluster import Cluster, beat
+from tests.support.database import EmptyDatabase
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
@@ -18,7 +19,8 @@ SLOW = ("--set", "cluster.lease_s=60", "--set", "auth.token_rate_per_s=5000", "-
 
 
 @pytest.fixture
-async def cluster(tmp_path, session: aiohttp.ClientSession):
+async def cluster(tmp_path, session: aiohttp.ClientSession, empty_database: EmptyDatabase):
+    await empty_database.lay(tmp_path / "master")
     made = Cluster(tmp_path, session, *SLOW, "--set", "cluster.reservation_s=2")
     try:
         yield await made.start()

@@ -1,6 +1,5 @@
 """A class as a student sees it: a real ffmpeg publishes, a real Chromium shows it."""
 
-import socket
 import time
 from pathlib import Path
 
@@ -9,7 +8,8 @@ from playwright.async_api import Page
 
 from tests.support.browser import DESKTOP, PHONE, chromium, clock_on_screen, watch_requests
 from tests.support.ffmpeg import RATE, Publisher
-from tests.support.node import AirnodeProcess, Api
+from tests.support.node import AirnodeProcess, Api, Classroom
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(120)]
@@ -37,7 +37,7 @@ async def moving(page: Page) -> tuple[int, int]:
     return first, await eventually(later, 10, "the clock on screen moves")
 
 
-async def join(page: Page, node: AirnodeProcess, path: str = "auto") -> None:
+async def join(page: Page, node: AirnodeProcess | Classroom, path: str = "auto") -> None:
     """Open the students' link and press its one button; ``path``: the way the media is to come."""
     await page.goto(f"{node['class_url']}?path={path}")
     await page.get_by_role("button", name="Join").click()
@@ -68,15 +68,15 @@ async def unmarked(page: Page) -> bool:
 
 
 @both_paths
-async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, api: Api, clip: Path, path: str):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_the_moving_clock_is_on_the_students_screen(classroom: Classroom, class_api: Api, clip: Path, path: str):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             asked = await watch_requests(page)
-            await join(page, node, path)
+            await join(page, classroom, path)
             await eventually(lambda: is_state(page, "live"), 20, "the page is live")
             assert await path_taken(page) == path
             started_s = time.monotonic()
@@ -84,7 +84,7 @@ async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, 
             assert second - first < (time.monotonic() - started_s + 1) * RATE * 1.6
             found = await eventually(lambda: latency_ms(page), what="the page shows a latency")
             assert 0 < found < (2000 if path == "live" else 5000)
-            viewers = await eventually(lambda: viewer_count(api), what="the student is counted")
+            viewers = await eventually(lambda: viewer_count(class_api), what="the student is counted")
             assert viewers == 1
             assert errors == []
             hosts = {url.split("/")[2] for url in asked if url.startswith("http")}
@@ -94,21 +94,21 @@ async def test_the_moving_clock_is_on_the_students_screen(node: AirnodeProcess, 
 
 
 @both_paths
-async def test_a_waiting_page_starts_and_survives_the_publishers_restart(node: AirnodeProcess, clip: Path, path: str):
+async def test_a_waiting_page_starts_and_survives_the_publishers_restart(classroom: Classroom, clip: Path, path: str):
     publisher = None
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=PHONE, locale="ko-KR")
-            await page.goto(f"{node['class_url']}?path={path}")
+            await page.goto(f"{classroom['class_url']}?path={path}")
             await page.get_by_role("button", name="들어가기").click()
             await eventually(lambda: is_state(page, "waiting"), what="the page waits for the teacher")
             await mark(page)
-            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
             await eventually(lambda: is_state(page, "live"), 30, "the class starts by itself")
             await moving(page)
             await publisher.kill()
             await eventually(lambda: is_state(page, "reconnecting"), what="the page says that the teacher reconnects")
-            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
             await eventually(lambda: is_state(page, "live"), 30, "the class goes on")
             first, _ = await moving(page)
             assert first < 20 * RATE, "the picture is the new publisher's"
@@ -121,7 +121,8 @@ async def test_a_waiting_page_starts_and_survives_the_publishers_restart(node: A
 
 @pytest.mark.parametrize("path", ["live", "hls", "auto"])
 async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path, path: str):
-    ports = ["--port", str(free_port()), "--media-port", str(free_port()), "--rtmp-port", str(free_port())]
+    port, media_port, rtmp_port = map(str, free_ports(3))
+    ports = ("--port", port, "--media-port", media_port, "--rtmp-port", rtmp_port)
     node = AirnodeProcess(tmp_path / "data", *ports)
     publisher = None
     try:
@@ -147,15 +148,15 @@ async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path, p
         await node.close()
 
 
-async def test_a_student_with_a_wrong_code_stays_outside(node: AirnodeProcess):
+async def test_a_student_with_a_wrong_code_stays_outside(classroom: Classroom):
     async with chromium() as browser:
         page = await browser.new_page(viewport=PHONE, locale="en-US")
-        await page.goto(f"{node['api_url']}/class")
+        await page.goto(f"{classroom['api_url']}/class")
         await page.get_by_label("Class code").fill("AAAAAA")
         await page.get_by_role("button", name="Join").click()
         await page.get_by_role("alert").get_by_text("No class has the code").wait_for()
         assert await page.locator("video").count() == 0
-        await page.get_by_label("Class code").fill(node["class_code"].lower())
+        await page.get_by_label("Class code").fill(classroom["class_code"].lower())
         await page.get_by_role("button", name="Join").click()
         await eventually(lambda: is_state(page, "waiting"), what="the right code opens the class")
 
@@ -184,11 +185,3 @@ async def test_the_studio_shows_the_stream_to_the_teacher(node: AirnodeProcess, 
 async def strip(page: Page) -> str:
     text = await page.locator("main").inner_text()
     return text if "fps" in text and "bit/s" in text and "640" in text else ""
-
-
-def free_port() -> int:
-    """A port for a node that must come back on the same one."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    return port

@@ -8,7 +8,7 @@ from playwright.async_api import Page, Route
 from tests.e2e.test_class import is_state, join, latency_ms, mark, moving, path_taken, unmarked
 from tests.support.browser import DESKTOP, chromium
 from tests.support.ffmpeg import Publisher, make_clip
-from tests.support.node import AirnodeProcess
+from tests.support.node import Classroom
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(120)]
@@ -25,14 +25,14 @@ async def is_near(page: Page, within_ms: float) -> bool:
     return found is not None and 0 < found < within_ms
 
 
-async def test_live_mp4_is_the_way_and_hls_is_not_even_asked_for(node: AirnodeProcess, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_live_mp4_is_the_way_and_hls_is_not_even_asked_for(classroom: Classroom, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
             asked: list[str] = []
             page.on("request", lambda request: asked.append(request.url))
-            await join(page, node)
+            await join(page, classroom)
             await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
             await moving(page)
             await eventually(lambda: is_near(page, 1000), 20, "the page is near the live edge")
@@ -43,8 +43,8 @@ async def test_live_mp4_is_the_way_and_hls_is_not_even_asked_for(node: AirnodePr
 
 
 @pytest.mark.parametrize("how", ["abort", "404", "not media"])
-async def test_the_page_falls_back_to_hls_where_live_mp4_does_not_come(node: AirnodeProcess, clip: Path, how: str):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_the_page_falls_back_to_hls_where_live_mp4_does_not_come(classroom: Classroom, clip: Path, how: str):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     tried = []
 
     async def block(route: Route) -> None:
@@ -61,7 +61,7 @@ async def test_the_page_falls_back_to_hls_where_live_mp4_does_not_come(node: Air
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
             await page.route(LIVE, block)
-            await join(page, node)
+            await join(page, classroom)
             await mark(page)
             await eventually(lambda: takes(page, "hls"), 30, "the page plays HLS")
             await moving(page)
@@ -70,7 +70,7 @@ async def test_the_page_falls_back_to_hls_where_live_mp4_does_not_come(node: Air
             await page.unroute(LIVE)
             await publisher.kill()
             await eventually(lambda: is_state(page, "reconnecting"), what="the page says that the teacher reconnects")
-            publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+            publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
             await eventually(lambda: takes(page, "hls"), 30, "the page plays HLS again")
             await moving(page)
             assert not await unmarked(page)
@@ -78,8 +78,8 @@ async def test_the_page_falls_back_to_hls_where_live_mp4_does_not_come(node: Air
         await publisher.kill()
 
 
-async def test_one_failed_request_is_no_reason_to_fall_back(node: AirnodeProcess, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_one_failed_request_is_no_reason_to_fall_back(classroom: Classroom, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     tried = []
 
     async def block_once(route: Route) -> None:
@@ -90,7 +90,7 @@ async def test_one_failed_request_is_no_reason_to_fall_back(node: AirnodeProcess
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
             await page.route(LIVE, block_once)
-            await join(page, node)
+            await join(page, classroom)
             await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
             await moving(page)
             assert len(tried) == 2
@@ -98,12 +98,12 @@ async def test_one_failed_request_is_no_reason_to_fall_back(node: AirnodeProcess
         await publisher.stop()
 
 
-async def test_a_pause_ends_at_the_live_edge(node: AirnodeProcess, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_a_pause_ends_at_the_live_edge(classroom: Classroom, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
-            await join(page, node, "live")
+            await join(page, classroom, "live")
             await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
             _, before = await moving(page)
             await page.locator(".stage").hover()
@@ -125,12 +125,12 @@ async def test_a_pause_ends_at_the_live_edge(node: AirnodeProcess, clip: Path):
         await publisher.stop()
 
 
-async def test_who_falls_far_behind_jumps(node: AirnodeProcess, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_who_falls_far_behind_jumps(classroom: Classroom, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
-            await join(page, node, "live")
+            await join(page, classroom, "live")
             await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
             held = "(() => { const v = document.querySelector('video'); return v.currentTime - v.buffered.start(0) })()"
 
@@ -146,12 +146,12 @@ async def test_who_falls_far_behind_jumps(node: AirnodeProcess, clip: Path):
 
 
 async def test_another_encoder_with_other_codecs_takes_over(
-    node: AirnodeProcess, clip: Path, tmp_path_factory: pytest.TempPathFactory
+    classroom: Classroom, clip: Path, tmp_path_factory: pytest.TempPathFactory
 ):
     other = make_clip(
         tmp_path_factory.mktemp("other") / "clock.flv", 40, extra=("-profile:v", "high", "-preset", "veryfast")
     )
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         async with chromium() as browser:
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
@@ -159,13 +159,13 @@ async def test_another_encoder_with_other_codecs_takes_over(
             page.on(
                 "response", lambda each: types.append(each.headers["content-type"]) if "live.mp4" in each.url else 0
             )
-            await join(page, node, "live")
+            await join(page, classroom, "live")
             await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
             await moving(page)
             await mark(page)
             await publisher.kill()
             await eventually(lambda: is_state(page, "reconnecting"), what="the page says that the teacher reconnects")
-            publisher = await Publisher.of_clip(node["rtmp_url"], other).start()
+            publisher = await Publisher.of_clip(classroom["rtmp_url"], other).start()
             await eventually(lambda: takes(page, "live"), 30, "the class goes on")
             await moving(page)
             await eventually(lambda: is_near(page, 1500), what="the latency is told rightly")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ffmpeg import RATE, Publisher
-from tests.support.node import AirnodeProcess, Api
+from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
@@ -25,8 +25,8 @@ async def playing(api: Api) -> dict:
     return student
 
 
-def base_of(api: Api, token: str, room: str = "stream") -> str:
-    return f"{api.node['media_url']}/v/{token}/{room}"
+def base_of(api: Api, token: str, room: str = "") -> str:
+    return f"{api.node['media_url']}/v/{token}/{room or api.node.room}"
 
 
 async def playlist(api: Api, token: str, query: str = "") -> str:
@@ -50,10 +50,10 @@ async def run(*command: str, within_s: float = 40) -> tuple[int, str]:
     return process.returncode, output.decode(errors="replace")
 
 
-async def test_ffmpeg_plays_what_ffmpeg_publishes(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_ffmpeg_plays_what_ffmpeg_publishes(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
-        student = await playing(api)
+        student = await playing(class_api)
         code, output = await run(
             "ffmpeg", "-v", "error", "-nostdin", "-i", student["hls_url"], "-t", "3",
             "-map", "0:v", "-map", "0:a", "-f", "framecrc", "-",
@@ -69,10 +69,10 @@ async def test_ffmpeg_plays_what_ffmpeg_publishes(node: AirnodeProcess, api: Api
 
 
 @pytest.mark.gstreamer
-async def test_gstreamer_plays(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_gstreamer_plays(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
-        student = await playing(api)
+        student = await playing(class_api)
         process = await asyncio.create_subprocess_exec(
             "gst-launch-1.0", "-v", "souphttpsrc", f"location={student['hls_url']}", "!", "hlsdemux", "!", "qtdemux",
             "!", "h264parse", "!", "avdec_h264", "!", "identity", "silent=false", "!", "fakesink", "sync=false",
@@ -94,138 +94,143 @@ async def test_gstreamer_plays(node: AirnodeProcess, api: Api, clip: Path):
         await publisher.stop()
 
 
-async def test_a_client_without_low_latency_gets_whole_segments(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_a_client_without_low_latency_gets_whole_segments(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
-        student = await playing(api)
+        student = await playing(class_api)
 
         async def three() -> list[str]:
-            text = await playlist(api, student["token"])
+            text = await playlist(class_api, student["token"])
             found = [line for line in text.splitlines() if line.endswith(".mp4") and "_seg" in line]
             return found if len(found) >= 3 else []
 
         names = await eventually(three, what="three whole segments")
         for name in names:
-            status, headers, body = await api.get(f"{base_of(api, student['token'])}/{name}")
+            status, headers, body = await class_api.get(f"{base_of(class_api, student['token'])}/{name}")
             assert (status, headers["Content-Type"]) == (200, "video/mp4")
             assert body[4:8] in (b"moof", b"styp")
     finally:
         await publisher.stop()
 
 
-async def test_blocking_reload_answers_when_the_part_is_there(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_blocking_reload_answers_when_the_part_is_there(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
-        student = await playing(api)
-        text = await playlist(api, student["token"])
+        student = await playing(class_api)
+        text = await playlist(class_api, student["token"])
         hint = re.search(r'PRELOAD-HINT:TYPE=PART,URI="([^"]+)"', text)
         assert hint is not None
-        status, _, body = await api.get(f"{base_of(api, student['token'])}/{hint[1]}")
+        status, _, body = await class_api.get(f"{base_of(class_api, student['token'])}/{hint[1]}")
         assert status == 200
         assert body[4:8] == b"moof"
-        assert f'URI="{hint[1]}",' in await playlist(api, student["token"]) or f'URI="{hint[1]}"\n' in await playlist(
-            api, student["token"]
-        )
+        text_then = await playlist(class_api, student["token"])
+        assert f'URI="{hint[1]}",' in text_then or f'URI="{hint[1]}"\n' in text_then
         sequence = int(re.search(r"MEDIA-SEQUENCE:(\d+)", text)[1])
         last = sequence + text.count("#EXTINF")
-        newer = await playlist(api, student["token"], f"?_HLS_msn={last + 1}&_HLS_part=0")
+        newer = await playlist(class_api, student["token"], f"?_HLS_msn={last + 1}&_HLS_part=0")
         assert int(re.search(r"MEDIA-SEQUENCE:(\d+)", newer)[1]) + newer.count("#EXTINF") >= last + 1
         for query in (f"?_HLS_msn={last + 10}", "?_HLS_part=1", "?_HLS_msn=x", "?_HLS_msn=-1", f"?_HLS_msn={10**15}"):
-            status, _, body = await api.get(f"{base_of(api, student['token'])}/media.m3u8{query}")
+            status, _, body = await class_api.get(f"{base_of(class_api, student['token'])}/media.m3u8{query}")
             assert status == 400, (query, body)
     finally:
         await publisher.stop()
 
 
-async def test_nobody_gets_media_without_a_good_token(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_nobody_gets_media_without_a_good_token(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
-        student = await playing(api)
+        student = await playing(class_api)
         good = student["token"]
-        text = await playlist(api, good)
+        text = await playlist(class_api, good)
         names = ["index.m3u8", "media.m3u8", *re.findall(r"[0-9a-f]+_(?:seg|part|init)\w*\.mp4", text)[:8]]
         head, body, signature = good.split(".")
         bad = ["x", f"{head}.{body}.AAAA{signature[4:]}", f"{head}.{body}.", "null", "%00", f"{head}.e30.{signature}"]
         for name in names:
             for token in bad:
-                status, _, content = await api.get(f"{base_of(api, token)}/{name}")
+                status, _, content = await class_api.get(f"{base_of(class_api, token)}/{name}")
                 assert status == 401, (name, token)
                 assert b"moof" not in content
                 assert b"EXTM3U" not in content
-            status, _, content = await api.get(f"{base_of(api, good, 'other')}/{name}")
+            status, _, content = await class_api.get(f"{base_of(class_api, good, 'other')}/{name}")
             assert status == 403, name
             assert b"moof" not in content
-        status, _, _ = await api.get(f"{node['media_url']}/live/stream/index.m3u8")
+        status, _, _ = await class_api.get(f"{classroom['media_url']}/live/{classroom.room}/index.m3u8")
         assert status == 401
-        status, headers, _ = await api.get(f"{node['media_url']}/live/stream/index.m3u8?jwt=x", allow_redirects=False)
+        status, headers, _ = await class_api.get(
+            f"{classroom['media_url']}/live/{classroom.room}/index.m3u8?jwt=x", allow_redirects=False
+        )
         assert status == 401
         assert "Location" not in headers
-        status, _, _ = await api.get(f"{base_of(api, good)}/nothing.mp4")
+        status, _, _ = await class_api.get(f"{base_of(class_api, good)}/nothing.mp4")
         assert status == 404
     finally:
         await publisher.stop()
 
 
-async def test_an_unknown_or_waiting_room_is_404(node: AirnodeProcess, api: Api):
-    student = await api.student()
+async def test_an_unknown_or_waiting_room_is_404(classroom: Classroom, class_api: Api):
+    student = await class_api.student()
     for name in ("index.m3u8", "media.m3u8", "x_seg1.mp4"):
-        status, _, body = await api.get(f"{base_of(api, student['token'])}/{name}")
+        status, _, body = await class_api.get(f"{base_of(class_api, student['token'])}/{name}")
         assert status == 404, body
         assert b"urn:airnode:problem:not_found" in body
 
 
-async def test_a_wrong_key_is_refused_before_any_media(node: AirnodeProcess, api: Api, clip: Path):
+async def test_a_wrong_key_is_refused_before_any_media(classroom: Classroom, class_api: Api, clip: Path):
     for url in (
-        f"{node['rtmp_server']}/wrong-key",
-        f"{node['rtmp_server']}/stream",
-        f"{node['rtmp_server']}/stream?key=wrong",
-        f"{node['rtmp_server']}/other?key={node['stream_key']}",
-        node["rtmp_url"].replace("/live/", "/app/"),
+        f"{classroom['rtmp_server']}/wrong-key",
+        f"{classroom['rtmp_server']}/{classroom.room}",
+        f"{classroom['rtmp_server']}/{classroom.room}?key=wrong",
+        f"{classroom['rtmp_server']}/other?key={classroom['stream_key']}",
+        classroom["rtmp_url"].replace("/live/", "/app/"),
     ):
         publisher = await Publisher.of_clip(url, clip).start()
         code, errors = await publisher.result()
         assert code != 0, url
         assert "stream key" in errors or "'live'" in errors, errors
-    student = await api.student()
-    assert (await api.room(student["token"]))["state"] == "waiting"
-    assert node["stream_key"] not in node.log.split("airnode is ready")[0]
-    assert "wrong-key" not in node.log
+    student = await class_api.student()
+    assert (await class_api.room(student["token"]))["state"] == "waiting"
+    assert classroom["stream_key"] not in classroom.log
+    assert "wrong-key" not in classroom.log
 
 
-async def test_the_key_may_come_as_a_parameter(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(f"{node['rtmp_server']}/stream?key={node['stream_key']}", clip).start()
+async def test_the_key_may_come_as_a_parameter(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(
+        f"{classroom['rtmp_server']}/{classroom.room}?key={classroom['stream_key']}", clip
+    ).start()
     try:
-        await playing(api)
+        await playing(class_api)
     finally:
         await publisher.stop()
 
 
-async def test_a_second_publisher_is_refused_until_the_first_is_silent(node: AirnodeProcess, api: Api, clip: Path):
-    first = await Publisher.of_clip(node["rtmp_url"], clip).start()
+async def test_a_second_publisher_is_refused_until_the_first_is_silent(
+    classroom: Classroom, class_api: Api, clip: Path
+):
+    first = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     second = third = None
     try:
-        student = await playing(api)
-        second = await Publisher.of_clip(node["rtmp_url"], clip).start()
+        student = await playing(class_api)
+        second = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
         code, errors = await second.result()
         assert code != 0
         assert "live already" in errors
         assert first.running
         first.pause()
-        epoch = (await api.room(student["token"]))["epoch"]
+        epoch = (await class_api.room(student["token"]))["epoch"]
 
         async def taken_over() -> bool:
             nonlocal third
             if third is None or not third.running:
-                third = await Publisher.of_clip(node["rtmp_url"], clip).start()
-            return "publisher_replaced" in node.log
+                third = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
+            return "publisher_replaced" in classroom.log
 
         await eventually(taken_over, what="the silent publisher is replaced")
 
         async def discontinuous() -> bool:
-            return "#EXT-X-DISCONTINUITY\n" in await playlist(api, student["token"])
+            return "#EXT-X-DISCONTINUITY\n" in await playlist(class_api, student["token"])
 
         await eventually(discontinuous, what="the new publisher's media follows a discontinuity")
-        room = await api.room(student["token"])
+        room = await class_api.room(student["token"])
         assert (room["state"], room["epoch"]) == ("live", epoch)
     finally:
         for publisher in (first, second, third):
@@ -233,24 +238,24 @@ async def test_a_second_publisher_is_refused_until_the_first_is_silent(node: Air
                 await publisher.kill()
 
 
-async def test_a_publisher_may_return_and_sequence_numbers_go_on(node: AirnodeProcess, api: Api, clip: Path):
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
-    student = await playing(api)
-    before = int(re.search(r"MEDIA-SEQUENCE:(\d+)", await playlist(api, student["token"]))[1])
+async def test_a_publisher_may_return_and_sequence_numbers_go_on(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
+    student = await playing(class_api)
+    before = int(re.search(r"MEDIA-SEQUENCE:(\d+)", await playlist(class_api, student["token"]))[1])
     await publisher.kill()
 
     async def in_state(wanted: str) -> bool:
-        return (await api.room(student["token"]))["state"] == wanted
+        return (await class_api.room(student["token"]))["state"] == wanted
 
     await eventually(lambda: in_state("reconnecting"), what="the room waits for its publisher")
-    room = await api.room(student["token"])
+    room = await class_api.room(student["token"])
     assert 50 < room["reconnect_deadline"] - room["server_time"] <= 60
-    publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         await eventually(lambda: in_state("live"), what="the room is live again")
 
         async def discontinuous() -> str:
-            text = await playlist(api, student["token"])
+            text = await playlist(class_api, student["token"])
             return text if "#EXT-X-DISCONTINUITY\n" in text else ""
 
         text = await eventually(discontinuous, what="a discontinuity")

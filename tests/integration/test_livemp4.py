@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(90)]
 FAT = ("-b:v", "8M", "-minrate", "8M", "-maxrate", "8M", "-bufsize", "1M", "-nal-hrd", "cbr")
 
 
-def live_path(token: str, room: str = "stream") -> str:
+def live_path(token: str, room: str) -> str:
     return f"/v/{token}/{room}/live.mp4"
 
 
@@ -47,8 +47,11 @@ class Class:
         await eventually(live, what="the class is live")
         return publisher
 
+    def path(self, token: str) -> str:
+        return live_path(token, self.api.node.room)
+
     async def url(self, user_id: str = "mina") -> str:
-        return self.media + live_path((await self.api.student(user_id))["token"])
+        return self.media + self.path((await self.api.student(user_id))["token"])
 
     async def read(self, user_id: str = "mina") -> LiveReader:
         reader = await LiveReader(self.api.session, await self.url(user_id)).start()
@@ -65,8 +68,8 @@ class Class:
 
 
 @pytest.fixture
-async def room(api: Api) -> AsyncIterator[Class]:
-    found = Class(api)
+async def room(class_api: Api) -> AsyncIterator[Class]:
+    found = Class(class_api)
     yield found
     for reader in found.readers:
         await reader.close()
@@ -139,24 +142,24 @@ async def test_a_fragment_comes_the_moment_its_frame_came(room: Class, clip: Pat
 
 async def test_without_a_good_token_there_is_no_byte_of_media(room: Class, clip: Path):
     token = (await room.api.student())["token"]
-    status, _, body = await room.api.get(room.media + live_path(token))
+    status, _, body = await room.api.get(room.media + room.path(token))
     assert (status, b"not_found" in body) == (404, True)
     publisher = await room.begin(clip)
     try:
         await room.read()
         for path, expected in (
-            (live_path("nonsense"), 401),
-            (live_path(token[:-4] + "AAAA"), 401),
+            (room.path("nonsense"), 401),
+            (room.path(token[:-4] + "AAAA"), 401),
             (live_path(token, "other"), 403),
-            (f"/live/stream/live.mp4?jwt={token[:-4]}AAAA", 401),
+            (f"/live/{room.api.node.room}/live.mp4?jwt={token[:-4]}AAAA", 401),
         ):
             status, headers, body = await room.api.get(room.media + path, allow_redirects=False)
             assert status == expected, path
             assert headers["Content-Type"].startswith("application/problem+json")
             assert b"moof" not in body
-        async with room.api.session.head(room.media + live_path(token)) as response:
+        async with room.api.session.head(room.media + room.path(token)) as response:
             assert response.status == 200
-        async with room.api.session.get(room.media + f"/live/stream/live.mp4?jwt={token}") as response:
+        async with room.api.session.get(room.media + f"/live/{room.api.node.room}/live.mp4?jwt={token}") as response:
             assert response.status == 200
             assert (await response.content.readexactly(8))[4:] == b"ftyp"
     finally:
@@ -220,15 +223,18 @@ async def test_the_response_ends_with_the_class(tmp_path: Path, clip: Path):
         await node.close()
 
 
-async def test_a_node_that_goes_down_ends_its_responses(room: Class, clip: Path):
+async def test_a_node_that_goes_down_ends_its_responses(node: AirnodeProcess, api: Api, clip: Path):
+    room = Class(api)
     publisher = await room.begin(clip)
     try:
         reader = await room.read()
         await reader.fragments(10)
-        assert await room.api.node.stop() == 0
+        assert await node.stop() == 0
         await eventually(lambda: reader.ended, what="the response ends")
         check_whole(reader)
     finally:
+        for each in room.readers:
+            await each.close()
         await publisher.kill()
 
 

@@ -1,6 +1,7 @@
 """airnode as its users run it: a process with a data directory, found through endpoints.json."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -12,13 +13,18 @@ import aiohttp
 
 from tests.support.waiting import eventually
 
+#: Two signals that come before it looks are one to it: it drains then, which takes half a second longer.
+_NOTICED_S = 0.1
+
 
 class AirnodeProcess:
-    """One airnode on loopback with free ports.
+    """One airnode on loopback with free ports, and its first class.
 
     Args:
         command: what stands before its command; the pid must stay its own. host: the address that it binds.
     """
+
+    room = "stream"
 
     def __init__(
         self,
@@ -128,20 +134,55 @@ class AirnodeProcess:
             await self.kill()
 
     async def close(self) -> None:
-        """End it, however."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                await self.wait(25)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        """End it, however; asked twice, it does not drain."""
+        for within_s in (_NOTICED_S, 25.0):
+            if self._process is not None and self._process.returncode is None:
+                self._process.terminate()
+                with contextlib.suppress(TimeoutError):
+                    await self.wait(within_s)
+        await self.end()
+
+
+class Classroom:
+    """A class of its own on a node that tests share.
+
+    It reads like a node whose first class it is: a class's endpoints are its own, and the log begins with it.
+    """
+
+    def __init__(self, node: AirnodeProcess, room: str, endpoints: dict[str, object]) -> None:
+        self.room = room
+        self._node = node
+        self._endpoints = {**node.endpoints, **endpoints}
+        self._log_begins = len(node.log)
+
+    @classmethod
+    async def open(cls, node: AirnodeProcess, session: aiohttp.ClientSession) -> "Classroom":
+        headers = {"Authorization": f"Bearer {node['teacher_secret']}"}
+        url = f"{node['api_url']}/api/classes"
+        async with session.post(url, headers=headers, json={"title": "A class of its own"}) as response:
+            assert response.status == 201, await response.text()
+            made = await response.json()
+        found = cls(node, made["room"], {"class_code": made["class_code"]})
+        teacher = await Api(found, session).teacher()
+        found._endpoints |= {
+            "class_url": teacher["class_url"],
+            "stream_key": teacher["stream_key"],
+            "rtmp_url": f"{node['rtmp_server']}/{teacher['stream_key']}",
+        }
+        return found
+
+    @property
+    def log(self) -> str:
+        return self._node.log[self._log_begins :]
+
+    def __getitem__(self, name: str) -> str:
+        return str(self._endpoints[name])
 
 
 class Api:
-    """The node's HTTP API, as a program uses it."""
+    """The HTTP API of a node, or of a class on it, as a program uses it."""
 
-    def __init__(self, node: AirnodeProcess, session: aiohttp.ClientSession) -> None:
+    def __init__(self, node: AirnodeProcess | Classroom, session: aiohttp.ClientSession) -> None:
         self.node = node
         self.session = session
 
@@ -155,13 +196,15 @@ class Api:
         return body
 
     async def teacher(self, user_id: str = "teacher") -> dict:
-        status, body = await self.token(user_type="teacher", user_id=user_id, secret=self.node["teacher_secret"])
+        status, body = await self.token(
+            user_type="teacher", user_id=user_id, secret=self.node["teacher_secret"], room=self.node.room
+        )
         assert status == 200, body
         return body
 
-    async def room(self, token: str, room: str = "stream") -> dict:
+    async def room(self, token: str, room: str = "") -> dict:
         async with self.session.get(
-            f"{self.node['api_url']}/api/rooms/{room}", headers={"Authorization": f"Bearer {token}"}
+            f"{self.node['api_url']}/api/rooms/{room or self.node.room}", headers={"Authorization": f"Bearer {token}"}
         ) as response:
             assert response.status == 200, await response.text()
             return await response.json()

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -10,13 +9,8 @@ from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
 from airnode.embedded.valkey import find_valkey
+from tests.support.ports import free_ports
 from tests.support.waiting import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class ExternalValkey:
@@ -25,7 +19,7 @@ class ExternalValkey:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._process: asyncio.subprocess.Process | None = None
-        self.port = free_port()
+        (self.port,) = free_ports(1)
 
     @property
     def url(self) -> str:

@@ -1,0 +1,36 @@
+"""An empty database for nodes that begin with their own: making one takes longer than most tests do."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from prometheus_client import CollectorRegistry
+
+from airnode.config.model import EmbeddedSection
+from airnode.embedded.postgres import EmbeddedPostgres
+from airnode.embedded.supervisor import EmbeddedMetrics
+
+
+class EmptyDatabase:
+    """A database without any schema, as a node's PostgreSQL makes it at its first start, and leaves it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def lay(self, data_dir: Path) -> Path:
+        """Put a copy into the data directory of a node that was not started yet."""
+        data_dir.mkdir(mode=0o700)
+        await asyncio.to_thread(shutil.copytree, self._directory / "postgres", data_dir / "postgres")
+        return data_dir
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def empty_database(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmptyDatabase]:
+    directory = tmp_path_factory.mktemp("database")
+    server = EmbeddedPostgres(directory, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
+    await server.start()
+    await server.stop()
+    yield EmptyDatabase(directory)
