@@ -11,9 +11,8 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
-from redis.crc import key_slot
+from redis.exceptions import ResponseError
 
-from airnode.bus import keys
 from airnode.bus.candidacy import Candidacy
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
@@ -22,10 +21,11 @@ from airnode.config.data import CacheSection
 from airnode.config.model import PostgresSection, RedisSection
 from airnode.errors import Unavailable
 from airnode.pipeline.aging import BEGINNING, Rounds
-from airnode.pipeline.cachemetrics import CacheMetrics
+from airnode.pipeline.cachemetrics import CacheMetrics, CatalogueMetrics
 from airnode.pipeline.cachesource import CacheSource
 from airnode.pipeline.cachestore import CacheStore, Replaced
 from airnode.pipeline.cacheworker import CacheWorker
+from airnode.pipeline.catalogue import Catalogue
 from airnode.pipeline.shelves import USERS, CachedProduct, CachedUser
 from airnode.runtime.tasks import TaskScope
 from airnode.store.migrate import migrate
@@ -322,11 +322,29 @@ async def test_who_was_away_too_long_is_refused(rig: Rig):
     assert not await rig.redis.exists("cache:users")
 
 
-def test_what_is_swapped_in_one_script_is_in_one_slot_of_a_cluster():
-    for table in ("users", "products"):
-        names = (keys.cache(table), keys.cache_next(table, "x"), keys.cache_state(table))
-        assert names[0] == f"cache:{table}"
-        assert len({key_slot(name.encode()) for name in names}) == 1
+async def test_on_a_redis_cluster_nothing_touches_two_slots_at_once(postgres_url: str, tmp_path: Path):
+    """Such a server refuses it, in scripts and transactions too."""
+    server = await ExternalValkey(tmp_path / "valkey", cluster=True).start()
+    rig = Rig(server.url, postgres_url)
+    try:
+        async with rig.stack:
+            await rig.open(users=300, products=300)
+            await rig.worker()
+            await rig.swaps(3)
+            catalogue = Catalogue(await rig.bus(), rig.postgres, CatalogueMetrics(CollectorRegistry()))
+            await catalogue.start()
+            rig.stack.push_async_callback(catalogue.stop)
+            assert len(await catalogue.users(50)) == len(await catalogue.products(50)) == 50
+            assert (await catalogue.user(1)).name == "이름 1"
+            await eventually(lambda: hits(rig), 30, "the reader's hits are told")
+            with pytest.raises(ResponseError, match="same slot"):
+                await rig.redis.rename("cache:users", "cache:products")
+    finally:
+        await server.kill()
+
+
+async def hits(rig: Rig) -> int:
+    return int((await rig.stats()).get("users_hits", 0))
 
 
 async def test_a_worker_that_was_replaced_stands_back(rig: Rig):

@@ -1,16 +1,18 @@
 """What only the log in the Redis has to do itself: making room, and finding what a former owner left."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from redis import asyncio as aioredis
 from structlog.testing import capture_logs
 
-from airnode.errors import Conflict, NotFound, Unavailable
+from airnode.errors import Conflict, NotFound, StartupError, Unavailable
 from airnode.store.eventlog import readers
 from airnode.store.eventlog.log import Partition, Rebalancing, Record
 from airnode.store.eventlog.streamids import stream_key, to_id, to_offset
 from tests.support.eventlog import SESSION_S, LogRig, nothing_more, polling, read
+from tests.support.valkey import ExternalValkey
 from tests.support.waiting import eventually
 
 
@@ -285,3 +287,13 @@ async def test_members_that_are_gone_leave_nothing_behind(streams: LogRig, redis
         return len(await redis.xinfo_consumers(stream_key(partition), "g")) == 1
 
     await eventually(alone, 20 + 3 * SESSION_S, "it is the only reader")
+
+
+async def test_a_redis_cluster_is_refused_with_what_to_do(tmp_path: Path):
+    server = await ExternalValkey(tmp_path / "valkey", cluster=True).start()
+    try:
+        async with LogRig(redis_url=server.url) as rig:
+            with pytest.raises(StartupError, match="is a cluster, which can hold the cache and not the event log"):
+                await rig.open()
+    finally:
+        await server.kill()

@@ -14,10 +14,15 @@ from tests.support.waiting import eventually
 
 
 class ExternalValkey:
-    """Starts on the same port again and again; a kill loses all that it knew, as the worst of outages does."""
+    """Starts on the same port again and again; a kill loses all that it knew, as the worst of outages does.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        cluster: one node of a cluster that has all slots: it refuses what would touch several slots at once.
+    """
+
+    def __init__(self, directory: Path, *, cluster: bool = False) -> None:
         self._directory = directory
+        self._cluster = cluster
         self._process: asyncio.subprocess.Process | None = None
         (self.port,) = free_ports(1)
 
@@ -27,9 +32,10 @@ class ExternalValkey:
 
     async def start(self) -> "ExternalValkey":
         self._directory.mkdir(exist_ok=True)
+        cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port())) if self._cluster else ()
         self._process = await asyncio.create_subprocess_exec(
             str(find_valkey()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-            cwd=self._directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            *cluster, cwd=self._directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
         async def answers() -> bool:
@@ -40,7 +46,16 @@ class ExternalValkey:
                 return False
 
         await eventually(answers, 20, "Valkey answers")
+        if self._cluster:
+            await eventually(self._serves_all_slots, 20, "the cluster serves all slots")
         return self
+
+    async def _serves_all_slots(self) -> bool:
+        async with aioredis.from_url(self.url, decode_responses=True) as client:
+            info = await client.execute_command("CLUSTER INFO")
+            if info["cluster_slots_assigned"] == "0":
+                await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            return bool(info["cluster_state"] == "ok")
 
     def pause(self) -> None:
         """SIGSTOP: connections stay, and nothing comes from it."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from airnode.bus.client import Bus, unavailable
 from airnode.config.data import EventLogSection
@@ -79,7 +79,17 @@ class StreamLog:
         return f"Redis Streams at {self._bus.address}"
 
     async def start(self) -> None:
-        """The bus is connected by its node."""
+        """The bus is connected by its node.
+
+        Raises:
+            StartupError: it is a Redis Cluster: members read all their partitions at once, and those lie in many slots.
+        """
+        with contextlib.suppress(RedisError, OSError, TimeoutError):  # away, or a user who may not ask: that says ping
+            if (await self._bus.client.info("cluster"))["cluster_enabled"]:
+                raise StartupError(
+                    f"The Redis at {self._bus.address} is a cluster, which can hold the cache and not the event log: "
+                    "set kafka.bootstrap (KAFKA_BOOTSTRAP_SERVERS), or give this node a Redis of its own (redis.url)."
+                )
 
     async def stop(self) -> None:
         """Nothing is buffered."""
