@@ -54,6 +54,7 @@ class Producer(Service):
     Args:
         rate_per_s: 0: as fast as the log takes them.
         catalogue: started and stopped by the caller.
+        drain_s: what a log that is away, or full, has not taken within this when the producer ends, never happened.
     """
 
     name = "producer"
@@ -65,6 +66,8 @@ class Producer(Service):
         metrics: ProducingMetrics,
         rate_per_s: float,
         tasks: TaskScope,
+        *,
+        drain_s: float = 10.0,
     ) -> None:
         super().__init__()
         self._eventlog = eventlog
@@ -72,6 +75,7 @@ class Producer(Service):
         self._metrics = metrics
         self._rate_per_s = rate_per_s
         self._tasks = tasks
+        self._drain_s = drain_s
         self._pace = Pace(rate_per_s)
         self._dice = random.Random()  # noqa: S311 - a made-up shop
         self._users: list[CachedUser] = []
@@ -109,10 +113,14 @@ class Producer(Service):
     async def drain(self) -> None:
         """Make no more; publish what was made."""
         self._draining = True
-        if self._making is not None:
-            await asyncio.wait([self._making])
-        for lane in self._lanes:
-            await lane.join()
+        try:
+            async with asyncio.timeout(self._drain_s):
+                if self._making is not None:
+                    await asyncio.wait([self._making])
+                for lane in self._lanes:
+                    await lane.join()
+        except TimeoutError:
+            log.warning("producer_gave_up", reason=next(iter(self._troubles.values()), "the event log takes nothing"))
 
     async def stop(self) -> None:
         """End; what was made and not published never happened."""

@@ -6,6 +6,7 @@ Between publishing and deleting a relay may die: the events are published again,
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
@@ -16,7 +17,7 @@ from airnode.pipeline.metrics import ProducingMetrics
 from airnode.runtime.backoff import Backoff
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
-from airnode.store.eventlog.log import EventLog
+from airnode.store.eventlog.log import EventLog, Record
 from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
@@ -31,12 +32,25 @@ _MENDABLE = (Unavailable, StartupError, TooLarge)
 
 
 class OutboxRelay(Service):
-    """Relays the outbox for ever; see the module."""
+    """Relays the outbox for ever; see the module.
+
+    Args:
+        patience_s: a log that takes nothing for so long is left alone for a while: meanwhile a transaction is open.
+    """
 
     name = "outbox-relay"
 
-    def __init__(self, postgres: Postgres, eventlog: EventLog, metrics: ProducingMetrics, tasks: TaskScope) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        eventlog: EventLog,
+        metrics: ProducingMetrics,
+        tasks: TaskScope,
+        *,
+        patience_s: float = 10.0,
+    ) -> None:
         super().__init__()
+        self._patience_s = patience_s
         self._postgres = postgres
         self._eventlog = eventlog
         self._metrics = metrics
@@ -136,13 +150,23 @@ class OutboxRelay(Service):
                 waiting = await outbox.take(connection, _BATCH)
                 if waiting is None or not waiting.records:
                     return False
-                await self._eventlog.publish(waiting.records)
+                await self._publish(waiting.records)
                 await outbox.delete(connection, waiting.positions)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable("The database's outbox cannot be read.", debug=repr(error)) from error
         for topic, count in Counter(record.topic for record in waiting.records).items():
             self._metrics.outbox_sent.labels(topic).inc(count)
         return len(waiting.records) == _BATCH
+
+    async def _publish(self, records: Sequence[Record]) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._eventlog.publish(records)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"The event log has taken nothing for {self._patience_s:g} s: its readers are too far behind "
+                "(see airnode pipeline groups), or it is slow.", debug=repr(error),
+            ) from error  # fmt: skip
 
     def _say(self, error: AirnodeError) -> None:
         if not self.trouble:

@@ -54,9 +54,10 @@ class Rig:
         self.member = await self.logs.join(self.log, ("users", "products", "orders"), "reader")
         return self
 
-    async def relay(self, log: EventLog | None = None) -> tuple[OutboxRelay, CollectorRegistry]:
+    async def relay(self, log: EventLog | None = None, patience_s: float = 30) -> tuple[OutboxRelay, CollectorRegistry]:
         registry = CollectorRegistry()
-        relay = OutboxRelay(self.postgres, log or self.log, ProducingMetrics(registry), TaskScope("test"))
+        metrics = ProducingMetrics(registry)
+        relay = OutboxRelay(self.postgres, log or self.log, metrics, TaskScope("test"), patience_s=patience_s)
         await relay.start()
         self.stack.push_async_callback(relay.stop)
         return relay, registry
@@ -167,6 +168,21 @@ async def test_a_log_that_is_away_leaves_all_in_the_outbox_and_says_so(rig: Rig)
     await rig.emptied()
     await relay.check()
     assert len(await read(rig.member, 1)) == 1
+
+
+async def test_a_log_that_takes_nothing_holds_no_transaction_open(rig: Rig):
+    log = Halting(rig.log)
+    relay, _ = await rig.relay(log, patience_s=0.3)
+    await rig.add(price(1, 1))
+    await eventually(lambda: relay.trouble, 30)
+    with pytest.raises(Unavailable, match=r"has taken nothing for 0\.3 s"):
+        await relay.check()
+    async with asyncio.timeout(20):
+        await relay.drain()
+    log.go_on.set()
+    await rig.relay()
+    await rig.emptied()
+    assert {decode(each.value, "products").price_krw for each in await read(rig.member, 1)} == {1}
 
 
 async def test_killed_between_publishing_and_deleting_nothing_is_lost(rig: Rig):

@@ -63,12 +63,12 @@ class Rig:
             product = CachedProduct(product_id=n, title="Go", category="code", price_krw=krw)
             await self.bus.client.hset("cache:products", str(n), msgspec.json.encode(product))
 
-    async def producer(self, log: object, rate_per_s: float) -> tuple[Producer, CollectorRegistry]:
+    async def producer(self, log: object, rate_per_s: float, **more: float) -> tuple[Producer, CollectorRegistry]:
         registry = CollectorRegistry()
         catalogue = Catalogue(self.bus, None, CatalogueMetrics(registry))
         await catalogue.start()
         self.stack.push_async_callback(catalogue.stop)
-        producer = Producer(log, catalogue, ProducingMetrics(registry), rate_per_s, TaskScope("test"))
+        producer = Producer(log, catalogue, ProducingMetrics(registry), rate_per_s, TaskScope("test"), **more)
         await producer.start()
         self.stack.push_async_callback(producer.stop)
         return producer, registry
@@ -147,9 +147,10 @@ async def test_while_the_log_takes_nothing_little_is_held(rig: Rig):
     log.refusing = True
     producer, _ = await rig.producer(log, 0)
     await eventually(lambda: len(log.tried) > 8, 30)
-    assert sum(lane.qsize() for lane in producer._lanes) <= 4
+    await eventually(lambda: any(lane.full() for lane in producer._lanes), 30, "making waits")
+    assert all(0 < lane.maxsize <= 16 for lane in producer._lanes)
     held = {record.value for batch in log.tried for record in batch}
-    assert len(held) <= 4000  # one making
+    assert len(held) <= len(producer._lanes) * 5000  # what a lane publishes at once
 
 
 async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):
@@ -197,3 +198,15 @@ async def test_what_was_made_when_it_drains_is_published(rig: Rig):
     assert len(log.taken) > before
     assert produced(registry) == len(log.taken) == len({record.value for record in log.taken})
     assert {record.value for batch in log.tried for record in batch} == {record.value for record in log.taken}
+
+
+async def test_a_log_that_stays_away_does_not_keep_it_from_ending(rig: Rig):
+    await rig.fill()
+    log = Recorder()
+    log.refusing = True
+    producer, registry = await rig.producer(log, 0, drain_s=0.2)
+    await eventually(lambda: producer._troubles, 20)
+    async with asyncio.timeout(20):
+        await producer.drain()
+        await producer.stop()
+    assert produced(registry) == 0
