@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from airnode.errors import AirnodeError, StartupError, Unavailable
-from airnode.store.eventlog.log import Record
+from airnode.store.eventlog.log import Partition, Rebalancing, Record, Subscription
 from tests.support.eventlog import read
 from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
 from tests.support.waiting import eventually
@@ -51,7 +51,7 @@ async def test_rights_that_our_user_does_not_have(secured_kafka: SecuredKafka):
 
         await eventually(published, 20, "it may write")
         member = log.subscribe([topic], group)
-        await member.start()
+        await _started(member)
         try:
             assert {each.value for each in await read(member, 1)} == {b"2"}
         finally:
@@ -88,3 +88,56 @@ async def test_a_right_to_write_that_comes_later(secured_kafka: SecuredKafka):
 
         said = []
         await eventually(both, 20, f"it may write to both: {said}")
+
+
+async def test_a_group_that_has_us_no_more_and_then_again(secured_kafka: SecuredKafka):
+    """aiokafka gives up a group for good then."""
+    topic, group = uuid.uuid4().hex, uuid.uuid4().hex
+    gone: list[Partition] = []
+
+    async def forget(partitions) -> None:
+        gone.extend(partitions)
+
+    async with opened(secured_kafka.section("PLAINTEXT")) as ours:
+        await ours.ensure_topics({topic: 1})
+        secured_kafka.allow(GUEST, "READ", topic=topic)
+        secured_kafka.allow(GUEST, "READ", group=group)
+        async with opened(secured_kafka.section("SIGNED", **_AS_GUEST)) as log:
+            member = log.subscribe([topic], group, Rebalancing(revoked=forget, lost=forget))
+            await _started(member)
+            try:
+                await ours.publish([Record(topic, "k", b"1")])
+                (one,) = await read(member, 1)
+                await member.commit({one.partition: one.next_offset})
+                await log.ping()
+                secured_kafka.deny_all(group)
+
+                async def told() -> bool:
+                    await member.poll(max_records=10, wait_s=0.1)
+                    try:
+                        await log.ping()
+                    except Unavailable as error:
+                        return f"does not let us join the group {group}: give our user Read" in error.detail
+                    return False
+
+                await eventually(told, 40, "it says what is missing")
+                assert set(gone) == {Partition(topic, 0)}
+                await ours.publish([Record(topic, "k", b"2")])
+                secured_kafka.allow(GUEST, "READ", group=group)
+                assert [each.value for each in await read(member, 1)] == [b"2"]
+                await log.ping()
+            finally:
+                await member.stop()
+
+
+async def _started(member: Subscription) -> None:
+    """Brokers know of a right a moment after it was given."""
+
+    async def started() -> bool:
+        try:
+            await member.start()
+        except StartupError:
+            return False
+        return True
+
+    await eventually(started, 20, "it may join")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -123,6 +124,15 @@ class SecuredKafka(Kafka):
         )  # fmt: skip
         admin = self._admin()
         for done in admin.create_acls([right]).values():
+            done.result(20)
+
+    def deny_all(self, group: str) -> None:
+        """Take back what was allowed on a group."""
+        rights = AclBindingFilter(
+            ResourceType.GROUP, group, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )
+        admin = self._admin()
+        for done in admin.delete_acls([rights]).values():
             done.result(20)
 
     def _admin(self) -> AdminClient:

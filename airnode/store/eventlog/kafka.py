@@ -63,6 +63,8 @@ class KafkaLog:
         self._reader: AIOKafkaConsumer | None = None
         self._tasks = TaskScope("kafka")
         self._retiring: set[asyncio.Task[None]] = set()
+        #: {group: why we do not read in it at the moment}. Kept by the group's members.
+        self.troubles: dict[str, str] = {}
         self._unsent = Unsent(section.max_unsent_bytes)
 
     @property
@@ -117,7 +119,7 @@ class KafkaLog:
             await admin.close()
 
     async def ping(self) -> None:
-        """Raises Unavailable while no broker answers, or lets us in."""
+        """Raises Unavailable while no broker answers, or lets us in, or a group does not have us."""
         try:
             with self._available():
                 await self._cluster().describe_cluster()
@@ -126,6 +128,8 @@ class KafkaLog:
             if isinstance(found, Barred):
                 raise Unavailable(found.words, debug=found.debug) from error
             raise
+        if self.troubles:
+            raise Unavailable(next(iter(self.troubles.values())))
 
     async def _connected(self, make: Any, failing: type[AirnodeError] = StartupError) -> Any:
         """Make a client and start it; try again for a while.

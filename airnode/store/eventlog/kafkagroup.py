@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    RebalanceInProgressError,
+)
 
 from airnode.config.data import EventLogSection
-from airnode.errors import Unavailable
+from airnode.errors import AirnodeError, Unavailable
 from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Subscription
 from airnode.store.eventlog.metrics import EventLogMetrics
 
@@ -23,6 +29,7 @@ _HEARTBEATS_PER_SESSION = 4
 _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 100
 _LEAVE_S = 3.0
+_AGAIN_S = 1.0
 _NOT_OURS = (CommitFailedError, IllegalStateError, RebalanceInProgressError)
 
 
@@ -49,6 +56,8 @@ class KafkaSubscription(Subscription):
         self._listener = _Listener(rebalancing or Rebalancing(), metrics, group)
         self._consumer: AIOKafkaConsumer | None = None
         self._draining = False
+        #: Loop time from which on to join again, where aiokafka gave the group up.
+        self._again_s: float | None = None
 
     @property
     def assigned(self) -> frozenset[Partition]:
@@ -85,6 +94,7 @@ class KafkaSubscription(Subscription):
         """Leave; others take over at once."""
         self.pause(self.assigned)
         consumer, self._consumer = self._consumer, None
+        self._log.troubles.pop(self._group, None)
         if consumer is not None:
             # A connection with TLS that is closed while an answer is on its way hangs for 30 s at times.
             await asyncio.sleep(_FETCH_WAIT_MS / 1000)
@@ -92,8 +102,27 @@ class KafkaSubscription(Subscription):
                 async with asyncio.timeout(_LEAVE_S):
                     await consumer.stop()
 
+    async def _join_again(self) -> None:
+        """Begin anew, now and then until it succeeds; whoever reads meanwhile has the partitions."""
+        loop = asyncio.get_running_loop()
+        if self._again_s is not None and loop.time() < self._again_s:
+            return
+        lost = self.assigned
+        await self.stop()
+        await self._listener.lost(lost)
+        try:
+            await self.start()
+        except AirnodeError as error:
+            self._again_s = loop.time() + _AGAIN_S
+            self._log.troubles[self._group] = error.detail
+        else:
+            self._again_s = None
+            log.info("eventlog_group_joined_again", group=self._group)
+
     async def poll(self, *, max_records: int, wait_s: float) -> list[Delivered]:
         """What has come."""
+        if self._again_s is not None and not self._draining:
+            await self._join_again()
         consumer = self._consumer
         if consumer is None or self._draining:
             await asyncio.sleep(min(wait_s, 0.05))
@@ -102,6 +131,8 @@ class KafkaSubscription(Subscription):
             answer = await consumer.getmany(timeout_ms=round(wait_s * 1000), max_records=max_records)
         except KafkaError as error:
             log.info("eventlog_read_failed", group=self._group, error=repr(error))
+            if isinstance(error, GroupAuthorizationFailedError) or type(error) is KafkaError:
+                await self._join_again()  # aiokafka has given the group up for good
             await asyncio.sleep(min(wait_s, 0.2))
             return []
         records = []
@@ -156,6 +187,12 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         if revoked:
             self._metrics.rebalanced.labels("revoked").inc(len(revoked))
             await self._rebalancing.revoked(frozenset(map(_partition, revoked)))
+
+    async def lost(self, partitions: frozenset[Partition]) -> None:
+        """They may be others' already."""
+        if partitions:
+            self._metrics.rebalanced.labels("lost").inc(len(partitions))
+            await self._rebalancing.lost(partitions)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Before reading goes on."""
