@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_ports
+
 _PROJECT = Path(__file__).parents[1] / "kafka"
 _LIBS = _PROJECT / "target" / "libs"
 _BROKERS = 3
@@ -176,16 +178,6 @@ def _kafka_uuid() -> str:
 
     made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     return made if made[0] != "-" else _kafka_uuid()  # it would be taken for an option
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now; brokers must know each other's before they start."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 @pytest.fixture(scope="session")

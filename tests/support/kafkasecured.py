@@ -27,7 +27,8 @@ from prometheus_client import CollectorRegistry
 from airnode.config.data import EventLogSection, KafkaSection
 from airnode.store.eventlog.kafka import KafkaLog
 from airnode.store.eventlog.metrics import EventLogMetrics
-from tests.support.kafka import Kafka, fetch_jars, free_ports, why_not
+from tests.support.kafka import Kafka, fetch_jars, why_not
+from tests.support.ports import free_ports
 from tests.support.tls import Authority
 
 USER = "air"
@@ -87,7 +88,9 @@ class SecuredKafka(Kafka):
         self.authority = Authority(directory / "tls")
         #: Certificate and key that the broker knows us by.
         self.ours = self.authority.issue("airnode")
-        self._listeners = dict(zip(_LISTENERS, [self._ports[1], *free_ports(len(_LISTENERS) - 1)], strict=True))
+        taken = {*self._ports.values(), *self._controller_ports.values()}
+        others = [port for port in free_ports(len(_LISTENERS) + len(taken)) if port not in taken]
+        self._listeners = dict(zip(_LISTENERS, [self._ports[1], *others], strict=False))
 
     def broker(self, listener: str, host: str = "127.0.0.1") -> str:
         """The address of a listener."""
