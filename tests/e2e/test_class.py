@@ -34,7 +34,7 @@ async def moving(page: Page) -> tuple[int, int]:
         now = await clock_on_screen(page)
         return now if now >= first + RATE // 2 else None
 
-    return first, await eventually(later, 10, "the clock on screen moves")
+    return first, await eventually(later, 30, "the clock on screen moves")
 
 
 async def join(page: Page, node: AirnodeProcess | Classroom, path: str = "auto") -> None:
