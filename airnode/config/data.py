@@ -87,6 +87,9 @@ class PipelineSection(Section):
     buffer_records: int = Field(
         default=10_000, ge=100, description="Events that wait in a consumer; beyond, it stops fetching."
     )
+    buffer_bytes: ByteSize = Field(
+        default=64 << 20, ge=1 << 20, description="The same in bytes; what was being fetched comes on top."
+    )
     stuck_s: Seconds = Field(
         default=60.0, gt=0, description="A partition with lag whose position stands still this long is an alarm."
     )

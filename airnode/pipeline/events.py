@@ -126,7 +126,10 @@ def decode(value: bytes, topic: str) -> AnyEvent:
         Undecodable: it cannot be read, now or later.
     """
     try:
+        value.decode()  # all of it: the decoder passes over what it does not know, whatever the bytes
         event = _decoder.decode(value)
+    except UnicodeDecodeError as error:
+        raise Undecodable("not_json", f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     except msgspec.DecodeError as error:
         raise _why_not(value, error) from None
     except RecursionError:

@@ -6,11 +6,10 @@ that were new; only those count in the totals.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from airnode.pipeline.events import AnyEvent, OrderPlaced, Topic
+from airnode.pipeline.events import AnyEvent, Topic
+from airnode.store.eventlog.log import Delivered
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -51,8 +50,15 @@ _PRODUCTS = _ABOUT_ONE.format(table="product_events", column="product_id")
 Columns = Sequence[Sequence[object]]
 
 
-def _order_columns(events: Sequence[Any]) -> Columns:
-    orders: Sequence[OrderPlaced] = events
+class Readable(NamedTuple):
+    """A record and the event that it holds; what this airnode does not know of it, only the record has."""
+
+    record: Delivered
+    event: AnyEvent
+
+
+def _order_columns(readable: Sequence[Readable]) -> Columns:
+    orders: Sequence[Any] = [each.event for each in readable]
     return (
         [each.event_id for each in orders],
         [each.user_id for each in orders],
@@ -63,20 +69,20 @@ def _order_columns(events: Sequence[Any]) -> Columns:
     )
 
 
-def _columns_about(subject: str) -> Callable[[Sequence[Any]], Columns]:
-    def columns(events: Sequence[Any]) -> Columns:
+def _columns_about(subject: str) -> Callable[[Sequence[Readable]], Columns]:
+    def columns(readable: Sequence[Readable]) -> Columns:
         return (
-            [each.event_id for each in events],
-            [type(each).__struct_config__.tag for each in events],
-            [getattr(each, subject) for each in events],
-            [msgspec.json.encode(each).decode() for each in events],
-            [each.occurred_at for each in events],
+            [event.event_id for _, event in readable],
+            [type(event).__struct_config__.tag for _, event in readable],
+            [getattr(event, subject) for _, event in readable],
+            [record.value.decode() for record, _ in readable],
+            [event.occurred_at for _, event in readable],
         )
 
     return columns
 
 
-_STATEMENTS: dict[str, tuple[str, Callable[[Sequence[Any]], Columns]]] = {
+_STATEMENTS: dict[str, tuple[str, Callable[[Sequence[Readable]], Columns]]] = {
     "orders": (_ORDERS, _order_columns),
     "users": (_USERS, _columns_about("user_id")),
     "products": (_PRODUCTS, _columns_about("product_id")),
@@ -88,7 +94,7 @@ REQUIRED_KEYS = {
 }  # fmt: skip
 
 
-async def land(connection: "PoolConnectionProxy[Any]", topic: Topic, events: Sequence[AnyEvent]) -> int:
+async def land(connection: "PoolConnectionProxy[Any]", topic: Topic, readable: Sequence[Readable]) -> int:
     """Write the events of a topic; returns how many were new. Call it inside a transaction."""
     statement, columns = _STATEMENTS[topic]
-    return int(await connection.fetchval(statement, *columns(events)))
+    return int(await connection.fetchval(statement, *columns(readable)))

@@ -61,7 +61,7 @@ class Lane(Service):
         self._metrics = metrics
         self._settle_s = settle_s
         self._tasks = tasks
-        self._buffer = Buffer(section.buffer_records)
+        self._buffer = Buffer(section.buffer_records, section.buffer_bytes)
         self._some = asyncio.Event()
         self._room = asyncio.Event()
         self._idle = asyncio.Event()

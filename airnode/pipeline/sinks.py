@@ -9,8 +9,8 @@ import structlog
 from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.pipeline.dbwords import Refused, in_our_words
 from airnode.pipeline.deadletters import Letter, bury, keep, read_letter
-from airnode.pipeline.events import AnyEvent, Undecodable, decode
-from airnode.pipeline.landing import land
+from airnode.pipeline.events import Topic, Undecodable, decode
+from airnode.pipeline.landing import Readable, land
 from airnode.pipeline.metrics import LandingMetrics
 from airnode.store.eventlog.log import Delivered, EventLog
 from airnode.store.postgres import Postgres
@@ -43,46 +43,45 @@ class EventSink:
 
     async def write(self, records: Sequence[Delivered]) -> None:
         """See :meth:`Sink.write`. All topics of a batch land in one transaction."""
-        readable: list[tuple[Delivered, AnyEvent]] = []
+        readable: list[Readable] = []
         letters: list[Letter] = []
         for record in records:
             try:
-                readable.append((record, decode(record.value, record.partition.topic)))
+                readable.append(Readable(record, decode(record.value, record.partition.topic)))
             except Undecodable as error:
                 letters.append(bury(record, error.reason, str(error), self._group))
         letters += await self._land(readable)
         if letters:
             await self._bury(letters)
 
-    async def _land(self, readable: Sequence[tuple[Delivered, AnyEvent]]) -> list[Letter]:
+    async def _land(self, readable: Sequence[Readable]) -> list[Letter]:
         """Land what can be; a batch with a row that is refused is halved until that row stands alone."""
         if not readable:
             return []
         try:
-            await self._land_all([event for _, event in readable])
+            await self._land_all(readable)
         except Refused as error:
             if len(readable) == 1:
-                return [bury(readable[0][0], "refused", str(error), self._group)]
+                return [bury(readable[0].record, "refused", str(error), self._group)]
             middle = len(readable) // 2
             return await self._land(readable[:middle]) + await self._land(readable[middle:])
         return []
 
-    async def _land_all(self, events: Sequence[AnyEvent]) -> None:
-        by_topic: dict[str, list[AnyEvent]] = {}
-        for event in events:
-            by_topic.setdefault(event.topic, []).append(event)
-        landed: dict[str, int] = {}
+    async def _land_all(self, readable: Sequence[Readable]) -> None:
+        by_topic: dict[Topic, list[Readable]] = {}
+        for each in readable:
+            by_topic.setdefault(each.event.topic, []).append(each)
+        landed: dict[Topic, int] = {}
         with in_our_words(_NOT_NOW):
             async with self._postgres.transaction() as connection:
                 for topic in sorted(by_topic):
-                    some = by_topic[topic]
-                    landed[topic] = await land(connection, some[0].topic, some)
+                    landed[topic] = await land(connection, topic, by_topic[topic])
         now = datetime.now(UTC)
         for topic, count in landed.items():
             some = by_topic[topic]
             self._metrics.landed.labels(topic).inc(count)
             self._metrics.repeated.labels(topic).inc(len(some) - count)
-            oldest = min(event.occurred_at for event in some)
+            oldest = min(each.event.occurred_at for each in some)
             self._metrics.latency.labels(topic).observe(max(0.0, (now - oldest).total_seconds()))
 
     async def _bury(self, letters: Sequence[Letter]) -> None:

@@ -122,6 +122,23 @@ async def test_events_of_all_topics_land_and_totals_with_them(rig: Rig):
     assert rig.metric("landed", topic="orders") == 200
 
 
+async def test_what_a_later_airnode_adds_to_an_event_is_kept(rig: Rig):
+    await rig.letters()
+    await rig.lane("users", "products")
+    common = dict(zip(("event_id", "occurred_at"), stamp(), strict=True)) | {"key": "1"}
+    record = ProductViewed(**common, product_id=5, user_id=1).record()
+    value = record.value[:-1] + b',"device":{"kind":"phone"}}'
+    # What no decoder wants, half a surrogate pair; and what only PostgreSQL refuses, a number beyond measure.
+    odd = [value.replace(b'"phone"', text).replace(b'"1"', b'"2"') for text in (rb'"\ud800"', b"1e999999")]
+    await rig.log.publish([Record("products", "1", each) for each in (*odd, value)])
+    await rig.until("product_events", 1)
+    assert await rig.postgres.fetchval("SELECT body->'device'->>'kind' FROM pipeline.product_events") == "phone"
+    await rig.until("dead_letters", 2)
+    assert {row["reason"] for row in await rig.postgres.fetch("SELECT reason FROM pipeline.dead_letters")} == {
+        "not_json", "refused",
+    }  # fmt: skip
+
+
 async def test_what_comes_again_lands_once(rig: Rig):
     orders = [order() for _ in range(50)]
     await rig.lane("orders")

@@ -87,6 +87,7 @@ def test_members_that_are_not_known_are_passed_over():
         (changed(occurred_at="2026-11-22T05:00:00"), "orders", "invalid"),
         (changed(more=0).replace(b"0}", b"[" * 50_000 + b"]" * 50_000 + b"}"), "orders", "invalid"),
         (b'{"more":' + b"[" * 50_000, "orders", "invalid"),
+        (changed(more="?").replace(b'"?"', b'"\xff"'), "orders", "not_json"),
         (ORDER.record().value, "users", "invalid"),
     ],
 )
