@@ -90,7 +90,9 @@ class CacheSource:
         """Give the connection back."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with contextlib.suppress(
+                asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError
+            ):
                 await self._postgres.pool.release(connection, timeout=2)
 
     async def _fetch(self, statement: str, *values: int) -> list[asyncpg.Record]:

@@ -29,7 +29,9 @@ def in_our_words(not_now: str) -> Iterator[None]:
     """
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (
+        asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError
+    ) as error:  # fmt: skip
         state = getattr(error, "sqlstate", None) or ""
         # What asyncpg cannot encode never reaches the server, and is an InterfaceError as well.
         if state.startswith(_ROWS_FAULT) or isinstance(error, asyncpg.DataError):

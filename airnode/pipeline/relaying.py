@@ -90,7 +90,10 @@ class OutboxRelay(Service):
             try:
                 await self._listen()
                 backoff.reset()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Unavailable) as error:
+            except (
+                asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+                Unavailable,
+            ) as error:  # fmt: skip
                 log.debug("outbox_not_heard", error=repr(error))
             await backoff.pause()
 

@@ -29,6 +29,7 @@ _NOT_NOW = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InternalClientError,  # a connection that died while it was given back
 )
 #: What another try does not change.
 _NEVER = (
@@ -151,9 +152,17 @@ class Postgres(Service):
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        """Lend a connection inside a transaction: committed at the end, rolled back on any error."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            yield connection
+        """Lend a connection inside a transaction: committed at the end, rolled back on any error.
+
+        A server that goes away meanwhile is told by asyncpg's PostgresError or InterfaceError, or by an OSError;
+        whether the transaction was committed is then unknown.
+        """
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                yield connection
+        except asyncpg.InternalClientError as error:
+            # How asyncpg tells of it where the connection dies just as it is given back to the pool.
+            raise asyncpg.ConnectionDoesNotExistError(f"the connection was lost: {error}") from error
 
     async def _open(self, timeout_s: float) -> "asyncpg.Pool[asyncpg.Record]":
         pool = asyncpg.create_pool(

@@ -14,6 +14,7 @@ from airnode.config.model import EmbeddedSection, PostgresSection
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.errors import StartupError, Unavailable
+from airnode.pipeline.dbwords import in_our_words
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
 
@@ -51,6 +52,17 @@ async def test_a_failed_transaction_leaves_nothing(postgres):
             await connection.execute("INSERT INTO t VALUES (1)")
             raise ZeroDivisionError
     assert await postgres.pool.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_a_connection_that_dies_while_it_is_given_back_is_a_database_that_is_away(postgres):
+    """What asyncpg raises where a server is killed at just that moment: nobody outside has to know of it."""
+    died = asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError, match="the connection was lost"):
+        async with postgres.transaction():
+            raise died
+    with pytest.raises(Unavailable), in_our_words("Not now."):
+        raise died
+    await postgres.ping()
 
 
 async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
