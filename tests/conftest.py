@@ -16,11 +16,22 @@ from tests.support.eventlog import logs
 from tests.support.ffmpeg import make_clip
 from tests.support.forking import forker
 from tests.support.kafka import kafka
-from tests.support.kafkasecured import secured_kafka, way
+from tests.support.kafkasecured import all_closed, secured_kafka, way
 from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.servers import postgres_url, servers, valkey_url
 
-__all__ = ["empty_database", "forker", "kafka", "logs", "postgres_url", "secured_kafka", "servers", "valkey_url", "way"]
+__all__ = [
+    "all_closed",
+    "empty_database",
+    "forker",
+    "kafka",
+    "logs",
+    "postgres_url",
+    "secured_kafka",
+    "servers",
+    "valkey_url",
+    "way",
+]
 
 _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),

@@ -10,7 +10,7 @@ from tests.support.eventlog import read
 from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("all_closed")]
 
 _AS_GUEST = {"sasl_username": GUEST, "sasl_password": GUEST_PASSWORD}
 

@@ -19,7 +19,7 @@ from tests.support.kafkasecured import SecuredKafka, environment, flags, opened
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("all_closed")]
 
 _PASSWORD = "a.password.for.workers"
 

@@ -16,7 +16,7 @@ from tests.support.forking import Forker
 from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, opened
 from tests.support.tls import Authority
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("all_closed")]
 
 #: Longest wait for a broker that cannot be used: where that is sure, and where it may change.
 PATIENCE_S, SHORT_S = 20.0, 2.0

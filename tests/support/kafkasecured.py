@@ -1,5 +1,6 @@
 """A Kafka as schools run it: TLS, accounts and rights. One broker that listens in every way there is."""
 
+import asyncio
 import contextlib
 import tempfile
 import uuid
@@ -30,6 +31,7 @@ from airnode.store.eventlog.metrics import EventLogMetrics
 from tests.support.kafka import Kafka, fetch_jars, why_not
 from tests.support.ports import free_ports
 from tests.support.tls import Authority
+from tests.support.waiting import eventually
 
 USER = "air"
 PASSWORD = "the.password.of=air"
@@ -225,6 +227,18 @@ def secured_kafka() -> Iterator[SecuredKafka]:
             yield broker
         finally:
             broker.close()
+
+
+@pytest.fixture
+async def all_closed() -> AsyncIterator[None]:
+    """Waits for connections to end before the loop does: aiokafka closes those that it is not let in on by the way."""
+    yield
+    loop = asyncio.get_running_loop()
+    await eventually(
+        lambda: not [each for each in list(loop._transports.values()) if each._sock is not None],  # type: ignore[attr-defined]
+        45,
+        "all connections are closed",
+    )
 
 
 @dataclass(frozen=True)
