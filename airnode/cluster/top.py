@@ -3,7 +3,9 @@
 import http.client
 import json
 import os
+import signal
 import ssl
+import threading
 import time
 import urllib.parse
 from dataclasses import replace
@@ -62,13 +64,18 @@ def look(target: Target, before: Snapshot | None, timeout_s: float) -> Snapshot:
 
 
 def run(target: Target, interval_s: float) -> None:
-    """Show it until Ctrl+C."""
+    """Show it until Ctrl+C, or SIGTERM."""
+    stop = threading.Event()
+    # Not by KeyboardInterrupt: one that is raised in a destructor is printed and lost.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     console = Console()
     shot = look(target, None, 3.0)
     with Live(render(shot, height=console.height), console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(render(shot, height=console.height), refresh=True)
-            time.sleep(interval_s)  # noqa: TID251 - a terminal program without a loop
+            if stop.wait(interval_s):
+                return
             shot = look(target, shot, 3.0)
 
 
