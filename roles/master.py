@@ -20,6 +20,8 @@ from airnode.cluster.reservations import Reservations
 from airnode.cluster.rooms import RoomBoard
 from airnode.cluster.shelf import Shelf
 from airnode.pipeline.api import PipelineApi
+from airnode.pipeline.cachemetrics import LookupMetrics
+from airnode.pipeline.catalogue import Catalogue
 from airnode.pipeline.overview import Overview
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
@@ -94,7 +96,8 @@ class MasterRole:
         authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
         cluster = _cluster_api(ctx, nodes, board, clients, authority)
         overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
-        pipeline = PipelineApi(overview, authority, clients, ctx.pipeline_urls)
+        catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
+        pipeline = PipelineApi(overview, catalogue, authority, clients, ctx.pipeline_urls)
         secret = settings.auth.teacher_secret.get_secret_value()
 
         def routes(app: web.Application) -> None:
@@ -116,7 +119,7 @@ class MasterRole:
             return f"{count} serving"
 
         return RoleParts(
-            services=(directory, nodes, board, recordings, overview),
+            services=(directory, nodes, board, recordings, overview, catalogue),
             routes={PortName.HTTP: routes},
             checks=(HealthCheck("nodes", serving, critical=False),),
             endpoints=endpoints,

@@ -1,17 +1,49 @@
 """What the cache and its readers count."""
 
+from typing import Protocol
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _REFRESH_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
+class ReaderMetrics(Protocol):
+    """Metrics of a reader of the cache. A process may have one of each kind, so each has names of its own.
+
+    Attributes:
+        reads: by table and result, ``hit`` or ``miss``. loads: rows asked of the database instead, by table.
+    """
+
+    reads: Counter
+    loads: Counter
+
+
 class CatalogueMetrics:
-    """Metrics of a reader of the cache."""
+    """Metrics of a producer's reading."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.reads = Counter(
             "airnode_pipeline_cache_reads_total", "Users and products asked of the cache, by whether it had them.",
             ["table", "result"], registry=registry,
+        )  # fmt: skip
+        self.loads = Counter(
+            "airnode_pipeline_cache_loads_total", "Users and products asked of the database in place of the cache.",
+            ["table"], registry=registry,
+        )  # fmt: skip
+
+
+class LookupMetrics:
+    """Metrics of a master's reading: what people look up."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.reads = Counter(
+            "airnode_pipeline_lookups_total", "Users and products looked up, by whether the cache had them.",
+            ["table", "result"], registry=registry,
+        )  # fmt: skip
+        self.loads = Counter(
+            "airnode_pipeline_lookup_loads_total",
+            "Users and products that lookups asked of the database, as the cache had them not.",
+            ["table"], registry=registry,
         )  # fmt: skip
 
 

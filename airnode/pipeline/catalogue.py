@@ -1,21 +1,21 @@
-"""The catalogue: users and products as the cache has them, and from PostgreSQL what it has not."""
+"""The catalogue: random users and products from the cache; single ones from PostgreSQL too, where the cache has not."""
 
 import asyncio
 import contextlib
-import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import asyncpg
 import msgspec
 import structlog
 
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.errors import Unavailable
-from airnode.pipeline.cachemetrics import CatalogueMetrics
-from airnode.pipeline.readthrough import ReadThrough
-from airnode.pipeline.shelves import PRODUCTS, SHELVES, USERS, CachedProduct, CachedUser, Shelf, Table
+from airnode.pipeline.cachemetrics import CatalogueMetrics, ReaderMetrics
+from airnode.pipeline.dbwords import in_our_words
+from airnode.pipeline.readthrough import Read, ReadThrough
+from airnode.pipeline.shelves import PRODUCTS, USERS, CachedProduct, CachedUser, Shelf, Table
 from airnode.runtime.service import Service
 from airnode.runtime.tasks import TaskScope
 from airnode.store.postgres import Postgres
@@ -27,18 +27,13 @@ log = structlog.get_logger(__name__)
 C = TypeVar("C", CachedUser, CachedProduct)
 
 _TELL_EVERY_S = 1.0
-#: Rows read from PostgreSQL in place of the cache are good for so long, and served on while they are read anew.
+#: A row read from PostgreSQL in place of the cache is good for so long, and served on while it is read anew.
 _FRESH_S, _STALE_S = 5.0, 300.0
 _REMEMBERED = 10_000
-#: Rows that stand in for an empty cache.
-_SAMPLE = 1000
+#: For one row: a store that has not answered by then is away. A connection that does not become idle is cut off.
+_ANSWER_S, _RELEASE_S = 2.0, 0.5
+_NOT_NOW = "The cache does not have it, or is away, and the database does not answer."
 
-# A run of rows from a random place: quick on a table of any size, unlike ORDER BY random().
-_SOME = """
-SELECT {columns} FROM pipeline.{table}
-WHERE {id} >= (SELECT floor(random() * (max({id}) + 1))::bigint FROM pipeline.{table})
-ORDER BY {id} LIMIT $1
-"""
 _ONE = "SELECT {columns} FROM pipeline.{table} WHERE {id} = $1"
 
 
@@ -46,13 +41,15 @@ class Catalogue(Service):
     """A reader of the cache. Counts what the cache had and had not, and tells it to ``cache:stats`` once a second.
 
     Args:
-        postgres: where the rest comes from, one statement at a time for each row, remembered for some seconds; None:
-            what the cache has not is not there.
+        postgres: where single rows come from that the cache has not, one statement at a time for each; None: nowhere.
+        fresh_s: seconds that such a row is remembered before it is read anew.
     """
 
     name = "catalogue"
 
-    def __init__(self, bus: Bus, postgres: Postgres | None, metrics: CatalogueMetrics) -> None:
+    def __init__(
+        self, bus: Bus, postgres: Postgres | None, metrics: ReaderMetrics, *, fresh_s: float = _FRESH_S
+    ) -> None:
         super().__init__()
         self._bus = bus
         self._postgres = postgres
@@ -60,16 +57,11 @@ class Catalogue(Service):
         self._tasks = TaskScope("catalogue")
         #: Hits and misses that cache:stats has not been told of, by field.
         self._untold: Counter[str] = Counter()
-
-        def clock() -> float:
-            return asyncio.get_running_loop().time()
-
-        self._rows: ReadThrough[tuple[Table, int], Any] = ReadThrough(
-            self._load_one, self._tasks, fresh_s=_FRESH_S, stale_s=_STALE_S, most=_REMEMBERED, clock=clock
-        )
-        self._samples: ReadThrough[Table, Sequence[Any]] = ReadThrough(
-            self._load_some, self._tasks, fresh_s=_FRESH_S, stale_s=_STALE_S, most=len(SHELVES), clock=clock
-        )
+        #: {(shelf, id): row, or None}. What the cache had not.
+        self._rows: ReadThrough[tuple[Shelf[Any], int], Any] = ReadThrough(
+            self._load, self._tasks, fresh_s=fresh_s, stale_s=_STALE_S, most=_REMEMBERED,
+            clock=lambda: asyncio.get_running_loop().time(),
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Begin to tell."""
@@ -82,15 +74,13 @@ class Catalogue(Service):
             async with asyncio.timeout(_TELL_EVERY_S):
                 await self._tell()
 
-    # -- reading ------------------------------------------------------------------------------------------------------
+    # -- random ones --------------------------------------------------------------------------------------------------
 
     async def users(self, count: int) -> list[CachedUser]:
-        """``count`` random users, repeats allowed; none where there are none.
-
-        While the cache is empty or away they come from PostgreSQL, where it was given.
+        """``count`` random users out of the cache, repeats allowed; none where it is empty.
 
         Raises:
-            Unavailable: neither can be asked.
+            Unavailable: the Redis does not answer.
         """
         return await self._some(USERS, count)
 
@@ -98,67 +88,68 @@ class Catalogue(Service):
         """``count`` random products; see :meth:`users`."""
         return await self._some(PRODUCTS, count)
 
-    async def user(self, user_id: int) -> CachedUser | None:
-        """One user; None: there is none. Raises Unavailable when neither cache nor database can be asked."""
-        return await self._one(USERS, user_id)
-
-    async def product(self, product_id: int) -> CachedProduct | None:
-        """One product; see :meth:`user`."""
-        return await self._one(PRODUCTS, product_id)
-
     async def _some(self, shelf: Shelf[C], count: int) -> list[C]:
-        found: list[C] = []
-        try:
-            found = await self._cached_some(shelf, count)
-        except Unavailable:
-            if self._postgres is None:
-                raise
-        # Who only waits for the cache to be filled asks again and again: each time is one miss, not hundreds.
-        misses = count - len(found) if found or self._postgres is not None else min(count, 1)
-        self._count(shelf.table, hits=len(found), misses=misses)
-        if found or self._postgres is None:
-            return found
-        rows = await self._samples.get(shelf.table)
-        return random.choices(rows, k=count) if rows else []  # noqa: S311 - guards nothing
-
-    async def _cached_some(self, shelf: Shelf[C], count: int) -> list[C]:
         with unavailable():
             # A negative count: exactly so many, and a row may come twice.
             flat: Any = await self._bus.client.hrandfield(keys.cache(shelf.table), -count, withvalues=True)
         values = [self._bus.decode_value(data, shelf.kind, keys.cache(shelf.table)) for data in flat[1::2]]
-        return [value for value in values if value is not None]
+        found = [value for value in values if value is not None]
+        # Who only waits for the cache to be filled asks again and again: each time is one miss, not hundreds.
+        self._count(shelf.table, hits=len(found), misses=count - len(found) if found else min(count, 1))
+        return found
 
-    async def _one(self, shelf: Shelf[C], row_id: int) -> C | None:
-        found = None
+    # -- single ones --------------------------------------------------------------------------------------------------
+
+    async def user(self, user_id: int) -> Read[CachedUser | None]:
+        """One user, or None: there is none; ``user_id`` is a positive bigint.
+
+        Raises:
+            Unavailable: neither cache nor database can be asked, and nothing is remembered. HTTP 503.
+        """
+        return await self._one(USERS, user_id)
+
+    async def product(self, product_id: int) -> Read[CachedProduct | None]:
+        """One product; see :meth:`user`."""
+        return await self._one(PRODUCTS, product_id)
+
+    async def _one(self, shelf: Shelf[C], row_id: int) -> Read[C | None]:
+        found = await self._cached(shelf, row_id)
+        self._count(shelf.table, hits=int(found is not None), misses=int(found is None))
+        if found is not None:
+            return Read(found, hit=True)
+        if self._postgres is None:
+            return Read(None, hit=False)
+        return await self._rows.get((shelf, row_id))
+
+    async def _cached(self, shelf: Shelf[C], row_id: int) -> C | None:
+        """What the cache has; None also while it is away, if there is a database to ask."""
         try:
             with unavailable():
-                data = await self._bus.client.hget(keys.cache(shelf.table), str(row_id))
-            if data is not None:
-                found = self._bus.decode_value(data, shelf.kind, keys.cache(shelf.table))
+                async with asyncio.timeout(_ANSWER_S):
+                    data = await self._bus.client.hget(keys.cache(shelf.table), str(row_id))
         except Unavailable:
             if self._postgres is None:
                 raise
-        self._count(shelf.table, hits=int(found is not None), misses=int(found is None))
-        if found is not None or self._postgres is None:
-            return found
-        loaded: C | None = await self._rows.get((shelf.table, row_id))
-        return loaded
+            return None
+        return None if data is None else self._bus.decode_value(data, shelf.kind, keys.cache(shelf.table))
 
-    # -- from the database --------------------------------------------------------------------------------------------
+    async def _load(self, key: tuple[Shelf[C], int]) -> C | None:
+        shelf, row_id = key
+        self._metrics.loads.labels(shelf.table).inc()
+        statement = _ONE.format(columns=shelf.columns, table=shelf.table, id=shelf.id_column)
+        with in_our_words(_NOT_NOW):
+            row = await self._fetch(statement, row_id)
+        return None if row is None else msgspec.convert(dict(row), shelf.kind)
 
-    async def _load_one(self, key: tuple[Table, int]) -> CachedUser | CachedProduct | None:
-        table, row_id = key
-        rows = await self._select(_ONE, table, row_id)
-        return rows[0] if rows else None
-
-    async def _load_some(self, table: Table) -> list[CachedUser | CachedProduct]:
-        return await self._select(_SOME, table, _SAMPLE)
-
-    async def _select(self, statement: str, table: Table, value: int) -> list[CachedUser | CachedProduct]:
-        assert self._postgres is not None  # noqa: S101 - the callers look
-        shelf: Shelf[Any] = USERS if table == "users" else PRODUCTS
-        text = statement.format(columns=shelf.columns, table=table, id=shelf.id_column)
-        return [msgspec.convert(dict(row), shelf.kind) for row in await self._postgres.fetch(text, value)]
+    async def _fetch(self, statement: str, row_id: int) -> asyncpg.Record | None:
+        """One row; whatever the database does, within a few seconds: others wait for this very load."""
+        assert self._postgres is not None  # noqa: S101 - who calls has looked
+        pool = self._postgres.pool
+        connection = await pool.acquire(timeout=_ANSWER_S)
+        try:
+            return await connection.fetchrow(statement, row_id, timeout=_ANSWER_S)
+        finally:
+            await pool.release(connection, timeout=_RELEASE_S)
 
     # -- counting -----------------------------------------------------------------------------------------------------
 

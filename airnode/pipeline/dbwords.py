@@ -11,6 +11,7 @@ from airnode.errors import Unavailable
 _ROWS_FAULT = ("22", "23")
 #: A schema that is not ours: no row and no retry helps, only a person.
 _SCHEMAS_FAULT = "42"
+_RETRY_AFTER_S = 1.0
 
 
 class Refused(Exception):
@@ -38,6 +39,8 @@ def in_our_words(not_now: str) -> Iterator[None]:
             raise Refused(str(error)) from error
         if state.startswith(_SCHEMAS_FAULT):
             raise Unavailable(
-                f"The database's schema is not this airnode's: {error}. Run: airnode pipeline init", debug=repr(error)
+                f"The database's schema is not this airnode's: {error}. Run: airnode pipeline init",
+                retry_after_s=_RETRY_AFTER_S,
+                debug=repr(error),
             ) from error
-        raise Unavailable(not_now, debug=repr(error)) from error
+        raise Unavailable(not_now, retry_after_s=_RETRY_AFTER_S, debug=repr(error)) from error

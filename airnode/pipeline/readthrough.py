@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from airnode.errors import AirnodeError
@@ -11,11 +12,28 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+@dataclass(frozen=True, slots=True)
+class Read(Generic[V]):
+    """A value, and how it was come by, in the words of RFC 9211 (the HTTP field ``Cache-Status``).
+
+    Attributes:
+        hit: it was there; otherwise it was loaded.
+        ttl_s: what was there stays fresh for so long, seconds; negative: it is stale. None: not known.
+        collapsed: loaded for somebody who had asked for it before.
+    """
+
+    value: V
+    hit: bool
+    ttl_s: float | None = None
+    collapsed: bool = False
+
+
 class ReadThrough(Generic[K, V]):
     """Remembers what ``load`` returned.
 
     A value is served as it is for ``fresh_s``. After that, up to ``stale_s``, it is still served at once, while one
-    load fetches the next. Whoever asks for a key that is being loaded waits for that load.
+    load fetches the next. Whoever asks for a key that is being loaded waits for that load. That there is nothing, None,
+    is believed while it is fresh, and not after.
 
     Args:
         load: may raise an AirnodeError, which everyone who waits for it gets; nothing is remembered then.
@@ -44,22 +62,26 @@ class ReadThrough(Generic[K, V]):
         #: Loads under way.
         self._loads: dict[K, asyncio.Task[V | AirnodeError]] = {}
 
-    async def get(self, key: K) -> V:
+    async def get(self, key: K) -> Read[V]:
         """The value, from memory or loaded. Raises what ``load`` raises."""
         if (entry := self._entries.get(key)) is not None:
             value, loaded_s = entry
             age_s = self._clock() - loaded_s
-            if age_s < self._fresh_s:
-                return value
-            if age_s < self._stale_s:
+            ttl_s = self._fresh_s - age_s
+            if ttl_s > 0:
+                return Read(value, hit=True, ttl_s=ttl_s)
+            if age_s < self._stale_s and value is not None:
                 self._begin(key)
-                return value
+                return Read(value, hit=True, ttl_s=ttl_s)
+        collapsed = key in self._loads
+        # Whoever goes away while waiting does not take the load along.
         result = await asyncio.shield(self._begin(key))
         if isinstance(result, AirnodeError):
             raise result
-        return result
+        return Read(result, hit=False, collapsed=collapsed)
 
     def _begin(self, key: K) -> "asyncio.Task[V | AirnodeError]":
+        """The load of this key that is under way, or else a new one."""
         load = self._loads.get(key)
         if load is None:
             load = self._loads[key] = self._tasks.spawn(f"load-{key}", self._loaded(key))

@@ -335,7 +335,7 @@ async def test_on_a_redis_cluster_nothing_touches_two_slots_at_once(postgres_url
             await catalogue.start()
             rig.stack.push_async_callback(catalogue.stop)
             assert len(await catalogue.users(50)) == len(await catalogue.products(50)) == 50
-            assert (await catalogue.user(1)).name == "이름 1"
+            assert (await catalogue.user(1)).value.name == "이름 1"
             await eventually(lambda: hits(rig), 30, "the reader's hits are told")
             with pytest.raises(ResponseError, match="same slot"):
                 await rig.redis.rename("cache:users", "cache:products")

@@ -13,6 +13,7 @@ from airnode.bus.subscription import BusMetrics
 from airnode.config.model import PostgresSection, RedisSection
 from airnode.errors import Unavailable
 from airnode.pipeline.catalogue import CachedProduct, CachedUser, Catalogue, CatalogueMetrics
+from airnode.pipeline.readthrough import Read
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.waiting import eventually
@@ -75,35 +76,40 @@ async def test_random_users_come_from_the_cache_as_many_as_wanted(rig: Rig):
     assert len(found) == 100
     assert set(found) == {user(1), user(2)}
     assert await catalogue.products(3) == [product] * 3
-    assert await catalogue.product(5) == product
+    assert await catalogue.product(5) == Read(product, hit=True)
     assert registry.get_sample_value("airnode_pipeline_cache_reads_total", {"table": "users", "result": "hit"}) == 100
 
 
 async def test_what_the_cache_has_not_comes_from_the_database_once(rig: Rig):
     await rig.rows(50)
     await rig.cached(user(1))
-    catalogue, _ = await rig.reader()
-    assert await asyncio.gather(*(catalogue.user(7) for _ in range(20))) == [user(7)] * 20
-    assert await catalogue.user(1) == user(1)
-    assert await catalogue.user(51) is None
+    catalogue, registry = await rig.reader()
+    found = await asyncio.gather(*(catalogue.user(7) for _ in range(20)))
+    assert [each.value for each in found] == [user(7)] * 20
+    assert registry.get_sample_value("airnode_pipeline_cache_loads_total", {"table": "users"}) == 1
+    assert await catalogue.user(1) == Read(user(1), hit=True)
+    assert await catalogue.user(51) == Read(None, hit=False)
     await rig.postgres.execute("DELETE FROM pipeline.users")
-    assert await catalogue.user(7) == user(7), "it is remembered"
+    assert (await catalogue.user(7)).value == user(7), "it is remembered"
     alone, _ = await rig.reader(postgres=False)
-    assert await alone.user(7) is None
+    assert await alone.user(7) == Read(None, hit=False)
 
 
-async def test_an_empty_cache_is_stood_in_for_by_the_database(rig: Rig):
+async def test_a_schema_that_is_not_ours_is_said_and_stops_nothing(rig: Rig):
     catalogue, _ = await rig.reader()
+    await rig.postgres.execute("DROP SCHEMA pipeline CASCADE")
+    with pytest.raises(Unavailable, match="Run: airnode pipeline init") as refused:
+        await catalogue.user(7)
+    assert refused.value.retry_after_s
+    await rig.cached(user(7))
+    assert await catalogue.user(7) == Read(user(7), hit=True)
+
+
+async def test_an_empty_cache_gives_none_and_counts_one_miss(rig: Rig):
+    await rig.rows(5)
+    catalogue, registry = await rig.reader()
     assert await catalogue.users(10) == []
-    assert await catalogue.products(10) == []
-    await rig.rows(50)
-    fresh, registry = await rig.reader()
-    found = await fresh.users(10)
-    assert len(found) == 10
-    assert registry.get_sample_value("airnode_pipeline_cache_reads_total", {"table": "users", "result": "miss"}) == 10
-    assert all(each == user(each.user_id) for each in found)
-    alone, _ = await rig.reader(postgres=False)
-    assert await alone.users(10) == []
+    assert registry.get_sample_value("airnode_pipeline_cache_reads_total", {"table": "users", "result": "miss"}) == 1
 
 
 async def test_readers_add_up_what_they_hit_and_missed(rig: Rig):
@@ -125,12 +131,13 @@ async def test_readers_add_up_what_they_hit_and_missed(rig: Rig):
     assert (await rig.stats())["users_hits"] == 45
 
 
-async def test_without_the_redis_rows_come_from_the_database(rig: Rig):
+async def test_without_the_redis_single_rows_come_from_the_database(rig: Rig):
     await rig.rows(5)
     away = Bus(RedisSection(url=rig.redis_url), BusMetrics(CollectorRegistry()))
     catalogue, _ = await rig.reader(bus=away)
-    assert await catalogue.user(3) == user(3)
-    assert len(await catalogue.users(7)) == 7
+    assert await catalogue.user(3) == Read(user(3), hit=False)
+    with pytest.raises(Unavailable):
+        await catalogue.users(1)
     alone, _ = await rig.reader(bus=away, postgres=False)
     with pytest.raises(Unavailable):
         await alone.users(1)
@@ -142,4 +149,4 @@ async def test_what_is_no_user_is_left_out(rig: Rig):
     await rig.bus.client.hset("cache:users", mapping={"1": b"\xff", "2": b'{"user_id": "two"}'})
     catalogue, _ = await rig.reader(postgres=False)
     assert await catalogue.users(20) == []
-    assert await catalogue.user(1) is None
+    assert await catalogue.user(1) == Read(None, hit=False)

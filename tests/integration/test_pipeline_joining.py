@@ -106,7 +106,10 @@ async def test_one_credential_does_not_open_what_another_does(master: AirnodePro
     assert (await posted(master, "/cluster/register", PIPELINE, slave))[0] == 403
     headers = {"Authorization": f"Bearer {PIPELINE}"}
     async with aiohttp.ClientSession(headers=headers) as session:
-        for path in ("/api/pipeline/status", "/cluster/nodes", "/api/classes"):
+        for path in (
+            "/api/pipeline/status", "/api/pipeline/users/1", "/api/pipeline/products/1", "/cluster/nodes",
+            "/api/classes",
+        ):  # fmt: skip
             async with session.get(master["api_url"] + path) as response:
                 assert response.status in (401, 403), path
 

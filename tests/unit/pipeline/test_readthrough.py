@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from airnode.errors import Unavailable
-from airnode.pipeline.readthrough import ReadThrough
+from airnode.pipeline.readthrough import Read, ReadThrough
 from airnode.runtime.tasks import TaskScope
 from tests.support.waiting import eventually
 
@@ -19,15 +19,16 @@ class Source:
         self.may = asyncio.Event()
         self.may.set()
         self.away = False
+        self.none = False
         self.now_s = 0.0
 
-    async def load(self, key: str) -> str:
+    async def load(self, key: str) -> str | None:
         self.loads.append(key)
         number = len(self.loads)
         await self.may.wait()
         if self.away:
             raise Unavailable("away")
-        return f"{key}{number}"
+        return None if self.none else f"{key}{number}"
 
 
 @pytest.fixture
@@ -36,36 +37,44 @@ async def source() -> Source:
 
 
 @pytest.fixture
-async def rows(source: Source) -> AsyncIterator[ReadThrough[str, str]]:
+async def rows(source: Source) -> AsyncIterator[ReadThrough[str, str | None]]:
     tasks = TaskScope("test")
     yield ReadThrough(source.load, tasks, fresh_s=5, stale_s=60, most=3, clock=lambda: source.now_s)
     await tasks.aclose()
 
 
-async def test_many_who_miss_at_once_make_one_load(source: Source, rows: ReadThrough[str, str]):
+def loaded(value: str | None, *, collapsed: bool = False) -> Read[str | None]:
+    return Read(value, hit=False, collapsed=collapsed)
+
+
+def remembered(value: str | None, ttl_s: float) -> Read[str | None]:
+    return Read(value, hit=True, ttl_s=ttl_s)
+
+
+async def test_many_who_miss_at_once_make_one_load(source: Source, rows: ReadThrough[str, str | None]):
     source.may.clear()
     waiting = [asyncio.create_task(rows.get("a")) for _ in range(100)]
     await eventually(lambda: source.loads)
     waiting[0].cancel()
     source.may.set()
-    assert await asyncio.gather(*waiting[1:]) == ["a1"] * 99
+    assert await asyncio.gather(*waiting[1:]) == [loaded("a1", collapsed=True)] * 99
     assert source.loads == ["a"]
     assert waiting[0].cancelled()
 
 
 async def test_a_stale_value_is_served_at_once_while_one_load_fetches_the_next(source, rows):
-    assert await rows.get("a") == "a1"
-    source.now_s = 4.9
-    assert await rows.get("a") == "a1"
+    assert await rows.get("a") == loaded("a1")
+    source.now_s = 4.5
+    assert await rows.get("a") == remembered("a1", 0.5)
     assert source.loads == ["a"]
     source.now_s = 59
     source.may.clear()
-    assert [await rows.get("a") for _ in range(10)] == ["a1"] * 10
+    assert [await rows.get("a") for _ in range(10)] == [remembered("a1", -54)] * 10
     await eventually(lambda: len(source.loads) == 2)
     source.may.set()
 
     async def renewed() -> bool:
-        return await rows.get("a") == "a2"
+        return await rows.get("a") == remembered("a2", 5)
 
     await eventually(renewed)
     assert source.loads == ["a", "a"]
@@ -74,7 +83,16 @@ async def test_a_stale_value_is_served_at_once_while_one_load_fetches_the_next(s
 async def test_what_is_too_old_is_not_served(source, rows):
     await rows.get("a")
     source.now_s = 61
-    assert await rows.get("a") == "a2"
+    assert await rows.get("a") == loaded("a2")
+
+
+async def test_that_there_is_nothing_is_believed_for_a_moment_only(source, rows):
+    source.none = True
+    assert await rows.get("a") == loaded(None)
+    source.now_s = 4
+    assert await rows.get("a") == remembered(None, 1)
+    source.none, source.now_s = False, 6
+    assert await rows.get("a") == loaded("a2"), "who was added meanwhile is found"
 
 
 async def test_a_failed_load_is_told_to_all_who_wait_and_stale_values_stay(source, rows):
@@ -83,10 +101,10 @@ async def test_a_failed_load_is_told_to_all_who_wait_and_stale_values_stay(sourc
     assert [type(each) for each in results] == [Unavailable] * 5
     assert source.loads == ["a"]
     source.away = False
-    assert await rows.get("a") == "a2"
+    assert await rows.get("a") == loaded("a2")
     source.away, source.now_s = True, 10
     for count in (3, 4):
-        assert await rows.get("a") == "a2"
+        assert await rows.get("a") == remembered("a2", -5)
         await eventually(lambda count=count: len(source.loads) == count)
         await asyncio.sleep(0)
 
@@ -94,6 +112,6 @@ async def test_a_failed_load_is_told_to_all_who_wait_and_stale_values_stay(sourc
 async def test_it_keeps_no_more_than_it_may(source, rows):
     for key in "abcd":
         await rows.get(key)
-    assert await rows.get("d") == "d4"
-    assert await rows.get("a") == "a5"
+    assert await rows.get("d") == remembered("d4", 5)
+    assert await rows.get("a") == loaded("a5")
     assert source.loads == list("abcda")
