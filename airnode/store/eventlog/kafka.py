@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    InvalidTimestampError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -41,6 +42,8 @@ _BATCH_BYTES = 512 << 10
 #: What the record's frame and the batch's header may add to a value.
 _FRAME_BYTES = 4 << 10
 _COPIES = 3
+#: With a producer's time, a clock that is ahead has its records refused, and one that is behind has them deleted early.
+_TOPIC = {"message.timestamp.type": "LogAppendTime"}
 
 
 class KafkaLog:
@@ -179,7 +182,9 @@ class KafkaLog:
         """Returns those that were not there."""
         copies = self._kafka.replication_factor or min(_COPIES, await self._broker_count())
         with self._available():
-            answer = await self._cluster().create_topics([NewTopic(t, n, copies) for t, n in partitions.items()])
+            answer = await self._cluster().create_topics(
+                [NewTopic(t, n, copies, topic_configs=_TOPIC) for t, n in partitions.items()]
+            )
         made = []
         for topic, code, *words in answer.topic_errors:
             error = for_code(code)
@@ -326,6 +331,11 @@ class KafkaLog:
             raise
         except MessageSizeTooLargeError as error:
             raise TooLarge("Kafka refuses a record of this size: see max.message.bytes of the topic.") from error
+        except InvalidTimestampError as error:
+            raise Unavailable(
+                "Kafka refuses records with this machine's time: set its clock right, or give the topics "
+                "message.timestamp.type=LogAppendTime, as those have that airnode makes.", debug=repr(error),
+            ) from error  # fmt: skip
         except UnknownTopicOrPartitionError as error:
             raise StartupError("There is no such topic: make the topics with: airnode pipeline init") from error
         except REFUSALS as error:
