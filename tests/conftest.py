@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, in order; so do the files that share brokers, which start once."""
-    brokers = {"kafka", "logs", "secured_kafka", "way"}
+    brokers = {"kafka", "logs", "pipeline", "secured_kafka", "way"}
     shared = {item.location[0] for item in items if brokers & set(getattr(item, "fixturenames", ()))}
     for item in items:
         file = item.location[0]

@@ -1,4 +1,4 @@
-"""The same on three Kafka brokers, and one of them killed."""
+"""The pipeline on three Kafka brokers, and one of them killed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.chaos.pipelines import REBALANCE_S, frail, kill_consumers, opened, rebalance
+from tests.chaos.pipelines import frail, opened
 from tests.support.kafka import Kafka
 from tests.support.landing import Pipeline
 from tests.support.outage import FrailServers
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.timeout(240)
 async def pipeline(tmp_path: Path, frail: FrailServers, kafka: Kafka) -> AsyncIterator[Pipeline]:
     async with opened(frail, tmp_path, kafka.bootstrap) as made:
         yield made
-
-
-async def test_consumers_are_killed_in_mid_batch(pipeline: Pipeline):
-    await kill_consumers(pipeline)
-
-
-async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
-    await rebalance(pipeline, REBALANCE_S if REBALANCE_S > 20 else 8)
 
 
 async def test_a_kafka_broker_of_three_is_killed_and_comes_back(kafka: Kafka, pipeline: Pipeline):

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -115,7 +116,7 @@ class Pipeline:
         self.log = await self.logs.open(self.registry)
         await ensure_topics(self.log, 3)
         if self.bootstrap:
-            await self._begin_at_the_end()
+            await self._begin_at_the_end(self.group)
         return self
 
     async def __aexit__(self, *error) -> None:
@@ -124,10 +125,10 @@ class Pipeline:
     async def _end_processes(self) -> None:
         await asyncio.gather(*(each.end() for each in (*self.consumers, *self._producers)))
 
-    async def _begin_at_the_end(self) -> None:
+    async def _begin_at_the_end(self, group: str) -> None:
         """What other tests left on Kafka's topics is none of this one's."""
         reader = AIOKafkaConsumer(
-            group_id=self.group, bootstrap_servers=list(self.bootstrap), enable_auto_commit=False
+            group_id=group, bootstrap_servers=list(self.bootstrap), enable_auto_commit=False
         )  # fmt: skip
         await reader.start()
         try:
@@ -171,6 +172,27 @@ class Pipeline:
         made = [self.consumer(*args) for _ in range(count)]
         await asyncio.gather(*(each.start() for each in made))
         return made
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """{topic: the group that lands it}."""
+        return {topic: self.group or f"{topic}_group" for topic in TOPICS}
+
+    async def shared_out(self, within_s: float = 30) -> None:
+        """Until each consumer reads some partitions, and all partitions are read."""
+        async with aiohttp.ClientSession() as session:
+
+            async def done() -> bool:
+                counts = [await self._partitions_read(each, session) for each in self.consumers]
+                return min(counts) > 0 and sum(counts) == 3 * len(TOPICS)
+
+            await eventually(done, within_s, "each consumer has partitions")
+
+    async def _partitions_read(self, consumer: AirnodeProcess, session: aiohttp.ClientSession) -> int:
+        async with session.get(f"{consumer['api_url']}/health") as response:
+            checks = (await response.json())["checks"]
+        lanes = [checks[f"lane-{group}"] for group in set(self.groups.values())]
+        return sum(int(lane["detail"].split()[0]) for lane in lanes if lane["ok"])
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -250,10 +272,13 @@ class Pipeline:
     async def audited(self) -> AsyncIterator[None]:
         """At the end the ledger holds what was found on the log; a group of its own keeps that from being trimmed."""
         group = f"audit-{uuid.uuid4().hex[:8]}"
-        member = self.log.subscribe(TOPICS, group)
-        await member.start()
-        await eventually(lambda: _joined(member), 30, "the audit reads everything")
-        await member.stop()
+        if self.bootstrap:
+            await self._begin_at_the_end(group)
+        else:
+            member = self.log.subscribe(TOPICS, group)
+            await member.start()
+            await eventually(lambda: _joined(member), 30, "the audit reads everything")
+            await member.stop()
         yield
         on_the_log = sum(lag.records for lag in (await self.log.lag(group, TOPICS)).values())
         member = await self.logs.join(self.log, TOPICS, group)
@@ -267,9 +292,23 @@ class Pipeline:
             return False
         return True
 
+    async def dead_letters(self) -> int:
+        """Rows of the table; those of this pipeline, as the topic of dead letters outlives a test on Kafka."""
+        return await self.postgres.fetchval(
+            "SELECT count(*) FROM pipeline.dead_letters WHERE group_id = ANY($1)", list(self.groups.values())
+        )
+
+    async def buried(self, count: int, within_s: float = 30) -> None:
+        """Until so many dead letters are there."""
+
+        async def all_there() -> bool:
+            return await self.dead_letters() >= count
+
+        await eventually(all_there, within_s, f"{count} dead letters")
+
     async def lag(self) -> int:
         """How many records its consumers have not landed."""
-        lags = [await self.log.lag(self.group or f"{topic}_group", [topic]) for topic in TOPICS]
+        lags = [await self.log.lag(group, [topic]) for topic, group in self.groups.items()]
         return sum(lag.records for each in lags for lag in each.values())
 
     async def _caught_up(self) -> bool:
