@@ -84,7 +84,7 @@ class ReadThrough(Generic[K, V]):
         """The load of this key that is under way, or else a new one."""
         load = self._loads.get(key)
         if load is None:
-            load = self._loads[key] = self._tasks.spawn(f"load-{key}", self._loaded(key))
+            load = self._loads[key] = self._tasks.spawn("load", self._loaded(key))
             load.add_done_callback(lambda _: self._loads.pop(key, None))
         return load
 
