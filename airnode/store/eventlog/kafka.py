@@ -167,9 +167,7 @@ class KafkaLog:
         there = await self.topics()
         missing = [topic for topic in partitions if topic not in there]
         made = await self._make_topics({topic: partitions[topic] for topic in missing}) if missing else []
-        # Made by others meanwhile, or not yet known to the broker that was asked.
-        for each in await self.partitions_of([topic for topic in missing if topic not in made]):
-            there[each.topic] = max(there.get(each.topic, 0), each.number + 1)
+        there = await self._known(partitions)
         for topic, count in partitions.items():
             if 0 < there.get(topic, 0) < count:
                 raise StartupError(
@@ -177,6 +175,17 @@ class KafkaLog:
                     "stop all producers and consumers, then run: airnode pipeline init --grow"
                 )
         return made
+
+    async def _known(self, partitions: Mapping[str, int]) -> dict[str, int]:
+        """All topics, once these have so many partitions, or do not get them: brokers hear of it one after another."""
+        deadline_s = asyncio.get_running_loop().time() + _KNOWN_WITHIN_S
+        while True:
+            there = await self.topics()
+            if all(there.get(topic, 0) >= count for topic, count in partitions.items()):
+                return there
+            if asyncio.get_running_loop().time() > deadline_s:
+                return there
+            await asyncio.sleep(_RETRY_S)
 
     async def _make_topics(self, partitions: Mapping[str, int]) -> list[str]:
         """Returns those that were not there."""
