@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -268,6 +269,8 @@ async def test_a_killed_node_finds_its_recording_again_and_it_plays(tmp_path: Pa
             assert json.loads(last)[0] == "end"
 
         # Started again with a limit on their age, it removes them.
+        stopped_s = time.time()
+        await eventually(lambda: time.time() > stopped_s + 1, 5, "the last one is old enough")
         node.args = (*node.args, "--set", "recording.max_age_s=1")
         await node.start()
         recordings = await teacher_of(node, api)
