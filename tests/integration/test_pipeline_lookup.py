@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from airnode.pipeline.shelves import CachedProduct, CachedUser
 from tests.integration.conftest import Client, Lesson
 from tests.support.contract import Contract
 from tests.support.node import AirnodeProcess
-from tests.support.outage import FrailServers
+from tests.support.outage import FrailServers, frail
 from tests.support.waiting import eventually
+
+__all__ = ["frail"]
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -30,16 +31,6 @@ INSERT INTO pipeline.products (title, category, price_krw) VALUES ('Go', 'code',
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements
 """
 _COUNT = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE '%FROM pipeline.users WHERE user_id%'"
-
-
-@pytest.fixture
-def frail(tmp_path: Path) -> Iterator[FrailServers]:
-    running = FrailServers(tmp_path / "servers")
-    try:
-        yield running
-    finally:
-        running.bring_back("postgres")
-        running.close()
 
 
 class Asking:

@@ -1,7 +1,6 @@
 """A store goes away under running roles: they say so, keep running, and go on by themselves when it is back."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import pytest
 
 from airnode.runtime.probe import ask
 from tests.support.node import AirnodeProcess
-from tests.support.outage import FrailServers
+from tests.support.outage import FrailServers, frail
 from tests.support.waiting import eventually
+
+__all__ = ["frail"]
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -20,15 +21,6 @@ _ROWS = """
 INSERT INTO pipeline.users (name, email, locale) VALUES ('Mina', 'mina@example.com', 'ko');
 INSERT INTO pipeline.products (title, category, price_krw) VALUES ('Go', 'code', 9000)
 """
-
-
-@pytest.fixture
-def frail(tmp_path: Path) -> Iterator[FrailServers]:
-    running = FrailServers(tmp_path / "servers")
-    try:
-        yield running
-    finally:
-        running.close()
 
 
 async def look(session: aiohttp.ClientSession, node: AirnodeProcess) -> tuple[int, int, dict[str, Any]]:

@@ -7,8 +7,10 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
+import pytest
 
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.process import LaunchSpec
@@ -75,3 +77,14 @@ def _family(pid: int | None) -> Iterator[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         yield from (parent, *parent.children(recursive=True))
+
+
+@pytest.fixture
+def frail(tmp_path: Path) -> Iterator[FrailServers]:
+    """Stores of the test's own, to be taken away."""
+    running = FrailServers(tmp_path / "servers")
+    try:
+        yield running
+    finally:
+        running.bring_back("postgres")  # one that is stopped does not end
+        running.close()

@@ -27,6 +27,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from airnode.config.data import KafkaSection
 from airnode.errors import StartupError
+from airnode.runtime.tasks import TaskScope
 
 #: Rights that our user does not have.
 REFUSALS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
@@ -88,8 +89,8 @@ async def way_in(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: fl
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
-    trying = {asyncio.ensure_future(_enter(each, kafka, arguments)) for each in kafka.bootstrap}  # noqa: TID251 - ended below
-    pending, barred = trying, list[Barred]()
+    tasks, barred = TaskScope("kafka-door"), list[Barred]()
+    pending = {tasks.spawn(each, _enter(each, kafka, arguments)) for each in kafka.bootstrap}
     try:
         while pending:
             left_s = max(0.0, deadline_s - loop.time())
@@ -102,9 +103,7 @@ async def way_in(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: fl
                 barred.append(explained(TimeoutError(), f"Kafka at {', '.join(kafka.bootstrap)}", kafka))
                 break
     finally:
-        for each in pending:
-            each.cancel()
-        await asyncio.wait(trying)
+        await tasks.aclose()
     return max(barred, key=lambda each: (each.lasting, each.answered))
 
 
