@@ -69,7 +69,7 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format
 
 config-docs: $(VENV)/.dev ## write configs/airnode.example.toml and docs/config.md anew
-	$(BIN)/python -m airnode.config.docs --write
+	$(BIN)/python -m airnode.commands.config_docs --write
 
 bench-media: setup ## latency, load and memory of the media path; prints a table and JSON
 	@tests/system-packages

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import airnode
-from airnode.config.commands import ROLE_SECTIONS, config, loaded_or_exit
-from airnode.config.options import config_options
+from airnode.commands.config import ROLE_SECTIONS, config, loaded_or_exit
+from airnode.commands.dlq import dlq
+from airnode.commands.options import config_options
+from airnode.commands.pipeline import cache_monitor, pipeline, seed
 from airnode.errors import AirnodeError
-from airnode.pipeline.commands import cache_monitor, pipeline, seed
-from airnode.pipeline.dlqcommands import dlq
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
-    from airnode.config.model import Section
+    from airnode.config.sections.base import Section
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -82,7 +82,7 @@ def roles(as_json: bool) -> None:
       airnode roles
       airnode roles --json
     """
-    from airnode.runtime.listing import as_json_text, as_table, rows
+    from airnode.commands.roles import as_json_text, as_table, rows
 
     click.echo(as_json_text(rows()) if as_json else as_table(rows()))
 
@@ -102,7 +102,7 @@ def health(url: str, data_dir: str | None, ready: bool, timeout_s: float, as_jso
       airnode health http://10.0.0.5:8000 --ready
       airnode health --data-dir /var/lib/airnode     whatever its port is
     """
-    from airnode.runtime.probe import ask, ask_here
+    from airnode.commands.health import ask, ask_here
 
     if data_dir is None:
         answer = ask(url, ready=ready, timeout_s=timeout_s)
@@ -115,9 +115,13 @@ def health(url: str, data_dir: str | None, ready: bool, timeout_s: float, as_jso
 @cli.command()
 @click.argument("url", default="")
 @click.option(
-    "--secret", "--token", "secret", envvar=["AIRNODE_CLUSTER__TOKEN", "AIRNODE_AUTH__ADMIN_SECRET"], default="",
+    "--secret",
+    "--token",
+    "secret",
+    envvar=["AIRNODE_CLUSTER__TOKEN", "AIRNODE_AUTH__ADMIN_SECRET"],
+    default="",
     help="Cluster token, admin's or teacher's secret [default: AIRNODE_CLUSTER__TOKEN, or that of the node here].",
-)  # fmt: skip
+)
 @click.option("--data-dir", default="~/.airnode", show_default=True, help="Of the node on this machine.")
 @click.option("--interval", "interval_s", default=1.0, show_default=True, help="Seconds between two looks.")
 @click.option("--once", is_flag=True, help="Look once and print it.")
@@ -135,7 +139,7 @@ def top(url: str, secret: str, data_dir: str, interval_s: float, once: bool, as_
       AIRNODE_CLUSTER__TOKEN=$(cat token) airnode top https://school.example
       airnode top --once --json | jq .alarms
     """
-    from airnode.cluster import top as view
+    from airnode.commands import top as view
 
     target = view.find(url, secret, pathlib.Path(data_dir))
     if once or as_json:

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from airnode.bus.candidacy import Candidacy
+from airnode.bus.leader_election import Candidacy
 from airnode.bus.leases import Leases
-from airnode.pipeline.cachemetrics import CacheMetrics
-from airnode.pipeline.cachesource import CacheSource
-from airnode.pipeline.cachestore import CacheStore
-from airnode.pipeline.cacheworker import LEASE_S, CacheWorker
+from airnode.pipeline.cache.metrics import CacheMetrics
+from airnode.pipeline.cache.source import CacheSource
+from airnode.pipeline.cache.store import CacheStore
+from airnode.pipeline.cache.worker import LEASE_S, CacheWorker
 from airnode.pipeline.joining import join
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Join, RoleParts
+from airnode.web.addresses import PortName
+from airnode.web.health import HealthCheck
 
 
 class CacheWorkerRole:

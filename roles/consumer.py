@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from airnode.config.model import Settings
-from airnode.pipeline import deadletters
+from airnode.pipeline.admin.stats_reporter import Source, Tally
+from airnode.pipeline.consume import dead_letters
+from airnode.pipeline.consume.lag_watch import LagWatch
+from airnode.pipeline.consume.member import Lane
+from airnode.pipeline.consume.sinks import EventSink, LetterSink, Sink
 from airnode.pipeline.joining import join
-from airnode.pipeline.lagwatch import LagWatch
-from airnode.pipeline.lane import Lane
 from airnode.pipeline.metrics import LandingMetrics
-from airnode.pipeline.setup import Ground
-from airnode.pipeline.sinks import EventSink, LetterSink, Sink
-from airnode.pipeline.tally import Source, Tally
+from airnode.pipeline.preconditions import Ground
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Join, RoleParts
+from airnode.web.addresses import PortName
+from airnode.web.health import HealthCheck
 
 
 class ConsumerRole:
@@ -47,16 +50,20 @@ class ConsumerRole:
             _lane(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
             for group, topics in groups.items()
         ]
-        lanes.append(_lane(ctx, LetterSink(ctx.postgres), metrics, (deadletters.TOPIC,), deadletters.GROUP))
+        lanes.append(_lane(ctx, LetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
         watch = LagWatch(
             ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch")
         )
         ground = Ground(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
         tally = Tally(
-            ctx.bus, self.name, ctx.identity,
-            (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")), ctx.tasks("tally"),
-            lag=lambda: watch.behind, checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
-        )  # fmt: skip
+            ctx.bus,
+            self.name,
+            ctx.identity,
+            (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")),
+            ctx.tasks("tally"),
+            lag=lambda: watch.behind,
+            checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
+        )
         return RoleParts(
             services=(ground, tally, *lanes, watch),
             checks=(

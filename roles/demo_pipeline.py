@@ -5,9 +5,11 @@ cache, to order and to land. `airnode --demo-pipeline` runs it with the pipeline
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from airnode.pipeline.demo import Furnishing
+from airnode.pipeline.seed.demo import Furnishing
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import PortName, Resource, RoleParts
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import RoleParts
+from airnode.web.addresses import PortName
 
 
 class DemoPipelineRole:

@@ -12,21 +12,23 @@ from airnode.cluster.classes import Classes
 from airnode.cluster.directory import Directory
 from airnode.cluster.gate import Gate
 from airnode.cluster.membership import check_master
-from airnode.cluster.nodes import NodeBoard
+from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.nodes_api import ClusterApi
+from airnode.cluster.recording_index import Shelf
 from airnode.cluster.recordings import Recordings
 from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
-from airnode.cluster.rooms import RoomBoard
-from airnode.cluster.shelf import Shelf
-from airnode.pipeline.api import PipelineApi
-from airnode.pipeline.cachemetrics import LookupMetrics
-from airnode.pipeline.catalogue import Catalogue
-from airnode.pipeline.overview import Overview
+from airnode.cluster.room_board import RoomBoard
+from airnode.pipeline.admin.overview import Overview
+from airnode.pipeline.admin.pipeline_api import PipelineApi
+from airnode.pipeline.cache.catalogue import Catalogue
+from airnode.pipeline.cache.metrics import LookupMetrics
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, PortName, Resource, RoleParts
-from airnode.web.addresses import Addresses
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import RoleParts
+from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
+from airnode.web.health import HealthCheck
 from airnode.web.static import add_pages
 
 _PAGES = {
@@ -81,7 +83,7 @@ class MasterRole:
         recordings = Recordings(ctx.bus, Shelf(ctx.postgres), ctx.tasks("recordings"))
         recordings_api = RecordingsApi(
             Gate(ctx.tokens, admission, clients), recordings, board, nodes, settings.recording
-        )  # fmt: skip
+        )
         api = MasterApi(
             tokens=ctx.tokens,
             admission=admission,

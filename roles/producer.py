@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from airnode.pipeline.cachemetrics import CatalogueMetrics
-from airnode.pipeline.catalogue import Catalogue
+from airnode.pipeline.admin.stats_reporter import Source, Tally
+from airnode.pipeline.cache.catalogue import Catalogue
+from airnode.pipeline.cache.metrics import CatalogueMetrics
 from airnode.pipeline.joining import join
 from airnode.pipeline.metrics import ProducingMetrics
-from airnode.pipeline.producer import Producer
-from airnode.pipeline.relaying import OutboxRelay
-from airnode.pipeline.setup import Ground
-from airnode.pipeline.tally import Source, Tally
+from airnode.pipeline.preconditions import Ground
+from airnode.pipeline.produce.outbox_relay import OutboxRelay
+from airnode.pipeline.produce.producer import Producer
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Join, RoleParts
+from airnode.web.addresses import PortName
+from airnode.web.health import HealthCheck
 
 
 class ProducerRole:
@@ -44,17 +47,20 @@ class ProducerRole:
         reading = CatalogueMetrics(ctx.registry)
         catalogue = Catalogue(ctx.bus, None, reading)
         relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
-        producer = Producer(
-            ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer")
-        )  # fmt: skip
+        producer = Producer(ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer"))
         ground = Ground(ctx.event_log, settings.eventlog.partitions)
         tally = Tally(
-            ctx.bus, self.name, ctx.identity,
+            ctx.bus,
+            self.name,
+            ctx.identity,
             (
-                Source("produced", metrics.produced, "topic"), Source("produced", metrics.outbox_sent, "topic"),
+                Source("produced", metrics.produced, "topic"),
+                Source("produced", metrics.outbox_sent, "topic"),
                 Source("reads", reading.reads, "result"),
-            ), ctx.tasks("tally"), checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
-        )  # fmt: skip
+            ),
+            ctx.tasks("tally"),
+            checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
+        )
         return RoleParts(
             services=(ground, tally, catalogue, relay, producer),
             checks=(

@@ -10,19 +10,21 @@ from airnode.cluster.directory import StreamKeys
 from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.membership import MasterClient, join
 from airnode.media.assembly import make_claims, make_origins, make_relays, make_rooms, sent_bytes_meter
-from airnode.media.http import MediaApi
 from airnode.media.mediamtx import assembly as mediamtx
-from airnode.media.publishers import StreamKeyAuthority
 from airnode.media.recording.assembly import Recordings
 from airnode.media.recording.recorder import Recorder
-from airnode.media.relay import Relays
-from airnode.media.relayapi import RelayApi
-from airnode.media.reporter import RoomReporter
-from airnode.media.rooms import Rooms
+from airnode.media.relay.relay_api import RelayApi
+from airnode.media.relay.relays import Relays
+from airnode.media.room.publishers import StreamKeyAuthority
+from airnode.media.room.reporter import RoomReporter
+from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.server import RtmpServer
+from airnode.media.viewer_api import MediaApi
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import HealthCheck, Join, PortName, Resource, RoleParts
-from airnode.web.addresses import rtmp_server
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Join, RoleParts
+from airnode.web.addresses import PortName, rtmp_server
+from airnode.web.health import HealthCheck
 
 
 class SlaveRole:

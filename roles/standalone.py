@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from airnode.runtime.context import JoinContext, RoleContext
-from airnode.runtime.role import PortName, Resource, RoleParts
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import RoleParts
+from airnode.web.addresses import PortName
 
 
 class StandaloneRole:

@@ -2,7 +2,7 @@
 
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from airnode.config.model import RedisSection
+from airnode.config.sections.redis import RedisSection
 
 _HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 

@@ -17,10 +17,10 @@ from airnode.bus import keys
 from airnode.bus.envelope import encode
 from airnode.bus.listener import Listener
 from airnode.bus.subscription import AnySubscription, BusMetrics, Drops, Subscription
-from airnode.config.model import RedisSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import StartupError, Unavailable
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope, ended
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope, ended
 
 log = structlog.get_logger(__name__)
 
@@ -141,9 +141,7 @@ class Bus(Service):
         listener = self._listener
         if listener is None:
             raise Unavailable("Redis is not connected.")
-        subscription = Subscription(
-            keys.channel(channel), kind, handler, on_resubscribed, self._metrics, self._drops
-        )  # fmt: skip
+        subscription = Subscription(keys.channel(channel), kind, handler, on_resubscribed, self._metrics, self._drops)
         self._workers[subscription] = self._tasks.spawn(f"handle-{channel}", subscription.run())
         try:
             with unavailable():

@@ -132,9 +132,7 @@ class Leases:
 
     async def _run_script(self, script: str, group: str, *arguments: str | bytes | int) -> Any:
         with unavailable():
-            return await self._bus.client.eval(
-                script, 2, keys.lease_values(group), keys.lease_ends(group), *arguments
-            )  # fmt: skip
+            return await self._bus.client.eval(script, 2, keys.lease_values(group), keys.lease_ends(group), *arguments)
 
     def _to_claim(self, fields: list[bytes], kind: type[T], key: str) -> Claim[T]:
         owner, epoch, data = fields

@@ -41,9 +41,12 @@ class BusMetrics:
             registry=registry,
         )
         self.dropped = Counter(
-            "airnode_bus_dropped_total", "Messages dropped: too_large, garbage, unknown_version, unknown_type, "
-            "wrong_body, queue_full, handler_failed; bad_value: a stored value.", ["reason"], registry=registry,
-        )  # fmt: skip
+            "airnode_bus_dropped_total",
+            "Messages dropped: too_large, garbage, unknown_version, unknown_type, "
+            "wrong_body, queue_full, handler_failed; bad_value: a stored value.",
+            ["reason"],
+            registry=registry,
+        )
 
 
 class Drops:

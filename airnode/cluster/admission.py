@@ -7,10 +7,10 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import normal_code
-from airnode.config.model import AuthSection
+from airnode.config.sections.auth import AuthSection
 from airnode.errors import Forbidden, RateLimited
-from airnode.web.auth import same_secret
-from airnode.web.ratelimit import RateLimit, network_of
+from airnode.web.credentials import same_secret
+from airnode.web.rate_limit import RateLimit, network_of
 
 
 class Admission:

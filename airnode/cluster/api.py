@@ -14,14 +14,13 @@ from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import Directory
 from airnode.cluster.gate import Gate
-from airnode.cluster.nodes import NodeBoard
-from airnode.cluster.rooms import RoomBoard
+from airnode.cluster.node_board import NodeBoard
+from airnode.cluster.room_board import RoomBoard
 from airnode.cluster.views import RoomView
 from airnode.errors import FieldError, InvalidInput, NoHealthyNodes, Unauthenticated
-from airnode.runtime.role import PortName
-from airnode.web.addresses import Addresses, is_loopback, rtmp_server
-from airnode.web.auth import credential
+from airnode.web.addresses import Addresses, PortName, is_loopback, rtmp_server
 from airnode.web.clients import Clients
+from airnode.web.credentials import credential
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 from airnode.web.tokens import Claims, Tokens, is_token

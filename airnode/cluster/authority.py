@@ -5,11 +5,12 @@ import time
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
-from airnode.config.model import AuthSection, ClusterSection
+from airnode.config.sections.auth import AuthSection
+from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import Forbidden, RateLimited, Unauthenticated
-from airnode.web.auth import credential, same_secret
 from airnode.web.clients import Clients
-from airnode.web.ratelimit import RateLimit
+from airnode.web.credentials import credential, same_secret
+from airnode.web.rate_limit import RateLimit
 from airnode.web.tokens import Tokens, is_token
 
 

@@ -15,8 +15,8 @@ from airnode.bus.records import Records
 from airnode.cluster.classes import Classes
 from airnode.cluster.codes import key_digest
 from airnode.errors import Unavailable
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 

@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from airnode.cluster.admission import Admission
-from airnode.web.auth import credential
 from airnode.web.clients import Clients
+from airnode.web.credentials import credential
 from airnode.web.tokens import Claims, Tokens, is_token
 
 

@@ -14,14 +14,13 @@ from airnode.bus.client import Bus
 from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
 from airnode.cluster.contract import HeartbeatRequest
 from airnode.cluster.membership import MasterClient
-from airnode.cluster.registry import NodeRegistry
+from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
-from airnode.config.model import ClusterSection
+from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import AirnodeError, Unavailable
-from airnode.runtime.role import PortName
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
-from airnode.web.addresses import Addresses, in_url
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.web.addresses import Addresses, PortName, in_url
 from airnode.web.health import Identity
 
 log = structlog.get_logger(__name__)

@@ -5,11 +5,13 @@ from pydantic import SecretStr
 
 import airnode
 from airnode.cluster.contract import HeartbeatAnswer, HeartbeatRequest, RegisterRequest, Registration
-from airnode.config.model import ClusterSection, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import ConfigError, StartupError, Unavailable
 from airnode.runtime.context import JoinContext
-from airnode.runtime.role import Join, PortName
-from airnode.web.asking import Master, Refused, until_answered
+from airnode.runtime.role import Join
+from airnode.web.addresses import PortName
+from airnode.web.master_client import Master, Refused, until_answered
 
 log = structlog.get_logger(__name__)
 

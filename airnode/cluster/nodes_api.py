@@ -25,11 +25,12 @@ from airnode.cluster.contract import (
     StreamList,
     StreamView,
 )
-from airnode.cluster.nodes import NodeBoard
+from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.placement import Health
 from airnode.cluster.reservations import Reservations
-from airnode.cluster.rooms import RoomBoard
-from airnode.config.model import ClusterSection, RecordingSection
+from airnode.cluster.room_board import RoomBoard
+from airnode.config.sections.cluster import ClusterSection
+from airnode.config.sections.recording import RecordingSection
 from airnode.errors import FieldError, InvalidInput
 from airnode.web.addresses import rtmp_server
 from airnode.web.clients import Clients

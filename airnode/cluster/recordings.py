@@ -17,10 +17,10 @@ from airnode.bus.recordings import (
     recordings_of,
 )
 from airnode.bus.records import Records
-from airnode.cluster.shelf import Shelf
+from airnode.cluster.recording_index import Shelf
 from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 

@@ -6,11 +6,11 @@ from aiohttp import web
 
 from airnode.bus.recordings import RecordingMode, RecordingStatus
 from airnode.cluster.gate import Gate
-from airnode.cluster.nodes import NodeBoard
+from airnode.cluster.node_board import NodeBoard
+from airnode.cluster.recording_index import Shelved
 from airnode.cluster.recordings import Recordings
-from airnode.cluster.rooms import RoomBoard
-from airnode.cluster.shelf import Shelved
-from airnode.config.model import RecordingSection
+from airnode.cluster.room_board import RoomBoard
+from airnode.config.sections.recording import RecordingSection
 from airnode.errors import Conflict, NotFound, Unavailable
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation

@@ -12,7 +12,7 @@ from airnode.config.flags import Flag, parse_set
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
-    from airnode.config.model import Section
+    from airnode.config.sections.base import Section
 
 __all__ = ["Flag", "load", "parse_set"]
 

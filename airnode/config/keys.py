@@ -12,8 +12,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
-from airnode.config.model import Section, Settings
+from airnode.config.model import Settings
 from airnode.config.problems import Problem, shown, sounds_secret
+from airnode.config.sections.base import Section
 from airnode.config.units import parse_bytes, parse_seconds
 
 ROLES = "roles"
@@ -215,8 +216,13 @@ def _kind(annotation: Any, metadata: list[Any]) -> Kind:
     if get_origin(annotation) in (tuple, list) and get_args(annotation)[0] is str:
         return Kind.LIST
     simple: dict[Any, Kind] = {
-        bool: Kind.BOOL, int: Kind.INT, float: Kind.FLOAT, str: Kind.TEXT, SecretStr: Kind.SECRET, Path: Kind.PATH,
-    }  # fmt: skip
+        bool: Kind.BOOL,
+        int: Kind.INT,
+        float: Kind.FLOAT,
+        str: Kind.TEXT,
+        SecretStr: Kind.SECRET,
+        Path: Kind.PATH,
+    }
     return simple.get(annotation, Kind.OTHER)
 
 

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from airnode.config import rules
 from airnode.config.keys import NUMBERS, ROLES, Index, Key, Kind, index_of
-from airnode.config.model import Section, Settings
+from airnode.config.model import Settings
 from airnode.config.problems import MASK, Problem, config_error, shown
+from airnode.config.sections.base import Section
 from airnode.config.sources import Entry, Sources
 
 DEFAULT = "default"

@@ -9,21 +9,63 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from airnode.config.data import KafkaSection
 from airnode.config.model import Settings
 from airnode.config.problems import MASK, shown
+from airnode.config.sections.kafka import KafkaSection
 
 _MAKE_SECRET = "make one with: openssl rand -hex 32"  # noqa: S105  # a sentence, not a password
 _MIN_SECRET_CHARS = 32
-_KNOWN = frozenset({
-    "secret", "password", "passwd", "pass", "admin", "root", "test", "testing", "default", "token", "key", "jwt",
-    "jwtsecret", "letmein", "welcome", "qwerty", "teacher", "student", "airnode", "cluster", "clustertoken", "dev",
-    "development", "123456", "12345678", "123456789", "1234567890",
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        "secret",
+        "password",
+        "passwd",
+        "pass",
+        "admin",
+        "root",
+        "test",
+        "testing",
+        "default",
+        "token",
+        "key",
+        "jwt",
+        "jwtsecret",
+        "letmein",
+        "welcome",
+        "qwerty",
+        "teacher",
+        "student",
+        "airnode",
+        "cluster",
+        "clustertoken",
+        "dev",
+        "development",
+        "123456",
+        "12345678",
+        "123456789",
+        "1234567890",
+    }
+)
 _KNOWN_PARTS = (
-    "changeme", "changethis", "changein", "yoursecret", "yourjwt", "yourkey", "yourtoken", "supersecret", "mysecret",
-    "secretkey", "replaceme", "replacethis", "placeholder", "insecure", "notsecure", "example", "topsecret", "dontuse",
-)  # fmt: skip
+    "changeme",
+    "changethis",
+    "changein",
+    "yoursecret",
+    "yourjwt",
+    "yourkey",
+    "yourtoken",
+    "supersecret",
+    "mysecret",
+    "secretkey",
+    "replaceme",
+    "replacethis",
+    "placeholder",
+    "insecure",
+    "notsecure",
+    "example",
+    "topsecret",
+    "dontuse",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 import structlog
 
 from airnode.embedded.pg_install import PostgresInstall
-from airnode.embedded.process import Account, ChildProcess, LaunchSpec
-from airnode.embedded.supervisor import read_pid
 from airnode.errors import StartupError
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.tasks import TaskScope
+from airnode.processes.child import Account, ChildProcess, LaunchSpec
+from airnode.processes.supervisor import read_pid
 
 log = structlog.get_logger(__name__)
 
@@ -23,10 +23,20 @@ log = structlog.get_logger(__name__)
 OWNER = "airnode"
 _TEMPORARY = "postgres.init-"
 _INITDB = (
-    "--username", OWNER, "--auth", "trust", "--encoding", "UTF8",
+    "--username",
+    OWNER,
+    "--auth",
+    "trust",
+    "--encoding",
+    "UTF8",
     # The built-in provider sorts alike on every system and in every container, whatever locales those have.
-    "--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8",
-)  # fmt: skip
+    "--locale",
+    "C",
+    "--locale-provider",
+    "builtin",
+    "--builtin-locale",
+    "C.UTF-8",
+)
 
 
 class Cluster:

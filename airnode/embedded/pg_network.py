@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from airnode.embedded.pg_cluster import OWNER
-from airnode.embedded.process import Account
+from airnode.processes.child import Account
 
 GUEST = "airnode_pipeline"
 HBA_FILE = "airnode_hba.conf"

@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 import asyncpg
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.pg_cluster import OWNER, Cluster
 from airnode.embedded.pg_copies import cache_candidates, prune, reachable_install
 from airnode.embedded.pg_install import PostgresInstall, choose_account, find_install
 from airnode.embedded.pg_network import HBA_FILE, GuestAccess, guest_url, rights, write_hba
 from airnode.embedded.ports import kept_port
-from airnode.embedded.process import Account, LaunchSpec
 from airnode.embedded.shortpath import SocketDir
-from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
+from airnode.processes.child import Account, LaunchSpec
+from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
 #: Names the socket; on TCP nothing listens, or another port does.
 _PORT = 5432

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.ports import kept_port
-from airnode.embedded.process import LaunchSpec
 from airnode.embedded.shortpath import SocketDir
-from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
 from airnode.errors import StartupError
+from airnode.processes.child import LaunchSpec
+from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
 _SOCKET = "valkey.sock"
 _USERS = "users.acl"

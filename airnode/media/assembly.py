@@ -5,14 +5,13 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
-from airnode.media.claims import RoomClaims
-from airnode.media.live import LiveLimits
-from airnode.media.origins import Origins, OriginTable
-from airnode.media.relay import Relays
-from airnode.media.rooms import Rooms
+from airnode.media.live.feed import LiveLimits
+from airnode.media.relay.relays import Relays
+from airnode.media.room.claims import RoomClaims
+from airnode.media.room.origins import Origins, OriginTable
+from airnode.media.room.rooms import Rooms
 from airnode.runtime.context import RoleContext
-from airnode.runtime.role import PortName
-from airnode.web.addresses import in_url
+from airnode.web.addresses import PortName, in_url
 from airnode.web.tokens import RelayClaims
 
 
@@ -68,10 +67,14 @@ def _relay_signer(ctx: RoleContext) -> Callable[[str, int], str]:
         addresses = ctx.addresses
         return ctx.tokens.issue_relay(
             RelayClaims(
-                ctx.identity.node_id, room, tier,
-                addresses.scheme, in_url(addresses.host), addresses.ports[PortName.MEDIA],
+                ctx.identity.node_id,
+                room,
+                tier,
+                addresses.scheme,
+                in_url(addresses.host),
+                addresses.ports[PortName.MEDIA],
             )
-        )  # fmt: skip
+        )
 
     return sign
 

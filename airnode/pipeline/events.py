@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from airnode.pipeline.ids import uuid7
+from airnode.pipeline.uuid7 import uuid7
 from airnode.store.eventlog.log import Record
 
 VERSION = 1

@@ -12,12 +12,14 @@ import msgspec
 import structlog
 
 import airnode
-from airnode.config.model import Section, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.base import Section
 from airnode.errors import ConfigError, StartupError, Unavailable
 from airnode.runtime.context import JoinContext
-from airnode.runtime.role import Join, Resource
-from airnode.runtime.visit import Visit, visiting
-from airnode.web.asking import Master, Refused, until_answered
+from airnode.runtime.open_stores import OpenStores, open_stores
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Join
+from airnode.web.master_client import Master, Refused, until_answered
 
 log = structlog.get_logger(__name__)
 
@@ -73,12 +75,12 @@ def join(ctx: JoinContext, role: str) -> Join | None:
 
 
 @contextlib.asynccontextmanager
-async def working_on(settings: Settings, *wanted: Resource) -> AsyncIterator[Visit]:
+async def working_on(settings: Settings, *wanted: Resource) -> AsyncIterator[OpenStores]:
     """Stores for a command: the configured ones, or the master's where ``cluster.master_url`` says so, or those of the
     node here.
 
     Raises:
-        StartupError: see :func:`airnode.runtime.visit.visiting`; or the master does not answer, or refuses us.
+        StartupError: see :func:`airnode.runtime.open_stores.open_stores`; or the master does not answer, or refuses us.
     """
     if settings.cluster.master_url and settings.cluster.pipeline_token.get_secret_value() and _missing(settings):
         master = _master(settings, "a command gets")
@@ -87,8 +89,8 @@ async def working_on(settings: Settings, *wanted: Resource) -> AsyncIterator[Vis
         except (Refused, Unavailable) as error:
             raise StartupError(f"The master {master.url} gives no stores to work on: {error}") from None
         settings = completed(settings, given)
-    async with visiting(settings, *wanted) as visit:
-        yield visit
+    async with open_stores(settings, *wanted) as stores:
+        yield stores
 
 
 def completed(settings: Settings, given: PipelineStores) -> Settings:

@@ -13,9 +13,11 @@ class ProducingMetrics:
             "airnode_pipeline_produced_total", "Events put on the log.", ["topic"], registry=registry
         )
         self.outbox_sent = Counter(
-            "airnode_pipeline_outbox_sent_total", "Events of database changes put on the log.", ["topic"],
+            "airnode_pipeline_outbox_sent_total",
+            "Events of database changes put on the log.",
+            ["topic"],
             registry=registry,
-        )  # fmt: skip
+        )
 
 
 class LandingMetrics:
@@ -31,10 +33,16 @@ class LandingMetrics:
         self.retried = counter("retries", "Writes that the database did not take at once.")
         self.paused = counter("pauses", "Times that a consumer stopped fetching, as its buffer was full.")
         self.stuck = counter("stuck", "Times that a partition had lag and did not move (pipeline.stuck_s).", "topic")
-        self.lag = Gauge("airnode_pipeline_lag_records", "Records that a group has not landed.", ["topic", "group"],
-                         registry=registry)  # fmt: skip
+        self.lag = Gauge(
+            "airnode_pipeline_lag_records",
+            "Records that a group has not landed.",
+            ["topic", "group"],
+            registry=registry,
+        )
         self.latency = Histogram(
             "airnode_pipeline_latency_seconds",
             "From the making of an event to its commit in the database: of the oldest event of each batch.",
-            ["topic"], buckets=_LATENCY_S, registry=registry,
-        )  # fmt: skip
+            ["topic"],
+            buckets=_LATENCY_S,
+            registry=registry,
+        )

@@ -7,10 +7,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
-from airnode.config.model import Section, Settings
-from airnode.runtime.role import Resource
+from airnode.config.model import Settings
+from airnode.config.sections.base import Section
+from airnode.kernel.tasks import TaskScope
+from airnode.runtime.resources import Resource
 from airnode.runtime.sharing import PipelineUrls
-from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
 from airnode.web.addresses import Addresses

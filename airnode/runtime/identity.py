@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 from pydantic import SecretStr
 
-from airnode.config.model import NodeSection, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.node import NodeSection
 from airnode.errors import StartupError
 
 _SECRETS_FILE = "secrets.json"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from airnode.errors import StartupError
-from airnode.runtime import logging
+from airnode.kernel import logging
 from airnode.runtime.banner import banner
 from airnode.runtime.node import Exit, Node
 from airnode.runtime.registry import resolve

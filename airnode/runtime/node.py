@@ -16,18 +16,20 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 import airnode
-from airnode.config.model import Section, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.base import Section
 from airnode.embedded.datadir import DataDir
 from airnode.errors import AirnodeError, ConfigError, Unavailable
+from airnode.kernel.service import Service, State
+from airnode.kernel.tasks import unfinished
 from airnode.runtime import endpoints, sdnotify
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets
-from airnode.runtime.role import PortName, Resource, Role, RoleParts
-from airnode.runtime.service import Service, State
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Role, RoleParts
 from airnode.runtime.stores import Stores, embeds
-from airnode.runtime.tasks import unfinished
 from airnode.runtime.watchdog import LoopWatchdog
-from airnode.web.addresses import Addresses
+from airnode.web.addresses import Addresses, PortName
 from airnode.web.apps import build_app
 from airnode.web.health import HealthEndpoints, Identity
 from airnode.web.listeners import HttpLog, Listener

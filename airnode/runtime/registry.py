@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
-from airnode.config.model import Section
+from airnode.config.sections.base import Section
 from airnode.errors import StartupError
 from airnode.runtime.role import Role
 

@@ -1,52 +1,20 @@
 """What a role is: a declaration, and one function that wires services together."""
 
-import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from airnode.config.model import Section, Settings
-from airnode.runtime.service import Service
+from airnode.config.model import Settings
+from airnode.config.sections.base import Section
+from airnode.kernel.service import Service
+from airnode.runtime.resources import Resource
+from airnode.web.addresses import PortName
+from airnode.web.health import HealthCheck
 
 if TYPE_CHECKING:
     from airnode.runtime.context import JoinContext, RoleContext
-
-
-class Resource(enum.StrEnum):
-    """What a role may need; the node opens it, or starts an embedded one."""
-
-    REDIS = "redis"
-    POSTGRES = "postgres"
-    #: Kept in the Redis where there is no Kafka: a role that needs it needs Redis as well.
-    EVENT_LOG = "event_log"
-
-
-class PortName(enum.StrEnum):
-    """The HTTP ports of a node."""
-
-    HTTP = "http"
-    MEDIA = "media"
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """One line of ``/health``.
-
-    Attributes:
-        check: raises when it is not well; its text is shown. Returning a string adds a remark.
-        critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
-        while_starting: it says what the node waits for.
-        meanwhile: {role: what does not work while it fails}, in words.
-    """
-
-    name: str
-    check: Callable[[], Awaitable[str | None]]
-    timeout_s: float = 2.0
-    critical: bool = True
-    while_starting: bool = False
-    meanwhile: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

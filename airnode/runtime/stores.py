@@ -11,15 +11,17 @@ from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import ConfigError
-from airnode.runtime.role import HealthCheck, Resource, Role
+from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
+from airnode.runtime.resources import Resource
+from airnode.runtime.role import Role
 from airnode.runtime.sharing import PipelineUrls, postgres_access, valkey_access
 from airnode.store.eventlog.log import EventLog
-from airnode.store.eventlog.opening import event_log
+from airnode.store.eventlog.open_log import event_log
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
+from airnode.web.health import HealthCheck
 
 _HOW = {
     Resource.REDIS: (

@@ -5,9 +5,9 @@ import asyncio
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
 from airnode.runtime import sdnotify
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 

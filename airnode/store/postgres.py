@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import structlog
 
-from airnode.config.model import PostgresSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import StartupError, Unavailable
-from airnode.runtime.service import Service
+from airnode.kernel.service import Service
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy

@@ -1,10 +1,16 @@
 """Under which addresses people and encoders reach this node."""
 
+import enum
 import ipaddress
 import socket
 from dataclasses import dataclass, field
 
-from airnode.runtime.role import PortName
+
+class PortName(enum.StrEnum):
+    """The HTTP ports of a node."""
+
+    HTTP = "http"
+    MEDIA = "media"
 
 
 def lan_address() -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import orjson
 from aiohttp import web
 
-from airnode.config.model import HttpSection
+from airnode.config.sections.http import HttpSection
 from airnode.errors import AirnodeError
 from airnode.web import openapi
 from airnode.web.cors import on_prepare, preflight

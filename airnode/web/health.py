@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import web
@@ -11,9 +11,27 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 import airnode
-from airnode.runtime.role import HealthCheck
 from airnode.web.inputs import json_response
 from airnode.web.openapi import operation
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One line of ``/health``.
+
+    Attributes:
+        check: raises when it is not well; its text is shown. Returning a string adds a remark.
+        critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
+        while_starting: it says what the node waits for.
+        meanwhile: {role: what does not work while it fails}, in words.
+    """
+
+    name: str
+    check: Callable[[], Awaitable[str | None]]
+    timeout_s: float = 2.0
+    critical: bool = True
+    while_starting: bool = False
+    meanwhile: Mapping[str, str] = field(default_factory=dict)
 
 
 class CheckResult(msgspec.Struct):

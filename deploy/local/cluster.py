@@ -159,9 +159,14 @@ class LocalCluster:
         with log.open("wb") as output:
             # A session of its own: Ctrl+C is for this process, which then stops the others in order.
             process = await asyncio.create_subprocess_exec(
-                self._airnode, *program.args,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True,
-            )  # fmt: skip
+                self._airnode,
+                *program.args,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env,
+                start_new_session=True,
+            )
         child = Child(program, directory, process, log)
         self.children.append(child)
         return child

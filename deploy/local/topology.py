@@ -19,9 +19,12 @@ COMPOSE = Path(__file__).parents[1] / "compose" / "compose.yaml"
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?:(?P<kind>:?[-?])(?P<text>[^{}]*))?\}")
 _DURATION = re.compile(r"(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?$")
 _PORTS = (
-    "AIRNODE_HTTP__PORT", "AIRNODE_MEDIA__PORT", "AIRNODE_RTMP__PORT", "AIRNODE_EMBEDDED__REDIS_PORT",
+    "AIRNODE_HTTP__PORT",
+    "AIRNODE_MEDIA__PORT",
+    "AIRNODE_RTMP__PORT",
+    "AIRNODE_EMBEDDED__REDIS_PORT",
     "AIRNODE_EMBEDDED__POSTGRES_PORT",
-)  # fmt: skip
+)
 
 
 class TopologyError(Exception):

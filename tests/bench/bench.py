@@ -138,9 +138,12 @@ class LoadGenerator:
 
     async def __aenter__(self) -> "LoadGenerator":
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.loadgen",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "tests.bench.loadgen",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(self._orders).encode() + b"\n")
         return self

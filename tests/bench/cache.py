@@ -21,24 +21,26 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from airnode.bus.candidacy import Candidacy
 from airnode.bus.client import Bus
+from airnode.bus.leader_election import Candidacy
 from airnode.bus.leases import Leases
 from airnode.bus.subscription import BusMetrics
-from airnode.config.data import CacheSection
-from airnode.config.model import EmbeddedSection, PostgresSection, RedisSection
+from airnode.config.sections.cache import CacheSection
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.postgres import PostgresSection
+from airnode.config.sections.redis import RedisSection
 from airnode.embedded.datadir import DataDir
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
-from airnode.pipeline.cachemetrics import CacheMetrics, CatalogueMetrics
-from airnode.pipeline.cachesource import CacheSource
-from airnode.pipeline.cachestore import CacheStore
-from airnode.pipeline.cacheworker import LEASE_S, CacheWorker
-from airnode.pipeline.catalogue import Catalogue
-from airnode.pipeline.seeding import seed
-from airnode.runtime import logging
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel import logging
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.cache.catalogue import Catalogue
+from airnode.pipeline.cache.metrics import CacheMetrics, CatalogueMetrics
+from airnode.pipeline.cache.source import CacheSource
+from airnode.pipeline.cache.store import CacheStore
+from airnode.pipeline.cache.worker import LEASE_S, CacheWorker
+from airnode.pipeline.seed.seeder import seed
+from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 
@@ -82,9 +84,13 @@ class Rig:
     async def work(self) -> None:
         worker = CacheWorker(
             Candidacy(Leases(self.bus), "cache-worker", "bench", "bench", lease_s=LEASE_S),
-            CacheStore(self.bus), CacheSource(self.postgres), CacheSection(), CacheMetrics(self.registry),
-            node_name="bench", tasks=TaskScope("cache-worker"),
-        )  # fmt: skip
+            CacheStore(self.bus),
+            CacheSource(self.postgres),
+            CacheSection(),
+            CacheMetrics(self.registry),
+            node_name="bench",
+            tasks=TaskScope("cache-worker"),
+        )
         await worker.start()
         self.stack.push_async_callback(worker.stop)
         while await self.bus.client.hlen("cache:products") < CacheSection().batch_size:
@@ -158,11 +164,16 @@ async def statements(rig: Rig, catalogue: Catalogue, seconds: float) -> dict[str
     others = sum(grown.values()) - direct - counting
     stats = {key.decode(): value.decode() for key, value in (await rig.bus.client.hgetall("cache:stats")).items()}
     return {
-        "seconds": minutes * 60, "reads": reads, "without_cache_per_min": direct / minutes,
-        "with_cache_per_min": others / minutes, "with_cache_counted": others,
-        "statements_per_refresh": float(stats["statements"]), "swaps": float(stats["swaps"]),
-        "hits": float(stats.get("users_hits", 0)), "misses": float(stats.get("users_misses", 0)),
-    }  # fmt: skip
+        "seconds": minutes * 60,
+        "reads": reads,
+        "without_cache_per_min": direct / minutes,
+        "with_cache_per_min": others / minutes,
+        "with_cache_counted": others,
+        "statements_per_refresh": float(stats["statements"]),
+        "swaps": float(stats["swaps"]),
+        "hits": float(stats.get("users_hits", 0)),
+        "misses": float(stats.get("users_misses", 0)),
+    }
 
 
 @contextlib.asynccontextmanager
@@ -186,13 +197,15 @@ async def measure(seconds: float) -> dict[str, Any]:
             "bench": "cache",
             "load1": os.getloadavg()[0],
             "seed": {
-                "rows": rows, "rows_per_s": rows / sum(each.took_s for each in filled.values()),
-                "users_per_s": filled["users"].rows_per_s, "products_per_s": filled["products"].rows_per_s,
+                "rows": rows,
+                "rows_per_s": rows / sum(each.took_s for each in filled.values()),
+                "users_per_s": filled["users"].rows_per_s,
+                "products_per_s": filled["products"].rows_per_s,
             },
             "refresh_ms": refresh_ms,
             "reading_100_users": await timed(ways(rig, catalogue)),
             "statements": await statements(rig, catalogue, seconds),
-        }  # fmt: skip
+        }
 
 
 def show(found: dict[str, Any], console: Console) -> None:

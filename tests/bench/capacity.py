@@ -109,9 +109,15 @@ async def _counted(node: Running) -> int:
 def _load(node: Running, count: int, seconds: float) -> LoadGenerator:
     host, port = node.media
     return LoadGenerator(
-        do="watch", host=host, port=port, room="stream", tokens=node.tokens(count), ramp_s=count / 25, warm_s=3.0,
+        do="watch",
+        host=host,
+        port=port,
+        room="stream",
+        tokens=node.tokens(count),
+        ramp_s=count / 25,
+        warm_s=3.0,
         seconds=seconds,
-    )  # fmt: skip
+    )
 
 
 def _lags(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:

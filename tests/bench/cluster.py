@@ -93,9 +93,14 @@ class Generator:
 @asynccontextmanager
 async def generator(life_s: float) -> AsyncIterator[Generator]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.clustergen", str(life_s), limit=1 << 22,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.bench.clustergen",
+        str(life_s),
+        limit=1 << 22,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     try:
         yield Generator(process)
     finally:
@@ -143,10 +148,12 @@ class House:
         for begin in range(0, more, 100):
             places = await self.places(min(100, more - begin))
             shares = [places[n :: len(generators)] for n in range(len(generators))]
-            answers = await asyncio.gather(*(
-                each.ask(90, do="add", kind=way, viewers=share, ramp_s=len(places) / _JOIN_PER_S)
-                for each, share in zip(generators, shares, strict=True)
-            ))  # fmt: skip
+            answers = await asyncio.gather(
+                *(
+                    each.ask(90, do="add", kind=way, viewers=share, ramp_s=len(places) / _JOIN_PER_S)
+                    for each, share in zip(generators, shares, strict=True)
+                )
+            )
             for answer, share in zip(answers, shares, strict=True):
                 if errors := answer["errors"]:
                     self.console.print(f"  while {len(share)} joined: {errors}", highlight=False)
@@ -155,9 +162,9 @@ class House:
         names = [slave.data_dir.name for slave in self.slaves]
         before = {name: meter.read() for name, meter in self.meters.items()}
         counts = await asyncio.gather(*(gauges(slave["health_url"]) for slave in self.slaves))
-        results = await asyncio.gather(*(
-            each.ask(self.seconds + 60, do="measure", seconds=self.seconds) for each in generators
-        ))  # fmt: skip
+        results = await asyncio.gather(
+            *(each.ask(self.seconds + 60, do="measure", seconds=self.seconds) for each in generators)
+        )
         later = await asyncio.gather(*(gauges(slave["health_url"]) for slave in self.slaves))
         usage = {name: meter.since(before[name]) for name, meter in self.meters.items()}
         sent = {
@@ -185,9 +192,13 @@ class House:
 
 
 def _row(
-    way: str, source_mbps: float, results: list[dict[str, Any]], usage: dict[str, Usage], sent: dict[str, int],
+    way: str,
+    source_mbps: float,
+    results: list[dict[str, Any]],
+    usage: dict[str, Usage],
+    sent: dict[str, int],
     lag_ms: float,
-) -> Row:  # fmt: skip
+) -> Row:
     def total(key: str) -> Any:
         return sum(result[key] for result in results)
 
@@ -274,9 +285,7 @@ async def run(options: "Options", work: Path, rows: list[Row], console: Console)
                 await publisher.stop()
 
 
-async def _climb(
-    house: House, way: str, mbps: float, steps: Sequence[int], until_stall: bool, rows: list[Row]
-) -> None:  # fmt: skip
+async def _climb(house: House, way: str, mbps: float, steps: Sequence[int], until_stall: bool, rows: list[Row]) -> None:
     """More and more viewers of one kind."""
     await asyncio.sleep(_SETTLE_S)
     async with AsyncExitStack() as stack:
@@ -316,14 +325,27 @@ def show(rows: Sequence[Row], console: Console) -> None:
     """The table."""
     table = Table(title="airnode cluster benchmark: a master and 3 slaves", title_justify="left", pad_edge=False)
     for name in (
-        "way", "Mbit/s", "viewers", "stalls", "errors", "behind live p50/p95/p99 ms", "out Mbit/s (per slave)",
-        "CPU slaves", "master+stores", "generator", "machine", "loop p99 ms", "limit",
-    ):  # fmt: skip
+        "way",
+        "Mbit/s",
+        "viewers",
+        "stalls",
+        "errors",
+        "behind live p50/p95/p99 ms",
+        "out Mbit/s (per slave)",
+        "CPU slaves",
+        "master+stores",
+        "generator",
+        "machine",
+        "loop p99 ms",
+        "limit",
+    ):
         table.add_column(name, justify="left" if name in ("way", "limit") else "right")
     for row in rows:
         slaves = [value for name, value in row.cpu.items() if name != "master"]
         table.add_row(
-            _TITLES[row.way], f"{row.source_mbps:.2f}", str(row.viewers),
+            _TITLES[row.way],
+            f"{row.source_mbps:.2f}",
+            str(row.viewers),
             f"[{'green' if not row.stalls else 'red'}]{row.stalls}[/]",
             str(sum(row.errors.values())),
             "/".join(f"{row.behind_ms[name]:.0f}" for name in ("p50", "p95", "p99")),
@@ -334,7 +356,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
             f"{row.machine_cpu:.1f} of {row.cores}",
             f"≤{row.node_lag_p99_ms:.0f}, {row.generator_turn_p99_ms:.0f}",
             row.limit,
-        )  # fmt: skip
+        )
     console.print(table)
     console.print("CPU in % of a core. Loop: the slowest slave's lag, the slower generator's turns.")
     console.print("Target: 0 stalls at 500 viewers.")
@@ -377,16 +399,23 @@ def _steps(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
 @click.option("--ways", default="live,hls", show_default=True, help="live (live.mp4), hls (LL-HLS as hls.js plays it).")
 @click.option("--steps", default="100,250,500,750,1000", show_default=True, callback=_steps, help="Viewers in all.")
 @click.option(
-    "--high-steps", default="50,100,200,300,500", show_default=True, callback=_steps,
+    "--high-steps",
+    default="50,100,200,300,500",
+    show_default=True,
+    callback=_steps,
     help="Viewers at 2.5 Mbit/s, up to the first stall; empty: none.",
-)  # fmt: skip
+)
 @click.option("--seconds", type=click.FloatRange(5, 60), default=20.0, show_default=True, help="Length of each step.")
 @click.option("--work", type=click.Path(file_okay=False, path_type=Path), help="Keep the nodes' data and logs there.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON here too.")
 def main(
-    ways: str, steps: tuple[int, ...], high_steps: tuple[int, ...], seconds: float, work: Path | None,
+    ways: str,
+    steps: tuple[int, ...],
+    high_steps: tuple[int, ...],
+    seconds: float,
+    work: Path | None,
     json_path: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure how many viewers a cluster of three slaves carries, all of it on this machine, with the load generator.
 
     Viewers get their places from POST /api/token. Prints progress and a table on standard error, and one JSON document

@@ -23,8 +23,8 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from airnode.kernel import logging
 from airnode.pipeline.events import TOPICS
-from airnode.runtime import logging
 from tests.bench import cache
 from tests.bench.meters import ProcessMeter, load1, quantile, slope
 from tests.bench.report import machine
@@ -136,10 +136,15 @@ class Bench:
         """Events a second, and microseconds of CPU an event."""
         async with self.pipeline("kafka") as pipeline:
             count = await orders_to_read(pipeline, self.events)
-            peer = await run("pipelinepeer", {
-                "bootstrap": self.brokers, "postgres_url": pipeline.postgres_url, "group": pipeline.group,
-                "count": count,
-            })  # fmt: skip
+            peer = await run(
+                "pipelinepeer",
+                {
+                    "bootstrap": self.brokers,
+                    "postgres_url": pipeline.postgres_url,
+                    "group": pipeline.group,
+                    "count": count,
+                },
+            )
         return count / peer["took_s"], 1e6 * peer["cpu_s"] / count
 
     async def _ours(self) -> tuple[float, float]:

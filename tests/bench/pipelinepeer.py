@@ -41,10 +41,14 @@ SET orders = total.orders + excluded.orders, quantity = total.quantity + exclude
 async def consume(wanted: dict[str, Any]) -> dict[str, float]:
     connection = await asyncpg.connect(wanted["postgres_url"], ssl=False)
     await connection.execute(_INCOMING)
-    consumer = Consumer({
-        "bootstrap.servers": ",".join(wanted["bootstrap"]), "group.id": wanted["group"], "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
-    })  # fmt: skip
+    consumer = Consumer(
+        {
+            "bootstrap.servers": ",".join(wanted["bootstrap"]),
+            "group.id": wanted["group"],
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
     consumer.subscribe(["orders"])
     landed, began_s, began_cpu_s, committed_s = 0, 0.0, 0.0, 0.0
     while landed < wanted["count"]:

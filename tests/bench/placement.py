@@ -22,14 +22,16 @@ from rich.table import Table
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeRecord
 from airnode.bus.subscription import BusMetrics
-from airnode.cluster.nodes import NodeBoard
+from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.placement import Placement
-from airnode.config.model import ClusterSection, EmbeddedSection, RedisSection
+from airnode.config.sections.cluster import ClusterSection
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.redis import RedisSection
 from airnode.embedded.datadir import DataDir
-from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
-from airnode.runtime import logging
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel import logging
+from airnode.kernel.tasks import TaskScope
+from airnode.processes.supervisor import EmbeddedMetrics
 
 SIZES = (10, 100, 1_000, 10_000)
 _SECONDS = 1.0
@@ -109,9 +111,11 @@ def crowd(nodes: int, viewers: int) -> dict[str, float]:
         counts[place(board)] += 1
     spent_s = time.process_time() - began_s
     return {
-        "nodes": nodes, "viewers": viewers, "placements_per_s": viewers / spent_s,
+        "nodes": nodes,
+        "viewers": viewers,
+        "placements_per_s": viewers / spent_s,
         "fullest_over_mean": max(counts.values()) * nodes / viewers,
-    }  # fmt: skip
+    }
 
 
 async def with_redis(nodes: int) -> dict[str, float]:
@@ -145,8 +149,10 @@ async def with_redis(nodes: int) -> dict[str, float]:
             await server.stop()
             data.release()
     return {
-        "nodes": nodes, "placements_per_s": _REDIS_PLACEMENTS / took_s, "us_cpu": 1e6 * cpu_s / _REDIS_PLACEMENTS,
-    }  # fmt: skip
+        "nodes": nodes,
+        "placements_per_s": _REDIS_PLACEMENTS / took_s,
+        "us_cpu": 1e6 * cpu_s / _REDIS_PLACEMENTS,
+    }
 
 
 def measure() -> dict[str, Any]:

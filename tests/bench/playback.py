@@ -87,7 +87,7 @@ async def _latency(bench: Bench, browser: Browser, part_ms: int) -> None:
         Figure(f"{key}_freezes", name + f"freezes over {_FREEZE_MS:g} ms", len(frozen_ms), ""),
         Figure(f"{key}_frozen", name + "... of the time", sum(frozen_ms) / bench.seconds / 10, "%"),
         Figure(f"{key}_frames", name + "frames read", len(delays), ""),
-    )  # fmt: skip
+    )
     bench.report.details[key] = {
         "unread": len(seen["frames"]) - len(delays),
         "longest_gap_ms": max(gaps, default=None),

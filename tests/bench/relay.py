@@ -57,9 +57,15 @@ def house(node: AirnodeProcess, viewers: int, seconds: float) -> LoadGenerator:
     at = urlsplit(node["media_url"])
     tokens = [_TOKENS.issue(f"s{index}", "student", _ROOM)[0] for index in range(viewers)]
     return LoadGenerator(
-        do="watch", host=at.hostname, port=at.port, room=_ROOM, tokens=tokens, ramp_s=viewers / 25, warm_s=2.0,
+        do="watch",
+        host=at.hostname,
+        port=at.port,
+        room=_ROOM,
+        tokens=tokens,
+        ramp_s=viewers / 25,
+        warm_s=2.0,
         seconds=seconds,
-    )  # fmt: skip
+    )
 
 
 async def measure(
@@ -130,15 +136,25 @@ async def topology(
 def show(found: list[dict[str, Any]], console: Console) -> None:
     table = Table(title=f"airnode relay benchmark: one origin, {EDGES} edges", title_justify="left", pad_edge=False)
     for name in (
-        "fanout", "viewers/edge", "origin's edges", "origin's req/s", "1st edge's req/s", "viewers' req/s", "errors",
-    ):  # fmt: skip
+        "fanout",
+        "viewers/edge",
+        "origin's edges",
+        "origin's req/s",
+        "1st edge's req/s",
+        "viewers' req/s",
+        "errors",
+    ):
         table.add_column(name, justify="right")
     for each in found:
         table.add_row(
-            str(each["fanout"]), str(each["viewers_per_edge"]), f"{each['origin_edges']:.0f}",
-            f"{each['origin_requests_per_s']:.1f}", f"{each['first_edge_requests_per_s']:.1f}",
-            f"{each['viewer_requests_per_s']:.0f}", str(each["errors"]),
-        )  # fmt: skip
+            str(each["fanout"]),
+            str(each["viewers_per_edge"]),
+            f"{each['origin_edges']:.0f}",
+            f"{each['origin_requests_per_s']:.1f}",
+            f"{each['first_edge_requests_per_s']:.1f}",
+            f"{each['viewer_requests_per_s']:.0f}",
+            str(each["errors"]),
+        )
     console.print(table)
 
 

@@ -16,9 +16,23 @@ _CHUNK_BYTES = 4096
 _SET_CHUNK_SIZE = 1
 _AUDIO, _VIDEO = 8, 9
 _ENCODING = (
-    "-vf", clock_filter() + ",scale=1280:720,noise=alls=8:allf=t", "-profile:v", "main", "-coder", "1", "-bf", "0",
-    "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-b:a", "128k",
-)  # fmt: skip
+    "-vf",
+    clock_filter() + ",scale=1280:720,noise=alls=8:allf=t",
+    "-profile:v",
+    "main",
+    "-coder",
+    "1",
+    "-bf",
+    "0",
+    "-b:v",
+    "2500k",
+    "-maxrate",
+    "2500k",
+    "-bufsize",
+    "1250k",
+    "-b:a",
+    "128k",
+)
 
 
 def bench_clip(directory: Path) -> Path:

@@ -27,14 +27,44 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "small.flv"
     subprocess.run(
         [
-            "ffmpeg", "-v", "error", "-y",
-            "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=12", "-f", "lavfi", "-i", "sine=sample_rate=48000",
-            "-t", "90", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "12",
-            "-sc_threshold", "0", "-b:v", "50k", "-maxrate", "50k", "-bufsize", "50k",
-            "-c:a", "aac", "-b:a", "32k", str(path),
+            "ffmpeg",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=160x90:rate=12",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=sample_rate=48000",
+            "-t",
+            "90",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-pix_fmt",
+            "yuv420p",
+            "-g",
+            "12",
+            "-sc_threshold",
+            "0",
+            "-b:v",
+            "50k",
+            "-maxrate",
+            "50k",
+            "-bufsize",
+            "50k",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "32k",
+            str(path),
         ],
         check=True,
-    )  # fmt: skip
+    )
     return path
 
 
@@ -78,8 +108,12 @@ class Lab:
         listed = (await self.cluster.listed())[node]
         url = f"{self.nodes[node]['media_url']}/live/stream/index.m3u8?jwt={token}"
         return {
-            "token": token, "hls_url": url, "node_id": listed["node_id"], "node_name": node, "room": "stream",
-        }  # fmt: skip
+            "token": token,
+            "hls_url": url,
+            "node_id": listed["node_id"],
+            "node_name": node,
+            "room": "stream",
+        }
 
     async def playlist(self, node: str, user: str = "hls") -> str:
         place = await self.place(node, user)

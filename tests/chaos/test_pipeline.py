@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from airnode.pipeline.events import decode
-from airnode.pipeline.registering import register
+from airnode.pipeline.seed.new_customers import register
 from airnode.store.eventlog.log import Record
 from tests.chaos.pipelines import frail, lasting_s, opened
 from tests.support.landing import SESSION_S, LedgerFile, Pipeline, publish, start_producer
@@ -210,9 +210,11 @@ async def test_the_clocks_of_consumers_jump(pipeline: Pipeline, tmp_path: Path):
     clock = tmp_path / "clock"
     clock.write_text("+0")
     fake = {
-        "LD_PRELOAD": await faketime_library(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+        "LD_PRELOAD": await faketime_library(),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
+    }
     jumpy = pipeline.consumer(env=fake)
     await asyncio.gather(jumpy.start(), pipeline.start(1))
     await pipeline.shared_out()

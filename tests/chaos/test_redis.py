@@ -16,9 +16,9 @@ from airnode.bus.records import Records
 from airnode.bus.subscription import BusMetrics
 from airnode.cluster.codes import key_digest
 from airnode.cluster.directory import StreamKeys
-from airnode.config.model import RedisSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.tasks import TaskScope
 from tests.chaos.conftest import DEFAULTS, Join
 from tests.chaos.lesson import publish_to, stream_of
 from tests.support.cluster import Cluster
@@ -168,8 +168,11 @@ async def all_is_well_again(cluster: Cluster, before: dict) -> None:
     async def owned() -> bool:
         stream = await stream_of(cluster)
         return stream is not None and (stream["origin"], stream["epoch"], stream["viewers"], stream["state"]) == (
-            before["origin"], before["epoch"], 8, "live",
-        )  # fmt: skip
+            before["origin"],
+            before["epoch"],
+            8,
+            "live",
+        )
 
     async def well() -> bool:
         return [(await health(cluster.session, node))[2]["status"] for node in cluster.nodes] == ["healthy"] * 3

@@ -274,9 +274,8 @@ async def test_an_unknown_variable_is_found():
 
 def test_services_stand_in_nobodys_way():
     ports = [
-        value for each in PROGRAMS.values() for key, value in each.env.items()
-        if key.endswith("_PORT") and value != "0"
-    ]  # fmt: skip
+        value for each in PROGRAMS.values() for key, value in each.env.items() if key.endswith("_PORT") and value != "0"
+    ]
     ports += [port for name in BROKERS for port in ports_of(name)]
     assert len(ports) == len(set(ports)) == 3 + 3 * 3 + 2 + 3 * 2
     volumes = [volume for service in SERVICES.values() for volume in service["volumes"] if ":" in volume]
@@ -380,9 +379,14 @@ def test_the_file_reads_its_variables_and_no_others():
 def test_what_compose_does_to_variables():
     values = {"SET": "x", "EMPTY": ""}
     for text, becomes in {
-        "a ${SET} b": "a x b", "${EMPTY:-d}": "d", "${EMPTY-d}": "", "${NONE-d}": "d", "${NONE}": "", "$$SET": "$SET",
+        "a ${SET} b": "a x b",
+        "${EMPTY:-d}": "d",
+        "${EMPTY-d}": "",
+        "${NONE-d}": "d",
+        "${NONE}": "",
+        "$$SET": "$SET",
         "${SET:?said}": "x",
-    }.items():  # fmt: skip
+    }.items():
         assert interpolated(text, values) == becomes
     with pytest.raises(TopologyError, match="NONE said"):
         interpolated("${NONE?said}", values)
@@ -478,12 +482,15 @@ class Systemd:
         assert program == "/opt/airnode/bin/airnode"
         own = dict(pair.split("=", 1) for pair in self._resolved(service["Environment"]).split())
         self.process = await asyncio.create_subprocess_exec(
-            AIRNODE, *args, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            AIRNODE,
+            *args,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
             env=bare_env(
                 **own, **env, NOTIFY_SOCKET=self._path, WATCHDOG_USEC=str(int(service["WatchdogSec"]) * 1_000_000)
             ),
-        )  # fmt: skip
+        )
 
     def heard(self, word: str) -> bool:
         with contextlib.suppress(BlockingIOError):
@@ -524,9 +531,11 @@ async def test_systemd_hears_that_a_slave_waits_for_its_master(tmp_path: Path):
     ports = {f"AIRNODE_{name}__PORT": "0" for name in ("HTTP", "MEDIA", "RTMP")}
     try:
         await systemd.start(
-            **ports, AIRNODE_HTTP__HOST="127.0.0.1", MASTER_URL="http://127.0.0.1:9",
+            **ports,
+            AIRNODE_HTTP__HOST="127.0.0.1",
+            MASTER_URL="http://127.0.0.1:9",
             AIRNODE_CLUSTER__TOKEN=SECRETS["AIRNODE_CLUSTER__TOKEN"],
-        )  # fmt: skip
+        )
         await eventually(lambda: systemd.heard("STATUS=joining the cluster"), 20, "it says what it waits for")
         assert "READY=1" not in systemd.said
         assert unit()["Service"]["TimeoutStartSec"] == "infinity"

@@ -214,10 +214,18 @@ async def test_the_masters_redis_is_closed_to_strangers_and_narrow_for_nodes(clu
     async with aioredis.from_url(parts.geturl()) as node:
         await node.set("airnode:test", 1)
         for command in (
-            ("SET", "other", "1"), ("PUBLISH", "other", "x"), ("KEYS", "*"), ("FLUSHALL",), ("CONFIG", "GET", "*"),
-            ("ACL", "LIST"), ("CLIENT", "LIST"), ("SHUTDOWN",), ("INFO",), ("MONITOR",),
+            ("SET", "other", "1"),
+            ("PUBLISH", "other", "x"),
+            ("KEYS", "*"),
+            ("FLUSHALL",),
+            ("CONFIG", "GET", "*"),
+            ("ACL", "LIST"),
+            ("CLIENT", "LIST"),
+            ("SHUTDOWN",),
+            ("INFO",),
+            ("MONITOR",),
             ("EVAL", "return redis.call('GET', 'other')", "0"),
-        ):  # fmt: skip
+        ):
             with pytest.raises(RedisError, match=r"(?i)permission"):
                 await node.execute_command(*command)
 

@@ -67,9 +67,21 @@ async def teacher(cluster: Cluster, slaves: list[AirnodeProcess], clip: Path) ->
 async def decoded(media: bytes) -> tuple[int, str]:
     """Frames that ffmpeg decodes, and what it complains about."""
     process = await asyncio.create_subprocess_exec(
-        "ffmpeg", "-v", "error", "-nostdin", "-i", "pipe:0", "-map", "0:v", "-f", "framecrc", "-",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        "ffmpeg",
+        "-v",
+        "error",
+        "-nostdin",
+        "-i",
+        "pipe:0",
+        "-map",
+        "0:v",
+        "-f",
+        "framecrc",
+        "-",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     output, errors = await process.communicate(media)
     return sum(line.startswith(b"0,") for line in output.splitlines()), errors.decode()
 
@@ -160,9 +172,15 @@ async def test_who_may_fetch_what(cluster: Cluster, slaves: list[AirnodeProcess]
             assert await status_of(session, f"{edge['media_url']}/v/{token}/stream/{name}") == 401, name
         assert await status_of(session, f"{edge['media_url']}/v/{student}/other/{name}") == 403
         refused = [
-            (student, 403), (node, 403), (second, 403), (TOKENS.issue_relay(asker(room="other")), 403),
-            ("", 401), ("x", 401), (forged.issue_node("slave-x"), 401), (forged.issue_relay(asker()), 401),
-        ]  # fmt: skip
+            (student, 403),
+            (node, 403),
+            (second, 403),
+            (TOKENS.issue_relay(asker(room="other")), 403),
+            ("", 401),
+            ("x", 401),
+            (forged.issue_node("slave-x"), 401),
+            (forged.issue_relay(asker()), 401),
+        ]
         for token, expected in refused:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             relay = f"{origin['media_url']}/relay/stream/{name}"

@@ -166,9 +166,11 @@ async def test_nobody_pulls_from_the_wrong_tier(tiers: Class):
         assert (status, body["code"] if "code" in body else body["type"][-14:]) == (409, "no_relay_place")
         for node in (tiers.origin, tiers.first, tiers.second):
             for token, expected in (
-                (TOKENS.issue_node("slave-x"), 403), (TOKENS.issue("mina", "student", "stream")[0], 403), ("x", 401),
+                (TOKENS.issue_node("slave-x"), 403),
+                (TOKENS.issue("mina", "student", "stream")[0], 403),
+                ("x", 401),
                 (TOKENS.issue_relay(asker(room="other", tier=2)), 403),
-            ):  # fmt: skip
+            ):
                 assert (await ask(node, token, name))[0] == expected
     assert await metric(session, tiers.origin, "airnode_media_relay_places_refused_total") >= 3
     assert await metric(session, tiers.origin, "airnode_media_relay_refused_total") >= 12

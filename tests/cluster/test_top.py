@@ -20,9 +20,15 @@ pytestmark = pytest.mark.timeout(120)
 
 async def top(*args: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "airnode", "top", *args,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **(env or {})},
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "airnode",
+        "top",
+        *args,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+    )
     async with asyncio.timeout(30):
         out, err = await process.communicate()
     assert process.returncode is not None
@@ -57,9 +63,19 @@ async def test_live_in_a_terminal(cluster: Cluster):
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "airnode", "top", "--interval", "0.2", "--data-dir", str(cluster.master.data_dir),
-        stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm-256color"},
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "airnode",
+        "top",
+        "--interval",
+        "0.2",
+        "--data-dir",
+        str(cluster.master.data_dir),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
     os.close(slave)
     shown = bytearray()
     loop = asyncio.get_running_loop()

@@ -69,8 +69,10 @@ async def see_the_numbers(page: Page, node: AirnodeProcess) -> None:
 
     async def right() -> bool:
         return [await cells(page, topic) for topic in ("users", "products", "orders")] == [
-            ["0", "1", "0", "0"], ["0", "0", "0", "0"], ["0", str(ORDERS), "0", "1"],
-        ]  # fmt: skip
+            ["0", "1", "0", "0"],
+            ["0", "0", "0", "0"],
+            ["0", str(ORDERS), "0", "1"],
+        ]
 
     await eventually(right, 30, "the table is right")
     await expect(page.get_by_text(f"Last hour: {ORDERS} sold, ₩12,000")).to_be_visible(timeout=WAIT_MS)

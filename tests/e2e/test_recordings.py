@@ -90,8 +90,10 @@ async def watch_afterwards(student: Student, edge: AirnodeProcess, session: aioh
         media = await response.read()
     probe = subprocess.run(
         ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", "-"],
-        input=media, capture_output=True, check=True,
-    )  # fmt: skip
+        input=media,
+        capture_output=True,
+        check=True,
+    )
     kinds = {stream["codec_type"] for stream in json.loads(probe.stdout)["streams"]}
     assert kinds == {"video", "audio"}
 

@@ -22,11 +22,27 @@ async def school(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Airn
     """A standalone node that logs everything and believes the X-Forwarded-* headers of loopback."""
     node = AirnodeProcess(
         tmp_path_factory.mktemp("school") / "data",
-        "--log-level", "debug", "--log-format", "json",
-        "--set", 'http.trusted_proxies=["127.0.0.1/32"]', "--set", "hls.grace_s=2", "--set", "rtmp.publish_timeout_s=3",
-        "--set", "rtmp.handshake_timeout_s=2", "--set", "http.request_timeout_s=1", "--set", "auth.failure_burst=5",
-        "--set", "auth.failure_rate_per_s=0.2", "--set", "cluster.max_connections=2000",
-    )  # fmt: skip
+        "--log-level",
+        "debug",
+        "--log-format",
+        "json",
+        "--set",
+        'http.trusted_proxies=["127.0.0.1/32"]',
+        "--set",
+        "hls.grace_s=2",
+        "--set",
+        "rtmp.publish_timeout_s=3",
+        "--set",
+        "rtmp.handshake_timeout_s=2",
+        "--set",
+        "http.request_timeout_s=1",
+        "--set",
+        "auth.failure_burst=5",
+        "--set",
+        "auth.failure_rate_per_s=0.2",
+        "--set",
+        "cluster.max_connections=2000",
+    )
     try:
         yield await node.start()
     finally:
@@ -38,10 +54,20 @@ async def open_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[A
     """Anyone may join; one place; two origins may read; the address it is reached by is configured."""
     node = AirnodeProcess(
         tmp_path_factory.mktemp("open") / "data",
-        "--set", "auth.student_join=open", "--set", "cluster.max_connections=1", "--set", "cluster.heartbeat_s=0.2",
-        "--set", "auth.token_burst=50", "--set", "auth.token_rate_per_s=5", "--set", "node.host=school.example",
+        "--set",
+        "auth.student_join=open",
+        "--set",
+        "cluster.max_connections=1",
+        "--set",
+        "cluster.heartbeat_s=0.2",
+        "--set",
+        "auth.token_burst=50",
+        "--set",
+        "auth.token_rate_per_s=5",
+        "--set",
+        "node.host=school.example",
         env={"ALLOWED_ORIGINS": "https://a.example,https://b.example", "AIRNODE_AUTH__TEACHER_SECRET": TEACHER},
-    )  # fmt: skip
+    )
     try:
         await node.start()
         assert node["api_url"].startswith("http://school.example:")

@@ -16,10 +16,11 @@ from airnode.bus.client import Bus
 from airnode.bus.leases import MAX_EPOCH, Claim, Leases
 from airnode.bus.records import Records
 from airnode.bus.subscription import QUEUE_MAX, BusMetrics
-from airnode.config.model import EmbeddedSection, RedisSection
-from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.redis import RedisSection
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import InvalidInput, StartupError, TooLarge, Unavailable
+from airnode.processes.supervisor import EmbeddedMetrics
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -118,10 +119,12 @@ async def test_garbage_is_counted_logged_once_and_harms_nobody(rig, bus):
     inbox = Inbox()
     await bus.subscribe("room", Note, inbox.take)
     bad = {
-        "garbage": b"\x00\xff{", "unknown_version": b'{"v":9,"t":"Note","b":{}}',
-        "unknown_type": b'{"v":1,"t":"Nope","b":{}}', "wrong_body": b'{"v":1,"t":"Note","b":{"text":1}}',
+        "garbage": b"\x00\xff{",
+        "unknown_version": b'{"v":9,"t":"Note","b":{}}',
+        "unknown_type": b'{"v":1,"t":"Nope","b":{}}',
+        "wrong_body": b'{"v":1,"t":"Note","b":{"text":1}}',
         "too_large": b" " * (300 << 10),
-    }  # fmt: skip
+    }
     with capture_logs() as logs:
         for data in bad.values():
             for _ in range(3):

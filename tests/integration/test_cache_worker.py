@@ -13,21 +13,22 @@ from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 from redis.exceptions import ResponseError
 
-from airnode.bus.candidacy import Candidacy
 from airnode.bus.client import Bus
+from airnode.bus.leader_election import Candidacy
 from airnode.bus.leases import Leases
 from airnode.bus.subscription import BusMetrics
-from airnode.config.data import CacheSection
-from airnode.config.model import PostgresSection, RedisSection
+from airnode.config.sections.cache import CacheSection
+from airnode.config.sections.postgres import PostgresSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
-from airnode.pipeline.aging import BEGINNING, Rounds
-from airnode.pipeline.cachemetrics import CacheMetrics, CatalogueMetrics
-from airnode.pipeline.cachesource import CacheSource
-from airnode.pipeline.cachestore import CacheStore, Replaced
-from airnode.pipeline.cacheworker import CacheWorker
-from airnode.pipeline.catalogue import Catalogue
-from airnode.pipeline.shelves import USERS, CachedProduct, CachedUser
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.cache.aging import BEGINNING, Rounds
+from airnode.pipeline.cache.catalogue import Catalogue
+from airnode.pipeline.cache.metrics import CacheMetrics, CatalogueMetrics
+from airnode.pipeline.cache.source import CacheSource
+from airnode.pipeline.cache.store import CacheStore, Replaced
+from airnode.pipeline.cache.tables import USERS, CachedProduct, CachedUser
+from airnode.pipeline.cache.worker import CacheWorker
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.node import AirnodeProcess
@@ -436,11 +437,19 @@ async def test_a_killed_worker_is_followed_by_the_other_process(rig: Rig, tmp_pa
     await rig.fill(10, 10)
     nodes = [
         AirnodeProcess(
-            tmp_path / name, "--redis-url", rig.redis_url, "--postgres-url", rig.postgres_url, "--node-name", name,
-            "--set", "cache.refresh_interval_s=0.2", role="cache-worker",
+            tmp_path / name,
+            "--redis-url",
+            rig.redis_url,
+            "--postgres-url",
+            rig.postgres_url,
+            "--node-name",
+            name,
+            "--set",
+            "cache.refresh_interval_s=0.2",
+            role="cache-worker",
         )
         for name in ("one", "two")
-    ]  # fmt: skip
+    ]
     try:
         await asyncio.gather(*(node.start() for node in nodes))
         await rig.swaps()

@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
-from airnode.config.model import PostgresSection, RedisSection
+from airnode.config.sections.postgres import PostgresSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
-from airnode.pipeline.catalogue import CachedProduct, CachedUser, Catalogue, CatalogueMetrics
-from airnode.pipeline.readthrough import Read
+from airnode.pipeline.cache.catalogue import CachedProduct, CachedUser, Catalogue, CatalogueMetrics
+from airnode.pipeline.cache.read_through import Read
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.waiting import eventually
@@ -50,8 +51,9 @@ class Rig:
     async def rows(self, count: int) -> None:
         await self.postgres.execute(
             "INSERT INTO pipeline.users (name, email, locale)"
-            " SELECT '이름 ' || n, 'u' || n || '@example.com', 'ko' FROM generate_series(1, $1) n", count,
-        )  # fmt: skip
+            " SELECT '이름 ' || n, 'u' || n || '@example.com', 'ko' FROM generate_series(1, $1) n",
+            count,
+        )
 
     async def cached(self, *users: CachedUser) -> None:
         await self.bus.client.hset("cache:users", mapping={str(u.user_id): msgspec.json.encode(u) for u in users})

@@ -22,16 +22,16 @@ from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 from structlog.testing import capture_logs
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.pg_cluster import Cluster
 from airnode.embedded.pg_copies import reachable_install
 from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.process import Account, LaunchSpec
-from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics, read_pid
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.tasks import TaskScope
+from airnode.processes.child import Account, LaunchSpec
+from airnode.processes.supervisor import ChildServer, EmbeddedMetrics, read_pid
 
 ROOT = Path(__file__).parents[2]
 OWNER = Path(__file__).parents[1] / "support" / "embedded_owner.py"
@@ -136,14 +136,22 @@ async def test_servers_are_set_up_for_durability_and_listen_on_unix_sockets_only
     async with aioredis.from_url(pair.valkey.url, decode_responses=True) as client:
         config = await client.config_get("*")
     wanted = {
-        "appendonly": "yes", "appendfsync": "everysec", "maxmemory": str(64 << 20),
-        "maxmemory-policy": "noeviction", "port": "0",
-    }  # fmt: skip
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory": str(64 << 20),
+        "maxmemory-policy": "noeviction",
+        "port": "0",
+    }
     assert {key: config[key] for key in wanted} == wanted
     for name, value in {
-        "fsync": "on", "synchronous_commit": "on", "listen_addresses": "", "server_encoding": "UTF8",
-        "shared_buffers": "32MB", "unix_socket_permissions": "0700", "TimeZone": "UTC",
-    }.items():  # fmt: skip
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "listen_addresses": "",
+        "server_encoding": "UTF8",
+        "shared_buffers": "32MB",
+        "unix_socket_permissions": "0700",
+        "TimeZone": "UTC",
+    }.items():
         assert await sql(pair.postgres.url, f"SHOW {name}") == value, name
     # Code point order: upper case before lower case, and no locale of the machine in it.
     assert await sql(pair.postgres.url, "SELECT 'B' < 'a' AND lower('Ä') = 'ä'")
@@ -203,9 +211,10 @@ async def test_backends_of_a_killed_postmaster_are_waited_for(tmp_path, make_pai
 
     async def query_runs() -> object:
         return await sql(
-            pair.postgres.url, "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%20000000%' "
+            pair.postgres.url,
+            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%20000000%' "
             "AND pid <> pg_backend_pid()",
-        )  # fmt: skip
+        )
 
     await eventually(query_runs)
     old = pair.postgres.pid
@@ -230,9 +239,14 @@ class OwnerProcess:
     @classmethod
     async def run(cls, data_dir: Path, **options: object) -> "OwnerProcess":
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(OWNER), str(data_dir), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT, **options,
-        )  # fmt: skip
+            sys.executable,
+            str(OWNER),
+            str(data_dir),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            **options,
+        )
         owner = cls(process)
         line = await process.stdout.readline()
         assert line, f"the owner ended with {await process.wait()}"

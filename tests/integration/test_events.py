@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus
 from airnode.bus.messages import ROOMS, RoomState, StreamInfo
 from airnode.bus.subscription import BusMetrics
-from airnode.cluster.rooms import RoomBoard
-from airnode.config.model import RedisSection
-from airnode.runtime.tasks import TaskScope
+from airnode.cluster.room_board import RoomBoard
+from airnode.config.sections.redis import RedisSection
+from airnode.kernel.tasks import TaskScope
 from tests.integration.conftest import Client, Lesson
 from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess, Api
@@ -118,8 +118,11 @@ async def test_a_class_from_waiting_to_its_end(
             assert ended["reconnect_deadline"] is None
             states = [event["state"] for event in events.seen]
             assert [state for state, last in zip(states, ["", *states], strict=False) if state != last] == [
-                "waiting", "live", "reconnecting", "ended",
-            ]  # fmt: skip
+                "waiting",
+                "live",
+                "reconnecting",
+                "ended",
+            ]
         assert len(student.seen) < len(teacher.seen)
 
 

@@ -408,11 +408,15 @@ def long_string(size: int) -> bytes:
         pytest.param(chunk(20, amf0.encode(("@setDataFrame", 1.0)) + long_string(100 << 20)), id="100 MB string"),
         pytest.param(chunk(1, struct.pack(">I", 0x7FFFFFFF), csid=2), id="2 GB chunks"),
         pytest.param(chunk(1, struct.pack(">I", 0), csid=2), id="empty chunks"),
-        pytest.param(b"".join(bytes([0x40 - 0x40, csid]) + bytes(3) + b"\0\1\0\x09" + bytes(4) + bytes(128)
-                              for csid in range(200)), id="200 chunk streams"),
+        pytest.param(
+            b"".join(
+                bytes([0x40 - 0x40, csid]) + bytes(3) + b"\0\1\0\x09" + bytes(4) + bytes(128) for csid in range(200)
+            ),
+            id="200 chunk streams",
+        ),
         pytest.param(chunk(20, amf0.encode(("x", 1.0)) + b"\x03\0\1a" * 5000), id="deep AMF"),
     ],
-)  # fmt: skip
+)
 async def test_sizes_that_are_claimed_and_not_sent(live: LiveClass, room: tuple[str, str, str], sent: bytes):
     name, key, _ = room
     async with live.unharmed():

@@ -27,11 +27,22 @@ async def test_a_broker_that_is_gone_and_an_account_that_is_revoked(
     secured_kafka.set_password(TRAVELLER, _PASSWORD)
     kafka = secured_kafka.section("SIGNED", sasl_username=TRAVELLER, sasl_password=_PASSWORD)
     node = AirnodeProcess(
-        tmp_path / "pipeline", "--redis-url", valkey_url, "--postgres-url", postgres_url, "--rate", "50",
-        "--set", "eventlog.request_timeout_s=3", "--set", "eventlog.session_timeout_s=3", "--log-level", "info",
+        tmp_path / "pipeline",
+        "--redis-url",
+        valkey_url,
+        "--postgres-url",
+        postgres_url,
+        "--rate",
+        "50",
+        "--set",
+        "eventlog.request_timeout_s=3",
+        "--set",
+        "eventlog.session_timeout_s=3",
+        "--log-level",
+        "info",
         role="cache-worker,producer,consumer",
         env={**environment(kafka), "JWT_SECRET_KEY": "0123456789abcdef" * 4},
-    )  # fmt: skip
+    )
     try:
         await node.start(60)
         pid = node.pid

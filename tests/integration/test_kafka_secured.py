@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airnode.config.data import KafkaSection
+from airnode.config.sections.kafka import KafkaSection
 from airnode.errors import StartupError
 from airnode.store.eventlog.log import Record
 from tests.support.eventlog import read
@@ -77,43 +77,64 @@ class Wrong:
 
 
 WRONG = {
-    "password": Wrong("SIGNED", "does not let 'air' sign in with SCRAM-SHA-512: check kafka.sasl_username, "
-                      "kafka.sasl_password", {"sasl_password": "a.wrong.one"}),
-    "password, PLAIN": Wrong("SIGNED", "does not let 'air' sign in with PLAIN",
-                             {"sasl_password": "a.wrong.one", "sasl_mechanism": "PLAIN"}),
+    "password": Wrong(
+        "SIGNED",
+        "does not let 'air' sign in with SCRAM-SHA-512: check kafka.sasl_username, kafka.sasl_password",
+        {"sasl_password": "a.wrong.one"},
+    ),
+    "password, PLAIN": Wrong(
+        "SIGNED", "does not let 'air' sign in with PLAIN", {"sasl_password": "a.wrong.one", "sasl_mechanism": "PLAIN"}
+    ),
     "user": Wrong("OPEN", "does not let 'nobody' sign in", {"sasl_username": "nobody"}),
-    "mechanism": Wrong("OPEN", "set kafka.sasl_mechanism to SCRAM-SHA-256 or SCRAM-SHA-512",
-                       {"sasl_mechanism": "PLAIN"}),
-    "authority": Wrong("SIGNED", "of nobody we trust (unable to get local issuer certificate): set kafka.tls_ca",
-                       {"tls_ca": "other"}),
+    "mechanism": Wrong(
+        "OPEN", "set kafka.sasl_mechanism to SCRAM-SHA-256 or SCRAM-SHA-512", {"sasl_mechanism": "PLAIN"}
+    ),
+    "authority": Wrong(
+        "SIGNED", "of nobody we trust (unable to get local issuer certificate): set kafka.tls_ca", {"tls_ca": "other"}
+    ),
     "system's authorities": Wrong("TLS", "set kafka.tls_ca", {"tls_ca": None}),
-    "host name": Wrong("SIGNED", "shows a certificate for another name (Hostname mismatch, certificate is not valid "
-                       "for 'localhost'): put the name that it is for into kafka.bootstrap", host="localhost"),
+    "host name": Wrong(
+        "SIGNED",
+        "shows a certificate for another name (Hostname mismatch, certificate is not valid "
+        "for 'localhost'): put the name that it is for into kafka.bootstrap",
+        host="localhost",
+    ),
     "date": Wrong("EXPIRED", "has expired: have it renewed"),
-    "no certificate of ours": Wrong("MUTUAL", "wants to see a certificate of ours: set kafka.tls_cert and "
-                                    "kafka.tls_key"),
+    "no certificate of ours": Wrong(
+        "MUTUAL", "wants to see a certificate of ours: set kafka.tls_cert and kafka.tls_key"
+    ),
     "certificate of ours": Wrong("MUTUAL", "does not accept our certificate", {"tls_cert": "other"}),
-    "PLAINTEXT to TLS": Wrong("TLS", "speaks TLS only: set kafka.security_protocol to SSL or SASL_SSL",
-                              {"security_protocol": "PLAINTEXT"}),
-    "SASL_PLAINTEXT to SASL_SSL": Wrong("SIGNED", "speaks TLS only: set kafka.security_protocol to SASL_SSL.",
-                                        {"security_protocol": "SASL_PLAINTEXT"}),
-    "an account where there are none": Wrong("TLS", "has no accounts on this port: set kafka.security_protocol to SSL",
-                                             {"security_protocol": "SASL_SSL"}),
-}  # fmt: skip
+    "PLAINTEXT to TLS": Wrong(
+        "TLS", "speaks TLS only: set kafka.security_protocol to SSL or SASL_SSL", {"security_protocol": "PLAINTEXT"}
+    ),
+    "SASL_PLAINTEXT to SASL_SSL": Wrong(
+        "SIGNED", "speaks TLS only: set kafka.security_protocol to SASL_SSL.", {"security_protocol": "SASL_PLAINTEXT"}
+    ),
+    "an account where there are none": Wrong(
+        "TLS", "has no accounts on this port: set kafka.security_protocol to SSL", {"security_protocol": "SASL_SSL"}
+    ),
+}
 #: What may be otherwise in a moment, as when a broker starts: it is waited for.
 PERHAPS = {
     "TLS to PLAINTEXT": Wrong("PLAINTEXT", "does not speak TLS as we do", {"security_protocol": "SSL"}),
-    "SASL_SSL to SASL_PLAINTEXT": Wrong("OPEN", "set kafka.security_protocol to SASL_PLAINTEXT",
-                                        {"security_protocol": "SASL_SSL"}),
-    "none where there are accounts": Wrong("SIGNED", "hangs up: set kafka.security_protocol to what this port is for, "
-                                           "and to SASL_SSL where it wants us to sign in",
-                                           {"security_protocol": "SSL"}),
-    "advertised address": Wrong("ASTRAY", "sends us on to 127.0.0.1:1 (its advertised.listeners), which does not "
-                                "answer"),
+    "SASL_SSL to SASL_PLAINTEXT": Wrong(
+        "OPEN", "set kafka.security_protocol to SASL_PLAINTEXT", {"security_protocol": "SASL_SSL"}
+    ),
+    "none where there are accounts": Wrong(
+        "SIGNED",
+        "hangs up: set kafka.security_protocol to what this port is for, and to SASL_SSL where it wants us to sign in",
+        {"security_protocol": "SSL"},
+    ),
+    "advertised address": Wrong(
+        "ASTRAY", "sends us on to 127.0.0.1:1 (its advertised.listeners), which does not answer"
+    ),
     "name": Wrong("PLAINTEXT", "is not found", {"bootstrap": ("no-such-host.invalid:9092",)}),
-    "address": Wrong("PLAINTEXT", "Kafka at 127.0.0.1:1 does not answer: check kafka.bootstrap (KAFKA_BOOTSTRAP_SERV",
-                     {"bootstrap": ("127.0.0.1:1",)}),
-}  # fmt: skip
+    "address": Wrong(
+        "PLAINTEXT",
+        "Kafka at 127.0.0.1:1 does not answer: check kafka.bootstrap (KAFKA_BOOTSTRAP_SERV",
+        {"bootstrap": ("127.0.0.1:1",)},
+    ),
+}
 
 
 def section_of(wrong: Wrong, kafka: SecuredKafka, directory: Path) -> KafkaSection:
@@ -177,9 +198,21 @@ async def test_a_role_that_is_not_let_in_says_one_sentence_and_ends(
     forker: Forker, secured_kafka: SecuredKafka, valkey_url: str, postgres_url: str, tmp_path: Path
 ):
     command = [
-        "--redis-url", valkey_url, "--postgres-url", postgres_url, "--port", "0", "--host", "127.0.0.1", "--log-level",
-        "debug", "--data-dir", str(tmp_path / "d"), "--set", "auth.jwt_secret=" + "0123456789abcdef" * 3,
-    ]  # fmt: skip
+        "--redis-url",
+        valkey_url,
+        "--postgres-url",
+        postgres_url,
+        "--port",
+        "0",
+        "--host",
+        "127.0.0.1",
+        "--log-level",
+        "debug",
+        "--data-dir",
+        str(tmp_path / "d"),
+        "--set",
+        "auth.jwt_secret=" + "0123456789abcdef" * 3,
+    ]
     wrong = [section_of(WRONG[name], secured_kafka, tmp_path) for name in ("password, PLAIN", "authority", "host name")]
     wrong.append(secured_kafka.section("SIGNED", sasl_username=GUEST, sasl_password=GUEST_PASSWORD))  # has no rights
     for number, kafka in enumerate(wrong):

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from airnode.errors import Unavailable
-from airnode.store.eventlog.kafkabatches import KafkaBatches
+from airnode.store.eventlog.kafka_batches import KafkaBatches
 from airnode.store.eventlog.log import Record
 from tests.support.eventlog import LogRig, read
 from tests.support.kafka import Kafka

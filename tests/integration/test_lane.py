@@ -14,19 +14,20 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 
-from airnode.config.data import PipelineSection
-from airnode.config.model import PostgresSection
+from airnode.config.sections.pipeline import PipelineSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import StartupError
-from airnode.pipeline import deadletters, dlq
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.admin import dlq
+from airnode.pipeline.consume import dead_letters
+from airnode.pipeline.consume.lag_watch import LagWatch
+from airnode.pipeline.consume.member import Lane
+from airnode.pipeline.consume.sinks import EventSink, LetterSink
 from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, stamp
-from airnode.pipeline.lagwatch import LagWatch
-from airnode.pipeline.lane import Lane
 from airnode.pipeline.metrics import LandingMetrics
-from airnode.pipeline.setup import ensure_topics, require_keys
-from airnode.pipeline.sinks import EventSink, LetterSink
-from airnode.runtime.tasks import TaskScope
+from airnode.pipeline.preconditions import ensure_topics, require_keys
 from airnode.store.eventlog.log import Partition, Record
-from airnode.store.eventlog.streamids import stream_key
+from airnode.store.eventlog.stream_ids import stream_key
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig
@@ -36,9 +37,14 @@ from tests.support.waiting import eventually
 def order(user_id: int = 17, product_id: int = 5, quantity: int = 1) -> OrderPlaced:
     event_id, occurred_at = stamp()
     return OrderPlaced(
-        event_id=event_id, occurred_at=occurred_at, key=str(user_id), user_id=user_id, product_id=product_id,
-        quantity=quantity, unit_price_krw=1000,
-    )  # fmt: skip
+        event_id=event_id,
+        occurred_at=occurred_at,
+        key=str(user_id),
+        user_id=user_id,
+        product_id=product_id,
+        quantity=quantity,
+        unit_price_krw=1000,
+    )
 
 
 class Rig:
@@ -65,13 +71,21 @@ class Rig:
         return await self._started(sink, metrics, topics or ("users", "products", "orders"), "g", section)
 
     async def letters(self) -> Lane:
-        return await self._started(LetterSink(self.postgres), self.metrics, (deadletters.TOPIC,), deadletters.GROUP, {})
+        return await self._started(
+            LetterSink(self.postgres), self.metrics, (dead_letters.TOPIC,), dead_letters.GROUP, {}
+        )
 
     async def _started(self, sink, metrics, topics, group, section) -> Lane:
         lane = Lane(
-            self.log, sink, PipelineSection(**{"batch_wait_s": 0.02, **section}), metrics, topics, group,
-            settle_s=1, tasks=TaskScope("test"),
-        )  # fmt: skip
+            self.log,
+            sink,
+            PipelineSection(**{"batch_wait_s": 0.02, **section}),
+            metrics,
+            topics,
+            group,
+            settle_s=1,
+            tasks=TaskScope("test"),
+        )
         await lane.start()
         self.stack.push_async_callback(lane.stop)
         return lane
@@ -135,8 +149,9 @@ async def test_what_a_later_airnode_adds_to_an_event_is_kept(rig: Rig):
     assert await rig.postgres.fetchval("SELECT body->'device'->>'kind' FROM pipeline.product_events") == "phone"
     await rig.until("dead_letters", 2)
     assert {row["reason"] for row in await rig.postgres.fetch("SELECT reason FROM pipeline.dead_letters")} == {
-        "not_json", "refused",
-    }  # fmt: skip
+        "not_json",
+        "refused",
+    }
 
 
 async def test_what_comes_again_lands_once(rig: Rig):
@@ -223,8 +238,8 @@ async def test_an_order_beyond_measure_does_not_spoil_the_totals_of_others(rig: 
 
 async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
     await rig.letters()
-    letter = deadletters.Letter(
-        deadletters.Partition("orders", 1), 7, "k\0", b"\xff", "invalid", "no\0", 2, "g", datetime.now(UTC)
+    letter = dead_letters.Letter(
+        dead_letters.Partition("orders", 1), 7, "k\0", b"\xff", "invalid", "no\0", 2, "g", datetime.now(UTC)
     )
     odd = (
         ("partition", b"9" * 30),
@@ -233,8 +248,8 @@ async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
         ("died_at", b"soon"),
         ("reason", b"\xff"),
     )
-    strange = [Record(deadletters.TOPIC, "", b"no headers at all"), Record(deadletters.TOPIC, "", b"odd ones", odd)]
-    strange.append(Record(deadletters.TOPIC, "", b"beyond", (("died_at", b"9999-12-31T23:59:59-14:00"),)))
+    strange = [Record(dead_letters.TOPIC, "", b"no headers at all"), Record(dead_letters.TOPIC, "", b"odd ones", odd)]
+    strange.append(Record(dead_letters.TOPIC, "", b"beyond", (("died_at", b"9999-12-31T23:59:59-14:00"),)))
     # A topic that was made anew has the same offsets with other records.
     another = dataclasses.replace(letter, value=b"another", attempts=1)
     namesake = dataclasses.replace(another, value=b"namesake")

@@ -55,9 +55,22 @@ async def test_ffmpeg_plays_what_ffmpeg_publishes(classroom: Classroom, class_ap
     try:
         student = await playing(class_api)
         code, output = await run(
-            "ffmpeg", "-v", "error", "-nostdin", "-i", student["hls_url"], "-t", "3",
-            "-map", "0:v", "-map", "0:a", "-f", "framecrc", "-",
-        )  # fmt: skip
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            "-i",
+            student["hls_url"],
+            "-t",
+            "3",
+            "-map",
+            "0:v",
+            "-map",
+            "0:a",
+            "-f",
+            "framecrc",
+            "-",
+        )
         assert code == 0, output
         frames = [line.split(",")[0] for line in output.splitlines() if re.match(r"^[01],", line)]
         assert frames.count("0") >= 80
@@ -74,10 +87,29 @@ async def test_gstreamer_plays(classroom: Classroom, class_api: Api, clip: Path)
     try:
         student = await playing(class_api)
         process = await asyncio.create_subprocess_exec(
-            "gst-launch-1.0", "-v", "souphttpsrc", f"location={student['hls_url']}", "!", "hlsdemux", "!", "qtdemux",
-            "!", "h264parse", "!", "avdec_h264", "!", "identity", "silent=false", "!", "fakesink", "sync=false",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, limit=1 << 20,
-        )  # fmt: skip
+            "gst-launch-1.0",
+            "-v",
+            "souphttpsrc",
+            f"location={student['hls_url']}",
+            "!",
+            "hlsdemux",
+            "!",
+            "qtdemux",
+            "!",
+            "h264parse",
+            "!",
+            "avdec_h264",
+            "!",
+            "identity",
+            "silent=false",
+            "!",
+            "fakesink",
+            "sync=false",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            limit=1 << 20,
+        )
         assert process.stdout is not None
         shown: list[str] = []
         try:

@@ -99,10 +99,21 @@ async def open_class(node: AirnodeProcess, session: aiohttp.ClientSession) -> Le
 
 def engine(program: Path) -> tuple[str, ...]:
     return (
-        "--set", "media.engine=mediamtx", "--set", f"mediamtx.binary={program}", "--set", "hls.grace_s=60",
-        "--set", "mediamtx.publish_timeout_s=30", "--set", "rtmp.takeover_after_s=30",
-        "--log-level", "debug", "--log-format", "json",
-    )  # fmt: skip
+        "--set",
+        "media.engine=mediamtx",
+        "--set",
+        f"mediamtx.binary={program}",
+        "--set",
+        "hls.grace_s=60",
+        "--set",
+        "mediamtx.publish_timeout_s=30",
+        "--set",
+        "rtmp.takeover_after_s=30",
+        "--log-level",
+        "debug",
+        "--log-format",
+        "json",
+    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -139,9 +150,21 @@ async def lesson(studio: AirnodeProcess, session: aiohttp.ClientSession) -> Less
 async def decoded(media: bytes, track: str) -> tuple[int, str]:
     """Frames of a track that ffmpeg decodes, and what it complains about."""
     process = await asyncio.create_subprocess_exec(
-        "ffmpeg", "-v", "error", "-nostdin", "-i", "pipe:0", "-map", f"0:{track}", "-f", "framecrc", "-",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        "ffmpeg",
+        "-v",
+        "error",
+        "-nostdin",
+        "-i",
+        "pipe:0",
+        "-map",
+        f"0:{track}",
+        "-f",
+        "framecrc",
+        "-",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     output, errors = await process.communicate(media)
     return sum(line.startswith(b"0,") for line in output.splitlines()), errors.decode()
 

@@ -41,9 +41,14 @@ async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: C
     key = cluster.master["stream_key"]
     stranger = await FakePublisher(standing.api, "live/stranger").start(clip)
     origin = await cluster.add_slave(
-        "slave-1", "--set", "media.engine=mediamtx", "--set", f"mediamtx.api_url={standing.api}",
-        "--set", "mediamtx.publish_timeout_s=30",
-    )  # fmt: skip
+        "slave-1",
+        "--set",
+        "media.engine=mediamtx",
+        "--set",
+        f"mediamtx.api_url={standing.api}",
+        "--set",
+        "mediamtx.publish_timeout_s=30",
+    )
     edge = await cluster.add_slave("slave-2")
     token = Tokens(KEY, 600).issue("mina", "student", "stream")[0]
     url = f"{edge['media_url']}/v/{token}/stream/media.m3u8"

@@ -16,12 +16,13 @@ from redis.exceptions import RedisError
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeRecord
 from airnode.bus.subscription import BusMetrics
-from airnode.cluster.registry import NodeRegistry
+from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
-from airnode.config.model import EmbeddedSection, RedisSection
-from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.redis import RedisSection
 from airnode.embedded.valkey import EmbeddedValkey, NetworkAccess
 from airnode.errors import NotFound, StartupError
+from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.waiting import eventually
 
 

@@ -11,13 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
-from airnode.config.model import RedisSection, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.redis import RedisSection
 from airnode.runtime.context import RoleContext
 from airnode.runtime.registry import resolve
-from airnode.runtime.role import PortName, Resource
+from airnode.runtime.resources import Resource
 from airnode.runtime.sharing import PipelineUrls
 from airnode.store.postgres import Postgres
-from airnode.web.addresses import Addresses
+from airnode.web.addresses import Addresses, PortName
 from airnode.web.apps import build_app
 from airnode.web.health import HealthEndpoints, Identity
 from airnode.web.openapi import operation_of
@@ -50,13 +51,22 @@ def applications(tmp_path: Path) -> dict[PortName, web.Application]:
     parts = [
         role.build(
             RoleContext(
-                role.name, settings, None, identity, tmp_path, registry, addresses, Tokens("s" * 32, 60), resources,
-                lambda name, error: None, shared_redis_url=lambda host: "",
+                role.name,
+                settings,
+                None,
+                identity,
+                tmp_path,
+                registry,
+                addresses,
+                Tokens("s" * 32, 60),
+                resources,
+                lambda name, error: None,
+                shared_redis_url=lambda host: "",
                 pipeline_urls=lambda host: PipelineUrls(),
             )
         )
         for role in resolve(["standalone"])
-    ]  # fmt: skip
+    ]
     apps: dict[PortName, web.Application] = {}
     for port in PortName:
         adders = [part.routes[port] for part in parts if port in part.routes]

@@ -12,14 +12,14 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import PostgresSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Unavailable
-from airnode.pipeline import outbox
+from airnode.kernel.tasks import TaskScope
 from airnode.pipeline.events import ProductPriceChanged, decode, stamp
 from airnode.pipeline.metrics import ProducingMetrics
-from airnode.pipeline.relaying import OutboxRelay
-from airnode.pipeline.setup import ensure_topics
-from airnode.runtime.tasks import TaskScope
+from airnode.pipeline.preconditions import ensure_topics
+from airnode.pipeline.produce import outbox
+from airnode.pipeline.produce.outbox_relay import OutboxRelay
 from airnode.store.eventlog.log import EventLog, Record
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
@@ -104,8 +104,9 @@ async def test_what_is_committed_comes_in_order_and_what_is_rolled_back_does_not
 
 
 async def test_of_two_transactions_on_one_row_the_events_keep_the_order(rig: Rig):
-    await rig.postgres.execute("INSERT INTO pipeline.products (product_id, title, category, price_krw) "
-                               "VALUES (1, 'Go', 'code', 0)")  # fmt: skip
+    await rig.postgres.execute(
+        "INSERT INTO pipeline.products (product_id, title, category, price_krw) VALUES (1, 'Go', 'code', 0)"
+    )
 
     async def change(krw: int) -> None:
         async with rig.postgres.transaction() as connection:
@@ -189,9 +190,13 @@ async def test_killed_between_publishing_and_deleting_nothing_is_lost(rig: Rig):
     sent = [price(1, krw) for krw in range(20)]
     await rig.add(*sent)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.test_outbox",
-        json.dumps({"redis": rig.logs._redis_url, "postgres": rig.url}), cwd=_ROOT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.integration.test_outbox",
+        json.dumps({"redis": rig.logs._redis_url, "postgres": rig.url}),
+        cwd=_ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
     try:
         async with asyncio.timeout(40):
             assert await process.stdout.readline() == b"published\n"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from airnode.config.model import HlsSection
-from airnode.media.bmff import Track, init_segment
-from airnode.media.cmaf import TrackRun, write_fragment
-from airnode.media.samples import AudioConfig, VideoConfig
+from airnode.config.sections.hls import HlsSection
+from airnode.media.cmaf.bmff import Track, init_segment
+from airnode.media.cmaf.fragment import TrackRun, write_fragment
+from airnode.media.frames import AudioConfig, VideoConfig
 from tests.support import bmff
 from tests.support.flvfile import read_events
 from tests.support.publisher import Recorder
@@ -145,10 +145,22 @@ def test_a_player_reads_the_playlist_itself(tmp_path):
     (tmp_path / "media.m3u8").write_bytes(recorder.window.media_playlist())
     (tmp_path / "index.m3u8").write_bytes(recorder.window.multivariant_playlist())
     done = subprocess.run(
-        ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_type,nb_read_frames",
-         "-of", "json", str(tmp_path / "index.m3u8")],
-        capture_output=True, text=True, timeout=50, check=True,
-    )  # fmt: skip
+        [
+            "ffprobe",
+            "-v",
+            "error",
+            "-count_frames",
+            "-show_entries",
+            "stream=codec_type,nb_read_frames",
+            "-of",
+            "json",
+            str(tmp_path / "index.m3u8"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
     counted = {s["codec_type"]: int(s["nb_read_frames"]) for s in json.loads(done.stdout)["streams"]}
     assert counted["video"] == 150
 
@@ -168,10 +180,27 @@ def test_hevc_and_av1(encoder, options, codec, tmp_path, monkeypatch):
     source = tmp_path / "in.mp4"
     fragmented = ["-movflags", "frag_keyframe+empty_moov+default_base_moof", "-pix_fmt", "yuv420p", "-an"]
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-t", "3",
-         "-c:v", encoder, *options, *fragmented, str(source)],
-        capture_output=True, timeout=50, check=True,
-    )  # fmt: skip
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=320x180:r=30",
+            "-t",
+            "3",
+            "-c:v",
+            encoder,
+            *options,
+            *fragmented,
+            str(source),
+        ],
+        capture_output=True,
+        timeout=50,
+        check=True,
+    )
     boxes = bmff.parse(source.read_bytes())
     moov = next(box for box in boxes if box.kind == "moov")
     entry = moov.one("trak/mdia/minf/stbl/stsd").children[0]

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from redis import asyncio as aioredis
 
-from airnode.pipeline.dlq import NEWEST, Filter
+from airnode.pipeline.admin.dlq import NEWEST, Filter
 from airnode.store.eventlog.log import Record
 from airnode.store.eventlog.streams import TOPICS as TOPICS_KEY
 from tests.integration.test_lane import Rig, order
@@ -51,8 +51,11 @@ async def test_init_makes_all_and_the_second_time_nothing(airnode: Command):
     first = json.loads(await airnode("pipeline", "init", "--json"))
     assert first["migrations_applied"][-1].startswith("0004_")
     assert {name: (facts["partitions"], facts["made"]) for name, facts in first["topics"].items()} == {
-        "users": (3, True), "products": (3, True), "orders": (3, True), "dead-letters": (1, True),
-    }  # fmt: skip
+        "users": (3, True),
+        "products": (3, True),
+        "orders": (3, True),
+        "dead-letters": (1, True),
+    }
     second = json.loads(await airnode("pipeline", "init", "--json"))
     assert (second["migrations_applied"], second["schema_version"]) == ([], first["schema_version"])
     assert not any(facts["made"] for facts in second["topics"].values())
@@ -145,9 +148,12 @@ async def test_stores_that_are_not_there_are_a_sentence(
 
 async def test_settings_out_of_range_are_all_named_at_once(airnode: Command):
     wrong = (
-        "pipeline.rate_per_s=-1", "eventlog.partitions=0", "pipeline.group=a b", "pipeline.batch_records=0",
+        "pipeline.rate_per_s=-1",
+        "eventlog.partitions=0",
+        "pipeline.group=a b",
+        "pipeline.batch_records=0",
         "cache.new_data_ratio=1",
-    )  # fmt: skip
+    )
     sets = (part for setting in wrong for part in ("--set", setting))
     code, _, err = await airnode.forker.run("--role", "producer,consumer", *airnode.stores, *sets)
     assert code == 2

@@ -17,11 +17,12 @@ from redis import asyncio as aioredis
 from redis.exceptions import NoPermissionError
 
 from airnode.bus import keys
-from airnode.config.model import EmbeddedSection, PostgresSection
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.embedded.pg_network import GuestAccess
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.errors import StartupError
+from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
 from tests.support.forking import Forker
@@ -107,9 +108,12 @@ async def test_one_credential_does_not_open_what_another_does(master: AirnodePro
     headers = {"Authorization": f"Bearer {PIPELINE}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         for path in (
-            "/api/pipeline/status", "/api/pipeline/users/1", "/api/pipeline/products/1", "/cluster/nodes",
+            "/api/pipeline/status",
+            "/api/pipeline/users/1",
+            "/api/pipeline/products/1",
+            "/cluster/nodes",
             "/api/classes",
-        ):  # fmt: skip
+        ):
             async with session.get(master["api_url"] + path) as response:
                 assert response.status in (401, 403), path
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from redis import asyncio as aioredis
 
-from airnode.pipeline.shelves import CachedProduct, CachedUser
+from airnode.pipeline.cache.tables import CachedProduct, CachedUser
 from tests.integration.conftest import Client, Lesson
 from tests.support.contract import Contract
 from tests.support.node import AirnodeProcess
@@ -42,9 +42,7 @@ class Asking:
 
     async def __call__(self, path: str) -> tuple[int, str, dict[str, Any]]:
         """Status, Cache-Status, body."""
-        status, headers, body = await self.client.call(
-            "GET", f"/api/pipeline/{path}", token=self.node["admin_secret"]
-        )  # fmt: skip
+        status, headers, body = await self.client.call("GET", f"/api/pipeline/{path}", token=self.node["admin_secret"])
         assert headers["Cache-Control"] == "no-store"
         assert ("Retry-After" in headers) == (status == 503)
         return status, headers.get("Cache-Status", ""), body

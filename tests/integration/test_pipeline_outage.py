@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from airnode.runtime.probe import ask
+from airnode.commands.health import ask
 from tests.support.node import AirnodeProcess
 from tests.support.outage import FrailServers, frail
 from tests.support.waiting import eventually

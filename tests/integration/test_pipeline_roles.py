@@ -11,9 +11,9 @@ import aiohttp
 import asyncpg
 import pytest
 
-from airnode.config.model import PostgresSection
-from airnode.pipeline.demo import Furnishing
+from airnode.config.sections.postgres import PostgresSection
 from airnode.pipeline.events import TOPICS, Undecodable, decode
+from airnode.pipeline.seed.demo import Furnishing
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
@@ -100,8 +100,10 @@ async def test_the_demonstration_needs_nothing_and_orders_land(tmp_path: Path, f
                 return float(found[1]) if found else 0
 
             await eventually(landed, 40, "an order lands")
-            print(f"fresh data directory: ready after {ready_s:.2f} s, first order landed after "
-                  f"{time.monotonic() - began_s:.2f} s")  # fmt: skip
+            print(
+                f"fresh data directory: ready after {ready_s:.2f} s, first order landed after "
+                f"{time.monotonic() - began_s:.2f} s"
+            )
             async with session.get(node["health_url"] + "/health") as response:
                 health = await response.json()
         assert {"producer", "outbox", "cache", "lane-orders_group"} <= set(health["checks"])

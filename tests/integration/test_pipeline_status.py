@@ -12,12 +12,13 @@ from prometheus_client import CollectorRegistry, Counter
 from airnode.bus import keys
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
-from airnode.config.model import PostgresSection, RedisSection
+from airnode.config.sections.postgres import PostgresSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
-from airnode.pipeline.overview import Overview
-from airnode.pipeline.status import PipelineStatus
-from airnode.pipeline.tally import Source, Tally
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.admin.overview import Overview
+from airnode.pipeline.admin.stats_reporter import Source, Tally
+from airnode.pipeline.admin.status import PipelineStatus
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from airnode.web.health import Identity
@@ -159,8 +160,12 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
     assert [each.offset for each in status.dead_letters.last] == ["8", "7", "6", "5", "4"]
     letter = status.dead_letters.last[0]
     assert (letter.topic, letter.partition, letter.reason, letter.detail, letter.attempts) == (
-        "orders", 2, "not_json", "d8", 1,
-    )  # fmt: skip
+        "orders",
+        2,
+        "not_json",
+        "d8",
+        1,
+    )
     assert abs(letter.died_at - time.time()) < 120
 
 

@@ -20,16 +20,29 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.timeout(120)
 
 FIELDS = {
-    "pid", "api_url", "media_url", "rtmp_url", "rtmp_server", "stream_key", "studio_url", "class_url", "class_code",
+    "pid",
+    "api_url",
+    "media_url",
+    "rtmp_url",
+    "rtmp_server",
+    "stream_key",
+    "studio_url",
+    "class_url",
+    "class_code",
     "teacher_secret",
-}  # fmt: skip
+}
 
 
 async def command(*args: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "airnode", *args,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **(env or {})},
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "airnode",
+        *args,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(env or {})},
+    )
     async with asyncio.timeout(30):
         out, err = await process.communicate()
     assert process.returncode is not None
@@ -118,9 +131,14 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path, flag: str):
         port = taken.getsockname()[1]
         ports = {"--port": "0", "--media-port": "0", "--rtmp-port": "0", flag: str(port)}
         code, _, err = await command(
-            "--role", "standalone", "--host", "127.0.0.1", "--data-dir", str(tmp_path / "d"),
+            "--role",
+            "standalone",
+            "--host",
+            "127.0.0.1",
+            "--data-dir",
+            str(tmp_path / "d"),
             *(part for pair in ports.items() for part in pair),
-        )  # fmt: skip
+        )
     assert code == 2
     assert str(port) in sentence(err)
     assert flag in sentence(err)

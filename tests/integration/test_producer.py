@@ -10,14 +10,14 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
-from airnode.config.model import RedisSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
-from airnode.pipeline.catalogue import CachedProduct, CachedUser, Catalogue, CatalogueMetrics
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.cache.catalogue import CachedProduct, CachedUser, Catalogue, CatalogueMetrics
 from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, decode
 from airnode.pipeline.metrics import ProducingMetrics
-from airnode.pipeline.producer import Producer
-from airnode.pipeline.setup import ensure_topics
-from airnode.runtime.tasks import TaskScope
+from airnode.pipeline.preconditions import ensure_topics
+from airnode.pipeline.produce.producer import Producer
 from airnode.store.eventlog.log import EventLog, Record
 from tests.support.eventlog import LogRig, read
 from tests.support.waiting import eventually

@@ -110,8 +110,9 @@ async def test_a_class_is_recorded_on_request_watched_meanwhile_and_downloaded_a
     async with running(tmp_path, *ROOMY) as (node, api):
         recordings = await teacher_of(node, api)
         assert await recordings.call("GET", "/recording") == (
-            200, {"recording": False, "mode": "on-request", "recording_id": None},
-        )  # fmt: skip
+            200,
+            {"recording": False, "mode": "on-request", "recording_id": None},
+        )
         status, refused = await recordings.switch(True)
         assert (status, refused["code"]) == (409, "conflict")
         assert "not live" in refused["detail"]
@@ -215,8 +216,12 @@ async def downloaded(recordings: Recordings, recording: dict[str, Any], tmp_path
     size = len(whole)
     etag = headers["ETag"]
     middle = size // 2
-    for text, start, stop in (("0-99", 0, 100), (f"{size - 7}-", size - 7, size), ("-5", size - 5, size),
-                              (f"{middle}-{middle + 300_000}", middle, min(size, middle + 300_001))):  # fmt: skip
+    for text, start, stop in (
+        ("0-99", 0, 100),
+        (f"{size - 7}-", size - 7, size),
+        ("-5", size - 5, size),
+        (f"{middle}-{middle + 300_000}", middle, min(size, middle + 300_001)),
+    ):
         status, headers, piece = await recordings.get(address, Range=f"bytes={text}")
         assert (status, headers["Content-Range"]) == (206, f"bytes {start}-{stop - 1}/{size}")
         assert piece == whole[start:stop]
@@ -235,8 +240,10 @@ async def test_a_killed_node_finds_its_recording_again_and_it_plays(tmp_path: Pa
         before = await recordings.until(status="recording", duration_s=3)
         await recorded(api, recordings, True)
         assert (await recordings.call("GET", "/recording"))[1] == {
-            "recording": True, "mode": "all", "recording_id": before["recording_id"],
-        }  # fmt: skip
+            "recording": True,
+            "mode": "all",
+            "recording_id": before["recording_id"],
+        }
         await node.kill()
         await publisher.kill()
         await node.start()
@@ -367,8 +374,10 @@ async def test_recording_that_is_switched_off_says_how_to_switch_it_on(tmp_path:
         assert (status, refused["code"]) == (409, "conflict")
         assert "recording.mode" in refused["detail"]
         assert (await recordings.call("GET", "/recording"))[1] == {
-            "recording": False, "mode": "off", "recording_id": None,
-        }  # fmt: skip
+            "recording": False,
+            "mode": "off",
+            "recording_id": None,
+        }
 
 
 async def test_who_may_do_what(tmp_path: Path, clip: Path):
@@ -396,8 +405,12 @@ async def strangers(api: Api, node: AirnodeProcess, found: dict[str, Any]) -> No
     own, forged = Tokens(secret, 600), Tokens("another-key-that-is-long-enough-for-all", 600)
     other = own.issue("mina", "teacher", "other")[0]
     names = ("playlist_url", "download_url")
-    for token, expected in ((other, 403), (forged.issue("mina", "student", "stream")[0], 401), ("x", 401),
-                            (own.issue_node("node-x"), 401)):  # fmt: skip
+    for token, expected in (
+        (other, 403),
+        (forged.issue("mina", "student", "stream")[0], 401),
+        ("x", 401),
+        (own.issue_node("node-x"), 401),
+    ):
         stranger = Recordings(api.session, node, node, token)
         for name in names:
             assert (await stranger.get(found[name]))[0] == expected
@@ -424,10 +437,17 @@ async def strangers(api: Api, node: AirnodeProcess, found: dict[str, Any]) -> No
 async def traversal(api: Api, teacher: Recordings, found: dict[str, Any]) -> None:
     """Nothing but what a playlist names can be had."""
     recording_id = found["recording_id"]
-    for path in ("recordings/../../node_id", "recordings/%2e%2e/%2e%2e", f"recordings/{recording_id}/index.jsonl",
-                 f"recordings/{recording_id}/media.mp4", f"recordings/{recording_id}/..%2f..%2f..%2fnode_id",
-                 f"recordings/%2e%2e%2fstream%2f{recording_id}/index.m3u8", "recordings/x/index.m3u8",
-                 f"recordings/{recording_id}/seg99999.mp4", f"recordings/{recording_id}%00/index.m3u8"):  # fmt: skip
+    for path in (
+        "recordings/../../node_id",
+        "recordings/%2e%2e/%2e%2e",
+        f"recordings/{recording_id}/index.jsonl",
+        f"recordings/{recording_id}/media.mp4",
+        f"recordings/{recording_id}/..%2f..%2f..%2fnode_id",
+        f"recordings/%2e%2e%2fstream%2f{recording_id}/index.m3u8",
+        "recordings/x/index.m3u8",
+        f"recordings/{recording_id}/seg99999.mp4",
+        f"recordings/{recording_id}%00/index.m3u8",
+    ):
         status, _, body = await raw(teacher.url(path))
         assert status in (400, 404), path
         assert b"node-" not in body

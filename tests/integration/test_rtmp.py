@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from airnode.config.model import RtmpSection
+from airnode.config.sections.rtmp import RtmpSection
 from airnode.errors import AirnodeError, Conflict, InvalidInput, StartupError
+from airnode.media.frames import AudioConfig, AudioSample, MediaEvent, StreamMetadata, VideoConfig, VideoSample
 from airnode.media.rtmp.server import Ingest, PublisherInfo, PublishRefusal, PublishRequest, RtmpServer
-from airnode.media.samples import AudioConfig, AudioSample, MediaEvent, StreamMetadata, VideoConfig, VideoSample
 from tests.support.rtmp import (
     RtmpPublisher,
     box_body,
@@ -226,9 +226,23 @@ async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) 
 @pytest.mark.ffmpeg
 async def test_b_frames_have_composition_times(rig: Rig) -> None:
     code, said = await ffmpeg(
-        *VIDEO, "-t", "2", "-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "30", "-pix_fmt", "yuv420p",
-        "-f", "flv", f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}",
-    )  # fmt: skip
+        *VIDEO,
+        "-t",
+        "2",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-bf",
+        "2",
+        "-g",
+        "30",
+        "-pix_fmt",
+        "yuv420p",
+        "-f",
+        "flv",
+        f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}",
+    )
     assert code == 0, said
     await rig.no_connections()
     video = [event for event in rig.hub.rooms[0].events if isinstance(event, VideoSample)]
@@ -287,9 +301,20 @@ async def test_enhanced_rtmp(
     movie = tmp_path / "sample.mp4"
     options = ["-x265-params", "log-level=error"] if codec == "hevc" else ["-cpu-used", "8", "-usage", "realtime"]
     code, said = await ffmpeg(
-        *VIDEO, "-frames:v", "20", "-c:v", encoder, *options, "-g", "10", "-pix_fmt", "yuv420p",
-        "-movflags", "+frag_every_frame+delay_moov+default_base_moof", str(movie),
-    )  # fmt: skip
+        *VIDEO,
+        "-frames:v",
+        "20",
+        "-c:v",
+        encoder,
+        *options,
+        "-g",
+        "10",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+frag_every_frame+delay_moov+default_base_moof",
+        str(movie),
+    )
     if "Unknown encoder" in said:
         pytest.skip(f"this ffmpeg has no {encoder}")
     assert code == 0, said

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from redis import asyncio as aioredis
 
-from airnode.config.model import PostgresSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Conflict, Unavailable
 from airnode.pipeline.events import UserRegistered, decode
-from airnode.pipeline.names import user_rows
-from airnode.pipeline.registering import follow, register, waiting
-from airnode.pipeline.seeding import seed
+from airnode.pipeline.seed.new_customers import follow, register, waiting
+from airnode.pipeline.seed.people import user_rows
+from airnode.pipeline.seed.seeder import seed
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.node import AirnodeProcess
@@ -167,9 +167,7 @@ async def command(*args: str) -> tuple[int, str, str]:
 
 @pytest.mark.timeout(180)
 async def test_seeding_and_watching_the_cache_of_a_node_on_this_machine(tmp_path: Path):
-    node = AirnodeProcess(
-        tmp_path / "data", "--set", "cache.batch_size=50", role="standalone,cache-worker"
-    )  # fmt: skip
+    node = AirnodeProcess(tmp_path / "data", "--set", "cache.batch_size=50", role="standalone,cache-worker")
     try:
         await node.start()
         here = ("--data-dir", str(node.data_dir))
@@ -191,8 +189,9 @@ async def test_seeding_and_watching_the_cache_of_a_node_on_this_machine(tmp_path
         assert code == 0, err
         assert re.fullmatch(
             r"\[\d\d:\d\d:\d\d\] \[\d+/50s #*-*\] \| MEM: [\d.]+[KM] \| OPS/s: \d+ \| HIT: - "
-            r"\| CACHE: users=50, products=4[01] \| SWAPS: \d+\n", line,
-        )  # fmt: skip
+            r"\| CACHE: users=50, products=4[01] \| SWAPS: \d+\n",
+            line,
+        )
     finally:
         await node.close()
 

@@ -10,13 +10,14 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import EmbeddedSection, PostgresSection
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.errors import StartupError, Unavailable
-from airnode.pipeline.dbwords import in_our_words
+from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
+from airnode.store.postgres_errors import in_our_words
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,7 +120,7 @@ async def test_migrations_make_the_schema_once(postgres):
 
 MIGRATE = """
 import asyncio, sys
-from airnode.config.model import PostgresSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.store.migrate import Migration, migrate
 from airnode.store.postgres import Postgres
 async def main():
@@ -138,11 +139,17 @@ asyncio.run(main())
 async def test_five_processes_migrate_at_once(postgres, postgres_url):
     processes = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", MIGRATE, postgres_url, cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            sys.executable,
+            "-c",
+            MIGRATE,
+            postgres_url,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         for _ in range(5)
-    ]  # fmt: skip
+    ]
     outputs = []
     for process in processes:
         await process.stdout.readuntil(b"ready\n")
@@ -181,10 +188,17 @@ GOOD_CLASS = {"room": "math-1", "title": "Mathe", "code": "AB12", "stream_key": 
 @pytest.mark.parametrize(
     "change",
     [
-        {"room": "-math"}, {"room": "Math"}, {"room": ""}, {"room": "m" * 64}, {"room": "a/b"}, {"room": "a\n"},
-        {"title": ""}, {"code": "1"}, {"stream_key": "short"},
+        {"room": "-math"},
+        {"room": "Math"},
+        {"room": ""},
+        {"room": "m" * 64},
+        {"room": "a/b"},
+        {"room": "a\n"},
+        {"title": ""},
+        {"code": "1"},
+        {"stream_key": "short"},
     ],
-)  # fmt: skip
+)
 async def test_wrong_classes_are_refused_by_the_schema(postgres, change):
     await migrate(postgres)
     insert = "INSERT INTO classes (room, title, code, stream_key) VALUES ($1, $2, $3, $4)"

@@ -34,13 +34,27 @@ BOUNDARIES = {
 CODE_BY_INSTANCE = {"HttpRefusal"}
 
 #: Counts of things that are there now, which have no unit (prometheus.io/docs/practices/naming).
-COUNTS = {"connections", "nodes", "publishers", "streams", "viewers", "rooms_live", "rooms_recorded", "rooms_stalled",
-          "cached_rows", "lag_records"}  # fmt: skip
+COUNTS = {
+    "connections",
+    "nodes",
+    "publishers",
+    "streams",
+    "viewers",
+    "rooms_live",
+    "rooms_recorded",
+    "rooms_stalled",
+    "cached_rows",
+    "lag_records",
+}
 
 
 def sources() -> list[Path]:
-    return sorted(path for package in ("airnode", "roles") for path in (ROOT / package).rglob("*.py")
-                  if "node_modules" not in path.parts)  # fmt: skip
+    return sorted(
+        path
+        for package in ("airnode", "roles")
+        for path in (ROOT / package).rglob("*.py")
+        if "node_modules" not in path.parts
+    )
 
 
 def name(path: Path) -> str:
@@ -68,7 +82,7 @@ def test_no_file_is_too_long():
 def test_tasks_are_started_in_scopes():
     found = []
     for path, node in nodes():
-        if not isinstance(node, ast.Call) or name(path) == "airnode/runtime/tasks.py":
+        if not isinstance(node, ast.Call) or name(path) == "airnode/kernel/tasks.py":
             continue
         if dotted(node.func).rpartition(".")[2] in ("create_task", "ensure_future"):
             line = path.read_text().splitlines()[node.lineno - 1]

@@ -10,11 +10,19 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.support.ffmpeg import read_clock
 
 ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-    "--autoplay-policy=no-user-gesture-required", "--disable-background-timer-throttling",
-    "--disable-renderer-backgrounding", "--mute-audio",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--mute-audio",
+]
 _MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
@@ -61,12 +69,25 @@ def _video_area(png: bytes, width: int, height: int, box_width: int, box_height:
     to_height = round(640 * height / width)
     gray = subprocess.run(
         [
-            "ffmpeg", "-v", "error", "-f", "png_pipe", "-i", "-",
-            "-vf", f"scale={box_width}:{box_height},crop={shown_width}:{shown_height},scale=640:{to_height}",
-            "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "-",
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "png_pipe",
+            "-i",
+            "-",
+            "-vf",
+            f"scale={box_width}:{box_height},crop={shown_width}:{shown_height},scale=640:{to_height}",
+            "-frames:v",
+            "1",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "-",
         ],
         input=png,
         capture_output=True,
         check=True,
-    ).stdout  # fmt: skip
+    ).stdout
     return gray, 640, to_height

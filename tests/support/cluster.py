@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.contract import Contract
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
@@ -44,9 +44,7 @@ class Cluster:
             "AIRNODE_AUTH__TEACHER_SECRET": TEACHER,
             "AIRNODE_AUTH__ADMIN_SECRET": ADMIN,
         }
-        made = AirnodeProcess(
-            self.directory / name, *self.settings, "--node-name", name, *args, role="master", env=env
-        )  # fmt: skip
+        made = AirnodeProcess(self.directory / name, *self.settings, "--node-name", name, *args, role="master", env=env)
         self.nodes.append(made)
         return made
 
@@ -59,9 +57,15 @@ class Cluster:
         """A slave that is not started yet."""
         url = master_url or self.master["api_url"]
         made = AirnodeProcess(
-            self.directory / name, "--master-url", url, "--node-name", name, *args,
-            role="slave", env={"AIRNODE_CLUSTER__TOKEN": token} if token else {},
-        )  # fmt: skip
+            self.directory / name,
+            "--master-url",
+            url,
+            "--node-name",
+            name,
+            *args,
+            role="slave",
+            env={"AIRNODE_CLUSTER__TOKEN": token} if token else {},
+        )
         self.nodes.append(made)
         return made
 
@@ -135,15 +139,30 @@ class Cluster:
 def registration(**fields: Any) -> dict[str, Any]:
     """What a slave sends to join."""
     return {
-        "node_id": "", "node_name": "by-hand", "media_port": 8888, "rtmp_port": 1935, "max_connections": 150,
-        "version": "0", **fields,
-    }  # fmt: skip
+        "node_id": "",
+        "node_name": "by-hand",
+        "media_port": 8888,
+        "rtmp_port": 1935,
+        "max_connections": 150,
+        "version": "0",
+        **fields,
+    }
 
 
 def beat(node_id: str, *, at: float, seen: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
     """A heartbeat over HTTP, of a node that the test plays."""
     record = {
-        "node_id": node_id, "node_name": node_id, "status": "healthy", "host": "", "scheme": "http", "media_port": 8888,
-        "rtmp_port": 1935, "current_connections": 0, "max_connections": 150, "version": "0", "beat_at": at, **fields,
-    }  # fmt: skip
+        "node_id": node_id,
+        "node_name": node_id,
+        "status": "healthy",
+        "host": "",
+        "scheme": "http",
+        "media_port": 8888,
+        "rtmp_port": 1935,
+        "current_connections": 0,
+        "max_connections": 150,
+        "version": "0",
+        "beat_at": at,
+        **fields,
+    }
     return {"record": record, "seen": list(seen)}

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.processes.supervisor import EmbeddedMetrics
 
 
 class EmptyDatabase:

@@ -19,12 +19,12 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.datadir import DataDir
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.process import LaunchSpec
-from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
+from airnode.processes.child import LaunchSpec
+from airnode.processes.supervisor import EmbeddedMetrics
 
 #: Used only after this process has become a user who cannot read the standard library any more.
 PRELOADED = (concurrent.futures.thread, encodings.idna)

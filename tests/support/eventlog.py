@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
-from airnode.config.data import EventLogSection, KafkaSection
-from airnode.config.model import RedisSection
+from airnode.config.sections.eventlog import EventLogSection
+from airnode.config.sections.kafka import KafkaSection
+from airnode.config.sections.redis import RedisSection
 from airnode.store.eventlog.kafka import KafkaLog
 from airnode.store.eventlog.log import Delivered, EventLog, Subscription
 from airnode.store.eventlog.metrics import EventLogMetrics
@@ -79,9 +80,13 @@ class LogRig:
         """A member in a process of its own, to be killed."""
         wanted = {"redis_url": self._redis_url, "bootstrap": self._bootstrap, "topics": topics, "group": group}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.support.eventlog", json.dumps(wanted), cwd=_ROOT,
+            sys.executable,
+            "-m",
+            "tests.support.eventlog",
+            json.dumps(wanted),
+            cwd=_ROOT,
             stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        )
 
         async def end() -> None:
             if process.returncode is None:

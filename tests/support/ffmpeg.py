@@ -51,15 +51,45 @@ def make_clip(path: Path, seconds: int = 90, *, gop: int = RATE, extra: tuple[st
     part = path.with_suffix(".part.flv")
     subprocess.run(
         [
-            "ffmpeg", "-v", "error", "-y",
-            "-f", "lavfi", "-i", f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}",
-            "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-            "-vf", clock_filter(), "-t", str(seconds),
-            "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", str(gop), "-keyint_min", str(gop),
-            "-sc_threshold", "0", "-b:v", "1000k", "-c:a", "aac", "-b:a", "96k", *extra, str(part),
+            "ffmpeg",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            f"testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE}",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=frequency=440:sample_rate=48000",
+            "-vf",
+            clock_filter(),
+            "-t",
+            str(seconds),
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "-pix_fmt",
+            "yuv420p",
+            "-g",
+            str(gop),
+            "-keyint_min",
+            str(gop),
+            "-sc_threshold",
+            "0",
+            "-b:v",
+            "1000k",
+            "-c:a",
+            "aac",
+            "-b:a",
+            "96k",
+            *extra,
+            str(part),
         ],
         check=True,
-    )  # fmt: skip
+    )
     part.rename(path)
     return path
 
@@ -83,9 +113,19 @@ class Publisher:
 
     async def start(self) -> "Publisher":
         self._process = await asyncio.create_subprocess_exec(
-            *self.command, "ffmpeg", "-v", "error", "-nostdin", *self.source, "-f", "flv", self.url,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            *self.command,
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            *self.source,
+            "-f",
+            "flv",
+            self.url,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
         return self
 
     @property

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from airnode.media.flv import FlvDemuxer
+from airnode.media.frames import MediaEvent
 from airnode.media.rtmp.amf0 import decode
-from airnode.media.samples import MediaEvent
+from airnode.media.rtmp.flv import FlvDemuxer
 
 
 def read_tags(path: Path) -> Iterator[tuple[int, int, bytes]]:

@@ -45,9 +45,15 @@ class Forker:
 async def forker() -> AsyncIterator[Forker]:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRNODE_", "KAFKA_", "CACHE_"))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.forking", cwd=_ROOT, env=env, start_new_session=True,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.support.forking",
+        cwd=_ROOT,
+        env=env,
+        start_new_session=True,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     with tempfile.TemporaryDirectory(prefix="airnode-fork-") as directory:
         try:
             yield Forker(process, Path(directory))
@@ -58,8 +64,8 @@ async def forker() -> AsyncIterator[Forker]:
 
 
 def _serve() -> None:
-    import airnode.pipeline.dlqview
-    import airnode.pipeline.initialising
+    import airnode.commands.dlq_view
+    import airnode.commands.pipeline_init
     import airnode.runtime.main
     import airnode.store.eventlog.kafka  # noqa: F401 - imported once for all
     from airnode.cli import main

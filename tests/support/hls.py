@@ -7,14 +7,27 @@ from datetime import datetime, timedelta
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(?:,|$)')
 _ONCE = {
-    "#EXT-X-VERSION", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE", "#EXT-X-DISCONTINUITY-SEQUENCE",
-    "#EXT-X-SERVER-CONTROL", "#EXT-X-PART-INF", "#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-SKIP", "#EXT-X-ENDLIST",
+    "#EXT-X-VERSION",
+    "#EXT-X-TARGETDURATION",
+    "#EXT-X-MEDIA-SEQUENCE",
+    "#EXT-X-DISCONTINUITY-SEQUENCE",
+    "#EXT-X-SERVER-CONTROL",
+    "#EXT-X-PART-INF",
+    "#EXT-X-INDEPENDENT-SEGMENTS",
+    "#EXT-X-SKIP",
+    "#EXT-X-ENDLIST",
     "#EXT-X-PLAYLIST-TYPE",
-}  # fmt: skip
+}
 _KNOWN = _ONCE | {
-    "#EXTM3U", "#EXTINF", "#EXT-X-MAP", "#EXT-X-GAP", "#EXT-X-DISCONTINUITY", "#EXT-X-PROGRAM-DATE-TIME",
-    "#EXT-X-PART", "#EXT-X-PRELOAD-HINT",
-}  # fmt: skip
+    "#EXTM3U",
+    "#EXTINF",
+    "#EXT-X-MAP",
+    "#EXT-X-GAP",
+    "#EXT-X-DISCONTINUITY",
+    "#EXT-X-PROGRAM-DATE-TIME",
+    "#EXT-X-PART",
+    "#EXT-X-PRELOAD-HINT",
+}
 
 _BARE = {"#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-ENDLIST", "#EXT-X-GAP", "#EXT-X-DISCONTINUITY"}
 

@@ -138,16 +138,17 @@ class Kafka:
         properties = place / "server.properties"
         properties.write_text(self._properties(node_id))
         command = [*self._command(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
-        return subprocess.Popen(
-            [*command, *self._format_options()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )  # fmt: skip
+        return subprocess.Popen([*command, *self._format_options()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def _properties(self, node_id: int) -> str:
         voters = ",".join(f"{each}@127.0.0.1:{port}" for each, port in self._controller_ports.items())
         return _PROPERTIES.format(
-            node_id=node_id, voters=voters, port=self._ports[node_id],
-            controller_port=self._controller_ports[node_id], directory=self._place(node_id),
-        )  # fmt: skip
+            node_id=node_id,
+            voters=voters,
+            port=self._ports[node_id],
+            controller_port=self._controller_ports[node_id],
+            directory=self._place(node_id),
+        )
 
     def _format_options(self) -> list[str]:
         return []

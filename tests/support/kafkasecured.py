@@ -25,7 +25,8 @@ from confluent_kafka.admin import (
 )
 from prometheus_client import CollectorRegistry
 
-from airnode.config.data import EventLogSection, KafkaSection
+from airnode.config.sections.eventlog import EventLogSection
+from airnode.config.sections.kafka import KafkaSection
 from airnode.store.eventlog.kafka import KafkaLog
 from airnode.store.eventlog.metrics import EventLogMetrics
 from tests.support.kafka import Kafka, fetch_jars, why_not
@@ -124,9 +125,14 @@ class SecuredKafka(Kafka):
         """Let a user READ, WRITE, DESCRIBE … one topic, or one group."""
         kind = ResourceType.TOPIC if topic else ResourceType.GROUP
         right = AclBinding(
-            kind, topic or group, ResourcePatternType.LITERAL, f"User:{user}", "*", AclOperation[operation],
+            kind,
+            topic or group,
+            ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation[operation],
             AclPermissionType.ALLOW,
-        )  # fmt: skip
+        )
         admin = self._admin()
         for done in admin.create_acls([right]).values():
             done.result(20)
@@ -148,17 +154,19 @@ class SecuredKafka(Kafka):
         advertised = {**self._listeners, "ASTRAY": 1}
         kinds = {**_LISTENERS, "CONTROLLER": "PLAINTEXT"}
         good, expired = self._keystore("broker", 1), self._keystore("expired", -1)
-        return _PROPERTIES + "\n".join((
-            f"controller.quorum.voters=1@127.0.0.1:{controller}",
-            f"listeners={_addresses({**self._listeners, 'CONTROLLER': controller})}",
-            f"advertised.listeners={_addresses(advertised)}",
-            "listener.security.protocol.map=" + ",".join(f"{name}:{kind}" for name, kind in kinds.items()),
-            f"log.dirs={place}/data",
-            f"ssl.keystore.location={good}",
-            f"ssl.truststore.location={self.authority.cert}",
-            f"listener.name.expired.ssl.keystore.location={expired}",
-            "listener.name.expired.ssl.keystore.type=PEM",
-        ))  # fmt: skip
+        return _PROPERTIES + "\n".join(
+            (
+                f"controller.quorum.voters=1@127.0.0.1:{controller}",
+                f"listeners={_addresses({**self._listeners, 'CONTROLLER': controller})}",
+                f"advertised.listeners={_addresses(advertised)}",
+                "listener.security.protocol.map=" + ",".join(f"{name}:{kind}" for name, kind in kinds.items()),
+                f"log.dirs={place}/data",
+                f"ssl.keystore.location={good}",
+                f"ssl.truststore.location={self.authority.cert}",
+                f"listener.name.expired.ssl.keystore.location={expired}",
+                "listener.name.expired.ssl.keystore.type=PEM",
+            )
+        )
 
     def _keystore(self, name: str, for_days: int) -> Path:
         """Key and certificate in one file."""

@@ -21,11 +21,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 
-from airnode.config.model import PostgresSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Unavailable
+from airnode.pipeline.cache.tables import CachedProduct, CachedUser
 from airnode.pipeline.events import TOPICS, AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, decode, stamp
-from airnode.pipeline.setup import ensure_topics
-from airnode.pipeline.shelves import CachedProduct, CachedUser
+from airnode.pipeline.preconditions import ensure_topics
 from airnode.store.eventlog.log import EventLog, Record, Subscription
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
@@ -54,9 +54,14 @@ def event(number: int) -> AnyEvent:
 def order(number: int) -> OrderPlaced:
     event_id, occurred_at = stamp()
     return OrderPlaced(
-        event_id=event_id, occurred_at=occurred_at, key=str(number % 997), user_id=number % 997,
-        product_id=number % 101, quantity=number % 3 + 1, unit_price_krw=1000,
-    )  # fmt: skip
+        event_id=event_id,
+        occurred_at=occurred_at,
+        key=str(number % 997),
+        user_id=number % 997,
+        product_id=number % 101,
+        quantity=number % 3 + 1,
+        unit_price_krw=1000,
+    )
 
 
 class Ledger:
@@ -127,9 +132,7 @@ class Pipeline:
 
     async def _begin_at_the_end(self, group: str) -> None:
         """What other tests left on Kafka's topics is none of this one's."""
-        reader = AIOKafkaConsumer(
-            group_id=group, bootstrap_servers=list(self.bootstrap), enable_auto_commit=False
-        )  # fmt: skip
+        reader = AIOKafkaConsumer(group_id=group, bootstrap_servers=list(self.bootstrap), enable_auto_commit=False)
         await reader.start()
         try:
             partitions = [TopicPartition(*each) for each in await self.log.partitions_of(TOPICS)]  # type: ignore[attr-defined]
@@ -163,9 +166,13 @@ class Pipeline:
         options = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
         directory = self.directory / f"{role}-{len(self.consumers) + len(self._producers)}"
         return AirnodeProcess(
-            directory, *stores, *options, *args, role=role,
+            directory,
+            *stores,
+            *options,
+            *args,
+            role=role,
             env={"JWT_SECRET_KEY": "0123456789abcdef" * 4, **(env or {})},
-        )  # fmt: skip
+        )
 
     async def start(self, count: int, *args: str) -> list[AirnodeProcess]:
         """So many more, ready."""

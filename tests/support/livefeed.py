@@ -4,11 +4,11 @@ from struct import unpack_from
 
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import HlsSection
-from airnode.media.live import Ending, LiveFeed, LiveLimits, LiveMetrics, LiveViewer
-from airnode.media.packager import Packager
-from airnode.media.samples import AudioConfig, VideoConfig
-from airnode.media.window import Window
+from airnode.config.sections.hls import HlsSection
+from airnode.media.cmaf.packager import Packager
+from airnode.media.frames import AudioConfig, VideoConfig
+from airnode.media.hls.window import Window
+from airnode.media.live.feed import Ending, LiveFeed, LiveLimits, LiveMetrics, LiveViewer
 from tests.support import livemp4
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
 from tests.support.publisher import Timed, audio, interleave, video

@@ -103,11 +103,14 @@ class Muxer:
         target = max([1.0, *(sum(p[0] for p in each) for each in [*self.segments, self.open] if each)])
         part_target = max(part[0] for each in [*self.segments, self.open] if each for part in each)
         lines = [
-            "#EXTM3U", "#EXT-X-VERSION:10", f"#EXT-X-TARGETDURATION:{round(target + 0.49)}",
+            "#EXTM3U",
+            "#EXT-X-VERSION:10",
+            f"#EXT-X-TARGETDURATION:{round(target + 0.49)}",
             f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={part_target * 2.5:.5f},CAN-SKIP-UNTIL=12",
-            f"#EXT-X-PART-INF:PART-TARGET={part_target:.5f}", f"#EXT-X-MEDIA-SEQUENCE:{first}",
+            f"#EXT-X-PART-INF:PART-TARGET={part_target:.5f}",
+            f"#EXT-X-MEDIA-SEQUENCE:{first}",
             f'#EXT-X-MAP:URI="{self.prefix}_init.mp4{suffix}"',
-        ]  # fmt: skip
+        ]
         for number in range(first, msn):
             segment = self.segments[number]
             if segment is None:
@@ -183,11 +186,16 @@ class PublishedPath:
 
     def described(self) -> dict[str, Any]:
         return {
-            "name": self.name, "confName": "~^live/[^/]+$", "ready": self.ready, "readyTime": None,
-            "source": {"type": COLLECTIONS[self.protocol][0], "id": self.id}, "tracks": self.tracks,
-            "bytesReceived": sum(len(part) for each in self.muxers.values() for part in each.parts), "bytesSent": 0,
+            "name": self.name,
+            "confName": "~^live/[^/]+$",
+            "ready": self.ready,
+            "readyTime": None,
+            "source": {"type": COLLECTIONS[self.protocol][0], "id": self.id},
+            "tracks": self.tracks,
+            "bytesReceived": sum(len(part) for each in self.muxers.values() for part in each.parts),
+            "bytesSent": 0,
             "readers": [],
-        }  # fmt: skip
+        }
 
 
 class FakeMediaMtx:
@@ -212,11 +220,17 @@ class FakeMediaMtx:
         basic = base64.b64decode(header.removeprefix("Basic ")).decode() if header.startswith("Basic ") else ":"
         user, _, password = basic.partition(":")
         body = {
-            "user": user, "password": password,
+            "user": user,
+            "password": password,
             "token": header.removeprefix("Bearer ") if header.startswith("Bearer ") else "",
-            "ip": request.remote, "action": action, "path": "", "protocol": "", "id": None,
-            "query": request.query_string, **fields,
-        }  # fmt: skip
+            "ip": request.remote,
+            "action": action,
+            "path": "",
+            "protocol": "",
+            "id": None,
+            "query": request.query_string,
+            **fields,
+        }
         body["id"] = secrets.token_hex(4) if action == "publish" else ""
         self.asked.append(body)
         try:
@@ -368,13 +382,20 @@ class FakeMediaMtx:
 
 def multivariant(path: PublishedPath, suffix: str) -> str:
     video, audio = path.muxers["video"], path.muxers["audio"]
-    return "\n".join((
-        "#EXTM3U", "#EXT-X-VERSION:10", "#EXT-X-INDEPENDENT-SEGMENTS", "",
-        '#EXT-X-MEDIA:TYPE="AUDIO",GROUP-ID="audio",NAME="audio2",AUTOSELECT=YES,DEFAULT=YES,'
-        f'URI="{audio.name}_stream.m3u8{suffix}"', "",
-        f'#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS="{video.codec},{audio.codec}",AUDIO="audio"',
-        f"{video.name}_stream.m3u8{suffix}", "",
-    ))  # fmt: skip
+    return "\n".join(
+        (
+            "#EXTM3U",
+            "#EXT-X-VERSION:10",
+            "#EXT-X-INDEPENDENT-SEGMENTS",
+            "",
+            '#EXT-X-MEDIA:TYPE="AUDIO",GROUP-ID="audio",NAME="audio2",AUTOSELECT=YES,DEFAULT=YES,'
+            f'URI="{audio.name}_stream.m3u8{suffix}"',
+            "",
+            f'#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS="{video.codec},{audio.codec}",AUDIO="audio"',
+            f"{video.name}_stream.m3u8{suffix}",
+            "",
+        )
+    )
 
 
 async def whole_boxes(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -441,14 +462,41 @@ class FakePublisher:
     async def start(self, clip: Path) -> "FakePublisher":
         status, body = await self.ask()
         assert status == 200, body
-        fragments = ("-c", "copy", "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
-                     "-frag_duration", "200000", "-flush_packets", "1", "-method", "PUT")  # fmt: skip
+        fragments = (
+            "-c",
+            "copy",
+            "-f",
+            "mp4",
+            "-movflags",
+            "frag_keyframe+empty_moov+default_base_moof",
+            "-frag_duration",
+            "200000",
+            "-flush_packets",
+            "1",
+            "-method",
+            "PUT",
+        )
         to = f"{self.api}/fake/ingest/{body['id']}"
         self._process = await asyncio.create_subprocess_exec(
-            "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip),
-            "-map", "0:v", *fragments, f"{to}/video", "-map", "0:a", *fragments, f"{to}/audio",
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            "ffmpeg",
+            "-v",
+            "error",
+            "-nostdin",
+            "-re",
+            "-i",
+            str(clip),
+            "-map",
+            "0:v",
+            *fragments,
+            f"{to}/video",
+            "-map",
+            "0:a",
+            *fragments,
+            f"{to}/audio",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         return self
 
     async def stop(self) -> None:
@@ -474,11 +522,21 @@ class Standing:
                 sock.bind(("127.0.0.1", 0))
             ports = [sock.getsockname()[1] for sock in (first, second)]
         self.api = f"http://127.0.0.1:{ports[0]}"
-        self._file.write_text(yaml.safe_dump({
-            "authMethod": "internal", "authHTTPAddress": "", "authHTTPExclude": [{"action": "api"}],
-            "apiAddress": f"127.0.0.1:{ports[0]}", "hlsAddress": f"127.0.0.1:{ports[1]}", "hlsCDNSecret": "",
-            "hlsVariant": "lowLatency", "hlsAlwaysRemux": False, "hlsSegmentDuration": "1s",
-        }))  # fmt: skip
+        self._file.write_text(
+            yaml.safe_dump(
+                {
+                    "authMethod": "internal",
+                    "authHTTPAddress": "",
+                    "authHTTPExclude": [{"action": "api"}],
+                    "apiAddress": f"127.0.0.1:{ports[0]}",
+                    "hlsAddress": f"127.0.0.1:{ports[1]}",
+                    "hlsCDNSecret": "",
+                    "hlsVariant": "lowLatency",
+                    "hlsAlwaysRemux": False,
+                    "hlsSegmentDuration": "1s",
+                }
+            )
+        )
 
     async def start(self) -> "Standing":
         program = make_program(self._file.parent)

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.process import LaunchSpec
-from airnode.embedded.supervisor import ChildServer
 from airnode.embedded.valkey import EmbeddedValkey
+from airnode.processes.child import LaunchSpec
+from airnode.processes.supervisor import ChildServer
 from tests.support.servers import TestServers
 
 

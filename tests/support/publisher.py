@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 
-from airnode.config.model import HlsSection
-from airnode.media.packager import Packager
-from airnode.media.samples import AudioConfig, AudioSample, MediaEvent, VideoConfig, VideoSample
-from airnode.media.window import Found, Pending, Window
+from airnode.config.sections.hls import HlsSection
+from airnode.media.cmaf.packager import Packager
+from airnode.media.frames import AudioConfig, AudioSample, MediaEvent, VideoConfig, VideoSample
+from airnode.media.hls.window import Found, Pending, Window
 from tests.support import bmff
 from tests.support.hls import History, Media
 

@@ -76,10 +76,21 @@ class Recordings:
 async def decoded(source: str | bytes, kind: str = "v") -> tuple[int, str]:
     """Frames that ffmpeg decodes of an address or of a file's bytes, and what it complains about."""
     process = await asyncio.create_subprocess_exec(
-        "ffmpeg", "-v", "warning", "-nostdin", "-i", source if isinstance(source, str) else "pipe:0",
-        "-map", f"0:{kind}", "-f", "framecrc", "-",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        "ffmpeg",
+        "-v",
+        "warning",
+        "-nostdin",
+        "-i",
+        source if isinstance(source, str) else "pipe:0",
+        "-map",
+        f"0:{kind}",
+        "-f",
+        "framecrc",
+        "-",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     output, errors = await process.communicate(source if isinstance(source, bytes) else None)
     return sum(line.startswith(b"0,") for line in output.splitlines()), errors.decode()
 
@@ -87,9 +98,17 @@ async def decoded(source: str | bytes, kind: str = "v") -> tuple[int, str]:
 async def probed(source: str) -> dict[str, Any]:
     """What ffprobe says of an address or a path."""
     process = await asyncio.create_subprocess_exec(
-        "ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", source,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        "ffprobe",
+        "-v",
+        "error",
+        "-show_format",
+        "-show_streams",
+        "-of",
+        "json",
+        source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     output, errors = await process.communicate()
     assert not errors, errors
     found: dict[str, Any] = json.loads(output)

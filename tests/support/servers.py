@@ -17,11 +17,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 
-from airnode.config.model import EmbeddedSection
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.datadir import DataDir
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.supervisor import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
+from airnode.processes.supervisor import EmbeddedMetrics
 
 T = TypeVar("T")
 

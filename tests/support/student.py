@@ -93,9 +93,15 @@ class Student:
         return f"{self.user_id} plays ({len(self.ticks)} ticks, at {self.places}, refused {self.refusals[-5:]})"
 
     async def plays(
-        self, *, after_s: float | None = None, ticks: int = 5, away_from: str = "", at: str = "",
-        late_s: float = math.inf, within_s: float = 30,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        after_s: float | None = None,
+        ticks: int = 5,
+        away_from: str = "",
+        at: str = "",
+        late_s: float = math.inf,
+        within_s: float = 30,
+    ) -> None:
         """Wait for media that came after a moment (now): from any node but one, from that one, no later than so."""
         begin_s = time.monotonic() if after_s is None else after_s
 
@@ -132,10 +138,11 @@ class Student:
             retry_after = None
             try:
                 async with self._session.post(
-                    f"{self._api_url}/api/token", json=self._asked | fields,
+                    f"{self._api_url}/api/token",
+                    json=self._asked | fields,
                     headers={"Authorization": f"Bearer {self._place['token']}"} if self._place else {},
                     timeout=aiohttp.ClientTimeout(total=_ASK_S),
-                ) as response:  # fmt: skip
+                ) as response:
                     if response.status == 200:
                         return dict(await response.json())
                     assert response.status == 503, await response.text()

@@ -34,9 +34,20 @@ class ExternalValkey:
         self._directory.mkdir(exist_ok=True)
         cluster = ("--cluster-enabled", "yes", "--cluster-port", str(*free_ports(1))) if self._cluster else ()
         self._process = await asyncio.create_subprocess_exec(
-            str(find_valkey()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-            *cluster, cwd=self._directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            str(find_valkey()),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            *cluster,
+            cwd=self._directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
         async def answers() -> bool:
             try:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from airnode.media.codecs.bits import BitReader, BitstreamError
-from airnode.media.samples import AudioConfig
+from airnode.media.frames import AudioConfig
 
 _RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 #: {channelConfiguration: channels}; 0 is told by a program config element.

@@ -3,7 +3,7 @@
 from typing import Final
 
 from airnode.media.codecs.bits import BitReader, BitstreamError, frame_rate, picture_size
-from airnode.media.samples import VideoConfig
+from airnode.media.frames import VideoConfig
 
 _AV1C_HEADER_SIZE: Final = 4
 _SEQUENCE_HEADER: Final = 1

@@ -1,7 +1,7 @@
 """H.264: the avcC record and the sequence parameter set (ISO 14496-15 5.3.3, ITU-T H.264 7.3.2.1)."""
 
 from airnode.media.codecs.bits import BitReader, BitstreamError, bounded, frame_rate, picture_size, unescape
-from airnode.media.samples import VideoConfig
+from airnode.media.frames import VideoConfig
 
 _SPS = 7
 #: Profiles whose SPS has the chroma and scaling fields.

@@ -3,7 +3,7 @@
 from typing import Final
 
 from airnode.media.codecs.bits import BitReader, BitstreamError, bounded, frame_rate, picture_size, unescape
-from airnode.media.samples import VideoConfig
+from airnode.media.frames import VideoConfig
 
 _SPS: Final = 33
 _HVCC_HEADER_SIZE: Final = 23

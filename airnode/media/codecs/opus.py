@@ -1,7 +1,7 @@
 """Opus: the dOps box (Encapsulation of Opus in ISO Base Media File Format, 4.3.2), and how long a packet is."""
 
 from airnode.media.codecs.bits import BitReader, BitstreamError
-from airnode.media.samples import AudioConfig
+from airnode.media.frames import AudioConfig
 
 #: Opus always decodes to this rate, whatever went into the encoder.
 SAMPLE_RATE = 48_000

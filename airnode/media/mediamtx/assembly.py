@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from airnode.config.model import HttpSection
+from airnode.config.sections.http import HttpSection
 from airnode.media.mediamtx.engine import EngineSettings, MediaMtxEngine
-from airnode.media.rooms import Rooms
+from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority
 from airnode.runtime.context import RoleContext
 from airnode.web.addresses import in_url
-from airnode.web.ratelimit import RateLimit
+from airnode.web.rate_limit import RateLimit
 
 
 def make_engines(ctx: RoleContext, rooms: Rooms, authority: PublishAuthority) -> Sequence[MediaMtxEngine]:

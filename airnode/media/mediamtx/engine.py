@@ -16,8 +16,13 @@ import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import EmbeddedSection, HlsSection, MediaMtxSection
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.hls import HlsSection
+from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import AirnodeError, NotFound, Unavailable
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.media.frames import MediaEvent, StreamMetadata
 from airnode.media.mediamtx.api import MediaMtxApi, PublishedPath, Source
 from airnode.media.mediamtx.gate import Gate, Grant
 from airnode.media.mediamtx.hook import Hook
@@ -25,12 +30,9 @@ from airnode.media.mediamtx.metrics import EngineRestarts, MediaMtxMetrics
 from airnode.media.mediamtx.reader import PathReader
 from airnode.media.mediamtx.server import Liveness, MediaMtxServer, Ports, find_mediamtx
 from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
-from airnode.media.rooms import RoomIngest, Rooms
+from airnode.media.room.rooms import RoomIngest, Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
-from airnode.media.samples import MediaEvent, StreamMetadata
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
-from airnode.web.ratelimit import RateLimit
+from airnode.web.rate_limit import RateLimit
 
 log = structlog.get_logger(__name__)
 

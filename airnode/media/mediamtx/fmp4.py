@@ -13,7 +13,7 @@ from airnode.media.codecs.av1 import parse_av1c
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.hevc import parse_hvcc
 from airnode.media.codecs.opus import packet_samples, parse_dops
-from airnode.media.samples import AudioConfig, AudioSample, VideoConfig, VideoSample
+from airnode.media.frames import AudioConfig, AudioSample, VideoConfig, VideoSample
 
 _VIDEO_RECORDS = {
     b"avc1": (b"avcC", parse_avcc),
@@ -271,8 +271,13 @@ def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
     set_here, track_id = unpack_from(">II", data, at)
     at += 8
     found = {}
-    for flag, form, name in ((1, ">Q", "base"), (2, ">I", ""), (8, ">I", "duration"), (16, ">I", "size"),
-                             (32, ">I", "flags")):  # fmt: skip
+    for flag, form, name in (
+        (1, ">Q", "base"),
+        (2, ">I", ""),
+        (8, ">I", "duration"),
+        (16, ">I", "size"),
+        (32, ">I", "flags"),
+    ):
         if set_here & flag:
             (value,) = unpack_from(form, data, at)
             at += 8 if form == ">Q" else 4

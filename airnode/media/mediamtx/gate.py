@@ -17,9 +17,9 @@ import structlog
 from airnode.errors import AirnodeError, Conflict, Forbidden, InvalidInput, RateLimited, Unauthenticated
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.mediamtx.settings import API_USER
-from airnode.media.rooms import Rooms
+from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublishRefusal, PublishRequest
-from airnode.web.ratelimit import RateLimit, network_of
+from airnode.web.rate_limit import RateLimit, network_of
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from airnode.errors import InvalidInput, NotFound
+from airnode.kernel.service import Service
 from airnode.media.mediamtx.gate import Asked, Gate
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
-from airnode.runtime.service import Service
 from airnode.web.listeners import HttpLog, Listener
 from airnode.web.openapi import operation
 from airnode.web.problems import problems

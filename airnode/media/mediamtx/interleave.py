@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from airnode.media.samples import AudioSample, MediaEvent, VideoSample
+from airnode.media.frames import AudioSample, MediaEvent, VideoSample
 
 #: A track that is this far behind the other is silent, and is not waited for until it is heard again.
 SILENT_MS = 500

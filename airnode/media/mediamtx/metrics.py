@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from airnode.embedded.supervisor import EmbeddedMetrics
+from airnode.processes.supervisor import EmbeddedMetrics
 
 
 class MediaMtxMetrics:
@@ -25,9 +25,10 @@ class MediaMtxMetrics:
             "airnode_media_mediamtx_kicked_total", "Publishers that MediaMTX was told to end", registry=registry
         )
         self.lost = Counter(
-            "airnode_media_mediamtx_lost_segments_total", "Segments that were gone before they were read",
+            "airnode_media_mediamtx_lost_segments_total",
+            "Segments that were gone before they were read",
             registry=registry,
-        )  # fmt: skip
+        )
         self.received = Counter(
             "airnode_media_mediamtx_received_bytes_total", "Media bytes from MediaMTX", registry=registry
         )

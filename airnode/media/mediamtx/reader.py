@@ -12,12 +12,12 @@ import aiohttp
 import structlog
 
 from airnode.errors import AirnodeError
+from airnode.kernel.tasks import TaskScope
+from airnode.media.frames import AudioConfig, AudioSample, MediaEvent
 from airnode.media.mediamtx.fmp4 import Demuxer
 from airnode.media.mediamtx.interleave import Interleaver
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.mediamtx.playlist import Cursor, Listing, Piece, Restarted, read_listing, read_multivariant
-from airnode.media.samples import AudioConfig, AudioSample, MediaEvent
-from airnode.runtime.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from airnode.config.model import EmbeddedSection
-from airnode.embedded.process import LaunchSpec
-from airnode.embedded.supervisor import ChildServer, EmbeddedMetrics
+from airnode.config.sections.embedded import EmbeddedSection
 from airnode.errors import AirnodeError, StartupError
+from airnode.processes.child import LaunchSpec
+from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
 _FILE = "mediamtx.yml"
 #: Stream keys stand in paths, and paths in MediaMTX's log.

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airnode.config.model import HlsSection, MediaMtxSection
+from airnode.config.sections.hls import HlsSection
+from airnode.config.sections.mediamtx import MediaMtxSection
 
 #: The user as whom airnode asks MediaMTX's API; the hook gets it back with the secret.
 API_USER = "airnode"

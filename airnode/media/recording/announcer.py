@@ -18,12 +18,11 @@ from airnode.bus.recordings import (
 )
 from airnode.bus.records import Records
 from airnode.errors import AirnodeError, Unavailable
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
 from airnode.media.recording.catalog import Catalog, Recording
 from airnode.media.recording.recorder import Recorder
-from airnode.runtime.role import PortName
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
-from airnode.web.addresses import Addresses, in_url
+from airnode.web.addresses import Addresses, PortName, in_url
 
 log = structlog.get_logger(__name__)
 

@@ -5,10 +5,10 @@ from airnode.media.assembly import master_host
 from airnode.media.recording.announcer import Announcer
 from airnode.media.recording.catalog import Catalog
 from airnode.media.recording.holders import Holders
-from airnode.media.recording.http import RecordingMedia
 from airnode.media.recording.recorder import Recorder
-from airnode.media.rooms import Rooms
-from airnode.media.upstream import NodeToken
+from airnode.media.recording.recording_api import RecordingMedia
+from airnode.media.relay.upstream import NodeToken
+from airnode.media.room.rooms import Rooms
 from airnode.runtime.context import RoleContext
 
 

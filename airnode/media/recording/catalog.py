@@ -13,11 +13,11 @@ import structlog
 
 from airnode.bus.recordings import RecordingRecord, RecordingStatus
 from airnode.errors import Conflict, NotFound, Unavailable
+from airnode.kernel.service import Service
 from airnode.media.recording import disk
+from airnode.media.recording.fragment_reader import Malformed
 from airnode.media.recording.index import Begun, Ended, Entry, Index
 from airnode.media.recording.progressive import Progressive, progressive
-from airnode.media.recording.samples import Malformed
-from airnode.runtime.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -56,9 +56,15 @@ class Recording:
     def record(self, node_id: str) -> RecordingRecord:
         """What the cluster is told, without the node's address."""
         return RecordingRecord(
-            self.recording_id, self.room, node_id, self.status, self.started_at, self.ended_at,
-            round(self.duration_s, 3), self.size_bytes,
-        )  # fmt: skip
+            self.recording_id,
+            self.room,
+            node_id,
+            self.status,
+            self.started_at,
+            self.ended_at,
+            round(self.duration_s, 3),
+            self.size_bytes,
+        )
 
 
 class Catalog(Service):
@@ -92,9 +98,15 @@ class Catalog(Service):
             return
         for kept in found:
             self._recordings[kept.recording_id] = Recording(
-                kept.recording_id, kept.room, kept.directory, kept.status, kept.started_at, kept.ended_at,
-                kept.duration_s, kept.size_bytes,
-            )  # fmt: skip
+                kept.recording_id,
+                kept.room,
+                kept.directory,
+                kept.status,
+                kept.started_at,
+                kept.ended_at,
+                kept.duration_s,
+                kept.size_bytes,
+            )
         log.info("recordings_found", path=str(self.root), count=len(found))
 
     async def stop(self) -> None:
@@ -129,7 +141,7 @@ class Catalog(Service):
         directory = self.root / begun.room / begun.recording_id
         made = self._recordings[begun.recording_id] = Recording(
             begun.recording_id, begun.room, directory, "recording", begun.started_at, index=Index(begun)
-        )  # fmt: skip
+        )
         self._tell(made)
         return made
 

@@ -223,9 +223,15 @@ def _kept(directory: Path) -> Kept | None:
         log.warning("recording_misplaced", path=str(directory), recording_id=begun.recording_id, room=begun.room)
         return None
     return Kept(
-        begun.recording_id, begun.room, directory, ended.status, begun.started_at, ended.ended_at,
-        ended.duration_s, ended.size_bytes,
-    )  # fmt: skip
+        begun.recording_id,
+        begun.room,
+        directory,
+        ended.status,
+        begun.started_at,
+        ended.ended_at,
+        ended.duration_s,
+        ended.size_bytes,
+    )
 
 
 def _first_and_last(path: Path) -> tuple[Begun | None, Ended | None]:

@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, Counter
 from airnode.bus.recordings import RecordingRecord, recordings_in
 from airnode.bus.records import Records
 from airnode.errors import AirnodeError, NotFound, Unavailable
+from airnode.kernel.service import Service
 from airnode.media.recording.sending import PIECE_BYTES, Sender
-from airnode.media.upstream import CONNECT_TIMEOUT_S, NodeToken
-from airnode.runtime.service import Service
+from airnode.media.relay.upstream import CONNECT_TIMEOUT_S, NodeToken
 
 #: A holder that says nothing for this long does not answer: it may have to read a whole recording's tables first.
 _SILENCE_S = 30.0
@@ -24,8 +24,14 @@ _MAX_PLAYLIST_BYTES = 16 << 20
 _FRESH_S = 5.0
 _KEPT = 1024
 _PASSED_ON = (
-    "Content-Type", "Content-Length", "Content-Range", "Content-Disposition", "Accept-Ranges", "ETag", "Cache-Control",
-)  # fmt: skip
+    "Content-Type",
+    "Content-Length",
+    "Content-Range",
+    "Content-Disposition",
+    "Accept-Ranges",
+    "ETag",
+    "Cache-Control",
+)
 _ASKED_ON = ("Range", "If-Range")
 
 
@@ -159,9 +165,12 @@ class Holders(Service):
             raise Unavailable("This node is shutting down.", retry_after_s=1)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_SILENCE_S)
         return self._session.request(
-            method, f"{holder.base_url}/{quote(name)}", timeout=timeout, allow_redirects=False,
+            method,
+            f"{holder.base_url}/{quote(name)}",
+            timeout=timeout,
+            allow_redirects=False,
             headers={**headers, **self._token.header(), "Accept-Encoding": "identity"},
-        )  # fmt: skip
+        )
 
     def _offline(self, holder: Holder, error: BaseException) -> AirnodeError:
         self._failures.inc()

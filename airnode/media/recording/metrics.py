@@ -9,9 +9,10 @@ class RecordingMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.recorded = Gauge("airnode_recording_rooms_recorded", "Rooms being recorded", registry=registry)
         self.stalled = Gauge(
-            "airnode_recording_rooms_stalled", "Rooms that should be recorded, and the disk does not allow it",
+            "airnode_recording_rooms_stalled",
+            "Rooms that should be recorded, and the disk does not allow it",
             registry=registry,
-        )  # fmt: skip
+        )
         self.queue = Gauge("airnode_recording_queue_bytes", "Media that waits for the disk", registry=registry)
         self.kept = Gauge("airnode_recording_kept_bytes", "Recordings of this node on its disk", registry=registry)
         self.free = Gauge("airnode_recording_free_bytes", "Free on the disk of the recordings", registry=registry)
@@ -21,9 +22,7 @@ class RecordingMetrics:
             "airnode_recording_segments_left_out_total", "Segments missing in recordings", ["reason"], registry=registry
         )
         self.failures = Counter("airnode_recording_failures_total", "Times the disk failed", registry=registry)
-        self.removed = Counter(
-            "airnode_recording_removed_total", "Recordings removed", ["reason"], registry=registry
-        )  # fmt: skip
+        self.removed = Counter("airnode_recording_removed_total", "Recordings removed", ["reason"], registry=registry)
         self.seconds = Histogram(
             "airnode_recording_write_seconds",
             "Time to write a segment",

@@ -7,7 +7,7 @@ of them are fetched again with each reload while the recording is made.
 import re
 from collections.abc import Iterator
 
-from airnode.media.playlist import date_time
+from airnode.media.hls.playlist import date_time
 from airnode.media.recording.index import Index, Init, Segment
 
 #: A player that followed the recording reads EXT-X-ENDLIST within this, and only then may the type change (6.2.1).

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from airnode.media.hls.window import PLAYLIST_TYPE
 from airnode.media.recording.catalog import Catalog, Recording
 from airnode.media.recording.holders import Holder, Holders
 from airnode.media.recording.playlist import is_settled, render
-from airnode.media.window import PLAYLIST_TYPE
 
 #: A playlist of another node is asked for again after this.
 _FRESH_S = 1.0

@@ -17,9 +17,9 @@ from itertools import groupby, pairwise
 from struct import pack, unpack_from
 from sys import byteorder
 
-from airnode.media.bmff import VIDEO_TIMESCALE, box, full_box
+from airnode.media.cmaf.bmff import VIDEO_TIMESCALE, box, full_box
+from airnode.media.recording.fragment_reader import Malformed, Run, TrackHeader, read_init, read_moof
 from airnode.media.recording.index import Index
-from airnode.media.recording.samples import Malformed, Run, TrackHeader, read_init, read_moof
 
 #: Seconds from 1904, the epoch of MP4, to 1970.
 _MP4_EPOCH_S = 2_082_844_800
@@ -187,7 +187,7 @@ def _head(index: Index, lanes: Sequence[_Lane], tables: Sequence[bytes], size: i
     times = pack(">QQIQ", created, created, VIDEO_TIMESCALE, duration)
     mvhd = full_box(
         b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(lanes) + 1)
-    )  # fmt: skip
+    )
     ftyp = box(b"ftyp", b"isom", pack(">I", 0x200), b"isom", b"iso2", b"mp41", b"mp42")
     mdat = pack(">I4sQ", 1, b"mdat", size + 16) if wide else pack(">I4s", size + 8, b"mdat")
     return ftyp + box(b"moov", mvhd, *traks) + mdat
@@ -203,10 +203,13 @@ def _trak(lane: _Lane, number: int, created: int, delay: int, shown: int, stbl: 
     alternate_group, volume = (0, 0) if video else (1, 0x100)
     name = b"VideoHandler\0" if video else b"SoundHandler\0"
     tkhd = full_box(
-        b"tkhd", 1, 3,
+        b"tkhd",
+        1,
+        3,
         pack(">QQIIQ8xHHHH", created, created, number, 0, delay + shown, 0, alternate_group, volume, 0),
-        _MATRIX, pack(">II", header.width, header.height),
-    )  # fmt: skip
+        _MATRIX,
+        pack(">II", header.width, header.height),
+    )
     edits = [(delay, -1)] if delay else []
     edits.append((shown, lane.shown_from))
     elst = b"".join(pack(">QqI", length, at, 0x10000) for length, at in edits)

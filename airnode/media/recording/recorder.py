@@ -23,9 +23,11 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.messages import Notice
 from airnode.bus.recordings import RecordingMode
-from airnode.config.model import RecordingSection
+from airnode.config.sections.recording import RecordingSection
 from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
-from airnode.media.playlist import Segment
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.media.hls.playlist import Segment
 from airnode.media.recording import disk
 from airnode.media.recording.catalog import Catalog, Recording
 from airnode.media.recording.disk import RecordingFile, Take
@@ -33,9 +35,7 @@ from airnode.media.recording.index import VERSION, Begun, Ended, Entry, Index
 from airnode.media.recording.metrics import RecordingMetrics
 from airnode.media.recording.retention import Aged, expired
 from airnode.media.recording.trouble import TooFull, slow, stopped
-from airnode.media.rooms import LiveRoom, Rooms
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
+from airnode.media.room.rooms import LiveRoom, Rooms
 
 log = structlog.get_logger(__name__)
 

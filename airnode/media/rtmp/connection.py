@@ -9,7 +9,8 @@ from typing import Final, Literal, cast
 import structlog
 
 from airnode.errors import AirnodeError, Conflict, Forbidden, NotFound, Unauthenticated
-from airnode.media.flv import FlvDemuxer, MalformedMedia
+from airnode.kernel.tasks import TaskScope
+from airnode.media.frames import MediaEvent
 from airnode.media.rtmp.errors import ProtocolViolation
 from airnode.media.rtmp.events import (
     AudioReceived,
@@ -19,6 +20,7 @@ from airnode.media.rtmp.events import (
     PublishStopped,
     VideoReceived,
 )
+from airnode.media.rtmp.flv import FlvDemuxer, MalformedMedia
 from airnode.media.rtmp.metrics import RtmpMetrics
 from airnode.media.rtmp.publishing import (
     Ingest,
@@ -29,8 +31,6 @@ from airnode.media.rtmp.publishing import (
     PublishRequest,
 )
 from airnode.media.rtmp.session import ServerSession, SessionLimits
-from airnode.media.samples import MediaEvent
-from airnode.runtime.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airnode.media.samples import MediaEvent
+from airnode.media.frames import MediaEvent
 
 
 @dataclass(frozen=True, slots=True)

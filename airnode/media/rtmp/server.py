@@ -11,8 +11,10 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import RtmpSection
+from airnode.config.sections.rtmp import RtmpSection
 from airnode.errors import StartupError
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
 from airnode.media.rtmp.chunks import ChunkLimits
 from airnode.media.rtmp.connection import LINGER_S, ConnectionContext, RtmpConnection
 from airnode.media.rtmp.metrics import RtmpMetrics
@@ -26,8 +28,6 @@ from airnode.media.rtmp.publishing import (
 )
 from airnode.media.rtmp.session import SessionLimits
 from airnode.media.rtmp.tuning import tune
-from airnode.runtime.service import Service
-from airnode.runtime.tasks import TaskScope
 from airnode.web.sockets import bind, tls_context
 
 __all__ = [

@@ -20,15 +20,16 @@ from aiokafka.errors import (
     for_code,
 )
 
-from airnode.config.data import EventLogSection, KafkaSection
+from airnode.config.sections.eventlog import EventLogSection
+from airnode.config.sections.kafka import KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
-from airnode.runtime.tasks import TaskScope
-from airnode.store.eventlog.kafkabatches import KafkaBatches
-from airnode.store.eventlog.kafkadoor import REFUSALS, Barred, explained, refused, tls_context, way_in
-from airnode.store.eventlog.kafkagroup import KafkaSubscription
+from airnode.kernel.tasks import TaskScope
+from airnode.store.eventlog.in_flight import Unsent, check_sizes
+from airnode.store.eventlog.kafka_batches import KafkaBatches
+from airnode.store.eventlog.kafka_connect import REFUSALS, Barred, explained, refused, tls_context, way_in
+from airnode.store.eventlog.kafka_group import KafkaSubscription
 from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
 from airnode.store.eventlog.metrics import EventLogMetrics
-from airnode.store.eventlog.unsent import Unsent, check_sizes
 
 log = structlog.get_logger(__name__)
 
@@ -343,8 +344,9 @@ class KafkaLog:
         except InvalidTimestampError as error:
             raise Unavailable(
                 "Kafka refuses records with this machine's time: set its clock right, or give the topics "
-                "message.timestamp.type=LogAppendTime, as those have that airnode makes.", debug=repr(error),
-            ) from error  # fmt: skip
+                "message.timestamp.type=LogAppendTime, as those have that airnode makes.",
+                debug=repr(error),
+            ) from error
         except UnknownTopicOrPartitionError as error:
             raise StartupError("There is no such topic: make the topics with: airnode pipeline init") from error
         except REFUSALS as error:

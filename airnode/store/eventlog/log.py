@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from airnode.runtime.service import Service
+from airnode.kernel.service import Service
 
 
 class Partition(NamedTuple):

@@ -14,22 +14,31 @@ class EventLogMetrics:
             "airnode_eventlog_received_total", "Records handed out, repeats included.", ["topic"], registry=registry
         )
         self.reclaimed = Counter(
-            "airnode_eventlog_reclaimed_total", "Records taken over from a member that is gone.", ["topic"],
+            "airnode_eventlog_reclaimed_total",
+            "Records taken over from a member that is gone.",
+            ["topic"],
             registry=registry,
-        )  # fmt: skip
+        )
         self.rebalanced = Counter(
-            "airnode_eventlog_partitions_moved_total", "Partitions assigned, revoked, lost.", ["how"],
+            "airnode_eventlog_partitions_moved_total",
+            "Partitions assigned, revoked, lost.",
+            ["how"],
             registry=registry,
-        )  # fmt: skip
+        )
         self.full = Counter(
-            "airnode_eventlog_full_total", "Times that publishing waited for readers (eventlog.stream_max_records).",
-            ["topic"], registry=registry,
-        )  # fmt: skip
+            "airnode_eventlog_full_total",
+            "Times that publishing waited for readers (eventlog.stream_max_records).",
+            ["topic"],
+            registry=registry,
+        )
         self.trimmed = Counter(
-            "airnode_eventlog_trimmed_total", "Records let go of, as every group has read them.", ["topic"],
+            "airnode_eventlog_trimmed_total",
+            "Records let go of, as every group has read them.",
+            ["topic"],
             registry=registry,
-        )  # fmt: skip
+        )
         self.commit_failed = Counter(
-            "airnode_eventlog_commits_skipped_total", "Commits of partitions that another member owns by now.",
+            "airnode_eventlog_commits_skipped_total",
+            "Commits of partitions that another member owns by now.",
             registry=registry,
-        )  # fmt: skip
+        )

@@ -22,13 +22,13 @@ import structlog
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from airnode.bus.client import Bus, unavailable
-from airnode.config.data import EventLogSection
+from airnode.config.sections.eventlog import EventLogSection
 from airnode.errors import StartupError, Unavailable
+from airnode.store.eventlog.in_flight import check_sizes
 from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
 from airnode.store.eventlog.metrics import EventLogMetrics
-from airnode.store.eventlog.streamgroup import StreamSubscription
-from airnode.store.eventlog.streamids import stream_key, to_id, to_offset
-from airnode.store.eventlog.unsent import check_sizes
+from airnode.store.eventlog.stream_group import StreamSubscription
+from airnode.store.eventlog.stream_ids import stream_key, to_id, to_offset
 
 log = structlog.get_logger(__name__)
 
@@ -252,10 +252,13 @@ class StreamLog:
             groups = await self._bus.client.xinfo_groups(key)
             positions = {each["name"].decode(errors="replace"): await self._position(key, each) for each in groups}
         log.warning(
-            "eventlog_full", topic=partition.topic, partition=partition.number, limit=self._section.stream_max_records,
+            "eventlog_full",
+            topic=partition.topic,
+            partition=partition.number,
+            limit=self._section.stream_max_records,
             waits_for=min(positions, key=positions.__getitem__, default="a first group"),
             detail="airnode pipeline groups shows who reads, airnode pipeline forget lets go of one that is not needed",
-        )  # fmt: skip
+        )
 
     def _place(self, records: Sequence[Record]) -> dict[Partition, list[Record]]:
         placed: dict[Partition, list[Record]] = {}

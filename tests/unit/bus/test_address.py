@@ -2,7 +2,7 @@ import pytest
 from pydantic import SecretStr
 
 from airnode.bus.address import shared_url
-from airnode.config.model import RedisSection
+from airnode.config.sections.redis import RedisSection
 
 
 @pytest.mark.parametrize(

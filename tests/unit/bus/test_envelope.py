@@ -32,11 +32,17 @@ def test_members_of_later_versions_are_ignored():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "garbage"), (b"{", "garbage"), (b"[]", "garbage"), (b'{"v":1}', "garbage"), (b"\xff\xfe", "garbage"),
-        (b'{"v":"1","t":"Note","b":{}}', "garbage"), (b"[" * 100_000, "garbage"),
-        (b'{"v":2,"t":"Note","b":{}}', "unknown_version"), (b" " * (MAX_BYTES + 1), "too_large"),
+        (b"", "garbage"),
+        (b"{", "garbage"),
+        (b"[]", "garbage"),
+        (b'{"v":1}', "garbage"),
+        (b"\xff\xfe", "garbage"),
+        (b'{"v":"1","t":"Note","b":{}}', "garbage"),
+        (b"[" * 100_000, "garbage"),
+        (b'{"v":2,"t":"Note","b":{}}', "unknown_version"),
+        (b" " * (MAX_BYTES + 1), "too_large"),
     ],
-)  # fmt: skip
+)
 def test_bad_messages_have_a_reason(data, reason):
     with pytest.raises(Undecodable) as caught:
         decode(data)

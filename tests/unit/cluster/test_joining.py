@@ -4,7 +4,11 @@ from pydantic import SecretStr
 from airnode.cluster.contract import Registration
 from airnode.cluster.membership import completed
 from airnode.cluster.nodes_api import percentage, reachable_host
-from airnode.config.model import AuthSection, NodeSection, RecordingSection, RedisSection, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.auth import AuthSection
+from airnode.config.sections.node import NodeSection
+from airnode.config.sections.recording import RecordingSection
+from airnode.config.sections.redis import RedisSection
 from airnode.errors import StartupError
 
 KEY = "k" * 40
@@ -12,9 +16,14 @@ KEY = "k" * 40
 
 def answer(**fields) -> Registration:
     values = {
-        "node_id": "node-1", "redis_url": "redis://airnode-node:pw@m:6390", "jwt_secret": KEY, "heartbeat_s": 1.0,
-        "lease_s": 3.0, "node_host": "10.0.0.7", **fields,
-    }  # fmt: skip
+        "node_id": "node-1",
+        "redis_url": "redis://airnode-node:pw@m:6390",
+        "jwt_secret": KEY,
+        "heartbeat_s": 1.0,
+        "lease_s": 3.0,
+        "node_host": "10.0.0.7",
+        **fields,
+    }
     return Registration(**values)
 
 

@@ -17,9 +17,18 @@ LEASE_S = 6.0
 def node(name: str, taken: int = 0, most: int = 100, *, beat: float = 1.0, **fields) -> NodeRecord:
     fields = {"status": "healthy", **fields}
     return NodeRecord(
-        name, name, host="", scheme="http", media_port=8888, rtmp_port=1935, current_connections=taken,
-        max_connections=most, version="0", beat_at=beat, **fields,
-    )  # fmt: skip
+        name,
+        name,
+        host="",
+        scheme="http",
+        media_port=8888,
+        rtmp_port=1935,
+        current_connections=taken,
+        max_connections=most,
+        version="0",
+        beat_at=beat,
+        **fields,
+    )
 
 
 def placement(*nodes: NodeRecord, seed: int = 1) -> Placement:

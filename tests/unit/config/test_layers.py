@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 from airnode.config import Flag, load, parse_set
-from airnode.config.model import Section
+from airnode.config.sections.base import Section
 from airnode.config.sources import ENV_LEGACY
 from airnode.errors import ConfigError
 

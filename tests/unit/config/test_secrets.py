@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airnode.commands.options import loaded_from
 from airnode.config import load, render
-from airnode.config.options import loaded_from
 from airnode.config.problems import MASK, shown, without_password
 from airnode.errors import ConfigError
 

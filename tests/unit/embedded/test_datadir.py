@@ -94,10 +94,14 @@ def test_a_full_disk_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.EACCES, "not writable"), (errno.EROFS, "not writable"), (errno.ENOSPC, "disk is full"),
-        (errno.EDQUOT, "disk is full"), (errno.ENOTDIR, "is a file"), (errno.EIO, "Input/output error"),
+        (errno.EACCES, "not writable"),
+        (errno.EROFS, "not writable"),
+        (errno.ENOSPC, "disk is full"),
+        (errno.EDQUOT, "disk is full"),
+        (errno.ENOTDIR, "is a file"),
+        (errno.EIO, "Input/output error"),
     ],
-)  # fmt: skip
+)
 def test_every_refusal_is_one_sentence(tmp_path, number, words):
     text = str(DataDir(tmp_path)._refusal(OSError(number, os.strerror(number))))
     assert words in text

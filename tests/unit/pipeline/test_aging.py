@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airnode.pipeline.aging import BEGINNING, MAX_SPANS, Rounds, shares, turn
+from airnode.pipeline.cache.aging import BEGINNING, MAX_SPANS, Rounds, shares, turn
 
 
 class Shop:

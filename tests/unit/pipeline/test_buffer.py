@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.pipeline.buffer import Buffer
+from airnode.pipeline.consume.buffer import Buffer
 from airnode.store.eventlog.log import Delivered, Partition
 
 _PARTITIONS = [Partition("orders", number) for number in range(3)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.pipeline.events import OrderPlaced, ProductViewed, Undecodable, UserRegistered, decode, stamp
-from airnode.pipeline.ids import uuid7
+from airnode.pipeline.uuid7 import uuid7
 
 AT = datetime(2026, 11, 22, 5, 0, 0, 123000, UTC)
 ORDER = OrderPlaced(
@@ -45,10 +45,16 @@ def test_an_order_on_the_log_is_what_is_documented():
     record = ORDER.record()
     assert (record.topic, record.key) == ("orders", "17")
     assert msgspec.json.decode(record.value) == {
-        "type": "order.placed", "v": 1, "event_id": "017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
-        "occurred_at": "2026-11-22T05:00:00.123000Z", "key": "17",
-        "user_id": 17, "product_id": 5, "quantity": 1, "unit_price_krw": 99000,
-    }  # fmt: skip
+        "type": "order.placed",
+        "v": 1,
+        "event_id": "017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+        "occurred_at": "2026-11-22T05:00:00.123000Z",
+        "key": "17",
+        "user_id": 17,
+        "product_id": 5,
+        "quantity": 1,
+        "unit_price_krw": 99000,
+    }
 
 
 def test_events_come_back_as_they_were():

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from airnode.config.data import PipelineSection
-from airnode.pipeline.lane import Lane
+from airnode.config.sections.pipeline import PipelineSection
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.consume.member import Lane
 from airnode.pipeline.metrics import LandingMetrics
-from airnode.runtime.tasks import TaskScope
 from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Subscription
 from tests.support.waiting import eventually
 

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from airnode.pipeline.names import person, product_rows, user_rows
+from airnode.pipeline.seed.people import person, product_rows, user_rows
 
 
 def test_a_seed_and_an_id_always_make_the_same_row():

@@ -1,8 +1,8 @@
 """The status, put together from what the stores say."""
 
-from airnode.pipeline.overview import Landed, Told, assembled, minutes_until
-from airnode.pipeline.status import CourseView
-from airnode.pipeline.tally import Member
+from airnode.pipeline.admin.overview import Landed, Told, assembled, minutes_until
+from airnode.pipeline.admin.stats_reporter import Member
+from airnode.pipeline.admin.status import CourseView
 
 NOW_S = 1_000_000 * 60 + 15.5
 
@@ -17,13 +17,22 @@ def test_nothing_at_all_is_a_status_too():
     assert status.missing == ["redis", "postgres"]
     assert not status.running
     assert [(each.topic, each.produced, each.lag) for each in status.topics] == [
-        ("users", 0, None), ("products", 0, None), ("orders", 0, None),
-    ]  # fmt: skip
+        ("users", 0, None),
+        ("products", 0, None),
+        ("orders", 0, None),
+    ]
     assert status.cache.refreshed_at is None
     assert status.cache.interval_s == 50
-    assert {len(values) for values in (
-        status.series.minutes, status.series.produced, status.series.lag, status.series.hit_ratio, status.series.orders
-    )} == {60}  # fmt: skip
+    assert {
+        len(values)
+        for values in (
+            status.series.minutes,
+            status.series.produced,
+            status.series.lag,
+            status.series.hit_ratio,
+            status.series.orders,
+        )
+    } == {60}
     assert status.series.lag == [None] * 60
 
 
@@ -43,8 +52,10 @@ def test_processes_add_up_and_of_one_group_the_most_lag_counts():
         ("h", "orders", 9),
     ]
     assert [(each.role, each.node_name) for each in status.members] == [
-        ("consumer", "a"), ("consumer", "a"), ("producer", "b"),
-    ]  # fmt: skip
+        ("consumer", "a"),
+        ("consumer", "a"),
+        ("producer", "b"),
+    ]
     assert [each.topic for each in status.topics] == ["users", "products", "orders", "strange"]
     assert status.running
 
@@ -69,10 +80,17 @@ def test_the_last_hour_by_minute():
 
 def test_the_cache_as_its_worker_and_its_readers_tell():
     stats = {
-        "users_hits": "8", "products_hits": "4", "users_misses": "1", "swaps": "3", "refreshed_at": "59999990.5",
-        "interval_s": "20.0", "users_oldest_uncached_s": "40.5", "products_oldest_uncached_s": "70.25", "worker": "a",
+        "users_hits": "8",
+        "products_hits": "4",
+        "users_misses": "1",
+        "swaps": "3",
+        "refreshed_at": "59999990.5",
+        "interval_s": "20.0",
+        "users_oldest_uncached_s": "40.5",
+        "products_oldest_uncached_s": "70.25",
+        "worker": "a",
         "strange": "x",
-    }  # fmt: skip
+    }
     cache = assembled(Told(stats=stats, cached={"users": 1000, "products": 300}), Landed(), [], NOW_S, 50.0).cache
     assert (cache.users, cache.products, cache.swaps, cache.hits, cache.misses) == (1000, 300, 3, 12, 1)
     assert (cache.refreshed_at, cache.interval_s, cache.oldest_uncached_age_s, cache.worker) == (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.pipeline.pace import TICK_S, Pace
+from airnode.pipeline.produce.pace import TICK_S, Pace
 
 ANY = 10**9
 

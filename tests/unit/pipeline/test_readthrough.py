@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from airnode.errors import Unavailable
-from airnode.pipeline.readthrough import Read, ReadThrough
-from airnode.runtime.tasks import TaskScope
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.cache.read_through import Read, ReadThrough
 from tests.support.waiting import eventually
 
 

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter
 
-from airnode.pipeline.tally import Meter, Source, counted
+from airnode.pipeline.admin.stats_reporter import Meter, Source, counted
 
 
 def test_only_what_grew_is_told_and_the_minute_it_grew_in():

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from airnode.config.model import AuthSection, NodeSection, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.auth import AuthSection
+from airnode.config.sections.node import NodeSection
 from airnode.errors import StartupError
 from airnode.runtime import endpoints
 from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets, write_private

@@ -16,12 +16,19 @@ from aiohttp import web
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from airnode.config.model import AuthSection, DrainSection, HttpSection, MediaSection, NodeSection, Settings
+from airnode.config.model import Settings
+from airnode.config.sections.auth import AuthSection
+from airnode.config.sections.drain import DrainSection
+from airnode.config.sections.http import HttpSection
+from airnode.config.sections.media import MediaSection
+from airnode.config.sections.node import NodeSection
 from airnode.errors import ConfigError, StartupError
+from airnode.kernel.service import Service, State
 from airnode.runtime.context import RoleContext
 from airnode.runtime.node import Exit, Node, Phase
-from airnode.runtime.role import HealthCheck, PortName, RoleParts
-from airnode.runtime.service import Service, State
+from airnode.runtime.role import RoleParts
+from airnode.web.addresses import PortName
+from airnode.web.health import HealthCheck
 from tests.support.waiting import eventually
 
 

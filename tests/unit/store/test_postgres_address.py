@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from airnode.config.model import PostgresSection
+from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import StartupError, Unavailable
 from airnode.store.postgres import Postgres
 

@@ -3,8 +3,7 @@ import socket
 
 import pytest
 
-from airnode.runtime.role import PortName
-from airnode.web.addresses import Addresses, is_loopback, lan_address, rtmp_server
+from airnode.web.addresses import Addresses, PortName, is_loopback, lan_address, rtmp_server
 
 PORTS = {PortName.HTTP: 8000, PortName.MEDIA: 8888}
 

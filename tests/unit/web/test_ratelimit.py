@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.web.ratelimit import RateLimit, network_of
+from airnode.web.rate_limit import RateLimit, network_of
 
 
 def test_a_burst_passes_and_then_the_rate_holds():

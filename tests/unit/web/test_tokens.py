@@ -93,10 +93,20 @@ def test_edges_have_tokens_of_their_own_that_name_room_and_tier():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"tier": 3}, {"tier": True}, {"tier": "1"}, {"tier": None}, {"room": 1}, {"sub": ""}, {"at": None}, {"at": []},
-        {"at": ["ftp", "h", 1]}, {"at": ["http", 1, 1]}, {"at": ["http", "h", 0]}, {"at": ["http", "h", 1 << 16]},
+        {"tier": 3},
+        {"tier": True},
+        {"tier": "1"},
+        {"tier": None},
+        {"room": 1},
+        {"sub": ""},
+        {"at": None},
+        {"at": []},
+        {"at": ["ftp", "h", 1]},
+        {"at": ["http", 1, 1]},
+        {"at": ["http", "h", 0]},
+        {"at": ["http", "h", 1 << 16]},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_edge_is_not_believed(wrong: dict):
     payload = {"sub": "n", "user_type": "relay", "room": "a", "tier": 1, "at": ["http", "h", 1], "exp": time.time() + 9}
     tokens = Tokens(SECRET, 60)

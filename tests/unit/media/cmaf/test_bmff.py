@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.media.bmff import Track, init_segment
-from airnode.media.cmaf import TrackRun, write_fragment
-from airnode.media.samples import AudioConfig, VideoConfig
+from airnode.media.cmaf.bmff import Track, init_segment
+from airnode.media.cmaf.fragment import TrackRun, write_fragment
+from airnode.media.frames import AudioConfig, VideoConfig
 from tests.support import bmff
 
 VIDEO = VideoConfig("avc", b"avcC-record", "avc1.64001f", 1280, 720, 30.0)

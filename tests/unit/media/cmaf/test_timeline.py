@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.media.stats import PackagerStats
-from airnode.media.timeline import DRIFT_STEP, START_MS, AudioClock, Kind, Timeline, WallClock
+from airnode.media.cmaf.stats import PackagerStats
+from airnode.media.cmaf.timeline import DRIFT_STEP, START_MS, AudioClock, Kind, Timeline, WallClock
 
 
 def test_both_tracks_keep_their_relation():

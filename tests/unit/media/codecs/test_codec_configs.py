@@ -111,14 +111,39 @@ def _bits(*fields: tuple[int, int]) -> bytes:
 
 def test_av1_sequence_header_with_timing_and_decoder_model() -> None:
     body = _bits(
-        (0, 3), (0, 1), (0, 1),  # profile, still picture, reduced header
-        (1, 1), (1001, 32), (60000, 32), (1, 1), (0b010, 3),  # timing: equal intervals of 2 ticks (uvlc 1)
-        (1, 1), (9, 5), (1, 32), (9, 5), (9, 5),  # decoder model: delays of 10 bits
-        (1, 1), (1, 5),  # initial display delay; two operating points
-        (0x101, 12), (8, 5), (0, 1), (1, 1), (3, 10), (4, 10), (0, 1), (1, 1), (5, 4),
-        (0x001, 12), (4, 5), (0, 1), (0, 1),
-        (10, 4), (9, 4), (1279, 11), (719, 10),
-    )  # fmt: skip
+        (0, 3),
+        (0, 1),
+        (0, 1),  # profile, still picture, reduced header
+        (1, 1),
+        (1001, 32),
+        (60000, 32),
+        (1, 1),
+        (0b010, 3),  # timing: equal intervals of 2 ticks (uvlc 1)
+        (1, 1),
+        (9, 5),
+        (1, 32),
+        (9, 5),
+        (9, 5),  # decoder model: delays of 10 bits
+        (1, 1),
+        (1, 5),  # initial display delay; two operating points
+        (0x101, 12),
+        (8, 5),
+        (0, 1),
+        (1, 1),
+        (3, 10),
+        (4, 10),
+        (0, 1),
+        (1, 1),
+        (5, 4),
+        (0x001, 12),
+        (4, 5),
+        (0, 1),
+        (0, 1),
+        (10, 4),
+        (9, 4),
+        (1279, 11),
+        (719, 10),
+    )
     assert av1.parse_sequence_header(body) == (1280, 720, pytest.approx(NTSC))
 
 
@@ -148,11 +173,29 @@ def test_audio_specific_config(record: str, codecs: str, rate: int, channels: in
 
 def test_audio_channels_of_a_program_config_element() -> None:
     record = _bits(
-        (2, 5), (3, 4), (0, 4), (0, 1), (0, 1), (0, 1),  # LC, 48 kHz, channels told by the element
-        (0, 4), (1, 2), (3, 4), (2, 4), (0, 4), (1, 4), (1, 2), (0, 3), (0, 4), (0, 3),
-        (0, 5), (0b10000, 5), (0b10001, 5), (0, 4),  # one single and one pair in front, a pair behind, LFE
-        (0, 5), (0, 8),
-    )  # fmt: skip
+        (2, 5),
+        (3, 4),
+        (0, 4),
+        (0, 1),
+        (0, 1),
+        (0, 1),  # LC, 48 kHz, channels told by the element
+        (0, 4),
+        (1, 2),
+        (3, 4),
+        (2, 4),
+        (0, 4),
+        (1, 4),
+        (1, 2),
+        (0, 3),
+        (0, 4),
+        (0, 3),
+        (0, 5),
+        (0b10000, 5),
+        (0b10001, 5),
+        (0, 4),  # one single and one pair in front, a pair behind, LFE
+        (0, 5),
+        (0, 8),
+    )
     assert aac.parse_asc(record).channels == 6
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airnode.media.packager import KEY_FRAME_WAIT_S, KeyFrameMissing
-from airnode.media.samples import AudioConfig, AudioSample, StreamMetadata, VideoConfig, VideoSample
+from airnode.media.cmaf.packager import KEY_FRAME_WAIT_S, KeyFrameMissing
+from airnode.media.frames import AudioConfig, AudioSample, StreamMetadata, VideoConfig, VideoSample
 from tests.support import bmff
 from tests.support.hls import read_multivariant
 from tests.support.publisher import AUDIO, VIDEO, Recorder, audio, interleave, monotonic, video

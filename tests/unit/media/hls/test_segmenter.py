@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airnode.config.model import HlsSection
-from airnode.media.samples import AudioConfig, AudioSample, VideoSample
-from airnode.media.segmenter import SegmentTooLarge
+from airnode.config.sections.hls import HlsSection
+from airnode.media.cmaf.segmenter import SegmentTooLarge
+from airnode.media.frames import AudioConfig, AudioSample, VideoSample
 from tests.support.publisher import AUDIO, VIDEO, Recorder, audio, frames, interleave, monotonic, video
 
 RATES = [15, 24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60000 / 1001, 60]

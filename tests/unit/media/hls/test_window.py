@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.config.model import HlsSection
-from airnode.media.window import (
+from airnode.config.sections.hls import HlsSection
+from airnode.media.hls.window import (
     RETAINED_SEGMENTS,
     BadRequest,
     Found,
@@ -127,14 +127,33 @@ def test_listeners_hear_of_every_part_until_they_leave():
 @pytest.mark.parametrize(
     ("msn", "part", "answer"),
     [
-        (None, None, Ready), (None, 0, BadRequest), (-1, None, BadRequest), (9, -1, BadRequest),
-        (0, None, Ready), (6, 3, Ready), (7, None, Ready), (9, None, Ready), (9, 4, Ready),
-        (9, 5, Ready), (9, 99, Ready), (8, 99, Ready),
-        (10, 0, Ready), (10, 1, Ready), (10, 2, Wait), (10, 16, Wait), (10, 17, BadRequest), (10, None, Wait),
-        (11, 0, Wait), (11, None, Wait), (12, None, Wait), (11, 15, BadRequest),
-        (13, None, BadRequest), (13, 0, BadRequest), (10**12, 0, BadRequest),
+        (None, None, Ready),
+        (None, 0, BadRequest),
+        (-1, None, BadRequest),
+        (9, -1, BadRequest),
+        (0, None, Ready),
+        (6, 3, Ready),
+        (7, None, Ready),
+        (9, None, Ready),
+        (9, 4, Ready),
+        (9, 5, Ready),
+        (9, 99, Ready),
+        (8, 99, Ready),
+        (10, 0, Ready),
+        (10, 1, Ready),
+        (10, 2, Wait),
+        (10, 16, Wait),
+        (10, 17, BadRequest),
+        (10, None, Wait),
+        (11, 0, Wait),
+        (11, None, Wait),
+        (12, None, Wait),
+        (11, 15, BadRequest),
+        (13, None, BadRequest),
+        (13, 0, BadRequest),
+        (10**12, 0, BadRequest),
     ],
-)  # fmt: skip
+)
 def test_blocking_reload(msn, part, answer):
     assert isinstance(make().resolve_reload(msn, part), answer)
 
@@ -258,12 +277,19 @@ def test_delta_updates_leave_out_what_is_beyond_the_skip_boundary():
 def test_the_checker_finds_what_is_wrong():
     good = make().media_playlist()
     for old, new in [
-        (b"TARGETDURATION:2", b"TARGETDURATION:0"), (b"PART-TARGET=0.202", b"PART-TARGET=0.19"),
-        (b"PART-TARGET=0.202", b"PART-TARGET=0.6"), (b"PART-HOLD-BACK=0.606", b"PART-HOLD-BACK=0.4"),
-        (b",HOLD-BACK=6.0", b",HOLD-BACK=3.0"), (b"#EXT-X-PRELOAD-HINT", b"#EXT-X-ENDLIST"),
-        (b"EXTINF:1.0", b"EXTINF:1.3"), (b"#EXT-X-MAP", b"#EXT-X-MEP"), (b"VERSION:9", b"VERSION:5"),
-        (b'URI="', b'URI="/'), (b"EXTM3U", b"EXTM3X"), (b"#EXT-X-GAP\n", b""),
-    ]:  # fmt: skip
+        (b"TARGETDURATION:2", b"TARGETDURATION:0"),
+        (b"PART-TARGET=0.202", b"PART-TARGET=0.19"),
+        (b"PART-TARGET=0.202", b"PART-TARGET=0.6"),
+        (b"PART-HOLD-BACK=0.606", b"PART-HOLD-BACK=0.4"),
+        (b",HOLD-BACK=6.0", b",HOLD-BACK=3.0"),
+        (b"#EXT-X-PRELOAD-HINT", b"#EXT-X-ENDLIST"),
+        (b"EXTINF:1.0", b"EXTINF:1.3"),
+        (b"#EXT-X-MAP", b"#EXT-X-MEP"),
+        (b"VERSION:9", b"VERSION:5"),
+        (b'URI="', b'URI="/'),
+        (b"EXTM3U", b"EXTM3X"),
+        (b"#EXT-X-GAP\n", b""),
+    ]:
         assert old in good
         print(old, new)
         with pytest.raises((PlaylistError, KeyError, ValueError)):

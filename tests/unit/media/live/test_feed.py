@@ -6,8 +6,8 @@ import socket
 
 import uvloop
 
-from airnode.media.live import LiveLimits, LiveViewer
-from airnode.media.samples import VideoConfig
+from airnode.media.frames import VideoConfig
+from airnode.media.live.feed import LiveLimits, LiveViewer
 from tests.support.livefeed import LIMITS, Room, Viewer, Wire, clip, unframed
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
@@ -254,7 +254,7 @@ def test_leaving_twice_counts_once():
 
 
 def test_a_stream_without_key_frames_is_not_kept_for_ever(monkeypatch):
-    monkeypatch.setattr("airnode.media.live.RING_BYTES", 200_000)
+    monkeypatch.setattr("airnode.media.live.feed.RING_BYTES", 200_000)
     room = Room().configure(VIDEO, AUDIO)
     room.push(clip(10, gop=1000, size=2_000))
     viewer = Viewer(room)

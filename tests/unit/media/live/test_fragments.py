@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.media.bmff import Track, init_segment
-from airnode.media.fragments import AUDIO_WAIT, Fragment, Fragmenter, framed, silent_aac
-from airnode.media.samples import AudioConfig
+from airnode.media.cmaf.bmff import Track, init_segment
+from airnode.media.frames import AudioConfig
+from airnode.media.live.fragmenter import AUDIO_WAIT, Fragment, Fragmenter, framed, silent_aac
 from tests.support import bmff, livemp4
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from airnode.media.live import LINGER_S, LiveLimits
-from airnode.media.ondemand import HELD_SAMPLES
-from airnode.media.samples import VideoConfig
+from airnode.media.frames import VideoConfig
+from airnode.media.live.feed import LINGER_S, LiveLimits
+from airnode.media.live.on_demand import HELD_SAMPLES
 from tests.support.bmff import Sample
 from tests.support.livefeed import Room, Viewer, clip
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
@@ -207,7 +207,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch):
     viewer = Viewer(long.room)
     assert viewer.sequence_numbers()[0] > 1
     assert set(viewer.frames()) == {60}
-    monkeypatch.setattr("airnode.media.ondemand.HELD_BYTES", 100_000)
+    monkeypatch.setattr("airnode.media.live.on_demand.HELD_BYTES", 100_000)
     fat = Show(clip(9, gop=150, size=2_000)).until(4)
     assert Viewer(fat.room).frames() == list(range(120))
     fat.until(6)

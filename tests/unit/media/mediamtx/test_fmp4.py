@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airnode.media.bmff import Track, box, init_segment
-from airnode.media.cmaf import TrackRun, write_fragment
+from airnode.media.cmaf.bmff import Track, box, init_segment
+from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.opus import packet_samples, parse_dops
-from airnode.media.fragments import silence
+from airnode.media.frames import AudioConfig, AudioSample, VideoConfig, VideoSample
+from airnode.media.live.fragmenter import silence
 from airnode.media.mediamtx.fmp4 import Demuxer, UnsupportedTrack
-from airnode.media.samples import AudioConfig, AudioSample, VideoConfig, VideoSample
 
 AVCC = bytes.fromhex(
     "0142c01effe1001867 42c01ed900a02ff9610000030001000003003c8f162e48 01000468cb83cb20".replace(" ", "")
@@ -48,18 +48,32 @@ def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig)
     assert [track.config for track in demuxer.tracks] == [video_config, audio]
     found = demuxer.read(fragments(times=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame))
     assert [each for each in found if isinstance(each, VideoSample)] == [
-        VideoSample(1000, 10, True, b"v0"), VideoSample(1033, 10, False, b"v1"),
-    ]  # fmt: skip
+        VideoSample(1000, 10, True, b"v0"),
+        VideoSample(1033, 10, False, b"v1"),
+    ]
     assert [each.data for each in found if isinstance(each, AudioSample)] == [b"a0", b"a1", b"a2"]
 
 
 @pytest.mark.parametrize(
     ("packet", "samples"),
     [
-        ("f8fffe", 960), ("e0", 120), ("e8", 240), ("f0", 480), ("0800", 960), ("1800", 2880), ("6000", 480),
-        ("6800", 960), ("f9", 1920), ("fa", 1920), ("fb03", 2880), ("fb06", 5760), ("fb07", 0), ("fb", 0), ("", 0),
+        ("f8fffe", 960),
+        ("e0", 120),
+        ("e8", 240),
+        ("f0", 480),
+        ("0800", 960),
+        ("1800", 2880),
+        ("6000", 480),
+        ("6800", 960),
+        ("f9", 1920),
+        ("fa", 1920),
+        ("fb03", 2880),
+        ("fb06", 5760),
+        ("fb07", 0),
+        ("fb", 0),
+        ("", 0),
     ],
-)  # fmt: skip
+)
 def test_an_opus_packet_says_how_long_it_is(packet: str, samples: int):
     assert packet_samples(bytes.fromhex(packet)) == samples
 
@@ -94,8 +108,17 @@ def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
             continue
         assert size < 8 or found == [], size
     with pytest.raises(ValueError, match="samples"):
-        Demuxer(init).read(box(b"moof", box(b"traf", box(b"tfhd", pack(">II", 0, 1)), box(b"tfdt", bytes(8)),
-                                            box(b"trun", pack(">II", 0x200, 1 << 31)))))  # fmt: skip
+        Demuxer(init).read(
+            box(
+                b"moof",
+                box(
+                    b"traf",
+                    box(b"tfhd", pack(">II", 0, 1)),
+                    box(b"tfdt", bytes(8)),
+                    box(b"trun", pack(">II", 0x200, 1 << 31)),
+                ),
+            )
+        )
 
 
 @settings(max_examples=150)
@@ -126,13 +149,39 @@ def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video
     path = tmp_path / "made.mp4"
     subprocess.run(
         [
-            "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine",
-            "-t", "1", "-pix_fmt", "yuv420p", "-ar", "48000", "-c:v", *codecs[:-1], "-g", "25", "-c:a", codecs[-1],
-            "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "200000",
-            "-tag:v", video[:4], str(path),
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=320x180:rate=25",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine",
+            "-t",
+            "1",
+            "-pix_fmt",
+            "yuv420p",
+            "-ar",
+            "48000",
+            "-c:v",
+            *codecs[:-1],
+            "-g",
+            "25",
+            "-c:a",
+            codecs[-1],
+            "-movflags",
+            "frag_keyframe+empty_moov+default_base_moof",
+            "-frag_duration",
+            "200000",
+            "-tag:v",
+            video[:4],
+            str(path),
         ],
         check=True,
-    )  # fmt: skip
+    )
     data = path.read_bytes()
     at = data.index(b"moof") - 4
     demuxer = Demuxer(data[:at])

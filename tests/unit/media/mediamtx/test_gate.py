@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from airnode.config.model import HlsSection
+from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Forbidden, InvalidInput, RateLimited
 from airnode.media.mediamtx.gate import Asked, Gate, KeyRefused, publish_request
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
-from airnode.media.rooms import Rooms
+from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
-from airnode.web.ratelimit import RateLimit
+from airnode.web.rate_limit import RateLimit
 
 SECRET = "the-readers-secret"
 
@@ -35,13 +35,17 @@ class World:
         self.registry = CollectorRegistry()
         self.now_s = 100.0
         self.granted = 0
-        self.rooms = Rooms(
-            HlsSection(), takeover_after_s=2, viewer_window_s=12, max_rooms=8, registry=self.registry
-        )  # fmt: skip
+        self.rooms = Rooms(HlsSection(), takeover_after_s=2, viewer_window_s=12, max_rooms=8, registry=self.registry)
         self.gate = Gate(
-            Authority(self.rooms), self.rooms, SECRET, MediaMtxMetrics(self.registry),
-            wrong_keys=RateLimit(1, 3), publish_timeout_s=10, granted=self._granted, clock=lambda: self.now_s,
-        )  # fmt: skip
+            Authority(self.rooms),
+            self.rooms,
+            SECRET,
+            MediaMtxMetrics(self.registry),
+            wrong_keys=RateLimit(1, 3),
+            publish_timeout_s=10,
+            granted=self._granted,
+            clock=lambda: self.now_s,
+        )
 
     def _granted(self) -> None:
         self.granted += 1
@@ -139,8 +143,14 @@ async def test_a_node_that_goes_down_takes_nobody(world: World):
 
 @pytest.mark.parametrize("action", ["read", "playback", "api", "metrics", "pprof", "", "unknown"])
 async def test_whoever_is_not_airnode_does_nothing_else(world: World, action: str):
-    for fields in ({}, {"token": "x"}, {"user": "airnode", "password": "x"}, {"user": "x", "password": SECRET},
-                   {"query": f"key={SECRET}"}, {"query": "key=k1", "token": "k1"}):  # fmt: skip
+    for fields in (
+        {},
+        {"token": "x"},
+        {"user": "airnode", "password": "x"},
+        {"user": "x", "password": SECRET},
+        {"query": f"key={SECRET}"},
+        {"query": "key=k1", "token": "k1"},
+    ):
         error = await refusal(world, Asked(action, "live/physics", "hls", "127.0.0.1", **fields))
         assert isinstance(error, Forbidden)
     assert world.refused("not_airnode") == 6

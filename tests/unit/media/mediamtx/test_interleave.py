@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airnode.media.frames import AudioConfig, AudioSample, MediaEvent, VideoSample
 from airnode.media.mediamtx.interleave import SILENT_MS, Interleaver
-from airnode.media.samples import AudioConfig, AudioSample, MediaEvent, VideoSample
 
 CONFIG = AudioConfig(b"\x11\x90", "mp4a.40.2", 48000, 2)
 

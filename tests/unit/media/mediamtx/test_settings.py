@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from airnode.config.model import HlsSection, MediaMtxSection
+from airnode.config.sections.hls import HlsSection
+from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import StartupError
 from airnode.media.mediamtx.server import SECRET_PATHS, Liveness, find_mediamtx
 from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml

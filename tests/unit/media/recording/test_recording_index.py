@@ -103,10 +103,20 @@ def test_the_target_duration_covers_every_segment():
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("seg0.mp4", ENTRIES[2]), ("seg2.mp4", ENTRIES[5]), ("init1.mp4", ENTRIES[4]), ("seg3.mp4", None),
-     ("seg01.mp4", None), ("seg-1.mp4", None), ("init2.mp4", None), ("../seg0.mp4", None), ("seg0.mp4\n", None),
-     ("seg٣.mp4", None), ("", None)],
-)  # fmt: skip
+    [
+        ("seg0.mp4", ENTRIES[2]),
+        ("seg2.mp4", ENTRIES[5]),
+        ("init1.mp4", ENTRIES[4]),
+        ("seg3.mp4", None),
+        ("seg01.mp4", None),
+        ("seg-1.mp4", None),
+        ("init2.mp4", None),
+        ("../seg0.mp4", None),
+        ("seg0.mp4\n", None),
+        ("seg٣.mp4", None),
+        ("", None),
+    ],
+)
 def test_names(name: str, found: Entry | None):
     assert lookup(built(), name) == found
 
@@ -116,11 +126,22 @@ def test_names(name: str, found: Entry | None):
 
 @pytest.mark.parametrize(
     ("header", "expected"),
-    [("", None), ("bytes=0-", (0, 100)), ("bytes=10-19", (10, 20)), ("bytes=90-500", (90, 100)),
-     ("bytes=-10", (90, 100)), ("bytes=-500", (0, 100)), ("bytes=5-4", None), ("bytes=0-1,5-6", None),
-     ("items=0-1", None), ("bytes=-", None), ("bytes=a-b", None),
-     ("bytes=" + "9" * 40 + "-", None), ("bytes=99-", (99, 100))],
-)  # fmt: skip
+    [
+        ("", None),
+        ("bytes=0-", (0, 100)),
+        ("bytes=10-19", (10, 20)),
+        ("bytes=90-500", (90, 100)),
+        ("bytes=-10", (90, 100)),
+        ("bytes=-500", (0, 100)),
+        ("bytes=5-4", None),
+        ("bytes=0-1,5-6", None),
+        ("items=0-1", None),
+        ("bytes=-", None),
+        ("bytes=a-b", None),
+        ("bytes=" + "9" * 40 + "-", None),
+        ("bytes=99-", (99, 100)),
+    ],
+)
 def test_ranges(header: str, expected: tuple[int, int] | None):
     assert wanted_range(header, 100) == expected
 

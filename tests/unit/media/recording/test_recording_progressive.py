@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from airnode.config.model import HlsSection
+from airnode.config.sections.hls import HlsSection
+from airnode.media.frames import AudioConfig, MediaEvent, VideoConfig
+from airnode.media.recording.fragment_reader import Malformed
 from airnode.media.recording.index import Begun, Index, Init, Segment
 from airnode.media.recording.progressive import Progressive, progressive
-from airnode.media.recording.samples import Malformed
-from airnode.media.samples import AudioConfig, MediaEvent, VideoConfig
 from tests.support import bmff
 from tests.support.mp4 import Mp4Track, read_mp4
 from tests.support.publisher import AUDIO, AVC_RECORD, VIDEO, Recorder, Timed, audio, interleave, video

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from airnode.media.fragments import Fragment, Fragmenter, framed
-from airnode.media.livesplit import LiveSplitter
-from airnode.media.relayedroom import codecs_of
+from airnode.media.live.fragmenter import Fragment, Fragmenter, framed
+from airnode.media.live.splitter import LiveSplitter
+from airnode.media.relay.relayed_room import codecs_of
 
 VIDEO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovvide----"
 AUDIO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovsoun----"
@@ -53,11 +53,14 @@ def test_audio_alone_can_be_entered_now_and_then():
 @pytest.mark.parametrize(
     "data",
     [
-        b"\0\0\0\x07ftyp", b"\x7f\xff\xff\xffmoof", b"\0\0\0\x08mdat",
-        b"\0\0\0\x10moof\0\0\0\x20traf" + b"\0\0\0\x08mdat", b"\0\0\0\x10moof\0\0\0\x08traf" + b"\0\0\0\x08mdat",
+        b"\0\0\0\x07ftyp",
+        b"\x7f\xff\xff\xffmoof",
+        b"\0\0\0\x08mdat",
+        b"\0\0\0\x10moof\0\0\0\x20traf" + b"\0\0\0\x08mdat",
+        b"\0\0\0\x10moof\0\0\0\x08traf" + b"\0\0\0\x08mdat",
         b"\0\0\0\x18moof\0\0\0\x10traf\0\0\0\x08tfhd" + b"\0\0\0\x08mdat",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_ours_is_a_value_error(data: bytes):
     with pytest.raises(ValueError, match=r"."):
         LiveSplitter().feed(VIDEO_INIT + data)

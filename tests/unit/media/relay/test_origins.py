@@ -1,8 +1,8 @@
 """Who is believed to be whose origin."""
 
 from airnode.bus.messages import RoomState
-from airnode.media.claims import continuation
-from airnode.media.origins import Origin, OriginTable
+from airnode.media.room.claims import continuation
+from airnode.media.room.origins import Origin, OriginTable
 
 
 def state(node_id: str = "a", epoch: int = 5, **fields) -> RoomState:

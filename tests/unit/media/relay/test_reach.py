@@ -1,4 +1,4 @@
-from airnode.media.reach import Reach
+from airnode.media.relay.reach import Reach
 
 LOST_S = 4.0
 

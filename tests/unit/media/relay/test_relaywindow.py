@@ -2,9 +2,9 @@
 
 import pytest
 
-from airnode.media.relaywindow import RelayedWindow, read_listing
-from airnode.media.reload import BadRequest, Ready, Wait
-from airnode.media.window import Continuation, Found, Pending, StreamInfo, Window
+from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait
+from airnode.media.hls.window import Continuation, Found, Pending, StreamInfo, Window
+from airnode.media.relay.relayed_window import RelayedWindow, read_listing
 from tests.support.hls import apply_delta, read_media
 
 

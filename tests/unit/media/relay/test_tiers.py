@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from airnode.media.origins import Origin
-from airnode.media.tiers import FIRST, SECOND, SHUN_S, Hop, NoRelayPlace, Places, RelayNode, Route
+from airnode.media.relay.tiers import FIRST, SECOND, SHUN_S, Hop, NoRelayPlace, Places, RelayNode, Route
+from airnode.media.room.origins import Origin
 
 ORIGIN = Origin("origin", 7, "http://origin:8888")
 

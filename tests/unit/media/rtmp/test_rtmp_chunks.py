@@ -34,11 +34,15 @@ def test_example_1_of_the_specification() -> None:
     # Section 5.3.2.1: four audio messages of 32 bytes, 20 ms apart, with headers of format 0, 2, 3, 3.
     body = [bytes([index]) * 32 for index in range(4)]
     data = (
-        bytes.fromhex("03 0003e8 000020 08 39300000") + body[0]
-        + bytes.fromhex("83 000014") + body[1]
-        + bytes.fromhex("c3") + body[2]
-        + bytes.fromhex("c3") + body[3]
-    )  # fmt: skip
+        bytes.fromhex("03 0003e8 000020 08 39300000")
+        + body[0]
+        + bytes.fromhex("83 000014")
+        + body[1]
+        + bytes.fromhex("c3")
+        + body[2]
+        + bytes.fromhex("c3")
+        + body[3]
+    )
     expected = [Message(8, 12345, 1000 + 20 * index, body[index]) for index in range(4)]
     assert decode(data) == expected
     assert decode(data, step=1) == expected
@@ -218,8 +222,14 @@ def test_any_bytes_end_in_messages_or_a_violation(data: bytes, step: int) -> Non
     except ProtocolViolation as violation:
         reason = violation.reason
     assert reason in {
-        "", "message_size", "chunk_size", "control_message", "chunk_format", "chunk_interrupted", "chunk_streams",
-    }  # fmt: skip
+        "",
+        "message_size",
+        "chunk_size",
+        "control_message",
+        "chunk_format",
+        "chunk_interrupted",
+        "chunk_streams",
+    }
 
 
 def test_timestamps_become_a_line() -> None:
@@ -227,8 +237,15 @@ def test_timestamps_become_a_line() -> None:
     steps = [0xFFFFFFF0, 0xFFFFFFFA, 4, 2, 0xFFFFFFFE, 10, 3_600_010, 10]
     turn = 1 << 32
     assert [line.unwrap(step) for step in steps] == [
-        0xFFFFFFF0, 0xFFFFFFFA, turn + 4, turn + 2, 0xFFFFFFFE, turn + 10, turn + 3_600_010, turn + 10,
-    ]  # fmt: skip
+        0xFFFFFFF0,
+        0xFFFFFFFA,
+        turn + 4,
+        turn + 2,
+        0xFFFFFFFE,
+        turn + 10,
+        turn + 3_600_010,
+        turn + 10,
+    ]
 
 
 @settings(deadline=None)

@@ -22,9 +22,13 @@ class Peer:
         self.postpones = postpones
         self.events: list[Event] = []
         self.now_s = 0.0
-        for data in (b"\x03" + simple_c1(), bytes(1536), command("connect", 1.0, {"app": "live"}),
-                     command("createStream", 2.0, None),
-                     command("publish", 3.0, None, "key", "live", stream_id=1)):  # fmt: skip
+        for data in (
+            b"\x03" + simple_c1(),
+            bytes(1536),
+            command("connect", 1.0, {"app": "live"}),
+            command("createStream", 2.0, None),
+            command("publish", 3.0, None, "key", "live", stream_id=1),
+        ):
             self.read(data)
         self.session.accept_publish()
         self.session.data_to_send()

@@ -100,10 +100,15 @@ def test_enhanced_rtmp_is_answered_to_those_who_speak_it() -> None:
 def test_the_commands_of_an_encoder() -> None:
     peer = Peer()
     peer.connect()
-    assert peer.send(
-        command("releaseStream", 2.0, None, "key"), command("FCPublish", 3.0, None, "key"),
-        command("createStream", 4.0, None), command("_checkbw", 5.0, None),
-    ) == []  # fmt: skip
+    assert (
+        peer.send(
+            command("releaseStream", 2.0, None, "key"),
+            command("FCPublish", 3.0, None, "key"),
+            command("createStream", 4.0, None),
+            command("_checkbw", 5.0, None),
+        )
+        == []
+    )
     assert [(said[0], said[1], said[3]) for said in peer.commands() if said[0] == "_result"] == [
         ("_result", 2.0, amf0.UNDEFINED),
         ("_result", 4.0, 1.0),
@@ -189,8 +194,11 @@ def test_timestamps_past_32_bits() -> None:
     times = [0xFFFFFF00, 0xFFFFFFF0, 0x10, 0x1000]
     events = peer.send(*(chunk(8, b"a", timestamp=time, stream_id=1, csid=4) for time in times))
     assert [event.timestamp_ms for event in events if isinstance(event, AudioReceived)] == [
-        0xFFFFFF00, 0xFFFFFFF0, (1 << 32) + 0x10, (1 << 32) + 0x1000,
-    ]  # fmt: skip
+        0xFFFFFF00,
+        0xFFFFFFF0,
+        (1 << 32) + 0x10,
+        (1 << 32) + 0x1000,
+    ]
 
 
 def _tag(kind: int, time: int, body: bytes) -> bytes:

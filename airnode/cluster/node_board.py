@@ -1,0 +1,251 @@
+"""The master's view of the nodes, and the places it gives away.
+
+Masters keep nothing of their own: nodes, orders and reservations are in Redis; what is here is read from there, kept
+fresh by what nodes and masters publish, and read again each ``_RESYNC_S``.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Collection, Mapping
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from airnode.bus.client import Bus
+from airnode.bus.messages import NODES, PLACES, NodeLeft, NodeOrder, NodeOrdered, NodeRecord, Placed
+from airnode.cluster.node_registry import NodeRegistry
+from airnode.cluster.placement import Health, Placement
+from airnode.cluster.reservations import Reservations
+from airnode.config.sections.cluster import ClusterSection
+from airnode.errors import NoHealthyNodes, Unavailable
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+
+log = structlog.get_logger(__name__)
+
+_RESYNC_S = 2.0
+#: Masters tell each other of their placements this often.
+_TELL_S = 0.02
+#: A token is not held up longer by a Redis that hangs; its place then is only known here.
+_RESERVE_TIMEOUT_S = 0.5
+_ATTEMPTS = 5
+#: Each open page asks for the viewers of its room once a second or so; they are added up at most this often.
+_WATCHED_S = 0.5
+
+
+class NodeMetrics:
+    """Metrics of the cluster as one master sees it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.nodes = Gauge("airnode_cluster_nodes", "Nodes by how they are", ["status"], registry=registry)
+        self.placements = Counter("airnode_cluster_placements_total", "Places given away", registry=registry)
+        self.refused = Counter("airnode_cluster_placements_refused_total", "No place was left", registry=registry)
+        self.unreserved = Counter(
+            "airnode_cluster_places_unreserved_total", "Places that Redis could not be told of", registry=registry
+        )
+        self.seconds = Histogram(
+            "airnode_cluster_placement_seconds",
+            "Time to give a place away",
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5),
+            registry=registry,
+        )
+
+
+class NodeBoard(Service):
+    """Holds the view and places viewers and publishers."""
+
+    name = "node-board"
+
+    def __init__(self, bus: Bus, section: ClusterSection, tasks: TaskScope, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self.registry = NodeRegistry(bus)
+        self._bus = bus
+        self._reservations = Reservations(bus)
+        self._section = section
+        self._tasks = tasks
+        self._metrics = NodeMetrics(registry)
+        self._placement = Placement(random.Random(), section.lease_s)  # noqa: S311 - spreads load, guards nothing
+        #: {node_id: its last beat}, of nodes that are gone too, until they are forgotten.
+        self._remembered: dict[str, NodeRecord] = {}
+        self._watched: Mapping[str, Mapping[str, int]] = {}
+        self._watched_s = float("-inf")
+        #: {node_id: reserved places}, to be told to other masters.
+        self._untold: dict[str, int] = {}
+        self._some_untold = asyncio.Event()
+
+    async def start(self) -> None:
+        """Read what Redis has, then listen."""
+        await self._bus.subscribe(NODES, NodeRecord, self._heard, on_resubscribed=self._resync)
+        await self._bus.subscribe(NODES, NodeOrdered, self._ordered)
+        await self._bus.subscribe(NODES, NodeLeft, self._left)
+        await self._bus.subscribe(PLACES, Placed, self._placed)
+        await self._resync()
+        self._tasks.spawn("resync", self._resync_for_ever())
+        self._tasks.spawn("tell", self._tell_for_ever())
+
+    async def stop(self) -> None:
+        """End listening."""
+        await self._tasks.aclose()
+
+    # -- the view -----------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> dict[str, NodeRecord]:
+        """Nodes heard of within the lease."""
+        return self._placement.fresh(time.monotonic())
+
+    def watched(self) -> Mapping[str, Mapping[str, int]]:
+        """{room: {node_id: viewers there}}, not older than ``_WATCHED_S``."""
+        now_s = time.monotonic()
+        if now_s - self._watched_s > _WATCHED_S:
+            watched: dict[str, dict[str, int]] = {}
+            for node_id, node in self.nodes().items():
+                for room, count in node.rooms.items():
+                    watched.setdefault(room, {})[node_id] = count
+            self._watched, self._watched_s = watched, now_s
+        return self._watched
+
+    def health(self, node_id: str) -> Health:
+        """How a node is."""
+        return self._placement.health(node_id, time.monotonic())
+
+    def known(self) -> list[tuple[NodeRecord, Health, int]]:
+        """Every node that is not forgotten, how it is, and its places that are reserved; by name."""
+        now_s = time.monotonic()
+        records = {**self._remembered, **self._placement.fresh(now_s)}
+        found = [
+            (record, self._placement.health(node_id, now_s), self._placement.promised(node_id))
+            for node_id, record in records.items()
+        ]
+        return sorted(found, key=lambda each: (each[0].node_name, each[0].node_id))
+
+    # -- placing ------------------------------------------------------------------------------------------------------
+
+    async def place_viewer(self, session: str, avoid: Collection[str] = ()) -> NodeRecord:
+        """Give a place away: reserved until the viewer shows up or ``cluster.reservation_s`` have passed.
+
+        Args:
+            avoid: nodes that failed the viewer; taken only when there is no other.
+
+        Raises:
+            NoHealthyNodes: (503) none is there, or all are full or shutting down.
+        """
+        with self._metrics.seconds.time():
+            for _ in range(_ATTEMPTS):
+                try:
+                    node = self._placement.place(time.monotonic(), avoid)
+                except NoHealthyNodes:
+                    self._metrics.refused.inc()
+                    raise
+                if await self._reserve(session, node.node_id):
+                    self._metrics.placements.inc()
+                    return node
+        self._metrics.refused.inc()
+        raise NoHealthyNodes("No healthy nodes available: all are full", retry_after_s=1)
+
+    def severed(self, origin: str | None) -> list[str]:
+        """Nodes to which rooms of that origin do not get through: no place for their viewers."""
+        return self._placement.severed(origin)
+
+    def place_publisher(self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False) -> NodeRecord:
+        """The room's origin while it lives, else the least loaded node.
+
+        Args:
+            silent: the origin has missed its reports: any other node is better.
+
+        Raises:
+            NoHealthyNodes: (503) none is there, or all are full or shutting down.
+        """
+        if origin is not None and (silent or origin in avoid):
+            avoid, origin = {*avoid, origin}, None
+        return self._placement.best(time.monotonic(), origin, avoid)
+
+    async def _reserve(self, session: str, node_id: str) -> bool:
+        """Turn a held place into a reservation that all masters count; False when others took the last one."""
+        granted, count = True, None
+        free = self._placement.free_places(node_id)
+        try:
+            async with asyncio.timeout(_RESERVE_TIMEOUT_S):
+                granted, count = await self._reservations.take(session, node_id, self._section.reservation_s, free)
+        except (Unavailable, TimeoutError):
+            self._metrics.unreserved.inc()
+        finally:
+            self._placement.confirm(node_id, count)
+        if count is not None:
+            self._untold[node_id] = count
+            self._some_untold.set()
+        return granted
+
+    # -- keeping the view ---------------------------------------------------------------------------------------------
+
+    async def _heard(self, record: NodeRecord) -> None:
+        self._remembered[record.node_id] = record
+        self._placement.heard(record, time.monotonic())
+
+    async def _ordered(self, message: NodeOrdered) -> None:
+        log.info("node_ordered", node_id=message.node_id, order=message.order or "none")
+        if message.order == "removed":
+            self._remembered.pop(message.node_id, None)
+            self._placement.remove(message.node_id)
+        else:
+            self._placement.drain(message.node_id, on=message.order == "drain")
+
+    async def _left(self, message: NodeLeft) -> None:
+        log.info("node_left", node_id=message.node_id)
+        self._remembered.pop(message.node_id, None)
+        self._placement.remove(message.node_id)
+
+    async def _placed(self, message: Placed) -> None:
+        self._placement.taken(message.counts)
+
+    async def _tell_for_ever(self) -> None:
+        while True:
+            await self._some_untold.wait()
+            await asyncio.sleep(_TELL_S)
+            self._some_untold.clear()
+            counts, self._untold = self._untold, {}
+            try:
+                await self._bus.publish(PLACES, Placed(counts))
+            except Unavailable:
+                continue  # the others read the counts anyway
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_RESYNC_S)
+            try:
+                await self._resync()
+            except Unavailable as error:
+                log.warning("node_board_not_synced", error=str(error))
+
+    async def _resync(self) -> None:
+        living = await self.registry.living()
+        remembered = await self.registry.remembered()
+        orders: dict[str, NodeOrder] = await self.registry.orders()
+        counts = await self._reservations.counts()
+        now_s = time.monotonic()
+        for record in living.values():
+            self._placement.heard(record, now_s)
+        self._remembered = remembered | living
+        for node_id in [each for each in self._placement.fresh(now_s) if orders.get(each) == "removed"]:
+            self._placement.remove(node_id)
+        self._placement.drained(node_id for node_id, order in orders.items() if order == "drain")
+        self._placement.reserved(counts)
+        await self._forget()
+        self._measure()
+
+    async def _forget(self) -> None:
+        oldest = time.time() - self._section.remember_s
+        gone = [node_id for node_id, record in self._remembered.items() if record.beat_at < oldest]
+        gone = [node_id for node_id in gone if node_id not in self.nodes()]
+        if gone:
+            await self.registry.forget(gone)
+            for node_id in gone:
+                del self._remembered[node_id]
+                self._placement.remove(node_id)
+
+    def _measure(self) -> None:
+        totals: dict[str, int] = dict.fromkeys(("healthy", "draining", "overloaded", "offline"), 0)
+        for _, health, _ in self.known():
+            totals[health] += 1
+        for status, count in totals.items():
+            self._metrics.nodes.labels(status).set(count)

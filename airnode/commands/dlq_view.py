@@ -1,0 +1,108 @@
+"""Dead letters for people and for programs. What is in them came from anywhere: nothing of it steers a terminal."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from airnode.pipeline.admin.dlq import Chosen, Kept
+
+_SHORT_ID = 13
+_DETAIL_CHARS = 70
+_HEX_LINE = 32
+
+
+def table(letters: Sequence[Kept]) -> str:
+    """One line a letter."""
+    if not letters:
+        return "No dead letters."
+    rows = [("id", "died at", "position", "tries", "reason", "replayed", "detail")]
+    rows += [
+        (
+            str(each.letter_id)[:_SHORT_ID],
+            f"{each.died_at:%Y-%m-%d %H:%M:%S}",
+            harmless(each.position),
+            str(each.attempts),
+            harmless(each.reason),
+            "yes" if each.replayed_at else "",
+            harmless(each.detail).replace("\n", " ")[:_DETAIL_CHARS],
+        )
+        for each in letters
+    ]
+    return columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text, the heads of the columns first."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] + [0]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def page(letter: Kept) -> str:
+    """All of one letter; its value as JSON where it is, else in hexadecimal."""
+    facts = {
+        "id": str(letter.letter_id),
+        "position": letter.position,
+        "key": letter.key,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "tries": str(letter.attempts),
+        "group": letter.group_id,
+        "died at": letter.died_at.isoformat(),
+        "replayed at": letter.replayed_at.isoformat() if letter.replayed_at else "never",
+    }
+    lines = [f"{name.ljust(11)}  {harmless(text)}" for name, text in facts.items()]
+    return "\n".join([*lines, "", harmless(_value_text(letter.value))])
+
+
+def as_json(letters: Sequence[Kept]) -> str:
+    """A list of objects."""
+    return json.dumps([document(each) for each in letters], indent=2)
+
+
+def document(letter: Kept) -> dict[str, Any]:
+    """One letter for programs: ``value`` where it is JSON, else ``value_hex``."""
+    known = {
+        "letter_id": str(letter.letter_id),
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.log_offset,
+        "key": letter.key,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "attempts": letter.attempts,
+        "group": letter.group_id,
+        "died_at": letter.died_at.isoformat(),
+        "replayed_at": letter.replayed_at.isoformat() if letter.replayed_at else None,
+    }
+    try:
+        return {**known, "value": json.loads(letter.value)}
+    except (ValueError, RecursionError):
+        return {**known, "value_hex": letter.value.hex()}
+
+
+def summary(chosen: Chosen) -> str:
+    """How many of what."""
+    return "\n".join(
+        f"{count:8}  {harmless(topic) or '(no topic)'}: {harmless(reason)}"
+        for (topic, reason), count in sorted(chosen.counts.items())
+    )
+
+
+def letters(count: int) -> str:
+    """So many of them."""
+    return f"{count:,} dead letter{'s' * (count != 1)}"
+
+
+def harmless(text: str) -> str:
+    """The text without what moves the cursor, colours, or turns the writing round."""
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+
+
+def _value_text(value: bytes) -> str:
+    try:
+        return json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        text = value.hex()
+        return "\n".join(text[begin : begin + 2 * _HEX_LINE] for begin in range(0, len(text), 2 * _HEX_LINE))

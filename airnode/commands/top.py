@@ -1,0 +1,116 @@
+"""``airnode top``: asks a master again and again, and shows what it says."""
+
+import http.client
+import json
+import os
+import signal
+import ssl
+import threading
+import time
+import urllib.parse
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from airnode.cluster.contract import NodeList, StreamList
+from airnode.commands.top_view import Snapshot, render
+from airnode.errors import StartupError
+
+A = TypeVar("A", bound=msgspec.Struct)
+
+_ENDPOINTS = "endpoints.json"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Whom to ask, and with which credential."""
+
+    url: str
+    secret: str
+
+
+def find(url: str, secret: str, data_dir: Path) -> Target:
+    """Fill in what is not said from the node that runs on this machine with ``data_dir``.
+
+    Raises:
+        StartupError: neither an address nor a running node.
+    """
+    path = data_dir.expanduser() / _ENDPOINTS
+    local: dict[str, object] = {}
+    if path.is_file() and os.access(path, os.R_OK):
+        local = json.loads(path.read_bytes())
+    found = url or str(local.get("api_url", ""))
+    if not found:
+        raise StartupError(f"No node runs with {data_dir}: give the address of a master, or --data-dir.")
+    if "://" not in found:
+        found = f"http://{found}"
+    if not url or found.rstrip("/") == str(local.get("api_url", "")).rstrip("/"):
+        secret = secret or str(local.get("teacher_secret", ""))
+    return Target(found.rstrip("/"), secret)
+
+
+def look(target: Target, before: Snapshot | None, timeout_s: float) -> Snapshot:
+    """One look. Never raises for what the network or the master does: the snapshot then says why."""
+    shot = before or Snapshot(target.url, time.time())
+    try:
+        nodes = _get(target, "/cluster/nodes", NodeList, timeout_s)
+        streams = _get(target, "/cluster/streams", StreamList, timeout_s)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return replace(shot, error=f"{target.url}: {str(error) or type(error).__name__}")
+    return Snapshot(target.url, time.time(), nodes, streams)
+
+
+def run(target: Target, interval_s: float) -> None:
+    """Show it until Ctrl+C, or SIGTERM."""
+    stop = threading.Event()
+    # Not by KeyboardInterrupt: one that is raised in a destructor is printed and lost.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    console = Console()
+    shot = look(target, None, 3.0)
+    with Live(render(shot, height=console.height), console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(render(shot, height=console.height), refresh=True)
+            if stop.wait(interval_s):
+                return
+            shot = look(target, shot, 3.0)
+
+
+def print_once(shot: Snapshot) -> None:
+    """The view, as text."""
+    console = Console()
+    console.print(render(shot, height=10_000))
+
+
+def _get(target: Target, path: str, kind: type[A], timeout_s: float) -> A:
+    parts = urllib.parse.urlsplit(target.url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "localhost", parts.port, timeout=timeout_s, context=ssl.create_default_context()
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "localhost", parts.port, timeout=timeout_s)
+    headers = {"Authorization": f"Bearer {target.secret}"} if target.secret else {}
+    try:
+        connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
+        response = connection.getresponse()
+        content = response.read(64 << 20)
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise ValueError(_refusal(response.status, content))
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"this is no airnode master: {error}") from None
+
+
+def _refusal(status: int, content: bytes) -> str:
+    try:
+        return f"{status}: {msgspec.json.decode(content)['detail']}"
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"{status}: this is no airnode master"

@@ -1,0 +1,19 @@
+"""``[cache]``: the cache of users and products."""
+
+from pydantic import Field
+
+from airnode.config.sections.base import Section
+from airnode.config.units import Seconds
+
+
+class CacheSection(Section):
+    """The cache of users and products."""
+
+    refresh_interval_s: Seconds = Field(default=50.0, ge=0.1, description="Time between two refreshes.")
+    batch_size: int = Field(default=1000, ge=2, le=100_000, description="Users, and products, in the cache at once.")
+    new_data_ratio: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Share of them that are the newest; the others take turns, so that every one comes up.",
+    )

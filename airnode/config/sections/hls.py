@@ -1,0 +1,28 @@
+"""``[hls]``: the live window: parts, segments, playlists."""
+
+from pydantic import Field
+
+from airnode.config.sections.base import Section
+from airnode.config.units import ByteSize, Seconds
+
+
+class HlsSection(Section):
+    """The live window: parts, segments, playlists."""
+
+    part_target_ms: int = Field(
+        default=200, ge=50, le=2000, description="Wished length of a part (LL-HLS Partial Segment)."
+    )
+    segment_duration_s: Seconds = Field(
+        default=1.0, ge=0.5, le=10, description="Shortest segment; it ends at the first key frame after this."
+    )
+    segment_max_s: Seconds = Field(
+        default=10.0, ge=2, le=60, description="Longest segment; one without a key frame in time is ended here anyway."
+    )
+    segment_count: int = Field(default=7, ge=3, le=100, description="Finished segments kept in the playlist.")
+    segment_max_bytes: ByteSize = Field(
+        default=50 << 20, ge=1 << 20, description="Largest segment; the publisher is cut off beyond it."
+    )
+    grace_s: Seconds = Field(
+        default=60.0, ge=0, description="How long a class stays open for a publisher that dropped; 0: it ends at once."
+    )
+    low_latency: bool = Field(default=True, description="Offer LL-HLS (parts, blocking reload); false: plain HLS only.")

@@ -1,0 +1,1 @@
+"""What everything stands on: services, task scopes, pauses, logging. Knows nothing of airnode's parts."""

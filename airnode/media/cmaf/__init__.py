@@ -1,0 +1,1 @@
+"""From frames to CMAF: the media timeline, fragments, parts and segments."""

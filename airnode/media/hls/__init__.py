@@ -1,0 +1,1 @@
+"""HLS: playlists, the live window, blocking reload."""

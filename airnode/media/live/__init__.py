@@ -1,0 +1,1 @@
+"""``live.mp4``: one endless response per viewer."""

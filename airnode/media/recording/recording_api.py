@@ -1,0 +1,203 @@
+"""Recordings on the media port: ``/v/<token>/<room>/recordings/<id>/…`` for viewers, ``/relay/…`` for other nodes.
+
+Any node answers for any recording: its own from the disk, others' through the node that has them. Tokens are verified
+where the viewer is; between nodes goes a node's credential.
+"""
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.bus.recordings import RECORDING_ID
+from airnode.errors import Forbidden, NotFound, Unauthenticated
+from airnode.media.hls.window import MEDIA_TYPE, PLAYLIST_TYPE
+from airnode.media.recording.catalog import Catalog, Recording
+from airnode.media.recording.holders import Holders
+from airnode.media.recording.playlist import lookup
+from airnode.media.recording.playlists import Playlists
+from airnode.media.recording.sending import Body, Sender
+from airnode.web.credentials import credential
+from airnode.web.openapi import operation
+from airnode.web.tokens import Claims, Tokens
+
+PLAYLIST = "index.m3u8"
+DOWNLOAD = "download.mp4"
+_ROOM = (("room", "The token's room."), ("recording_id", "As the list of recordings names it."))
+_PATH = (("token", "A token from POST /api/token."), *_ROOM)
+_NAME = ("name", "What the playlist names.")
+
+
+class RecordingMedia:
+    """The handlers.
+
+    Args:
+        student_download: students may download, too.
+        gap_s: a client that takes nothing for so long is dropped.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        holders: Holders,
+        tokens: Tokens,
+        registry: CollectorRegistry,
+        *,
+        student_download: bool,
+        gap_s: float,
+    ) -> None:
+        self._catalog = catalog
+        self._holders = holders
+        self._playlists = Playlists(catalog, holders)
+        self._sender = Sender(catalog, gap_s, registry)
+        self._tokens = tokens
+        self._student_download = student_download
+        requests = Counter("airnode_recording_requests_total", "Requests for recordings", ["kind"], registry=registry)
+        self._requests = {kind: requests.labels(kind) for kind in ("playlist", "object", "download", "relay")}
+        self._refused = Counter(
+            "airnode_recording_refused_total", "Requests for recordings that were refused", registry=registry
+        )
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        viewer, relay = "/v/{token}/{room}/recordings/{recording_id}", "/relay/{room}/recordings/{recording_id}"
+        app.router.add_get(f"{viewer}/{PLAYLIST}", self.playlist)
+        app.router.add_get(f"{viewer}/{DOWNLOAD}", self.download)
+        app.router.add_get(f"{viewer}/{{name}}", self.object)
+        app.router.add_get(f"{relay}/{PLAYLIST}", self.relay_playlist)
+        app.router.add_get(f"{relay}/{{name}}", self.relay_object)
+
+    # -- viewers ------------------------------------------------------------------------------------------------------
+
+    @operation(
+        summary="A recording's playlist",
+        tag="recordings",
+        description="Plain HLS: an EVENT playlist that grows while the recording is made, complete (EXT-X-ENDLIST) "
+        "afterwards.",
+        returns=PLAYLIST_TYPE,
+        errors=(401, 403, 404, 503),
+        path_params=_PATH,
+    )
+    async def playlist(self, request: web.Request) -> web.StreamResponse:
+        """From here, or through the node that has it."""
+        self._claims(request)
+        self._requests["playlist"].inc()
+        room, recording_id = _names(request)
+        own = self._catalog.get(room, recording_id)
+        if own is not None:
+            return await self._playlists.own(request, own)
+        return await self._playlists.other(request, recording_id, await self._holders.find(room, recording_id))
+
+    @operation(
+        summary="A recording as one MP4",
+        tag="recordings",
+        description="A regular MP4 with its tables in front, and with byte ranges. Of a recording that is being made: "
+        "as far as it has come, without ranges. Students only with `recording.student_download`.",
+        returns=MEDIA_TYPE,
+        errors=(401, 403, 404, 416, 503),
+        path_params=_PATH,
+    )
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """Teachers always, students where they may."""
+        claims = self._claims(request)
+        if claims.user_type != "teacher" and not self._student_download:
+            self._refused.inc()
+            raise Forbidden("Only teachers may download recordings here; watch it instead.")
+        self._requests["download"].inc()
+        return await self._send(request, DOWNLOAD)
+
+    @operation(
+        summary="A segment or initialization section of a recording",
+        tag="recordings",
+        returns=MEDIA_TYPE,
+        errors=(401, 403, 404, 416, 503),
+        path_params=(*_PATH, _NAME),
+    )
+    async def object(self, request: web.Request) -> web.StreamResponse:
+        """What the playlist names."""
+        self._claims(request)
+        self._requests["object"].inc()
+        return await self._send(request, request.match_info["name"])
+
+    async def _send(self, request: web.Request, name: str) -> web.StreamResponse:
+        room, recording_id = _names(request)
+        own = self._catalog.get(room, recording_id)
+        if own is not None:
+            return await self._sender.send(request, await self._body(own, name))
+        holder = await self._holders.find(room, recording_id)
+        return await self._holders.pass_on(request, holder, name, self._sender)
+
+    def _claims(self, request: web.Request) -> Claims:
+        try:
+            claims = self._tokens.verify(request.match_info["token"])
+            claims.require_room(request.match_info["room"])
+        except (Unauthenticated, Forbidden):
+            self._refused.inc()
+            raise
+        return claims
+
+    # -- other nodes --------------------------------------------------------------------------------------------------
+
+    @operation(
+        summary="For other nodes: the playlist of a recording that is here",
+        tag="relay",
+        returns=PLAYLIST_TYPE,
+        errors=(401, 403, 404, 503),
+        auth="node",
+        path_params=_ROOM,
+    )
+    async def relay_playlist(self, request: web.Request) -> web.StreamResponse:
+        """Never through a third node."""
+        return await self._playlists.own(request, self._own(request))
+
+    @operation(
+        summary="For other nodes: a segment, an initialization section, or all of a recording that is here",
+        tag="relay",
+        returns=MEDIA_TYPE,
+        errors=(401, 403, 404, 416, 503),
+        auth="node",
+        path_params=(*_ROOM, ("name", "What the playlist names, or `download.mp4`.")),
+    )
+    async def relay_object(self, request: web.Request) -> web.StreamResponse:
+        """Never through a third node."""
+        return await self._sender.send(request, await self._body(self._own(request), request.match_info["name"]))
+
+    def _own(self, request: web.Request) -> Recording:
+        try:
+            self._tokens.verify_node(credential(request))
+        except (Unauthenticated, Forbidden):
+            self._refused.inc()
+            raise
+        self._requests["relay"].inc()
+        found = self._catalog.get(*_names(request))
+        if found is None:
+            raise NotFound("There is no such recording on this node.")
+        return found
+
+    async def _body(self, recording: Recording, name: str) -> Body:
+        """What a name gives of a recording that is here."""
+        if name == DOWNLOAD:
+            file = await self._catalog.file(recording)
+            complete = recording.status != "recording"
+            return Body(
+                file.head,
+                recording.media,
+                file.at,
+                file.size,
+                MEDIA_TYPE,
+                etag=f'"{recording.recording_id}-{len(file.head)}-{file.size}"' if complete else "",
+                disposition=f'attachment; filename="{recording.room}-{recording.recording_id}.mp4"',
+                cache="private, no-cache",
+            )
+        found = lookup(await self._catalog.index(recording), name)
+        if found is None:
+            raise NotFound("There is no such segment.")
+        return Body(
+            b"", recording.media, found.at, found.size, MEDIA_TYPE, etag=f'"{recording.recording_id}-{found.at}"'
+        )
+
+
+def _names(request: web.Request) -> tuple[str, str]:
+    """The room and the recording's id; NotFound (404) for what is none."""
+    room, recording_id = request.match_info["room"], request.match_info["recording_id"]
+    if not RECORDING_ID.match(recording_id):
+        raise NotFound("There is no such recording.")
+    return room, recording_id

@@ -1,0 +1,1 @@
+"""Rooms that another node is the origin of, fetched once and served here."""

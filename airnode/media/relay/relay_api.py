@@ -1,0 +1,157 @@
+"""What other nodes pull from here: ``/relay/<room>/<name>`` on the media port, behind a node's credential.
+
+Edges of the first tier pull what is published here; edges of the second tier what this node itself pulls from the
+origin (docs/adr/0009). Each says in its credential which it is, and is refused where that does not fit: an edge never
+pulls from an edge of its own tier, so there are no loops.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from airnode.config.sections.relay import RelaySection
+from airnode.errors import Forbidden, NotFound, Unauthenticated
+from airnode.media.hls.window import MEDIA_TYPE, PLAYLIST_TYPE
+from airnode.media.relay.relayed_room import RelayedRoom
+from airnode.media.relay.relays import Relays
+from airnode.media.relay.tiers import FIRST, SECOND, NoRelayPlace, Places, RelayNode
+from airnode.media.room.rooms import Rooms
+from airnode.media.room.watchable import WatchableRoom
+from airnode.media.viewer_api import LIVE, MULTIVARIANT, MediaApi, Reload
+from airnode.web.credentials import credential
+from airnode.web.openapi import operation
+from airnode.web.tokens import RelayClaims, Tokens
+
+_PATH = (("room", "The class's room."),)
+
+
+class RelayApi:
+    """The handlers; the answers are the media port's.
+
+    Args:
+        rooms: those that are published here. relays: those that are pulled from elsewhere.
+    """
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        relays: Relays,
+        media: MediaApi,
+        tokens: Tokens,
+        section: RelaySection,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._rooms = rooms
+        self._relays = relays
+        self._section = section
+        #: {(room, tier of those who ask): who has a place}; those without anybody go when the next one is made.
+        self._places: dict[tuple[str, int], Places] = {}
+        self._media = media
+        self._tokens = tokens
+        requests = Counter("airnode_media_relay_requests_total", "Requests of other nodes", ["kind"], registry=registry)
+        self._playlists, self._objects, self._lives = (requests.labels(kind) for kind in ("playlist", "object", "live"))
+        self._refused = Counter(
+            "airnode_media_relay_refused_total",
+            "Requests without a node's credential, or of the wrong tier",
+            registry=registry,
+        )
+        self._turned_away = Counter(
+            "airnode_media_relay_places_refused_total",
+            "Requests of edges that relay.fanout left no place for",
+            registry=registry,
+        )
+        edges = Gauge("airnode_media_relay_edge_nodes", "Places taken by edges that pull from here", registry=registry)
+        edges.set_function(self._count)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the routes."""
+        app.router.add_get(f"/relay/{{room}}/{LIVE}", self.live)
+        app.router.add_get("/relay/{room}/{name}", self.media)
+
+    @operation(
+        summary="For edges: a playlist, part, segment or initialization section of a class that is published here",
+        tag="relay",
+        description="Behind a credential that only nodes of the cluster can sign, and that names the class and the "
+        "edge's tier. Where `relay.fanout` leaves no place, the answer is 409 with the edges to ask in `parents`.",
+        returns=PLAYLIST_TYPE,
+        errors=(400, 401, 403, 404, 409, 503),
+        auth="node",
+        query=Reload,
+        path_params=(*_PATH, ("name", "`index.m3u8`, or what a playlist names.")),
+    )
+    async def media(self, request: web.Request) -> web.StreamResponse:
+        """A playlist, a part, a segment, an initialization section."""
+        name = request.match_info["name"]
+        with self._entered(request) as room:
+            (self._playlists if name in (MULTIVARIANT, room.window.media_uri) else self._objects).inc()
+            return await self._media.answer(request, room, name)
+
+    @operation(
+        summary="For edges: the class as one endless fragmented MP4",
+        tag="relay",
+        returns=MEDIA_TYPE,
+        errors=(401, 403, 404, 409, 503),
+        auth="node",
+        path_params=_PATH,
+    )
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """The endless response."""
+        with self._entered(request) as room:
+            self._lives.inc()
+            if not isinstance(room, RelayedRoom):
+                return await self._media.stream(request, room)
+            with room.live_child(request.transport):
+                return await self._media.stream(request, room)
+
+    @contextlib.contextmanager
+    def _entered(self, request: web.Request) -> Iterator[WatchableRoom]:
+        """The room, with a place for the edge that asks for it, as long as its request lasts."""
+        try:
+            asker = self._tokens.verify_relay(credential(request))
+            room = self._room(asker, request.match_info["room"])
+        except (Unauthenticated, Forbidden):
+            self._refused.inc()
+            raise
+        now_s = asyncio.get_running_loop().time
+        places = self._places_of(asker, now_s())
+        if not places.enter(RelayNode(asker.node_id, asker.scheme, asker.host, asker.port), now_s()):
+            self._turned_away.inc()
+            raise NoRelayPlace(
+                f"As many edges as relay.fanout allows ({self._section.fanout}) pull this class from here already.",
+                places.children(now_s()) if asker.tier == FIRST else (),
+            )
+        try:
+            yield room
+        finally:
+            places.leave(asker.node_id, now_s())
+
+    def _room(self, asker: RelayClaims, name: str) -> WatchableRoom:
+        """The room that the asker's tier may pull from here."""
+        if asker.room != name:
+            raise Forbidden("This credential is for another class.")
+        own, relayed = self._rooms.get(name), self._relays.relayed(name)
+        if own is not None:
+            if asker.tier != FIRST:
+                raise Forbidden("This node is the origin of that class: only edges of the first tier pull from it.")
+            return own
+        if relayed is None:
+            raise NotFound("This node is not the origin of that class.")
+        if asker.tier != SECOND:
+            raise Forbidden("This node is an edge of that class: an edge never pulls from an edge of the same tier.")
+        if relayed.tier != FIRST:
+            raise NoRelayPlace("This node is no edge of the first tier in that class; ask its origin for one.")
+        return relayed
+
+    def _places_of(self, asker: RelayClaims, now_s: float) -> Places:
+        key = (asker.room, asker.tier)
+        if key not in self._places:
+            self._places = {each: places for each, places in self._places.items() if places.children(now_s)}
+            self._places[key] = Places(self._section.fanout, self._section.place_s)
+        return self._places[key]
+
+    def _count(self) -> float:
+        now_s = asyncio.get_running_loop().time()
+        return sum(len(places.children(now_s)) for places in self._places.values())

@@ -1,0 +1,204 @@
+"""Rooms that come from another node, as long as somebody watches them here (docs/adr/0008, 0009).
+
+An origin that reports to the cluster and does not answer here is cut off from this node: viewers are sent away, to
+nodes that reach it, and this node tells masters so and tries on until the way is whole again. So it is where the origin
+answers, has no place for this node, and no edge that stands for it can be reached.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+
+from airnode.bus.messages import Relayed
+from airnode.config.sections.relay import RelaySection
+from airnode.errors import Unavailable
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.media.relay.reach import Reach
+from airnode.media.relay.relayed_room import RelayedRoom, RelayWays
+from airnode.media.relay.tiers import SECOND, Hop, RelayNode
+from airnode.media.relay.upstream import NodeToken, RelayMetrics, Upstream, connector
+from airnode.media.room.origins import Origins
+from airnode.media.room.rooms import Rooms
+from airnode.media.room.watchable import WatchableRoom
+
+log = structlog.get_logger(__name__)
+
+_SWEEP_S = 0.5
+#: An origin reports each second; one that was not heard for this long may be dead, and the way to it whole.
+_HEARD_S = 3.0
+
+
+class Relays(Service):
+    """The rooms that this node serves: its own, and those of others as long as somebody watches them here.
+
+    Args:
+        node_id: this node's. sign: makes a credential for a room and a tier.
+    """
+
+    name = "relays"
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        origins: Origins,
+        section: RelaySection,
+        registry: CollectorRegistry,
+        *,
+        node_id: str,
+        sign: Callable[[str, int], str],
+        viewer_window_s: float,
+        tasks: TaskScope,
+    ) -> None:
+        super().__init__()
+        self._reach = Reach(section.lost_after_s)
+        self._stranded_after_s = 2 * section.lost_after_s
+        self._own = rooms
+        self._origins = origins
+        self._section = section
+        self._sign = sign
+        self._metrics = RelayMetrics(registry)
+        self._ways = RelayWays(node_id, self._upstream, self._hop, self._metrics)
+        self._viewer_window_s = viewer_window_s
+        self._tasks = tasks
+        self._session: aiohttp.ClientSession | None = None
+        #: {room: it}, of other nodes' rooms that are watched here.
+        self._relayed: dict[str, RelayedRoom] = {}
+        origins.on_change(self._moved)
+        origins.keep_while(self._comes)
+
+    @property
+    def draining(self) -> bool:
+        """The node is going down."""
+        return self._own.draining
+
+    def get(self, name: str) -> WatchableRoom | None:
+        """The room, if there is anything to watch anywhere."""
+        own = self._own.get(name)
+        if own is not None:
+            return own
+        return self._relayed.get(name) or self._open(name)
+
+    def relayed(self, name: str) -> RelayedRoom | None:
+        """The room, if it is pulled from another node now."""
+        return self._relayed.get(name)
+
+    def relays(self) -> dict[str, Relayed]:
+        """{room: from where it is pulled}, for the heartbeat."""
+        return {name: Relayed(room.hop.node_id, room.tier) for name, room in self._relayed.items()}
+
+    def all(self) -> list[WatchableRoom]:
+        """All rooms that are watched here."""
+        return [*self._own.all(), *self._relayed.values()]
+
+    def viewers(self) -> dict[str, int]:
+        """{room: its viewers here}."""
+        now_s = _now_s()
+        return {room.name: room.viewers.count(now_s) for room in self.all()}
+
+    def newcomers(self) -> list[str]:
+        """Sessions of viewers who showed up since this was asked last."""
+        return [session for room in self.all() for session in room.viewers.newcomers()]
+
+    def cut_from(self) -> list[str]:
+        """Origins that report to the cluster and whose media do not come here."""
+        return sorted({room.origin_id for room in self._relayed.values() if room.cut})
+
+    async def start(self) -> None:
+        """Begin to look after rooms that nobody watches any more."""
+        self._session = aiohttp.ClientSession(connector=connector())
+        self._tasks.spawn("sweep", self._sweep_for_ever())
+
+    async def drain(self) -> None:
+        """Release requests that are open, whose players then look for another node."""
+        for room in self._relayed.values():
+            room.waiters.wake()
+            room.live.end()
+
+    async def stop(self) -> None:
+        """Let go of all."""
+        for room in list(self._relayed.values()):
+            self._close(room)
+        await self._tasks.aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self, name: str) -> RelayedRoom | None:
+        origin = self._origins.table.origin(name)
+        if origin is None or self._session is None or self.draining:
+            return None
+        room = self._relayed[name] = RelayedRoom(
+            name,
+            origin,
+            self._ways,
+            feed=self._own.new_feed,
+            over=lambda: self._is_over(name),
+            viewer_window_s=self._viewer_window_s,
+            max_bytes=self._section.room_max_bytes,
+            tasks=self._tasks,
+        )
+        log.info("relay_opened", room=name, origin=origin.node_id)
+        self._metrics.rooms.set(len(self._relayed))
+        return room
+
+    def _upstream(self, room: str, hop: Hop) -> Upstream:
+        if self._session is None:
+            raise Unavailable("This node is shutting down.", retry_after_s=1)
+        token = NodeToken(lambda: self._sign(room, hop.tier))
+        return Upstream(self._session, token, self._metrics, self._reach, room, hop)
+
+    def _hop(self, edge: RelayNode) -> Hop:
+        return Hop(edge.node_id, self._origins.table.base_url(edge.scheme, edge.host, edge.port), SECOND)
+
+    def _is_over(self, name: str) -> bool:
+        state = self._origins.table.state(name)
+        return state is None or state.phase == "ended"
+
+    def _moved(self, name: str) -> None:
+        origin = self._origins.table.origin(name)
+        own = self._own.get(name)
+        if own is not None and origin is not None and origin.epoch > own.epoch:
+            self._own.lose(own, origin.node_id)
+        room = self._relayed.get(name)
+        if room is None:
+            return
+        if origin is None:
+            self._close(room)
+        else:
+            self._metrics.moves.inc()
+            room.follow(origin)
+
+    def _close(self, room: RelayedRoom) -> None:
+        room.close()
+        self._relayed.pop(room.name, None)
+        self._metrics.rooms.set(len(self._relayed))
+        log.info("relay_closed", room=room.name)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now_s = _now_s()
+            for room in list(self._relayed.values()):
+                room.sever(on=self._is_cut(room, now_s))
+                if room.idle and not room.viewers.count(now_s):
+                    self._close(room)
+            self._metrics.cut.set(sum(room.cut for room in self._relayed.values()))
+            self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._relayed.values()))
+
+    def _comes(self, name: str) -> bool:
+        room = self._relayed.get(name)
+        return room is not None and _now_s() - room.came_s < _HEARD_S
+
+    def _is_cut(self, room: RelayedRoom, now_s: float) -> bool:
+        if now_s - self._origins.table.heard_s(room.name) >= _HEARD_S:
+            return False
+        return self._reach.lost(room.origin_id, time.monotonic()) or room.stranded_s(now_s) > self._stranded_after_s
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

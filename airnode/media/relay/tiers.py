@@ -1,0 +1,161 @@
+"""Who pulls a room from whom: two tiers of edges, so that an origin serves ``relay.fanout`` of them and no more.
+
+No I/O and no clock (docs/adr/0009). The origin gives places to the edges that ask it; one that comes when all are taken
+is told who has them, and pulls from one of those. An edge gives places only while it pulls from the origin itself, and
+only to edges that say that they are of the second tier: no way is longer than two hops, so none leads in a circle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import msgspec
+
+from airnode.errors import Conflict
+from airnode.media.room.origins import Origin
+
+FIRST, SECOND = 1, 2
+#: A parent that failed is left alone for so long, where there is another way.
+SHUN_S = 3.0
+
+
+class RelayNode(msgspec.Struct, frozen=True):
+    """An edge, and where its media port is; see :class:`airnode.web.tokens.RelayClaims`."""
+
+    node_id: str
+    scheme: str
+    host: str
+    port: int
+
+
+class NoRelayPlace(Conflict):
+    """As many edges as ``relay.fanout`` allows pull from here already, or this node is not of the first tier.
+
+    Args:
+        parents: whom to ask instead.
+    """
+
+    code, title = "no_relay_place", "No place for another edge"
+
+    def __init__(self, detail: str = "", parents: Sequence[RelayNode] = ()) -> None:
+        super().__init__(detail, fields={"parents": msgspec.to_builtins(list(parents))})
+        self.parents = tuple(parents)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The node to pull from. ``tier``: of this node, while it pulls from there."""
+
+    node_id: str
+    base_url: str
+    tier: int
+
+
+class Route:
+    """Which node a room is pulled from: the origin, or an edge that it named.
+
+    Args:
+        node_id: of this node.
+
+    Attributes:
+        tier: this node's, as far as it got an answer; 0: none yet.
+    """
+
+    def __init__(self, room: str, node_id: str, origin: Origin) -> None:
+        self._room = room
+        self._node_id = node_id
+        self._first = Hop(origin.node_id, origin.base_url, FIRST)
+        self.hop = self._first
+        self.tier = 0
+        #: {parent: until when it is left alone}.
+        self._shunned: dict[str, float] = {}
+
+    @property
+    def origin_id(self) -> str:
+        """The origin."""
+        return self._first.node_id
+
+    def worked(self, hop: Hop) -> None:
+        """It answered."""
+        if hop == self.hop:
+            self.tier = hop.tier
+
+    def refused(self, hop: Hop, parents: Sequence[Hop], now_s: float) -> bool:
+        """It has no place for this node; whether another one is to be asked at once."""
+        if hop != self.hop:
+            return True
+        if hop.tier == SECOND:
+            self.failed(hop, now_s)
+            return False
+        self.tier = 0
+        self._shunned = {name: until_s for name, until_s in self._shunned.items() if until_s > now_s}
+        others = [
+            each
+            for each in parents
+            if each.tier == SECOND and each.node_id not in (self._node_id, hop.node_id, *self._shunned)
+        ]
+        if not others:
+            return False
+        self.hop = max(others, key=lambda each: _weight(self._room, self._node_id, each.node_id))
+        return True
+
+    def failed(self, hop: Hop, now_s: float) -> None:
+        """It does not answer, or not as it should: a parent is left for the origin, which knows of others."""
+        if hop == self.hop and hop.tier == SECOND:
+            self._shunned[hop.node_id] = now_s + SHUN_S
+            self.hop, self.tier = self._first, 0
+
+
+def _weight(room: str, node_id: str, parent: str) -> bytes:
+    """Rendezvous hashing: edges spread evenly over parents, and stay where they are when another one comes or goes."""
+    return blake2b(f"{room}\0{node_id}\0{parent}".encode(), digest_size=8).digest()
+
+
+@dataclass(slots=True)
+class _Child:
+    node: RelayNode
+    open: int = 0
+    seen_s: float = 0.0
+
+
+class Places:
+    """Who pulls one room from this node.
+
+    Args:
+        most: at once. kept_s: a place that nothing was asked from for so long is free.
+    """
+
+    def __init__(self, most: int, kept_s: float) -> None:
+        self._most = most
+        self._kept_s = kept_s
+        #: {node_id: it}; never more than ``most``.
+        self._children: dict[str, _Child] = {}
+
+    def enter(self, node: RelayNode, now_s: float) -> bool:
+        """A request of an edge begins; False: there is no place for it."""
+        child = self._children.get(node.node_id)
+        if child is None:
+            self._free(now_s)
+            if len(self._children) >= self._most:
+                return False
+            child = self._children[node.node_id] = _Child(node)
+        child.node, child.seen_s = node, now_s
+        child.open += 1
+        return True
+
+    def leave(self, node_id: str, now_s: float) -> None:
+        """A request that was let in has ended."""
+        child = self._children.get(node_id)
+        if child is not None:
+            child.open -= 1
+            child.seen_s = now_s
+
+    def children(self, now_s: float) -> list[RelayNode]:
+        """Those who have a place."""
+        self._free(now_s)
+        return [child.node for child in self._children.values()]
+
+    def _free(self, now_s: float) -> None:
+        for node_id, child in list(self._children.items()):
+            if not child.open and now_s - child.seen_s > self._kept_s:
+                del self._children[node_id]

@@ -1,0 +1,108 @@
+"""Taking a room for this node, by epoch: of two nodes that are sent the same class, the later one has it.
+
+A claim is written before the publisher's first byte of media is taken, and renewed with each report. An origin that
+comes back after another took over has the lower epoch: its next report is refused, and it lets go of the room.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from airnode.bus.client import Bus
+from airnode.bus.leases import Leases
+from airnode.bus.messages import RoomState
+from airnode.errors import Conflict, Unavailable
+from airnode.media.hls.window import Continuation
+from airnode.media.room.origins import OriginTable
+from airnode.media.room.rooms import Ownership, Rooms
+
+log = structlog.get_logger(__name__)
+
+#: An origin reports each second; one that missed two reports has no right to its publisher any more.
+_ALIVE_S = 2.5
+#: Segments that it may have made since its last report.
+_UNREPORTED_SEGMENTS = 2
+#: An encoder is not kept waiting longer by a Redis that hangs.
+_CLAIM_TIMEOUT_S = 3.0
+
+
+def room_claim(room: str) -> str:
+    """The claim's key on the bus."""
+    return f"room:{room}"
+
+
+class RoomClaims:
+    """Claims rooms for publishers that this node lets in.
+
+    Args:
+        takeover_after_s: a publisher elsewhere that has been silent for so long gives way.
+    """
+
+    def __init__(self, bus: Bus, node_id: str, rooms: Rooms, table: OriginTable, *, takeover_after_s: float) -> None:
+        self._leases = Leases(bus)
+        self._node_id = node_id
+        self._rooms = rooms
+        self._table = table
+        self._takeover_after_s = takeover_after_s
+
+    async def take(self, name: str) -> None:
+        """Make the room this node's; nothing happens when it is already.
+
+        Raises:
+            Conflict: (409) another node has it, and its publisher is alive.
+            Unavailable: (503) this node takes no room, or Redis does not answer.
+        """
+        self._rooms.require_space(name)
+        room = self._rooms.get(name)
+        if room is not None and room.phase != "ended":
+            return
+        if self._alive_elsewhere(name):
+            raise Conflict("This class is live already; end the other stream first.")
+        try:
+            async with asyncio.timeout(_CLAIM_TIMEOUT_S):
+                await self._claim(name)
+        except TimeoutError:
+            raise Unavailable("Redis does not answer: this node cannot take the class.", retry_after_s=2) from None
+
+    async def _claim(self, name: str) -> None:
+        held = await self._leases.read_claim(room_claim(name), RoomState)
+        epoch = max(time.time_ns() // 1_000_000, held.epoch + 1 if held is not None else 0)
+        last = held.value if held is not None else None
+        after = continuation(last, self._table.state(name))
+        state = RoomState(
+            name,
+            self._node_id,
+            "live",
+            time.time(),
+            epoch=epoch,
+            next_msn=after.first_msn,
+            target_duration_s=after.target_duration_s,
+            discontinuities=after.discontinuities,
+            part_target_s=after.part_target_s,
+        )
+        granted, holder = await self._leases.claim(room_claim(name), self._node_id, epoch, state)
+        if not granted:
+            raise Conflict("This class has just gone live on another node.")
+        log.info("room_claimed", room=name, epoch=holder.epoch, before=held.owner if held is not None else "")
+        self._rooms.own(name, Ownership(epoch, after))
+
+    def _alive_elsewhere(self, name: str) -> bool:
+        state = self._table.state(name)
+        if state is None or state.node_id == self._node_id or state.phase != "live":
+            return False
+        age_s = asyncio.get_running_loop().time() - self._table.heard_s(name)
+        return age_s < _ALIVE_S and state.silent_s + age_s < self._takeover_after_s
+
+
+def continuation(*known: RoomState | None) -> Continuation:
+    """Where a new window begins, so that whoever watched the last one can go on: the most of what is known."""
+    states = [state for state in known if state is not None and state.next_msn]
+    if not states:
+        return Continuation()
+    return Continuation(
+        first_msn=max(state.next_msn for state in states) + _UNREPORTED_SEGMENTS,
+        target_duration_s=max(state.target_duration_s for state in states),
+        discontinuities=max(state.discontinuities for state in states),
+        part_target_s=max(state.part_target_s for state in states),
+    )

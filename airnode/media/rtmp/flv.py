@@ -1,0 +1,272 @@
+"""FLV tag bodies, as RTMP carries them, to samples (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
+
+The legacy forms carry H.264 and AAC; the enhanced ones name their codec by a FourCC: avc1, hvc1, av01, mp4a are taken.
+Codec id 12, with which many encoders sent HEVC before there was Enhanced RTMP, is taken as well.
+"""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Final
+
+from airnode.errors import AirnodeError
+from airnode.media.codecs.aac import UnsupportedObjectType, parse_asc
+from airnode.media.codecs.av1 import complete, lacks_sequence_header, parse_av1c, without_temporal_delimiter
+from airnode.media.codecs.avc import parse_avcc
+from airnode.media.codecs.bits import BitstreamError
+from airnode.media.codecs.hevc import parse_hvcc
+from airnode.media.frames import (
+    AudioConfig,
+    AudioSample,
+    MediaEvent,
+    StreamMetadata,
+    VideoCodec,
+    VideoConfig,
+    VideoSample,
+)
+
+_VIDEO_NAMES: Final = {2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2"}
+_AUDIO_NAMES: Final = {
+    0: "PCM",
+    1: "ADPCM",
+    2: "MP3",
+    3: "PCM",
+    4: "Nellymoser",
+    5: "Nellymoser",
+    6: "Nellymoser",
+    7: "G.711 A-law",
+    8: "G.711 mu-law",
+    11: "Speex",
+    13: "Opus",
+    14: "MP3",
+    15: "device-specific sound",
+}
+_LEGACY_VIDEO: Final[dict[int, VideoCodec]] = {7: "avc", 12: "hevc"}
+_ENHANCED_VIDEO: Final[dict[bytes, VideoCodec]] = {b"avc1": "avc", b"hvc1": "hevc", b"av01": "av1"}
+_PARSERS: Final = {"avc": parse_avcc, "hevc": parse_hvcc, "av1": parse_av1c}
+_AAC, _EX_AUDIO = 10, 9
+_KEY_FRAMES: Final = frozenset({1, 4})
+_COMMAND_FRAME: Final = 5
+# Packet types of the enhanced forms; the legacy AVCPacketType has the first three with the same meaning.
+_SEQUENCE_START, _CODED_FRAMES, _SEQUENCE_END, _CODED_FRAMES_X, _METADATA = 0, 1, 2, 3, 4
+_AUDIO_MULTICHANNEL, _AUDIO_MULTITRACK, _VIDEO_MULTITRACK, _MOD_EX = 4, 5, 6, 7
+_MAX_MOD_EX: Final = 8
+
+
+class UnsupportedCodec(AirnodeError):
+    """The publisher sends what browsers cannot play; ``detail`` names it."""
+
+    code, title, status = "unsupported_codec", "Unsupported codec", 415
+
+
+class MalformedMedia(AirnodeError):
+    """One audio or video message that makes no sense; those around it may."""
+
+    code, title, status = "malformed_media", "Malformed media", 400
+
+
+class FlvDemuxer:
+    """Tag bodies in, media events out; remembers the configurations of one publish."""
+
+    def __init__(self) -> None:
+        self._video: VideoConfig | None = None
+        self._audio: AudioConfig | None = None
+        #: An av1C record whose sequence header comes with the next key frame.
+        self._incomplete_av1: bytes | None = None
+
+    # --- video
+
+    def video(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
+        """Events of a video tag's body.
+
+        Raises:
+            UnsupportedCodec: it is not H.264, HEVC or AV1, or has several tracks.
+            MalformedMedia: it is empty or cut short.
+        """
+        if not payload:
+            raise MalformedMedia("an empty video message")
+        if payload[0] & 0x80:
+            return self._enhanced_video(timestamp_ms, payload)
+        frame_type, codec_id = payload[0] >> 4, payload[0] & 0x0F
+        if frame_type == _COMMAND_FRAME:
+            return []
+        codec = _LEGACY_VIDEO.get(codec_id)
+        if codec is None:
+            raise UnsupportedCodec(_refusal(_VIDEO_NAMES.get(codec_id, f"video codec {codec_id}"), "H.264"))
+        if len(payload) < 5:
+            raise MalformedMedia("a video message is cut short")
+        if payload[1] == _SEQUENCE_START:
+            return self._video_config(codec, payload[5:])
+        if payload[1] != _CODED_FRAMES:
+            return []
+        return self._video_sample(codec, timestamp_ms, _signed24(payload, 2), frame_type, payload, 5)
+
+    def _enhanced_video(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
+        frame_type = payload[0] >> 4 & 0x07
+        packet_type, pos = _skip_mod_ex(payload)
+        if packet_type == _VIDEO_MULTITRACK:
+            raise UnsupportedCodec("Several video tracks in one publish are not supported; send one track.")
+        if frame_type == _COMMAND_FRAME and packet_type != _METADATA:
+            return []
+        codec = _ENHANCED_VIDEO.get(_fourcc(payload, pos))
+        if codec is None:
+            raise UnsupportedCodec(_refusal(_printable(payload[pos : pos + 4]), "H.264"))
+        pos += 4
+        if packet_type == _SEQUENCE_START:
+            return self._video_config(codec, payload[pos:])
+        if packet_type == _CODED_FRAMES and codec != "av1":
+            if len(payload) < pos + 3:
+                raise MalformedMedia("a video message is cut short")
+            return self._video_sample(codec, timestamp_ms, _signed24(payload, pos), frame_type, payload, pos + 3)
+        if packet_type in (_CODED_FRAMES, _CODED_FRAMES_X):
+            return self._video_sample(codec, timestamp_ms, 0, frame_type, payload, pos)
+        return []  # sequence end, metadata (HDR), the MPEG-2 TS form of AV1's configuration
+
+    def _video_config(self, codec: VideoCodec, record: bytes) -> list[MediaEvent]:
+        if self._video is not None and self._video.codec == codec and self._video.record == record:
+            return []  # repeated, as OBS does after a reconnect and some encoders do with every key frame
+        self._incomplete_av1 = record if codec == "av1" and lacks_sequence_header(record) else None
+        if self._incomplete_av1 is not None:
+            return []
+        try:
+            config = _PARSERS[codec](record)
+        except BitstreamError as error:
+            raise MalformedMedia(f"{codec} configuration: {error}") from error
+        self._video = config
+        return [config]
+
+    def _video_sample(
+        self, codec: VideoCodec, dts_ms: int, cts_ms: int, frame_type: int, payload: bytes, start: int
+    ) -> list[MediaEvent]:
+        data, key, events = payload[start:], frame_type in _KEY_FRAMES, list[MediaEvent]()
+        if codec == "av1":
+            data = without_temporal_delimiter(data)
+            if key and self._incomplete_av1 is not None:
+                events = self._complete_av1(self._incomplete_av1, data)
+        if self._video is None or self._video.codec != codec:
+            raise MalformedMedia(f"{codec} video before its configuration")
+        return [*events, VideoSample(dts_ms, cts_ms, key, data)] if data else events
+
+    def _complete_av1(self, record: bytes, data: bytes) -> list[MediaEvent]:
+        try:
+            return self._video_config("av1", complete(record, data))
+        except BitstreamError as error:
+            raise MalformedMedia(f"av1 configuration: {error}") from error
+
+    # --- audio
+
+    def audio(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
+        """Events of an audio tag's body.
+
+        Raises:
+            UnsupportedCodec: it is not AAC-LC or HE-AAC, or has several tracks.
+            MalformedMedia: it is empty or cut short.
+        """
+        if not payload:
+            raise MalformedMedia("an empty audio message")
+        sound_format = payload[0] >> 4
+        if sound_format == _EX_AUDIO:
+            return self._enhanced_audio(timestamp_ms, payload)
+        if sound_format != _AAC:
+            raise UnsupportedCodec(_refusal(_AUDIO_NAMES.get(sound_format, f"audio codec {sound_format}"), "AAC"))
+        if len(payload) < 2:
+            raise MalformedMedia("an audio message is cut short")
+        if payload[1] == _SEQUENCE_START:
+            return self._audio_config(payload[2:])
+        return self._audio_sample(timestamp_ms, payload[2:]) if payload[1] == _CODED_FRAMES else []
+
+    def _enhanced_audio(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
+        packet_type, pos = _skip_mod_ex(payload)
+        if packet_type == _AUDIO_MULTITRACK:
+            raise UnsupportedCodec("Several audio tracks in one publish are not supported; send one track.")
+        fourcc = _fourcc(payload, pos)
+        if fourcc != b"mp4a":
+            raise UnsupportedCodec(_refusal(_printable(fourcc), "AAC"))
+        if packet_type == _SEQUENCE_START:
+            return self._audio_config(payload[pos + 4 :])
+        return self._audio_sample(timestamp_ms, payload[pos + 4 :]) if packet_type == _CODED_FRAMES else []
+
+    def _audio_config(self, record: bytes) -> list[MediaEvent]:
+        if self._audio is not None and self._audio.record == record:
+            return []
+        try:
+            config = parse_asc(record)
+        except UnsupportedObjectType as error:
+            raise UnsupportedCodec(_refusal(str(error), "AAC-LC")) from error
+        except BitstreamError as error:
+            raise MalformedMedia(f"AAC configuration: {error}") from error
+        self._audio = config
+        return [config]
+
+    def _audio_sample(self, dts_ms: int, data: bytes) -> list[MediaEvent]:
+        if self._audio is None:
+            raise MalformedMedia("AAC audio before its configuration")
+        return [AudioSample(dts_ms, data)] if data else []
+
+    # --- metadata
+
+    def metadata(self, values: Sequence[object]) -> list[MediaEvent]:
+        """Events of a data message: onMetaData makes one, all others (cue points, captions) none. Never raises."""
+        if len(values) < 2 or values[0] != "onMetaData" or not isinstance(values[1], dict):
+            return []
+        said = values[1]
+        width, height = _number(said.get("width"), 1, 16384), _number(said.get("height"), 1, 16384)
+        video_kbps, audio_kbps = _number(said.get("videodatarate")), _number(said.get("audiodatarate"))
+        encoder = said.get("encoder")
+        return [
+            StreamMetadata(
+                width=None if width is None else int(width),
+                height=None if height is None else int(height),
+                frame_rate=_number(said.get("framerate"), 0.1, 1000),
+                video_bitrate_bps=None if video_kbps is None else round(video_kbps * 1000),
+                audio_bitrate_bps=None if audio_kbps is None else round(audio_kbps * 1000),
+                encoder=encoder[:128] if isinstance(encoder, str) else "",
+            )
+        ]
+
+
+def _number(value: object, low: float = 0.001, high: float = 1e7) -> float | None:
+    """A plausible number of onMetaData; numbers come as strings, too."""
+    try:
+        number = float(value) if isinstance(value, float | int | str) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) and low <= number <= high else None
+
+
+def _skip_mod_ex(payload: bytes) -> tuple[int, int]:
+    """(packet type, position behind it) of an enhanced tag, its modifiers passed over (Enhanced RTMP v2, ModEx)."""
+    packet_type, pos = payload[0] & 0x0F, 1
+    for _ in range(_MAX_MOD_EX):
+        if packet_type != _MOD_EX:
+            return packet_type, pos
+        size = payload[pos] + 1 if pos < len(payload) else 0
+        pos += 1
+        if size == 256:
+            size = int.from_bytes(payload[pos : pos + 2], "big") + 1
+            pos += 2
+        pos += size
+        if pos >= len(payload):
+            raise MalformedMedia("an enhanced message is cut short")
+        packet_type = payload[pos] & 0x0F
+        pos += 1
+    raise MalformedMedia("an enhanced message has too many modifiers")
+
+
+def _fourcc(payload: bytes, pos: int) -> bytes:
+    fourcc = payload[pos : pos + 4]
+    if len(fourcc) < 4:
+        raise MalformedMedia("an enhanced message is cut short")
+    return fourcc
+
+
+def _signed24(payload: bytes, pos: int) -> int:
+    return int.from_bytes(payload[pos : pos + 3], "big", signed=True)
+
+
+def _printable(fourcc: bytes) -> str:
+    text = fourcc.decode("ascii", "replace").strip()
+    return text if text.isprintable() and text.isascii() else fourcc.hex()
+
+
+def _refusal(codec: str, instead: str) -> str:
+    return f"The codec {codec} cannot be played in browsers; send {instead}."

@@ -1,0 +1,300 @@
+"""The media port: playlists, parts and segments over HTTP, behind tokens.
+
+The token rides in the path (``/v/<token>/<room>/…``) and all URIs in playlists are relative, so that one playlist is
+the same bytes for all viewers and every player carries the token along (docs/adr/0005). ``?jwt=`` only opens the door:
+it redirects to the path form.
+
+``live.mp4`` is written past aiohttp's writer, straight to the transport, with the chunk framing of HTTP/1.1 in the
+shared bytes: its viewers cost one ``write`` a fragment each, and no task wakes up for them (:mod:`.live.feed`).
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import HttpVersion11, web
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.errors import Draining, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from airnode.media.hls.blocking_reload import BadRequest, Wait
+from airnode.media.hls.window import MEDIA_TYPE, PLAYLIST_TYPE, Found, Pending
+from airnode.media.live.feed import Ending, LiveViewer
+from airnode.media.room.watchable import WatchableRoom, WatchableRooms
+from airnode.web.openapi import operation
+from airnode.web.tokens import Claims, Tokens
+
+MULTIVARIANT = "index.m3u8"
+LIVE = "live.mp4"
+_FIRST_WAIT_S = 15.0
+_RELOAD_TARGETS = 3.0
+_PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
+_MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
+_LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+#: A live response that ends has so long to get rid of what it holds.
+_FAREWELL_S = 5.0
+#: Unsent bytes the kernel takes for a live viewer (TCP_NOTSENT_LOWAT); beyond, they wait here, where they are bounded.
+_UNSENT_BYTES = 128 << 10
+_PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
+
+
+class Reload(msgspec.Struct, rename={"msn": "_HLS_msn", "part": "_HLS_part", "skip": "_HLS_skip"}):
+    """Delivery directives of the media playlist (draft-pantos-hls-rfc8216bis 6.2.5), for the OpenAPI document."""
+
+    msn: int | None = None
+    part: int | None = None
+    skip: Literal["YES", "v2"] | None = None
+
+
+class MediaApi:
+    """The handlers of the media port.
+
+    A blocked request gives up with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
+
+    Args:
+        admits: whether viewers may come in; those who are there stay.
+    """
+
+    def __init__(
+        self,
+        rooms: WatchableRooms,
+        tokens: Tokens,
+        registry: CollectorRegistry,
+        *,
+        admits: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._rooms = rooms
+        self._admits = admits
+        self._tokens = tokens
+        requests = Counter("airnode_media_requests_total", "Media requests", ["kind"], registry=registry)
+        self._playlists = requests.labels("playlist")
+        self._objects = requests.labels("object")
+        self._sent = Counter("airnode_media_sent_bytes_total", "Media bytes answered", registry=registry)
+        refused = Counter("airnode_media_refused_total", "Media requests refused", ["reason"], registry=registry)
+        self._bad_token = refused.labels("token")
+        self._too_far = refused.labels("too_far")
+        self._timed_out = refused.labels("timeout")
+        self._lives = requests.labels("live")
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the media routes."""
+        app.router.add_get(f"/v/{{token}}/{{room}}/{LIVE}", self.live)
+        app.router.add_get("/v/{token}/{room}/{name}", self.media)
+        app.router.add_get("/live/{room}/{name}", self.entry)
+
+    @operation(
+        summary="Enter with ?jwt=",
+        tag="media",
+        description="Redirects to the path form, which every player carries along.",
+        returns=PLAYLIST_TYPE,
+        status=302,
+        errors=(401, 403, 503),
+        auth="query",
+        path_params=(_PATH[1], ("name", "`index.m3u8`.")),
+    )
+    async def entry(self, request: web.Request) -> web.StreamResponse:
+        """302 to ``/v/<token>/<room>/<name>``, for a good token only."""
+        token = request.query.get("jwt", "")
+        room, name = request.match_info["room"], request.match_info["name"]
+        self._claims(token, room)
+        location = f"/v/{quote(token)}/{quote(room)}/{quote(name)}"
+        return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
+
+    @operation(
+        summary="A playlist, part, segment or initialization section",
+        tag="media",
+        description="`index.m3u8` is the multivariant playlist; it leads to the others. The media playlist takes "
+        "`_HLS_msn`, `_HLS_part` and `_HLS_skip` (blocking reload, delta update).",
+        returns=PLAYLIST_TYPE,
+        errors=(400, 401, 403, 404, 503),
+        query=Reload,
+        path_params=(*_PATH, ("name", "`index.m3u8`, or what a playlist names.")),
+    )
+    async def media(self, request: web.Request) -> web.StreamResponse:
+        """Verify, find, answer."""
+        room, claims = self._enter(request)
+        name = request.match_info["name"]
+        if name == MULTIVARIANT:
+            self._require_admission()
+        elif name == room.window.media_uri and claims.user_type == "student":
+            room.viewers.saw(claims.session_id, asyncio.get_running_loop().time())
+        return await self.answer(request, room, name)
+
+    async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
+        """What ``name`` gives in ``room``, for a request that is allowed to have it."""
+        room.asked("window")
+        if name == MULTIVARIANT:
+            return await self._multivariant(room)
+        if name == room.window.media_uri:
+            return await self._media_playlist(request, room)
+        return await self._object(room, name)
+
+    @operation(
+        summary="The class as one endless fragmented MP4",
+        tag="media",
+        description="The initialization section, everything since the last key frame, then each fragment the moment it "
+        "exists, with its time of arrival (`prft`). The codecs stand in the Content-Type. It ends when the class ends, "
+        "when the codecs change, and when the node goes down.",
+        returns=MEDIA_TYPE,
+        errors=(401, 403, 404, 503),
+        path_params=_PATH,
+    )
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """Stream to one viewer until the feed or the viewer ends it."""
+        room, claims = self._enter(request)
+        self._require_admission()
+        return await self.stream(request, room, claims.session_id if claims.user_type == "student" else "")
+
+    async def stream(self, request: web.Request, room: WatchableRoom, session_id: str = "") -> web.StreamResponse:
+        """The endless response, for a request that is allowed to have it; with ``session_id`` it counts as a viewer."""
+        room.asked("live")
+        until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
+        while not room.live.ready:
+            await self._changed(room, until_s)
+        if room.live.ended:
+            raise Unavailable("This node is shutting down.") if self._rooms.draining else NotFound("The class is over.")
+        self._lives.inc()
+        response = web.StreamResponse(headers={"Content-Type": room.live.content_type, **_LIVE_HEADERS})
+        await response.prepare(request)
+        if request.method == "GET" and request.transport is not None:
+            with _counted(room, session_id):
+                await self._stream(request, request.transport, response, room)
+        return response
+
+    async def _stream(
+        self, request: web.Request, transport: asyncio.Transport, response: web.StreamResponse, room: WatchableRoom
+    ) -> None:
+        _limit_unsent(transport)
+        over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        viewer = LiveViewer(
+            transport,
+            chunked=request.version >= HttpVersion11,
+            ended=lambda why: None if over.done() else over.set_result(why),
+        )
+        try:
+            room.live.join(viewer)
+            why = await over
+        finally:
+            room.live.leave(viewer)
+        if why != "stuck":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    return await response.write_eof()
+        transport.abort()
+
+    def _enter(self, request: web.Request) -> tuple[WatchableRoom, Claims]:
+        """Verify the token and find the room."""
+        token, name = request.match_info["token"], request.match_info["room"]
+        claims = self._claims(token, name)
+        room = self._rooms.get(name)
+        if room is None:
+            raise NotFound("This class is not live.")
+        _require_way(room)
+        return room, claims
+
+    def _claims(self, token: str, room: str) -> Claims:
+        try:
+            claims = self._tokens.verify(token)
+            claims.require_room(room)
+        except (Unauthenticated, Forbidden):
+            self._bad_token.inc()
+            raise
+        return claims
+
+    def _require_admission(self) -> None:
+        if not self._admits():
+            raise Draining("This node takes no new viewers; ask for another place.", retry_after_s=1)
+
+    async def _multivariant(self, room: WatchableRoom) -> web.Response:
+        until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
+        while not room.window.ready:
+            await self._changed(room, until_s)
+        self._playlists.inc()
+        return web.Response(body=room.window.multivariant_playlist(), headers=_PLAYLIST_HEADERS)
+
+    async def _media_playlist(self, request: web.Request, room: WatchableRoom) -> web.Response:
+        loop = asyncio.get_running_loop()
+        query = request.query
+        msn, part = _number(query.get("_HLS_msn"), "_HLS_msn"), _number(query.get("_HLS_part"), "_HLS_part")
+        if self._rooms.draining:
+            raise Draining("This node is shutting down; ask for another place.", retry_after_s=1)
+        wait_s = _RELOAD_TARGETS * room.window.target_duration_s if room.window.ready else _FIRST_WAIT_S
+        until_s = loop.time() + wait_s
+        while isinstance(decision := room.window.resolve_reload(msn, part), Wait):
+            await self._changed(room, until_s)
+        if isinstance(decision, BadRequest):
+            self._too_far.inc()
+            raise InvalidInput(decision.detail)
+        self._playlists.inc()
+        skip = query.get("_HLS_skip", "") in ("YES", "v2")
+        return web.Response(body=room.window.media_playlist(skip=skip), headers=_PLAYLIST_HEADERS)
+
+    async def _object(self, room: WatchableRoom, name: str) -> web.Response:
+        found = room.window.lookup(name)
+        if isinstance(found, Pending):
+            until_s = asyncio.get_running_loop().time() + _RELOAD_TARGETS * room.window.target_duration_s
+            while isinstance(found, Pending):
+                await self._changed(room, until_s)
+                found = room.window.lookup(name)
+        if not isinstance(found, Found):
+            raise NotFound("There is no such part or segment (any more).")
+        body = found.body[0] if len(found.body) == 1 else b"".join(found.body)
+        self._objects.inc()
+        self._sent.inc(len(body))
+        return web.Response(body=body, content_type=found.content_type, headers=_MEDIA_HEADERS)
+
+    async def _changed(self, room: WatchableRoom, until_s: float) -> None:
+        """Wait for the room to change.
+
+        Raises:
+            Unavailable: (503) it did not in time, or the node is going down.
+            NotFound: (404) the room is gone meanwhile.
+        """
+        if self._rooms.draining:
+            raise Unavailable("This node is shutting down.", retry_after_s=1)
+        if room.closed and self._rooms.get(room.name) is not None:
+            raise Unavailable("This class comes from another node now.", retry_after_s=1)
+        _require_way(room)
+        if room.closed:
+            raise NotFound("This class is not live.")
+        if not await room.waiters.wait(until_s):
+            self._timed_out.inc()
+            raise Unavailable("Nothing new came in time.", retry_after_s=1)
+
+
+def _require_way(room: WatchableRoom) -> None:
+    if room.cut:
+        raise Unavailable("This node cannot reach the class's origin; ask for another place.", retry_after_s=1)
+
+
+@contextlib.contextmanager
+def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
+    """Count a viewer for as long as its endless response lasts."""
+    if not session_id:
+        yield
+        return
+    room.viewers.came(session_id)
+    try:
+        yield
+    finally:
+        room.viewers.went(session_id, asyncio.get_running_loop().time())
+
+
+def _limit_unsent(transport: asyncio.Transport) -> None:
+    """Keep the kernel from taking seconds of media for a slow viewer."""
+    sock = transport.get_extra_info("socket")
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if sock is not None and option is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
+
+
+def _number(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise InvalidInput(f"{name} must be a number.")
+    return int(text)

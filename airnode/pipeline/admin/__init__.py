@@ -1,0 +1,1 @@
+"""What administrators see of the pipeline, and what they do to it."""

@@ -1,0 +1,199 @@
+"""Work on the table of dead letters: look, publish again, throw away. The commands are in :mod:`.commands`."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from airnode.config.units import parse_seconds
+from airnode.errors import InvalidInput, NotFound, Unavailable
+from airnode.pipeline.consume.dead_letters import ATTEMPTS, TOO_LARGE
+from airnode.pipeline.events import TOPICS
+from airnode.store.eventlog.log import EventLog, Record
+from airnode.store.postgres import Postgres
+
+#: Letters published, or thrown away, in one transaction.
+_BATCH = 200
+_COLUMNS = (
+    "letter_id, topic, partition, log_offset, key, value, reason, detail, attempts, group_id, died_at, replayed_at"
+)
+_MATCH = """
+WHERE ($1::text[] IS NULL OR letter_id::text LIKE ANY($1::text[])) AND ($2::text IS NULL OR topic = $2)
+  AND ($3::text IS NULL OR reason = $3) AND ($4::timestamptz IS NULL OR died_at >= $4)
+  AND ($5 OR replayed_at IS NULL)
+"""
+NEWEST = f"SELECT {_COLUMNS} FROM pipeline.dead_letters {_MATCH} ORDER BY died_at DESC, letter_id LIMIT $6"  # noqa: S608
+#: In the order in which they stood on the log: those of one key keep it.
+_IDS = (
+    f"SELECT letter_id, topic, reason FROM pipeline.dead_letters {_MATCH} "  # noqa: S608
+    "ORDER BY topic, partition, log_offset, attempts, letter_id LIMIT $6"
+)
+_LOCKED = (
+    f"SELECT {_COLUMNS} FROM pipeline.dead_letters WHERE letter_id = ANY($1::uuid[]) AND ($2 OR replayed_at IS NULL) "  # noqa: S608
+    "ORDER BY topic, partition, log_offset, attempts, letter_id FOR UPDATE SKIP LOCKED"
+)
+_REPLAYED = "UPDATE pipeline.dead_letters SET replayed_at = now() WHERE letter_id = ANY($1::uuid[])"
+_DROP = "DELETE FROM pipeline.dead_letters WHERE letter_id = ANY($1::uuid[]) RETURNING 1"
+_ID = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A letter as it is in the table.
+
+    Attributes:
+        position: ``topic/partition@offset`` of the record that died.
+        attempts: how often it was tried when it died.
+    """
+
+    letter_id: uuid.UUID
+    topic: str
+    partition: int
+    log_offset: int
+    key: str
+    value: bytes
+    reason: str
+    detail: str
+    attempts: int
+    group_id: str
+    died_at: datetime
+    replayed_at: datetime | None
+
+    @property
+    def position(self) -> str:
+        """Where it was on the log."""
+        return f"{self.topic}/{self.partition}@{self.log_offset}"
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether all of it is there, and the topic that it came from is one of ours."""
+        return self.topic in TOPICS and self.reason != TOO_LARGE
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which letters.
+
+    Attributes:
+        ids: ids or beginnings of ids, four characters or more; empty: any.
+        replayed: those too that were replayed already.
+    """
+
+    ids: Sequence[str] = ()
+    topic: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    replayed: bool = False
+    limit: int | None = None
+
+    def arguments(self) -> tuple[Any, ...]:
+        """For the statements here. Raises InvalidInput."""
+        for text in self.ids:
+            if not _ID.fullmatch(text.lower()):
+                raise InvalidInput(f"{text!r} is no id of a dead letter, nor the first four characters or more of one.")
+        patterns = [f"{text.lower()}%" for text in self.ids] or None
+        return patterns, self.topic, self.reason, self.since, self.replayed, self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Letters to work on.
+
+    Attributes:
+        counts: {(topic, reason): how many}.
+        again: replay those too that were replayed before.
+    """
+
+    ids: Sequence[uuid.UUID]
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    again: bool = False
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Read ``2h`` or ``2026-11-22T05:00`` (UTC where it names no zone).
+
+    Raises:
+        InvalidInput: neither.
+    """
+    try:
+        seconds = parse_seconds(text)
+        if isinstance(seconds, float):
+            return now - timedelta(seconds=seconds)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{text!r} is no age such as 90m or 7d, and no time such as 2026-11-22T05:00.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def find(postgres: Postgres, wanted: Filter) -> list[Kept]:
+    """Letters, the newest first."""
+    return [Kept(**row) for row in await postgres.fetch(NEWEST, *wanted.arguments())]
+
+
+async def one(postgres: Postgres, letter_id: str) -> Kept:
+    """The one letter whose id begins like this.
+
+    Raises:
+        NotFound: there is none. InvalidInput: there are several.
+    """
+    found = await find(postgres, Filter(ids=[letter_id], replayed=True, limit=2))
+    if not found:
+        raise NotFound(f"There is no dead letter {letter_id}.")
+    if len(found) > 1:
+        raise InvalidInput(f"Several dead letters begin with {letter_id}: give more of the id.")
+    return found[0]
+
+
+async def choose(postgres: Postgres, wanted: Filter) -> Chosen:
+    """What a replay or a drop would work on.
+
+    Raises:
+        NotFound: an id that was given is nobody's. InvalidInput: or several ones'.
+    """
+    for text in wanted.ids:
+        await one(postgres, text)
+    rows = await postgres.fetch(_IDS, *wanted.arguments())
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        counts[row["topic"], row["reason"]] = counts.get((row["topic"], row["reason"]), 0) + 1
+    return Chosen([row["letter_id"] for row in rows], counts, again=bool(wanted.ids))
+
+
+async def replay(postgres: Postgres, eventlog: EventLog, chosen: Chosen) -> int:
+    """Publish the chosen letters to the topics that they came from, and mark them; returns how many.
+
+    Those that were cut short or are of topics that are not ours are left. A crash between publishing and marking
+    leaves letters that can be replayed again: what landed meanwhile is told by its ``event_id``.
+
+    Raises:
+        Unavailable: the log or the database is away; what was replayed before is marked.
+    """
+    count = 0
+    for begin in range(0, len(chosen.ids), _BATCH):
+        try:
+            async with postgres.transaction() as connection:
+                rows = await connection.fetch(_LOCKED, chosen.ids[begin : begin + _BATCH], chosen.again)
+                letters = [letter for row in rows if (letter := Kept(**row)).can_be_replayed]
+                await eventlog.publish([_record(letter) for letter in letters])
+                await connection.execute(_REPLAYED, [letter.letter_id for letter in letters])
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise Unavailable("The database does not answer.", debug=repr(error)) from error
+        count += len(letters)
+    return count
+
+
+async def drop(postgres: Postgres, chosen: Chosen) -> int:
+    """Throw the chosen letters away; returns how many there still were."""
+    count = 0
+    for begin in range(0, len(chosen.ids), _BATCH):
+        count += len(await postgres.fetch(_DROP, chosen.ids[begin : begin + _BATCH]))
+    return count
+
+
+def _record(letter: Kept) -> Record:
+    """The record as it was; another death counts on from its attempts."""
+    return Record(letter.topic, letter.key, letter.value, ((ATTEMPTS, str(letter.attempts).encode()),))

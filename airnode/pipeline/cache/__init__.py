@@ -1,0 +1,1 @@
+"""The cache of users and products in Redis."""

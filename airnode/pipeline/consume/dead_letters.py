@@ -1,0 +1,158 @@
+"""Records that cannot be landed: put aside on a topic of their own with why and where, kept in a table, tried again.
+
+On the topic ``dead-letters`` a record keeps its key and its value; its headers say the rest::
+
+    reason, detail, topic, partition, offset, group, attempts, died_at
+"""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airnode.store.eventlog.log import Delivered, Partition, Record
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+TOPIC = "dead-letters"
+GROUP = "dead_letters_group"
+#: Of a record: how often it was tried before; set when a dead letter is replayed.
+ATTEMPTS = "attempts"
+_SPACE = uuid.UUID("6a1f8f6e-1a3e-5c53-9a53-0d3f3a3c1b11")
+_DETAIL_CHARS = 500
+#: The reason where the log does not take all of a record back, and what is kept of its value and its key then.
+TOO_LARGE = "too_large"
+_KEPT_BYTES, _KEPT_KEY_CHARS = 16 << 10, 1000
+_MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
+
+_KEEP = """
+INSERT INTO pipeline.dead_letters
+    (letter_id, topic, partition, log_offset, key, value, reason, detail, attempts, group_id, died_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
+                     $8::text[], $9::integer[], $10::text[], $11::timestamptz[])
+ON CONFLICT (letter_id) DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead record.
+
+    Attributes:
+        position: where it was on the log.
+        attempts: how often it was tried, this time included.
+    """
+
+    position: Partition
+    offset: int
+    key: str
+    value: bytes
+    reason: str
+    detail: str
+    attempts: int
+    group: str
+    died_at: datetime
+
+    @property
+    def letter_id(self) -> uuid.UUID:
+        """One and the same for one death, however often it is told; offsets begin anew where a topic is made anew."""
+        where = f"{self.group}/{self.position.topic}/{self.position.number}/{self.offset}/{self.attempts}"
+        return uuid.uuid5(_SPACE, f"{where}/{hashlib.sha256(self.value).hexdigest()}")
+
+    def cut(self) -> "Letter":
+        """What is told of a record that the log does not take whole, as others may publish what we may not."""
+        detail = f"{len(self.value)} bytes, of which the first {_KEPT_BYTES} are kept; {self.reason}: {self.detail}"
+        return replace(
+            self,
+            key=self.key[:_KEPT_KEY_CHARS],
+            value=self.value[:_KEPT_BYTES],
+            reason=TOO_LARGE,
+            detail=detail[:_DETAIL_CHARS],
+        )
+
+    def record(self) -> Record:
+        """What is put on the topic of dead letters."""
+        headers = {
+            "reason": self.reason,
+            "detail": self.detail,
+            "topic": self.position.topic,
+            "partition": str(self.position.number),
+            "offset": str(self.offset),
+            "group": self.group,
+            ATTEMPTS: str(self.attempts),
+            "died_at": self.died_at.isoformat(),
+        }
+        return Record(TOPIC, self.key, self.value, tuple((name, text.encode()) for name, text in headers.items()))
+
+
+def bury(record: Delivered, reason: str, detail: str, group: str) -> Letter:
+    """Make a dead letter of a record."""
+    return Letter(
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        reason,
+        detail[:_DETAIL_CHARS],
+        attempts_of(record) + 1,
+        group,
+        datetime.now(UTC),
+    )
+
+
+def attempts_of(record: Delivered) -> int:
+    """How often a record was tried before."""
+    text = dict(record.headers).get(ATTEMPTS, b"0")
+    return int(text) if text.isdigit() and len(text) < 9 else 0
+
+
+def read_letter(record: Delivered) -> Letter:
+    """Read one off the topic of dead letters; what is missing or odd in its headers is left empty."""
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+
+    def number(name: str, most: int) -> int:
+        text = headers.get(name, "")
+        return min(int(text), most) if text.isdecimal() and len(text) < 40 else 0
+
+    try:
+        said = datetime.fromisoformat(headers.get("died_at", ""))
+        died_at = (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        died_at = datetime.fromtimestamp(record.stored_at, UTC)
+    return Letter(
+        Partition(headers.get("topic", ""), number("partition", _MAX_INT)),
+        number("offset", _MAX_BIGINT),
+        record.key,
+        record.value,
+        headers.get("reason", "unknown"),
+        headers.get("detail", ""),
+        number(ATTEMPTS, _MAX_INT),
+        headers.get("group", ""),
+        died_at,
+    )
+
+
+async def keep(connection: "PoolConnectionProxy[Any]", letters: Sequence[Letter]) -> None:
+    """Write letters into the table, each once."""
+    await connection.execute(
+        _KEEP,
+        [each.letter_id for each in letters],
+        [_storable(each.position.topic) for each in letters],
+        [each.position.number for each in letters],
+        [each.offset for each in letters],
+        [_storable(each.key) for each in letters],
+        [each.value for each in letters],
+        [_storable(each.reason) for each in letters],
+        [_storable(each.detail) for each in letters],
+        [each.attempts for each in letters],
+        [_storable(each.group) for each in letters],
+        [each.died_at for each in letters],
+    )
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text has no NUL."""
+    return text.replace("\0", "\ufffd")

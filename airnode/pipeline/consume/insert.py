@@ -1,0 +1,104 @@
+"""Writing events into PostgreSQL: each once, whatever comes again; totals move with them, in the same transaction.
+
+One statement a topic and batch: ``INSERT … SELECT FROM unnest(…) ON CONFLICT (event_id) DO NOTHING RETURNING`` keeps
+one prepared statement for every batch size (COPY pays only from thousands of rows on). What it returns are the events
+that were new; only those count in the totals.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airnode.pipeline.events import AnyEvent, Topic
+from airnode.store.eventlog.log import Delivered
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+#: Rows of the totals are locked in the order of their keys, so that two writers never wait for each other in a ring.
+_ORDERS = """
+WITH new AS (
+    INSERT INTO pipeline.orders (event_id, user_id, product_id, quantity, unit_price_krw, occurred_at)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::integer[], $5::bigint[], $6::timestamptz[])
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING product_id, quantity, quantity * unit_price_krw AS revenue_krw, occurred_at
+), by_minute AS (
+    INSERT INTO pipeline.orders_per_minute AS total (minute, orders, revenue_krw)
+    SELECT date_trunc('minute', occurred_at), count(*), sum(revenue_krw) FROM new GROUP BY 1 ORDER BY 1
+    ON CONFLICT (minute) DO UPDATE
+    SET orders = total.orders + excluded.orders, revenue_krw = total.revenue_krw + excluded.revenue_krw
+), by_product AS (
+    INSERT INTO pipeline.orders_per_product AS total (product_id, orders, quantity, revenue_krw, last_at)
+    SELECT product_id, count(*), sum(quantity), sum(revenue_krw), max(occurred_at) FROM new GROUP BY 1 ORDER BY 1
+    ON CONFLICT (product_id) DO UPDATE
+    SET orders = total.orders + excluded.orders, quantity = total.quantity + excluded.quantity,
+        revenue_krw = total.revenue_krw + excluded.revenue_krw, last_at = greatest(total.last_at, excluded.last_at)
+)
+SELECT count(*) FROM new
+"""
+_ABOUT_ONE = """
+WITH new AS (
+    INSERT INTO pipeline.{table} (event_id, type, {column}, body, occurred_at)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::jsonb[], $5::timestamptz[])
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM new
+"""
+_USERS = _ABOUT_ONE.format(table="user_events", column="user_id")
+_PRODUCTS = _ABOUT_ONE.format(table="product_events", column="product_id")
+
+Columns = Sequence[Sequence[object]]
+
+
+class Readable(NamedTuple):
+    """A record and the event that it holds; what this airnode does not know of it, only the record has."""
+
+    record: Delivered
+    event: AnyEvent
+
+
+def _order_columns(readable: Sequence[Readable]) -> Columns:
+    orders: Sequence[Any] = [each.event for each in readable]
+    return (
+        [each.event_id for each in orders],
+        [each.user_id for each in orders],
+        [each.product_id for each in orders],
+        [each.quantity for each in orders],
+        [each.unit_price_krw for each in orders],
+        [each.occurred_at for each in orders],
+    )
+
+
+def _columns_about(subject: str) -> Callable[[Sequence[Readable]], Columns]:
+    def columns(readable: Sequence[Readable]) -> Columns:
+        return (
+            [event.event_id for _, event in readable],
+            [type(event).__struct_config__.tag for _, event in readable],
+            [getattr(event, subject) for _, event in readable],
+            [record.value.decode() for record, _ in readable],
+            [event.occurred_at for _, event in readable],
+        )
+
+    return columns
+
+
+_STATEMENTS: dict[str, tuple[str, Callable[[Sequence[Readable]], Columns]]] = {
+    "orders": (_ORDERS, _order_columns),
+    "users": (_USERS, _columns_about("user_id")),
+    "products": (_PRODUCTS, _columns_about("product_id")),
+}
+#: {table: columns of the unique constraint that landing relies on}.
+REQUIRED_KEYS = {
+    "orders": "event_id",
+    "user_events": "event_id",
+    "product_events": "event_id",
+    "orders_per_minute": "minute",
+    "orders_per_product": "product_id",
+    "dead_letters": "letter_id",
+}
+
+
+async def land(connection: "PoolConnectionProxy[Any]", topic: Topic, readable: Sequence[Readable]) -> int:
+    """Write the events of a topic; returns how many were new. Call it inside a transaction."""
+    statement, columns = _STATEMENTS[topic]
+    return int(await connection.fetchval(statement, *columns(readable)))

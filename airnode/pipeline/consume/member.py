@@ -1,0 +1,243 @@
+"""A lane: one member of one group, from the log to the database.
+
+::
+
+    log ──poll──▶ buffer (bounded; full: partitions pause) ──batch──▶ sink ──▶ commit on the log
+
+Fetching and writing are two tasks, so that membership and rebalances go on while the database is away. The position on
+the log is committed after the database's commit: what was written and not committed comes again, and lands once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from airnode.config.sections.pipeline import PipelineSection
+from airnode.errors import Unavailable
+from airnode.kernel.backoff import Backoff
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.consume.buffer import Batch, Buffer
+from airnode.pipeline.consume.sinks import Sink
+from airnode.pipeline.metrics import LandingMetrics
+from airnode.store.eventlog.log import EventLog, Partition, Rebalancing, Subscription
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.2
+#: While there is more to write, the log is told this often; what it was not told comes again, and lands once.
+_COMMIT_EVERY_S = 0.2
+_COMMIT_AGAIN_S = 0.1
+
+
+class Lane(Service):
+    """Lands what a group reads of some topics.
+
+    Args:
+        settle_s: longest wait for a batch under way when its partition goes to another member.
+    """
+
+    def __init__(
+        self,
+        eventlog: EventLog,
+        sink: Sink,
+        section: PipelineSection,
+        metrics: LandingMetrics,
+        topics: Sequence[str],
+        group: str,
+        *,
+        settle_s: float,
+        tasks: TaskScope,
+    ) -> None:
+        super().__init__()
+        self.name = f"lane-{group}"
+        self.topics = tuple(topics)
+        self.group = group
+        self._eventlog = eventlog
+        self._sink = sink
+        self._section = section
+        self._metrics = metrics
+        self._settle_s = settle_s
+        self._tasks = tasks
+        self._buffer = Buffer(section.buffer_records, section.buffer_bytes)
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        #: Loop time of the last commit, and who commits: the writer, or a rebalance.
+        self._committed_s = 0.0
+        self._committing = asyncio.Lock()
+        self._member: Subscription | None = None
+        self._draining = False
+        self._paused: frozenset[Partition] = frozenset()
+        #: Partitions of the batch that is being written, but for those that were lost.
+        self._writing: set[Partition] = set()
+        #: What is in the database and not yet committed on the log.
+        self._uncommitted: dict[Partition, int] = {}
+        #: Why the database takes nothing at the moment.
+        self.trouble = ""
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """Partitions that this process reads."""
+        return self._member.assigned if self._member is not None else frozenset()
+
+    async def check(self) -> str:
+        """For ``/health``. Raises Unavailable while nothing can be written."""
+        if self.trouble:
+            raise Unavailable(self.trouble)
+        return f"{len(self.assigned)} partitions, {len(self._buffer)} records waiting"
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Join the group and begin."""
+        rebalancing = Rebalancing(revoked=self._revoked, lost=self._lost)
+        self._member = self._eventlog.subscribe(self.topics, self.group, rebalancing)
+        await self._member.start()
+        self._tasks.spawn(f"fetch-{self.group}", self._fetch_for_ever(self._member))
+        self._tasks.spawn(f"write-{self.group}", self._write_for_ever(self._member))
+
+    async def drain(self) -> None:
+        """Stop fetching; write and commit what was fetched."""
+        self._draining = True
+        if self._member is None:
+            return
+        await self._member.drain()
+        while len(self._buffer) or not self._idle.is_set() or self._uncommitted:  # noqa: ASYNC110 - three conditions
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Leave the group; what is still held comes again to whoever is next."""
+        await self._tasks.aclose()
+        member, self._member = self._member, None
+        if member is not None:
+            await member.stop()
+
+    # -- fetching -----------------------------------------------------------------------------------------------------
+
+    async def _fetch_for_ever(self, member: Subscription) -> None:
+        while True:
+            await self._until_room()
+            self._hold_or_go_on(member)
+            wait_s = 0.0 if self._paused else _POLL_S
+            records = await member.poll(max_records=self._section.batch_records, wait_s=wait_s)
+            if records:
+                self._buffer.add(records)
+                self._some.set()
+
+    async def _until_room(self) -> None:
+        """Wait for room while the buffer is full; not for ever, as a member that does not poll sees no rebalance."""
+        if self._buffer.full:
+            self._room.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):
+                    await self._room.wait()
+
+    def _hold_or_go_on(self, member: Subscription) -> None:
+        """Pause all partitions while the buffer is full; those assigned meanwhile too."""
+        if self._buffer.full:
+            if not self._paused:
+                self._metrics.paused.inc()
+                log.info("lane_paused", group=self.group, waiting=len(self._buffer))
+            if fresh := member.assigned - self._paused:
+                member.pause(fresh)
+                self._paused |= fresh
+        elif self._paused:
+            member.resume(self._paused)
+            self._paused = frozenset()
+
+    async def _revoked(self, partitions: Collection[Partition]) -> None:
+        """Finish and commit what is being written of them, forget the rest."""
+        self._forget(partitions)
+        try:
+            async with asyncio.timeout(self._settle_s):
+                if self._writing & set(partitions):
+                    await self._idle.wait()
+                if self._member is not None:
+                    await self._commit(self._member)
+        except TimeoutError:
+            log.info("lane_batch_left_behind", group=self.group, partitions=len(partitions))
+            self._writing -= set(partitions)
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
+
+    async def _lost(self, partitions: Collection[Partition]) -> None:
+        self._forget(partitions)
+        self._writing -= set(partitions)
+        for partition in partitions:
+            self._uncommitted.pop(partition, None)
+
+    def _forget(self, partitions: Collection[Partition]) -> None:
+        self._buffer.forget(partitions)
+        self._paused -= set(partitions)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    async def _write_for_ever(self, member: Subscription) -> None:
+        while True:
+            await self._until_worth_writing()
+            batch = self._buffer.take(self._section.batch_records)
+            if not self._buffer.full:
+                self._room.set()
+            if batch.records:
+                self._idle.clear()
+                self._writing = set(batch.positions)
+                if await self._written(batch):
+                    self._uncommitted |= {p: end for p, end in batch.positions.items() if p in self._writing}
+            if not len(self._buffer) or _now_s() - self._committed_s > _COMMIT_EVERY_S:
+                await self._commit(member)
+            self._writing = set()
+            self._idle.set()
+
+    async def _until_worth_writing(self) -> None:
+        """Until there is a full batch, or what there is has waited long enough."""
+        if self._uncommitted and not len(self._buffer):
+            await asyncio.sleep(_COMMIT_AGAIN_S)
+            return
+        if not len(self._buffer):
+            self._some.clear()
+            await self._some.wait()
+        if len(self._buffer) < self._section.batch_records and not self._draining:
+            await asyncio.sleep(self._section.batch_wait_s)
+
+    async def _written(self, batch: Batch) -> bool:
+        """Write until it is written; False when all of its partitions are another member's by now."""
+        backoff = Backoff()
+        while self._writing:
+            try:
+                await self._sink.write(batch.records)
+            except Unavailable as error:
+                self._metrics.retried.inc()
+                if not self.trouble:
+                    log.warning("lane_write_failed", group=self.group, error=error.detail, debug=error.debug)
+                self.trouble = error.detail
+                await backoff.pause()
+                continue
+            if self.trouble:
+                log.info("lane_writes_again", group=self.group)
+                self.trouble = ""
+            return True
+        return False
+
+    async def _commit(self, member: Subscription) -> None:
+        """Commit what is written; what cannot be now is tried again with the next batch."""
+        async with self._committing:
+            self._committed_s = _now_s()
+            positions = dict(self._uncommitted)
+            if not positions:
+                return
+            try:
+                await member.commit(positions)
+            except Unavailable as error:
+                log.info("lane_commit_failed", group=self.group, error=error.debug)
+                return
+            for partition, position in positions.items():
+                if self._uncommitted.get(partition) == position:
+                    del self._uncommitted[partition]
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

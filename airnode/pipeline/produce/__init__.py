@@ -1,0 +1,1 @@
+"""From the cache and the outbox to the event log."""

@@ -1,0 +1,170 @@
+"""One run of a child process: launch, output, exit."""
+
+import asyncio
+import collections
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from airnode.kernel.tasks import TaskScope
+from airnode.processes import launch
+
+log = structlog.get_logger(__name__)
+
+_TAIL_LINES = 20
+_LINE_BYTES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The system user a child runs as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """What to run.
+
+    Attributes:
+        argv: ``{cwd}`` in an argument stands for a path to ``cwd`` that works for the child's user.
+        lock: file whose ``flock`` is held as long as the child lives; holds the child's pid.
+        account: user to become (airnode runs as root); None: stay.
+        alias_uid: user id to appear as to the child itself, in a user namespace where the system allows one (Linux);
+            for programs that insist on a name for a user id that has none, as in containers.
+        death_signal: what the child gets when airnode dies (Linux).
+        redact: what is left out of its output, as far as airnode repeats it.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    lock: Path
+    account: Account | None = None
+    alias_uid: int | None = None
+    death_signal: signal.Signals = signal.SIGTERM
+    env: Mapping[str, str] = field(default_factory=dict)
+    redact: re.Pattern[str] | None = None
+
+    def to_json(self) -> str:
+        """Render it for :mod:`airnode.processes.launch`."""
+        return json.dumps(
+            {
+                "argv": list(self.argv),
+                "cwd": str(self.cwd),
+                "lock": str(self.lock),
+                "uid": self.account.uid if self.account else None,
+                "gid": self.account.gid if self.account else None,
+                "alias_uid": self.alias_uid,
+                "death_signal": int(self.death_signal),
+                "parent": os.getpid(),
+                "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **self.env},
+            }
+        )
+
+
+class ChildProcess:
+    """A running child in its own session, so that a terminal's Ctrl-C reaches airnode alone.
+
+    Its output is read line by line, logged at debug level, and the last lines are kept for the report of an exit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: asyncio.subprocess.Process,
+        output_fd: int,
+        tasks: TaskScope,
+        redact: re.Pattern[str] | None = None,
+    ) -> None:
+        self.name = name
+        self._redact = redact
+        self.pid = process.pid
+        self._process = process
+        #: The last lines of output, at most 20 of at most 2,000 bytes. Owned by ``_read_output``.
+        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        #: Done with the exit code (negative: the signal) when the process has ended.
+        self.exited: asyncio.Task[int] = tasks.spawn(f"{name}-exit", process.wait())
+        self._output: asyncio.Task[None] = tasks.spawn(f"{name}-output", self._read_output(output_fd))
+
+    @classmethod
+    async def launch(cls, name: str, spec: LaunchSpec, tasks: TaskScope) -> "ChildProcess":
+        """Start it. The pipe is our own, so that the exit is seen although a grandchild still holds the output."""
+        read_fd, write_fd = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                "-S",
+                launch.__file__,
+                spec.to_json(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_fd,
+                stderr=write_fd,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(read_fd)
+            raise
+        finally:
+            os.close(write_fd)
+        return cls(name, process, read_fd, tasks, spec.redact)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self.exited.result() if self.exited.done() and not self.exited.cancelled() else None
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send a signal; nothing happens when it has ended."""
+        if self.returncode is None:
+            try:
+                self._process.send_signal(signum)
+            except ProcessLookupError:
+                return
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for the exit; False when it still runs after ``timeout_s``."""
+        await asyncio.wait([self.exited], timeout=timeout_s)
+        return self.exited.done()
+
+    async def tail(self) -> str:
+        """Return the last lines of output; after the exit, once all of it has been read."""
+        if self.exited.done():
+            await asyncio.wait([self._output], timeout=0.5)
+        return "\n".join(self._tail)
+
+    async def _read_output(self, fd: int) -> None:
+        reader = asyncio.StreamReader(limit=_LINE_BYTES)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0)
+        )
+        rest = b""
+        try:
+            while data := await reader.read(_LINE_BYTES):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    self._keep(line)
+                if len(rest) >= _LINE_BYTES:
+                    self._keep(rest)
+                    rest = b""
+            self._keep(rest)
+        finally:
+            transport.close()
+
+    def _keep(self, line: bytes) -> None:
+        text = line[:_LINE_BYTES].decode(errors="replace").rstrip()
+        if self._redact is not None:
+            text = self._redact.sub("***", text)
+        if text:
+            self._tail.append(text)
+            log.debug("embedded_server_said", server=self.name, line=text)

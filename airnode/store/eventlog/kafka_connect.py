@@ -1,0 +1,251 @@
+"""The way into Kafka, gone once by hand, so that it can be said why it is barred.
+
+aiokafka only logs why it cannot use a broker, and then raises the same error whatever it was.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from airnode.config.sections.kafka import KafkaSection
+from airnode.errors import StartupError
+from airnode.kernel.tasks import TaskScope
+
+#: Rights that our user does not have.
+REFUSALS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+_CLOSE_S = 1.0
+#: Of OpenSSL's X509_V_ERR_*.
+_EXPIRED, _OTHER_NAMES = 10, (62, 64)
+#: An answer whose length reads like this is a TLS alert (RFC 8446, 5.1): content type 21, version 3.x.
+_TLS_ALERT = 0x1503
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """Why there is no way in.
+
+    Attributes:
+        words: a sentence that says what to do.
+        lasting: trying again does not help: somebody has to change something first.
+        answered: somebody was there at all.
+    """
+
+    words: str
+    lasting: bool
+    answered: bool = True
+    debug: str = ""
+
+
+def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
+    """For brokers that speak TLS, with our certificate where there is one. Reads files.
+
+    Raises:
+        StartupError: a file is missing, unreadable, encrypted, or not what it should be.
+    """
+    if not kafka.security_protocol.endswith("SSL"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=kafka.tls_ca)
+    except OSError as error:
+        raise StartupError(
+            f"The certificates {kafka.tls_ca} cannot be used: {_reason(error)} (kafka.tls_ca)."
+        ) from None
+    if kafka.tls_cert is not None and kafka.tls_key is not None:
+        try:
+            # The password is empty: without one, an encrypted key would ask on the terminal.
+            context.load_cert_chain(kafka.tls_cert, kafka.tls_key, password="")
+        except (OSError, ValueError) as error:
+            raise StartupError(
+                f"The TLS certificate {kafka.tls_cert} with the unencrypted key {kafka.tls_key} cannot be used: "
+                f"{_reason(error)} (kafka.tls_cert, kafka.tls_key)."
+            ) from None
+    return context
+
+
+async def way_in(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: float) -> str | Barred:
+    """Sign in to all brokers of ``kafka.bootstrap`` at once: the address of the first that takes us, or why none does.
+
+    Args:
+        arguments: what clients of aiokafka are made with.
+    """
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + within_s
+    tasks, barred = TaskScope("kafka-door"), list[Barred]()
+    pending = {tasks.spawn(each, _enter(each, kafka, arguments)) for each in kafka.bootstrap}
+    try:
+        while pending:
+            left_s = max(0.0, deadline_s - loop.time())
+            done, pending = await asyncio.wait(pending, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            for found in [each.result() for each in done]:
+                if isinstance(found, str):
+                    return found
+                barred.append(found)
+            if not done:
+                barred.append(explained(TimeoutError(), f"Kafka at {', '.join(kafka.bootstrap)}", kafka))
+                break
+    finally:
+        await tasks.aclose()
+    return max(barred, key=lambda each: (each.lasting, each.answered))
+
+
+async def _enter(broker: str, kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | Barred:
+    """Its address, or why not."""
+    try:
+        async with _connection(broker, arguments) as connection:
+            known = (await connection.send(MetadataRequest([]))).brokers
+    except (KafkaError, OSError, TimeoutError, ValueError) as error:
+        return explained(error, f"Kafka at {broker}", kafka)
+    others = {_address(host, port) for _, host, port, *_ in known}
+    if not others or broker in others:
+        return broker
+    return await _sent_on(broker, sorted(others), kafka, arguments)
+
+
+async def _sent_on(broker: str, others: list[str], kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | Barred:
+    """A broker that names addresses that cannot be reached from here is of no use."""
+    barred = None
+    for other in others:
+        try:
+            async with _connection(other, arguments):
+                return broker
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            why = explained(error, f"Kafka at {broker} sends us on to {other} (its advertised.listeners), which", kafka)
+            barred = barred or why
+    assert barred is not None  # noqa: S101 - there is one at least
+    return barred
+
+
+@contextlib.asynccontextmanager
+async def _connection(broker: str, arguments: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConnection]:
+    """One that has signed in."""
+    host, _, port = broker.rpartition(":")
+    taken = {
+        name: value for name, value in arguments.items() if name not in ("bootstrap_servers", "metadata_max_age_ms")
+    }
+    connection = await create_conn(host.strip("[]"), int(port), **taken)
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await connection.close()
+
+
+def explained(error: Exception, where: str, kafka: KafkaSection) -> Barred:
+    """An error in words.
+
+    Args:
+        where: the sentence begins with it.
+    """
+    words, lasting = _said(error, kafka)
+    return Barred(f"{where} {words}", lasting, not isinstance(error, TimeoutError), repr(error))
+
+
+def _said(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
+    protocol, mechanism = kafka.security_protocol, kafka.sasl_mechanism
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _certificate(error), True
+        case SaslAuthenticationFailed() | AuthenticationFailedError():
+            return (
+                f"does not let {kafka.sasl_username!r} sign in with {mechanism}: check kafka.sasl_username, "
+                "kafka.sasl_password and kafka.sasl_mechanism."
+            ), True
+        case UnsupportedSaslMechanismError():
+            others = " or ".join(each for each in _MECHANISMS if each != mechanism)
+            return f"does not let anybody sign in with {mechanism}: set kafka.sasl_mechanism to {others}.", True
+        case IllegalSaslStateError():
+            plain = protocol.removeprefix("SASL_")
+            return f"has no accounts on this port: set kafka.security_protocol to {plain}, or name another port.", True
+        case ClusterAuthorizationFailedError() | GroupAuthorizationFailedError() | TopicAuthorizationFailedError():
+            return refused(error), True
+        case KafkaConnectionError():
+            return _hung_up(error, kafka)
+        case ssl.SSLError() | ConnectionResetError() | ConnectionAbortedError() if protocol.endswith("SSL"):
+            open_ = "SASL_PLAINTEXT" if protocol.startswith("SASL") else "PLAINTEXT"
+            return (
+                f"does not speak TLS as we do ({_reason(error)}): name its TLS port in kafka.bootstrap, or set "
+                f"kafka.security_protocol to {open_} where it has none."
+            ), False
+        case socket.gaierror():
+            return f"is not found ({error.strerror}): check kafka.bootstrap (KAFKA_BOOTSTRAP_SERVERS).", False
+        case OSError() | TimeoutError():
+            return (
+                "does not answer: check kafka.bootstrap (KAFKA_BOOTSTRAP_SERVERS), or leave it out to keep the event "
+                "log in the Redis."
+            ), False
+        case ValueError():
+            return "does not know the password itself: see who answers there (kafka.bootstrap).", True
+    return f"refuses us: {error}.", False
+
+
+def _certificate(error: ssl.SSLCertVerificationError) -> str:
+    if error.verify_code in _OTHER_NAMES:
+        return (
+            f"shows a certificate for another name ({error.verify_message.rstrip('.')}): put the name that it is for "
+            "into kafka.bootstrap and the brokers' advertised.listeners, or have one made for this name."
+        )
+    if error.verify_code == _EXPIRED:
+        return "shows a certificate that has expired: have it renewed."
+    return (
+        f"shows a certificate of nobody we trust ({error.verify_message.rstrip('.')}): set kafka.tls_ca to the PEM "
+        "certificate of the authority that signed it."
+    )
+
+
+def _hung_up(error: KafkaConnectionError, kafka: KafkaSection) -> tuple[str, bool]:
+    protocol, cause = kafka.security_protocol, error.__cause__
+    signs_in = protocol.startswith("SASL")
+    if isinstance(cause, ssl.SSLError):
+        if kafka.tls_cert is None:
+            return "wants to see a certificate of ours: set kafka.tls_cert and kafka.tls_key.", True
+        return (
+            f"does not accept our certificate ({_reason(cause)}): set kafka.tls_cert and kafka.tls_key to one of an "
+            "authority that it trusts."
+        ), True
+    if isinstance(cause, asyncio.IncompleteReadError) and (cause.expected or 0) >> 16 == _TLS_ALERT:
+        return f"speaks TLS only: set kafka.security_protocol to {'SASL_SSL' if signs_in else 'SSL or SASL_SSL'}.", True
+    wanted = "" if signs_in else f", and to SASL_{protocol} where it wants us to sign in"
+    return f"hangs up: set kafka.security_protocol to what this port is for{wanted}.", False
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def refused(error: KafkaError) -> str:
+    """A right that Kafka has not given us, in words that go on after its address."""
+    what = error.args[0] if error.args else ""
+    names = ", ".join(sorted(map(str, what))) if isinstance(what, set | frozenset | list | tuple) else str(what)
+    match error:
+        case TopicAuthorizationFailedError():
+            which = f"the topic {names}" if names else "its topics"
+            return (
+                f"does not let us use {which}: give our user Describe, Read and Write, and Create if it is to be made."
+            )
+        case GroupAuthorizationFailedError():
+            return f"does not let us join the group {names}: give our user Read on it."
+    return "does not let us publish: give our user Write on the topics, and IdempotentWrite on the cluster before 2.8."

@@ -1,0 +1,80 @@
+"""Who reads the log in the Redis, and letting go of who does not any more: what a group has not read is kept for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from redis.exceptions import ResponseError
+
+from airnode.bus.client import Bus, unavailable
+from airnode.errors import Conflict, NotFound
+from airnode.store.eventlog.log import Partition
+from airnode.store.eventlog.stream_group import members_of
+from airnode.store.eventlog.stream_ids import stream_key
+from airnode.store.eventlog.streams import StreamLog
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group that has read something.
+
+    Attributes:
+        members: how many it has now; 0: nobody reads on.
+        behind: {topic: records that it has not committed}.
+    """
+
+    name: str
+    members: int
+    behind: Mapping[str, int]
+
+
+async def groups(log: StreamLog, bus: Bus) -> list[Group]:
+    """All groups, by name. Raises Unavailable."""
+    topics: dict[str, set[str]] = {}
+    for partition in await _partitions(log):
+        for name in await _groups_of(bus, partition):
+            topics.setdefault(name, set()).add(partition.topic)
+    return [await _group(log, bus, name, sorted(read)) for name, read in sorted(topics.items())]
+
+
+async def gone(log: StreamLog, bus: Bus, group: str) -> Group:
+    """A group that has no members.
+
+    Raises:
+        NotFound: there is no such group. Conflict: it has members. Unavailable.
+    """
+    found = {each.name: each for each in await groups(log, bus)}.get(group)
+    if found is None:
+        raise NotFound(f"There is no group {group}: airnode pipeline groups lists them.")
+    if found.members:
+        raise Conflict(f"The group {group} is being read ({found.members}): stop its consumers first.")
+    return found
+
+
+async def forget(log: StreamLog, bus: Bus, group: str) -> None:
+    """Forget where a group is, and keep nothing for it. Raises what :func:`gone` does."""
+    await gone(log, bus, group)
+    for partition in await _partitions(log):
+        if group in await _groups_of(bus, partition):
+            with unavailable():
+                await bus.client.xgroup_destroy(stream_key(partition), group)
+            await log.trim(partition)
+
+
+async def _group(log: StreamLog, bus: Bus, name: str, topics: Sequence[str]) -> Group:
+    behind = dict.fromkeys(topics, 0)
+    for partition, lag in (await log.lag(name, topics)).items():
+        behind[partition.topic] += lag.records
+    return Group(name, await members_of(bus, name), behind)
+
+
+async def _groups_of(bus: Bus, partition: Partition) -> list[str]:
+    with unavailable():
+        try:
+            found = await bus.client.xinfo_groups(stream_key(partition))
+        except ResponseError:  # no record was ever published there
+            return []
+    return [each["name"].decode(errors="replace") for each in found]
+
+
+async def _partitions(log: StreamLog) -> list[Partition]:
+    return await log.partitions_of(sorted(await log.topics()))

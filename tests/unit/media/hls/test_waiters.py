@@ -1,0 +1,64 @@
+"""Requests that wait for a room: woken together, sent away each at its own time."""
+
+import asyncio
+
+from airnode.media.hls.waiters import Waiters
+
+
+async def settled(waiters: Waiters, count: int) -> None:
+    """Until so many wait."""
+    while len(waiters) < count:
+        await asyncio.sleep(0)
+
+
+async def test_all_are_woken_and_may_wait_again():
+    waiters, loop = Waiters(), asyncio.get_running_loop()
+    for _ in range(2):
+        tasks = [asyncio.create_task(waiters.wait(loop.time() + 30)) for _ in range(3)]
+        await settled(waiters, 3)
+        waiters.wake()
+        assert await asyncio.gather(*tasks) == [True] * 3
+        assert len(waiters) == 0
+    waiters.wake()
+
+
+async def test_each_is_sent_away_when_its_time_is_over_and_no_other():
+    waiters, loop = Waiters(), asyncio.get_running_loop()
+    now_s = loop.time()
+    longest = asyncio.create_task(waiters.wait(now_s + 60))
+    await settled(waiters, 1)
+    ends_s = {}
+
+    async def wait(until_s: float) -> bool:
+        woken = await waiters.wait(until_s)
+        ends_s[until_s] = loop.time()
+        return woken
+
+    untils_s = [now_s + 0.15, now_s + 0.05, now_s + 0.1]
+    assert await asyncio.gather(*map(wait, untils_s)) == [False] * 3
+    assert list(ends_s) == sorted(untils_s)
+    assert all(at_s > until_s - 0.01 for until_s, at_s in ends_s.items())
+    assert not longest.done()
+    assert len(waiters) == 1
+    waiters.wake()
+    assert await longest
+
+
+async def test_a_time_that_is_over_already():
+    waiters, loop = Waiters(), asyncio.get_running_loop()
+    assert not await waiters.wait(loop.time() - 1)
+    assert not await waiters.wait(loop.time())
+
+
+async def test_one_that_goes_away_takes_only_itself_along():
+    waiters, loop = Waiters(), asyncio.get_running_loop()
+    gone, stays = (asyncio.create_task(waiters.wait(loop.time() + 0.05 + 30 * each)) for each in range(2))
+    await settled(waiters, 2)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert gone.cancelled()
+    assert not await waiters.wait(loop.time() + 0.1)
+    assert not stays.done()
+    assert len(waiters) == 1
+    waiters.wake()
+    assert await stays

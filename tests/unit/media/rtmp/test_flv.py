@@ -1,0 +1,213 @@
+"""FLV tag bodies: the legacy and the enhanced forms, refused codecs, hostile bytes."""
+
+import contextlib
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airnode.media.frames import AudioConfig, AudioSample, StreamMetadata, VideoConfig, VideoSample
+from airnode.media.rtmp.flv import FlvDemuxer, MalformedMedia, UnsupportedCodec
+from tests.support.rtmp import tag_audio, tag_enhanced, tag_video
+
+AVCC = bytes.fromhex("0142c01effe100196742c01eda0280bfe5c044000003000400000300f03c58ba8001000468ce0fc8")
+OTHER_AVCC = bytes.fromhex("014d401effe10018674d401eeca06c1ef37808800000030080000019078b16cb01000568ebe3cb20")
+HVCC = bytes.fromhex(
+    "0101600000009000000000003ff000fcfdf8f800000f03a00001001840010c01ffff01600000030090000003000003003f959409a10001002b"
+    "42010101600000030090000003000003003fa005020171f2e595952930bc05a020000003002000000303c1a2000100064401c073c189"
+)
+AV1C = bytes.fromhex("81010c000a0b0000000cc4ff6736be4010")
+ASC = bytes.fromhex("1190")
+NAL = b"\0\0\0\2\x65\x88"
+
+
+def test_h264() -> None:
+    demuxer = FlvDemuxer()
+    config = demuxer.video(0, tag_video(0, AVCC, key=True))
+    assert config == [VideoConfig("avc", AVCC, "avc1.42c01e", 640, 360, 30.0)]
+    assert demuxer.video(40, tag_video(1, NAL, key=True, cts=66)) == [VideoSample(40, 66, True, NAL)]
+    assert demuxer.video(80, tag_video(1, NAL, cts=-33)) == [VideoSample(80, -33, False, NAL)]
+    # Repeated: nothing new. Another one: a change.
+    assert demuxer.video(120, tag_video(0, AVCC, key=True)) == []
+    changed = demuxer.video(120, tag_video(0, OTHER_AVCC, key=True))[0]
+    assert isinstance(changed, VideoConfig)
+    assert changed.codecs == "avc1.4d401e"
+    # End of sequence, an empty sample, a command frame.
+    assert demuxer.video(160, tag_video(2, b"")) == []
+    assert demuxer.video(160, tag_video(1, b"")) == []
+    assert demuxer.video(160, b"\x57\x00") == []
+
+
+def test_aac() -> None:
+    demuxer = FlvDemuxer()
+    assert demuxer.audio(0, tag_audio(0, ASC)) == [AudioConfig(ASC, "mp4a.40.2", 48000, 2, 1024)]
+    assert demuxer.audio(0, tag_audio(0, ASC)) == []
+    assert demuxer.audio(21, tag_audio(1, b"\x21\x00")) == [AudioSample(21, b"\x21\x00")]
+    assert demuxer.audio(42, tag_audio(1, b"")) == []
+    assert demuxer.audio(42, tag_audio(7, b"x")) == []
+
+
+@pytest.mark.parametrize(
+    ("fourcc", "record", "codec", "composition"),
+    [(b"avc1", AVCC, "avc", True), (b"hvc1", HVCC, "hevc", True), (b"av01", AV1C, "av1", False)],
+)
+def test_enhanced_video(fourcc: bytes, record: bytes, codec: str, composition: bool) -> None:
+    demuxer = FlvDemuxer()
+    config = demuxer.video(0, tag_enhanced(0, fourcc, record, key=True))[0]
+    assert isinstance(config, VideoConfig)
+    assert (config.codec, config.record, config.width) == (codec, record, 640)
+    body = (-5).to_bytes(3, "big", signed=True) + NAL if composition else NAL
+    assert demuxer.video(40, tag_enhanced(1, fourcc, body, key=True)) == [
+        VideoSample(40, -5 if composition else 0, True, NAL)
+    ]
+    assert demuxer.video(80, tag_enhanced(3, fourcc, NAL)) == [VideoSample(80, 0, False, NAL)]
+    assert demuxer.video(120, tag_enhanced(2, fourcc, b"")) == []
+    assert demuxer.video(120, tag_enhanced(4, fourcc, b"\x02\x00\x09colorInfo")) == []
+    assert demuxer.video(120, b"\xd1\x00") == []  # a command frame has no FourCC
+
+
+def test_av1_temporal_delimiters_go() -> None:
+    demuxer = FlvDemuxer()
+    demuxer.video(0, tag_enhanced(0, b"av01", AV1C, key=True))
+    assert demuxer.video(0, tag_enhanced(1, b"av01", b"\x12\x00\x32\x01x")) == [VideoSample(0, 0, False, b"\x32\x01x")]
+
+
+def test_av1_whose_sequence_header_comes_with_the_key_frame() -> None:
+    demuxer = FlvDemuxer()
+    assert demuxer.video(0, tag_enhanced(0, b"av01", AV1C[:4], key=True)) == []
+    with pytest.raises(MalformedMedia, match="before its configuration"):
+        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x"))
+    with pytest.raises(MalformedMedia, match="without a sequence header"):
+        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x", key=True))
+    unit = AV1C[4:] + b"\x32\x01x"
+    events = demuxer.video(40, tag_enhanced(1, b"av01", b"\x12\x00" + unit, key=True))
+    assert events == [VideoConfig("av1", AV1C, "av01.0.01M.08", 640, 360), VideoSample(40, 0, True, unit)]
+    assert demuxer.video(80, tag_enhanced(1, b"av01", unit, key=True)) == [VideoSample(80, 0, True, unit)]
+
+
+def test_hevc_of_encoders_older_than_enhanced_rtmp() -> None:
+    config = FlvDemuxer().video(0, b"\x1c\x00\0\0\0" + HVCC)[0]
+    assert isinstance(config, VideoConfig)
+    assert config.codecs == "hvc1.1.6.L63.90"
+
+
+def test_enhanced_audio() -> None:
+    demuxer = FlvDemuxer()
+    assert demuxer.audio(0, b"\x90mp4a" + ASC) == [AudioConfig(ASC, "mp4a.40.2", 48000, 2, 1024)]
+    assert demuxer.audio(21, b"\x91mp4a\x21") == [AudioSample(21, b"\x21")]
+    assert demuxer.audio(42, b"\x92mp4a") == []
+    assert demuxer.audio(42, b"\x94mp4a\x01\x06") == []
+
+
+def test_modifiers_are_passed_over() -> None:
+    demuxer = FlvDemuxer()
+    demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True))
+    # ModEx with three bytes (a nanosecond offset), then one with 300 bytes (the long form), then coded frames.
+    short = b"\x02" + b"\x00\x01\x02" + b"\x07"
+    long = b"\xff" + (299).to_bytes(2, "big") + bytes(300) + b"\x03"
+    assert demuxer.video(40, b"\x97" + short + long + b"hvc1" + NAL) == [VideoSample(40, 0, True, NAL)]
+    with pytest.raises(MalformedMedia, match="modifiers"):
+        demuxer.video(40, b"\x97" + (b"\x00\x00\x07") * 9 + b"hvc1" + NAL)
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (b"\x12x", "Sorenson H.263"),
+        (b"\x14x", "VP6"),
+        (b"\x10x", "video codec 0"),
+        (b"\x90vp09", "vp09"),
+        (b"\x90vvc1", "vvc1"),
+        (b"\x90\0\1\2\3", "00010203"),
+        (b"\x96\x01hvc1", "Several video tracks"),
+    ],
+)
+def test_refused_video_is_named(payload: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedCodec, match=name):
+        FlvDemuxer().video(0, payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (b"\x2fx", "MP3"),
+        (b"\xb2x", "Speex"),
+        (b"\xd0x", "Opus"),
+        (b"\x90Opus", "Opus"),
+        (b"\x90ac-3", "ac-3"),
+        (b"\x95\x01mp4a", "Several audio tracks"),
+        (tag_audio(0, bytes.fromhex("0990")), "object type 1"),
+    ],
+)
+def test_refused_audio_is_named(payload: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedCodec, match=name):
+        FlvDemuxer().audio(0, payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\x17",
+        b"\x17\x01\0\0",
+        tag_video(0, b"\x01"),
+        tag_video(1, NAL),
+        b"\x90",
+        b"\x90hvc",
+        b"\x97",
+        b"\x97\xff",
+    ],
+)
+def test_malformed_video(payload: bytes) -> None:
+    with pytest.raises(MalformedMedia):
+        FlvDemuxer().video(0, payload)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xaf", tag_audio(0, b""), tag_audio(1, b"x"), b"\x90mp4", b"\x91mp4ax"])
+def test_malformed_audio(payload: bytes) -> None:
+    with pytest.raises(MalformedMedia):
+        FlvDemuxer().audio(0, payload)
+
+
+def test_cut_short_composition_time() -> None:
+    demuxer = FlvDemuxer()
+    demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True))
+    with pytest.raises(MalformedMedia):
+        demuxer.video(0, tag_enhanced(1, b"hvc1", b"\0\0"))
+
+
+def test_metadata() -> None:
+    said = {"width": 1280.0, "height": 720.0, "framerate": "29.97", "videodatarate": 2500.0, "audiodatarate": 128.0}
+    assert FlvDemuxer().metadata(["onMetaData", {**said, "encoder": "obs"}]) == [
+        StreamMetadata(1280, 720, 29.97, 2_500_000, 128_000, "obs")
+    ]
+    nonsense = {"width": math.nan, "height": 1e300, "framerate": "fast", "videodatarate": -1.0, "encoder": "x" * 1000}
+    assert FlvDemuxer().metadata(["onMetaData", nonsense]) == [StreamMetadata(encoder="x" * 128)]
+    for other in ([], ["onMetaData"], ["onMetaData", 5.0], ["onCuePoint", {}]):
+        assert FlvDemuxer().metadata(other) == []
+
+
+_HEADS = [
+    b"",
+    b"\x17\x00\0\0\0",
+    b"\x17\x01\0\0\0",
+    b"\x90hvc1",
+    b"\x91hvc1",
+    b"\x90av01",
+    b"\x97",
+    b"\xaf\x00",
+    b"\xaf\x01",
+]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(_HEADS), st.sampled_from([b"", AVCC, HVCC, AV1C, ASC]), st.binary(max_size=99)))
+)
+def test_any_bytes_end_in_events_or_a_named_error(messages: list[tuple[bytes, bytes, bytes]]) -> None:
+    demuxer = FlvDemuxer()
+    for head, record, tail in messages:
+        for method in (demuxer.video, demuxer.audio):
+            with contextlib.suppress(MalformedMedia, UnsupportedCodec):
+                method(0, head + record + tail)
