@@ -1,4 +1,4 @@
-"""Values from the command line. Nothing here imports pydantic."""
+"""Values from the command line. This module must not import pydantic: ``airnode --help`` imports it."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ def parse_set(text: str) -> tuple[str, str]:
     """Split ``section.key=value``; the value stays text and may hold ``=``.
 
     Raises:
-        ConfigError: there is no ``=``, or no dotted key before it. Its text shows nothing of the value.
+        ConfigError: there is no ``=``, or no dotted key before it. Its text does not contain the value.
     """
     key, equals, value = text.partition("=")
     if equals and _KEY.fullmatch(key.strip()):

@@ -1,4 +1,4 @@
-"""The index of all keys, read off the model: what each expects, in words, and guesses for misspelt ones."""
+"""The index of all configuration keys: type, limits and help of each, and suggestions for misspelt keys."""
 
 import difflib
 import enum
@@ -60,7 +60,7 @@ class Key:
         path: dotted, such as ``http.port``.
         default: None where the key may be unset, and where it must be set (``required``).
         limits: the range in words, such as ``from 0 to 65535``; empty where there is none.
-        hint: the model's own sentence on what the text must look like (``json_schema_extra={"must": …}``).
+        hint: a sentence of the model that says what the text must look like (``json_schema_extra={"must": …}``).
     """
 
     path: str
@@ -94,7 +94,7 @@ class Key:
 
 
 def env_name(path: str) -> str:
-    """The environment variable of a dotted key."""
+    """Return the environment variable of a dotted key."""
     return "AIRNODE_" + path.upper().replace("-", "_").replace(".", "__")
 
 
@@ -110,19 +110,19 @@ class Index:
     by_env: Mapping[str, str] = field(default_factory=dict)
 
     def section_of(self, path: str) -> str:
-        """The section that a path starts with, or ``""``."""
+        """Return the section that a path starts with, or ``""``."""
         head = path.split(".")
         name = ".".join(head[:2]) if head[0] == ROLES else head[0]
         return name if name in self.sections else ""
 
     def nearest(self, path: str) -> Key | None:
-        """The key that is the path or its start: ``http.trusted_proxies`` for ``http.trusted_proxies.0``."""
+        """Return the key at the path or above it: ``http.trusted_proxies`` for ``http.trusted_proxies.0``."""
         parts = path.split(".")
         candidates = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((self.keys[candidate] for candidate in candidates if candidate in self.keys), None)
 
     def unknown(self, path: str, value: object, origin: str) -> Problem:
-        """Say that there is no such key or section, with a guess."""
+        """Return the problem of an unknown key or section, with a suggestion."""
         section, parts = self.section_of(path), path.split(".")
         if section == path:
             example = next(key for key in self.keys if key.startswith(section + "."))
@@ -155,7 +155,7 @@ class Index:
 
 
 def index_of(role_sections: Mapping[str, type[Section]]) -> Index:
-    """Index the model, and the given sections as ``roles.<name>``."""
+    """Build the index of the model, with the given sections as ``roles.<name>``."""
     models: dict[str, type[BaseModel]] = {
         name: info.annotation
         for name, info in Settings.model_fields.items()
@@ -176,7 +176,7 @@ def _keys_of(prefix: str, model: type[BaseModel]) -> Iterator[Key]:
 
 
 def _key(path: str, info: FieldInfo) -> Key:
-    annotation, metadata, optional = _unwrapped(info.annotation, list(info.metadata))
+    annotation, metadata, optional = _unwrap(info.annotation, list(info.metadata))
     kind = _kind(annotation, metadata)
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     return Key(
@@ -192,8 +192,8 @@ def _key(path: str, info: FieldInfo) -> Key:
     )
 
 
-def _unwrapped(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any], bool]:
-    """Peel ``| None`` and ``Annotated`` off, keeping what they say."""
+def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any], bool]:
+    """Remove ``| None`` and ``Annotated``; return the plain type, the metadata and whether None is allowed."""
     optional = False
     if get_origin(annotation) in (Union, UnionType) and type(None) in get_args(annotation):
         rest = [arm for arm in get_args(annotation) if arm is not type(None)]

@@ -1,4 +1,4 @@
-"""From layers to settings: the strongest value of each key, checked all at once."""
+"""From layers of values to checked settings: the strongest value of each key wins, all problems are collected."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Loaded:
         files: the files that were read, in order.
         warnings: sentences about what was given and has no effect, for the log.
         roles: the sections of third-party roles, by role name.
-        index: what is known about each key.
+        index: all keys with their type and help.
     """
 
     settings: Settings
@@ -42,7 +42,7 @@ class Loaded:
     index: Index
 
     def value(self, path: str) -> Any:
-        """The value of a dotted key, ``roles.<name>.<key>`` included."""
+        """Return the value of a dotted key, ``roles.<name>.<key>`` included."""
         head, _, rest = path.partition(".")
         if head == ROLES:
             name = self.index.section_of(path).removeprefix(ROLES + ".")
@@ -87,7 +87,7 @@ def load(
     role_sections: Mapping[str, type[Section]],
     problems: Sequence[Problem] = (),
 ) -> Loaded:
-    """See :func:`airnode.config.load`; ``problems`` were found before and are reported along."""
+    """See :func:`airnode.config.load`; ``problems`` were found earlier and are reported together with the others."""
     sources = Sources(index_of(role_sections), broken=list(problems))
     by_env = [Path(name) for name in env.get("AIRNODE_CONFIG", "").split(os.pathsep) if name]
     sources.add_files(files or by_env, "flag --config" if files else "env AIRNODE_CONFIG")
@@ -97,7 +97,7 @@ def load(
 
 
 def _value(key: Key, entry: Entry) -> object:
-    """The value in the form that the model takes, or the problem with it."""
+    """Return the value in the form that the model takes, or the problem with it."""
     value = entry.value
     if entry.secret_file:
         return _secret_in(entry)
@@ -132,11 +132,11 @@ def _shown(key: Key, entry: Entry) -> str:
 
 
 def _secret_in(entry: Entry) -> object:
-    """The stripped content of a secret's file, or why there is none."""
+    """Return the stripped content of a secret's file, or why there is none."""
     if not isinstance(entry.value, str):
         return Problem(entry.path, f"{entry.path}_file must be the path of a file", "", entry.origin)
     path = Path(entry.value)
-    # Who gives the secret itself for its file shall not read it on the terminal: only what looks like a path is shown.
+    # If the secret itself was given instead of a path, it must not be printed: show only what looks like a path.
     about = f"its file {path}" if len(path.parts) > 1 and _is_dir(path.parent) else "its file"
     try:
         with path.expanduser().open("rb") as file:
@@ -162,7 +162,7 @@ def _is_dir(path: Path) -> bool:
 def _validated(
     index: Index, values: Mapping[str, object], entries: Mapping[str, Entry], failed: set[str]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Each section on its own; a section with wrong keys comes back with those at their defaults."""
+    """Validate each section; in a section with invalid keys those keys get their defaults."""
     models: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, model in index.sections.items():
@@ -214,18 +214,18 @@ def _problems(index: Index, section: str, error: ValidationError, entries: Mappi
             yield Problem(key.path, message, _shown(key, entry) if entry else "", origin)
 
 
-def _sentence(key: Key | None, kind: str, said: str, context: Mapping[str, object]) -> str:
-    """What pydantic found, in the words of a configuration file."""
+def _sentence(key: Key | None, kind: str, pydantic_message: str, context: Mapping[str, object]) -> str:
+    """Return pydantic's finding as a sentence for people who edit configuration files."""
     if kind == "value_error":
-        return str(context.get("error", said))
+        return str(context.get("error", pydantic_message))
     if kind == "missing":
         return "must be set"
     if key is None:
-        return said
+        return pydantic_message
     if kind in _OUT_OF_RANGE and key.limits:
         return key.in_range
     if key.kind is Kind.OTHER:
-        return said.replace("Input should be", "must be")
+        return pydantic_message.replace("Input should be", "must be")
     return key.expects
 
 

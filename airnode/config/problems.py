@@ -1,6 +1,6 @@
-"""What is wrong with a configuration, in words for a terminal; and what a value may show of itself.
+"""Problems of a configuration as text for a terminal, and how values are shown without their secrets.
 
-Nothing here imports pydantic: ``airnode --help`` passes through this package.
+Nothing here imports pydantic: ``airnode --help`` imports this package.
 """
 
 import re
@@ -21,12 +21,12 @@ _SECRET_WORDS = ("secret", "passw", "passwd", "pasw", "pwd", "token", "credentia
 
 @dataclass(frozen=True, slots=True)
 class Problem(FieldError):
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
-        got: the value as it may be shown; empty where nothing may or can be shown.
+        got: the value as it may be shown; empty if it must not be shown.
         origin: such as ``env AIRNODE_HTTP__PORT``.
-        guess: what was probably meant.
+        guess: the key that was probably meant.
     """
 
     got: str = ""
@@ -41,7 +41,7 @@ class Problem(FieldError):
 
 
 def config_error(problems: Sequence[Problem]) -> ConfigError:
-    """All problems as one error, whose text is ready for a terminal."""
+    """Return all problems as one error, whose text is ready for a terminal."""
     unique = list(dict.fromkeys(problems))
     count = f"{len(unique)} problem{'s' if len(unique) != 1 else ''}"
     lines = [f"airnode: configuration is invalid ({count})", *(f"  {problem}" for problem in unique)]
@@ -49,11 +49,11 @@ def config_error(problems: Sequence[Problem]) -> ConfigError:
 
 
 def shown(value: object, *, address: bool = False) -> str:
-    """A value as it stands in an error: short, quoted where it is text, without the passwords of addresses.
+    """Return a value as an error message shows it: short, texts quoted, without the passwords of addresses.
 
     Args:
         value: what was given.
-        address: it should be an address, so that a password may stand in it even where it does not look like one.
+        address: the key holds an address: the value may contain a password even if it is malformed.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -69,7 +69,7 @@ def shown(value: object, *, address: bool = False) -> str:
 
 
 def without_password(text: str, *, address: bool = False) -> str:
-    """Mask the password in ``redis://:password@host`` and ``?password=…``; all of an address that makes no sense."""
+    """Mask the password in ``redis://:password@host`` and ``?password=…``; all of an address that cannot be parsed."""
     scheme = _SCHEME.search(text)
     if scheme is None:
         return MASK if address and not _HOST_PORT.fullmatch(text) else text
@@ -77,11 +77,11 @@ def without_password(text: str, *, address: bool = False) -> str:
     before, at, place = rest.rpartition("@")
     user, colon, _ = before.partition(":")
     login = f"{user}:{MASK}@" if colon else f"{MASK}@" if at else ""
-    sound = _HOST_PORT.match(place)
-    return f"{head}{login}{_PASSWORD_IN_QUERY.sub(_MASKED, place) if sound else MASK}"
+    has_host = _HOST_PORT.match(place)
+    return f"{head}{login}{_PASSWORD_IN_QUERY.sub(_MASKED, place) if has_host else MASK}"
 
 
 def sounds_secret(path: str) -> bool:
-    """Whether an unknown key may be a misspelt secret, so that its value is better not shown."""
+    """Return whether an unknown key may be a misspelt secret, so that its value is better not shown."""
     word = path.lower()
     return any(secret in word for secret in _SECRET_WORDS)

@@ -1,4 +1,4 @@
-"""Configurations as text and as JSON: what is set and where it came from, all keys with their meaning, the schema."""
+"""A configuration as text and as JSON: values with their origins, all keys with their help, the JSON schema."""
 
 import json
 import unicodedata
@@ -20,12 +20,12 @@ _SIZES = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
 def plain(text: str, _colour: str) -> str:
-    """Paint nothing."""
+    """Return the text without colours."""
     return text
 
 
 def safe(value: Any) -> Any:
-    """A value as JSON can hold it, secrets masked, the passwords in addresses too."""
+    """Return a value that JSON can represent; secrets and passwords in addresses are masked."""
     if isinstance(value, SecretStr):
         return MASK if value.get_secret_value() else ""
     if isinstance(value, Path):
@@ -40,7 +40,7 @@ def safe(value: Any) -> Any:
 
 
 def toml(value: Any, kind: Kind = Kind.OTHER) -> str:
-    """A safe value as TOML; ``""`` where it is unset, which is what unset keys take."""
+    """Return a safe value as TOML; ``""`` if it is unset, as unset keys are written."""
     if value is None:
         return '""'
     if kind is Kind.BYTES and isinstance(value, int):
@@ -57,7 +57,7 @@ def toml(value: Any, kind: Kind = Kind.OTHER) -> str:
 
 
 def show(loaded: Loaded, *, changed: bool = False, paint: Painter = plain) -> str:
-    """Every key with its value and origin, as TOML that can be pasted into a file (but for masked secrets)."""
+    """Return every key with its value and origin, as TOML that can be pasted into a file (except masked secrets)."""
     rows = [
         (path, toml(safe(loaded.value(path)), key.kind), loaded.origins[path])
         for path, key in loaded.index.keys.items()
@@ -83,7 +83,7 @@ def show_json(loaded: Loaded, *, changed: bool = False) -> str:
 
 
 def check(loaded: Loaded) -> str:
-    """One line that all is well, then the files read and the warnings."""
+    """Return one line that the configuration is valid, then the files and the warnings."""
     lines = ["configuration is valid", *(f"  read {path}" for path in loaded.files)]
     return "\n".join([*lines, *(f"  warning: {warning}" for warning in loaded.warnings)])
 
@@ -101,7 +101,7 @@ def check_json(result: Loaded | ConfigError) -> str:
 
 
 def defaults(index: Index | None = None) -> str:
-    """All keys as a TOML file, each commented out at its default, with its meaning and limits."""
+    """Return all keys as a TOML file, each commented out at its default, with its meaning and limits."""
     index = index or index_of({})
     lines = [
         "# Every key of airnode with its default. Uncomment what you change.",
@@ -118,12 +118,12 @@ def defaults(index: Index | None = None) -> str:
 
 
 def keys_in(index: Index, section: str) -> Iterator[Key]:
-    """The keys of a section, in the model's order."""
+    """Return the keys of a section, in the model's order."""
     return (key for path, key in index.keys.items() if path.startswith(section + "."))
 
 
 def key_help(key: Key) -> str:
-    """What a key means, with its unit, limits and choices."""
+    """Return the help of a key, with its unit, limits and choices."""
     units = {Kind.SECONDS: "seconds", Kind.BYTES: "bytes"}
     notes = [units[key.kind]] if key.kind in units else []
     notes += [key.limits] if key.limits else []
@@ -132,13 +132,13 @@ def key_help(key: Key) -> str:
 
 
 class _Schema(GenerateJsonSchema):
-    """Types that have no JSON form of their own are left out of the defaults, without a warning."""
+    """Leaves types without a JSON form out of the defaults, without a warning."""
 
     ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})  # type: ignore[assignment]
 
 
 def schema(index: Index | None = None) -> str:
-    """The JSON schema of a configuration file, third-party roles' sections included."""
+    """Return the JSON schema of a configuration file, third-party roles' sections included."""
     whole: JsonSchemaValue = Settings.model_json_schema(schema_generator=_Schema, mode="validation")
     roles = {name: model for name, model in (index.sections.items() if index else ()) if "." in name}
     if roles:
@@ -151,7 +151,7 @@ def schema(index: Index | None = None) -> str:
 
 
 def _with_files(table: Any) -> None:
-    """Add ``<key>_file`` beside each secret, and ``""`` for unset, which TOML has instead of null."""
+    """Add ``<key>_file`` for each secret, and ``""`` for unset values: TOML has no null."""
     if isinstance(table, list):
         for item in table:
             _with_files(item)
@@ -169,7 +169,7 @@ def _with_files(table: Any) -> None:
 
 
 def _cells(text: str) -> int:
-    """Columns on a terminal: Korean characters take two."""
+    """Return the width on a terminal: Korean characters take two columns."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 

@@ -1,4 +1,4 @@
-"""Rules that no type can state: what two keys say together, addresses, networks, secrets that everybody knows."""
+"""Rules that types cannot express: relations between keys, addresses, networks, well-known secrets."""
 
 import ipaddress
 import re
@@ -81,27 +81,27 @@ class Rule:
 
 
 def broken_rules(settings: Settings) -> Iterator[tuple[Rule, str]]:
-    """Every rule that the settings break, with what is wrong in words."""
+    """Yield each rule that the settings break, with a message."""
     for rule in RULES:
         if message := rule.broken(*(value_at(settings, key) for key in rule.keys)):
             yield rule, message
 
 
 def value_at(settings: object, path: str) -> Any:
-    """The value of a dotted key."""
+    """Return the value of a dotted key."""
     for name in path.split("."):
         settings = getattr(settings, name)
     return settings
 
 
 def known_secret(secret: str) -> bool:
-    """Whether it is an example, a default, or one character over and over: a secret that everybody can guess."""
+    """Return whether a secret is easy to guess: an example, a default, or one repeated character."""
     word = re.sub(r"[^a-z0-9]", "", secret.lower())
     return word in _KNOWN or len(set(secret)) == 1 or any(part in word for part in _KNOWN_PARTS)
 
 
 def warnings(settings: Settings) -> Iterator[str]:
-    """What works, but is probably not meant."""
+    """Yield a sentence for each setting that is valid but probably not intended."""
     for name in ("redis", "postgres"):
         section = getattr(settings, name)
         if section.url and section.host:
@@ -112,11 +112,11 @@ def warnings(settings: Settings) -> Iterator[str]:
     yield from _unused_by_kafka(settings.kafka)
     drain = settings.drain
     if drain.deadline_s <= drain.delay_s + drain.timeout_s:
-        yield "drain.timeout_s cannot be used up: drain.deadline_s ends the stop before"
+        yield "drain.timeout_s is never reached: drain.deadline_s ends the stop before it"
 
 
 def _unused_by_kafka(kafka: KafkaSection) -> Iterator[str]:
-    """An account or certificates for a Kafka that is then spoken to without them."""
+    """Yield a sentence for each account or certificate that the security protocol does not use."""
     protocol = kafka.security_protocol
     for key in ("tls_ca", "tls_cert"):
         if getattr(kafka, key) is not None and not protocol.endswith("SSL"):

@@ -13,12 +13,12 @@ from airnode.config.keys import ROLES, Index, Kind, env_name
 from airnode.config.problems import Problem
 
 ENV_PREFIX = "AIRNODE_"
-#: Names that start with AIRNODE_ and are no keys: {name, or prefix ending in _: meaning}
+#: Names that start with AIRNODE_ and are not keys: {name, or prefix ending in _: meaning}
 ENV_RESERVED = {
     "AIRNODE_CONFIG": f"configuration files to read where no --config is given, separated by {os.pathsep!r}",
     "AIRNODE_TEST_": "switches of the test suite",
 }
-#: {name that deployments set already: dotted key}
+#: {name that existing deployments set: dotted key}
 ENV_LEGACY = {
     "JWT_SECRET_KEY": "auth.jwt_secret",
     "MASTER_URL": "cluster.master_url",
@@ -42,9 +42,9 @@ ENV_LEGACY = {
     "ALLOWED_ORIGINS": "http.allowed_origins",
     "LOG_LEVEL": "log.level",
 }
-#: Levels that other programs know, as LOG_LEVEL may be shared with them.
+#: Level names of other programs: LOG_LEVEL is often shared with them.
 _LEGACY_LEVELS = {"warn": "warning", "critical": "error", "fatal": "error"}
-#: Kubernetes and Docker links set REDIS_PORT=tcp://10.0.0.1:6379 and AIRNODE_SERVICE_HOST for a service of that name.
+#: Kubernetes and Docker set REDIS_PORT=tcp://10.0.0.1:6379 and AIRNODE_SERVICE_HOST for services of these names.
 _LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 _LINK_NAME = re.compile(r"AIRNODE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)$")
 _MAX_FILE_BYTES = 1 << 20
@@ -57,7 +57,7 @@ class Entry:
 
     Attributes:
         path: dotted key, as the model spells it.
-        text: it came as text from the environment or a flag: a list is comma separated, or a JSON or TOML array.
+        text: the value is text from the environment or a flag: a list is comma separated, or a JSON or TOML array.
         secret_file: ``value`` is the path of the file that holds the value.
     """
 
@@ -70,7 +70,7 @@ class Entry:
 
 @dataclass
 class Sources:
-    """All layers, the weakest first, and what was wrong with reading them."""
+    """All layers, the weakest first, and the problems found while reading them."""
 
     index: Index
     layers: list[dict[str, Entry]] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Sources:
     warnings: list[str] = field(default_factory=list)
 
     def add_files(self, files: Sequence[Path], origin: str) -> None:
-        """Read each file as a layer of its own, over the ones before it."""
+        """Read each file as a layer; later files override earlier ones."""
         for path in files:
             table = self._table(path, origin)
             if table is not None:
@@ -88,7 +88,7 @@ class Sources:
                 self._add(_leaves(self.index, table, ""), f"file {path}")
 
     def add_env(self, env: Mapping[str, str]) -> None:
-        """Add the legacy names as a layer, and ``AIRNODE_*`` over it."""
+        """Add the legacy names as a layer, and ``AIRNODE_*`` as a stronger one."""
         legacy = dict(self._legacy(env))
         layer: dict[str, Entry] = {}
         for name, value in env.items():
@@ -140,7 +140,7 @@ class Sources:
         return Problem(path, "unknown environment variable", guess=guess)
 
     def _env_path(self, name: str) -> str:
-        """The dotted key of ``AIRNODE_SECTION__KEY``; the name itself where it has no section."""
+        """Return the dotted key of ``AIRNODE_SECTION__KEY``; the name itself if it has no section."""
         plain = name.removesuffix("_FILE")
         if name in self.index.by_env:
             return self.index.by_env[name]
@@ -184,17 +184,17 @@ class Sources:
 
 
 def _syntax(path: Path, text: str) -> Problem:
-    """Put tomllib's ``… (at line 3, column 5)`` where editors and people look for it."""
+    """Move tomllib's ``… (at line 3, column 5)`` to the front, where people and editors expect it."""
     match = _POSITION.search(text)
     if match is None:
         return Problem(f"file {path}", text)
     place = f"line {match[1]}, column {match[2]}" if match[1] else "end of file"
-    said = text[: match.start()]
-    return Problem(f"file {path}", f"{place}: not TOML: {said[:1].lower()}{said[1:]}")
+    message = text[: match.start()]
+    return Problem(f"file {path}", f"{place}: not TOML: {message[:1].lower()}{message[1:]}")
 
 
 def _leaves(index: Index, table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
-    """Flatten a document into (dotted path, value), down to the keys that the model knows."""
+    """Flatten a document into (dotted path, value) pairs; tables that are values of a key stay whole."""
     for name, value in table.items():
         path = f"{prefix}{name}"
         inner = path == ROLES or path in index.sections or any(key.startswith(path + ".") for key in index.keys)

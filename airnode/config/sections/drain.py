@@ -1,4 +1,4 @@
-"""``[drain]``: going down."""
+"""The ``[drain]`` section of the configuration."""
 
 from pydantic import Field
 
@@ -7,10 +7,10 @@ from airnode.config.units import Seconds
 
 
 class DrainSection(Section):
-    """Going down."""
+    """How a node stops."""
 
-    delay_s: Seconds = Field(default=0.5, ge=0, description="Between saying 'draining' and taking no new work.")
+    delay_s: Seconds = Field(default=0.5, ge=0, description="Time between reporting 'draining' and refusing new work.")
     timeout_s: Seconds = Field(default=8.0, ge=0, description="Longest wait for open work to end.")
     deadline_s: Seconds = Field(
-        default=20.0, gt=0, description="The whole stop takes no longer than this (exit code 3)."
+        default=20.0, gt=0, description="Longest time for the whole stop; the process then exits with code 3."
     )

@@ -1,4 +1,4 @@
-"""``[embedded]``: the servers that airnode runs itself where no address is configured."""
+"""The ``[embedded]`` section of the configuration."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from airnode.config.units import ByteSize, Seconds
 
 
 class EmbeddedSection(Section):
-    """The servers that airnode runs itself where no address is configured."""
+    """The Valkey and the PostgreSQL that airnode runs itself if no address is configured."""
 
     postgres_user: str = Field(
         default="nobody", description="System user that runs PostgreSQL when airnode runs as root."
@@ -26,19 +26,20 @@ class EmbeddedSection(Section):
     redis_port: Port = Field(
         default=6390,
         description="TCP port of the embedded Valkey for slaves on other machines, open only where cluster.token is "
-        "set; 0: any free one, kept from then on.",
+        "set; 0: any free one, which is kept for later starts.",
     )
-    redis_host: str = Field(
-        default="", description="Address that this port listens on; empty: the one of all ports (http.host)."
-    )
+    redis_host: str = Field(default="", description="Address that this port listens on; empty: the value of http.host.")
     postgres_port: Port = Field(
         default=6391,
         description="TCP port of the embedded PostgreSQL for the pipeline's roles on other machines, open only where "
-        "cluster.pipeline_token is set; 0: any free one, kept from then on.",
+        "cluster.pipeline_token is set; 0: any free one, which is kept for later starts.",
     )
     postgres_host: str = Field(
-        default="", description="Address that this port listens on; empty: the one of all ports (http.host)."
+        default="", description="Address that this port listens on; empty: the value of http.host."
     )
     postgres_guests: int = Field(
-        default=60, ge=1, le=90, description="Most connections of the pipeline's roles on other machines, of 100."
+        default=60,
+        ge=1,
+        le=90,
+        description="Largest number of connections (of 100) for the pipeline's roles on other machines.",
     )

@@ -1,4 +1,4 @@
-"""``[hls]``: the live window: parts, segments, playlists."""
+"""The ``[hls]`` section of the configuration."""
 
 from pydantic import Field
 
@@ -7,22 +7,27 @@ from airnode.config.units import ByteSize, Seconds
 
 
 class HlsSection(Section):
-    """The live window: parts, segments, playlists."""
+    """HLS output: parts, segments, playlists."""
 
     part_target_ms: int = Field(
-        default=200, ge=50, le=2000, description="Wished length of a part (LL-HLS Partial Segment)."
+        default=200, ge=50, le=2000, description="Target length of a part (LL-HLS Partial Segment)."
     )
     segment_duration_s: Seconds = Field(
         default=1.0, ge=0.5, le=10, description="Shortest segment; it ends at the first key frame after this."
     )
     segment_max_s: Seconds = Field(
-        default=10.0, ge=2, le=60, description="Longest segment; one without a key frame in time is ended here anyway."
+        default=10.0,
+        ge=2,
+        le=60,
+        description="Longest segment; a segment without a key frame is ended after this time.",
     )
     segment_count: int = Field(default=7, ge=3, le=100, description="Finished segments kept in the playlist.")
     segment_max_bytes: ByteSize = Field(
-        default=50 << 20, ge=1 << 20, description="Largest segment; the publisher is cut off beyond it."
+        default=50 << 20, ge=1 << 20, description="Largest segment; a publisher that exceeds it is disconnected."
     )
     grace_s: Seconds = Field(
-        default=60.0, ge=0, description="How long a class stays open for a publisher that dropped; 0: it ends at once."
+        default=60.0,
+        ge=0,
+        description="How long a class waits for a publisher that disconnected to come back; 0: the class ends at once.",
     )
     low_latency: bool = Field(default=True, description="Offer LL-HLS (parts, blocking reload); false: plain HLS only.")

@@ -1,4 +1,4 @@
-"""``[http]``: the HTTP port: pages, API, health, metrics."""
+"""The ``[http]`` section of the configuration."""
 
 from pydantic import Field
 
@@ -17,15 +17,15 @@ class HttpSection(Section):
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(),
-        description="Networks (CIDR) of reverse proxies whose X-Forwarded-For/-Proto/-Host headers are believed.",
+        description="Networks (CIDR) of reverse proxies whose X-Forwarded-For, -Proto and -Host headers are trusted.",
     )
     max_body_bytes: ByteSize = Field(default=1 << 20, ge=1024, description="Largest request body the API accepts.")
     request_timeout_s: Seconds = Field(
         default=10.0,
         gt=0,
-        description="A request's body must be here within this, and a page must take an event within it.",
+        description="Longest time to receive a request's body, and to send one event to a page.",
     )
     tls_cert: HomePath | None = Field(
-        default=None, description="PEM certificate chain: the HTTP and media ports speak TLS."
+        default=None, description="PEM certificate chain; with it the HTTP and media ports use TLS."
     )
     tls_key: HomePath | None = Field(default=None, description="PEM private key of tls_cert.")

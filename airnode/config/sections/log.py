@@ -1,4 +1,4 @@
-"""``[log]``: the log on standard error."""
+"""The ``[log]`` section of the configuration."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ class LogSection(Section):
     """The log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged."
+        default="info", description="Lowest level that is logged."
     )
     format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: console on a terminal, else JSON."

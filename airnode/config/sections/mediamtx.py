@@ -1,4 +1,4 @@
-"""``[mediamtx]``: MediaMTX, where media.engine is mediamtx."""
+"""The ``[mediamtx]`` section of the configuration."""
 
 from pydantic import Field
 
@@ -7,15 +7,15 @@ from airnode.config.units import HomePath, Seconds
 
 
 class MediaMtxSection(Section):
-    """MediaMTX, where media.engine is mediamtx. Its API, its HLS and its way to airnode stay on loopback."""
+    """MediaMTX, if media.engine is mediamtx. Its API, its HLS and its requests to airnode stay on loopback."""
 
     binary: HomePath | None = Field(
         default=None, description="The mediamtx program (1.18.1 or later); unset: the one on PATH."
     )
     api_url: str = Field(
         default="",
-        description="API of a MediaMTX that runs already, on loopback, such as http://127.0.0.1:9997; empty: airnode "
-        "starts its own.",
+        description="API of a MediaMTX that already runs on this machine, such as http://127.0.0.1:9997; empty: airnode"
+        " starts its own.",
     )
     srt_port: Port = Field(default=8890, description="SRT port (UDP); 0: no SRT.")
     rtsp_port: Port = Field(default=8554, description="RTSP port (TCP only); 0: no RTSP.")
@@ -26,13 +26,15 @@ class MediaMtxSection(Section):
     )
     api_port: Port = Field(default=0, description="Loopback port of its API; 0: any free one.")
     hls_port: Port = Field(default=0, description="Loopback port of its HLS; 0: any free one.")
-    poll_s: Seconds = Field(default=0.5, ge=0.1, le=5, description="Time between two looks at its publishers.")
-    publish_timeout_s: Seconds = Field(
-        default=10.0, gt=0, description="A publisher that was let in must send media within this."
+    poll_s: Seconds = Field(
+        default=0.5, ge=0.1, le=5, description="Time between two requests for its list of publishers."
     )
-    request_timeout_s: Seconds = Field(default=5.0, gt=0, description="Longest wait for an answer of its API.")
+    publish_timeout_s: Seconds = Field(
+        default=10.0, gt=0, description="An accepted publisher must send media within this time."
+    )
+    request_timeout_s: Seconds = Field(default=5.0, gt=0, description="Longest wait for a response of its API.")
     restart_after_s: Seconds = Field(
         default=30.0,
         ge=5,
-        description="One that airnode started and that does not answer for this long is started again.",
+        description="A MediaMTX started by airnode that does not answer for this long is restarted.",
     )

@@ -1,4 +1,4 @@
-"""``[node]``: this process."""
+"""The ``[node]`` section of the configuration."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ class NodeSection(Section):
     name: str = Field(default="", description="Name people see for this node; empty: the machine's host name.")
     host: str = Field(
         default="",
-        description="Host name or address under which viewers and encoders reach this node; "
-        "empty: the host of the request that asked.",
+        description="Host name or address under which viewers and encoders reach this node; empty: the host of the "
+        "request that asked.",
     )
     data_dir: HomePath = Field(
         default=Path("~/.airnode"),

@@ -1,4 +1,4 @@
-"""``[pipeline]``: orders and other events: made by producers, put into PostgreSQL by consumers."""
+"""The ``[pipeline]`` section of the configuration."""
 
 from pydantic import Field
 
@@ -7,9 +7,11 @@ from airnode.config.units import ByteSize, Seconds
 
 
 class PipelineSection(Section):
-    """Orders and other events: made by producers, put into PostgreSQL by consumers."""
+    """The data pipeline: producers publish events, consumers insert them into PostgreSQL."""
 
-    rate_per_s: float = Field(default=10.0, ge=0, description="Events a second that a producer makes; 0: all it can.")
+    rate_per_s: float = Field(
+        default=10.0, ge=0, description="Events per second that a producer publishes; 0: as many as possible."
+    )
     topics: tuple[str, ...] = Field(
         default=("users", "products", "orders"), description="Topics that a consumer reads."
     )
@@ -19,14 +21,24 @@ class PipelineSection(Section):
         json_schema_extra={"must": "must be at most 200 of letters, digits, '.', '_' and '-'"},
         description="Consumer group; empty: users_group, products_group and orders_group, each for its topic.",
     )
-    batch_records: int = Field(default=1000, ge=1, le=50_000, description="Most events written in one transaction.")
-    batch_wait_s: Seconds = Field(default=0.1, ge=0, le=60, description="Longest wait for more events to write.")
+    batch_records: int = Field(
+        default=1000, ge=1, le=50_000, description="Largest number of events in one transaction."
+    )
+    batch_wait_s: Seconds = Field(
+        default=0.1, ge=0, le=60, description="Longest wait for more events before a transaction is written."
+    )
     buffer_records: int = Field(
-        default=10_000, ge=100, description="Events that wait in a consumer; beyond, it stops fetching."
+        default=10_000,
+        ge=100,
+        description="Largest number of events that wait in a consumer; it stops fetching when the buffer is full.",
     )
     buffer_bytes: ByteSize = Field(
-        default=64 << 20, ge=1 << 20, description="The same in bytes; what was being fetched comes on top."
+        default=64 << 20,
+        ge=1 << 20,
+        description="Largest number of bytes that wait in a consumer; a fetch that has already begun is added to it.",
     )
     stuck_s: Seconds = Field(
-        default=60.0, gt=0, description="A partition with lag whose position stands still this long is an alarm."
+        default=60.0,
+        gt=0,
+        description="A partition with lag whose committed position does not move for this long raises an alarm.",
     )

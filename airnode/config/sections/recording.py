@@ -1,4 +1,4 @@
-"""``[recording]``: recordings of classes, on the disk of the node that takes the publisher."""
+"""The ``[recording]`` section of the configuration."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from airnode.config.units import ByteSize, HomePath, Seconds
 
 
 class RecordingSection(Section):
-    """Recordings of classes, on the disk of the node that takes the publisher."""
+    """Recordings of classes, on the disk of the node that receives the publisher."""
 
     mode: Literal["off", "all", "on-request"] = Field(
         default="on-request",
@@ -21,29 +21,37 @@ class RecordingSection(Section):
     )
     student_download: bool = Field(
         default=True,
-        description="Students may download recordings as MP4; false: they only watch them. Slaves take the master's.",
+        description="Students may download recordings as MP4; false: they can only watch them. Slaves use the master's "
+        "value.",
     )
     max_age_s: Seconds | None = Field(
-        default=None, ge=1, description="Recordings that ended so long ago are removed; unset: none."
+        default=None,
+        ge=1,
+        description="Recordings that ended longer ago than this are removed; unset: none is removed by age.",
     )
     max_bytes: ByteSize | None = Field(
         default=None,
         ge=1 << 20,
-        description="Most bytes of this node's recordings: the oldest are removed beyond it; unset: no limit.",
+        description="Largest total size of this node's recordings; when it is exceeded the oldest are removed; unset: "
+        "no limit.",
     )
     min_free_bytes: ByteSize = Field(
-        default=1 << 30, ge=0, description="Recording stops, with an alarm, while less than this is free on its disk."
+        default=1 << 30,
+        ge=0,
+        description="Recording stops, with an alarm, while its disk has less free space than this.",
     )
     queue_bytes: ByteSize = Field(
         default=64 << 20,
         ge=1 << 20,
-        description="Most bytes that wait for the disk; beyond, segments are left out of the recording.",
+        description="Largest number of bytes that wait to be written; when it is exceeded, segments are left out of the"
+        " recording.",
     )
     sync_s: Seconds = Field(
         default=10.0,
         gt=0,
-        description="What was written is forced onto the disk this often, and at the end: what a power cut can cost.",
+        description="How often written data is flushed to the disk (fsync), and at the end of a recording: a power cut "
+        "can lose this much.",
     )
     download_gap_s: Seconds = Field(
-        default=20.0, gt=0, description="A player that takes nothing of a recording for this long is dropped."
+        default=20.0, gt=0, description="A player that reads nothing of a recording for this long is disconnected."
     )

@@ -171,5 +171,5 @@ def test_warnings(tmp_path: Path) -> None:
         "kafka.tls_ca is not used: kafka.security_protocol is PLAINTEXT, without TLS",
         "kafka.sasl_username is not used: kafka.security_protocol is PLAINTEXT, without SASL",
         "kafka.sasl_password is one that everybody can guess",
-        "drain.timeout_s cannot be used up: drain.deadline_s ends the stop before",
+        "drain.timeout_s is never reached: drain.deadline_s ends the stop before it",
     )
