@@ -8,7 +8,7 @@ import click
 
 from airnode.commands.options import OPTIONS
 from airnode.config import render
-from airnode.config.keys import Index, Key, Kind, index_of
+from airnode.config.keys import Key, KeyIndex, KeyKind, index_of
 from airnode.config.sources import ENV_LEGACY, ENV_RESERVED
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def example() -> str:
     return render.defaults()
 
 
-def reference(index: Index | None = None) -> str:
+def reference(index: KeyIndex | None = None) -> str:
     """What ``docs/config.md`` holds."""
     index = index or index_of({})
     parts = [_INTRO]
@@ -61,7 +61,7 @@ def reference(index: Index | None = None) -> str:
 def _row(key: Key) -> str:
     kind = " \\| ".join(f"`{choice}`" for choice in key.choices) or key.kind.value
     limits = f", {key.limits}" if key.limits else ""
-    unset = key.default is None or (key.kind is Kind.SECRET and not render.safe(key.default))
+    unset = key.default is None or (key.kind is KeyKind.SECRET and not render.safe(key.default))
     default = "" if unset else f"`{render.toml(render.safe(key.default), key.kind)}`"
     meaning = key.description.replace("|", "\\|").replace("<", "&lt;")
     flags = [f"`{option.name}`" for option in OPTIONS if option.key == key.path]
@@ -70,7 +70,7 @@ def _row(key: Key) -> str:
 
 
 def _environment(key: Key) -> str:
-    names = [key.env] + ([f"{key.env}_FILE"] if key.kind is Kind.SECRET else [])
+    names = [key.env] + ([f"{key.env}_FILE"] if key.kind is KeyKind.SECRET else [])
     names += [name for name, path in ENV_LEGACY.items() if path == key.path]
     return ", ".join(f"`{name}`" for name in names)
 

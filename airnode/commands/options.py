@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from airnode.config.flags import Flag, parse_set
-from airnode.config.problems import Problem
+from airnode.config.problems import ConfigProblem
 from airnode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,15 +101,15 @@ def _with(options: Sequence[Option], command: Command) -> Command:
     return command
 
 
-def flags_from(params: Mapping[str, Any]) -> tuple[dict[str, Flag], list[Problem]]:
+def flags_from(params: Mapping[str, Any]) -> tuple[dict[str, Flag], list[ConfigProblem]]:
     """The flags among a command's parameters, and what is wrong with a ``--set``. An option beats ``--set``."""
     flags: dict[str, Flag] = {}
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     for text in params.get("set") or ():
         try:
             key, value = parse_set(text)
         except ConfigError as error:
-            problems += [problem for problem in error.errors if isinstance(problem, Problem)]
+            problems += [problem for problem in error.errors if isinstance(problem, ConfigProblem)]
         else:
             flags[key] = Flag(value, "--set")
     for option in OPTIONS:

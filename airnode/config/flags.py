@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from airnode.config.problems import Problem, config_error
+from airnode.config.problems import ConfigProblem, config_error
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
 
@@ -31,4 +31,4 @@ def parse_set(text: str) -> tuple[str, str]:
     if equals and not match:
         need = "needs a key with its section, such as --set hls.segment_count=5"
         about = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else ""
-    raise config_error([Problem("--set", need, repr(about) if about else "")])
+    raise config_error([ConfigProblem("--set", need, repr(about) if about else "")])

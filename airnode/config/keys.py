@@ -13,14 +13,14 @@ from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from airnode.config.model import Settings
-from airnode.config.problems import Problem, shown, sounds_secret
+from airnode.config.problems import ConfigProblem, shown, sounds_secret
 from airnode.config.sections.base import Section
 from airnode.config.units import parse_bytes, parse_seconds
 
 ROLES = "roles"
 
 
-class Kind(enum.StrEnum):
+class KeyKind(enum.StrEnum):
     """What a key holds; the value is its name in docs/config.md."""
 
     TEXT = "text"
@@ -37,19 +37,19 @@ class Kind(enum.StrEnum):
 
 
 _EXPECTS = {
-    Kind.TEXT: "must be text",
-    Kind.SECRET: "must be text",
-    Kind.INT: "must be a whole number",
-    Kind.FLOAT: "must be a number",
-    Kind.SECONDS: 'must be a number of seconds, such as 5, "300ms" or "2m"',
-    Kind.BYTES: 'must be a size in bytes, such as 65536, "512KiB" or "5MiB"',
-    Kind.BOOL: "must be true or false",
-    Kind.LIST: 'must be a list of texts, such as ["a", "b"]',
-    Kind.PATH: "must be a path",
-    Kind.OTHER: "has the wrong type",
+    KeyKind.TEXT: "must be text",
+    KeyKind.SECRET: "must be text",
+    KeyKind.INT: "must be a whole number",
+    KeyKind.FLOAT: "must be a number",
+    KeyKind.SECONDS: 'must be a number of seconds, such as 5, "300ms" or "2m"',
+    KeyKind.BYTES: 'must be a size in bytes, such as 65536, "512KiB" or "5MiB"',
+    KeyKind.BOOL: "must be true or false",
+    KeyKind.LIST: 'must be a list of texts, such as ["a", "b"]',
+    KeyKind.PATH: "must be a path",
+    KeyKind.OTHER: "has the wrong type",
 }
-_UNIT = {Kind.SECONDS: " seconds", Kind.BYTES: " bytes"}
-NUMBERS = frozenset({Kind.INT, Kind.FLOAT, Kind.SECONDS, Kind.BYTES})
+_UNIT = {KeyKind.SECONDS: " seconds", KeyKind.BYTES: " bytes"}
+NUMBERS = frozenset({KeyKind.INT, KeyKind.FLOAT, KeyKind.SECONDS, KeyKind.BYTES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Key:
     """
 
     path: str
-    kind: Kind
+    kind: KeyKind
     default: object
     description: str
     choices: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ def env_name(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Index:
+class KeyIndex:
     """All keys and sections, those of third-party roles under ``roles.<name>`` included."""
 
     #: {dotted path: key}, in the model's order
@@ -121,22 +121,24 @@ class Index:
         candidates = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
         return next((self.keys[candidate] for candidate in candidates if candidate in self.keys), None)
 
-    def unknown(self, path: str, value: object, origin: str) -> Problem:
+    def unknown(self, path: str, value: object, origin: str) -> ConfigProblem:
         """Return the problem of an unknown key or section, with a suggestion."""
         section, parts = self.section_of(path), path.split(".")
         if section == path:
             example = next(key for key in self.keys if key.startswith(section + "."))
-            return Problem(path, f"is a section; set one of its keys, such as {example}", "", origin)
+            return ConfigProblem(path, f"is a section; set one of its keys, such as {example}", "", origin)
         if parts[0] == ROLES and not section:
             role = ".".join(parts[:2])
-            return Problem(role, "no installed role has such a section", "", origin, self._guess(role, self._roles()))
+            return ConfigProblem(
+                role, "no installed role has such a section", "", origin, self._guess(role, self._roles())
+            )
         if not section and (len(parts) > 1 or isinstance(value, dict)):
-            return Problem(parts[0], "unknown section", "", origin, self._guess(parts[0].lower(), self.sections))
+            return ConfigProblem(parts[0], "unknown section", "", origin, self._guess(parts[0].lower(), self.sections))
         guess = self._guess_key(path.lower(), section)
         known = next(iter(guess.split(", ")), "")
-        hidden = sounds_secret(path) or (known in self.keys and self.keys[known].kind is Kind.SECRET)
+        hidden = sounds_secret(path) or (known in self.keys and self.keys[known].kind is KeyKind.SECRET)
         got = shown(value) if isinstance(value, bool | int | float) and not hidden else ""
-        return Problem(path, "unknown key", got, origin, guess)
+        return ConfigProblem(path, "unknown key", got, origin, guess)
 
     def _roles(self) -> list[str]:
         return [name for name in self.sections if name.startswith(ROLES + ".")]
@@ -154,7 +156,7 @@ class Index:
         return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff)), "")
 
 
-def index_of(role_sections: Mapping[str, type[Section]]) -> Index:
+def index_of(role_sections: Mapping[str, type[Section]]) -> KeyIndex:
     """Build the index of the model, with the given sections as ``roles.<name>``."""
     models: dict[str, type[BaseModel]] = {
         name: info.annotation
@@ -163,7 +165,7 @@ def index_of(role_sections: Mapping[str, type[Section]]) -> Index:
     }
     models |= {f"{ROLES}.{name}": section for name, section in role_sections.items()}
     keys = {key.path: key for name, model in models.items() for key in _keys_of(name, model)}
-    return Index(keys, models, {key.env: key.path for key in keys.values()})
+    return KeyIndex(keys, models, {key.env: key.path for key in keys.values()})
 
 
 def _keys_of(prefix: str, model: type[BaseModel]) -> Iterator[Key]:
@@ -184,7 +186,7 @@ def _key(path: str, info: FieldInfo) -> Key:
         kind,
         None if info.is_required() else info.get_default(call_default_factory=True, validated_data={}),
         info.description or "",
-        choices=tuple(str(choice) for choice in get_args(annotation)) if kind is Kind.CHOICE else (),
+        choices=tuple(str(choice) for choice in get_args(annotation)) if kind is KeyKind.CHOICE else (),
         limits=_limits(metadata),
         optional=optional,
         required=info.is_required(),
@@ -205,25 +207,25 @@ def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any], bool]
     return annotation, metadata, optional
 
 
-def _kind(annotation: Any, metadata: list[Any]) -> Kind:
+def _kind(annotation: Any, metadata: list[Any]) -> KeyKind:
     before = {item.func for item in metadata if isinstance(item, BeforeValidator)}
     if parse_seconds in before:
-        return Kind.SECONDS
+        return KeyKind.SECONDS
     if parse_bytes in before:
-        return Kind.BYTES
+        return KeyKind.BYTES
     if get_origin(annotation) is Literal:
-        return Kind.CHOICE
+        return KeyKind.CHOICE
     if get_origin(annotation) in (tuple, list) and get_args(annotation)[0] is str:
-        return Kind.LIST
-    simple: dict[Any, Kind] = {
-        bool: Kind.BOOL,
-        int: Kind.INT,
-        float: Kind.FLOAT,
-        str: Kind.TEXT,
-        SecretStr: Kind.SECRET,
-        Path: Kind.PATH,
+        return KeyKind.LIST
+    simple: dict[Any, KeyKind] = {
+        bool: KeyKind.BOOL,
+        int: KeyKind.INT,
+        float: KeyKind.FLOAT,
+        str: KeyKind.TEXT,
+        SecretStr: KeyKind.SECRET,
+        Path: KeyKind.PATH,
     }
-    return simple.get(annotation, Kind.OTHER)
+    return simple.get(annotation, KeyKind.OTHER)
 
 
 def _limits(metadata: list[Any]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from airnode.config import rules
-from airnode.config.keys import NUMBERS, ROLES, Index, Key, Kind, index_of
+from airnode.config.keys import NUMBERS, ROLES, Key, KeyIndex, KeyKind, index_of
 from airnode.config.model import Settings
-from airnode.config.problems import MASK, Problem, config_error, shown
+from airnode.config.problems import MASK, ConfigProblem, config_error, shown
 from airnode.config.sections.base import Section
 from airnode.config.sources import Entry, Sources
 
@@ -39,7 +39,7 @@ class Loaded:
     files: tuple[Path, ...]
     warnings: tuple[str, ...]
     roles: Mapping[str, Section]
-    index: Index
+    index: KeyIndex
 
     def value(self, path: str) -> Any:
         """Return the value of a dotted key, ``roles.<name>.<key>`` included."""
@@ -61,7 +61,7 @@ def load_from(sources: Sources) -> Loaded:
     values: dict[str, object] = {}
     for path in (path for path in index.keys if path in entries):
         value = _value(index.keys[path], entries[path])
-        if isinstance(value, Problem):
+        if isinstance(value, ConfigProblem):
             problems.append(value)
         else:
             values[path] = value
@@ -85,7 +85,7 @@ def load(
     files: Sequence[Path],
     env: Mapping[str, str],
     role_sections: Mapping[str, type[Section]],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[ConfigProblem] = (),
 ) -> Loaded:
     """See :func:`airnode.config.load`; ``problems`` were found earlier and are reported together with the others."""
     sources = Sources(index_of(role_sections), broken=list(problems))
@@ -104,18 +104,18 @@ def _value(key: Key, entry: Entry) -> object:
     if key.optional and value == "":
         return None
     if key.kind in NUMBERS and isinstance(value, bool):
-        return Problem(key.path, key.expects, _shown(key, entry), entry.origin)
-    if key.kind is Kind.PATH and value == "":
-        return Problem(key.path, key.expects, _shown(key, entry), entry.origin)
-    if key.kind is Kind.CHOICE and isinstance(value, str):
+        return ConfigProblem(key.path, key.expects, _shown(key, entry), entry.origin)
+    if key.kind is KeyKind.PATH and value == "":
+        return ConfigProblem(key.path, key.expects, _shown(key, entry), entry.origin)
+    if key.kind is KeyKind.CHOICE and isinstance(value, str):
         return value.strip().lower() if value not in key.choices else value
-    if entry.text and isinstance(value, str) and key.kind in (Kind.LIST, Kind.OTHER):
+    if entry.text and isinstance(value, str) and key.kind in (KeyKind.LIST, KeyKind.OTHER):
         return _parsed(key, entry, value.strip())
     return value
 
 
 def _parsed(key: Key, entry: Entry, text: str) -> object:
-    if key.kind is Kind.LIST and not text.startswith("["):
+    if key.kind is KeyKind.LIST and not text.startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
     try:
         return json.loads(text)
@@ -124,7 +124,9 @@ def _parsed(key: Key, entry: Entry, text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
     except (ValueError, RecursionError):
-        return Problem(key.path, key.expects, _shown(key, entry), entry.origin) if key.kind is Kind.LIST else text
+        return (
+            ConfigProblem(key.path, key.expects, _shown(key, entry), entry.origin) if key.kind is KeyKind.LIST else text
+        )
 
 
 def _shown(key: Key, entry: Entry) -> str:
@@ -134,7 +136,7 @@ def _shown(key: Key, entry: Entry) -> str:
 def _secret_in(entry: Entry) -> object:
     """Return the stripped content of a secret's file, or why there is none."""
     if not isinstance(entry.value, str):
-        return Problem(entry.path, f"{entry.path}_file must be the path of a file", "", entry.origin)
+        return ConfigProblem(entry.path, f"{entry.path}_file must be the path of a file", "", entry.origin)
     path = Path(entry.value)
     # If the secret itself was given instead of a path, it must not be printed: show only what looks like a path.
     about = f"its file {path}" if len(path.parts) > 1 and _is_dir(path.parent) else "its file"
@@ -144,11 +146,11 @@ def _secret_in(entry: Entry) -> object:
         text = data.decode("utf-8").strip()
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "there is no such path"
-        return Problem(entry.path, f"{about} cannot be read: {reason}", "", entry.origin)
+        return ConfigProblem(entry.path, f"{about} cannot be read: {reason}", "", entry.origin)
     except ValueError:
-        return Problem(entry.path, f"{about} is not UTF-8 text", "", entry.origin)
+        return ConfigProblem(entry.path, f"{about} is not UTF-8 text", "", entry.origin)
     if not text or len(data) > _MAX_SECRET_BYTES:
-        return Problem(entry.path, f"{about} is {'too large' if text else 'empty'}", "", entry.origin)
+        return ConfigProblem(entry.path, f"{about} is {'too large' if text else 'empty'}", "", entry.origin)
     return text
 
 
@@ -160,11 +162,11 @@ def _is_dir(path: Path) -> bool:
 
 
 def _validated(
-    index: Index, values: Mapping[str, object], entries: Mapping[str, Entry], failed: set[str]
-) -> tuple[dict[str, Any], list[Problem]]:
+    index: KeyIndex, values: Mapping[str, object], entries: Mapping[str, Entry], failed: set[str]
+) -> tuple[dict[str, Any], list[ConfigProblem]]:
     """Validate each section; in a section with invalid keys those keys get their defaults."""
     models: dict[str, Any] = {}
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     for name, model in index.sections.items():
         mine = {path: value for path, value in values.items() if path.startswith(name + ".")}
         try:
@@ -193,7 +195,9 @@ def _nested(values: Mapping[str, object], section: str) -> dict[str, Any]:
     return root
 
 
-def _problems(index: Index, section: str, error: ValidationError, entries: Mapping[str, Entry]) -> Iterator[Problem]:
+def _problems(
+    index: KeyIndex, section: str, error: ValidationError, entries: Mapping[str, Entry]
+) -> Iterator[ConfigProblem]:
     seen = set()
     for detail in error.errors(include_url=False):
         path = ".".join([section, *(str(part) for part in detail["loc"])])
@@ -205,13 +209,13 @@ def _problems(index: Index, section: str, error: ValidationError, entries: Mappi
         origin = entry.origin if entry else ""
         message = _sentence(key, detail["type"], detail["msg"], detail.get("ctx", {}))
         if key is None:
-            yield Problem(path, message, "", origin)
-        elif key.kind is Kind.SECRET:
+            yield ConfigProblem(path, message, "", origin)
+        elif key.kind is KeyKind.SECRET:
             secret = entry.value if entry and not entry.secret_file else None
             safe = message.replace(secret, MASK) if isinstance(secret, str) and secret else message
-            yield Problem(key.path, safe, "", origin)
+            yield ConfigProblem(key.path, safe, "", origin)
         else:
-            yield Problem(key.path, message, _shown(key, entry) if entry else "", origin)
+            yield ConfigProblem(key.path, message, _shown(key, entry) if entry else "", origin)
 
 
 def _sentence(key: Key | None, kind: str, pydantic_message: str, context: Mapping[str, object]) -> str:
@@ -224,18 +228,18 @@ def _sentence(key: Key | None, kind: str, pydantic_message: str, context: Mappin
         return pydantic_message
     if kind in _OUT_OF_RANGE and key.limits:
         return key.in_range
-    if key.kind is Kind.OTHER:
+    if key.kind is KeyKind.OTHER:
         return pydantic_message.replace("Input should be", "must be")
     return key.expects
 
 
 def _broken_rules(
-    settings: Settings, index: Index, entries: Mapping[str, Entry], failed: set[str]
-) -> Iterator[Problem]:
+    settings: Settings, index: KeyIndex, entries: Mapping[str, Entry], failed: set[str]
+) -> Iterator[ConfigProblem]:
     for rule, message in rules.broken_rules(settings):
         if failed.isdisjoint(rule.keys):
             path = rule.keys[0]
             entry = entries.get(path) or next((entries[key] for key in rule.keys if key in entries), None)
-            secret = index.keys[path].kind is Kind.SECRET
+            secret = index.keys[path].kind is KeyKind.SECRET
             got = "" if secret or path not in entries else _shown(index.keys[path], entries[path])
-            yield Problem(path, message, got, entry.origin if entry else "")
+            yield ConfigProblem(path, message, got, entry.origin if entry else "")

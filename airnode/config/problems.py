@@ -20,7 +20,7 @@ _SECRET_WORDS = ("secret", "passw", "passwd", "pasw", "pwd", "token", "credentia
 
 
 @dataclass(frozen=True, slots=True)
-class Problem(FieldError):
+class ConfigProblem(FieldError):
     """One problem.
 
     Attributes:
@@ -40,7 +40,7 @@ class Problem(FieldError):
         return f"{self.path}: {self.message}{remark}" + (f"; did you mean {self.guess}?" if self.guess else "")
 
 
-def config_error(problems: Sequence[Problem]) -> ConfigError:
+def config_error(problems: Sequence[ConfigProblem]) -> ConfigError:
     """Return all problems as one error, whose text is ready for a terminal."""
     unique = list(dict.fromkeys(problems))
     count = f"{len(unique)} problem{'s' if len(unique) != 1 else ''}"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from airnode.config.keys import Index, Key, Kind, index_of
+from airnode.config.keys import Key, KeyIndex, KeyKind, index_of
 from airnode.config.loading import DEFAULT, Loaded
 from airnode.config.model import Settings
 from airnode.config.problems import MASK, without_password
@@ -39,11 +39,11 @@ def safe(value: Any) -> Any:
     return value
 
 
-def toml(value: Any, kind: Kind = Kind.OTHER) -> str:
+def toml(value: Any, kind: KeyKind = KeyKind.OTHER) -> str:
     """Return a safe value as TOML; ``""`` if it is unset, as unset keys are written."""
     if value is None:
         return '""'
-    if kind is Kind.BYTES and isinstance(value, int):
+    if kind is KeyKind.BYTES and isinstance(value, int):
         return next((f'"{value // size}{unit}"' for unit, size in _SIZES if value and value % size == 0), str(value))
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -100,7 +100,7 @@ def check_json(result: Loaded | ConfigError) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def defaults(index: Index | None = None) -> str:
+def defaults(index: KeyIndex | None = None) -> str:
     """Return all keys as a TOML file, each commented out at its default, with its meaning and limits."""
     index = index or index_of({})
     lines = [
@@ -117,14 +117,14 @@ def defaults(index: Index | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def keys_in(index: Index, section: str) -> Iterator[Key]:
+def keys_in(index: KeyIndex, section: str) -> Iterator[Key]:
     """Return the keys of a section, in the model's order."""
     return (key for path, key in index.keys.items() if path.startswith(section + "."))
 
 
 def key_help(key: Key) -> str:
     """Return the help of a key, with its unit, limits and choices."""
-    units = {Kind.SECONDS: "seconds", Kind.BYTES: "bytes"}
+    units = {KeyKind.SECONDS: "seconds", KeyKind.BYTES: "bytes"}
     notes = [units[key.kind]] if key.kind in units else []
     notes += [key.limits] if key.limits else []
     notes += [" | ".join(key.choices)] if key.choices else []
@@ -137,7 +137,7 @@ class _Schema(GenerateJsonSchema):
     ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})  # type: ignore[assignment]
 
 
-def schema(index: Index | None = None) -> str:
+def schema(index: KeyIndex | None = None) -> str:
     """Return the JSON schema of a configuration file, third-party roles' sections included."""
     whole: JsonSchemaValue = Settings.model_json_schema(schema_generator=_Schema, mode="validation")
     roles = {name: model for name, model in (index.sections.items() if index else ()) if "." in name}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airnode.config.flags import Flag
-from airnode.config.keys import ROLES, Index, Kind, env_name
-from airnode.config.problems import Problem
+from airnode.config.keys import ROLES, KeyIndex, KeyKind, env_name
+from airnode.config.problems import ConfigProblem
 
 ENV_PREFIX = "AIRNODE_"
 #: Names that start with AIRNODE_ and are not keys: {name, or prefix ending in _: meaning}
@@ -72,11 +72,11 @@ class Entry:
 class Sources:
     """All layers, the weakest first, and the problems found while reading them."""
 
-    index: Index
+    index: KeyIndex
     layers: list[dict[str, Entry]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
-    broken: list[Problem] = field(default_factory=list)
-    unknown: list[Problem] = field(default_factory=list)
+    broken: list[ConfigProblem] = field(default_factory=list)
+    unknown: list[ConfigProblem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def add_files(self, files: Sequence[Path], origin: str) -> None:
@@ -117,7 +117,7 @@ class Sources:
         keys, plain = self.index.keys, path.removesuffix("_file")
         if path in keys:
             entry = Entry(path, value, origin, text)
-        elif plain in keys and keys[plain].kind is Kind.SECRET:
+        elif plain in keys and keys[plain].kind is KeyKind.SECRET:
             if value == "":
                 return
             entry = Entry(plain, value, origin, secret_file=True)
@@ -127,17 +127,19 @@ class Sources:
         other = layer.get(entry.path)
         if other is not None and other.secret_file != entry.secret_file:
             where = origin if origin == other.origin else f"{other.origin} and {origin}"
-            self.broken.append(Problem(entry.path, f"give {entry.path} or {entry.path}_file, not both", "", where))
+            self.broken.append(
+                ConfigProblem(entry.path, f"give {entry.path} or {entry.path}_file, not both", "", where)
+            )
         layer[entry.path] = entry
 
-    def _unknown(self, path: str, value: object, origin: str) -> Problem:
+    def _unknown(self, path: str, value: object, origin: str) -> ConfigProblem:
         if not path.startswith(ENV_PREFIX):
             return self.index.unknown(path, value, origin)
         leaf = "__" + path.removeprefix(ENV_PREFIX)
         same = [name for name in self.index.by_env if name.endswith(leaf)][:3]
         near = difflib.get_close_matches(path, [*self.index.by_env, *ENV_RESERVED], 1, 0.7)
         guess = " or ".join(same or near)
-        return Problem(path, "unknown environment variable", guess=guess)
+        return ConfigProblem(path, "unknown environment variable", guess=guess)
 
     def _env_path(self, name: str) -> str:
         """Return the dotted key of ``AIRNODE_SECTION__KEY``; the name itself if it has no section."""
@@ -173,27 +175,27 @@ class Sources:
                 raise ValueError("larger than 1 MiB, which no configuration is")
             return tomllib.loads(data.decode("utf-8-sig"))
         except OSError as error:
-            self.broken.append(Problem(f"file {path}", f"cannot be read: {error.strerror or error}", "", origin))
+            self.broken.append(ConfigProblem(f"file {path}", f"cannot be read: {error.strerror or error}", "", origin))
         except UnicodeDecodeError as error:
-            self.broken.append(Problem(f"file {path}", f"is not UTF-8 text (byte {error.start})", "", origin))
+            self.broken.append(ConfigProblem(f"file {path}", f"is not UTF-8 text (byte {error.start})", "", origin))
         except RecursionError:
-            self.broken.append(Problem(f"file {path}", "is nested too deeply", "", origin))
+            self.broken.append(ConfigProblem(f"file {path}", "is nested too deeply", "", origin))
         except (ValueError, RuntimeError) as error:
             self.broken.append(_syntax(path, str(error)))
         return None
 
 
-def _syntax(path: Path, text: str) -> Problem:
+def _syntax(path: Path, text: str) -> ConfigProblem:
     """Move tomllib's ``… (at line 3, column 5)`` to the front, where people and editors expect it."""
     match = _POSITION.search(text)
     if match is None:
-        return Problem(f"file {path}", text)
+        return ConfigProblem(f"file {path}", text)
     place = f"line {match[1]}, column {match[2]}" if match[1] else "end of file"
     message = text[: match.start()]
-    return Problem(f"file {path}", f"{place}: not TOML: {message[:1].lower()}{message[1:]}")
+    return ConfigProblem(f"file {path}", f"{place}: not TOML: {message[:1].lower()}{message[1:]}")
 
 
-def _leaves(index: Index, table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+def _leaves(index: KeyIndex, table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
     """Flatten a document into (dotted path, value) pairs; tables that are values of a key stay whole."""
     for name, value in table.items():
         path = f"{prefix}{name}"

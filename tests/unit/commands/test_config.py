@@ -229,7 +229,7 @@ def test_schema_knows_every_key() -> None:
         table = schema["$defs"][schema["properties"][section]["$ref"].rpartition("/")[2]]
         assert table["additionalProperties"] is False
         assert table["properties"][name]["description"] == key.description
-        assert (f"{name}_file" in table["properties"]) == (key.kind is keys.Kind.SECRET)
+        assert (f"{name}_file" in table["properties"]) == (key.kind is keys.KeyKind.SECRET)
 
 
 @pytest.mark.parametrize("command", ["", "show", "check", "defaults", "schema"])
@@ -247,7 +247,7 @@ def test_usage_error_is_exit_code_2() -> None:
 def test_every_key_is_described() -> None:
     for key in keys.index_of({}).keys.values():
         assert key.description.endswith((".", ")"))
-        assert key.kind is not keys.Kind.OTHER
+        assert key.kind is not keys.KeyKind.OTHER
 
 
 class Terminal:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from airnode.config import Flag, load
-from airnode.config.problems import Problem
+from airnode.config.problems import ConfigProblem
 from airnode.errors import ConfigError
 
 
@@ -210,4 +210,4 @@ def test_one_problem_reads_in_the_singular() -> None:
 
 
 def test_problem_without_value_and_origin() -> None:
-    assert str(Problem("a.b", "must be set")) == "a.b: must be set"
+    assert str(ConfigProblem("a.b", "must be set")) == "a.b: must be set"
