@@ -1,7 +1,6 @@
 """The consumer: takes events off the log and lands them in PostgreSQL."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import functools
 
 from airnode.config.model import Settings
 from airnode.pipeline.admin.stats_reporter import Source, Tally
@@ -12,69 +11,50 @@ from airnode.pipeline.consume.sinks import EventSink, LetterSink, Sink
 from airnode.pipeline.joining import join
 from airnode.pipeline.metrics import LandingMetrics
 from airnode.pipeline.preconditions import Ground
-from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import Join, RoleParts
-from airnode.web.addresses import PortName
+from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.health import HealthCheck
 
+_NAME = "consumer"
 
-class ConsumerRole:
-    """Log in, rows out."""
 
-    name = "consumer"
-    summary = "lands events of the log in PostgreSQL, each once"
-    needs = frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG})
-    embeds: frozenset[Resource] = frozenset()
-    without: Mapping[Resource, str] = MappingProxyType(
-        {
-            Resource.REDIS: "What is counted here gets to the admin page later.",
-            Resource.POSTGRES: "Nothing lands; events wait on the log.",
-            Resource.EVENT_LOG: "Nothing is read of the log, so nothing new lands.",
-        }
+def build(ctx: RoleContext) -> RoleParts:
+    """One member a consumer group."""
+    settings, metrics = ctx.settings, LandingMetrics(ctx.registry)
+    groups = groups_of(settings)
+    lanes = [
+        _lane(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
+        for group, topics in groups.items()
+    ]
+    lanes.append(_lane(ctx, LetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
+    watch = LagWatch(ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch"))
+    ground = Ground(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
+    tally = Tally(
+        ctx.bus,
+        _NAME,
+        ctx.identity,
+        (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")),
+        ctx.tasks("tally"),
+        lag=lambda: watch.behind,
+        checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
     )
-    includes: tuple[str, ...] = ()
-    ports: frozenset[PortName] = frozenset()
-    makes_secrets = False
-    section = None
-
-    def join(self, ctx: JoinContext) -> Join | None:
-        """Ask the master for its stores, where none are configured."""
-        return join(ctx, self.name)
-
-    def build(self, ctx: RoleContext) -> RoleParts:
-        """One lane a group."""
-        settings, metrics = ctx.settings, LandingMetrics(ctx.registry)
-        groups = groups_of(settings)
-        lanes = [
-            _lane(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
-            for group, topics in groups.items()
-        ]
-        lanes.append(_lane(ctx, LetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
-        watch = LagWatch(
-            ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch")
-        )
-        ground = Ground(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
-        tally = Tally(
-            ctx.bus,
-            self.name,
-            ctx.identity,
-            (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")),
-            ctx.tasks("tally"),
-            lag=lambda: watch.behind,
-            checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
-        )
-        return RoleParts(
-            services=(ground, tally, *lanes, watch),
-            checks=(
-                *(HealthCheck(lane.name, lane.check, critical=False) for lane in lanes),
-                HealthCheck("lag", watch.check, critical=False),
-            ),
-        )
+    return RoleParts(
+        services=(
+            ground,
+            tally,
+            *(Ordered(lane, after=(ground, tally)) for lane in lanes),
+            Ordered(watch, after=(ground,)),
+        ),
+        checks=(
+            *(HealthCheck(lane.name, lane.check, critical=False) for lane in lanes),
+            HealthCheck("lag", watch.check, critical=False),
+        ),
+    )
 
 
 def groups_of(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """What the consumer's members read: {group: topics}."""
+    """Return what the consumer's members read: {group: topics}."""
     section = settings.pipeline
     if section.group:
         return {section.group: tuple(section.topics)}
@@ -94,4 +74,15 @@ def _lane(ctx: RoleContext, sink: Sink, metrics: LandingMetrics, topics: tuple[s
     )
 
 
-ROLE = ConsumerRole()
+ROLE = Role(
+    name=_NAME,
+    summary="lands events of the log in PostgreSQL, each once",
+    build=build,
+    join=functools.partial(join, role=_NAME),
+    needs=frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG}),
+    without={
+        Resource.REDIS: "What is counted here gets to the admin page later.",
+        Resource.POSTGRES: "Nothing lands; events wait on the log.",
+        Resource.EVENT_LOG: "Nothing is read of the log, so nothing new lands.",
+    },
+)

@@ -1,7 +1,4 @@
-"""The master: pages, tokens and places, classes, the view of the cluster."""
-
-from collections.abc import Mapping
-from types import MappingProxyType
+"""The master: pages, tokens and places, classes, the view of the cluster. It keeps no state: the stores do."""
 
 from aiohttp import web
 
@@ -23,9 +20,9 @@ from airnode.pipeline.admin.overview import Overview
 from airnode.pipeline.admin.pipeline_api import PipelineApi
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import LookupMetrics
-from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import RoleParts
+from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
 from airnode.web.health import HealthCheck
@@ -42,90 +39,66 @@ _PAGES = {
 }
 
 
-class MasterRole:
-    """Keeps no state of its own: PostgreSQL and Redis do."""
-
-    name = "master"
-    summary = "pages, tokens, classes; sends viewers to slaves"
-    needs = frozenset({Resource.REDIS, Resource.POSTGRES})
-    embeds = frozenset({Resource.REDIS, Resource.POSTGRES})
-    without: Mapping[Resource, str] = MappingProxyType(
-        {
-            Resource.REDIS: "Classes on air go on. New students get in for cluster.lease_s, then have to wait.",
-            Resource.POSTGRES: "Classes on air go on. Class codes open nothing, and no class is made or changed.",
-        }
+def build(ctx: RoleContext) -> RoleParts:
+    """Wire the API to classes, the room board and the pages."""
+    settings = ctx.settings
+    classes = Classes(ctx.postgres, settings.classes.max_classes)
+    room = settings.classes.default_room
+    nodes = NodeBoard(ctx.bus, settings.cluster, ctx.tasks("node-board"), ctx.registry)
+    board = RoomBoard(
+        ctx.bus,
+        ctx.tasks("room-board"),
+        ctx.registry,
+        write_timeout_s=settings.http.request_timeout_s,
+        watched=nodes.watched,
     )
-    includes: tuple[str, ...] = ()
-    ports = frozenset({PortName.HTTP})
-    makes_secrets = False
-    section = None
+    clients = Clients(settings.http.trusted_proxies)
+    directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
+    admission = Admission(settings.auth, room, classes, ctx.registry)
+    recordings = Recordings(ctx.bus, Shelf(ctx.postgres), ctx.tasks("recordings"))
+    recordings_api = RecordingsApi(Gate(ctx.tokens, admission, clients), recordings, board, nodes, settings.recording)
+    api = MasterApi(
+        tokens=ctx.tokens,
+        admission=admission,
+        classes=classes,
+        directory=directory,
+        board=board,
+        nodes=nodes,
+        addresses=ctx.addresses,
+        clients=clients,
+        registry=ctx.registry,
+    )
+    authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
+    cluster = _cluster_api(ctx, nodes, board, clients, authority)
+    overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
+    catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
+    pipeline = PipelineApi(overview, catalogue, authority, clients, ctx.pipeline_urls)
+    secret = settings.auth.teacher_secret.get_secret_value()
 
-    def join(self, ctx: JoinContext) -> None:
-        """Wait for nothing."""
-        check_master(ctx)
+    def routes(app: web.Application) -> None:
+        api.add_routes(app)
+        recordings_api.add_routes(app)
+        cluster.add_routes(app)
+        pipeline.add_routes(app)
+        add_pages(app, _PAGES)
 
-    def build(self, ctx: RoleContext) -> RoleParts:
-        """Wire the API to classes, the room board and the pages."""
-        settings = ctx.settings
-        classes = Classes(ctx.postgres, settings.classes.max_classes)
-        room = settings.classes.default_room
-        nodes = NodeBoard(ctx.bus, settings.cluster, ctx.tasks("node-board"), ctx.registry)
-        board = RoomBoard(
-            ctx.bus,
-            ctx.tasks("room-board"),
-            ctx.registry,
-            write_timeout_s=settings.http.request_timeout_s,
-            watched=nodes.watched,
-        )
-        clients = Clients(settings.http.trusted_proxies)
-        directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
-        admission = Admission(settings.auth, room, classes, ctx.registry)
-        recordings = Recordings(ctx.bus, Shelf(ctx.postgres), ctx.tasks("recordings"))
-        recordings_api = RecordingsApi(
-            Gate(ctx.tokens, admission, clients), recordings, board, nodes, settings.recording
-        )
-        api = MasterApi(
-            tokens=ctx.tokens,
-            admission=admission,
-            classes=classes,
-            directory=directory,
-            board=board,
-            nodes=nodes,
-            addresses=ctx.addresses,
-            clients=clients,
-            registry=ctx.registry,
-        )
-        authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
-        cluster = _cluster_api(ctx, nodes, board, clients, authority)
-        overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
-        catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
-        pipeline = PipelineApi(overview, catalogue, authority, clients, ctx.pipeline_urls)
-        secret = settings.auth.teacher_secret.get_secret_value()
+    async def endpoints() -> dict[str, object]:
+        found = await classes.by_room(room)
+        admin = _admin_endpoints(ctx.addresses, settings.auth.admin_secret.get_secret_value())
+        return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | admin
 
-        def routes(app: web.Application) -> None:
-            api.add_routes(app)
-            recordings_api.add_routes(app)
-            cluster.add_routes(app)
-            pipeline.add_routes(app)
-            add_pages(app, _PAGES)
+    async def serving() -> str:
+        count = len(nodes.nodes())
+        if not count:
+            raise LookupError("no slave has sent a heartbeat")
+        return f"{count} serving"
 
-        async def endpoints() -> dict[str, object]:
-            found = await classes.by_room(room)
-            admin = _admin_endpoints(ctx.addresses, settings.auth.admin_secret.get_secret_value())
-            return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | admin
-
-        async def serving() -> str:
-            count = len(nodes.nodes())
-            if not count:
-                raise LookupError("no slave has sent a heartbeat")
-            return f"{count} serving"
-
-        return RoleParts(
-            services=(directory, nodes, board, recordings, overview, catalogue),
-            routes={PortName.HTTP: routes},
-            checks=(HealthCheck("nodes", serving, critical=False),),
-            endpoints=endpoints,
-        )
+    return RoleParts(
+        services=(directory, nodes, Ordered(board, after=(nodes,)), recordings, overview, catalogue),
+        routes={PortName.HTTP: routes},
+        checks=(HealthCheck("nodes", serving, critical=False),),
+        endpoints=endpoints,
+    )
 
 
 def _cluster_api(
@@ -165,4 +138,16 @@ def _admin_endpoints(addresses: Addresses, secret: str) -> dict[str, object]:
     return {"admin_url": f"{addresses.url(PortName.HTTP)}/admin{fragment}", "admin_secret": secret}
 
 
-ROLE = MasterRole()
+ROLE = Role(
+    name="master",
+    summary="pages, tokens, classes; sends viewers to slaves",
+    build=build,
+    join=check_master,
+    needs=frozenset({Resource.REDIS, Resource.POSTGRES}),
+    embeds=frozenset({Resource.REDIS, Resource.POSTGRES}),
+    without={
+        Resource.REDIS: "Classes on air go on. New students get in for cluster.lease_s, then have to wait.",
+        Resource.POSTGRES: "Classes on air go on. Class codes open nothing, and no class is made or changed.",
+    },
+    ports=frozenset({PortName.HTTP}),
+)

@@ -1,7 +1,6 @@
 """The producer: makes events of what is in the cache, and relays those of database changes."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import functools
 
 from airnode.pipeline.admin.stats_reporter import Source, Tally
 from airnode.pipeline.cache.catalogue import Catalogue
@@ -11,63 +10,58 @@ from airnode.pipeline.metrics import ProducingMetrics
 from airnode.pipeline.preconditions import Ground
 from airnode.pipeline.produce.outbox_relay import OutboxRelay
 from airnode.pipeline.produce.producer import Producer
-from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import Join, RoleParts
-from airnode.web.addresses import PortName
+from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.health import HealthCheck
 
+_NAME = "producer"
 
-class ProducerRole:
-    """Cache in, log out."""
 
-    name = "producer"
-    summary = "makes orders and other events of what is in the cache; relays the outbox"
-    needs = frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG})
-    embeds: frozenset[Resource] = frozenset()
-    without: Mapping[Resource, str] = MappingProxyType(
-        {
-            Resource.REDIS: "Nothing is made, as what is ordered comes out of the cache.",
-            Resource.POSTGRES: "Events of changes in the database wait in its outbox; other events are made.",
-            Resource.EVENT_LOG: "Nothing is put on the log. Events of changes in the database wait in its outbox.",
-        }
+def build(ctx: RoleContext) -> RoleParts:
+    """The relay runs beside the producer, and neither waits for the other."""
+    settings, metrics = ctx.settings, ProducingMetrics(ctx.registry)
+    reading = CatalogueMetrics(ctx.registry)
+    catalogue = Catalogue(ctx.bus, None, reading)
+    relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
+    producer = Producer(ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer"))
+    ground = Ground(ctx.event_log, settings.eventlog.partitions)
+    tally = Tally(
+        ctx.bus,
+        _NAME,
+        ctx.identity,
+        (
+            Source("produced", metrics.produced, "topic"),
+            Source("produced", metrics.outbox_sent, "topic"),
+            Source("reads", reading.reads, "result"),
+        ),
+        ctx.tasks("tally"),
+        checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
     )
-    includes: tuple[str, ...] = ()
-    ports: frozenset[PortName] = frozenset()
-    makes_secrets = False
-    section = None
-
-    def join(self, ctx: JoinContext) -> Join | None:
-        """Ask the master for its stores, where none are configured."""
-        return join(ctx, self.name)
-
-    def build(self, ctx: RoleContext) -> RoleParts:
-        """The relay runs beside the producer, and neither waits for the other."""
-        settings, metrics = ctx.settings, ProducingMetrics(ctx.registry)
-        reading = CatalogueMetrics(ctx.registry)
-        catalogue = Catalogue(ctx.bus, None, reading)
-        relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
-        producer = Producer(ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer"))
-        ground = Ground(ctx.event_log, settings.eventlog.partitions)
-        tally = Tally(
-            ctx.bus,
-            self.name,
-            ctx.identity,
-            (
-                Source("produced", metrics.produced, "topic"),
-                Source("produced", metrics.outbox_sent, "topic"),
-                Source("reads", reading.reads, "result"),
-            ),
-            ctx.tasks("tally"),
-            checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
-        )
-        return RoleParts(
-            services=(ground, tally, catalogue, relay, producer),
-            checks=(
-                HealthCheck("producer", producer.check, critical=False),
-                HealthCheck("outbox", relay.check, critical=False),
-            ),
-        )
+    return RoleParts(
+        services=(
+            ground,
+            tally,
+            Ordered(catalogue, after=(tally,)),
+            Ordered(relay, after=(ground, tally)),
+            Ordered(producer, after=(ground, tally, catalogue)),
+        ),
+        checks=(
+            HealthCheck("producer", producer.check, critical=False),
+            HealthCheck("outbox", relay.check, critical=False),
+        ),
+    )
 
 
-ROLE = ProducerRole()
+ROLE = Role(
+    name=_NAME,
+    summary="makes orders and other events of what is in the cache; relays the outbox",
+    build=build,
+    join=functools.partial(join, role=_NAME),
+    needs=frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG}),
+    without={
+        Resource.REDIS: "Nothing is made, as what is ordered comes out of the cache.",
+        Resource.POSTGRES: "Events of changes in the database wait in its outbox; other events are made.",
+        Resource.EVENT_LOG: "Nothing is put on the log. Events of changes in the database wait in its outbox.",
+    },
+)

@@ -1,8 +1,5 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from aiohttp import web
 
 from airnode.cluster.codes import ROOM_PATTERN
@@ -20,75 +17,69 @@ from airnode.media.room.reporter import RoomReporter
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.server import RtmpServer
 from airnode.media.viewer_api import MediaApi
-from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import Join, RoleParts
+from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import PortName, rtmp_server
 from airnode.web.health import HealthCheck
 
 
-class SlaveRole:
-    """Media in, media out."""
+def build(ctx: RoleContext) -> RoleParts:
+    """Publishers come into rooms, viewers watch these and other nodes' rooms, and the cluster hears of all."""
+    settings = ctx.settings
+    rooms, origins = make_rooms(ctx), make_origins(ctx)
 
-    name = "slave"
-    summary = "takes RTMP, serves LL-HLS to viewers"
-    needs = frozenset({Resource.REDIS})
-    embeds: frozenset[Resource] = frozenset()
-    without: Mapping[Resource, str] = MappingProxyType(
-        {
-            Resource.REDIS: "Classes on air go on. No other class can begin here, and other nodes hear nothing new.",
+    keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
+    open_rooms = ROOM_PATTERN if settings.rtmp.open_publishing else None
+    authority = StreamKeyAuthority(keys.room_of, make_claims(ctx, rooms, origins), open_rooms=open_rooms)
+    rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
+    engines = mediamtx.make_engines(ctx, rooms, authority)
+
+    relays = make_relays(ctx, rooms, origins)
+    recordings = Recordings(ctx, rooms)
+    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder)
+    reporter = _reporter(ctx, rooms)
+    media = MediaApi(relays, ctx.tokens, ctx.registry, admits=heartbeat.admits)
+    relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
+
+    def routes(app: web.Application) -> None:
+        media.add_routes(app)
+        relay.add_routes(app)
+        recordings.media.add_routes(app)
+
+    async def endpoints() -> dict[str, object]:
+        return {
+            "media_url": ctx.addresses.url(PortName.MEDIA),
+            "rtmp_server": rtmp_server(ctx.addresses.local_host, rtmp.port),
+            **mediamtx.endpoints(ctx),
         }
+
+    # Publishers come last and go first: what they send then has a room, a recorder and a report.
+    before_publishers = (rooms, origins, keys, reporter, recordings.recorder)
+    catalog, holders, announcer, recorder = recordings.services
+    return RoleParts(
+        services=(
+            rooms,
+            origins,
+            keys,
+            catalog,
+            holders,
+            Ordered(announcer, after=(catalog,)),
+            Ordered(recorder, after=(rooms, announcer)),
+            Ordered(relays, after=(rooms, origins)),
+            Ordered(reporter, after=(rooms, origins)),
+            *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, *engines)),
+            Ordered(heartbeat, after=(relays, rtmp, *engines)),
+        ),
+        routes={PortName.MEDIA: routes},
+        checks=(
+            HealthCheck("cluster", heartbeat.check),
+            HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
+            *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
+            HealthCheck("recording", recordings.recorder.check, critical=False),
+        ),
+        endpoints=endpoints,
     )
-    includes: tuple[str, ...] = ()
-    ports = frozenset({PortName.MEDIA})
-    makes_secrets = False
-    section = None
-
-    def join(self, ctx: JoinContext) -> Join | None:
-        """Ask the master for what is not configured here."""
-        return join(ctx)
-
-    def build(self, ctx: RoleContext) -> RoleParts:
-        """Publishers come into rooms, viewers watch these and other nodes' rooms, and the cluster hears of all."""
-        settings = ctx.settings
-        rooms, origins = make_rooms(ctx), make_origins(ctx)
-
-        keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
-        open_rooms = ROOM_PATTERN if settings.rtmp.open_publishing else None
-        authority = StreamKeyAuthority(keys.room_of, make_claims(ctx, rooms, origins), open_rooms=open_rooms)
-        rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
-        engines = mediamtx.make_engines(ctx, rooms, authority)
-
-        relays = make_relays(ctx, rooms, origins)
-        recordings = Recordings(ctx, rooms)
-        heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder)
-        reporter = _reporter(ctx, rooms)
-        media = MediaApi(relays, ctx.tokens, ctx.registry, admits=heartbeat.admits)
-        relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
-
-        def routes(app: web.Application) -> None:
-            media.add_routes(app)
-            relay.add_routes(app)
-            recordings.media.add_routes(app)
-
-        async def endpoints() -> dict[str, object]:
-            return {
-                "media_url": ctx.addresses.url(PortName.MEDIA),
-                "rtmp_server": rtmp_server(ctx.addresses.local_host, rtmp.port),
-                **mediamtx.endpoints(ctx),
-            }
-
-        return RoleParts(
-            services=(rooms, *recordings.services, origins, relays, reporter, keys, rtmp, *engines, heartbeat),
-            routes={PortName.MEDIA: routes},
-            checks=(
-                HealthCheck("cluster", heartbeat.check),
-                HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
-                *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
-                HealthCheck("recording", recordings.recorder.check, critical=False),
-            ),
-            endpoints=endpoints,
-        )
 
 
 def _heartbeat(ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays, recorder: Recorder) -> Heartbeat:
@@ -118,4 +109,14 @@ def _reporter(ctx: RoleContext, rooms: Rooms) -> RoomReporter:
     return RoomReporter(rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, lease_s, ctx.tasks("room-reporter"))
 
 
-ROLE = SlaveRole()
+ROLE = Role(
+    name="slave",
+    summary="takes RTMP, serves LL-HLS to viewers",
+    build=build,
+    join=join,
+    needs=frozenset({Resource.REDIS}),
+    without={
+        Resource.REDIS: "Classes on air go on. No other class can begin here, and other nodes hear nothing new.",
+    },
+    ports=frozenset({PortName.MEDIA}),
+)

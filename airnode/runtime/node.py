@@ -4,13 +4,11 @@ import asyncio
 import enum
 import os
 import signal
-import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -19,27 +17,26 @@ import airnode
 from airnode.config.model import Settings
 from airnode.config.sections.base import Section
 from airnode.embedded.datadir import DataDir
-from airnode.errors import AirnodeError, ConfigError, Unavailable
-from airnode.kernel.service import Service, State
+from airnode.errors import ConfigError, Unavailable
+from airnode.kernel.service import Service
 from airnode.kernel.tasks import unfinished
 from airnode.runtime import endpoints, sdnotify
 from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets
+from airnode.runtime.ports import Ports, RouteAdder
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import Role, RoleParts
+from airnode.runtime.role import Role, RoleParts, start_order
 from airnode.runtime.stores import Stores, embeds
+from airnode.runtime.supervision import drain_service, start_service, stop_service
 from airnode.runtime.watchdog import LoopWatchdog
 from airnode.web.addresses import Addresses, PortName
-from airnode.web.apps import build_app
 from airnode.web.health import HealthEndpoints, Identity
-from airnode.web.listeners import HttpLog, Listener
-from airnode.web.sockets import bind, tls_context
 from airnode.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
-#: A stop that is about to pass its deadline says what it waits for.
-_SAY_BEFORE_S = 1.0
+#: A stop logs what it waits for this long before its deadline.
+_WARN_BEFORE_DEADLINE_S = 1.0
 
 
 class Phase(enum.StrEnum):
@@ -64,10 +61,12 @@ class Exit(enum.IntEnum):
 class Node:
     """Runs roles in one process.
 
-    Start: ports are bound (a taken one fails here) and answer health -> roles that join a cluster do, for as long as it
-    takes -> stores -> services in order -> the other routes open -> ready (``endpoints.json``, sd_notify). Stop is the
-    reverse: say draining (readiness 503, services announce it) -> wait ``drain.delay_s`` -> services drain side by side
-    up to ``drain.timeout_s`` -> routes close -> services stop, last first -> stores. All of it within
+    Start: ports are bound (a taken one fails here) and answer health -> roles join a cluster, for as long as that takes
+    -> roles are built -> stores -> services, role by role, each after those it depends on -> the other routes open ->
+    ready (``endpoints.json``, sd_notify).
+
+    Stop is the reverse: readiness 503, services announce the drain -> wait ``drain.delay_s`` -> services drain side by
+    side up to ``drain.timeout_s`` -> routes close -> services stop, the last one first -> stores. All of it within
     ``drain.deadline_s``. A second signal skips the drain.
 
     Args:
@@ -87,34 +86,31 @@ class Node:
         self._sections = sections or {}
         self._roles = roles
         self._settings = settings
-        self._stop_asked = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        self._skip_drain = asyncio.Event()
         self._failure: str | None = None
-        #: Whether the data directory is ours: what stands in it may be another airnode's.
+        #: Whether this process holds the data directory; another airnode's must be left alone.
         self._has_data = False
         self.phase = Phase.STARTING
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         #: What is running, in the order of its start. Owned by start() and stop().
         self._services: list[Service] = []
-        self._listeners: list[Listener] = []
-        #: {port: its sockets}, bound once; a listener closes those it was given.
-        self._sockets: dict[PortName, list[socket.socket]] = {}
-        self._http_log = HttpLog(self.registry)
+        self._ports = Ports(settings.http, settings.drain.timeout_s, self._gate, self.registry)
         self._stores: Stores | None = None
         self.endpoints: Mapping[str, object] = {}
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Start, wait for a signal or a failure, stop. Returns the exit code."""
+        """Start, wait for a signal or a failure, stop. Return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.ask_stop, signal.Signals(number).name)
+            loop.add_signal_handler(number, self.request_stop, signal.Signals(number).name)
         code = Exit.CLEAN
         try:
             if await self._start_unless_stopped():
-                await self._stop_asked.wait()
+                await self._stop_requested.wait()
         except BaseException:
             await self._stop_in_time()
             raise
@@ -125,32 +121,32 @@ class Node:
             code = Exit.FAILURE
         return code
 
-    def ask_stop(self, why: str) -> None:
-        """Begin to stop; asked again, stop without draining."""
+    def request_stop(self, why: str) -> None:
+        """Begin to stop. The second call skips the drain."""
         log.info("stop_asked", why=why)
-        if self._stop_asked.is_set():
-            self._hurry.set()
-        self._stop_asked.set()
+        if self._stop_requested.is_set():
+            self._skip_drain.set()
+        self._stop_requested.set()
 
     def fail(self, what: str, error: BaseException) -> None:
         """A part that the node cannot do without has failed: stop, exit code 1."""
         self._failure = self._failure or f"{what}: {error!r}"
-        self._stop_asked.set()
+        self._stop_requested.set()
 
     async def _start_unless_stopped(self) -> bool:
-        """Start; False when a stop was asked meanwhile (the start is then abandoned)."""
+        """Start. Return False when a stop was requested meanwhile: the start is then abandoned."""
         start = asyncio.ensure_future(self.start())  # noqa: TID251 - awaited below, whatever happens
-        asked = asyncio.ensure_future(self._stop_asked.wait())  # noqa: TID251 - likewise
+        stopped = asyncio.ensure_future(self._stop_requested.wait())  # noqa: TID251 - likewise
         try:
-            await asyncio.wait((start, asked), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            asked.cancel()
+            stopped.cancel()
             if not start.done():
                 start.cancel()
         try:
             await start
         except asyncio.CancelledError:
-            if not self._stop_asked.is_set():
+            if not self._stop_requested.is_set():
                 raise
             return False
         return True
@@ -164,18 +160,18 @@ class Node:
         started_s = time.monotonic()
         settings = self._prepare()
         identity = self._identify(settings)
-        addresses = Addresses(settings.node.host, settings.http.host, settings.http.tls_cert is not None)
+        addresses = self._bind(settings)
         settings = await self._join(settings, identity, addresses)
         _require_signing_key(settings)
         self._stores = Stores(settings, self._roles, self._data.path, self.registry)
         addresses = replace(addresses, host=settings.node.host)
         parts, health = self._build(settings, self._stores, identity, addresses)
-        self._bind(settings, addresses)
-        await self._listen(settings, parts, health, addresses)
+        services = [each for role, part in parts.items() for each in start_order(role, part.services)]
+        await self._ports.listen(_routes(health, parts.values()), addresses)
         await self._stores.start()
-        for service in (LoopWatchdog(self.registry), *(each for part in parts for each in part.services)):
+        for service in (LoopWatchdog(self.registry), *services):
             self._services.append(service)
-            await _start_service(service)
+            await start_service(service)
         here = replace(addresses, host="")
         found: dict[str, object] = {
             "pid": os.getpid(),
@@ -183,7 +179,7 @@ class Node:
             "health_url": here.url(PortName.HTTP),
             **self._stores.embedded_urls,
         }
-        for part in parts:
+        for part in parts.values():
             found.update(await part.endpoints() if part.endpoints is not None else {})
         self.endpoints = endpoints.complete(found)
         self.phase = Phase.READY
@@ -209,11 +205,9 @@ class Node:
         if not self._has_data:
             return
         endpoints.remove(self._data.path)
-        await asyncio.gather(*(listener.stop() for listener in self._listeners))
-        for sock in (each for sockets in self._sockets.values() for each in sockets):
-            sock.close()  # those that nothing listened on
+        await self._ports.close()
         for service in reversed(self._services):
-            await _stop_service(service)
+            await stop_service(service)
         if self._stores is not None:
             await self._stores.stop()
         self._data.release()
@@ -223,15 +217,15 @@ class Node:
     # -- building -----------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> Settings:
-        """Take the data directory; have the secrets that tokens need."""
+        """Take the data directory and return the settings with the secrets that tokens need."""
         self._data.acquire()
         self._has_data = True
         endpoints.remove(self._data.path)
         settings = self._settings
-        # Who offers nothing on a port signs nothing and checks no token of others: it shares no key with the cluster.
+        # A node that serves no routes signs and verifies no token of others: it shares no key with the cluster.
         if any(role.makes_secrets for role in self._roles) or not any(role.ports for role in self._roles):
             return with_own_secrets(settings, self._data.path)
-        if embeds(settings, self._roles, Resource.POSTGRES):  # no other master that would have to know them
+        if embeds(settings, self._roles, Resource.POSTGRES):  # there is no other master that must know them
             return with_own_credentials(settings, self._data.path)
         return settings
 
@@ -254,28 +248,22 @@ class Node:
             return settings
         self.phase = Phase.JOINING
         sdnotify.notify("STATUS=joining the cluster")
-        self._bind(settings, addresses)
         health = HealthEndpoints(identity, (), lambda: self.phase.value, self.registry)
-        bound = self._sockets
-        self._sockets = {name: [sock.dup() for sock in sockets] for name, sockets in bound.items()}
-        await self._listen(settings, (), health, addresses)
+        await self._ports.listen(_routes(health, ()), addresses)
         try:
             for join in joins:
                 settings = await join(settings)
         finally:
-            for listener in self._listeners:
-                await listener.stop()
-            self._listeners.clear()
-            self._sockets = bound
+            await self._ports.stop_listening()
         self.phase = Phase.STARTING
         return settings
 
     def _build(
         self, settings: Settings, stores: Stores, identity: Identity, addresses: Addresses
-    ) -> tuple[list[RoleParts], HealthEndpoints]:
+    ) -> tuple[dict[str, RoleParts], HealthEndpoints]:
         tokens = Tokens(settings.auth.jwt_secret.get_secret_value(), settings.auth.token_ttl_s)
-        parts = [
-            role.build(
+        parts = {
+            role.name: role.build(
                 RoleContext(
                     role=role.name,
                     settings=settings,
@@ -292,35 +280,17 @@ class Node:
                 )
             )
             for role in self._roles
-        ]
-        checks = [*stores.checks(), *(check for part in parts for check in part.checks)]
+        }
+        checks = [*stores.checks(), *(check for part in parts.values() for check in part.checks)]
         health = HealthEndpoints(identity, checks, lambda: self.phase.value, self.registry)
         return parts, health
 
-    def _bind(self, settings: Settings, addresses: Addresses) -> None:
-        """Take the ports, once; what binds them is answered by :meth:`_listen`."""
-        if self._sockets:
-            return
-        wanted = [(PortName.HTTP, settings.http.port, "the pages and the API", "--port")]
+    def _bind(self, settings: Settings) -> Addresses:
+        wanted = {PortName.HTTP: settings.http.port}
         if any(PortName.MEDIA in role.ports for role in self._roles):
-            wanted.append((PortName.MEDIA, settings.media.port, "media", "--media-port"))
-        for name, port, what, how in wanted:
-            self._sockets[name] = bind(settings.http.host, port, what, how)
-            addresses.ports[name] = self._sockets[name][0].getsockname()[1]
-
-    async def _listen(
-        self, settings: Settings, parts: Sequence[RoleParts], health: HealthEndpoints, addresses: Addresses
-    ) -> None:
-        tls = tls_context(settings.http.tls_cert, settings.http.tls_key)
-        apps: dict[PortName, web.Application] = {}
-        for name, sockets in self._sockets.items():
-            adders = [part.routes[name] for part in parts if name in part.routes]
-            if name is PortName.HTTP:
-                adders.insert(0, health.add_routes)
-            apps[name] = build_app(settings.http, adders, self._gate, documents=lambda: apps_with_urls(apps, addresses))
-            self._listeners.append(Listener(apps[name], sockets, tls, settings.drain.timeout_s, self._http_log))
-        for listener in self._listeners:
-            await listener.start()
+            wanted[PortName.MEDIA] = settings.media.port
+        http = settings.http
+        return Addresses(settings.node.host, http.host, http.tls_cert is not None, self._ports.bind(wanted))
 
     def _gate(self) -> None:
         """Raise Unavailable (503) for everything but health until the node is ready."""
@@ -330,31 +300,31 @@ class Node:
     # -- stopping -----------------------------------------------------------------------------------------------------
 
     async def _stop_in_time(self) -> bool:
-        """Stop within the deadline; False when it took too long."""
+        """Stop. Return False when it took longer than the deadline."""
         try:
             async with asyncio.timeout(self._settings.drain.deadline_s):
-                say = asyncio.get_running_loop().call_later(
-                    self._settings.drain.deadline_s - _SAY_BEFORE_S, self._say_what_hangs
+                warning = asyncio.get_running_loop().call_later(
+                    self._settings.drain.deadline_s - _WARN_BEFORE_DEADLINE_S, self._warn_of_deadline
                 )
                 try:
                     await self.stop()
                 finally:
-                    say.cancel()
+                    warning.cancel()
         except TimeoutError:
             log.error("stop_deadline_passed", deadline_s=self._settings.drain.deadline_s)
             return False
         return True
 
-    def _say_what_hangs(self) -> None:
+    def _warn_of_deadline(self) -> None:
         log.warning("stop_takes_long", phase=self.phase.value, unfinished=unfinished())
 
     async def _drain(self) -> None:
         drain = self._settings.drain
         log.info("node_draining", timeout_s=drain.timeout_s)
-        draining = asyncio.gather(*(_drain_service(each, drain.delay_s, drain.timeout_s) for each in self._services))
-        hurry = asyncio.ensure_future(self._hurry.wait())  # noqa: TID251 - ended below
-        done, _ = await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
+        draining = asyncio.gather(*(drain_service(each, drain.delay_s, drain.timeout_s) for each in self._services))
+        skip = asyncio.ensure_future(self._skip_drain.wait())  # noqa: TID251 - ended below
+        done, _ = await asyncio.wait((draining, skip), return_when=asyncio.FIRST_COMPLETED)
+        skip.cancel()
         if draining not in done:
             draining.cancel()
             await asyncio.wait((draining,))
@@ -368,41 +338,10 @@ def _require_signing_key(settings: Settings) -> None:
         )
 
 
-def apps_with_urls(apps: Mapping[PortName, web.Application], addresses: Addresses) -> list[tuple[web.Application, str]]:
-    """Each port's application with its base URL, for the OpenAPI document."""
-    return [(app, addresses.url(name)) for name, app in apps.items()]
-
-
-async def _start_service(service: Service) -> None:
-    service.state = State.STARTING
-    try:
-        await service.start()
-    except BaseException:
-        service.state = State.FAILED
-        raise
-    service.state = State.RUNNING
-
-
-async def _drain_service(service: Service, delay_s: float, timeout_s: float) -> None:
-    """The service supervisor's boundary: one that cannot drain must not keep the others from it."""
-    service.state = State.DRAINING
-    began_s = time.monotonic()
-    await _guarded(service, "announce_drain", asyncio.wait_for(service.announce_drain(), timeout_s))
-    await asyncio.sleep(delay_s - (time.monotonic() - began_s))
-    await _guarded(service, "drain", asyncio.wait_for(service.drain(), timeout_s))
-
-
-async def _stop_service(service: Service) -> None:
-    await _guarded(service, "stop", service.stop())
-    service.state = State.STOPPED
-
-
-async def _guarded(service: Service, what: str, doing: Awaitable[None]) -> None:
-    try:
-        await doing
-    except TimeoutError:
-        log.warning("service_drain_timed_out", service=service.name)
-    except AirnodeError as error:
-        log.error("service_failed", service=service.name, during=what, error=str(error))
-    except Exception as error:  # the service supervisor's boundary
-        log.error("service_failed", service=service.name, during=what, exc_info=error)
+def _routes(health: HealthEndpoints, parts: Iterable[RoleParts]) -> dict[PortName, list[RouteAdder]]:
+    """Return {port: functions that add routes to it}."""
+    routes: dict[PortName, list[RouteAdder]] = {PortName.HTTP: [health.add_routes]}
+    for part in parts:
+        for name, add in part.routes.items():
+            routes.setdefault(name, []).append(add)
+    return routes

@@ -1,4 +1,4 @@
-"""Finding roles: the entry-point group ``airnode.roles``, the built-in ones too."""
+"""Finding roles by the entry-point group ``airnode.roles``, which holds the built-in ones too."""
 
 import difflib
 from collections.abc import Iterable
@@ -29,19 +29,26 @@ def _points() -> dict[str, EntryPoint]:
     return points
 
 
+def _load(point: EntryPoint) -> Role:
+    role = point.load()
+    if not isinstance(role, Role):
+        raise StartupError(f"The entry point {point.name} = {point.value} is not an airnode.runtime.role.Role.")
+    return role
+
+
 def installed() -> list[FoundRole]:
-    """All installed roles, by name."""
+    """Return all installed roles, sorted by name."""
     points = sorted(_points().values(), key=lambda each: each.name)
-    return [FoundRole(point.load(), point.dist.name if point.dist is not None else "?") for point in points]
+    return [FoundRole(_load(point), point.dist.name if point.dist is not None else "?") for point in points]
 
 
 def sections() -> dict[str, type[Section]]:
-    """The configuration sections that roles bring along, by role name."""
+    """Return the configuration sections of roles, {role name: section}."""
     return {found.role.name: found.role.section for found in installed() if found.role.section is not None}
 
 
 def resolve(names: Iterable[str]) -> list[Role]:
-    """Load the roles with these names, each with what it includes, in order, none twice.
+    """Return the roles with these names. Those that a role includes come before it; none comes twice.
 
     Raises:
         StartupError: an unknown name, with a guess; or none at all.
@@ -56,7 +63,7 @@ def resolve(names: Iterable[str]) -> list[Role]:
             near = difflib.get_close_matches(name, points, n=1)
             guess = f"; did you mean {near[0]}?" if near else "."
             raise StartupError(f"There is no role {name!r}{guess} Roles: {', '.join(sorted(points))}.")
-        role: Role = points[name].load()
+        role = _load(points[name])
         for included in role.includes:
             add(included)
         roles[name] = role

@@ -1,66 +1,103 @@
 """What a role is: a declaration, and one function that wires services together."""
 
+import graphlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
 from airnode.config.model import Settings
 from airnode.config.sections.base import Section
+from airnode.errors import StartupError
 from airnode.kernel.service import Service
+from airnode.runtime.context import JoinContext, RoleContext
 from airnode.runtime.resources import Resource
 from airnode.web.addresses import PortName
 from airnode.web.health import HealthCheck
 
-if TYPE_CHECKING:
-    from airnode.runtime.context import JoinContext, RoleContext
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A service that starts after other services of its role, and stops before them."""
+
+    service: Service
+    after: Sequence[Service]
 
 
 @dataclass(frozen=True, slots=True)
 class RoleParts:
     """What a role brings to a node."""
 
-    services: Sequence[Service] = ()
+    #: Services without an :class:`Ordered` around them depend on no other.
+    services: Sequence[Service | Ordered] = ()
     #: {port: function that adds the role's routes to that port's application}
-    routes: dict[PortName, Callable[[web.Application], None]] = field(default_factory=dict)
+    routes: Mapping[PortName, Callable[[web.Application], None]] = field(default_factory=dict)
     checks: Sequence[HealthCheck] = ()
-    #: What the role adds to ``endpoints.json`` and the banner, asked for when the node is ready.
+    #: Returns what the role adds to ``endpoints.json`` and the banner. Called when the services run.
     endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
 
 
-#: Completes the settings with what the cluster says; may take as long as it takes.
+#: Completes the settings with the answer of a master; waits for the master as long as it takes.
 Join = Callable[[Settings], Awaitable[Settings]]
 
 
-class Role(Protocol):
-    """A role; found through the entry-point group ``airnode.roles``."""
+def _no_parts(ctx: RoleContext) -> RoleParts:
+    return RoleParts()
+
+
+def _no_join(ctx: JoinContext) -> Join | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role; found through the entry-point group ``airnode.roles``.
+
+    Attributes:
+        build: wires the role's parts. No I/O, no tasks.
+        needs: the stores that must be there.
+        embeds: those of them that the node may run itself where no address is configured.
+        without: {resource: what does not work here while it is away}, a sentence each, for ``/health``.
+        ports: HTTP ports it adds routes to.
+        includes: roles that run with it.
+        makes_secrets: the node makes its own signing key and teacher secret where none is configured.
+        section: its own part of the configuration, ``[roles.<name>]``; None: the common sections are enough.
+        join: returns what must be awaited before the stores are opened. No I/O; raises ConfigError where the settings
+            lack what the role needs.
+    """
 
     name: str
     summary: str
-    #: What must be there.
-    needs: frozenset[Resource]
-    #: What of it the node may run itself where no address is configured.
-    embeds: frozenset[Resource]
-    #: {resource: what does not work here while it is away}, a sentence each, for ``/health``.
-    without: Mapping[Resource, str]
-    #: HTTP ports it adds routes to.
-    ports: frozenset[PortName]
-    #: Roles that run along.
-    includes: tuple[str, ...]
-    #: Whether the node makes its own signing key and teacher secret where none is configured.
-    makes_secrets: bool
-    #: Its own part of the configuration, ``[roles.<name>]``; None: the common sections do.
-    section: type[Section] | None
+    build: Callable[[RoleContext], RoleParts] = _no_parts
+    needs: frozenset[Resource] = frozenset()
+    embeds: frozenset[Resource] = frozenset()
+    without: Mapping[Resource, str] = field(default_factory=dict)
+    ports: frozenset[PortName] = frozenset()
+    includes: tuple[str, ...] = ()
+    makes_secrets: bool = False
+    section: type[Section] | None = None
+    join: Callable[[JoinContext], Join | None] = _no_join
 
-    def join(self, ctx: "JoinContext") -> Join | None:
-        """Say what must be awaited before the stores are opened; None: nothing. No I/O here.
 
-        Raises:
-            ConfigError: the settings lack what this role needs.
-        """
-        ...
+def start_order(role: str, services: Sequence[Service | Ordered]) -> list[Service]:
+    """Return the services of a role so that each comes after those it depends on.
 
-    def build(self, ctx: "RoleContext") -> RoleParts:
-        """Wire the role's parts. No I/O, no tasks."""
-        ...
+    Raises:
+        StartupError: a service depends on one that the role does not run, or on itself through others.
+    """
+    graph = {each.service: each.after for each in map(_ordered, services)}
+    for service, after in graph.items():
+        for other in after:
+            if other not in graph:
+                raise StartupError(
+                    f"The role {role} starts {service.name} after {other.name}, which is not among its services."
+                )
+    try:
+        return list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        names = " -> ".join(each.name for each in reversed(error.args[1]))
+        raise StartupError(f"The services of the role {role} wait for each other: {names}.") from None
+
+
+def _ordered(entry: Service | Ordered) -> Ordered:
+    return entry if isinstance(entry, Ordered) else Ordered(entry, ())

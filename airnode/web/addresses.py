@@ -3,6 +3,7 @@
 import enum
 import ipaddress
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -39,20 +40,20 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Addresses:
     """The node's own addresses.
 
     Attributes:
         host: configured name (``node.host``), empty: whatever the asker used.
         listens_on: the address all ports listen on.
-        ports: {port: number}, filled in as they are bound.
+        ports: {port: number} of those that are bound.
     """
 
     host: str
     listens_on: str
     tls: bool
-    ports: dict[PortName, int] = field(default_factory=dict)
+    ports: Mapping[PortName, int] = field(default_factory=dict)
 
     @property
     def scheme(self) -> str:

@@ -25,7 +25,7 @@ MAX_LINES = 500
 BOUNDARIES = {
     "airnode/bus/subscription.py": 1,  # one bad message must not end the subscription
     "airnode/media/rtmp/connection.py": 2,  # one bad publisher must not leave a connection without an end
-    "airnode/runtime/node.py": 1,  # the service supervisor
+    "airnode/runtime/supervision.py": 1,  # the service supervisor
     "airnode/web/health.py": 1,  # a check may fail in any way
     "airnode/web/problems.py": 1,  # the HTTP middleware
 }

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import aiohttp
 import pytest
@@ -26,25 +25,25 @@ from airnode.errors import ConfigError, StartupError
 from airnode.kernel.service import Service, State
 from airnode.runtime.context import RoleContext
 from airnode.runtime.node import Exit, Node, Phase
-from airnode.runtime.role import RoleParts
+from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import PortName
 from airnode.web.health import HealthCheck
 from tests.support.waiting import eventually
 
 
 class Part(Service):
-    """Writes down what happens to it."""
+    """Records what happens to it."""
 
-    def __init__(self, name: str, told: list[str], **doing: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, name: str, events: list[str], **doing: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
         self.name = name
-        self.told = told
+        self.events = events
         self.doing = doing
 
-    async def _do(self, what: str) -> None:
-        self.told.append(f"{what} {self.name}")
-        if what in self.doing:
-            await self.doing[what]()
+    async def _do(self, step: str) -> None:
+        self.events.append(f"{step} {self.name}")
+        if step in self.doing:
+            await self.doing[step]()
 
     async def start(self) -> None:
         await self._do("start")
@@ -56,35 +55,16 @@ class Part(Service):
         await self._do("stop")
 
 
-class TinyRole:
-    """A role without stores; ``build`` is the test's."""
-
-    name = "tiny"
-    summary = "for tests"
-    needs = embeds = frozenset()
-    includes = ()
-    ports = frozenset({PortName.HTTP})
-    without = MappingProxyType({})
-    makes_secrets = False
-    section = None
-
-    def __init__(self, build: Callable[[RoleContext], RoleParts]) -> None:
-        self.build = build
-
-    def join(self, ctx: object) -> None:
-        return None
-
-
 class Rig:
-    """A node that can be built once, and what it told."""
+    """A node that can be built once, and what its services did."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.ready: list[dict] = []
 
     def part(self, name: str, **doing: Callable[[], Awaitable[None]]) -> Part:
-        return Part(name, self.told, **doing)
+        return Part(name, self.events, **doing)
 
     def settings(self, **drain: float) -> Settings:
         return Settings(
@@ -95,13 +75,12 @@ class Rig:
             drain=DrainSection(**{"delay_s": 0, "timeout_s": 2, "deadline_s": 10, **drain}),
         )
 
-    def node(self, *services: Service, settings: Settings | None = None, **parts) -> Node:
+    def node(self, *services: Service | Ordered, settings: Settings | None = None, **parts) -> Node:
         return self.node_of(lambda ctx: RoleParts(services=services, **parts), settings)
 
     def node_of(self, build: Callable[[RoleContext], RoleParts], settings: Settings | None = None) -> Node:
-        return Node(
-            settings or self.settings(), [TinyRole(build)], on_ready=lambda found, _: self.ready.append(dict(found))
-        )
+        role = Role(name="tiny", summary="for tests", build=build, ports=frozenset({PortName.HTTP}))
+        return Node(settings or self.settings(), [role], on_ready=lambda found, _: self.ready.append(dict(found)))
 
     @property
     def endpoints(self) -> Path:
@@ -132,7 +111,7 @@ async def fails() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_whole_life(rig: Rig, number: int):
     parts = [rig.part("a"), rig.part("b")]
-    node = rig.node(*parts)
+    node = rig.node(Ordered(parts[1], after=(parts[0],)), parts[0])
     running = asyncio.create_task(node.run())
     await until_ready(node)
     assert [part.state for part in parts] == [State.RUNNING] * 2
@@ -143,15 +122,15 @@ async def test_a_whole_life(rig: Rig, number: int):
                 assert response.status == 200
     ask_to_stop(number)
     assert await running == Exit.CLEAN
-    assert rig.told[:2] == ["start a", "start b"]
-    assert sorted(rig.told[2:4]) == ["drain a", "drain b"]
-    assert rig.told[4:] == ["stop b", "stop a"]
+    assert rig.events[:2] == ["start a", "start b"]
+    assert sorted(rig.events[2:4]) == ["drain a", "drain b"]
+    assert rig.events[4:] == ["stop b", "stop a"]
     assert [part.state for part in parts] == [State.STOPPED] * 2
     assert not rig.endpoints.exists()
     again = rig.node()
     running = asyncio.create_task(again.run())
     await until_ready(again)
-    again.ask_stop("test")
+    again.request_stop("test")
     assert await running == Exit.CLEAN
 
 
@@ -159,9 +138,25 @@ async def test_a_start_that_fails_takes_down_what_was_started(rig: Rig):
     parts = [rig.part("a"), rig.part("b"), rig.part("c", start=fails), rig.part("d")]
     with pytest.raises(RuntimeError, match="broken"):
         await rig.node(*parts).run()
-    assert rig.told == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
+    assert rig.events == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
     assert parts[3].state is State.NEW
     assert not rig.endpoints.exists()
+
+
+@pytest.mark.parametrize(
+    ("after", "error"),
+    [
+        ({"a": "b", "b": "c", "c": "a"}, "wait for each other: a -> b -> c -> a"),
+        ({"a": "a"}, "wait for each other: a -> a"),
+        ({"a": "elsewhere"}, "starts a after elsewhere, which is not among its services"),
+    ],
+)
+async def test_an_order_of_services_that_cannot_be_kept_starts_nothing(rig: Rig, after: dict[str, str], error: str):
+    parts = {name: rig.part(name) for name in ("a", "b", "c", "elsewhere")}
+    services = [Ordered(parts[name], after=(parts[other],)) for name, other in after.items()]
+    with pytest.raises(StartupError, match=error):
+        await rig.node(*services).run()
+    assert rig.events == []
 
 
 async def test_what_cannot_run_as_configured_is_a_startup_error(rig: Rig):
@@ -170,14 +165,14 @@ async def test_what_cannot_run_as_configured_is_a_startup_error(rig: Rig):
 
     with pytest.raises(StartupError, match="no such camera"):
         await rig.node(rig.part("a"), rig.part("b", start=refuse)).run()
-    assert rig.told[-1] == "stop a"
+    assert rig.events[-1] == "stop a"
 
 
 async def test_without_a_signing_key_nothing_starts(rig: Rig):
     settings = rig.settings().model_copy(update={"auth": AuthSection()})
     with pytest.raises(ConfigError, match="openssl rand -hex 32"):
         await rig.node(rig.part("a"), settings=settings).run()
-    assert rig.told == []
+    assert rig.events == []
 
 
 async def test_a_port_in_use_starts_nothing(rig: Rig):
@@ -188,7 +183,7 @@ async def test_a_port_in_use_starts_nothing(rig: Rig):
         settings = rig.settings().model_copy(update={"http": http})
         with pytest.raises(StartupError, match="in use"):
             await rig.node(rig.part("a"), settings=settings).run()
-    assert "start a" not in rig.told
+    assert "start a" not in rig.events
 
 
 async def test_a_data_directory_of_another_node_is_left_alone(rig: Rig, tmp_path: Path):
@@ -198,9 +193,9 @@ async def test_a_data_directory_of_another_node_is_left_alone(rig: Rig, tmp_path
     second = Rig(rig.data_dir)
     with pytest.raises(StartupError, match="Another airnode"):
         await second.node(second.part("a")).run()
-    assert second.told == []
+    assert second.events == []
     assert rig.endpoints.exists()
-    first.ask_stop("test")
+    first.request_stop("test")
     assert await running == Exit.CLEAN
 
 
@@ -219,7 +214,7 @@ async def test_a_failed_task_fails_the_node(rig: Rig):
     (line,) = [line for line in logs if line["event"] == "node_failed"]
     assert "camera:watch" in line["reason"]
     assert "broken" in line["reason"]
-    assert rig.told[-2:] == ["stop b", "stop a"]
+    assert rig.events[-2:] == ["stop b", "stop a"]
 
 
 async def test_a_drain_that_takes_too_long_is_cut(rig: Rig):
@@ -230,7 +225,7 @@ async def test_a_drain_that_takes_too_long_is_cut(rig: Rig):
         ask_to_stop()
         assert await running == Exit.CLEAN
     assert [line["service"] for line in logs if line["event"] == "service_drain_timed_out"] == ["a"]
-    assert rig.told[-2:] == ["stop b", "stop a"]
+    assert rig.events[-2:] == ["stop b", "stop a"]
 
 
 async def test_a_service_that_cannot_drain_or_stop_keeps_nobody_from_it(rig: Rig):
@@ -244,7 +239,7 @@ async def test_a_service_that_cannot_drain_or_stop_keeps_nobody_from_it(rig: Rig
         ("b", "drain"),
         ("b", "stop"),
     ]
-    assert rig.told[-3:] == ["stop c", "stop b", "stop a"]
+    assert rig.events[-3:] == ["stop c", "stop b", "stop a"]
 
 
 async def test_a_stop_beyond_the_deadline(rig: Rig):
@@ -262,22 +257,22 @@ async def test_a_second_signal_skips_the_drain(rig: Rig):
     running = asyncio.create_task(node.run())
     await until_ready(node)
     ask_to_stop()
-    await eventually(lambda: "drain a" in rig.told, what="it drains")
+    await eventually(lambda: "drain a" in rig.events, what="it drains")
     assert node.phase is Phase.DRAINING
     ask_to_stop()
     async with asyncio.timeout(10):
         assert await running == Exit.CLEAN
-    assert rig.told == ["start a", "drain a", "stop a"]
+    assert rig.events == ["start a", "drain a", "stop a"]
 
 
 async def test_a_signal_during_the_start_abandons_it(rig: Rig):
     node = rig.node(rig.part("a"), rig.part("b", start=forever), rig.part("c"))
     running = asyncio.create_task(node.run())
-    await eventually(lambda: "start b" in rig.told, what="b starts")
+    await eventually(lambda: "start b" in rig.events, what="b starts")
     ask_to_stop()
     async with asyncio.timeout(10):
         assert await running == Exit.CLEAN
-    assert rig.told == ["start a", "start b", "stop b", "stop a"]
+    assert rig.events == ["start a", "start b", "stop b", "stop a"]
     assert rig.ready == []
     assert not rig.endpoints.exists()
 
@@ -286,17 +281,17 @@ async def test_only_health_is_answered_until_ready(rig: Rig):
     async def hello(request: web.Request) -> web.Response:
         return web.Response(text="hello")
 
-    go_on, addresses = asyncio.Event(), []
+    go_on, urls = asyncio.Event(), []
 
     def build(ctx: RoleContext) -> RoleParts:
-        addresses.append(ctx.addresses)
+        urls.append(ctx.addresses.url(PortName.HTTP))
         routes = {PortName.HTTP: lambda app: app.router.add_get("/hello", hello)}
         return RoleParts(services=(rig.part("a", start=go_on.wait),), routes=routes)
 
     node = rig.node_of(build)
     running = asyncio.create_task(node.run())
-    await eventually(lambda: "start a" in rig.told, what="it starts")
-    base = addresses[0].url(PortName.HTTP)
+    await eventually(lambda: "start a" in rig.events, what="it starts")
+    base = urls[0]
 
     async with aiohttp.ClientSession() as session:
 
@@ -310,7 +305,7 @@ async def test_only_health_is_answered_until_ready(rig: Rig):
         await until_ready(node)
         assert await status("/hello") == 200
         assert await status("/health/readiness") == 200
-        node.ask_stop("test")
+        node.request_stop("test")
         assert await running == Exit.CLEAN
         with pytest.raises(aiohttp.ClientConnectionError):
             await status("/hello")
@@ -322,7 +317,7 @@ async def test_a_draining_node_is_alive_but_not_ready(rig: Rig):
     running = asyncio.create_task(node.run())
     await until_ready(node)
     ask_to_stop()
-    await eventually(lambda: "drain a" in rig.told, what="it drains")
+    await eventually(lambda: "drain a" in rig.events, what="it drains")
     async with aiohttp.ClientSession() as session:
         for path, expected in (("/health/liveness", 200), ("/health/readiness", 503)):
             async with session.get(rig.ready[0]["api_url"] + path) as response:
@@ -369,7 +364,7 @@ async def test_failing_checks_are_told(rig: Rig):
         assert (status, json.loads(text)["status"]) == (503, "unhealthy")
         assert json.loads(text)["checks"]["critical"]["detail"] == "gone"
         assert (await health("/health/readiness")) == (503, "failing: critical\n")
-    node.ask_stop("test")
+    node.request_stop("test")
     assert await running == Exit.CLEAN
 
 
@@ -397,7 +392,7 @@ async def test_systemd_is_told_of_both_ends_and_in_between(
         assert times("READY=1") == times("STATUS=serving") == 1
         if pid != "1":  # not meant for another process
             await eventually(lambda: times("WATCHDOG=1") >= 3, what="it says that it is alive")
-        node.ask_stop("test")
+        node.request_stop("test")
         assert await running == Exit.CLEAN
         assert times("STOPPING=1") == 1
         assert (times("WATCHDOG=1") == 0) is (pid == "1")
@@ -417,7 +412,7 @@ def test_a_role_gets_only_what_it_declares(rig: Rig):
         node = rig.node_of(build)
         running = asyncio.create_task(node.run())
         await until_ready(node)
-        node.ask_stop("test")
+        node.request_stop("test")
         return await running
 
     assert asyncio.run(life()) == Exit.CLEAN

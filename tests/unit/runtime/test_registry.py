@@ -44,12 +44,19 @@ def test_all_built_in_roles_are_found_with_their_package():
 def test_a_role_of_another_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     install(tmp_path, "extra = extra_role:ROLE")
     (tmp_path / "extra_role.py").write_text(
-        "class Extra:\n    name = 'extra'\n    summary = ''\n    needs = embeds = frozenset()\n"
-        "    includes = ('slave',)\n    without = {}\n    makes_secrets = False\n    section = None\nROLE = Extra()\n"
+        "from airnode.runtime.role import Role\n\nROLE = Role(name='extra', summary='for tests', includes=('slave',))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert names(resolve(["extra"])) == ["slave", "extra"]
     assert {each.role.name: each.distribution for each in installed()}["extra"] == "another"
+
+
+def test_an_entry_point_that_is_no_role_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    install(tmp_path, "extra = wrong_role:ROLE")
+    (tmp_path / "wrong_role.py").write_text("ROLE = object()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(StartupError, match=r"extra = wrong_role:ROLE is not an airnode\.runtime\.role\.Role"):
+        resolve(["extra"])
 
 
 def test_two_packages_with_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,78 @@
+"""The HTTP ports of a node: bound once, before anything is built, and then served by one application each."""
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from airnode.config.sections.http import HttpSection
+from airnode.web.addresses import Addresses, PortName
+from airnode.web.apps import build_app
+from airnode.web.listeners import HttpLog, Listener
+from airnode.web.sockets import bind, tls_context
+
+RouteAdder = Callable[[web.Application], None]
+
+#: {port: (what it is for, the flag that changes it)}, for error messages.
+_PURPOSES = {PortName.HTTP: ("the pages and the API", "--port"), PortName.MEDIA: ("media", "--media-port")}
+
+
+class Ports:
+    """The sockets, and the applications that listen on them.
+
+    Args:
+        shutdown_timeout_s: how long requests that are still open may take when the applications stop.
+        gate: raises while only health may be asked.
+    """
+
+    def __init__(
+        self, http: HttpSection, shutdown_timeout_s: float, gate: Callable[[], None], registry: CollectorRegistry
+    ) -> None:
+        self._http = http
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._gate = gate
+        self._log = HttpLog(registry)
+        self._sockets: dict[PortName, list[socket.socket]] = {}
+        self._listeners: list[Listener] = []
+
+    def bind(self, wanted: Mapping[PortName, int]) -> Mapping[PortName, int]:
+        """Bind all ports and return their numbers; 0 takes any free one.
+
+        Raises:
+            StartupError: a port cannot be bound.
+        """
+        for name, number in wanted.items():
+            self._sockets[name] = bind(self._http.host, number, *_PURPOSES[name])
+        return {name: sockets[0].getsockname()[1] for name, sockets in self._sockets.items()}
+
+    async def listen(self, routes: Mapping[PortName, Sequence[RouteAdder]], addresses: Addresses) -> None:
+        """Serve each port with the application that these functions make."""
+        tls = tls_context(self._http.tls_cert, self._http.tls_key)
+        apps: dict[PortName, web.Application] = {}
+        for name, sockets in self._sockets.items():
+            apps[name] = build_app(
+                self._http, routes.get(name, ()), self._gate, documents=lambda: apps_with_urls(apps, addresses)
+            )
+            # A listener closes its sockets. Copies keep the port bound when another application takes over.
+            copies = [sock.dup() for sock in sockets]
+            self._listeners.append(Listener(apps[name], copies, tls, self._shutdown_timeout_s, self._log))
+        for listener in self._listeners:
+            await listener.start()
+
+    async def stop_listening(self) -> None:
+        """Let open requests end. The ports stay bound."""
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            await listener.stop()
+
+    async def close(self) -> None:
+        """Take no new requests, let open ones end, and release the ports. Works when called twice."""
+        for sock in (each for sockets in self._sockets.values() for each in sockets):
+            sock.close()
+        await self.stop_listening()
+
+
+def apps_with_urls(apps: Mapping[PortName, web.Application], addresses: Addresses) -> list[tuple[web.Application, str]]:
+    """Return each port's application with its base URL, for the OpenAPI document."""
+    return [(app, addresses.url(name)) for name, app in apps.items()]
