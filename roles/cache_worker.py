@@ -1,14 +1,12 @@
 """The cache-worker: keeps users and products of PostgreSQL in the Redis. Several may run, and one of them acts."""
 
-import functools
-
 from airnode.bus.leader_election import Candidacy
 from airnode.bus.leases import Leases
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.cache.metrics import CacheMetrics
 from airnode.pipeline.cache.source import CacheSource
 from airnode.pipeline.cache.store import CacheStore
 from airnode.pipeline.cache.worker import LEASE_S, CacheWorker
-from airnode.pipeline.joining import join
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role, RoleParts
@@ -33,7 +31,7 @@ ROLE = Role(
     name="cache-worker",
     summary="keeps users and products in the Redis, the newest and the others in turn",
     build=build,
-    join=functools.partial(join, role="cache-worker"),
+    access=PIPELINE_ACCESS,
     needs=frozenset({Resource.REDIS, Resource.POSTGRES}),
     without={
         Resource.REDIS: "The cache is not renewed, and nobody can read it.",

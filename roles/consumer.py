@@ -1,14 +1,12 @@
 """The consumer: takes events off the log and lands them in PostgreSQL."""
 
-import functools
-
 from airnode.config.model import Settings
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.stats_reporter import Source, Tally
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
 from airnode.pipeline.consume.member import Lane
 from airnode.pipeline.consume.sinks import EventSink, LetterSink, Sink
-from airnode.pipeline.joining import join
 from airnode.pipeline.metrics import LandingMetrics
 from airnode.pipeline.preconditions import Ground
 from airnode.runtime.context import RoleContext
@@ -78,7 +76,7 @@ ROLE = Role(
     name=_NAME,
     summary="lands events of the log in PostgreSQL, each once",
     build=build,
-    join=functools.partial(join, role=_NAME),
+    access=PIPELINE_ACCESS,
     needs=frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG}),
     without={
         Resource.REDIS: "What is counted here gets to the admin page later.",

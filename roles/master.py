@@ -8,7 +8,7 @@ from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.classes import Classes
 from airnode.cluster.directory import Directory
 from airnode.cluster.gate import Gate
-from airnode.cluster.membership import check_master
+from airnode.cluster.join_api import JoinApi
 from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.nodes_api import ClusterApi
 from airnode.cluster.recording_index import Shelf
@@ -16,11 +16,14 @@ from airnode.cluster.recordings import Recordings
 from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_board import RoomBoard
+from airnode.kernel.access import StoreUrls
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.overview import Overview
 from airnode.pipeline.admin.pipeline_api import PipelineApi
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import LookupMetrics
 from airnode.runtime.context import RoleContext
+from airnode.runtime.joining import shared_values
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import Addresses, PortName
@@ -70,15 +73,21 @@ def build(ctx: RoleContext) -> RoleParts:
     )
     authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
     cluster = _cluster_api(ctx, nodes, board, clients, authority)
+    joins = _join_api(ctx, nodes, clients, authority)
     overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
+
+    def pipeline_urls(host: str) -> StoreUrls:
+        return ctx.remote_urls(PIPELINE_ACCESS, host)
+
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
-    pipeline = PipelineApi(overview, catalogue, authority, clients, ctx.pipeline_urls)
+    pipeline = PipelineApi(overview, catalogue, authority, clients, pipeline_urls)
     secret = settings.auth.teacher_secret.get_secret_value()
 
     def routes(app: web.Application) -> None:
         api.add_routes(app)
         recordings_api.add_routes(app)
         cluster.add_routes(app)
+        joins.add_routes(app)
         pipeline.add_routes(app)
         add_pages(app, _PAGES)
 
@@ -107,14 +116,23 @@ def _cluster_api(
     settings = ctx.settings
     return ClusterApi(
         section=settings.cluster,
-        recording=settings.recording,
         authority=authority,
         nodes=nodes,
         rooms=rooms,
         reservations=Reservations(ctx.bus),
         clients=clients,
-        jwt_secret=settings.auth.jwt_secret.get_secret_value(),
-        shared_redis_url=ctx.shared_redis_url,
+    )
+
+
+def _join_api(ctx: RoleContext, nodes: NodeBoard, clients: Clients, authority: ClusterAuthority) -> JoinApi:
+    return JoinApi(
+        accesses=ctx.accesses,
+        authority=authority,
+        registry=nodes.registry,
+        clients=clients,
+        store_urls=ctx.remote_urls,
+        shared_values=lambda access: shared_values(ctx.settings, access),
+        jwt_secret=ctx.settings.auth.jwt_secret.get_secret_value(),
     )
 
 
@@ -142,7 +160,6 @@ ROLE = Role(
     name="master",
     summary="pages, tokens, classes; sends viewers to slaves",
     build=build,
-    join=check_master,
     needs=frozenset({Resource.REDIS, Resource.POSTGRES}),
     embeds=frozenset({Resource.REDIS, Resource.POSTGRES}),
     without={
@@ -150,4 +167,5 @@ ROLE = Role(
         Resource.POSTGRES: "Classes on air go on. Class codes open nothing, and no class is made or changed.",
     },
     ports=frozenset({PortName.HTTP}),
+    needs_cluster_secrets=True,
 )

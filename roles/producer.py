@@ -1,11 +1,9 @@
 """The producer: makes events of what is in the cache, and relays those of database changes."""
 
-import functools
-
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.stats_reporter import Source, Tally
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import CatalogueMetrics
-from airnode.pipeline.joining import join
 from airnode.pipeline.metrics import ProducingMetrics
 from airnode.pipeline.preconditions import Ground
 from airnode.pipeline.produce.outbox_relay import OutboxRelay
@@ -57,7 +55,7 @@ ROLE = Role(
     name=_NAME,
     summary="makes orders and other events of what is in the cache; relays the outbox",
     build=build,
-    join=functools.partial(join, role=_NAME),
+    access=PIPELINE_ACCESS,
     needs=frozenset({Resource.REDIS, Resource.POSTGRES, Resource.EVENT_LOG}),
     without={
         Resource.REDIS: "Nothing is made, as what is ordered comes out of the cache.",

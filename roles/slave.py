@@ -2,10 +2,11 @@
 
 from aiohttp import web
 
+from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.directory import StreamKeys
 from airnode.cluster.heartbeat import Heartbeat, Meters
-from airnode.cluster.membership import MasterClient, join
+from airnode.cluster.membership import MasterClient
 from airnode.media.assembly import make_claims, make_origins, make_relays, make_rooms, sent_bytes_meter
 from airnode.media.mediamtx import assembly as mediamtx
 from airnode.media.recording.assembly import Recordings
@@ -55,8 +56,8 @@ def build(ctx: RoleContext) -> RoleParts:
         }
 
     # Publishers come last and go first: what they send then has a room, a recorder and a report.
-    before_publishers = (rooms, origins, keys, reporter, recordings.recorder)
     catalog, holders, announcer, recorder = recordings.services
+    before_publishers = (rooms, origins, keys, reporter, recorder)
     return RoleParts(
         services=(
             rooms,
@@ -113,7 +114,7 @@ ROLE = Role(
     name="slave",
     summary="takes RTMP, serves LL-HLS to viewers",
     build=build,
-    join=join,
+    access=NODE_ACCESS,
     needs=frozenset({Resource.REDIS}),
     without={
         Resource.REDIS: "Classes on air go on. No other class can begin here, and other nodes hear nothing new.",

@@ -1,10 +1,7 @@
-"""``/cluster``: nodes join, beat, and are shown, drained and removed."""
+"""``/cluster``: nodes send heartbeats, and are listed, drained and removed."""
 
-import ipaddress
-import re
-import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import structlog
@@ -20,17 +17,15 @@ from airnode.cluster.contract import (
     NodeList,
     NodeView,
     OrderView,
-    RegisterRequest,
-    Registration,
     StreamList,
     StreamView,
 )
+from airnode.cluster.join_api import require_node_id
 from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.placement import Health
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_board import RoomBoard
 from airnode.config.sections.cluster import ClusterSection
-from airnode.config.sections.recording import RecordingSection
 from airnode.errors import FieldError, InvalidInput
 from airnode.web.addresses import rtmp_server
 from airnode.web.clients import Clients
@@ -39,8 +34,6 @@ from airnode.web.openapi import operation
 
 log = structlog.get_logger(__name__)
 
-_NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)\Z")
 _NODE = (("node_id", "The node's id."),)
 _REFUSALS = (401, 403, 429, 503)
 
@@ -52,39 +45,27 @@ class RoomQuery(msgspec.Struct):
 
 
 class ClusterApi:
-    """The handlers; all state is elsewhere.
-
-    Args:
-        jwt_secret: handed to nodes that join.
-        shared_redis_url: the bus's address for a node that reached this machine under a host; empty: not to be shared.
-    """
+    """The handlers; all state is elsewhere."""
 
     def __init__(
         self,
         *,
         section: ClusterSection,
-        recording: RecordingSection,
         authority: ClusterAuthority,
         nodes: NodeBoard,
         rooms: RoomBoard,
         reservations: Reservations,
         clients: Clients,
-        jwt_secret: str,
-        shared_redis_url: Callable[[str], str],
     ) -> None:
         self._section = section
-        self._recording = recording
         self._authority = authority
         self._nodes = nodes
         self._rooms = rooms
         self._reservations = reservations
         self._clients = clients
-        self._jwt_secret = jwt_secret
-        self._shared_redis_url = shared_redis_url
 
     def add_routes(self, app: web.Application) -> None:
         """Add the routes."""
-        app.router.add_post("/cluster/register", self.register)
         app.router.add_post("/cluster/heartbeat", self.heartbeat)
         app.router.add_get("/cluster/nodes", self.list_nodes)
         app.router.add_get("/cluster/best-node", self.best_node)
@@ -94,39 +75,6 @@ class ClusterApi:
         app.router.add_delete("/cluster/nodes/{node_id}", self.remove)
 
     # -- nodes themselves ---------------------------------------------------------------------------------------------
-
-    @operation(
-        summary="Join the cluster",
-        tag="cluster",
-        description="For slaves, with the cluster token. The answer holds secrets: use https across networks that "
-        "others can read.",
-        body=RegisterRequest,
-        returns=Registration,
-        errors=(400, 408, 413, *_REFUSALS),
-        auth="node",
-    )
-    async def register(self, request: web.Request) -> web.Response:
-        """Hand over what a slave needs."""
-        self._authority.require_node(request)
-        asked = await read_input(request, RegisterRequest)
-        _check("node_id", not asked.node_id or _NODE_ID.match(asked.node_id), "1 to 64 letters, digits, . _ and -")
-        _check("host", not asked.host or _HOST.match(asked.host), "a host name or an address")
-        node_id = asked.node_id or f"node-{secrets.token_hex(4)}"
-        await self._nodes.registry.welcome(node_id)
-        address = self._clients.address(request)
-        log.info("node_registered", node_id=node_id, node_name=asked.node_name, remote=address, version=asked.version)
-        return json_response(
-            Registration(
-                node_id=node_id,
-                redis_url=self._shared_redis_url(self._clients.hostname(request)),
-                jwt_secret=self._jwt_secret,
-                heartbeat_s=self._section.heartbeat_s,
-                lease_s=self._section.lease_s,
-                node_host=asked.host or reachable_host(address),
-                recording_mode=self._recording.mode,
-                student_download=self._recording.student_download,
-            )
-        )
 
     @operation(
         summary="Heartbeat of a slave that cannot reach Redis",
@@ -140,7 +88,7 @@ class ClusterApi:
         """Write the lease for it."""
         self._authority.require_node(request)
         asked = await read_input(request, HeartbeatRequest)
-        _check("record.node_id", _NODE_ID.match(asked.record.node_id), "1 to 64 letters, digits, . _ and -")
+        require_node_id(asked.record.node_id, "record.node_id")
         reserved = await self._reservations.seen(asked.record.node_id, asked.seen)
         record = msgspec.structs.replace(asked.record, reserved=reserved)
         order = await self._nodes.registry.beat(record, self._section.lease_s)
@@ -332,19 +280,6 @@ def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Rela
 def percentage(taken: int, capacity: int) -> float:
     """0 where there is no capacity."""
     return round(100 * taken / capacity, 1) if capacity else 0.0
-
-
-def reachable_host(address: str) -> str:
-    """The peer's address as a host in a URL; empty for this machine, which viewers reach as they reach the master."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is None:
-            return "" if ip.is_loopback else f"[{ip}]"
-        ip = ip.ipv4_mapped
-    return "" if ip.is_loopback else str(ip)
 
 
 def _check(path: str, good: object, expected: str) -> None:

@@ -17,7 +17,8 @@ from airnode.bus.client import Bus, unavailable
 from airnode.commands.cache_line import CacheLook
 from airnode.config.model import Settings
 from airnode.errors import Unavailable
-from airnode.pipeline.joining import working_on
+from airnode.pipeline.access import PIPELINE_ACCESS
+from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource
 
 _LOOK_WITHIN_S = 3.0
@@ -54,7 +55,7 @@ async def run(settings: Settings, interval_s: float, *, once: bool, as_json: boo
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    async with working_on(settings, Resource.REDIS) as stores:
+    async with open_stores(settings, PIPELINE_ACCESS, Resource.REDIS) as stores:
         with _Screen(as_json=as_json, rewriting=not once) as screen:
             while True:
                 try:

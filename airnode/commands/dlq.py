@@ -181,14 +181,14 @@ def _agree(chosen: "Chosen", what: str, *, yes: bool) -> None:
 def _run(params: dict[str, Any], doing: Callable[[Any], Any], *, with_log: bool = False) -> Any:
     """Do something on the stores."""
     loaded = loaded_or_exit(params)
-    from airnode.pipeline.joining import working_on
+    from airnode.pipeline.access import PIPELINE_ACCESS
     from airnode.runtime import open_stores
     from airnode.runtime.resources import Resource
     from airnode.store.migrate import require_current
 
     async def done() -> Any:
         wanted = (Resource.POSTGRES, Resource.EVENT_LOG) if with_log else (Resource.POSTGRES,)
-        async with working_on(loaded.settings, *wanted) as stores:
+        async with open_stores.open_stores(loaded.settings, PIPELINE_ACCESS, *wanted) as stores:
             await require_current(stores.postgres)
             return await doing(stores)
 

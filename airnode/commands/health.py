@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airnode.errors import StartupError
+from airnode.runtime import endpoints
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -36,14 +39,14 @@ class Answer:
 
 def ask_here(data_dir: Path, *, ready: bool, timeout_s: float) -> Answer:
     """Ask the node that keeps its data in ``data_dir``, on this machine; unreachable until it is ready."""
-    path = data_dir / "endpoints.json"
     try:
-        url = str(json.loads(path.read_bytes())["health_url"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        detail = "no node is ready with this data directory" if isinstance(error, FileNotFoundError) else str(error)
-        return Answer(False, str(data_dir), "unreachable", {"detail": detail})
+        url = endpoints.read(data_dir).get("health_url")
+    except StartupError as error:
+        return Answer(False, str(data_dir), "unreachable", {"detail": str(error)})
+    if not url:
+        return Answer(False, str(data_dir), "unreachable", {"detail": "no node is ready with this data directory"})
     # Its certificate names the host that viewers use, hardly localhost, and nobody else answers on our own port.
-    return ask(url, ready=ready, timeout_s=timeout_s, verify=False)
+    return ask(str(url), ready=ready, timeout_s=timeout_s, verify=False)
 
 
 def ask(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -> Answer:

@@ -8,7 +8,8 @@ from airnode.bus.client import Bus
 from airnode.commands.dlq_view import columns
 from airnode.config.model import Settings
 from airnode.errors import StartupError
-from airnode.pipeline.joining import working_on
+from airnode.pipeline.access import PIPELINE_ACCESS
+from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource
 from airnode.store.eventlog import reader_groups
 from airnode.store.eventlog.open_log import on_kafka
@@ -41,7 +42,7 @@ async def _streams(settings: Settings) -> AsyncIterator[tuple[StreamLog, Bus]]:
             "The event log is on Kafka, which forgets groups by itself (offsets.retention.minutes): "
             "see its kafka-consumer-groups.sh --list, --describe and --delete."
         )
-    async with working_on(settings, Resource.REDIS, Resource.EVENT_LOG) as stores:
+    async with open_stores(settings, PIPELINE_ACCESS, Resource.REDIS, Resource.EVENT_LOG) as stores:
         assert isinstance(stores.event_log, StreamLog)  # noqa: S101 - on_kafka said so
         yield stores.event_log, stores.bus
 

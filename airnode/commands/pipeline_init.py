@@ -3,14 +3,15 @@
 from typing import Any
 
 from airnode.config.model import Settings
-from airnode.pipeline.joining import working_on
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.preconditions import init
+from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource
 
 
 async def run(settings: Settings, *, grow: bool) -> dict[str, Any]:
     """Make what is missing. Raises StartupError with what to do."""
-    async with working_on(settings, Resource.POSTGRES, Resource.EVENT_LOG) as stores:
+    async with open_stores(settings, PIPELINE_ACCESS, Resource.POSTGRES, Resource.EVENT_LOG) as stores:
         made = await init(stores.postgres, stores.event_log, settings.eventlog.partitions, grow=grow)
         return {
             "database": stores.postgres.address,

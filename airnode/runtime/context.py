@@ -1,6 +1,6 @@
-"""What a role gets to build with."""
+"""What ``Role.build`` gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,29 +9,14 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus
 from airnode.config.model import Settings
 from airnode.config.sections.base import Section
+from airnode.kernel.access import RemoteAccess, StoreUrls
 from airnode.kernel.tasks import TaskScope
 from airnode.runtime.resources import Resource
-from airnode.runtime.sharing import PipelineUrls
 from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
 from airnode.web.addresses import Addresses
 from airnode.web.health import Identity
 from airnode.web.tokens import Tokens
-
-
-@dataclass(frozen=True, slots=True)
-class JoinContext:
-    """What a role gets before there are stores.
-
-    Attributes:
-        has_own_secrets: the node makes its own secrets: it is a whole cluster by itself.
-        addresses: its ports are bound by the time that what ``Role.join`` returned is awaited.
-    """
-
-    settings: Settings
-    identity: Identity
-    addresses: Addresses
-    has_own_secrets: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +36,15 @@ class RoleContext:
     addresses: Addresses
     tokens: Tokens
     resources: dict[Resource, Bus | Postgres | EventLog]
-    #: Told when a part fails that the node cannot do without.
+    #: Called when a part fails that the node cannot do without.
     fail: Callable[[str, BaseException], None]
-    #: The bus's address for a slave that reached this machine under the given host; empty: it cannot be shared.
-    shared_redis_url: Callable[[str], str]
-    #: The same of the embedded stores, for a role of the pipeline.
-    pipeline_urls: Callable[[str], PipelineUrls]
+    #: {name: access} that roles on other machines may ask this node for.
+    accesses: Mapping[str, RemoteAccess]
+    #: Returns the addresses of this node's stores for an access, and for a role that reached this machine as a host.
+    remote_urls: Callable[[RemoteAccess, str], StoreUrls]
 
     def tasks(self, name: str) -> TaskScope:
-        """A task scope for a service of this role; a task that fails in it fails the node."""
+        """Return a task scope for a service of this role. A task that fails in it fails the node."""
         return TaskScope(name, self.fail)
 
     @property

@@ -1,11 +1,12 @@
-"""``endpoints.json``: where a ready node is to be found, for scripts."""
+"""``endpoints.json``: where a ready node can be reached, for scripts and for commands on the same machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
 
-from airnode.runtime.identity import write_private
+from airnode.errors import StartupError
+from airnode.runtime.private_file import write_private
 
 FILE_NAME = "endpoints.json"
 
@@ -28,7 +29,7 @@ FIELDS = (
 
 
 def complete(found: Mapping[str, object]) -> dict[str, object]:
-    """Order the fields; the whole RTMP address follows from server and key where a node has both."""
+    """Return the fields in order; with the whole RTMP address, where a node has server and key."""
     values = dict(found)
     if "rtmp_server" in values and "stream_key" in values:
         values.setdefault("rtmp_url", f"{values['rtmp_server']}/{values['stream_key']}")
@@ -37,12 +38,28 @@ def complete(found: Mapping[str, object]) -> dict[str, object]:
 
 
 def write(data_dir: Path, endpoints: Mapping[str, object]) -> Path:
-    """Write the file, mode 600; whole or not at all."""
+    """Write the file, mode 600; whole or not at all. Return its path."""
     path = data_dir / FILE_NAME
     write_private(path, orjson.dumps(dict(endpoints), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return path
 
 
+def read(data_dir: Path) -> dict[str, object]:
+    """Return the endpoints of the node that keeps its data in ``data_dir``; empty while none is ready.
+
+    Raises:
+        StartupError: the file cannot be read.
+    """
+    path = data_dir.expanduser() / FILE_NAME
+    try:
+        found = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StartupError(f"{path} cannot be read: {error}.") from None
+    return found if isinstance(found, dict) else {}
+
+
 def remove(data_dir: Path) -> None:
-    """Take the file away: the node is not there any more."""
+    """Remove the file: the node can no longer be reached."""
     (data_dir / FILE_NAME).unlink(missing_ok=True)

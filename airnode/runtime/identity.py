@@ -1,6 +1,5 @@
-"""What a node keeps about itself in its data directory: its id, and the secrets that it made itself."""
+"""What a node keeps about itself in its data directory: its id, and the secrets that it generated."""
 
-import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -12,17 +11,18 @@ from pydantic import SecretStr
 from airnode.config.model import Settings
 from airnode.config.sections.node import NodeSection
 from airnode.errors import StartupError
+from airnode.runtime.private_file import write_private
 
 _SECRETS_FILE = "secrets.json"
-#: {key of the auth section: what people sign in with}
-_PEOPLE: Mapping[str, Callable[[], str]] = {
+#: {key of the auth section: makes the secret}, of those that people sign in with.
+_SIGN_IN_SECRETS: Mapping[str, Callable[[], str]] = {
     "teacher_secret": lambda: secrets.token_urlsafe(12),
     "admin_secret": lambda: secrets.token_urlsafe(24),
 }
 
 
 def node_id(data_dir: Path) -> str:
-    """This node's id: made once, kept in ``node_id``."""
+    """Return this node's id: generated once, kept in the file ``node_id``."""
     path = data_dir / "node_id"
     if path.is_file() and (text := path.read_text().strip()):
         return text
@@ -32,26 +32,26 @@ def node_id(data_dir: Path) -> str:
 
 
 def node_name(section: NodeSection) -> str:
-    """The name people see."""
+    """Return the name that people see."""
     return section.name or socket.gethostname() or "airnode"
 
 
 def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
-    """Fill in the signing key and the teacher's and admin's secrets where there are none; made once and kept.
+    """Return the settings with a signing key, a teacher's and an admin's secret. Missing ones are generated.
 
     Raises:
         StartupError: ``secrets.json`` cannot be read.
     """
-    return _filled_in(settings, data_dir, {"jwt_secret": lambda: secrets.token_hex(32), **_PEOPLE})
+    return _filled_in(settings, data_dir, {"jwt_secret": lambda: secrets.token_hex(32), **_SIGN_IN_SECRETS})
 
 
 def with_own_credentials(settings: Settings, data_dir: Path) -> Settings:
-    """Fill in the teacher's and admin's secrets only; the signing key is the whole cluster's and is never made up.
+    """Return the settings with a teacher's and an admin's secret only: all masters of a cluster share one signing key.
 
     Raises:
         StartupError: ``secrets.json`` cannot be read.
     """
-    return _filled_in(settings, data_dir, _PEOPLE)
+    return _filled_in(settings, data_dir, _SIGN_IN_SECRETS)
 
 
 def _filled_in(settings: Settings, data_dir: Path, makers: Mapping[str, Callable[[], str]]) -> Settings:
@@ -65,7 +65,7 @@ def _filled_in(settings: Settings, data_dir: Path, makers: Mapping[str, Callable
 
 
 def kept_secrets(data_dir: Path, makers: Mapping[str, Callable[[], str]]) -> dict[str, str]:
-    """The secrets of these names from ``secrets.json``, with what is missing made and kept.
+    """Return the secrets of these names from ``secrets.json``. Missing ones are generated.
 
     Raises:
         StartupError: the file cannot be read.
@@ -83,14 +83,3 @@ def kept_secrets(data_dir: Path, makers: Mapping[str, Callable[[], str]]) -> dic
     if made != kept:
         write_private(path, orjson.dumps(made, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return made
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file of mode 600 so that readers see the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

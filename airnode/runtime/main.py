@@ -9,18 +9,31 @@ import structlog
 
 from airnode.errors import StartupError
 from airnode.kernel import logging
-from airnode.runtime.banner import banner
 from airnode.runtime.node import Exit, Node
-from airnode.runtime.registry import resolve
+from airnode.runtime.registry import accesses, resolve
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
 
 log = structlog.get_logger(__name__)
 
+#: (field of endpoints.json, its label), in the order of use.
+_BANNER_LINES = (
+    ("studio_url", "Studio (teacher)"),
+    ("rtmp_server", "Encoder: server"),
+    ("stream_key", "Encoder: stream key"),
+    ("rtmp_url", "ffmpeg -f flv"),
+    ("class_url", "Class (students)"),
+    ("class_code", "Class code"),
+    ("network_url", "On your network"),
+    ("admin_url", "Admin"),
+    ("metrics_url", "Pipeline: metrics"),
+    ("cache_monitor", "Pipeline: cache"),
+)
+
 
 def run(names: list[str], loaded: "Loaded") -> int:
-    """Run the roles until a signal. Returns the exit code; what cannot start is one sentence on standard error."""
+    """Run the roles until a signal and return the exit code. What cannot start is a sentence on standard error."""
     settings = loaded.settings
     try:
         roles = resolve(names)
@@ -28,7 +41,7 @@ def run(names: list[str], loaded: "Loaded") -> int:
         for warning in loaded.warnings:
             log.warning("configuration_warning", detail=warning)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_run(Node(settings, roles, loaded.roles, _announce)))
+            return runner.run(_run(Node(settings, roles, loaded.roles, accesses(), _print_banner)))
     except StartupError as error:
         text = str(error)
         sys.stderr.write((text if text.startswith("airnode:") else f"airnode: {text}") + "\n")
@@ -39,13 +52,24 @@ async def _run(node: Node) -> int:
     return await node.run()
 
 
-def _announce(endpoints: Mapping[str, object], data_dir: str) -> None:
+def _print_banner(endpoints: Mapping[str, object], data_dir: str) -> None:
     sys.stdout.write(banner(endpoints, data_dir))
     sys.stdout.flush()
 
 
+def banner(endpoints: Mapping[str, object], data_dir: str) -> str:
+    """Return what a ready node prints: where to go next. A blank line stands around it."""
+    lines = [(label, str(endpoints[field])) for field, label in _BANNER_LINES if endpoints.get(field)]
+    if not lines:
+        lines = [("API", str(endpoints.get("api_url", "")))]
+    lines.append(("Data", data_dir))
+    width = max(len(label) for label, _ in lines)
+    body = "\n".join(f"  {label.ljust(width)}  {value}" for label, value in lines)
+    return f"\nairnode is ready. Ctrl+C stops it.\n\n{body}\n\n"
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Uvloop where it exists."""
+    """Return uvloop's where it is installed."""
     try:
         import uvloop
     except ImportError:

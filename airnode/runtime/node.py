@@ -18,11 +18,13 @@ from airnode.config.model import Settings
 from airnode.config.sections.base import Section
 from airnode.embedded.datadir import DataDir
 from airnode.errors import ConfigError, Unavailable
+from airnode.kernel.access import RemoteAccess
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import unfinished
 from airnode.runtime import endpoints, sdnotify
-from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.context import RoleContext
 from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets
+from airnode.runtime.joining import Join, join_request, joined, required_joins
 from airnode.runtime.ports import Ports, RouteAdder
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role, RoleParts, start_order
@@ -71,6 +73,7 @@ class Node:
 
     Args:
         sections: roles' own sections of the configuration, by role name.
+        accesses: {name: access} that roles on other machines may ask for.
         on_ready: called with the endpoints and the data directory once the node is ready.
     """
 
@@ -79,11 +82,13 @@ class Node:
         settings: Settings,
         roles: Sequence[Role],
         sections: Mapping[str, Section] | None = None,
+        accesses: Mapping[str, RemoteAccess] | None = None,
         on_ready: Callable[[Mapping[str, object], str], None] | None = None,
     ) -> None:
         self._data = DataDir(settings.node.data_dir)
         self._on_ready = on_ready
         self._sections = sections or {}
+        self._accesses = accesses or {}
         self._roles = roles
         self._settings = settings
         self._stop_requested = asyncio.Event()
@@ -160,10 +165,13 @@ class Node:
         started_s = time.monotonic()
         settings = self._prepare()
         identity = self._identify(settings)
+        self._require_cluster_secrets(settings)
+        joins = required_joins(settings, self._roles)
         addresses = self._bind(settings)
-        settings = await self._join(settings, identity, addresses)
+        if joins:
+            settings = await self._join(settings, joins, identity, addresses)
         _require_signing_key(settings)
-        self._stores = Stores(settings, self._roles, self._data.path, self.registry)
+        self._stores = Stores(settings, self._roles, self._data.path, self.registry, tuple(self._accesses.values()))
         addresses = replace(addresses, host=settings.node.host)
         parts, health = self._build(settings, self._stores, identity, addresses)
         services = [each for role, part in parts.items() for each in start_order(role, part.services)]
@@ -240,19 +248,32 @@ class Node:
         ).set(1)
         return identity
 
-    async def _join(self, settings: Settings, identity: Identity, addresses: Addresses) -> Settings:
-        """Let roles complete the settings; the ports answer health meanwhile."""
-        context = JoinContext(settings, identity, addresses, any(role.makes_secrets for role in self._roles))
-        joins = [join for role in self._roles if (join := role.join(context)) is not None]
-        if not joins:
-            return settings
+    def _require_cluster_secrets(self, settings: Settings) -> None:
+        """Raise ConfigError where a role that is not a whole cluster by itself lacks what all masters share."""
+        if any(role.makes_secrets for role in self._roles):
+            return
+        needed = {
+            "JWT_SECRET_KEY (auth.jwt_secret)": settings.auth.jwt_secret,
+            "AIRNODE_CLUSTER__TOKEN (cluster.token)": settings.cluster.token,
+        }
+        missing = [name for name, secret in needed.items() if not secret.get_secret_value()]
+        if missing and any(role.needs_cluster_secrets for role in self._roles):
+            raise ConfigError(
+                f"airnode: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set; all masters of a "
+                "cluster share the same. Make each with: openssl rand -hex 32"
+            )
+
+    async def _join(
+        self, settings: Settings, joins: Sequence[Join], identity: Identity, addresses: Addresses
+    ) -> Settings:
+        """Return the settings with what a master answers; the ports answer health meanwhile."""
         self.phase = Phase.JOINING
         sdnotify.notify("STATUS=joining the cluster")
         health = HealthEndpoints(identity, (), lambda: self.phase.value, self.registry)
         await self._ports.listen(_routes(health, ()), addresses)
         try:
             for join in joins:
-                settings = await join(settings)
+                settings = await joined(settings, join, join_request(settings, join, identity))
         finally:
             await self._ports.stop_listening()
         self.phase = Phase.STARTING
@@ -275,8 +296,8 @@ class Node:
                     tokens=tokens,
                     resources={each: stores.clients[each] for each in role.needs},
                     fail=self.fail,
-                    shared_redis_url=stores.shared_redis_url,
-                    pipeline_urls=stores.pipeline_urls,
+                    accesses=self._accesses,
+                    remote_urls=stores.remote_urls,
                 )
             )
             for role in self._roles

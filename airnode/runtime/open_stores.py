@@ -2,31 +2,33 @@
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
+from airnode.cluster.join_types import JOIN_PATH, JoinAnswer
 from airnode.config.model import Settings
-from airnode.errors import StartupError
+from airnode.errors import StartupError, Unavailable
 from airnode.kernel import logging
-from airnode.runtime.endpoints import FILE_NAME
-from airnode.runtime.resources import Resource
+from airnode.kernel.access import RemoteAccess
+from airnode.runtime import endpoints
+from airnode.runtime.joining import command_join, completed, join_master, join_request
+from airnode.runtime.resources import Resource, is_configured
 from airnode.store.eventlog.log import EventLog
 from airnode.store.eventlog.open_log import event_log, on_kafka
 from airnode.store.postgres import Postgres
+from airnode.web.master_client import Refused
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
 
 T = TypeVar("T")
 
-_WHAT = {
+_HOW = {
     Resource.REDIS: ("Redis", "--redis-url (REDIS_URL)"),
     Resource.POSTGRES: ("PostgreSQL", "--postgres-url (POSTGRES_HOST)"),
 }
@@ -37,7 +39,7 @@ class OpenStores:
     """Started clients; asking for one that was not wanted raises LookupError.
 
     Attributes:
-        registry: what the clients count goes here, and nowhere else.
+        registry: holds the metrics of the clients.
     """
 
     registry: CollectorRegistry
@@ -65,30 +67,36 @@ class OpenStores:
         return found
 
 
-def run(loaded: "Loaded", doing: Coroutine[Any, Any, T]) -> T:
-    """Run a command on a loop of its own; the log shows warnings only, unless its level was asked for."""
+def run(loaded: "Loaded", command: Coroutine[Any, Any, T]) -> T:
+    """Run a command on an event loop of its own. Its log shows warnings only, unless a level is configured."""
     settings = loaded.settings
     level = "warning" if loaded.origins["log.level"] == "default" else settings.log.level
     logging.configure(level, settings.log.format, {})
-    return asyncio.run(doing)
+    return asyncio.run(command)
 
 
 @contextlib.asynccontextmanager
-async def open_stores(settings: Settings, *wanted: Resource) -> AsyncIterator[OpenStores]:
-    """Connect to the configured stores; to those of the node that runs with ``node.data_dir`` where none is configured.
+async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resource) -> AsyncIterator[OpenStores]:
+    """Connect to stores and close them at the end.
+
+    They are the configured ones, or else those of the master where ``cluster.master_url`` and the credential of
+    ``access`` are set, or else those of the node that runs with ``node.data_dir``.
 
     Raises:
-        StartupError: a store is neither configured nor found, does not answer, or refuses us.
+        StartupError: a store is neither configured nor found, does not answer, or refuses us; or the master does.
     """
+    in_redis = Resource.EVENT_LOG in wanted and not on_kafka(settings)
+    needed = {*wanted, Resource.REDIS} if in_redis else {*wanted}
+    settings = await _joined(settings, access, needed)
     registry = CollectorRegistry()
     clients: dict[Resource, Bus | Postgres | EventLog] = {}
-    in_redis = Resource.EVENT_LOG in wanted and not on_kafka(settings)
-    if Resource.REDIS in wanted or in_redis:
-        clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=_url(settings, Resource.REDIS))
-    if Resource.POSTGRES in wanted:
-        clients[Resource.POSTGRES] = Postgres(settings.postgres, url=_url(settings, Resource.POSTGRES))
-    if Resource.EVENT_LOG in wanted:
-        bus = clients.get(Resource.REDIS) or Bus(settings.redis, BusMetrics(registry))  # Kafka's log leaves it alone
+    if Resource.REDIS in needed:
+        url = _url_of_node_here(settings, Resource.REDIS)
+        clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url)
+    if Resource.POSTGRES in needed:
+        clients[Resource.POSTGRES] = Postgres(settings.postgres, url=_url_of_node_here(settings, Resource.POSTGRES))
+    if Resource.EVENT_LOG in needed:
+        bus = clients.get(Resource.REDIS) or Bus(settings.redis, BusMetrics(registry))  # Kafka's log does not use it
         assert isinstance(bus, Bus)  # noqa: S101 - made above
         clients[Resource.EVENT_LOG] = event_log(settings, bus, registry)
     async with contextlib.AsyncExitStack() as stack:
@@ -98,29 +106,29 @@ async def open_stores(settings: Settings, *wanted: Resource) -> AsyncIterator[Op
         yield OpenStores(registry, clients)
 
 
-def _url(settings: Settings, resource: Resource) -> str:
-    """Empty where the section says it; else the address of the embedded server of the node here."""
-    section = settings.redis if resource is Resource.REDIS else settings.postgres
-    if section.url or section.host:
+async def _joined(settings: Settings, access: RemoteAccess, needed: Iterable[Resource]) -> Settings:
+    """Return the settings with the addresses that the master gives, where it must be asked."""
+    join = command_join(settings, access, needed)
+    if join is None:
+        return settings
+    master = join_master(settings, access)
+    try:
+        answer = await master.post(JOIN_PATH, join_request(settings, join), JoinAnswer)
+    except (Refused, Unavailable) as error:
+        raise StartupError(f"The master {master.url} gives no stores to work on: {error}") from None
+    return completed(settings, join, answer)
+
+
+def _url_of_node_here(settings: Settings, resource: Resource) -> str:
+    """Return the address of the embedded server of the node here; empty: the configuration names another."""
+    if is_configured(settings, resource):
         return ""
     data_dir = settings.node.data_dir
-    url = _endpoints(data_dir).get(f"{resource}_url")
+    url = endpoints.read(data_dir).get(f"{resource}_url")
     if not url:
-        what, how = _WHAT[resource]
+        store, how = _HOW[resource]
         raise StartupError(
-            f"There is no {what} to work on: no node with its own one runs with the data directory {data_dir}. "
+            f"There is no {store} to work on: no node with its own one runs with the data directory {data_dir}. "
             f"Start one, name its --data-dir, or give {how}."
         )
     return str(url)
-
-
-def _endpoints(data_dir: Path) -> Mapping[str, object]:
-    """What the node here says of itself; nothing while none is ready."""
-    path = data_dir.expanduser() / FILE_NAME
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise StartupError(f"{path} cannot be read: {error}.") from None
-    return found if isinstance(found, dict) else {}

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from airnode.config.sections.base import Section
 from airnode.errors import StartupError
+from airnode.kernel.access import RemoteAccess
 from airnode.runtime.role import Role
 
 GROUP = "airnode.roles"
@@ -45,6 +46,22 @@ def installed() -> list[FoundRole]:
 def sections() -> dict[str, type[Section]]:
     """Return the configuration sections of roles, {role name: section}."""
     return {found.role.name: found.role.section for found in installed() if found.role.section is not None}
+
+
+def accesses() -> dict[str, RemoteAccess]:
+    """Return what roles may ask of a master on another machine, {name: access}.
+
+    Raises:
+        StartupError: two roles declare different accesses with one name.
+    """
+    declared: dict[str, RemoteAccess] = {}
+    for found in installed():
+        access = found.role.access
+        if access is not None and declared.setdefault(access.name, access) != access:
+            raise StartupError(
+                f"The role {found.role.name} declares an access {access.name!r} that differs from another."
+            )
+    return declared
 
 
 def resolve(names: Iterable[str]) -> list[Role]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from airnode.config.model import Settings
 from airnode.config.sections.base import Section
 from airnode.errors import StartupError
+from airnode.kernel.access import RemoteAccess
 from airnode.kernel.service import Service
-from airnode.runtime.context import JoinContext, RoleContext
+from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.web.addresses import PortName
 from airnode.web.health import HealthCheck
@@ -37,16 +37,8 @@ class RoleParts:
     endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
 
 
-#: Completes the settings with the answer of a master; waits for the master as long as it takes.
-Join = Callable[[Settings], Awaitable[Settings]]
-
-
 def _no_parts(ctx: RoleContext) -> RoleParts:
     return RoleParts()
-
-
-def _no_join(ctx: JoinContext) -> Join | None:
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +52,12 @@ class Role:
         without: {resource: what does not work here while it is away}, a sentence each, for ``/health``.
         ports: HTTP ports it adds routes to.
         includes: roles that run with it.
-        makes_secrets: the node makes its own signing key and teacher secret where none is configured.
+        makes_secrets: the node generates a signing key and a teacher secret where none is configured: it is a whole
+            cluster by itself, and joins no other.
         section: its own part of the configuration, ``[roles.<name>]``; None: the common sections are enough.
-        join: returns what must be awaited before the stores are opened. No I/O; raises ConfigError where the settings
-            lack what the role needs.
+        access: what it gets from a master on another machine where no address is configured; None: it does not join.
+        needs_cluster_secrets: it starts only where the signing key and the cluster token are configured, unless the
+            node generates its own.
     """
 
     name: str
@@ -76,7 +70,8 @@ class Role:
     includes: tuple[str, ...] = ()
     makes_secrets: bool = False
     section: type[Section] | None = None
-    join: Callable[[JoinContext], Join | None] = _no_join
+    access: RemoteAccess | None = None
+    needs_cluster_secrets: bool = False
 
 
 def start_order(role: str, services: Sequence[Service | Ordered]) -> list[Service]:

@@ -1,4 +1,4 @@
-"""The stores a node needs: the configured ones, or embedded servers in their place."""
+"""The stores that a node needs: the configured ones, or embedded servers in their place."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,10 +13,11 @@ from airnode.config.model import Settings
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import ConfigError
+from airnode.kernel.access import RemoteAccess, StoreUrls
 from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
-from airnode.runtime.resources import Resource
+from airnode.runtime.remote_users import own_redis_password, postgres_network, redis_network
+from airnode.runtime.resources import Resource, is_configured
 from airnode.runtime.role import Role
-from airnode.runtime.sharing import PipelineUrls, postgres_access, valkey_access
 from airnode.store.eventlog.log import EventLog
 from airnode.store.eventlog.open_log import event_log
 from airnode.store.migrate import migrate
@@ -39,11 +40,21 @@ _HOW = {
 class Stores:
     """Opens what the roles need, in order: embedded servers side by side, then their clients.
 
+    Args:
+        accesses: what roles on other machines may be given of the embedded servers.
+
     Raises:
         ConfigError: a role needs a store that is neither configured nor may be embedded by these roles.
     """
 
-    def __init__(self, settings: Settings, roles: Sequence[Role], data_dir: Path, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        roles: Sequence[Role],
+        data_dir: Path,
+        registry: CollectorRegistry,
+        accesses: Sequence[RemoteAccess] = (),
+    ) -> None:
         self._servers: list[ChildServer] = []
         self._settings = settings
         self._roles = roles
@@ -56,25 +67,27 @@ class Stores:
         needed = frozenset().union(*(role.needs for role in roles))
         embeddable = frozenset().union(*(role.embeds for role in roles))
         for resource in sorted(needed - {Resource.EVENT_LOG}):
-            if not _configured(settings, resource) and resource not in embeddable:
+            if not is_configured(settings, resource) and resource not in embeddable:
                 what, how = _HOW[resource]
                 names = ", ".join(role.name for role in roles if resource in role.needs)
                 raise ConfigError(f"airnode: the role {names} needs {what}: set {how}, or run a role that brings one.")
         metrics = EmbeddedMetrics(registry)
         if Resource.REDIS in needed:
             url = ""
-            if not _configured(settings, Resource.REDIS):
-                self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, valkey_access(settings, data_dir))
+            if not is_configured(settings, Resource.REDIS):
+                network = redis_network(settings, accesses, data_dir)
+                password = own_redis_password(data_dir) if network is not None else ""
+                self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, network, password)
                 self._servers.append(self._valkey)
                 self.embedded_urls["redis_url"] = url = self._valkey.url
-            # Who never runs a Redis of its own was told of one by the cluster: it will come (back).
+            # A node that cannot run a Redis of its own got the address of one: that one will come (back).
             patient = Resource.REDIS not in embeddable
             self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, patient=patient)
         if Resource.POSTGRES in needed:
             url = ""
-            if not _configured(settings, Resource.POSTGRES):
-                access = postgres_access(settings, data_dir)
-                self._postgres = EmbeddedPostgres(data_dir, settings.embedded, metrics, access)
+            if not is_configured(settings, Resource.POSTGRES):
+                network = postgres_network(settings, accesses, data_dir)
+                self._postgres = EmbeddedPostgres(data_dir, settings.embedded, metrics, network)
                 self._servers.append(self._postgres)
                 self.embedded_urls["postgres_url"] = url = self._postgres.url
             self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
@@ -94,7 +107,7 @@ class Stores:
             if isinstance(client, Postgres):
                 await migrate(client)
         if self._postgres is not None:
-            await self._postgres.let_guests_in()
+            await self._postgres.grant_rights()
 
     async def stop(self) -> None:
         """Disconnect, then stop the servers."""
@@ -102,32 +115,34 @@ class Stores:
             await client.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))
 
-    def shared_redis_url(self, host: str) -> str:
-        """The Redis for a node that reached this machine as ``host``; empty: it cannot be shared."""
-        if self._valkey is not None:
-            return self._valkey.node_url(host)
-        return shared_url(self._settings.redis, host)
+    def remote_urls(self, access: RemoteAccess, host: str) -> StoreUrls:
+        """Return the addresses for a role on another machine that reached this one as ``host``.
 
-    def pipeline_urls(self, host: str) -> PipelineUrls:
-        """What this node runs itself, for a role of the pipeline that reached this machine as ``host``."""
-        return PipelineUrls(
-            self._valkey.pipeline_url(host) if self._valkey is not None else "",
-            self._postgres.guest_url(host) if self._postgres is not None else "",
-        )
+        Of what the configuration names only nodes get an address, that of the Redis: its user may do more than a role
+        with a narrower access should.
+        """
+        redis = postgres = ""
+        if self._valkey is not None:
+            redis = self._valkey.remote_url(access, host)
+        elif access.is_node:
+            redis = shared_url(self._settings.redis, host)
+        if self._postgres is not None:
+            postgres = self._postgres.remote_url(access, host)
+        return StoreUrls(redis, postgres)
 
     def checks(self) -> list[HealthCheck]:
-        """One check a store.
+        """Return one check for each store.
 
         Only a node that answers requests out of the database is unready without it. Without Redis a node goes on with
         what it has, and roles that nobody sends requests to try on by themselves: taking those out of service, or
         starting them anew, would help nobody (docs/adr/0012).
         """
-        asked = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)
+        serves_from_postgres = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)
         return [
             HealthCheck(
                 str(resource),
                 client.ping,
-                critical=resource is Resource.POSTGRES and asked,
+                critical=resource is Resource.POSTGRES and serves_from_postgres,
                 while_starting=True,
                 meanwhile={role.name: role.without[resource] for role in self._roles if resource in role.without},
             )
@@ -136,10 +151,5 @@ class Stores:
 
 
 def embeds(settings: Settings, roles: Sequence[Role], resource: Resource) -> bool:
-    """Whether the node runs this store itself: it is the only one of its kind in its cluster."""
-    return not _configured(settings, resource) and any(resource in role.needs & role.embeds for role in roles)
-
-
-def _configured(settings: Settings, resource: Resource) -> bool:
-    section = settings.redis if resource is Resource.REDIS else settings.postgres
-    return bool(section.url or section.host)
+    """Return whether the node runs this store itself."""
+    return not is_configured(settings, resource) and any(resource in role.needs & role.embeds for role in roles)

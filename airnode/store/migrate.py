@@ -14,9 +14,13 @@ import asyncpg
 import structlog
 
 from airnode.errors import StartupError
+from airnode.kernel.access import SqlGrant
 from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
+
+#: Whoever works on the database must be able to see that its schema is not newer or older than this airnode.
+READ_MIGRATIONS = SqlGrant("public", "SELECT", "airnode_migrations")
 
 #: Any number that nobody else uses; all airnodes on one database queue up on it.
 _LOCK_KEY = 0x6169726E6F6465

@@ -20,6 +20,8 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
+JOIN = {"access": "node", "node_id": "a", "version": "1"}
+
 
 async def refusal(node: AirnodeProcess) -> str:
     """The one sentence of a node that cannot start."""
@@ -189,8 +191,26 @@ async def test_only_the_cluster_token_registers(cluster: Cluster):
         status, body = await cluster.call("POST", "/cluster/register", secret=secret, json=registration())
         assert status == expected, body
         assert "redis_url" not in body
+        status, body = await cluster.call("POST", "/cluster/join", secret=secret, json=JOIN)
+        assert status == expected, body
+        assert "redis_url" not in body
     status, body = await cluster.call("POST", "/cluster/register", json=registration(node_id="../../x"))
     assert (status, body["errors"][0]["path"]) == (400, "node_id")
+
+
+async def test_a_slave_of_an_earlier_version_gets_the_same(cluster: Cluster):
+    status, joined = await cluster.call("POST", "/cluster/join", json=JOIN)
+    assert status == 200, joined
+    status, registered = await cluster.call("POST", "/cluster/register", json=registration(node_id="a"))
+    assert status == 200, registered
+    same = ("redis_url", "jwt_secret", "node_host")
+    assert {name: joined[name] for name in same} == {name: registered[name] for name in same}
+    assert {key.partition(".")[2]: value for key, value in joined["settings"].items()} == {
+        "heartbeat_s": registered["heartbeat_s"],
+        "lease_s": registered["lease_s"],
+        "mode": registered["recording_mode"],
+        "student_download": registered["student_download"],
+    }
 
 
 async def test_guessing_the_token_is_slowed_down(cluster: Cluster):

@@ -16,11 +16,13 @@ from redis.exceptions import RedisError
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeRecord
 from airnode.bus.subscription import BusMetrics
+from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.redis import RedisSection
-from airnode.embedded.valkey import EmbeddedValkey, NetworkAccess
+from airnode.embedded.network import NetworkAccess, RemoteUser
+from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import NotFound, StartupError
 from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.waiting import eventually
@@ -141,8 +143,8 @@ async def test_orders_are_for_nodes_that_are_known(bus: Bus):
 
 
 def valkey(directory: Path, port: int = 0, *, network: bool = True) -> EmbeddedValkey:
-    access = NetworkAccess("127.0.0.1", port, "own" * 16, "node" * 16) if network else None
-    return EmbeddedValkey(directory, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()), access)
+    access = NetworkAccess("127.0.0.1", port, [RemoteUser(NODE_ACCESS, "node" * 16)]) if network else None
+    return EmbeddedValkey(directory, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()), access, "own" * 16)
 
 
 async def answered(url: str, *command: str) -> object:
@@ -156,7 +158,7 @@ async def test_its_port_is_kept_and_its_data_outlive_every_change_of_access(tmp_
         server = valkey(tmp_path, network=network)
         await server.start()
         try:
-            urls.append(server.node_url("127.0.0.1"))
+            urls.append(server.remote_url(NODE_ACCESS, "127.0.0.1"))
             await answered(server.url, "INCR", "airnode:starts")
             if network:
                 assert await answered(urls[-1], "GET", "airnode:starts") == str(len(urls)).encode()
@@ -170,7 +172,7 @@ async def test_a_killed_one_is_back_at_the_same_address(tmp_path: Path):
     server = valkey(tmp_path)
     await server.start()
     try:
-        url, pid = server.node_url("127.0.0.1"), server.pid
+        url, pid = server.remote_url(NODE_ACCESS, "127.0.0.1"), server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await eventually(lambda: server.pid not in (None, pid), 15, "it is restarted")

@@ -13,10 +13,10 @@ from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.config.sections.redis import RedisSection
+from airnode.kernel.access import StoreUrls
 from airnode.runtime.context import RoleContext
-from airnode.runtime.registry import resolve
+from airnode.runtime.registry import accesses, resolve
 from airnode.runtime.resources import Resource
-from airnode.runtime.sharing import PipelineUrls
 from airnode.store.postgres import Postgres
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.apps import build_app
@@ -61,8 +61,8 @@ def applications(tmp_path: Path) -> dict[PortName, web.Application]:
                 Tokens("s" * 32, 60),
                 resources,
                 lambda name, error: None,
-                shared_redis_url=lambda host: "",
-                pipeline_urls=lambda host: PipelineUrls(),
+                accesses=accesses(),
+                remote_urls=lambda access, host: StoreUrls(),
             )
         )
         for role in resolve(["standalone"])

@@ -19,9 +19,10 @@ from redis.exceptions import NoPermissionError
 from airnode.bus import keys
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.postgres import PostgresSection
-from airnode.embedded.pg_network import GuestAccess
+from airnode.embedded.network import NetworkAccess, RemoteUser
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.errors import StartupError
+from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
@@ -55,13 +56,18 @@ async def posted(master: AirnodeProcess, path: str, token: str, body: dict[str, 
         return response.status, await response.json()
 
 
+JOIN = {"access": "pipeline", "roles": ["consumer"], "node_name": "b", "version": "1"}
+OLD_JOIN = {"role": "consumer", "node_name": "b", "version": "1"}
+
+
 async def given(master: AirnodeProcess) -> dict[str, str]:
-    """What a role of the pipeline is told."""
-    body = {"role": "consumer", "node_name": "b", "version": "1"}
-    status, answer = await posted(master, "/api/pipeline/join", PIPELINE, body)
+    """Return the addresses that a role of the pipeline gets."""
+    status, answer = await posted(master, "/cluster/join", PIPELINE, JOIN)
     assert status == 200, answer
-    assert set(answer) == {"redis_url", "postgres_url"}
-    return answer
+    assert (answer["jwt_secret"], answer["settings"]) == ("", {})
+    status, old = await posted(master, "/api/pipeline/join", PIPELINE, OLD_JOIN)
+    assert (status, old) == (200, {name: answer[name] for name in ("redis_url", "postgres_url")})
+    return old
 
 
 async def test_with_the_token_and_the_masters_address_orders_land(
@@ -100,9 +106,13 @@ async def test_with_the_token_and_the_masters_address_orders_land(
 
 
 async def test_one_credential_does_not_open_what_another_does(master: AirnodeProcess):
-    join = {"role": "consumer", "node_name": "b", "version": "1"}
     for token, status in (("", 401), (TOKEN, 403), (KEY, 403), (PIPELINE[:-1], 403)):
-        assert (await posted(master, "/api/pipeline/join", token, join))[0] == status
+        assert (await posted(master, "/cluster/join", token, JOIN))[0] == status
+        assert (await posted(master, "/api/pipeline/join", token, OLD_JOIN))[0] == status
+    for access in ("node", "no-such-access"):
+        status, answer = await posted(master, "/cluster/join", PIPELINE, {**JOIN, "access": access, "node_id": "b"})
+        assert status == 403
+        assert "redis_url" not in answer
     slave = {"node_name": "b", "media_port": 1, "rtmp_port": 1, "max_connections": 1, "version": "1"}
     assert (await posted(master, "/cluster/register", PIPELINE, slave))[0] == 403
     headers = {"Authorization": f"Bearer {PIPELINE}"}
@@ -223,7 +233,7 @@ async def sentence(forker: Forker, directory: Path, role: str, *args: str) -> st
 async def test_what_is_missing_is_a_sentence(master: AirnodeProcess, tmp_path: Path, forker: Forker):
     url = ("--master-url", master["api_url"])
     said = await sentence(forker, tmp_path / "a", "consumer", *url)
-    assert "the pipeline token only" in said
+    assert "the pipeline token is needed" in said
     assert "AIRNODE_CLUSTER__PIPELINE_TOKEN" in said
     said = await sentence(forker, tmp_path / "a", "consumer", *url, "--set", f"cluster.pipeline_token={TOKEN}")
     assert "refuses this node: The pipeline token is not right." in said
@@ -262,7 +272,7 @@ async def test_stores_that_are_not_the_masters_own_are_not_handed_over(
 
 
 def embedded(directory: Path, port: int = 0, *, network: bool = True) -> EmbeddedPostgres:
-    access = GuestAccess("127.0.0.1", port, "guest" * 8, 5) if network else None
+    access = NetworkAccess("127.0.0.1", port, [RemoteUser(PIPELINE_ACCESS, "guest" * 8)]) if network else None
     parameters = {"fsync": "off"}
     return EmbeddedPostgres(
         directory, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()), access, parameters=parameters
@@ -275,7 +285,7 @@ async def opened(server: EmbeddedPostgres) -> None:
     await postgres.start()
     await migrate(postgres)
     await postgres.stop()
-    await server.let_guests_in()
+    await server.grant_rights()
 
 
 async def orders(url: str) -> int:
@@ -312,7 +322,7 @@ async def test_its_port_is_kept_and_its_rows_outlive_every_change_of_access(tmp_
         await server.start()
         try:
             await opened(server)
-            urls.append(server.guest_url("127.0.0.1"))
+            urls.append(server.remote_url(PIPELINE_ACCESS, "127.0.0.1"))
             assert await orders(urls[-1] or server.url) == count
             if count == 3:
                 await killed_and_back(server, urls[-1])

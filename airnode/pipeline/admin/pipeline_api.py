@@ -3,19 +3,19 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
+import msgspec
 import structlog
 from aiohttp import web
 
 from airnode.errors import FieldError, InvalidInput, NotFound
+from airnode.kernel.access import StoreUrls
 from airnode.pipeline.admin.overview import Overview
 from airnode.pipeline.admin.status import PipelineStatus
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.read_through import Read
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
-from airnode.pipeline.joining import PATH, PipelineJoin, PipelineStores
-from airnode.runtime.sharing import PipelineUrls
 from airnode.web.clients import Clients
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
@@ -34,6 +34,24 @@ _LOOKED_UP = (
     "`collapsed` where another request's statement was waited for. While the database is away, what was read in the "
     "last 5 min is served on. Needs `auth.admin_secret` or the cluster token."
 )
+
+
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class PipelineJoin(msgspec.Struct):
+    """A role of the pipeline, or a command, that wants to work on the master's stores."""
+
+    role: ShortText
+    node_name: ShortText
+    version: ShortText
+
+
+class PipelineStores(msgspec.Struct):
+    """Where they are, with user and password; empty: the master does not run that one itself."""
+
+    redis_url: str
+    postgres_url: str
 
 
 class Authority(Protocol):
@@ -61,7 +79,7 @@ class PipelineApi:
         catalogue: Catalogue,
         authority: Authority,
         clients: Clients,
-        urls: Callable[[str], PipelineUrls],
+        urls: Callable[[str], StoreUrls],
     ) -> None:
         self._overview = overview
         self._catalogue = catalogue
@@ -74,7 +92,7 @@ class PipelineApi:
         app.router.add_get("/api/pipeline/status", self.status)
         app.router.add_get("/api/pipeline/users/{user_id}", self.user)
         app.router.add_get("/api/pipeline/products/{product_id}", self.product)
-        app.router.add_post(PATH, self.join)
+        app.router.add_post("/api/pipeline/join", self.join)
 
     @operation(
         summary="The data pipeline at a glance",
@@ -122,8 +140,8 @@ class PipelineApi:
     @operation(
         summary="Get to the pipeline's stores",
         tag="pipeline",
-        description="For cache-workers, producers and consumers on other machines, with `cluster.pipeline_token`. The "
-        "answer holds passwords: use https across networks that others can read.",
+        description="As roles of earlier versions do, with `cluster.pipeline_token`; `/cluster/join` with the access "
+        "`pipeline` does the same. The answer holds passwords: use https across networks that others can read.",
         body=PipelineJoin,
         returns=PipelineStores,
         errors=(400, 401, 403, 408, 413, 429, 503),
@@ -135,8 +153,9 @@ class PipelineApi:
         asked = await read_input(request, PipelineJoin)
         urls = self._urls(self._clients.hostname(request))
         log.info(
-            "pipeline_role_joined",
-            role=asked.role,
+            "role_joined",
+            access="pipeline",
+            roles=asked.role,
             node_name=asked.node_name,
             remote=self._clients.address(request),
             version=asked.version,

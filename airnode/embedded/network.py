@@ -1,19 +1,47 @@
-"""TCP ports of embedded servers: the configured one, or any free one that is then kept."""
+"""The embedded servers on the network: under which address, and for which users of other machines."""
 
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from airnode.errors import StartupError
+from airnode.kernel.access import RemoteAccess
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUser:
+    """A user of a server for roles on other machines. The password has letters and digits only."""
+
+    access: RemoteAccess
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAccess:
+    """How roles on other machines connect.
+
+    Attributes:
+        port: 0 takes any free one, and the same again at the next start.
+    """
+
+    host: str
+    port: int
+    users: Sequence[RemoteUser]
+
+    def password(self, access: RemoteAccess) -> str:
+        """Return the password of the user for ``access``; empty: there is none."""
+        return next((user.password for user in self.users if user.access.name == access.name), "")
 
 
 def kept_port(host: str, port: int, kept: Path, *, server: str, key: str) -> int:
-    """The port to listen on; for port 0 the one in ``kept``, if it can be had, or any.
+    """Return the port to listen on; for port 0 the one in the file ``kept`` if it is free, or any, which is then kept.
 
     Args:
         server, key: whose port it is and where it is configured, for the error.
 
     Raises:
-        StartupError: it cannot be had.
+        StartupError: it is taken.
     """
     wanted = [port]
     if not port and kept.is_file() and (text := kept.read_text().strip()).isdigit():

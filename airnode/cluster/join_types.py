@@ -1,0 +1,45 @@
+"""What ``POST /cluster/join`` takes and answers."""
+
+from typing import Annotated
+
+import msgspec
+
+JOIN_PATH = "/cluster/join"
+
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+Value = str | int | float | bool | None
+
+
+class JoinRequest(msgspec.Struct):
+    """A process on another machine that wants to work on the master's stores.
+
+    Attributes:
+        access: what it wants, by the name that roles declare: ``node`` or ``pipeline``, or that of another package.
+        roles: the roles that it runs; empty: a command.
+        node_id: needed from a node.
+        host: how viewers reach it; empty: under the address that the master sees.
+    """
+
+    access: ShortText
+    version: ShortText
+    roles: Annotated[list[ShortText], msgspec.Meta(max_length=50)] = []
+    node_id: ShortText = ""
+    node_name: ShortText = ""
+    host: ShortText = ""
+
+
+class JoinAnswer(msgspec.Struct):
+    """What this access gets.
+
+    Attributes:
+        redis_url, postgres_url: with user and password; empty: not part of the access, or not to be shared.
+        jwt_secret: the key that signs viewers' tokens; empty: not part of the access.
+        node_host: the address that the master sees; empty: the same machine as the master's.
+        settings: {key: value} of the configuration that holds for the whole cluster, such as ``cluster.lease_s``.
+    """
+
+    redis_url: str
+    postgres_url: str
+    jwt_secret: str
+    node_host: str
+    settings: dict[str, Value]

@@ -1,0 +1,30 @@
+"""What the pipeline's roles and commands get from a master.
+
+They reach the event log, the cache and the pipeline's tables. They get neither the cluster token nor the key that signs
+viewers' tokens.
+"""
+
+from airnode.bus import keys
+from airnode.kernel.access import RedisAccess, RemoteAccess, SqlGrant
+from airnode.store.migrate import READ_MIGRATIONS
+
+_TABLES = ("users", "products")
+
+PIPELINE_ACCESS = RemoteAccess(
+    name="pipeline",
+    token="pipeline_token",  # noqa: S106 - the name of a key
+    redis=RedisAccess(
+        keys=(
+            "airnode:log:*",
+            "airnode:pipeline:*",
+            "airnode:lease:{pipeline-members}:*",
+            "airnode:lease:{cache-worker}:*",
+            keys.claim("cache-worker"),
+            *(keys.cache(table) for table in _TABLES),
+            *(f"{{{keys.cache(table)}}}:*" for table in _TABLES),
+            keys.cache_stats(),
+        ),
+        commands=("info",),  # cache-monitor shows how much memory the Redis uses
+    ),
+    grants=(READ_MIGRATIONS, SqlGrant("pipeline", "SELECT, INSERT, UPDATE, DELETE")),
+)
