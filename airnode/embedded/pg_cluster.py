@@ -1,4 +1,4 @@
-"""The database cluster on disk: make it whole or not at all, and check that the binaries can read it."""
+"""The database cluster on disk: create it whole or not at all, and check that the binaries can read it."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from airnode.embedded.pg_install import PostgresInstall
+from airnode.embedded.pg_binaries import PostgresInstall
 from airnode.errors import StartupError
 from airnode.kernel.tasks import TaskScope
 from airnode.processes.child import Account, ChildProcess, LaunchSpec
@@ -29,7 +29,7 @@ _INITDB = (
     "trust",
     "--encoding",
     "UTF8",
-    # The built-in provider sorts alike on every system and in every container, whatever locales those have.
+    # The built-in provider sorts in the same way on every system, whatever locales it has.
     "--locale",
     "C",
     "--locale-provider",
@@ -54,21 +54,21 @@ class Cluster:
         self._account = account
 
     async def ensure(self, install: PostgresInstall, tasks: TaskScope) -> None:
-        """Make the cluster when there is none, else check it; nothing may run on it.
+        """Create the cluster when there is none, else check it. No server may run on it.
 
         Raises:
-            StartupError: another version, someone else's, not a cluster, or ``initdb`` failed.
+            StartupError: it is of another version or another user, or is no cluster; or ``initdb`` failed.
         """
         for leftover in self._data_dir.glob(f"{_TEMPORARY}*"):
             log.warning("interrupted_initdb_removed", path=str(leftover))
             await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
         with contextlib.suppress(OSError):
-            self.path.rmdir()  # only an empty one goes
+            self.path.rmdir()  # removes an empty one only
         if not self.path.exists():
             await self._init(install, tasks)
         self._check_version(install)
         await asyncio.to_thread(self._check_owner)
-        self._forget_dead_postmaster()
+        self._remove_dead_pid_file()
 
     async def _init(self, install: PostgresInstall, tasks: TaskScope) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._data_dir))
@@ -123,11 +123,11 @@ class Cluster:
         elif owner != self._account.uid:
             _chown_tree(self.path, self._account)
 
-    def _forget_dead_postmaster(self) -> None:
+    def _remove_dead_pid_file(self) -> None:
         """Remove ``postmaster.pid`` of our own dead server.
 
-        PostgreSQL takes any living process with that pid for its own and refuses to start. Nobody holds our lock, so
-        the pid that is in both files is certainly not a server any more. A file of another making stays.
+        PostgreSQL takes any living process with that pid for a server of its own and refuses to start. No process holds
+        our lock, so the pid that is in both files is not a server any more. A file with another pid stays.
         """
         pid_file = self.path / "postmaster.pid"
         try:
@@ -141,7 +141,7 @@ class Cluster:
 
 
 def _alias_uid() -> int | None:
-    """Return a user id that has a name when ours has none: ``initdb`` insists on one, the server does not."""
+    """Return a user id that has a name when ours has none: ``initdb`` needs one, the server does not."""
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError:

@@ -10,16 +10,22 @@ import asyncpg
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.network import NetworkAccess, kept_port
+from airnode.embedded.pg_binaries import (
+    PostgresInstall,
+    cache_candidates,
+    choose_account,
+    find_install,
+    prune,
+    reachable_install,
+)
 from airnode.embedded.pg_cluster import OWNER, Cluster
-from airnode.embedded.pg_copies import cache_candidates, prune, reachable_install
-from airnode.embedded.pg_install import PostgresInstall, choose_account, find_install
 from airnode.embedded.pg_network import HBA_FILE, remote_url, rights, write_hba
-from airnode.embedded.shortpath import SocketDir
+from airnode.embedded.socket_dir import SocketDir
 from airnode.kernel.access import RemoteAccess
 from airnode.processes.child import Account, LaunchSpec
 from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
-#: Names the socket; on TCP nothing listens, or another port does.
+#: Names the socket. On TCP nothing listens, or another port does.
 _PORT = 5432
 _KEPT_PORT = "postgres.port"
 
@@ -42,13 +48,13 @@ _PARAMETERS: Mapping[str, str] = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "log_line_prefix": "",
-    # No ERROR: a statement's error belongs to who sent it, and its DETAIL shows values, such as stream keys.
+    # No ERROR: a statement's error is reported to its sender, and its DETAIL shows values, such as stream keys.
     "log_min_messages": "log",
     "log_checkpoints": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-#: Counts statements, so that what a role asks of the database can be seen; where the binaries bring it.
+#: Counts statements, so that one can see what a role does in the database; where the binaries contain it.
 _COUNTING: Mapping[str, str] = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "1000"}
 
 
@@ -58,7 +64,7 @@ class EmbeddedPostgres(ChildServer):
     Whoever reaches the socket is the superuser (``trust``): it lies inside the cluster's directory, mode 700.
 
     Args:
-        data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
+        data_dir: absolute, held by :class:`airnode.embedded.data_dir.DataDir`.
         network: who may connect over TCP (:mod:`.pg_network`); None: nothing listens there.
         parameters: server parameters beside the built-in ones (tests turn fsync off).
         install: other binaries than the installed package's.
@@ -83,7 +89,7 @@ class EmbeddedPostgres(ChildServer):
         self._copies_bytes = metrics.copies_bytes
         self._network = network
         self._port = 0
-        self._counts = False
+        self._counts_statements = False
         self._sockets = SocketDir(data_dir / "postgres", f".s.PGSQL.{_PORT}.lock")
 
     @property
@@ -109,7 +115,7 @@ class EmbeddedPostgres(ChildServer):
                 await self._connect(OWNER, rights(user, self._settings.postgres_guests))
 
     async def prepare(self) -> LaunchSpec:
-        """Find the binaries and the user, and make the cluster the first time."""
+        """Find the binaries and the user; the first time, create the cluster."""
         account = choose_account(self._settings.postgres_user)
         install = self._install or find_install()
         if account is not None:
@@ -117,8 +123,8 @@ class EmbeddedPostgres(ChildServer):
         cluster = Cluster(self._data_dir, self._lock, account)
         await cluster.ensure(install, self._tasks)
         self._sockets.ensure()
-        self._counts = install.has_extension("pg_stat_statements")
-        parameters = {**(_COUNTING if self._counts else {}), **self._parameters, **self._listening(account)}
+        self._counts_statements = install.has_extension("pg_stat_statements")
+        parameters = {**(_COUNTING if self._counts_statements else {}), **self._parameters, **self._listening(account)}
         options = [part for key, value in parameters.items() for part in ("-c", f"{key}={value}")]
         argv = [str(install.bin / "postgres"), "-D", "{cwd}", *options]
         return LaunchSpec(argv, cluster.path, self._lock, account, death_signal=self.stop_signal)
@@ -146,7 +152,7 @@ class EmbeddedPostgres(ChildServer):
 
     async def probe(self) -> None:
         """Connect to the database; the first time, create it."""
-        statement = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" if self._counts else None
+        statement = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" if self._counts_statements else None
         try:
             await self._connect(OWNER, statement)
         except asyncpg.InvalidCatalogNameError:
@@ -165,7 +171,7 @@ class EmbeddedPostgres(ChildServer):
             await connection.close()
 
     def upkeep(self) -> None:
-        """Keep the short path alive."""
+        """Renew the short path."""
         self._sockets.ensure()
 
     async def stop(self) -> None:

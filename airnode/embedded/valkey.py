@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.network import NetworkAccess, RemoteUser, kept_port
-from airnode.embedded.shortpath import SocketDir
+from airnode.embedded.socket_dir import SocketDir
 from airnode.errors import StartupError
 from airnode.kernel.access import RedisAccess, RemoteAccess
 from airnode.processes.child import LaunchSpec
@@ -41,7 +41,7 @@ class EmbeddedValkey(ChildServer):
     ``embedded.redis_maxmemory_bytes`` is full rather than losing data.
 
     Args:
-        data_dir: absolute, held by :class:`airnode.embedded.datadir.DataDir`.
+        data_dir: absolute, held by :class:`airnode.embedded.data_dir.DataDir`.
         network: None: only this process's own socket.
         own_password: of this process; needed with ``network``.
     """
@@ -76,7 +76,7 @@ class EmbeddedValkey(ChildServer):
         return f"redis://{_user(access)}:{quote(password)}@{host}:{self._port}" if password else ""
 
     async def prepare(self) -> LaunchSpec:
-        """Make the directory; the working directory is the data's, so the socket's own path is short."""
+        """Create the directory. The server works in it, so that the path of its socket is short."""
         binary = find_valkey()
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._sockets.ensure()
@@ -96,7 +96,7 @@ class EmbeddedValkey(ChildServer):
         return LaunchSpec(argv, self._directory, self._lock)
 
     def _listening(self) -> dict[str, str]:
-        """The options of the TCP port and of the users, whose file is written here."""
+        """Return the options of the TCP port and of the users, and write the users' file."""
         if self._network is None:
             return {"port": "0"}
         network = self._network
@@ -128,7 +128,7 @@ class EmbeddedValkey(ChildServer):
             writer.close()
 
     def upkeep(self) -> None:
-        """Keep the short path alive."""
+        """Renew the short path."""
         self._sockets.ensure()
 
     async def stop(self) -> None:

@@ -16,7 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 import airnode
 from airnode.config.model import Settings
 from airnode.config.sections.base import Section
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 from airnode.errors import ConfigError, Unavailable
 from airnode.kernel.access import RemoteAccess
 from airnode.kernel.service import Service
@@ -157,7 +157,7 @@ class Node:
         return True
 
     async def start(self) -> None:
-        """Bring everything up.
+        """Start everything.
 
         Raises:
             StartupError: it cannot run as configured. Whatever was started is left to :meth:`stop`.
@@ -180,17 +180,11 @@ class Node:
         for service in (LoopWatchdog(self.registry), *services):
             self._services.append(service)
             await start_service(service)
-        here = replace(addresses, host="")
-        found: dict[str, object] = {
-            "pid": os.getpid(),
-            "api_url": addresses.url(PortName.HTTP),
-            "health_url": here.url(PortName.HTTP),
-            **self._stores.embedded_urls,
-        }
-        for part in parts.values():
-            found.update(await part.endpoints() if part.endpoints is not None else {})
-        self.endpoints = endpoints.complete(found)
+        self.endpoints = await self._found_endpoints(self._stores, parts.values(), addresses)
         self.phase = Phase.READY
+        self._announce_ready(identity, time.monotonic() - started_s)
+
+    def _announce_ready(self, identity: Identity, took_s: float) -> None:
         endpoints.write(self._data.path, self.endpoints)
         sdnotify.notify("READY=1\nSTATUS=serving")
         log.info(
@@ -198,13 +192,13 @@ class Node:
             node_id=identity.node_id,
             roles=",".join(identity.roles),
             version=airnode.__version__,
-            took_s=round(time.monotonic() - started_s, 3),
+            took_s=round(took_s, 3),
         )
         if self._on_ready is not None:
             self._on_ready(self.endpoints, str(self._data.path))
 
     async def stop(self) -> None:
-        """Take everything down; works after a start that failed half-way."""
+        """Stop everything. Works after a start that failed half-way."""
         if self.phase is Phase.READY:
             self.phase = Phase.DRAINING
             sdnotify.notify("STOPPING=1\nSTATUS=draining")
@@ -317,6 +311,21 @@ class Node:
         """Raise Unavailable (503) for everything but health until the node is ready."""
         if self.phase in (Phase.JOINING, Phase.STARTING):
             raise Unavailable("This node is starting.", retry_after_s=1)
+
+    async def _found_endpoints(
+        self, stores: Stores, parts: Iterable[RoleParts], addresses: Addresses
+    ) -> dict[str, object]:
+        """Return what ``endpoints.json`` shows."""
+        here = replace(addresses, host="")
+        found: dict[str, object] = {
+            "pid": os.getpid(),
+            "api_url": addresses.url(PortName.HTTP),
+            "health_url": here.url(PortName.HTTP),
+            **stores.embedded_urls,
+        }
+        for part in parts:
+            found.update(await part.endpoints() if part.endpoints is not None else {})
+        return endpoints.complete(found)
 
     # -- stopping -----------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Stores for a command that runs once, beside a node or without one."""
+"""Stores for a command: a process that runs once, beside a node or without one."""
 
 import asyncio
 import contextlib

@@ -1,5 +1,6 @@
 """The HTTP ports of a node: bound once, before anything is built, and then served by one application each."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
@@ -63,8 +64,7 @@ class Ports:
     async def stop_listening(self) -> None:
         """Let open requests end. The ports stay bound."""
         listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            await listener.stop()
+        await asyncio.gather(*(listener.stop() for listener in listeners))
 
     async def close(self) -> None:
         """Take no new requests, let open ones end, and release the ports. Works when called twice."""

@@ -133,9 +133,9 @@ class Stores:
     def checks(self) -> list[HealthCheck]:
         """Return one check for each store.
 
-        Only a node that answers requests out of the database is unready without it. Without Redis a node goes on with
-        what it has, and roles that nobody sends requests to try on by themselves: taking those out of service, or
-        starting them anew, would help nobody (docs/adr/0012).
+        Only a node that answers requests from the database is unready without it. Without Redis a node goes on with
+        what it has, and roles that get no requests retry by themselves: to take them out of service, or to restart
+        them, would help nobody (docs/adr/0012).
         """
         serves_from_postgres = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)
         return [

@@ -1,4 +1,4 @@
-"""Watches the event loop: how late it wakes up; and lets systemd watch it."""
+"""Measures how late the event loop wakes up, and reports to systemd's watchdog."""
 
 import asyncio
 
@@ -16,10 +16,10 @@ _WARN_LAG_S = 0.25
 
 
 class LoopWatchdog(Service):
-    """Samples the loop's lag twice a second; a lag above 250 ms is logged.
+    """Measures the loop's lag twice a second. A lag above 250 ms is logged.
 
-    Where systemd wants to know that the process is alive (``WatchdogSec=``), each sample tells it: a loop that stands
-    still for that long gets the process killed and started anew.
+    Where systemd watches the process (``WatchdogSec=``), each measurement is reported: when the loop is blocked for
+    longer, systemd kills the process and starts it again.
     """
 
     name = "loop-watchdog"
@@ -36,11 +36,9 @@ class LoopWatchdog(Service):
         )
 
     async def start(self) -> None:
-        """Begin to sample."""
         self._tasks.spawn("sample", self._sample())
 
     async def stop(self) -> None:
-        """End sampling."""
         await self._tasks.aclose()
 
     async def _sample(self) -> None:

@@ -29,7 +29,7 @@ from airnode.config.sections.cache import CacheSection
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.postgres import PostgresSection
 from airnode.config.sections.redis import RedisSection
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.kernel import logging

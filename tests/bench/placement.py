@@ -27,7 +27,7 @@ from airnode.cluster.placement import Placement
 from airnode.config.sections.cluster import ClusterSection
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.redis import RedisSection
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.kernel import logging
 from airnode.kernel.tasks import TaskScope

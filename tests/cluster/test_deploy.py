@@ -250,7 +250,7 @@ async def test_the_compose_file_is_one():
     assert code == 0, said
 
 
-async def test_the_schema_is_really_asked(tmp_path: Path):
+async def test_the_schema_check_finds_an_error(tmp_path: Path):
     wrong = tmp_path / "compose.yaml"
     wrong.write_text(COMPOSE.read_text().replace("stop_grace_period: 30s", "stop_grace_perod: 30s"))
     code, said = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(wrong))
@@ -272,7 +272,7 @@ async def test_an_unknown_variable_is_found():
     assert (code, "unknown environment variable" in said or "unknown key" in said) == (2, True), said
 
 
-def test_services_stand_in_nobodys_way():
+def test_services_do_not_collide():
     ports = [
         value for each in PROGRAMS.values() for key, value in each.env.items() if key.endswith("_PORT") and value != "0"
     ]
@@ -291,7 +291,7 @@ def test_services_stand_in_nobodys_way():
             assert service["healthcheck"]["test"][:3] == ["CMD", "airnode", "health"]
 
 
-def test_the_pipeline_begins_when_its_ground_is_there_and_holds_no_secret_of_the_cluster():
+def test_the_pipeline_starts_after_init_and_holds_no_secret_of_the_cluster():
     assert PROGRAMS.keys() ^ SERVICES.keys() == set(BROKERS)
     assert tuple(name for name, each in PROGRAMS.items() if "pipeline" in each.profiles) == PIPELINE
     assert [name for name, each in PROGRAMS.items() if each.ends] == ["pipeline-init"]
@@ -321,7 +321,7 @@ def ports_of(name: str) -> list[str]:
     return re.findall(r":(\d+)", broker(name)["KAFKA_LISTENERS"])
 
 
-def test_three_brokers_know_each_other_and_lose_nothing_when_one_is_away():
+def test_three_brokers_form_a_cluster_and_lose_nothing_when_one_is_away():
     voters = [f"{number}@127.0.0.1:{ports_of(name)[1]}" for number, name in enumerate(BROKERS, 1)]
     for number, name in enumerate(BROKERS, 1):
         env = broker(name)
@@ -351,7 +351,7 @@ def test_compose_refuses_to_start_without_secrets():
             read(COMPOSE, {**SECRETS, name: ""})
 
 
-async def test_secrets_are_made_once_and_kept_to_oneself(tmp_path: Path):
+async def test_secrets_are_generated_once_and_private(tmp_path: Path):
     make, file = str(COMPOSE.with_name("make-env")), tmp_path / ".env"
     assert await command(make, str(file)) == (0, "")
     made = variables_of(file)
@@ -376,7 +376,7 @@ def test_the_file_reads_its_variables_and_no_others():
     assert used == variables_of(COMPOSE.with_name(".env.example")).keys()
 
 
-def test_what_compose_does_to_variables():
+def test_variables_are_substituted_as_compose_does():
     values = {"SET": "x", "EMPTY": ""}
     for text, becomes in {
         "a ${SET} b": "a x b",
@@ -395,7 +395,7 @@ def test_what_compose_does_to_variables():
         seconds("half an hour")
 
 
-def test_so_many_slaves():
+def test_the_number_of_slaves():
     programs = list(PROGRAMS.values())
     assert [each.name for each in chosen(programs, 2)] == ["master", "slave-1", "slave-2"]
     assert [each.name for each in chosen(programs, 5)][-2:] == ["slave-4", "slave-5"]
@@ -403,7 +403,7 @@ def test_so_many_slaves():
         chosen(programs[:4], 4)
 
 
-def test_a_profile_brings_its_services_and_so_many_consumers():
+def test_a_profile_adds_its_services_and_the_number_of_consumers():
     programs = list(PROGRAMS.values())
     assert [each.name for each in chosen(programs, 1, ["pipeline"])] == ["master", *PIPELINE, "slave-1"]
     three = [each.name for each in chosen(programs, 1, ["pipeline"], consumers=3)]
@@ -419,7 +419,7 @@ def dockerfile() -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def test_the_image_is_built_of_what_there_is():
+def test_the_image_is_built_from_files_that_exist():
     ignored = COMPOSE.with_name("Dockerfile.dockerignore").read_text().splitlines()
     let_in = {line[1:] for line in ignored if line.startswith("!")}
     assert ignored[1] == "*"
@@ -433,7 +433,7 @@ def test_the_image_is_built_of_what_there_is():
     assert any(fnmatch.fnmatch("airnode/__pycache__", each) for each in ignored)
 
 
-def test_the_image_runs_as_nobody_special_and_stops_as_airnode_does():
+def test_the_image_runs_as_an_ordinary_user_and_stops_as_airnode_does():
     last = dockerfile()[max(n for n, line in enumerate(dockerfile()) if line.startswith("FROM")) :]
     assert "USER airnode" in last
     assert "STOPSIGNAL SIGTERM" in last
@@ -506,7 +506,7 @@ class Systemd:
         self._socket.close()
 
 
-async def test_systemd_hears_what_a_master_does(tmp_path: Path):
+async def test_a_master_notifies_systemd(tmp_path: Path):
     systemd = Systemd(tmp_path, "master")
     ports = {name: "0" for name in ("AIRNODE_HTTP__PORT", "AIRNODE_EMBEDDED__REDIS_PORT")}
     try:
@@ -526,7 +526,7 @@ async def test_systemd_hears_what_a_master_does(tmp_path: Path):
         await systemd.close()
 
 
-async def test_systemd_hears_that_a_slave_waits_for_its_master(tmp_path: Path):
+async def test_a_slave_that_waits_for_its_master_notifies_systemd(tmp_path: Path):
     systemd = Systemd(tmp_path, "slave")
     ports = {f"AIRNODE_{name}__PORT": "0" for name in ("HTTP", "MEDIA", "RTMP")}
     try:
@@ -543,7 +543,7 @@ async def test_systemd_hears_that_a_slave_waits_for_its_master(tmp_path: Path):
         await systemd.close()
 
 
-def test_the_unit_stops_airnode_as_it_wants_to_be_stopped():
+def test_the_unit_stops_airnode_with_a_drain():
     service = unit()["Service"]
     assert service["Type"] == "notify"
     assert service["KillMode"] == "mixed"  # SIGTERM must not reach the embedded servers
@@ -556,7 +556,7 @@ def test_the_unit_stops_airnode_as_it_wants_to_be_stopped():
 
 
 @pytest.mark.parametrize("role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer"])
-async def test_systemd_takes_the_unit(tmp_path: Path, role: str):
+async def test_systemd_accepts_the_unit(tmp_path: Path, role: str):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here: it comes with systemd")
     # Verification wants the command and the files to be there.
@@ -572,7 +572,7 @@ async def test_systemd_takes_the_unit(tmp_path: Path, role: str):
 
 
 @pytest.mark.parametrize("role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer"])
-async def test_the_example_environments_are_right_once_filled_in(role: str):
+async def test_the_example_environments_are_valid_when_filled_in(role: str):
     text = (SYSTEMD / f"{role}.env").read_text()
     named = dict(re.findall(r"^#?([A-Z]\w+)=(.*)$", text, re.M))
     values = {name: SECRETS.get(name, value or "chalk-and-talk") for name, value in named.items()}

@@ -134,7 +134,7 @@ async def test_a_master_needs_what_nodes_share(tmp_path: Path, session, name: st
     assert "Traceback" not in master.log
 
 
-async def test_a_master_with_its_own_stores_makes_what_people_sign_in_with(cluster: Cluster, session):
+async def test_a_master_with_its_own_stores_generates_sign_in_secrets(cluster: Cluster, session):
     """...once: it is the same after a restart, private, and stands where its operator looks."""
     master = cluster.master
     assert await master.stop() == 0
@@ -160,7 +160,7 @@ async def test_the_token_can_stand_in_a_file(cluster: Cluster, tmp_path: Path):
     await cluster.until("slave-1", "healthy")
 
 
-async def test_a_slave_says_how_viewers_reach_it(cluster: Cluster):
+async def test_a_slave_reports_how_viewers_reach_it(cluster: Cluster):
     slave = cluster.slave("slave-1")
     slave.env["NODE_HOST"] = "edge.school.example"
     await slave.start()
@@ -222,7 +222,7 @@ async def test_guessing_the_token_is_slowed_down(cluster: Cluster):
     assert statuses[-1] == 429
 
 
-async def test_the_masters_redis_is_closed_to_strangers_and_narrow_for_nodes(cluster: Cluster):
+async def test_the_masters_redis_is_closed_to_others_and_limited_for_nodes(cluster: Cluster):
     parts = urlsplit(await cluster.redis_url())
     assert parts.username == "airnode-node"
     reader, writer = await asyncio.open_connection("127.0.0.1", parts.port)
@@ -291,7 +291,7 @@ async def test_a_drained_node_takes_no_new_viewers_until_it_is_undrained(cluster
 
 
 @pytest.mark.ffmpeg
-async def test_a_removed_node_says_so_and_stays_away_until_it_is_started_again(cluster: Cluster, clip: Path):
+async def test_a_removed_node_reports_it_and_stays_away_until_it_is_started_again(cluster: Cluster, clip: Path):
     slave = await cluster.add_slave("slave-1")
     publisher = await Publisher.of_clip(f"{slave['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
     _, student = await cluster.student("mina")
@@ -335,7 +335,7 @@ async def test_a_killed_node_is_offline_within_its_lease_and_remembered(cluster:
     assert {(await cluster.student(f"s{index}"))[1]["node_id"] for index in range(20)} == {other}
 
 
-async def test_what_is_long_gone_is_forgotten_and_who_may_read_can_be_everybody(tmp_path: Path, session):
+async def test_old_nodes_are_forgotten_and_reading_can_be_open_to_everybody(tmp_path: Path, session):
     cluster = Cluster(tmp_path, session, *QUICK, "--set", "cluster.remember_s=2", "--set", "cluster.open_status=true")
     try:
         await cluster.start()
@@ -365,7 +365,7 @@ async def test_without_a_node_there_is_no_place(cluster: Cluster):
         assert body["retry_after_s"] > 0
 
 
-async def test_a_killed_master_forgets_nothing(cluster: Cluster):
+async def test_a_killed_master_loses_nothing(cluster: Cluster):
     slave = await cluster.add_slave("slave-1")
     await cluster.add_slave("slave-2")
     before = await cluster.listed()
@@ -386,7 +386,7 @@ async def test_a_killed_master_forgets_nothing(cluster: Cluster):
     }
 
 
-async def test_a_slave_that_cannot_reach_redis_beats_through_the_master(cluster: Cluster):
+async def test_a_slave_that_cannot_reach_redis_sends_heartbeats_through_the_master(cluster: Cluster):
     parts = urlsplit(await cluster.redis_url())
     door = Door(parts.port or 0)
     port = await door.open()

@@ -23,9 +23,8 @@ from redis import asyncio as aioredis
 from structlog.testing import capture_logs
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.pg_binaries import PostgresInstall, can_reach, find_install, reachable_install
 from airnode.embedded.pg_cluster import Cluster
-from airnode.embedded.pg_copies import reachable_install
-from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError
@@ -314,7 +313,7 @@ async def test_terminal_signals_reach_the_owner_alone(tmp_path):
     assert await owner.end() == 0
 
 
-async def test_stale_sockets_and_a_recycled_postmaster_pid_do_no_harm(tmp_path, make_pair):
+async def test_stale_sockets_and_a_reused_postmaster_pid_do_no_harm(tmp_path, make_pair):
     first = make_pair(tmp_path)
     await first.start()
     await write_some(first)
@@ -357,7 +356,7 @@ async def test_a_deep_data_directory_gets_a_short_private_path(tmp_path, make_pa
     assert not link.parent.exists()
 
 
-async def test_two_side_by_side_know_nothing_of_each_other(tmp_path, make_pair):
+async def test_two_side_by_side_are_separate(tmp_path, make_pair):
     pairs = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -372,7 +371,7 @@ async def test_two_side_by_side_know_nothing_of_each_other(tmp_path, make_pair):
     assert await sql(pairs[1].postgres.url, "SELECT 1") == 1
 
 
-async def test_an_interrupted_initdb_is_done_again(tmp_path):
+async def test_an_interrupted_initdb_is_repeated(tmp_path):
     owner = await asyncio.create_subprocess_exec(
         sys.executable, str(OWNER), str(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     )
@@ -499,7 +498,7 @@ async def test_a_user_id_without_a_name_runs_both(home_of_nobody):
 
 
 @needs_root
-async def test_root_keeps_the_data_in_its_private_directory_and_widens_nothing(tmp_path, make_pair):
+async def test_root_keeps_the_data_in_its_private_directory_and_changes_no_permissions(tmp_path, make_pair):
     private = tmp_path / "home"
     private.mkdir(mode=0o700)
     pair = make_pair(private)

@@ -105,7 +105,7 @@ async def test_with_the_token_and_the_masters_address_orders_land(
         await node.close()
 
 
-async def test_one_credential_does_not_open_what_another_does(master: AirnodeProcess):
+async def test_a_credential_opens_only_what_it_is_for(master: AirnodeProcess):
     for token, status in (("", 401), (TOKEN, 403), (KEY, 403), (PIPELINE[:-1], 403)):
         assert (await posted(master, "/cluster/join", token, JOIN))[0] == status
         assert (await posted(master, "/api/pipeline/join", token, OLD_JOIN))[0] == status
@@ -193,7 +193,7 @@ async def test_the_pipelines_database_user_reaches_nothing_else(master: AirnodeP
         await database.close()
 
 
-async def test_a_role_that_is_newer_than_the_master_says_what_to_do(master: AirnodeProcess):
+async def test_a_role_newer_than_the_master_reports_what_to_do(master: AirnodeProcess):
     postgres = Postgres(PostgresSection(url=(await given(master))["postgres_url"]))
     await postgres.start()
     try:
@@ -205,7 +205,7 @@ async def test_a_role_that_is_newer_than_the_master_says_what_to_do(master: Airn
         await postgres.stop()
 
 
-async def test_nobody_else_gets_to_the_database(master: AirnodeProcess):
+async def test_nobody_else_can_connect_to_the_database(master: AirnodeProcess):
     url = (await given(master))["postgres_url"]
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port}"
@@ -230,7 +230,7 @@ async def sentence(forker: Forker, directory: Path, role: str, *args: str) -> st
     return err
 
 
-async def test_what_is_missing_is_a_sentence(master: AirnodeProcess, tmp_path: Path, forker: Forker):
+async def test_a_missing_setting_is_one_sentence(master: AirnodeProcess, tmp_path: Path, forker: Forker):
     url = ("--master-url", master["api_url"])
     said = await sentence(forker, tmp_path / "a", "consumer", *url)
     assert "the pipeline token is needed" in said
@@ -314,7 +314,7 @@ async def killed_and_back(server: EmbeddedPostgres, url: str) -> None:
     await eventually(back, 20, "it answers again")
 
 
-async def test_its_port_is_kept_and_its_rows_outlive_every_change_of_access(tmp_path: Path):
+async def test_its_port_and_rows_are_kept_when_access_changes(tmp_path: Path):
     tmp_path.chmod(0o700)
     urls = []
     for count, network in enumerate((False, True, True, False), 1):

@@ -72,7 +72,7 @@ async def test_endpoints_are_complete_private_and_true(node: AirnodeProcess, api
     assert not path.exists()
 
 
-async def test_pages_come_compressed_and_assets_for_ever(node: AirnodeProcess, api: Api):
+async def test_pages_are_compressed_and_assets_are_cached_for_ever(node: AirnodeProcess, api: Api):
     status, headers, body = await api.get(node["class_url"])
     assert (status, headers["Cache-Control"]) == (200, "no-cache")
     for name in re.findall(rb'"/assets/([^"]+)"', body):
@@ -108,7 +108,7 @@ async def test_health_for_people_and_for_programs(node: AirnodeProcess, api: Api
     assert "no node is ready with this data directory" in out
 
 
-async def test_health_of_the_node_here_needs_no_certificate_that_one_trusts(tmp_path: Path):
+async def test_health_of_the_node_here_needs_no_trusted_certificate(tmp_path: Path):
     cert, key = make_certificate(tmp_path)
     args = ("--set", f"http.tls_cert={cert}", "--set", f"http.tls_key={key}", "--node-host", "school.example")
     node = AirnodeProcess(tmp_path / "data", *args)
@@ -157,7 +157,7 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path, flag: str):
         (["--role", "slave"], "redis.url"),
     ],
 )
-async def test_what_cannot_run_is_said_plainly(tmp_path: Path, args: list[str], says: str):
+async def test_what_cannot_run_is_a_plain_sentence(tmp_path: Path, args: list[str], says: str):
     ports = ["--media-port", "0", "--rtmp-port", "0"]
     if "--port" not in args:
         ports += ["--port", "0"]

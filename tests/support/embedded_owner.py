@@ -20,7 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.processes.child import LaunchSpec

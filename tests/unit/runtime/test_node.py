@@ -186,7 +186,7 @@ async def test_a_port_in_use_starts_nothing(rig: Rig):
     assert "start a" not in rig.events
 
 
-async def test_a_data_directory_of_another_node_is_left_alone(rig: Rig, tmp_path: Path):
+async def test_the_data_directory_of_another_node_is_left_alone(rig: Rig, tmp_path: Path):
     first = rig.node()
     running = asyncio.create_task(first.run())
     await until_ready(first)
@@ -217,7 +217,7 @@ async def test_a_failed_task_fails_the_node(rig: Rig):
     assert rig.events[-2:] == ["stop b", "stop a"]
 
 
-async def test_a_drain_that_takes_too_long_is_cut(rig: Rig):
+async def test_a_drain_that_takes_too_long_is_cancelled(rig: Rig):
     node = rig.node(rig.part("a", drain=forever), rig.part("b"), settings=rig.settings(timeout_s=0.1))
     running = asyncio.create_task(node.run())
     await until_ready(node)
@@ -228,7 +228,7 @@ async def test_a_drain_that_takes_too_long_is_cut(rig: Rig):
     assert rig.events[-2:] == ["stop b", "stop a"]
 
 
-async def test_a_service_that_cannot_drain_or_stop_keeps_nobody_from_it(rig: Rig):
+async def test_a_service_that_cannot_drain_or_stop_does_not_keep_the_others_from_it(rig: Rig):
     node = rig.node(rig.part("a"), rig.part("b", drain=fails, stop=fails), rig.part("c"))
     running = asyncio.create_task(node.run())
     await until_ready(node)
@@ -326,7 +326,7 @@ async def test_a_draining_node_is_alive_but_not_ready(rig: Rig):
     assert await running == Exit.CLEAN
 
 
-async def test_failing_checks_are_told(rig: Rig):
+async def test_failing_checks_are_reported(rig: Rig):
     well = {"critical": True, "other": True}
 
     def check(name: str) -> Callable[[], Awaitable[str | None]]:
@@ -369,7 +369,7 @@ async def test_failing_checks_are_told(rig: Rig):
 
 
 @pytest.mark.parametrize("pid", ["", "mine", "1"])
-async def test_systemd_is_told_of_both_ends_and_in_between(
+async def test_systemd_is_notified_of_start_stop_and_life(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: str
 ):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:

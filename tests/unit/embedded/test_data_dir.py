@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 from airnode.errors import StartupError
 
 
-def test_it_is_made_private_and_kept_for_one(tmp_path):
+def test_it_is_created_private_and_held_by_one_process(tmp_path):
     first, second = DataDir(tmp_path / "a" / "b"), DataDir(tmp_path / "a" / "b")
     first.acquire()
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
@@ -36,7 +36,7 @@ def test_the_permissions_of_an_existing_one_are_left_alone(tmp_path):
 def test_the_lock_ends_with_its_process_and_is_not_inherited(tmp_path):
     code = """
 import subprocess, sys, pathlib
-from airnode.embedded.datadir import DataDir
+from airnode.embedded.data_dir import DataDir
 DataDir(pathlib.Path(sys.argv[1])).acquire()
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
 print(child.pid, flush=True)
@@ -62,7 +62,7 @@ def test_a_file_is_refused(tmp_path, below):
         DataDir(tmp_path / "file" / below).acquire()
 
 
-def test_an_unwritable_place_is_refused():
+def test_an_unwritable_directory_is_refused():
     with pytest.raises(StartupError, match="not writable for this user"):
         DataDir(_unwritable()).acquire()
 
@@ -77,7 +77,7 @@ def _unwritable():
     return Path("/sys/kernel/airnode")
 
 
-def test_a_full_disk_is_told(tmp_path):
+def test_a_full_disk_is_reported(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]

@@ -1,4 +1,4 @@
-"""The data directory: everything this node keeps, used by one airnode at a time."""
+"""The data directory: everything that this node keeps, used by one airnode at a time."""
 
 import errno
 import fcntl
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airnode.errors import StartupError
 
-#: Written and synced once at the start, so that a full disk is told before a database meets it.
+#: Written and synced once at the start, so that a full disk is reported before a database fails on it.
 _PROBE_BYTES = 256 << 10
 
 
@@ -15,7 +15,7 @@ class DataDir:
     """A directory that one airnode process holds at a time (``flock``; it ends with the process, also on ``kill -9``).
 
     Args:
-        path: made with mode 700 when missing; the permissions of one that exists are left alone.
+        path: created with mode 700 when missing; the permissions of an existing one do not change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,7 +23,7 @@ class DataDir:
         self._lock_fd: int | None = None
 
     def acquire(self) -> None:
-        """Make the directory, check that it can be written, and lock it.
+        """Create the directory, check that it can be written, and lock it.
 
         Raises:
             StartupError: one sentence: not writable, a file, disk full, or in use by another airnode.
@@ -32,7 +32,7 @@ class DataDir:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self._startup_error(error) from error
         try:
             self._lock(fd)
             self._probe()
@@ -56,12 +56,12 @@ class DataDir:
                 f"Another airnode (pid {pid}) is using {self.path}; stop it or give this one its own --data-dir."
             ) from None
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self._startup_error(error) from error
         try:
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self._startup_error(error) from error
 
     def _probe(self) -> None:
         probe = self.path / ".probe"
@@ -75,11 +75,11 @@ class DataDir:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self._startup_error(error) from error
         finally:
             probe.unlink(missing_ok=True)
 
-    def _refusal(self, error: OSError) -> StartupError:
+    def _startup_error(self, error: OSError) -> StartupError:
         place = f"The data directory {self.path}"
         match error.errno:
             case errno.EACCES | errno.EPERM | errno.EROFS:

@@ -1,7 +1,7 @@
 """Short paths for unix sockets.
 
 ``sockaddr_un.sun_path`` takes about 100 bytes, and data directories may lie deeper. The servers bind a relative path
-in their own working directory, which is always short; only clients need a short way in. For a deep directory that is a
+in their own working directory, which is always short; only clients need a short path. For a deep directory that is a
 symbolic link in a private directory (mode 700, owner checked) whose name is derived from the data directory.
 """
 
@@ -18,7 +18,7 @@ MAX_SOCKET_PATH_BYTES = 100
 
 
 class SocketDir:
-    """How clients reach the sockets in ``directory``.
+    """The path under which clients reach the sockets in ``directory``.
 
     Args:
         directory: absolute; where the server has its working directory and its socket.
@@ -34,10 +34,10 @@ class SocketDir:
         self.path = directory if self._private is None else self._private / "s"
 
     def ensure(self) -> None:
-        """Make the link where one is needed, and keep sweepers of temporary files off it. Cheap: call it again.
+        """Create the link where one is needed, and keep it from being removed as an old temporary file. Cheap.
 
         Raises:
-            StartupError: the private directory belongs to someone else, or cannot be made.
+            StartupError: the private directory belongs to someone else, or cannot be created.
         """
         if self._private is None:
             return
@@ -53,7 +53,7 @@ class SocketDir:
             raise StartupError(f"Cannot make the socket directory {self._private}: {error.strerror}.") from error
 
     def remove(self) -> None:
-        """Take the link and its directory away; no error when they are gone."""
+        """Remove the link and its directory, if they exist."""
         if self._private is not None:
             try:
                 self.path.unlink(missing_ok=True)
