@@ -103,7 +103,7 @@ def test_a_full_disk_is_reported(tmp_path):
     ],
 )
 def test_every_refusal_is_one_sentence(tmp_path, number, words):
-    text = str(DataDir(tmp_path)._refusal(OSError(number, os.strerror(number))))
+    text = str(DataDir(tmp_path)._startup_error(OSError(number, os.strerror(number))))
     assert words in text
     assert text.endswith(".")
     assert "\n" not in text
