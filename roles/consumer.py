@@ -2,13 +2,13 @@
 
 from airnode.config.model import Settings
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.pipeline.admin.stats_reporter import Source, Tally
+from airnode.pipeline.admin.stats_reporter import Source, StatsReporter
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
-from airnode.pipeline.consume.member import Lane
-from airnode.pipeline.consume.sinks import EventSink, LetterSink, Sink
-from airnode.pipeline.metrics import LandingMetrics
-from airnode.pipeline.preconditions import Ground
+from airnode.pipeline.consume.member import ConsumerMember
+from airnode.pipeline.consume.sinks import DeadLetterSink, EventSink, Sink
+from airnode.pipeline.metrics import ConsumerMetrics
+from airnode.pipeline.preconditions import Preconditions
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
@@ -19,22 +19,22 @@ _NAME = "consumer"
 
 def build(ctx: RoleContext) -> RoleParts:
     """One member a consumer group."""
-    settings, metrics = ctx.settings, LandingMetrics(ctx.registry)
+    settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
     groups = groups_of(settings)
     lanes = [
         _lane(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
         for group, topics in groups.items()
     ]
-    lanes.append(_lane(ctx, LetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
+    lanes.append(_lane(ctx, DeadLetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
     watch = LagWatch(ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch"))
-    ground = Ground(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
-    tally = Tally(
+    ground = Preconditions(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
+    tally = StatsReporter(
         ctx.bus,
         _NAME,
         ctx.identity,
         (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")),
         ctx.tasks("tally"),
-        lag=lambda: watch.behind,
+        lag=lambda: watch.lag,
         checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
     )
     return RoleParts(
@@ -59,8 +59,10 @@ def groups_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     return {f"{topic}_group": (topic,) for topic in section.topics}
 
 
-def _lane(ctx: RoleContext, sink: Sink, metrics: LandingMetrics, topics: tuple[str, ...], group: str) -> Lane:
-    return Lane(
+def _lane(
+    ctx: RoleContext, sink: Sink, metrics: ConsumerMetrics, topics: tuple[str, ...], group: str
+) -> ConsumerMember:
+    return ConsumerMember(
         ctx.event_log,
         sink,
         ctx.settings.pipeline,

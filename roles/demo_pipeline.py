@@ -2,7 +2,7 @@
 cache, to order and to land. `airnode --demo-pipeline` runs it with the pipeline's other roles.
 """
 
-from airnode.pipeline.seed.demo import Furnishing
+from airnode.pipeline.seed.demo import DemoSeeder
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role, RoleParts
@@ -16,7 +16,7 @@ def build(ctx: RoleContext) -> RoleParts:
             "cache_monitor": f"airnode cache-monitor --data-dir {ctx.data_dir}",
         }
 
-    return RoleParts(services=(Furnishing(ctx.postgres),), endpoints=endpoints)
+    return RoleParts(services=(DemoSeeder(ctx.postgres),), endpoints=endpoints)
 
 
 #: Named before the roles that work on its rows, it starts before them.

@@ -1,11 +1,11 @@
 """The producer: makes events of what is in the cache, and relays those of database changes."""
 
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.pipeline.admin.stats_reporter import Source, Tally
+from airnode.pipeline.admin.stats_reporter import Source, StatsReporter
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import CatalogueMetrics
-from airnode.pipeline.metrics import ProducingMetrics
-from airnode.pipeline.preconditions import Ground
+from airnode.pipeline.metrics import ProducerMetrics
+from airnode.pipeline.preconditions import Preconditions
 from airnode.pipeline.produce.outbox_relay import OutboxRelay
 from airnode.pipeline.produce.producer import Producer
 from airnode.runtime.context import RoleContext
@@ -18,13 +18,13 @@ _NAME = "producer"
 
 def build(ctx: RoleContext) -> RoleParts:
     """The relay runs beside the producer, and neither waits for the other."""
-    settings, metrics = ctx.settings, ProducingMetrics(ctx.registry)
+    settings, metrics = ctx.settings, ProducerMetrics(ctx.registry)
     reading = CatalogueMetrics(ctx.registry)
     catalogue = Catalogue(ctx.bus, None, reading)
     relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
     producer = Producer(ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer"))
-    ground = Ground(ctx.event_log, settings.eventlog.partitions)
-    tally = Tally(
+    ground = Preconditions(ctx.event_log, settings.eventlog.partitions)
+    tally = StatsReporter(
         ctx.bus,
         _NAME,
         ctx.identity,

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.commands.cache_line import CacheLook
 from airnode.config.model import Settings
 from airnode.errors import Unavailable
+from airnode.pipeline import keys
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource

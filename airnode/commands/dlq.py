@@ -11,7 +11,7 @@ from airnode.commands.config import loaded_or_exit
 from airnode.commands.options import store_options
 
 if TYPE_CHECKING:
-    from airnode.pipeline.admin.dlq import Chosen, Filter
+    from airnode.pipeline.admin.dlq import Filter, Selection
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _LISTED = 50
@@ -161,7 +161,7 @@ def _some(
     return _filter(params, limit=limit, replayed=replayed, ids=ids)
 
 
-def _agree(chosen: "Chosen", what: str, *, yes: bool) -> None:
+def _agree(chosen: "Selection", what: str, *, yes: bool) -> None:
     """Go on, or end here: nothing to do, or nobody agreed."""
     from airnode.commands import dlq_view
 

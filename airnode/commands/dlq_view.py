@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from airnode.pipeline.admin.dlq import Chosen, Kept
+from airnode.pipeline.admin.dlq import Selection, StoredDeadLetter
 
 _SHORT_ID = 13
 _DETAIL_CHARS = 70
 _HEX_LINE = 32
 
 
-def table(letters: Sequence[Kept]) -> str:
+def table(letters: Sequence[StoredDeadLetter]) -> str:
     """One line a letter."""
     if not letters:
         return "No dead letters."
@@ -39,7 +39,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def page(letter: Kept) -> str:
+def page(letter: StoredDeadLetter) -> str:
     """All of one letter; its value as JSON where it is, else in hexadecimal."""
     facts = {
         "id": str(letter.letter_id),
@@ -56,12 +56,12 @@ def page(letter: Kept) -> str:
     return "\n".join([*lines, "", harmless(_value_text(letter.value))])
 
 
-def as_json(letters: Sequence[Kept]) -> str:
+def as_json(letters: Sequence[StoredDeadLetter]) -> str:
     """A list of objects."""
     return json.dumps([document(each) for each in letters], indent=2)
 
 
-def document(letter: Kept) -> dict[str, Any]:
+def document(letter: StoredDeadLetter) -> dict[str, Any]:
     """One letter for programs: ``value`` where it is JSON, else ``value_hex``."""
     known = {
         "letter_id": str(letter.letter_id),
@@ -82,7 +82,7 @@ def document(letter: Kept) -> dict[str, Any]:
         return {**known, "value_hex": letter.value.hex()}
 
 
-def summary(chosen: Chosen) -> str:
+def summary(chosen: Selection) -> str:
     """How many of what."""
     return "\n".join(
         f"{count:8}  {harmless(topic) or '(no topic)'}: {harmless(reason)}"

@@ -21,7 +21,7 @@ async def run(settings: Settings, *, grow: bool) -> dict[str, Any]:
             "topics": {
                 topic: {
                     "partitions": partitions,
-                    "made": topic in made.made,
+                    "made": topic in made.created,
                     "grown_from": made.grown.get(topic),
                 }
                 for topic, partitions in made.topics.items()

@@ -20,7 +20,7 @@ _FRAME = 8
 _ALARMS_MAX = 5
 _NEARLY_FULL = 90.0
 #: A healthy node whose beat looks older than this has a clock that differs, or a slow way.
-_LATE_S = 10.0
+_OVERDUE_S = 10.0
 _NODE_STYLE: dict[Health, str] = {"healthy": "green", "draining": "yellow", "overloaded": "magenta", "offline": "red"}
 _STREAM_STYLE = {"live": "green", "reconnecting": "yellow", "ended": "dim", "waiting": "dim"}
 _EMPTY_NODES = NodeList(0, 0, 0, 0, 0, 0.0, [])
@@ -88,7 +88,7 @@ def _node_alarms(node: NodeView) -> Iterator[Alarm]:
         yield Alarm("critical", f"{node.node_name} is offline, last heard of {duration(node.last_beat_age_s)} ago")
     elif node.status == "overloaded":
         yield Alarm("warning", f"{node.node_name} is full")
-    elif node.last_beat_age_s > _LATE_S:
+    elif node.last_beat_age_s > _OVERDUE_S:
         yield Alarm("warning", f"{node.node_name}'s beats look {duration(node.last_beat_age_s)} old: check its clock")
     if node.cut_from and node.status != "offline":
         yield Alarm("warning", f"{node.node_name} cannot reach the origin {', '.join(node.cut_from)}; viewers move on")

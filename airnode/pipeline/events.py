@@ -1,12 +1,12 @@
-"""The events: what happened to users, products (courses) and orders.
+"""Events about users, products (courses) and orders.
 
 On the log an event is a JSON object in UTF-8::
 
     {"type": "order.placed", "v": 1, "event_id": "0191…", "occurred_at": "2026-11-22T05:00:00.123Z", "key": "17",
      "user_id": 17, "product_id": 5, "quantity": 1, "unit_price_krw": 99000}
 
-``event_id`` is made where the event is made, and never again: two records with one id are one event. A reader ignores
-members that it does not know; a version that it does not know it cannot read.
+``event_id`` is created once, with the event: two records with the same id are the same event. A reader ignores members
+that it does not know, and cannot decode a version that it does not know.
 """
 
 import time
@@ -25,8 +25,8 @@ Topic = Literal["users", "products", "orders"]
 TOPICS: tuple[Topic, ...] = ("users", "products", "orders")
 
 
-class Undecodable(Exception):
-    """A record that is no event of ours; ``reason`` is a label of the metric and of the dead letter."""
+class EventDecodeError(Exception):
+    """A record that is not a valid event; ``reason`` is a label of the metric and of the dead letter."""
 
     def __init__(self, reason: Literal["not_json", "unknown_version", "unknown_type", "invalid"], detail: str) -> None:
         super().__init__(detail)
@@ -34,11 +34,11 @@ class Undecodable(Exception):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What all events have.
+    """Fields of all events.
 
     Attributes:
         occurred_at: with a time zone.
-        key: events of one key keep their order.
+        key: events with the same key stay in order.
     """
 
     topic: ClassVar[Topic]
@@ -49,7 +49,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     key: str
 
     def record(self) -> Record:
-        """What is published."""
+        """Return the record to publish."""
         return Record(self.topic, self.key, _encoder.encode(self))
 
 
@@ -67,7 +67,7 @@ class UserRegistered(_UserEvent, frozen=True, kw_only=True, tag="user.registered
 
 
 class UserSignedIn(_UserEvent, frozen=True, kw_only=True, tag="user.signed_in"):
-    """A customer came back."""
+    """A customer signed in."""
 
 
 class _ProductEvent(Event, frozen=True, kw_only=True):
@@ -77,19 +77,19 @@ class _ProductEvent(Event, frozen=True, kw_only=True):
 
 
 class ProductViewed(_ProductEvent, frozen=True, kw_only=True, tag="product.viewed"):
-    """Somebody looked at a course."""
+    """A customer viewed a course."""
 
     user_id: int
 
 
 class ProductPriceChanged(_ProductEvent, frozen=True, kw_only=True, tag="product.price_changed"):
-    """A course costs something else now."""
+    """The price of a course changed."""
 
     price_krw: int
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed"):
-    """Somebody bought a course; the order's id is the event's."""
+    """A customer ordered a course; the order's id is the event's."""
 
     topic: ClassVar[Topic] = "orders"
 
@@ -113,47 +113,47 @@ _heads = msgspec.json.Decoder(_Head)
 _TYPES = frozenset(each.__struct_config__.tag for each in AnyEvent.__args__)
 
 
-def stamp() -> tuple[uuid.UUID, datetime]:
-    """The id and the time of an event that happens now."""
+def new_id_and_time() -> tuple[uuid.UUID, datetime]:
+    """Return the id and the time of an event that happens now."""
     now_ns = time.time_ns()
     return uuid7(now_ns // 1_000_000), datetime.fromtimestamp(now_ns / 1e9, UTC)
 
 
-def decode(value: bytes, topic: str) -> AnyEvent:
-    """Read a record of a topic.
+def decode_event(value: bytes, topic: str) -> AnyEvent:
+    """Decode a record of a topic.
 
     Raises:
-        Undecodable: it cannot be read, now or later.
+        EventDecodeError: the record can never be decoded.
     """
     try:
-        value.decode()  # all of it: the decoder passes over what it does not know, whatever the bytes
+        value.decode()  # the decoder does not check the bytes of members that it skips
         event = _decoder.decode(value)
     except UnicodeDecodeError as error:
-        raise Undecodable("not_json", f"it is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise EventDecodeError("not_json", f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     except msgspec.DecodeError as error:
-        raise _why_not(value, error) from None
+        raise _decode_error(value, error) from None
     except RecursionError:
-        raise Undecodable("invalid", "it is nested too deeply") from None
+        raise EventDecodeError("invalid", "it is nested too deeply") from None
     if event.v != VERSION:
         raise _unknown_version(event.v)
     if event.topic != topic:
-        raise Undecodable("invalid", f"{type(event).__struct_config__.tag} does not belong into the topic {topic}")
+        raise EventDecodeError("invalid", f"{type(event).__struct_config__.tag} does not belong into the topic {topic}")
     return event
 
 
-def _why_not(value: bytes, error: msgspec.DecodeError) -> Undecodable:
+def _decode_error(value: bytes, error: msgspec.DecodeError) -> EventDecodeError:
     try:
         head = _heads.decode(value)
     except msgspec.ValidationError:
-        return Undecodable("invalid", str(error))
+        return EventDecodeError("invalid", str(error))
     except msgspec.DecodeError:
-        return Undecodable("not_json", str(error))
+        return EventDecodeError("not_json", str(error))
     if head.v != VERSION:
         return _unknown_version(head.v)
     if head.type not in _TYPES:
-        return Undecodable("unknown_type", f"there is no event {head.type[:80]!r}")
-    return Undecodable("invalid", str(error))
+        return EventDecodeError("unknown_type", f"there is no event {head.type[:80]!r}")
+    return EventDecodeError("invalid", str(error))
 
 
-def _unknown_version(version: int) -> Undecodable:
-    return Undecodable("unknown_version", f"version {version}; this airnode reads {VERSION}")
+def _unknown_version(version: int) -> EventDecodeError:
+    return EventDecodeError("unknown_version", f"version {version}; this airnode reads {VERSION}")

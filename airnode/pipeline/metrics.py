@@ -1,11 +1,11 @@
-"""What the pipeline counts, by topic."""
+"""Metrics of the pipeline, by topic."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class ProducingMetrics:
+class ProducerMetrics:
     """Metrics of a producer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -20,7 +20,7 @@ class ProducingMetrics:
         )
 
 
-class LandingMetrics:
+class ConsumerMetrics:
     """Metrics of a consumer."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -1,4 +1,4 @@
-"""What must be there before events can flow: topics with enough partitions, tables with their unique keys."""
+"""Preconditions of the pipeline: topics with enough partitions, tables with their unique keys."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from airnode.store.eventlog.log import EventLog
 from airnode.store.migrate import load, migrate
 from airnode.store.postgres import Postgres
 
-#: Brokers tell each other of new partitions within this.
-_GROWN_WITHIN_S = 15.0
-_LOOK_S = 0.2
+#: Longest time until all brokers know new partitions.
+_GROW_TIMEOUT_S = 15.0
+_POLL_EVERY_S = 0.2
 
 _UNIQUE_KEYS = """
 SELECT c.relname AS table_name, a.attname AS column_name
@@ -27,14 +27,14 @@ WHERE n.nspname = 'pipeline' AND i.indisunique AND i.indisvalid AND i.indpred IS
 """
 
 
-class Ground(Service):
-    """Sees that what a role stands on is there, before its other services begin.
+class Preconditions(Service):
+    """Checks the preconditions of a role before its other services start.
 
     Args:
-        postgres: where events land; None: the role lands none.
+        postgres: where events are inserted; None: the role inserts none.
     """
 
-    name = "pipeline-ground"
+    name = "pipeline-preconditions"
 
     def __init__(self, eventlog: EventLog, partitions: int, postgres: Postgres | None = None) -> None:
         super().__init__()
@@ -43,32 +43,32 @@ class Ground(Service):
         self._postgres = postgres
 
     async def start(self) -> None:
-        """Raises StartupError with what to do."""
+        """Create missing topics and check the tables. Raises StartupError that says what to do."""
         await ensure_topics(self._eventlog, self._partitions)
         if self._postgres is not None:
-            await require_keys(self._postgres)
+            await require_unique_keys(self._postgres)
 
 
 def wanted_topics(partitions: int) -> dict[str, int]:
-    """All topics of the pipeline, {name: partitions}."""
+    """Return all topics of the pipeline, {name: partitions}."""
     return {**dict.fromkeys(TOPICS, partitions), dead_letters.TOPIC: 1}
 
 
 async def ensure_topics(eventlog: EventLog, partitions: int) -> list[str]:
-    """Make the topics that are not there. Raises StartupError where one has too few partitions."""
+    """Create missing topics and return their names. Raises StartupError if a topic has too few partitions."""
     return await eventlog.ensure_topics(wanted_topics(partitions))
 
 
-async def require_keys(postgres: Postgres, tables: Sequence[str] = tuple(REQUIRED_KEYS)) -> None:
-    """See that each table still has the unique key that keeps events from landing twice.
+async def require_unique_keys(postgres: Postgres, tables: Sequence[str] = tuple(REQUIRED_KEYS)) -> None:
+    """Check that each table has the unique key that prevents inserting an event twice.
 
     Raises:
-        StartupError: one has not; says the statement that makes it.
+        StartupError: a key is missing; the text has the statement that creates it.
     """
-    there = {(row["table_name"], row["column_name"]) for row in await postgres.fetch(_UNIQUE_KEYS)}
+    existing = {(row["table_name"], row["column_name"]) for row in await postgres.fetch(_UNIQUE_KEYS)}
     for table in tables:
         column = REQUIRED_KEYS[table]
-        if (table, column) not in there:
+        if (table, column) not in existing:
             raise StartupError(
                 f"The table pipeline.{table} has no unique key on {column}, so events could land twice. "
                 f"Make it with: ALTER TABLE pipeline.{table} ADD PRIMARY KEY ({column})"
@@ -76,55 +76,55 @@ async def require_keys(postgres: Postgres, tables: Sequence[str] = tuple(REQUIRE
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What :func:`init` found and made.
+class InitResult:
+    """The result of :func:`init`.
 
     Attributes:
         migrations: names of those applied now.
-        topics: {name: partitions}, all of the pipeline's.
-        made: topics made now. grown: {name: partitions before}.
+        topics: {name: partitions}, all topics of the pipeline.
+        created: topics created now. grown: {name: partitions before}.
     """
 
     schema_version: int
     migrations: list[str]
     topics: dict[str, int]
-    made: list[str]
+    created: list[str]
     grown: dict[str, int]
 
 
-async def init(postgres: Postgres, eventlog: EventLog, partitions: int, *, grow: bool) -> Made:
-    """Bring the schema up to date and make the topics; nothing changes where all is there.
+async def init(postgres: Postgres, eventlog: EventLog, partitions: int, *, grow: bool) -> InitResult:
+    """Migrate the schema and create the topics; nothing changes if all exists.
 
     Args:
-        grow: give topics that have too few partitions more.
+        grow: add partitions to topics that have too few.
 
     Raises:
-        StartupError: a topic has too few partitions, a table has lost its unique key, the schema is newer than we.
+        StartupError: a topic has too few partitions, a unique key is missing, or the schema is newer than this airnode.
     """
     migrations = load()
     applied = await migrate(postgres, migrations)
-    await require_keys(postgres)
+    await require_unique_keys(postgres)
     before = await eventlog.topics()
     wanted = wanted_topics(partitions)
     grown = {topic: before[topic] for topic, count in wanted.items() if 0 < before.get(topic, 0) < count}
     if grow and grown:
         await _grow(eventlog, {topic: wanted[topic] for topic in grown})
-    made = await eventlog.ensure_topics(wanted)
-    there = {**wanted, **await eventlog.topics()}
-    return Made(
+    created = await eventlog.ensure_topics(wanted)
+    topics = {**wanted, **await eventlog.topics()}
+    return InitResult(
         schema_version=len(migrations),
         migrations=[f"{each.version:04d}_{each.name}" for each in migrations if each.version in applied],
-        topics={topic: there[topic] for topic in wanted},
-        made=made,
+        topics={topic: topics[topic] for topic in wanted},
+        created=created,
         grown=grown,
     )
 
 
 async def _grow(eventlog: EventLog, wanted: dict[str, int]) -> None:
-    """Returns once the log tells of the new partitions; one that does not is told of by ``ensure_topics``."""
+    """Add partitions and wait until the log reports them; ``ensure_topics`` raises for those that stay missing."""
     await eventlog.grow_topics(wanted)
-    for _ in range(round(_GROWN_WITHIN_S / _LOOK_S)):
-        there = await eventlog.topics()
-        if all(there.get(topic, 0) >= count for topic, count in wanted.items()):
+    for _ in range(round(_GROW_TIMEOUT_S / _POLL_EVERY_S)):
+        counts = await eventlog.topics()
+        if all(counts.get(topic, 0) >= count for topic, count in wanted.items()):
             return
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_EVERY_S)

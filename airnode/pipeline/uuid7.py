@@ -7,10 +7,10 @@ _VERSION, _VARIANT = 0x7 << 76, 0b10 << 62
 
 
 def uuid7(unix_ms: int, random_bits: int | None = None) -> uuid.UUID:
-    """A UUID version 7: 48 bits of milliseconds since 1970, then 74 random bits.
+    """Return a UUID version 7: 48 bits of milliseconds since 1970, then 74 random bits.
 
     Args:
-        random_bits: in place of random ones; only the lowest 74 count.
+        random_bits: used instead of random ones; only the lowest 74 count.
 
     Raises:
         ValueError: the time is before 1970 or after the year 10889.

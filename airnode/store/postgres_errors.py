@@ -1,4 +1,4 @@
-"""What PostgreSQL says, in our words: a row that will never do, a schema that is not ours, or not now."""
+"""Translates errors of PostgreSQL: an invalid row, a foreign schema, or a database that is away."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,38 +7,38 @@ import asyncpg
 
 from airnode.errors import Unavailable
 
-#: SQLSTATE classes that say: this row will never do. 22 data exception, 23 integrity constraint violation.
-_ROWS_FAULT = ("22", "23")
-#: A schema that is not ours: no row and no retry helps, only a person.
-_SCHEMAS_FAULT = "42"
+#: SQLSTATE classes of invalid rows: 22 data exception, 23 integrity constraint violation.
+_INVALID_ROW = ("22", "23")
+#: SQLSTATE class of a schema that does not fit: a retry does not help, only a person does.
+_FOREIGN_SCHEMA = "42"
 _RETRY_AFTER_S = 1.0
 
 
-class Refused(Exception):
-    """The database will not take what it was given."""
+class StatementRefused(Exception):
+    """The database refuses a row."""
 
 
 @contextlib.contextmanager
-def in_our_words(not_now: str) -> Iterator[None]:
-    """Tell a row that is wrong from a database that is away.
+def translated(unavailable: str) -> Iterator[None]:
+    """Translate errors: distinguish an invalid row from a database that is away.
 
     Args:
-        not_now: the sentence for the latter.
+        unavailable: the sentence for a database that is away.
 
     Raises:
-        Refused: a row is wrong. Unavailable: anything else.
+        StatementRefused: a row is invalid. Unavailable: anything else.
     """
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         state = getattr(error, "sqlstate", None) or ""
-        # What asyncpg cannot encode never reaches the server, and is an InterfaceError as well.
-        if state.startswith(_ROWS_FAULT) or isinstance(error, asyncpg.DataError):
-            raise Refused(str(error)) from error
-        if state.startswith(_SCHEMAS_FAULT):
+        # A value that asyncpg cannot encode is a DataError, and an InterfaceError as well.
+        if state.startswith(_INVALID_ROW) or isinstance(error, asyncpg.DataError):
+            raise StatementRefused(str(error)) from error
+        if state.startswith(_FOREIGN_SCHEMA):
             raise Unavailable(
                 f"The database's schema is not this airnode's: {error}. Run: airnode pipeline init",
                 retry_after_s=_RETRY_AFTER_S,
                 debug=repr(error),
             ) from error
-        raise Unavailable(not_now, retry_after_s=_RETRY_AFTER_S, debug=repr(error)) from error
+        raise Unavailable(unavailable, retry_after_s=_RETRY_AFTER_S, debug=repr(error)) from error

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 from confluent_kafka import Consumer
 
-from airnode.pipeline.events import decode
+from airnode.pipeline.events import decode_event
 
 _BATCH = 1000
 #: As airnode's consumer does.
@@ -59,7 +59,7 @@ async def consume(wanted: dict[str, Any]) -> dict[str, float]:
             began_s, began_cpu_s = time.monotonic(), time.process_time()
         rows = [
             (each.event_id, each.user_id, each.product_id, each.quantity, each.unit_price_krw, each.occurred_at)
-            for each in (decode(message.value(), "orders") for message in messages)
+            for each in (decode_event(message.value(), "orders") for message in messages)
         ]
         async with connection.transaction():
             await connection.copy_records_to_table("incoming", records=rows, columns=_COLUMNS)

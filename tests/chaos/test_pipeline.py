@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from airnode.pipeline.events import decode
+from airnode.pipeline.events import decode_event
 from airnode.pipeline.seed.new_customers import register
 from airnode.store.eventlog.log import Record
 from tests.chaos.pipelines import frail, lasting_s, opened
@@ -102,7 +102,7 @@ async def test_a_producer_is_killed_and_its_successor_sends_what_was_not_confirm
     for records in unconfirmed:
         await publish(pipeline.log, records)
     for records in ledger.batches().values():
-        pipeline.ledger.write([decode(record.value, record.topic) for record in records])
+        pipeline.ledger.write([decode_event(record.value, record.topic) for record in records])
     assert await pipeline.balance() >= 1500
 
 

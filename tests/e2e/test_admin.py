@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from airnode.pipeline.events import OrderPlaced, UserSignedIn, stamp
+from airnode.pipeline.events import OrderPlaced, UserSignedIn, new_id_and_time
 from airnode.store.eventlog.log import Record
 from tests.support.browser import DESKTOP, PHONE, chromium, watch_requests
 from tests.support.eventlog import LogRig
@@ -34,13 +34,13 @@ async def publish(node: AirnodeProcess) -> None:
     """Orders, a user who came back, and what no consumer can read."""
     records = []
     for n in range(ORDERS):
-        event_id, at = stamp()
+        event_id, at = new_id_and_time()
         records.append(
             OrderPlaced(
                 event_id=event_id, occurred_at=at, key=str(n), user_id=n, product_id=5, quantity=1, unit_price_krw=1000
             ).record()
         )
-    event_id, at = stamp()
+    event_id, at = new_id_and_time()
     records.append(UserSignedIn(event_id=event_id, occurred_at=at, key="1", user_id=1).record())
     records.append(Record("orders", "k", b"this is no event"))
     async with LogRig(redis_url=node["redis_url"]) as rig:
@@ -58,7 +58,7 @@ async def open_page(browser: Browser, url: str, viewport: dict, locale: str) -> 
 
 
 async def cells(page: Page, topic: str) -> list[str]:
-    """Made, landed, waiting, put aside; without the rates."""
+    """InitResult, landed, waiting, put aside; without the rates."""
     found = page.locator(f"[data-topic={topic}] td")
     return [(await found.nth(n).inner_text()).split("\n")[0] for n in range(await found.count())]
 

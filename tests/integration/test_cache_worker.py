@@ -22,11 +22,11 @@ from airnode.config.sections.postgres import PostgresSection
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.cache.aging import BEGINNING, Rounds
+from airnode.pipeline.cache.aging import BEGINNING, RotationState
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import CacheMetrics, CatalogueMetrics
 from airnode.pipeline.cache.source import CacheSource
-from airnode.pipeline.cache.store import CacheStore, Replaced
+from airnode.pipeline.cache.store import CacheStore, LeaderReplaced
 from airnode.pipeline.cache.tables import USERS, CachedProduct, CachedUser
 from airnode.pipeline.cache.worker import CacheWorker
 from airnode.store.migrate import migrate
@@ -291,7 +291,7 @@ async def test_the_second_worker_stands_by_and_follows_one_that_leaves(rig: Rig)
     first = await rig.worker("one")
     await rig.swaps()
     second = await rig.worker("two")
-    await eventually(lambda: second._candidacy.holder, 20)
+    await eventually(lambda: second._election.holder, 20)
     await says(first, "acting")
     await says(second, "standing by for one")
     await rig.swaps(3)
@@ -308,13 +308,13 @@ async def test_the_second_worker_stands_by_and_follows_one_that_leaves(rig: Rig)
 async def test_who_was_away_too_long_is_refused(rig: Rig):
     await rig.fill(10, 10)
     late, next_ = CacheStore(await rig.bus()), CacheStore(await rig.bus())
-    assert await late.begin("users", 1) == Rounds()
-    rounds = msgspec.json.encode(Rounds(5))
+    assert await late.begin("users", 1) == RotationState()
+    rounds = msgspec.json.encode(RotationState(5))
     assert await late.replace("users", 1, {"1": b"{}"}, rounds) == 1
-    assert await next_.begin("users", 2) == Rounds(5)
-    with pytest.raises(Replaced):
+    assert await next_.begin("users", 2) == RotationState(5)
+    with pytest.raises(LeaderReplaced):
         await late.replace("users", 1, {"1": b"{}", "2": b"{}"}, rounds)
-    with pytest.raises(Replaced):
+    with pytest.raises(LeaderReplaced):
         await late.begin("users", 1)
     assert await rig.redis.hlen("cache:users") == 1
     assert await rig.redis.keys("*next*") == []

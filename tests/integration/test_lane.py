@@ -21,11 +21,11 @@ from airnode.kernel.tasks import TaskScope
 from airnode.pipeline.admin import dlq
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
-from airnode.pipeline.consume.member import Lane
-from airnode.pipeline.consume.sinks import EventSink, LetterSink
-from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, stamp
-from airnode.pipeline.metrics import LandingMetrics
-from airnode.pipeline.preconditions import ensure_topics, require_keys
+from airnode.pipeline.consume.member import ConsumerMember
+from airnode.pipeline.consume.sinks import DeadLetterSink, EventSink
+from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, new_id_and_time
+from airnode.pipeline.metrics import ConsumerMetrics
+from airnode.pipeline.preconditions import ensure_topics, require_unique_keys
 from airnode.store.eventlog.log import Partition, Record
 from airnode.store.eventlog.stream_ids import stream_key
 from airnode.store.migrate import migrate
@@ -35,7 +35,7 @@ from tests.support.waiting import eventually
 
 
 def order(user_id: int = 17, product_id: int = 5, quantity: int = 1) -> OrderPlaced:
-    event_id, occurred_at = stamp()
+    event_id, occurred_at = new_id_and_time()
     return OrderPlaced(
         event_id=event_id,
         occurred_at=occurred_at,
@@ -54,7 +54,7 @@ class Rig:
         self.logs = logs
         self.postgres = Postgres(PostgresSection(url=postgres_url))
         self.registry = CollectorRegistry()
-        self.metrics = LandingMetrics(self.registry)
+        self.metrics = ConsumerMetrics(self.registry)
         self.stack = contextlib.AsyncExitStack()
 
     async def open(self) -> "Rig":
@@ -65,18 +65,18 @@ class Rig:
         await ensure_topics(self.log, 3)
         return self
 
-    async def lane(self, *topics: str, registry=None, **section) -> Lane:
-        metrics = self.metrics if registry is None else LandingMetrics(registry)
+    async def lane(self, *topics: str, registry=None, **section) -> ConsumerMember:
+        metrics = self.metrics if registry is None else ConsumerMetrics(registry)
         sink = EventSink(self.postgres, self.log, metrics, "g")
         return await self._started(sink, metrics, topics or ("users", "products", "orders"), "g", section)
 
-    async def letters(self) -> Lane:
+    async def letters(self) -> ConsumerMember:
         return await self._started(
-            LetterSink(self.postgres), self.metrics, (dead_letters.TOPIC,), dead_letters.GROUP, {}
+            DeadLetterSink(self.postgres), self.metrics, (dead_letters.TOPIC,), dead_letters.GROUP, {}
         )
 
-    async def _started(self, sink, metrics, topics, group, section) -> Lane:
-        lane = Lane(
+    async def _started(self, sink, metrics, topics, group, section) -> ConsumerMember:
+        lane = ConsumerMember(
             self.log,
             sink,
             PipelineSection(**{"batch_wait_s": 0.02, **section}),
@@ -116,7 +116,7 @@ async def rig(valkey_url: str, postgres_url: str) -> AsyncIterator[Rig]:
 
 
 async def test_events_of_all_topics_land_and_totals_with_them(rig: Rig):
-    common = dict(zip(("event_id", "occurred_at"), stamp(), strict=True)) | {"key": "1"}
+    common = dict(zip(("event_id", "occurred_at"), new_id_and_time(), strict=True)) | {"key": "1"}
     signed_in = UserSignedIn(**common, user_id=1)
     viewed = ProductViewed(**common, product_id=5, user_id=1)
     orders = [order(user_id=n, product_id=n % 3, quantity=n % 2 + 1) for n in range(200)]
@@ -139,7 +139,7 @@ async def test_events_of_all_topics_land_and_totals_with_them(rig: Rig):
 async def test_what_a_later_airnode_adds_to_an_event_is_kept(rig: Rig):
     await rig.letters()
     await rig.lane("users", "products")
-    common = dict(zip(("event_id", "occurred_at"), stamp(), strict=True)) | {"key": "1"}
+    common = dict(zip(("event_id", "occurred_at"), new_id_and_time(), strict=True)) | {"key": "1"}
     record = ProductViewed(**common, product_id=5, user_id=1).record()
     value = record.value[:-1] + b',"device":{"kind":"phone"}}'
     # What no decoder wants, half a surrogate pair; and what only PostgreSQL refuses, a number beyond measure.
@@ -238,7 +238,7 @@ async def test_an_order_beyond_measure_does_not_spoil_the_totals_of_others(rig: 
 
 async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
     await rig.letters()
-    letter = dead_letters.Letter(
+    letter = dead_letters.DeadLetter(
         dead_letters.Partition("orders", 1), 7, "k\0", b"\xff", "invalid", "no\0", 2, "g", datetime.now(UTC)
     )
     odd = (
@@ -315,7 +315,7 @@ async def test_lag_is_shown_and_a_partition_that_stands_still_is_an_alarm(rig: R
 
 
 async def test_a_table_without_its_unique_key_is_said_before_anything_lands_twice(rig: Rig):
-    await require_keys(rig.postgres)
+    await require_unique_keys(rig.postgres)
     await rig.postgres.execute("ALTER TABLE pipeline.orders DROP CONSTRAINT orders_pkey")
     with pytest.raises(StartupError, match=r"ALTER TABLE pipeline.orders ADD PRIMARY KEY \(event_id\)"):
-        await require_keys(rig.postgres)
+        await require_unique_keys(rig.postgres)

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.events import ProductPriceChanged, decode, stamp
-from airnode.pipeline.metrics import ProducingMetrics
+from airnode.pipeline.events import ProductPriceChanged, decode_event, new_id_and_time
+from airnode.pipeline.metrics import ProducerMetrics
 from airnode.pipeline.preconditions import ensure_topics
 from airnode.pipeline.produce import outbox
 from airnode.pipeline.produce.outbox_relay import OutboxRelay
@@ -30,7 +30,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 def price(product_id: int, krw: int) -> ProductPriceChanged:
-    event_id, occurred_at = stamp()
+    event_id, occurred_at = new_id_and_time()
     return ProductPriceChanged(
         event_id=event_id, occurred_at=occurred_at, key=str(product_id), product_id=product_id, price_krw=krw
     )
@@ -56,7 +56,7 @@ class Rig:
 
     async def relay(self, log: EventLog | None = None, patience_s: float = 30) -> tuple[OutboxRelay, CollectorRegistry]:
         registry = CollectorRegistry()
-        metrics = ProducingMetrics(registry)
+        metrics = ProducerMetrics(registry)
         relay = OutboxRelay(self.postgres, log or self.log, metrics, TaskScope("test"), patience_s=patience_s)
         await relay.start()
         self.stack.push_async_callback(relay.stop)
@@ -94,7 +94,7 @@ async def test_what_is_committed_comes_in_order_and_what_is_rolled_back_does_not
                 await outbox.add(connection, price(9, 1))
                 await connection.execute("SELECT 1 / 0")
     await rig.add()
-    events = [decode(each.value, "products") for each in await read(rig.member, len(sent))]
+    events = [decode_event(each.value, "products") for each in await read(rig.member, len(sent))]
     await rig.emptied()
     assert {event.event_id for event in events} == {event.event_id for event in sent}
     for product_id in (1, 2, 3):
@@ -117,7 +117,7 @@ async def test_of_two_transactions_on_one_row_the_events_keep_the_order(rig: Rig
 
     await asyncio.gather(*(change(krw) for krw in range(30)))
     await rig.relay()
-    events = [decode(each.value, "products") for each in await read(rig.member, 30)]
+    events = [decode_event(each.value, "products") for each in await read(rig.member, 30)]
     assert [event.price_krw for event in events] == list(range(1, 31))
 
 
@@ -151,7 +151,7 @@ async def test_one_relay_acts_at_a_time(rig: Rig):
     first.go_on.set()
     second.go_on.set()
     await rig.emptied()
-    events = [decode(each.value, "products") for each in await read(rig.member, 2)]
+    events = [decode_event(each.value, "products") for each in await read(rig.member, 2)]
     assert [event.price_krw for event in events] == [1, 2]
 
 
@@ -183,7 +183,7 @@ async def test_a_log_that_takes_nothing_holds_no_transaction_open(rig: Rig):
     log.go_on.set()
     await rig.relay()
     await rig.emptied()
-    assert {decode(each.value, "products").price_krw for each in await read(rig.member, 1)} == {1}
+    assert {decode_event(each.value, "products").price_krw for each in await read(rig.member, 1)} == {1}
 
 
 async def test_killed_between_publishing_and_deleting_nothing_is_lost(rig: Rig):
@@ -206,7 +206,7 @@ async def test_killed_between_publishing_and_deleting_nothing_is_lost(rig: Rig):
         await process.wait()
     assert await rig.left() == 20
     await rig.relay()
-    again = [decode(each.value, "products") for each in await read(rig.member, 20)]
+    again = [decode_event(each.value, "products") for each in await read(rig.member, 20)]
     await rig.emptied()
     assert [event.event_id for event in again] == [event.event_id for event in sent]
 
@@ -217,7 +217,7 @@ async def _die_here(redis: str, postgres: str) -> None:
         pool = Postgres(PostgresSection(url=postgres))
         await pool.start()
         log = Halting(await logs.open())
-        relay = OutboxRelay(pool, log, ProducingMetrics(CollectorRegistry()), TaskScope("dying"))
+        relay = OutboxRelay(pool, log, ProducerMetrics(CollectorRegistry()), TaskScope("dying"))
         await relay.start()
         await log.stored.wait()
         print("published", flush=True)

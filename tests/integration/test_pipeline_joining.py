@@ -22,6 +22,7 @@ from airnode.config.sections.postgres import PostgresSection
 from airnode.embedded.network import NetworkAccess, RemoteUser
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.errors import StartupError
+from airnode.pipeline import keys as pipeline_keys
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
@@ -148,8 +149,8 @@ async def test_a_credential_opens_only_what_it_is_for(master: AirnodeProcess):
 )
 async def test_the_pipelines_redis_user_reaches_nothing_else(master: AirnodeProcess, command: tuple[str, ...]):
     async with aioredis.from_url((await given(master))["redis_url"]) as client:
-        assert await client.hset(keys.cache("users"), "0", "{}") in (0, 1)
-        await client.hdel(keys.cache("users"), "0")
+        assert await client.hset(pipeline_keys.cache("users"), "0", "{}") in (0, 1)
+        await client.hdel(pipeline_keys.cache("users"), "0")
         with pytest.raises(Exception, match=r"(?i)no permission|ACL|NOPERM") as refused:
             await client.execute_command(*command)
         assert isinstance(refused.value, NoPermissionError) or "ACL" in str(refused.value)

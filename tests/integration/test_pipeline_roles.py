@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 
 from airnode.config.sections.postgres import PostgresSection
-from airnode.pipeline.events import TOPICS, Undecodable, decode
-from airnode.pipeline.seed.demo import Furnishing
+from airnode.pipeline.events import TOPICS, EventDecodeError, decode_event
+from airnode.pipeline.seed.demo import DemoSeeder
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
@@ -80,8 +80,8 @@ async def _on_the_log(way: Way) -> set:
         member = await logs.join(log, TOPICS, group)
         found = set()
         for each in await read(member, count):
-            with contextlib.suppress(Undecodable):
-                found.add(decode(each.value, each.partition.topic).event_id)
+            with contextlib.suppress(EventDecodeError):
+                found.add(decode_event(each.value, each.partition.topic).event_id)
         return found
 
 
@@ -135,7 +135,7 @@ async def test_the_demonstration_leaves_what_is_there(postgres_url: str):
             "INSERT INTO pipeline.users (name, email, locale) VALUES ('Mina', 'm@example.com', 'ko')"
         )
         for _ in range(2):
-            await Furnishing(postgres).start()
+            await DemoSeeder(postgres).start()
             assert await postgres.fetchval("SELECT count(*) FROM pipeline.users") == 1
             assert await postgres.fetchval("SELECT count(*) FROM pipeline.products") == 20_000
     finally:

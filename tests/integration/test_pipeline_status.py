@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from airnode.bus import keys
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.postgres import PostgresSection
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
+from airnode.pipeline import keys
 from airnode.pipeline.admin.overview import Overview
-from airnode.pipeline.admin.stats_reporter import Source, Tally
+from airnode.pipeline.admin.stats_reporter import Source, StatsReporter
 from airnode.pipeline.admin.status import PipelineStatus
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
@@ -34,7 +34,7 @@ class Process:
         self.landed = Counter("airnode_landed_total", "l", ["topic"], registry=CollectorRegistry())
         sources = (Source("landed", self.landed, "topic"),)
         identity = Identity(f"node-{name}", name, ("consumer",))
-        self.tally = Tally(bus, "consumer", identity, sources, TaskScope("test"), **more)
+        self.tally = StatsReporter(bus, "consumer", identity, sources, TaskScope("test"), **more)
 
 
 class Rig:

@@ -14,8 +14,8 @@ from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline.cache.catalogue import CachedProduct, CachedUser, Catalogue, CatalogueMetrics
-from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, decode
-from airnode.pipeline.metrics import ProducingMetrics
+from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, decode_event
+from airnode.pipeline.metrics import ProducerMetrics
 from airnode.pipeline.preconditions import ensure_topics
 from airnode.pipeline.produce.producer import Producer
 from airnode.store.eventlog.log import EventLog, Record
@@ -68,7 +68,7 @@ class Rig:
         catalogue = Catalogue(self.bus, None, CatalogueMetrics(registry))
         await catalogue.start()
         self.stack.push_async_callback(catalogue.stop)
-        producer = Producer(log, catalogue, ProducingMetrics(registry), rate_per_s, TaskScope("test"), **more)
+        producer = Producer(log, catalogue, ProducerMetrics(registry), rate_per_s, TaskScope("test"), **more)
         await producer.start()
         self.stack.push_async_callback(producer.stop)
         return producer, registry
@@ -107,7 +107,7 @@ async def test_events_of_what_is_in_the_cache_come_to_the_log(rig: Rig, logs: Lo
     found += await read(member, int(total) - len(found)) if total > len(found) else []
     assert len(found) == total
     topics = {theirs: ours for ours, theirs in there.items()}
-    events = [decode(each.value, topics[each.partition.topic]) for each in found]
+    events = [decode_event(each.value, topics[each.partition.topic]) for each in found]
     assert len({event.event_id for event in events}) == total
     assert {type(event) for event in events} == {OrderPlaced, ProductViewed, UserSignedIn}
     orders = [event for event in events if isinstance(event, OrderPlaced)]
@@ -134,7 +134,7 @@ async def test_what_the_log_does_not_take_comes_again_unchanged_and_in_order(rig
     await producer.drain()
     by_key: dict[str, list[OrderPlaced]] = {}
     for record in log.taken:
-        by_key.setdefault(f"{record.topic}/{record.key}", []).append(decode(record.value, record.topic))
+        by_key.setdefault(f"{record.topic}/{record.key}", []).append(decode_event(record.value, record.topic))
     for events in by_key.values():
         assert [event.occurred_at for event in events] == sorted(event.occurred_at for event in events)
     assert len({event.event_id for events in by_key.values() for event in events}) == len(log.taken)

@@ -16,7 +16,7 @@ from redis import asyncio as aioredis
 
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Conflict, Unavailable
-from airnode.pipeline.events import UserRegistered, decode
+from airnode.pipeline.events import UserRegistered, decode_event
 from airnode.pipeline.seed.new_customers import follow, register, waiting
 from airnode.pipeline.seed.people import user_rows
 from airnode.pipeline.seed.seeder import seed
@@ -44,7 +44,7 @@ async def ids(postgres: Postgres, table: str = "users") -> list[int]:
 async def test_rows_are_made_once_and_a_higher_count_adds_the_rest(postgres: Postgres):
     steps: list[tuple[str, int, int]] = []
     filled = await seed(postgres, 5500, 30, progress=lambda *step: steps.append(step))
-    assert (filled["users"].added, filled["users"].there, filled["products"].added) == (5500, 5500, 30)
+    assert (filled["users"].added, filled["users"].total, filled["products"].added) == (5500, 5500, 30)
     assert filled["users"].rows_per_s > 0
     assert steps[0] == ("users", 5000, 5500)
     assert steps[-1] == ("products", 30, 30)
@@ -54,9 +54,9 @@ async def test_rows_are_made_once_and_a_higher_count_adds_the_rest(postgres: Pos
     assert (again["users"].added, again["products"].added) == (0, 0)
     assert again["users"].rows_per_s == 0
     more = await seed(postgres, 5510, 30)
-    assert (more["users"].added, more["users"].there) == (10, 5510)
+    assert (more["users"].added, more["users"].total) == (10, 5510)
     none = await seed(postgres, 0, 0)
-    assert (none["users"].added, none["users"].there) == (0, 5510)
+    assert (none["users"].added, none["users"].total) == (0, 5510)
 
 
 async def test_rows_of_others_stay_and_holes_are_filled(postgres: Postgres):
@@ -109,7 +109,7 @@ async def test_each_new_customer_has_an_event_in_the_outbox(postgres: Postgres):
     assert len(made) == 40
     assert await waiting(postgres) == 40
     rows = await postgres.fetch("SELECT topic, key, value, event_id FROM pipeline.outbox ORDER BY position")
-    events = [decode(bytes(row["value"]), row["topic"]) for row in rows]
+    events = [decode_event(bytes(row["value"]), row["topic"]) for row in rows]
     assert [event.user_id for event in events] == made
     for event, row in zip(events, rows, strict=True):
         assert isinstance(event, UserRegistered)

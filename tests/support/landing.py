@@ -24,7 +24,15 @@ from redis import asyncio as aioredis
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Unavailable
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
-from airnode.pipeline.events import TOPICS, AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, decode, stamp
+from airnode.pipeline.events import (
+    TOPICS,
+    AnyEvent,
+    OrderPlaced,
+    ProductViewed,
+    UserSignedIn,
+    decode_event,
+    new_id_and_time,
+)
 from airnode.pipeline.preconditions import ensure_topics
 from airnode.store.eventlog.log import EventLog, Record, Subscription
 from airnode.store.migrate import migrate
@@ -44,7 +52,7 @@ def event(number: int) -> AnyEvent:
     """Three of four are orders."""
     if number % 4 != 3:
         return order(number)
-    event_id, occurred_at = stamp()
+    event_id, occurred_at = new_id_and_time()
     common: dict[str, Any] = {"event_id": event_id, "occurred_at": occurred_at, "key": str(number % 997)}
     if number % 8 == 3:
         return UserSignedIn(**common, user_id=number % 997)
@@ -52,7 +60,7 @@ def event(number: int) -> AnyEvent:
 
 
 def order(number: int) -> OrderPlaced:
-    event_id, occurred_at = stamp()
+    event_id, occurred_at = new_id_and_time()
     return OrderPlaced(
         event_id=event_id,
         occurred_at=occurred_at,
@@ -289,7 +297,7 @@ class Pipeline:
         yield
         on_the_log = sum(lag.records for lag in (await self.log.lag(group, TOPICS)).values())
         member = await self.logs.join(self.log, TOPICS, group)
-        events = [decode(each.value, each.partition.topic) for each in await read(member, on_the_log)]
+        events = [decode_event(each.value, each.partition.topic) for each in await read(member, on_the_log)]
         self.ledger.write(list({each.event_id: each for each in events}.values()))
 
     async def postgres_answers(self) -> bool:

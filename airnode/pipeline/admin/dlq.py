@@ -42,7 +42,7 @@ _ID = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredDeadLetter:
     """A letter as it is in the table.
 
     Attributes:
@@ -100,7 +100,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Selection:
     """Letters to work on.
 
     Attributes:
@@ -129,12 +129,12 @@ def parse_since(text: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-async def find(postgres: Postgres, wanted: Filter) -> list[Kept]:
+async def find(postgres: Postgres, wanted: Filter) -> list[StoredDeadLetter]:
     """Letters, the newest first."""
-    return [Kept(**row) for row in await postgres.fetch(NEWEST, *wanted.arguments())]
+    return [StoredDeadLetter(**row) for row in await postgres.fetch(NEWEST, *wanted.arguments())]
 
 
-async def one(postgres: Postgres, letter_id: str) -> Kept:
+async def one(postgres: Postgres, letter_id: str) -> StoredDeadLetter:
     """The one letter whose id begins like this.
 
     Raises:
@@ -148,7 +148,7 @@ async def one(postgres: Postgres, letter_id: str) -> Kept:
     return found[0]
 
 
-async def choose(postgres: Postgres, wanted: Filter) -> Chosen:
+async def choose(postgres: Postgres, wanted: Filter) -> Selection:
     """What a replay or a drop would work on.
 
     Raises:
@@ -160,10 +160,10 @@ async def choose(postgres: Postgres, wanted: Filter) -> Chosen:
     counts: dict[tuple[str, str], int] = {}
     for row in rows:
         counts[row["topic"], row["reason"]] = counts.get((row["topic"], row["reason"]), 0) + 1
-    return Chosen([row["letter_id"] for row in rows], counts, again=bool(wanted.ids))
+    return Selection([row["letter_id"] for row in rows], counts, again=bool(wanted.ids))
 
 
-async def replay(postgres: Postgres, eventlog: EventLog, chosen: Chosen) -> int:
+async def replay(postgres: Postgres, eventlog: EventLog, chosen: Selection) -> int:
     """Publish the chosen letters to the topics that they came from, and mark them; returns how many.
 
     Those that were cut short or are of topics that are not ours are left. A crash between publishing and marking
@@ -177,7 +177,7 @@ async def replay(postgres: Postgres, eventlog: EventLog, chosen: Chosen) -> int:
         try:
             async with postgres.transaction() as connection:
                 rows = await connection.fetch(_LOCKED, chosen.ids[begin : begin + _BATCH], chosen.again)
-                letters = [letter for row in rows if (letter := Kept(**row)).can_be_replayed]
+                letters = [letter for row in rows if (letter := StoredDeadLetter(**row)).can_be_replayed]
                 await eventlog.publish([_record(letter) for letter in letters])
                 await connection.execute(_REPLAYED, [letter.letter_id for letter in letters])
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -186,7 +186,7 @@ async def replay(postgres: Postgres, eventlog: EventLog, chosen: Chosen) -> int:
     return count
 
 
-async def drop(postgres: Postgres, chosen: Chosen) -> int:
+async def drop(postgres: Postgres, chosen: Selection) -> int:
     """Throw the chosen letters away; returns how many there still were."""
     count = 0
     for begin in range(0, len(chosen.ids), _BATCH):
@@ -194,6 +194,6 @@ async def drop(postgres: Postgres, chosen: Chosen) -> int:
     return count
 
 
-def _record(letter: Kept) -> Record:
+def _record(letter: StoredDeadLetter) -> Record:
     """The record as it was; another death counts on from its attempts."""
     return Record(letter.topic, letter.key, letter.value, ((ATTEMPTS, str(letter.attempts).encode()),))

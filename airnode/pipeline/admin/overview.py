@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
-from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import Leases
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.pipeline import keys
 from airnode.pipeline.admin.stats_reporter import MEMBERS, MINUTE_S, Member
 from airnode.pipeline.admin.status import (
     CacheView,
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 _MINUTES = 60
 #: However many look, the stores are asked at most so often, and waited for no longer.
-_GOOD_FOR_S, _WAIT_S = 1.0, 2.0
+_FRESH_S, _TIMEOUT_S = 1.0, 2.0
 _LAST_LETTERS, _TOP_COURSES = 5, 5
 #: Counting stops here: a look must stay cheap.
 _LETTERS_MAX = 10_000
@@ -69,7 +69,7 @@ Texts = Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedStats:
     """What is in the Redis.
 
     Attributes:
@@ -85,7 +85,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class DatabaseTotals:
     """What is in the database.
 
     Attributes:
@@ -114,7 +114,7 @@ class Overview(Service):
         self._interval_s = interval_s
         self._tasks = TaskScope(self.name)
         #: {store: the look at it that is under way}.
-        self._looks: dict[Store, asyncio.Task[Any]] = {}
+        self._queries: dict[Store, asyncio.Task[Any]] = {}
         self._asking = asyncio.Lock()
         self._last: tuple[float, PipelineStatus] | None = None
 
@@ -126,30 +126,32 @@ class Overview(Service):
         """The status, at most a second old."""
         async with self._asking:
             loop = asyncio.get_running_loop()
-            if self._last is None or loop.time() - self._last[0] > _GOOD_FOR_S:
+            if self._last is None or loop.time() - self._last[0] > _FRESH_S:
                 self._last = (loop.time(), await self._ask())
             return self._last[1]
 
     async def _ask(self) -> PipelineStatus:
         now_s = time.time()
-        told, landed = await asyncio.gather(self._in_time("redis", self._told), self._in_time("postgres", self._landed))
+        told, landed = await asyncio.gather(
+            self._with_timeout("redis", self._told), self._with_timeout("postgres", self._landed)
+        )
         answers: dict[Store, object] = {"redis": told, "postgres": landed}
         missing = [store for store, answer in answers.items() if answer is None]
-        return assembled(told or Told(), landed or Landed(), missing, now_s, self._interval_s)
+        return assemble(told or ReportedStats(), landed or DatabaseTotals(), missing, now_s, self._interval_s)
 
-    async def _in_time(self, store: Store, look: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
+    async def _with_timeout(self, store: Store, look: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
         """What a store says; None: it is away, or takes too long."""
-        task = self._looks.get(store)
+        task = self._queries.get(store)
         if task is None or task.done():
-            task = self._looks[store] = self._tasks.spawn(store, look(time.time()))
-        await asyncio.wait([task], timeout=_WAIT_S)
+            task = self._queries[store] = self._tasks.spawn(store, look(time.time()))
+        await asyncio.wait([task], timeout=_TIMEOUT_S)
         if not task.done():
             log.warning("pipeline_status_incomplete", store=store, error="no answer in time")
             return None
         found: T | None = task.result()
         return found
 
-    async def _told(self, now_s: float) -> Told | None:
+    async def _told(self, now_s: float) -> ReportedStats | None:
         try:
             members = await self._leases.read_leases(MEMBERS, Member)
             return await self._read_counts(list(members.values()), now_s)
@@ -157,23 +159,23 @@ class Overview(Service):
             log.warning("pipeline_status_incomplete", store="redis", error=repr(error))
             return None
 
-    async def _read_counts(self, members: list[Member], now_s: float) -> Told:
+    async def _read_counts(self, members: list[Member], now_s: float) -> ReportedStats:
         with unavailable():
             async with self._bus.client.pipeline(transaction=False) as pipeline:
                 pipeline.hgetall(keys.pipeline_totals())
                 pipeline.hgetall(keys.cache_stats())
                 for table in ("users", "products"):
                     pipeline.hlen(keys.cache(table))
-                for minute in minutes_until(now_s):
+                for minute in last_minutes(now_s):
                     pipeline.hgetall(keys.pipeline_minute(minute))
                 totals, stats, users, products, *minutes = await pipeline.execute()
         texts = {name.decode(): value.decode(errors="replace") for name, value in stats.items()}
         counted = [_numbers(each) for each in minutes]
-        return Told(members, _numbers(totals), counted, texts, {"users": users, "products": products})
+        return ReportedStats(members, _numbers(totals), counted, texts, {"users": users, "products": products})
 
-    async def _landed(self, now_s: float) -> Landed | None:
+    async def _landed(self, now_s: float) -> DatabaseTotals | None:
         try:
-            minutes = minutes_until(now_s)
+            minutes = last_minutes(now_s)
             orders = await self._postgres.fetch(_ORDERS, minutes[0] * MINUTE_S, minutes[-1] * MINUTE_S)
             courses = await self._postgres.fetch(_COURSES, _TOP_COURSES)
             count = await self._postgres.fetchval(_LETTERS_COUNT, _LETTERS_MAX)
@@ -181,7 +183,7 @@ class Overview(Service):
         except (Unavailable, asyncpg.PostgresError) as error:
             log.warning("pipeline_status_incomplete", store="postgres", error=repr(error))
             return None
-        return Landed(
+        return DatabaseTotals(
             {row["minute"]: (row["orders"], row["revenue_krw"]) for row in orders},
             [CourseView(*row.values()) for row in courses],
             DeadLettersView(count, _LETTERS_MAX, [LetterView(str(row["letter_id"]), *row[1:]) for row in letters]),
@@ -191,13 +193,15 @@ class Overview(Service):
 # -- putting it together, without I/O ---------------------------------------------------------------------------------
 
 
-def minutes_until(now_s: float) -> list[int]:
+def last_minutes(now_s: float) -> list[int]:
     """The last hour's minutes (unix seconds / 60), the running one last."""
     running = int(now_s) // MINUTE_S
     return list(range(running - _MINUTES + 1, running + 1))
 
 
-def assembled(told: Told, landed: Landed, missing: list[Store], now_s: float, interval_s: float) -> PipelineStatus:
+def assemble(
+    told: ReportedStats, landed: DatabaseTotals, missing: list[Store], now_s: float, interval_s: float
+) -> PipelineStatus:
     """The answer. ``interval_s``: the cache's, where no worker has said its own."""
     groups = _groups(told.members)
     return PipelineStatus(
@@ -218,13 +222,13 @@ def _sorted(members: Sequence[Member]) -> list[Member]:
     return sorted(members, key=lambda each: (each.role, each.node_name))
 
 
-def _topics(told: Told) -> list[str]:
+def _topics(told: ReportedStats) -> list[str]:
     """The topics we know, then those that consumers were told to read besides."""
     others = {name.partition(":")[2] for name in told.totals if name.startswith(("produced:", "landed:", "dead:"))}
     return [*TOPICS, *sorted(others - set(TOPICS))]
 
 
-def _topic(name: str, told: Told, groups: Sequence[LagView]) -> TopicView:
+def _topic(name: str, told: ReportedStats, groups: Sequence[LagView]) -> TopicView:
     lags = [each.records for each in groups if each.topic == name]
     return TopicView(
         topic=name,
@@ -251,7 +255,7 @@ def _groups(members: Sequence[Member]) -> list[LagView]:
     return [LagView(group, topic, records) for (group, topic), records in sorted(found.items())]
 
 
-def _cache(told: Told, interval_s: float) -> CacheView:
+def _cache(told: ReportedStats, interval_s: float) -> CacheView:
     def number(name: str) -> float:
         try:
             return float(told.stats.get(name, 0))
@@ -273,13 +277,13 @@ def _cache(told: Told, interval_s: float) -> CacheView:
     )
 
 
-def _orders(landed: Landed) -> OrdersView:
+def _orders(landed: DatabaseTotals) -> OrdersView:
     counts = list(landed.orders.values())
     return OrdersView(sum(count for count, _ in counts), sum(won for _, won in counts), list(landed.courses))
 
 
-def _series(told: Told, landed: Landed, now_s: float) -> SeriesView:
-    minutes = minutes_until(now_s)
+def _series(told: ReportedStats, landed: DatabaseTotals, now_s: float) -> SeriesView:
+    minutes = last_minutes(now_s)
     counted: Sequence[Mapping[str, int]] = told.minutes or [{}] * len(minutes)
     return SeriesView(
         minutes=[minute * MINUTE_S for minute in minutes],

@@ -21,22 +21,22 @@ import msgspec
 import prometheus_client
 import structlog
 
-from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import Leases
 from airnode.bus.messages import Notice
 from airnode.errors import AirnodeError, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.pipeline import keys
 from airnode.web.health import Identity
 
 log = structlog.get_logger(__name__)
 
 MEMBERS = "pipeline-members"
 MINUTE_S = 60
-_TELL_EVERY_S = 1.0
+_REPORT_EVERY_S = 1.0
 _LEASE_S = 5.0
-_LEAVE_S = 3.0
+_LEAVE_TIMEOUT_S = 3.0
 _RATE_OVER_S = 5.0
 _KEPT_S = 2 * 3600
 #: Minutes that wait to be told while the Redis is away; older ones are then told as one.
@@ -141,7 +141,7 @@ class Meter:
         return None
 
 
-class Tally(Service):
+class StatsReporter(Service):
     """Tells once a second what this process counted, and that it is there.
 
     Args:
@@ -182,22 +182,22 @@ class Tally(Service):
     async def start(self) -> None:
         """Begin to tell."""
         self._look()
-        self._tasks.spawn("tell", self._tell_for_ever())
+        self._tasks.spawn("tell", self._report_loop())
 
     async def stop(self) -> None:
         """Tell the rest, and that this process is gone."""
         await self._tasks.aclose()
         self._look()
         try:
-            async with asyncio.timeout(_LEAVE_S):
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
                 await self._tell_counts()
                 await self._leases.drop_lease(MEMBERS, self._teller)
         except (Unavailable, TimeoutError) as error:
             log.debug("tally_not_told", error=repr(error))
 
-    async def _tell_for_ever(self) -> None:
+    async def _report_loop(self) -> None:
         while True:
-            await asyncio.sleep(_TELL_EVERY_S)
+            await asyncio.sleep(_REPORT_EVERY_S)
             self._look()
             try:
                 await self._leases.put_lease(MEMBERS, self._teller, await self._member(), _LEASE_S)
@@ -224,7 +224,7 @@ class Tally(Service):
         while (report := self._report or self._meter.take()) is not None:
             self._report = report
             minute, counts, peaks = report
-            names = [keys.pipeline_totals(), keys.pipeline_minute(minute), keys.pipeline_told(self._teller)]
+            names = [keys.pipeline_totals(), keys.pipeline_minute(minute), keys.pipeline_reported(self._teller)]
             values = [*_flat(counts), *_flat(peaks)]
             with unavailable():
                 await self._bus.client.eval(_TELL, 3, *names, self._told + 1, _KEPT_S, len(counts), *values)

@@ -1,4 +1,4 @@
-"""The catalogue: random users and products from the cache; single ones from PostgreSQL too, where the cache has not."""
+"""The catalogue: random users and products from the cache; single ones from PostgreSQL if they are not cached."""
 
 import asyncio
 import contextlib
@@ -9,16 +9,16 @@ import asyncpg
 import msgspec
 import structlog
 
-from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.pipeline import keys
 from airnode.pipeline.cache.metrics import CatalogueMetrics, ReaderMetrics
 from airnode.pipeline.cache.read_through import Read, ReadThrough
-from airnode.pipeline.cache.tables import PRODUCTS, USERS, CachedProduct, CachedUser, Shelf, Table
+from airnode.pipeline.cache.tables import PRODUCTS, USERS, CachedProduct, CachedTable, CachedUser, TableName
 from airnode.store.postgres import Postgres
-from airnode.store.postgres_errors import in_our_words
+from airnode.store.postgres_errors import translated
 
 __all__ = ["CachedProduct", "CachedUser", "Catalogue", "CatalogueMetrics"]
 
@@ -26,11 +26,11 @@ log = structlog.get_logger(__name__)
 
 C = TypeVar("C", CachedUser, CachedProduct)
 
-_TELL_EVERY_S = 1.0
-#: A row read from PostgreSQL in place of the cache is good for so long, and served on while it is read anew.
+_REPORT_EVERY_S = 1.0
+#: A row from PostgreSQL is fresh for so long, and is served stale up to so long while it is read again.
 _FRESH_S, _STALE_S = 5.0, 300.0
 _REMEMBERED = 10_000
-#: For one row: a store that has not answered by then is away. A connection that does not become idle is cut off.
+#: Timeouts for one row: for an answer of a store, and for returning a connection to the pool.
 _ANSWER_S, _RELEASE_S = 2.0, 0.5
 _NOT_NOW = "The cache does not have it, or is away, and the database does not answer."
 
@@ -38,11 +38,11 @@ _ONE = "SELECT {columns} FROM pipeline.{table} WHERE {id} = $1"
 
 
 class Catalogue(Service):
-    """A reader of the cache. Counts what the cache had and had not, and tells it to ``cache:stats`` once a second.
+    """Reads the cache. Counts hits and misses and adds them to ``cache:stats`` once a second.
 
     Args:
-        postgres: where single rows come from that the cache has not, one statement at a time for each; None: nowhere.
-        fresh_s: seconds that such a row is remembered before it is read anew.
+        postgres: source of single rows that are not cached, at most one statement at a time per row; None: no source.
+        fresh_s: seconds for which such a row is served without reading it again.
     """
 
     name = "catalogue"
@@ -55,10 +55,10 @@ class Catalogue(Service):
         self._postgres = postgres
         self._metrics = metrics
         self._tasks = TaskScope("catalogue")
-        #: Hits and misses that cache:stats has not been told of, by field.
-        self._untold: Counter[str] = Counter()
-        #: {(shelf, id): row, or None}. What the cache had not.
-        self._rows: ReadThrough[tuple[Shelf[Any], int], Any] = ReadThrough(
+        #: Hits and misses that are not in cache:stats yet, by field.
+        self._unreported: Counter[str] = Counter()
+        #: {(cached, id): row, or None}. Rows that are not cached.
+        self._rows: ReadThrough[tuple[CachedTable[Any], int], Any] = ReadThrough(
             self._load,
             self._tasks,
             fresh_s=fresh_s,
@@ -68,23 +68,23 @@ class Catalogue(Service):
         )
 
     async def start(self) -> None:
-        """Begin to tell."""
-        self._tasks.spawn("tell", self._tell_for_ever())
+        """Start to report."""
+        self._tasks.spawn("report", self._report_loop())
 
     async def stop(self) -> None:
-        """Tell the rest."""
+        """Report the rest."""
         await self._tasks.aclose()
         with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_TELL_EVERY_S):
-                await self._tell()
+            async with asyncio.timeout(_REPORT_EVERY_S):
+                await self._report()
 
     # -- random ones --------------------------------------------------------------------------------------------------
 
     async def users(self, count: int) -> list[CachedUser]:
-        """``count`` random users out of the cache, repeats allowed; none where it is empty.
+        """Return ``count`` random users of the cache, repeats allowed; none if it is empty.
 
         Raises:
-            Unavailable: the Redis does not answer.
+            Unavailable: Redis does not answer.
         """
         return await self._some(USERS, count)
 
@@ -92,23 +92,23 @@ class Catalogue(Service):
         """``count`` random products; see :meth:`users`."""
         return await self._some(PRODUCTS, count)
 
-    async def _some(self, shelf: Shelf[C], count: int) -> list[C]:
+    async def _some(self, cached: CachedTable[C], count: int) -> list[C]:
         with unavailable():
             # A negative count: exactly so many, and a row may come twice.
-            flat: Any = await self._bus.client.hrandfield(keys.cache(shelf.table), -count, withvalues=True)
-        values = [self._bus.decode_value(data, shelf.kind, keys.cache(shelf.table)) for data in flat[1::2]]
+            flat: Any = await self._bus.client.hrandfield(keys.cache(cached.name), -count, withvalues=True)
+        values = [self._bus.decode_value(data, cached.kind, keys.cache(cached.name)) for data in flat[1::2]]
         found = [value for value in values if value is not None]
-        # Who only waits for the cache to be filled asks again and again: each time is one miss, not hundreds.
-        self._count(shelf.table, hits=len(found), misses=count - len(found) if found else min(count, 1))
+        # A reader that polls an empty cache counts one miss per poll, not hundreds.
+        self._count(cached.name, hits=len(found), misses=count - len(found) if found else min(count, 1))
         return found
 
     # -- single ones --------------------------------------------------------------------------------------------------
 
     async def user(self, user_id: int) -> Read[CachedUser | None]:
-        """One user, or None: there is none; ``user_id`` is a positive bigint.
+        """Return one user, or None if there is none; ``user_id`` is a positive bigint.
 
         Raises:
-            Unavailable: neither cache nor database can be asked, and nothing is remembered. HTTP 503.
+            Unavailable: (503) neither cache nor database answers, and no earlier value is known.
         """
         return await self._one(USERS, user_id)
 
@@ -116,38 +116,38 @@ class Catalogue(Service):
         """One product; see :meth:`user`."""
         return await self._one(PRODUCTS, product_id)
 
-    async def _one(self, shelf: Shelf[C], row_id: int) -> Read[C | None]:
-        found = await self._cached(shelf, row_id)
-        self._count(shelf.table, hits=int(found is not None), misses=int(found is None))
+    async def _one(self, cached: CachedTable[C], row_id: int) -> Read[C | None]:
+        found = await self._cached(cached, row_id)
+        self._count(cached.name, hits=int(found is not None), misses=int(found is None))
         if found is not None:
             return Read(found, hit=True)
         if self._postgres is None:
             return Read(None, hit=False)
-        return await self._rows.get((shelf, row_id))
+        return await self._rows.get((cached, row_id))
 
-    async def _cached(self, shelf: Shelf[C], row_id: int) -> C | None:
-        """What the cache has; None also while it is away, if there is a database to ask."""
+    async def _cached(self, cached: CachedTable[C], row_id: int) -> C | None:
+        """Return the cached row; None also if Redis is away and there is a database."""
         try:
             with unavailable():
                 async with asyncio.timeout(_ANSWER_S):
-                    data = await self._bus.client.hget(keys.cache(shelf.table), str(row_id))
+                    data = await self._bus.client.hget(keys.cache(cached.name), str(row_id))
         except Unavailable:
             if self._postgres is None:
                 raise
             return None
-        return None if data is None else self._bus.decode_value(data, shelf.kind, keys.cache(shelf.table))
+        return None if data is None else self._bus.decode_value(data, cached.kind, keys.cache(cached.name))
 
-    async def _load(self, key: tuple[Shelf[C], int]) -> C | None:
-        shelf, row_id = key
-        self._metrics.loads.labels(shelf.table).inc()
-        statement = _ONE.format(columns=shelf.columns, table=shelf.table, id=shelf.id_column)
-        with in_our_words(_NOT_NOW):
+    async def _load(self, key: tuple[CachedTable[C], int]) -> C | None:
+        cached, row_id = key
+        self._metrics.loads.labels(cached.name).inc()
+        statement = _ONE.format(columns=cached.columns, table=cached.name, id=cached.id_column)
+        with translated(_NOT_NOW):
             row = await self._fetch(statement, row_id)
-        return None if row is None else msgspec.convert(dict(row), shelf.kind)
+        return None if row is None else msgspec.convert(dict(row), cached.kind)
 
     async def _fetch(self, statement: str, row_id: int) -> asyncpg.Record | None:
-        """One row; whatever the database does, within a few seconds: others wait for this very load."""
-        assert self._postgres is not None  # noqa: S101 - who calls has looked
+        """Return one row. Every step has a short timeout, because other requests wait for this load."""
+        assert self._postgres is not None  # noqa: S101 - checked by the caller
         pool = self._postgres.pool
         connection = await pool.acquire(timeout=_ANSWER_S)
         try:
@@ -157,27 +157,27 @@ class Catalogue(Service):
 
     # -- counting -----------------------------------------------------------------------------------------------------
 
-    def _count(self, table: Table, *, hits: int, misses: int) -> None:
+    def _count(self, table: TableName, *, hits: int, misses: int) -> None:
         for result, count in (("hit", hits), ("miss", misses)):
             if count > 0:
                 self._metrics.reads.labels(table, result).inc(count)
-                self._untold[f"{table}_{'hits' if result == 'hit' else 'misses'}"] += count
+                self._unreported[f"{table}_{'hits' if result == 'hit' else 'misses'}"] += count
 
-    async def _tell_for_ever(self) -> None:
+    async def _report_loop(self) -> None:
         while True:
-            await asyncio.sleep(_TELL_EVERY_S)
+            await asyncio.sleep(_REPORT_EVERY_S)
             try:
-                await self._tell()
+                await self._report()
             except Unavailable as error:
                 log.debug("cache_reads_not_told", error=error.debug)
 
-    async def _tell(self) -> None:
-        """Add what was counted to ``cache:stats``; what cannot be told now is told later."""
-        if not (told := Counter(self._untold)):
+    async def _report(self) -> None:
+        """Add the counts to ``cache:stats``; on failure they are added later."""
+        if not (counts := Counter(self._unreported)):
             return
         with unavailable():
             async with self._bus.client.pipeline(transaction=True) as pipeline:
-                for field, count in told.items():
+                for field, count in counts.items():
                     pipeline.hincrby(keys.cache_stats(), field, count)
                 await pipeline.execute()
-        self._untold -= told
+        self._unreported -= counts

@@ -1,4 +1,4 @@
-"""Values that are loaded when first asked for: one load at a time for each key, stale ones served meanwhile."""
+"""A read-through cache: one load at a time per key; stale values are served during the load."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -14,12 +14,12 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[V]):
-    """A value, and how it was come by, in the words of RFC 9211 (the HTTP field ``Cache-Status``).
+    """A value and where it came from, in the terms of RFC 9211 (the HTTP field ``Cache-Status``).
 
     Attributes:
-        hit: it was there; otherwise it was loaded.
-        ttl_s: what was there stays fresh for so long, seconds; negative: it is stale. None: not known.
-        collapsed: loaded for somebody who had asked for it before.
+        hit: it was in memory; otherwise it was loaded.
+        ttl_s: remaining freshness of a hit, seconds; negative: it is stale; None: unknown.
+        collapsed: it waited for the load of an earlier request.
     """
 
     value: V
@@ -31,13 +31,13 @@ class Read(Generic[V]):
 class ReadThrough(Generic[K, V]):
     """Remembers what ``load`` returned.
 
-    A value is served as it is for ``fresh_s``. After that, up to ``stale_s``, it is still served at once, while one
-    load fetches the next. Whoever asks for a key that is being loaded waits for that load. That there is nothing, None,
-    is believed while it is fresh, and not after.
+    A value is fresh for ``fresh_s``. After that, up to ``stale_s``, it is still served at once while one load fetches
+    the next value. A request for a key that is being loaded waits for that load. None (there is no such row) is never
+    served stale.
 
     Args:
-        load: may raise an AirnodeError, which everyone who waits for it gets; nothing is remembered then.
-        most: entries kept; beyond, the one that was loaded first goes.
+        load: may raise an AirnodeError, which all waiting requests get; nothing is stored then.
+        most: largest number of entries; the one loaded first is removed.
         clock: seconds that never go back.
     """
 
@@ -59,11 +59,11 @@ class ReadThrough(Generic[K, V]):
         self._clock = clock
         #: {key: (value, when it was loaded)}, the first loaded first.
         self._entries: dict[K, tuple[V, float]] = {}
-        #: Loads under way.
+        #: Running loads.
         self._loads: dict[K, asyncio.Task[V | AirnodeError]] = {}
 
     async def get(self, key: K) -> Read[V]:
-        """The value, from memory or loaded. Raises what ``load`` raises."""
+        """Return the value, from memory or loaded. Raises what ``load`` raises."""
         if (entry := self._entries.get(key)) is not None:
             value, loaded_s = entry
             age_s = self._clock() - loaded_s
@@ -74,14 +74,14 @@ class ReadThrough(Generic[K, V]):
                 self._begin(key)
                 return Read(value, hit=True, ttl_s=ttl_s)
         collapsed = key in self._loads
-        # Whoever goes away while waiting does not take the load along.
+        # A cancelled request must not cancel the load.
         result = await asyncio.shield(self._begin(key))
         if isinstance(result, AirnodeError):
             raise result
         return Read(result, hit=False, collapsed=collapsed)
 
     def _begin(self, key: K) -> "asyncio.Task[V | AirnodeError]":
-        """The load of this key that is under way, or else a new one."""
+        """Return the running load of this key, or start one."""
         load = self._loads.get(key)
         if load is None:
             load = self._loads[key] = self._tasks.spawn("load", self._loaded(key))
@@ -92,7 +92,7 @@ class ReadThrough(Generic[K, V]):
         try:
             value = await self._load(key)
         except AirnodeError as error:
-            return error  # for those who wait; a task that fails would fail its service
+            return error  # for the waiting requests; a failed task would fail its service
         self._entries.pop(key, None)
         self._entries[key] = (value, self._clock())
         while len(self._entries) > self._most:

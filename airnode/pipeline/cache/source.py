@@ -1,4 +1,4 @@
-"""The rows that a refresh chooses from: one statement a table, on a connection that is kept."""
+"""Reads the rows that a refresh chooses from: one statement per table, on a connection that is kept."""
 
 import contextlib
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from airnode.errors import Unavailable
-from airnode.pipeline.cache.tables import Shelf
+from airnode.pipeline.cache.tables import CachedTable
 from airnode.store.postgres import Postgres
-from airnode.store.postgres_errors import Refused, in_our_words
+from airnode.store.postgres_errors import StatementRefused, translated
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NOT_NOW = "The database cannot be read now; the cache stays as it is."
 _ACQUIRE_S, _FETCH_S = 10.0, 10.0
 
-# Arguments: how many of the newest, the cursor, how many old ones. Each part is a walk down the primary key.
+# Arguments: number of newest rows, the cursor, number of old rows. Each part is a backward scan of the primary key.
 _CANDIDATES = """
 WITH airnode_cache_newest AS MATERIALIZED (
     SELECT {columns} FROM pipeline.{table} ORDER BY {id} DESC LIMIT $1
@@ -46,7 +46,7 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Rows by part, each with the highest id first; see :func:`airnode.pipeline.cache.aging.turn`."""
+    """Rows by part, each with the highest id first; see :func:`airnode.pipeline.cache.aging.next_rotation`."""
 
     newest: Sequence[asyncpg.Record]
     below: Sequence[asyncpg.Record]
@@ -54,21 +54,21 @@ class Candidates:
 
 
 class CacheSource:
-    """Reads candidates. One connection is kept: what a pool does on giving one back would be statements too.
+    """Reads candidates. One connection is kept: returning it to the pool would send more statements.
 
-    All methods raise ``Unavailable`` when the database does not answer, or is not ours.
+    All methods raise ``Unavailable`` if the database does not answer or has another schema.
     """
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._connection: PoolConnectionProxy[Any] | None = None
-        #: Statements sent for candidates.
+        #: Number of statements sent for candidates.
         self.sent = 0
         self._counts = True
 
-    async def candidates(self, shelf: Shelf[Any], newest: int, cursor: int, old: int) -> Candidates:
-        """The newest rows, and so many old ones, those below the cursor first: one statement."""
-        statement = _CANDIDATES.format(columns=shelf.columns, table=shelf.table, id=shelf.id_column)
+    async def candidates(self, cached: CachedTable[Any], newest: int, cursor: int, old: int) -> Candidates:
+        """Return the newest rows and ``old`` old rows, those below the cursor first; one statement."""
+        statement = _CANDIDATES.format(columns=cached.columns, table=cached.name, id=cached.id_column)
         self.sent += 1
         rows = await self._fetch(statement, newest, cursor, old)
         rows.sort(key=lambda row: (row["part"], -row[1]))
@@ -76,7 +76,7 @@ class CacheSource:
         return Candidates(newest_, below, above)
 
     async def counted(self) -> int | None:
-        """How many statements for candidates the database counted; None: it does not, and is not asked again."""
+        """Return how many candidate statements the database counted; None if it does not count."""
         if not self._counts:
             return None
         try:
@@ -87,7 +87,7 @@ class CacheSource:
         return int(rows[0][0] or 0)
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(
@@ -97,11 +97,11 @@ class CacheSource:
 
     async def _fetch(self, statement: str, *values: int) -> list[asyncpg.Record]:
         try:
-            with in_our_words(_NOT_NOW):
+            with translated(_NOT_NOW):
                 if self._connection is None:
                     self._connection = await self._postgres.pool.acquire(timeout=_ACQUIRE_S)
                 return list(await self._connection.fetch(statement, *values, timeout=_FETCH_S))
-        except Refused as error:
+        except StatementRefused as error:
             await self.close()
             raise Unavailable(_NOT_NOW, debug=str(error)) from error
         except BaseException:

@@ -1,7 +1,7 @@
-"""The cache in the Redis, as its worker writes it: built beside and swapped in, so that no reader sees half of it.
+"""Writes the cache to Redis: a new hash is filled and then renamed, so that no reader sees half of it.
 
-Two workers may act for a moment, as one that was paused does not know what it missed. All that they write carries the
-epoch of their time in office, and a table's cache takes nothing from an earlier one than it has seen.
+For a moment two workers may act, because a paused one does not know yet that it was replaced. Every write carries the
+epoch of its term, and a cached table refuses an epoch that is older than one it has seen.
 """
 
 import uuid
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
-from airnode.pipeline.cache.aging import Rounds
-from airnode.pipeline.cache.tables import Table
+from airnode.pipeline import keys
+from airnode.pipeline.cache.aging import RotationState
+from airnode.pipeline.cache.tables import TableName
 
 _BATCH = 500
-#: A half-built cache that nobody finishes goes after this.
+#: A half-filled hash expires after this.
 _UNFINISHED_TTL_S = 600
 
-# Key: state. Argument: epoch. Returns the rounds, or nothing to whom a later epoch has replaced.
+# Key: state. Argument: epoch. Returns the rotation state, or false if a later epoch was seen.
 _BEGIN = """
 if tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0') > tonumber(ARGV[1]) then
     return false
@@ -26,7 +26,7 @@ end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
 return redis.call('HGET', KEYS[1], 'rounds') or ''
 """
-# Keys: state, what was built, the cache; in one slot. Arguments: epoch, rounds, rows. Returns the generation, or 0.
+# Keys, in one slot: state, new hash, cache. Arguments: epoch, rotation state, rows. Returns the generation, or 0.
 _SWAP = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
     redis.call('UNLINK', KEYS[2])
@@ -43,22 +43,22 @@ return redis.call('HINCRBY', KEYS[1], 'generation', 1)
 """
 
 
-class Replaced(Exception):
-    """A later worker has taken over."""
+class LeaderReplaced(Exception):
+    """A worker with a later epoch has taken over."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refreshed:
-    """What a refresh did, told to ``cache:stats`` for ``airnode cache-monitor`` and the admin page.
+class RefreshResult:
+    """The result of a refresh, written to ``cache:stats`` for ``airnode cache-monitor`` and the admin page.
 
     Attributes:
-        rows: {table: rows in the cache}. oldest_s: {table: no row has been out of the cache for longer, seconds}.
-        statements: sent to the database.
+        rows: {table: rows in the cache}. oldest_s: {table: longest time a row was uncached, seconds}.
+        statements: number of statements sent to the database.
         worker: name of the node.
     """
 
-    rows: Mapping[Table, int]
-    oldest_s: Mapping[Table, float]
+    rows: Mapping[TableName, int]
+    oldest_s: Mapping[TableName, float]
     statements: int
     took_s: float
     worker: str
@@ -72,43 +72,45 @@ class CacheStore:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def begin(self, table: Table, epoch: int) -> Rounds:
-        """Shut out earlier epochs; returns where the turns are. Raises Replaced when there is a later one."""
+    async def begin(self, table: TableName, epoch: int) -> RotationState:
+        """Refuse earlier epochs from now on; return the rotation state. Raises LeaderReplaced after a later epoch."""
         with unavailable():
             data = await self._bus.client.eval(_BEGIN, 1, keys.cache_state(table), epoch)
         if data is None:
-            raise Replaced
-        return (self._bus.decode_value(data, Rounds, keys.cache_state(table)) if data else None) or Rounds()
+            raise LeaderReplaced
+        return (
+            self._bus.decode_value(data, RotationState, keys.cache_state(table)) if data else None
+        ) or RotationState()
 
-    async def replace(self, table: Table, epoch: int, rows: Mapping[str, bytes], rounds: bytes) -> int:
-        """Put exactly these rows, {id: JSON}, in place of the cache; returns its generation.
+    async def replace(self, table: TableName, epoch: int, rows: Mapping[str, bytes], rounds: bytes) -> int:
+        """Replace the cache by exactly these rows, {id: JSON}, and return its generation.
 
         Raises:
-            Replaced: a later worker has begun; nothing is changed.
+            LeaderReplaced: a later worker has begun; nothing was changed.
         """
-        beside, items = keys.cache_next(table, uuid.uuid4().hex), list(rows.items())
+        new_key, items = keys.cache_next(table, uuid.uuid4().hex), list(rows.items())
         client = self._bus.client
         with unavailable():
             for start in range(0, len(items), _BATCH):
                 async with client.pipeline(transaction=True) as pipeline:
-                    pipeline.hset(beside, mapping=dict(items[start : start + _BATCH]))
-                    pipeline.expire(beside, _UNFINISHED_TTL_S)
+                    pipeline.hset(new_key, mapping=dict(items[start : start + _BATCH]))
+                    pipeline.expire(new_key, _UNFINISHED_TTL_S)
                     await pipeline.execute()
             generation = await client.eval(
-                _SWAP, 3, keys.cache_state(table), beside, keys.cache(table), epoch, rounds, len(items)
+                _SWAP, 3, keys.cache_state(table), new_key, keys.cache(table), epoch, rounds, len(items)
             )
         if not generation:
-            raise Replaced
+            raise LeaderReplaced
         return int(generation)
 
     async def now_s(self) -> float:
-        """The Redis's clock, unix seconds: one clock for all workers."""
+        """Return the time of Redis, unix seconds: one clock for all workers."""
         with unavailable():
             seconds, micros = await self._bus.client.time()
         return float(seconds) + micros / 1e6
 
-    async def tell(self, done: Refreshed) -> None:
-        """Write what monitors show. ``refreshed_at`` is on the Redis's clock, unix seconds."""
+    async def write_stats(self, done: RefreshResult) -> None:
+        """Write the statistics that monitors show. ``refreshed_at`` is the time of Redis, unix seconds."""
         fields: dict[Any, Any] = {
             "worker": done.worker,
             "interval_s": done.interval_s,

@@ -1,4 +1,4 @@
-"""What is cached: users and products, each a hash {id: JSON} in the Redis.
+"""The cached tables: users and products, each a Redis hash {id: JSON}.
 
 ::
 
@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-Table = Literal["users", "products"]
+TableName = Literal["users", "products"]
 
 
 class CachedUser(msgspec.Struct, frozen=True):
@@ -37,27 +37,27 @@ C = TypeVar("C", CachedUser, CachedProduct)
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf(Generic[C]):
+class CachedTable(Generic[C]):
     """One cached table.
 
     Attributes:
-        kind: what a row becomes; its fields are the columns, the id first.
+        kind: type of a row; its fields are the columns, the id first.
     """
 
-    table: Table
+    name: TableName
     kind: type[C]
 
     @property
     def id_column(self) -> str:
-        """The column that rows are known and ordered by."""
+        """The primary key, which rows are ordered by."""
         return self.kind.__struct_fields__[0]
 
     @property
     def columns(self) -> str:
-        """What is selected."""
+        """The columns of a SELECT."""
         return ", ".join(self.kind.__struct_fields__)
 
 
-USERS = Shelf("users", CachedUser)
-PRODUCTS = Shelf("products", CachedProduct)
-SHELVES: "tuple[Shelf[CachedUser], Shelf[CachedProduct]]" = (USERS, PRODUCTS)
+USERS = CachedTable("users", CachedUser)
+PRODUCTS = CachedTable("products", CachedProduct)
+CACHED_TABLES: tuple[CachedTable[CachedUser], CachedTable[CachedProduct]] = (USERS, PRODUCTS)

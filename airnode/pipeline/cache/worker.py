@@ -1,4 +1,4 @@
-"""The cache-worker: keeps users and products in the Redis, so that readers leave the database alone."""
+"""The cache-worker: copies users and products into Redis, so that readers do not query the database."""
 
 import asyncio
 import contextlib
@@ -13,29 +13,29 @@ from airnode.errors import Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.cache.aging import shares, turn
+from airnode.pipeline.cache.aging import next_rotation, shares
 from airnode.pipeline.cache.metrics import CacheMetrics
 from airnode.pipeline.cache.source import CacheSource
-from airnode.pipeline.cache.store import CacheStore, Refreshed, Replaced
-from airnode.pipeline.cache.tables import SHELVES, Shelf, Table
+from airnode.pipeline.cache.store import CacheStore, LeaderReplaced, RefreshResult
+from airnode.pipeline.cache.tables import CACHED_TABLES, CachedTable, TableName
 
 log = structlog.get_logger(__name__)
 
-#: A worker that is silent for this long is replaced; it makes itself heard this often.
-LEASE_S, _STAND_EVERY_S = 4.0, 1.0
-#: An empty table is looked at again after this: someone is about to fill it.
+#: Lease of the acting worker, and how often it is renewed.
+LEASE_S, _CAMPAIGN_EVERY_S = 4.0, 1.0
+#: An empty table is read again after this: somebody is probably about to fill it.
 _EMPTY_S = 1.0
-_LEAVE_S = 2.0
-#: A refresh that is overdue by this much is told of in /health.
-_LATE_S = 3.0
-#: The database's own count of statements is asked for with the first refresh and every so many.
+_LEAVE_TIMEOUT_S = 2.0
+#: A refresh that is later than this is reported in /health.
+_OVERDUE_S = 3.0
+#: The database's own count of statements is read at the first refresh and then every so many refreshes.
 _COUNT_EVERY = 100
 
 
 class CacheWorker(Service):
-    """Refreshes while it holds the office, and stands for it otherwise.
+    """Refreshes the cache while it is the leader, and campaigns for leadership otherwise.
 
-    Refreshing and standing are two tasks: a slow database does not cost the office.
+    Refreshing and campaigning are two tasks: a slow database does not cost the leadership.
     """
 
     name = "cache-worker"
@@ -52,7 +52,7 @@ class CacheWorker(Service):
         tasks: TaskScope,
     ) -> None:
         super().__init__()
-        self._candidacy = candidacy
+        self._election = candidacy
         self._store = store
         self._source = source
         self._section = section
@@ -60,72 +60,72 @@ class CacheWorker(Service):
         self._metrics = metrics
         self._node_name = node_name
         self._tasks = tasks
-        #: Set while this one holds the office.
-        self._acting = asyncio.Event()
+        #: Set while this worker is the leader.
+        self._is_leader = asyncio.Event()
         self._refreshes = 0
-        #: When the next refresh should be done, on the loop's clock.
+        #: Loop time of the next refresh.
         self._due_s = 0.0
-        #: What goes wrong at the moment, by what was tried.
-        self._troubles: dict[Literal["stand", "refresh"], str] = {}
+        #: {what fails: why}, at the moment.
+        self._troubles: dict[Literal["campaign", "refresh"], str] = {}
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Stand for the office."""
-        self._tasks.spawn("stand", self._stand_for_ever())
-        self._tasks.spawn("refresh", self._refresh_for_ever())
+        """Start to campaign."""
+        self._tasks.spawn("campaign", self._campaign_loop())
+        self._tasks.spawn("refresh", self._refresh_loop())
 
     async def stop(self) -> None:
-        """Leave the office to whoever stands by, at once."""
+        """Resign at once, so that another worker can take over."""
         await self._tasks.aclose()
         await self._source.close()
         with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_LEAVE_S):
-                await self._candidacy.leave()
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                await self._election.leave()
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while the cache cannot be refreshed."""
         if self._troubles:
             raise Unavailable(" ".join(sorted(set(self._troubles.values()))))
-        if not self._acting.is_set():
-            return f"standing by for {self._candidacy.holder or 'another worker'}"
+        if not self._is_leader.is_set():
+            return f"standing by for {self._election.holder or 'another worker'}"
         late_s = asyncio.get_running_loop().time() - self._due_s
-        if late_s > _LATE_S:
+        if late_s > _OVERDUE_S:
             raise Unavailable(f"The refresh of the cache is {late_s:.0f} s late: the database or the Redis is slow.")
         return "acting"
 
-    # -- the office ---------------------------------------------------------------------------------------------------
+    # -- leadership ---------------------------------------------------------------------------------------------------
 
-    async def _stand_for_ever(self) -> None:
+    async def _campaign_loop(self) -> None:
         while True:
             try:
-                await self._candidacy.stand()
+                await self._election.stand()
             except Unavailable as error:
-                self._failed("stand", error)
+                self._failed("campaign", error)
             else:
-                self._went_well("stand")
-                self._took_or_lost()
-            await asyncio.sleep(_STAND_EVERY_S)
+                self._recovered("campaign")
+                self._apply_election()
+            await asyncio.sleep(_CAMPAIGN_EVERY_S)
 
-    def _took_or_lost(self) -> None:
-        acts = self._candidacy.epoch is not None
-        if acts and not self._acting.is_set():
-            log.info("cache_worker_took_over", epoch=self._candidacy.epoch)
+    def _apply_election(self) -> None:
+        acts = self._election.epoch is not None
+        if acts and not self._is_leader.is_set():
+            log.info("cache_worker_took_over", epoch=self._election.epoch)
             self._due_s = asyncio.get_running_loop().time()
-            self._acting.set()
+            self._is_leader.set()
         elif not acts:
-            if self._acting.is_set():
-                log.info("cache_worker_stood_back", holder=self._candidacy.holder)
-            self._acting.clear()
-            self._troubles.pop("refresh", None)  # whoever acts tells its own
+            if self._is_leader.is_set():
+                log.info("cache_worker_stood_back", holder=self._election.holder)
+            self._is_leader.clear()
+            self._troubles.pop("refresh", None)  # the leader reports its own
 
     # -- refreshing ---------------------------------------------------------------------------------------------------
 
-    async def _refresh_for_ever(self) -> None:
+    async def _refresh_loop(self) -> None:
         backoff = Backoff()
         loop = asyncio.get_running_loop()
         while True:
-            await self._acting.wait()
+            await self._is_leader.wait()
             began_s = loop.time()
             try:
                 rows = await self._refresh()
@@ -135,38 +135,38 @@ class CacheWorker(Service):
                 await backoff.pause()
                 continue
             backoff.reset()
-            self._went_well("refresh")
+            self._recovered("refresh")
             wanted_s = self._section.refresh_interval_s if rows else min(self._section.refresh_interval_s, _EMPTY_S)
             self._due_s = max(began_s + wanted_s, loop.time())
-            await self._while_acting(self._due_s - loop.time())
+            await self._sleep_while_leader(self._due_s - loop.time())
 
-    async def _while_acting(self, for_s: float) -> None:
-        """Wait, and no longer than the office is held: whoever takes it anew refreshes at once."""
+    async def _sleep_while_leader(self, for_s: float) -> None:
+        """Sleep, but not beyond the term: a new leader refreshes at once."""
         deadline_s = asyncio.get_running_loop().time() + for_s
-        epoch = self._candidacy.epoch
-        while self._candidacy.epoch == epoch and (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(left_s, _STAND_EVERY_S / 2))
+        epoch = self._election.epoch
+        while self._election.epoch == epoch and (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left_s, _CAMPAIGN_EVERY_S / 2))
 
     async def _refresh(self) -> bool:
-        """Refresh both tables; False when one of them is empty."""
-        epoch = self._candidacy.epoch
+        """Refresh both tables; return False if one of them is empty."""
+        epoch = self._election.epoch
         if epoch is None:
             return True
         loop = asyncio.get_running_loop()
         counted = await self._source.counted() if self._refreshes % _COUNT_EVERY == 0 else None
         began_s, sent = loop.time(), self._source.sent
-        rows: dict[Table, int] = {}
-        oldest_s: dict[Table, float] = {}
+        rows: dict[TableName, int] = {}
+        oldest_s: dict[TableName, float] = {}
         try:
-            for shelf in SHELVES:
-                rows[shelf.table], oldest_s[shelf.table] = await self._refresh_one(shelf, epoch)
-        except Replaced:
+            for cached in CACHED_TABLES:
+                rows[cached.name], oldest_s[cached.name] = await self._refresh_one(cached, epoch)
+        except LeaderReplaced:
             self._metrics.refreshes.labels("refused").inc()
             log.warning("cache_refresh_refused", epoch=epoch, detail="another worker has taken over")
-            self._candidacy.lose()
-            self._took_or_lost()
+            self._election.lose()
+            self._apply_election()
             return True
-        done = Refreshed(
+        done = RefreshResult(
             rows,
             oldest_s,
             self._source.sent - sent,
@@ -175,29 +175,29 @@ class CacheWorker(Service):
             self._section.refresh_interval_s,
             self._section.batch_size,
         )
-        await self._store.tell(done)
+        await self._store.write_stats(done)
         await self._done(done, counted)
         return all(rows.values())
 
-    async def _refresh_one(self, shelf: Shelf[Any], epoch: int) -> tuple[int, float]:
-        """Refresh one table; returns the rows cached, and how long a row may have waited, in seconds."""
-        rounds = await self._store.begin(shelf.table, epoch)
-        found = await self._source.candidates(shelf, self._shares.newest, rounds.cursor, self._shares.old + 1)
+    async def _refresh_one(self, cached: CachedTable[Any], epoch: int) -> tuple[int, float]:
+        """Refresh one table; return the number of cached rows and the longest time a row was uncached, in seconds."""
+        rounds = await self._store.begin(cached.name, epoch)
+        found = await self._source.candidates(cached, self._shares.newest, rounds.cursor, self._shares.old + 1)
         self._metrics.statements.inc()
         edge = found.newest[-1][1] if found.newest else None
         below, above = ([row[1] for row in rows] for rows in (found.below, found.above))
-        took = turn(rounds, edge, below, above, self._shares.old, await self._store.now_s())
-        old = [*found.below, *found.above][: len(took.old)]
-        fields = shelf.kind.__struct_fields__
-        cached = {
+        rotation = next_rotation(rounds, edge, below, above, self._shares.old, await self._store.now_s())
+        old = [*found.below, *found.above][: len(rotation.old)]
+        fields = cached.kind.__struct_fields__
+        entries = {
             str(row[1]): msgspec.json.encode({name: row[name] for name in fields}) for row in (*found.newest, *old)
         }
-        await self._store.replace(shelf.table, epoch, cached, msgspec.json.encode(took.rounds))
-        self._metrics.rows.labels(shelf.table).set(len(cached))
-        self._metrics.oldest.labels(shelf.table).set(took.oldest_uncached_age_s)
-        return len(cached), took.oldest_uncached_age_s
+        await self._store.replace(cached.name, epoch, entries, msgspec.json.encode(rotation.rounds))
+        self._metrics.rows.labels(cached.name).set(len(entries))
+        self._metrics.oldest.labels(cached.name).set(rotation.oldest_uncached_age_s)
+        return len(entries), rotation.oldest_uncached_age_s
 
-    async def _done(self, done: Refreshed, counted_before: int | None) -> None:
+    async def _done(self, done: RefreshResult, counted_before: int | None) -> None:
         self._refreshes += 1
         self._metrics.refreshes.labels("done").inc()
         self._metrics.took.observe(done.took_s)
@@ -218,11 +218,11 @@ class CacheWorker(Service):
 
     # -- trouble ------------------------------------------------------------------------------------------------------
 
-    def _failed(self, what: Literal["stand", "refresh"], error: Unavailable) -> None:
+    def _failed(self, what: Literal["campaign", "refresh"], error: Unavailable) -> None:
         if what not in self._troubles:
             log.warning("cache_worker_failed", tried=what, error=error.detail, debug=error.debug)
         self._troubles[what] = error.detail
 
-    def _went_well(self, what: Literal["stand", "refresh"]) -> None:
+    def _recovered(self, what: Literal["campaign", "refresh"]) -> None:
         if self._troubles.pop(what, None) is not None:
             log.info("cache_worker_recovered", what=what)

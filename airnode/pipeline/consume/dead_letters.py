@@ -1,6 +1,6 @@
-"""Records that cannot be landed: put aside on a topic of their own with why and where, kept in a table, tried again.
+"""Dead letters: records that cannot be inserted, published with the reason, stored in a table, replayed later.
 
-On the topic ``dead-letters`` a record keeps its key and its value; its headers say the rest::
+On the topic ``dead-letters`` a record keeps its key and its value; its headers are::
 
     reason, detail, topic, partition, offset, group, attempts, died_at
 """
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 TOPIC = "dead-letters"
 GROUP = "dead_letters_group"
-#: Of a record: how often it was tried before; set when a dead letter is replayed.
+#: Header of a record: number of earlier attempts; set when a dead letter is replayed.
 ATTEMPTS = "attempts"
 _SPACE = uuid.UUID("6a1f8f6e-1a3e-5c53-9a53-0d3f3a3c1b11")
 _DETAIL_CHARS = 500
-#: The reason where the log does not take all of a record back, and what is kept of its value and its key then.
+#: The reason if the log refuses the whole record, and how much of its value and key is kept then.
 TOO_LARGE = "too_large"
 _KEPT_BYTES, _KEPT_KEY_CHARS = 16 << 10, 1000
 _MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
 
-_KEEP = """
+_INSERT = """
 INSERT INTO pipeline.dead_letters
     (letter_id, topic, partition, log_offset, key, value, reason, detail, attempts, group_id, died_at)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
@@ -38,12 +38,12 @@ ON CONFLICT (letter_id) DO NOTHING
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead record.
+class DeadLetter:
+    """A dead letter.
 
     Attributes:
-        position: where it was on the log.
-        attempts: how often it was tried, this time included.
+        position: partition of the record.
+        attempts: number of attempts, including the last one.
     """
 
     position: Partition
@@ -58,12 +58,12 @@ class Letter:
 
     @property
     def letter_id(self) -> uuid.UUID:
-        """One and the same for one death, however often it is told; offsets begin anew where a topic is made anew."""
+        """The same id however often one failure is published; with the value, as offsets restart in a new topic."""
         where = f"{self.group}/{self.position.topic}/{self.position.number}/{self.offset}/{self.attempts}"
         return uuid.uuid5(_SPACE, f"{where}/{hashlib.sha256(self.value).hexdigest()}")
 
-    def cut(self) -> "Letter":
-        """What is told of a record that the log does not take whole, as others may publish what we may not."""
+    def shortened(self) -> "DeadLetter":
+        """Return a shortened dead letter for a record that is too large for this log user to publish."""
         detail = f"{len(self.value)} bytes, of which the first {_KEPT_BYTES} are kept; {self.reason}: {self.detail}"
         return replace(
             self,
@@ -74,7 +74,7 @@ class Letter:
         )
 
     def record(self) -> Record:
-        """What is put on the topic of dead letters."""
+        """Return the record for the topic of dead letters."""
         headers = {
             "reason": self.reason,
             "detail": self.detail,
@@ -88,9 +88,9 @@ class Letter:
         return Record(TOPIC, self.key, self.value, tuple((name, text.encode()) for name, text in headers.items()))
 
 
-def bury(record: Delivered, reason: str, detail: str, group: str) -> Letter:
-    """Make a dead letter of a record."""
-    return Letter(
+def make_dead_letter(record: Delivered, reason: str, detail: str, group: str) -> DeadLetter:
+    """Return the dead letter of a record."""
+    return DeadLetter(
         record.partition,
         record.offset,
         record.key,
@@ -104,13 +104,13 @@ def bury(record: Delivered, reason: str, detail: str, group: str) -> Letter:
 
 
 def attempts_of(record: Delivered) -> int:
-    """How often a record was tried before."""
+    """Return the number of earlier attempts of a record."""
     text = dict(record.headers).get(ATTEMPTS, b"0")
     return int(text) if text.isdigit() and len(text) < 9 else 0
 
 
-def read_letter(record: Delivered) -> Letter:
-    """Read one off the topic of dead letters; what is missing or odd in its headers is left empty."""
+def parse_dead_letter(record: Delivered) -> DeadLetter:
+    """Parse a record of the topic of dead letters; missing or malformed headers become empty values."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
 
     def number(name: str, most: int) -> int:
@@ -118,11 +118,11 @@ def read_letter(record: Delivered) -> Letter:
         return min(int(text), most) if text.isdecimal() and len(text) < 40 else 0
 
     try:
-        said = datetime.fromisoformat(headers.get("died_at", ""))
-        died_at = (said if said.tzinfo else said.replace(tzinfo=UTC)).astimezone(UTC)
+        parsed = datetime.fromisoformat(headers.get("died_at", ""))
+        died_at = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         died_at = datetime.fromtimestamp(record.stored_at, UTC)
-    return Letter(
+    return DeadLetter(
         Partition(headers.get("topic", ""), number("partition", _MAX_INT)),
         number("offset", _MAX_BIGINT),
         record.key,
@@ -135,10 +135,10 @@ def read_letter(record: Delivered) -> Letter:
     )
 
 
-async def keep(connection: "PoolConnectionProxy[Any]", letters: Sequence[Letter]) -> None:
-    """Write letters into the table, each once."""
+async def store_dead_letters(connection: "PoolConnectionProxy[Any]", letters: Sequence[DeadLetter]) -> None:
+    """Insert dead letters into the table, each once."""
     await connection.execute(
-        _KEEP,
+        _INSERT,
         [each.letter_id for each in letters],
         [_storable(each.position.topic) for each in letters],
         [each.position.number for each in letters],
@@ -154,5 +154,5 @@ async def keep(connection: "PoolConnectionProxy[Any]", letters: Sequence[Letter]
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL's text has no NUL."""
+    """Return the text without NUL, which PostgreSQL cannot store."""
     return text.replace("\0", "\ufffd")

@@ -1,8 +1,8 @@
-"""Writing events into PostgreSQL: each once, whatever comes again; totals move with them, in the same transaction.
+"""Inserts events into PostgreSQL, each once, and updates the totals in the same transaction.
 
-One statement a topic and batch: ``INSERT … SELECT FROM unnest(…) ON CONFLICT (event_id) DO NOTHING RETURNING`` keeps
-one prepared statement for every batch size (COPY pays only from thousands of rows on). What it returns are the events
-that were new; only those count in the totals.
+One statement per topic and batch: ``INSERT … SELECT FROM unnest(…) ON CONFLICT (event_id) DO NOTHING RETURNING`` keeps
+one prepared statement for every batch size (COPY is faster only from thousands of rows on). It returns the new events;
+only those count in the totals.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from airnode.store.eventlog.log import Delivered
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-#: Rows of the totals are locked in the order of their keys, so that two writers never wait for each other in a ring.
+#: The totals' rows are locked in the order of their keys: two writers cannot deadlock.
 _ORDERS = """
 WITH new AS (
     INSERT INTO pipeline.orders (event_id, user_id, product_id, quantity, unit_price_krw, occurred_at)
@@ -35,7 +35,7 @@ WITH new AS (
 )
 SELECT count(*) FROM new
 """
-_ABOUT_ONE = """
+_INSERT_EVENTS = """
 WITH new AS (
     INSERT INTO pipeline.{table} (event_id, type, {column}, body, occurred_at)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::jsonb[], $5::timestamptz[])
@@ -44,21 +44,21 @@ WITH new AS (
 )
 SELECT count(*) FROM new
 """
-_USERS = _ABOUT_ONE.format(table="user_events", column="user_id")
-_PRODUCTS = _ABOUT_ONE.format(table="product_events", column="product_id")
+_USERS = _INSERT_EVENTS.format(table="user_events", column="user_id")
+_PRODUCTS = _INSERT_EVENTS.format(table="product_events", column="product_id")
 
 Columns = Sequence[Sequence[object]]
 
 
-class Readable(NamedTuple):
-    """A record and the event that it holds; what this airnode does not know of it, only the record has."""
+class DecodedRecord(NamedTuple):
+    """A record and its event. Members that this airnode does not know are only in the record."""
 
     record: Delivered
     event: AnyEvent
 
 
-def _order_columns(readable: Sequence[Readable]) -> Columns:
-    orders: Sequence[Any] = [each.event for each in readable]
+def _order_columns(decoded: Sequence[DecodedRecord]) -> Columns:
+    orders: Sequence[Any] = [each.event for each in decoded]
     return (
         [each.event_id for each in orders],
         [each.user_id for each in orders],
@@ -69,25 +69,25 @@ def _order_columns(readable: Sequence[Readable]) -> Columns:
     )
 
 
-def _columns_about(subject: str) -> Callable[[Sequence[Readable]], Columns]:
-    def columns(readable: Sequence[Readable]) -> Columns:
+def _event_columns(subject: str) -> Callable[[Sequence[DecodedRecord]], Columns]:
+    def columns(decoded: Sequence[DecodedRecord]) -> Columns:
         return (
-            [event.event_id for _, event in readable],
-            [type(event).__struct_config__.tag for _, event in readable],
-            [getattr(event, subject) for _, event in readable],
-            [record.value.decode() for record, _ in readable],
-            [event.occurred_at for _, event in readable],
+            [event.event_id for _, event in decoded],
+            [type(event).__struct_config__.tag for _, event in decoded],
+            [getattr(event, subject) for _, event in decoded],
+            [record.value.decode() for record, _ in decoded],
+            [event.occurred_at for _, event in decoded],
         )
 
     return columns
 
 
-_STATEMENTS: dict[str, tuple[str, Callable[[Sequence[Readable]], Columns]]] = {
+_STATEMENTS: dict[str, tuple[str, Callable[[Sequence[DecodedRecord]], Columns]]] = {
     "orders": (_ORDERS, _order_columns),
-    "users": (_USERS, _columns_about("user_id")),
-    "products": (_PRODUCTS, _columns_about("product_id")),
+    "users": (_USERS, _event_columns("user_id")),
+    "products": (_PRODUCTS, _event_columns("product_id")),
 }
-#: {table: columns of the unique constraint that landing relies on}.
+#: {table: column of the unique constraint that inserting once relies on}.
 REQUIRED_KEYS = {
     "orders": "event_id",
     "user_events": "event_id",
@@ -98,7 +98,7 @@ REQUIRED_KEYS = {
 }
 
 
-async def land(connection: "PoolConnectionProxy[Any]", topic: Topic, readable: Sequence[Readable]) -> int:
-    """Write the events of a topic; returns how many were new. Call it inside a transaction."""
+async def insert_events(connection: "PoolConnectionProxy[Any]", topic: Topic, decoded: Sequence[DecodedRecord]) -> int:
+    """Insert the events of a topic and return how many were new. Call it inside a transaction."""
     statement, columns = _STATEMENTS[topic]
-    return int(await connection.fetchval(statement, *columns(readable)))
+    return int(await connection.fetchval(statement, *columns(decoded)))

@@ -1,4 +1,4 @@
-"""Watching how far groups are behind, and whether they move at all."""
+"""Measures the lag of groups and finds partitions that do not move."""
 
 import asyncio
 from collections import Counter
@@ -9,28 +9,28 @@ import structlog
 from airnode.errors import AirnodeError, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.metrics import LandingMetrics
+from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import EventLog, Lag, Partition
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S = 2.0
+_CHECK_EVERY_S = 2.0
 
 
-class Movement:
-    """Finds partitions that have lag and stand still. Time is passed in, in seconds of any clock.
+class StuckDetector:
+    """Finds partitions that have lag and whose committed offset does not move. No clock: time is passed in.
 
     Args:
-        stuck_s: how long a position may stand still while there is lag.
+        stuck_s: longest time that an offset may stay the same while there is lag.
     """
 
     def __init__(self, stuck_s: float) -> None:
         self._stuck_s = stuck_s
-        #: {partition: (position, since when it has been there with lag)}.
+        #: {partition: (committed offset, since when it has been there with lag)}.
         self._since: dict[Partition, tuple[int, float]] = {}
 
-    def look(self, lags: Mapping[Partition, Lag], now_s: float) -> dict[Partition, float]:
-        """Take a look; returns the partitions that are stuck, {partition: for how many seconds}."""
+    def update(self, lags: Mapping[Partition, Lag], now_s: float) -> dict[Partition, float]:
+        """Update with new lags; return the stuck partitions, {partition: seconds}."""
         stuck = {}
         for partition, lag in lags.items():
             position, since_s = self._since.get(partition, (-1, now_s))
@@ -44,7 +44,7 @@ class Movement:
 
 
 class LagWatch(Service):
-    """Keeps the lag's gauges, and says when a partition is stuck.
+    """Updates the gauges of the lag and reports partitions that are stuck.
 
     Args:
         groups: {group: its topics}.
@@ -56,7 +56,7 @@ class LagWatch(Service):
         self,
         eventlog: EventLog,
         groups: Mapping[str, Sequence[str]],
-        metrics: LandingMetrics,
+        metrics: ConsumerMetrics,
         *,
         stuck_s: float,
         tasks: TaskScope,
@@ -65,19 +65,19 @@ class LagWatch(Service):
         self._eventlog = eventlog
         self._groups = groups
         self._metrics = metrics
-        self._movement = {group: Movement(stuck_s) for group in groups}
+        self._detectors = {group: StuckDetector(stuck_s) for group in groups}
         self._tasks = tasks
-        #: {(group, partition): seconds}, as last seen.
+        #: {(group, partition): seconds}, as last measured.
         self._stuck: dict[tuple[str, Partition], float] = {}
-        #: {group: {topic: records}}, as last seen; a group that cannot be asked about now is not in it.
-        self.behind: dict[str, dict[str, int]] = {}
+        #: {group: {topic: records}}, as last measured; without groups that could not be measured.
+        self.lag: dict[str, dict[str, int]] = {}
 
     async def start(self) -> None:
-        """Begin to look."""
-        self._tasks.spawn("look", self._look_for_ever())
+        """Start to measure."""
+        self._tasks.spawn("watch", self._watch_loop())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         await self._tasks.aclose()
 
     async def check(self) -> None:
@@ -89,24 +89,24 @@ class LagWatch(Service):
                 "is more: see the consumers' logs."
             )
 
-    async def _look_for_ever(self) -> None:
+    async def _watch_loop(self) -> None:
         while True:
             for group, topics in self._groups.items():
                 try:
-                    self._judge(group, await self._eventlog.lag(group, topics))
+                    self._update(group, await self._eventlog.lag(group, topics))
                 except AirnodeError as error:
-                    self.behind.pop(group, None)
+                    self.lag.pop(group, None)
                     log.info("lag_unknown", group=group, error=error.detail, debug=error.debug)
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_CHECK_EVERY_S)
 
-    def _judge(self, group: str, lags: Mapping[Partition, Lag]) -> None:
-        behind: Counter[str] = Counter()
+    def _update(self, group: str, lags: Mapping[Partition, Lag]) -> None:
+        lags_by_topic: Counter[str] = Counter()
         for partition, lag in lags.items():
-            behind[partition.topic] += lag.records
-        for topic, records in behind.items():
+            lags_by_topic[partition.topic] += lag.records
+        for topic, records in lags_by_topic.items():
             self._metrics.lag.labels(topic, group).set(records)
-        self.behind[group] = dict(behind)
-        stuck = self._movement[group].look(lags, asyncio.get_running_loop().time())
+        self.lag[group] = dict(lags_by_topic)
+        stuck = self._detectors[group].update(lags, asyncio.get_running_loop().time())
         known = {key: for_s for key, for_s in self._stuck.items() if key[0] != group}
         for partition, for_s in stuck.items():
             if (group, partition) not in self._stuck:

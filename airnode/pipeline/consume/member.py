@@ -1,11 +1,11 @@
-"""A lane: one member of one group, from the log to the database.
+"""A consumer member: one member of one group, from the log to the database.
 
 ::
 
     log ──poll──▶ buffer (bounded; full: partitions pause) ──batch──▶ sink ──▶ commit on the log
 
-Fetching and writing are two tasks, so that membership and rebalances go on while the database is away. The position on
-the log is committed after the database's commit: what was written and not committed comes again, and lands once.
+Fetching and writing are two tasks, so that membership and rebalances go on while the database is away. The offset is
+committed after the database's commit: what was written and not committed is delivered again and inserted once.
 """
 
 import asyncio
@@ -21,22 +21,22 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline.consume.buffer import Batch, Buffer
 from airnode.pipeline.consume.sinks import Sink
-from airnode.pipeline.metrics import LandingMetrics
+from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import EventLog, Partition, Rebalancing, Subscription
 
 log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
-#: While there is more to write, the log is told this often; what it was not told comes again, and lands once.
+#: While there is more to write, offsets are committed this often; the rest is delivered again and inserted once.
 _COMMIT_EVERY_S = 0.2
 _COMMIT_AGAIN_S = 0.1
 
 
-class Lane(Service):
-    """Lands what a group reads of some topics.
+class ConsumerMember(Service):
+    """Inserts what a group reads of some topics.
 
     Args:
-        settle_s: longest wait for a batch under way when its partition goes to another member.
+        settle_s: longest wait for the current batch when its partition is revoked.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Lane(Service):
         eventlog: EventLog,
         sink: Sink,
         section: PipelineSection,
-        metrics: LandingMetrics,
+        metrics: ConsumerMetrics,
         topics: Sequence[str],
         group: str,
         *,
@@ -62,27 +62,27 @@ class Lane(Service):
         self._settle_s = settle_s
         self._tasks = tasks
         self._buffer = Buffer(section.buffer_records, section.buffer_bytes)
-        self._some = asyncio.Event()
-        self._room = asyncio.Event()
+        self._records_added = asyncio.Event()
+        self._space_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        #: Loop time of the last commit, and who commits: the writer, or a rebalance.
+        #: Loop time of the last commit; one commit at a time, by the writer or by a rebalance.
         self._committed_s = 0.0
         self._committing = asyncio.Lock()
-        self._member: Subscription | None = None
+        self._subscription: Subscription | None = None
         self._draining = False
         self._paused: frozenset[Partition] = frozenset()
-        #: Partitions of the batch that is being written, but for those that were lost.
+        #: Partitions of the batch that is being written, without those that were lost.
         self._writing: set[Partition] = set()
-        #: What is in the database and not yet committed on the log.
+        #: Positions that are in the database and not yet committed on the log.
         self._uncommitted: dict[Partition, int] = {}
-        #: Why the database takes nothing at the moment.
+        #: Why nothing can be written at the moment.
         self.trouble = ""
 
     @property
     def assigned(self) -> frozenset[Partition]:
         """Partitions that this process reads."""
-        return self._member.assigned if self._member is not None else frozenset()
+        return self._subscription.assigned if self._subscription is not None else frozenset()
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while nothing can be written."""
@@ -93,71 +93,71 @@ class Lane(Service):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Join the group and begin."""
+        """Join the group and start."""
         rebalancing = Rebalancing(revoked=self._revoked, lost=self._lost)
-        self._member = self._eventlog.subscribe(self.topics, self.group, rebalancing)
-        await self._member.start()
-        self._tasks.spawn(f"fetch-{self.group}", self._fetch_for_ever(self._member))
-        self._tasks.spawn(f"write-{self.group}", self._write_for_ever(self._member))
+        self._subscription = self._eventlog.subscribe(self.topics, self.group, rebalancing)
+        await self._subscription.start()
+        self._tasks.spawn(f"fetch-{self.group}", self._fetch_loop(self._subscription))
+        self._tasks.spawn(f"write-{self.group}", self._write_loop(self._subscription))
 
     async def drain(self) -> None:
         """Stop fetching; write and commit what was fetched."""
         self._draining = True
-        if self._member is None:
+        if self._subscription is None:
             return
-        await self._member.drain()
+        await self._subscription.drain()
         while len(self._buffer) or not self._idle.is_set() or self._uncommitted:  # noqa: ASYNC110 - three conditions
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """Leave the group; what is still held comes again to whoever is next."""
         await self._tasks.aclose()
-        member, self._member = self._member, None
-        if member is not None:
-            await member.stop()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.stop()
 
     # -- fetching -----------------------------------------------------------------------------------------------------
 
-    async def _fetch_for_ever(self, member: Subscription) -> None:
+    async def _fetch_loop(self, subscription: Subscription) -> None:
         while True:
-            await self._until_room()
-            self._hold_or_go_on(member)
+            await self._wait_for_space()
+            self._pause_or_resume(subscription)
             wait_s = 0.0 if self._paused else _POLL_S
-            records = await member.poll(max_records=self._section.batch_records, wait_s=wait_s)
+            records = await subscription.poll(max_records=self._section.batch_records, wait_s=wait_s)
             if records:
                 self._buffer.add(records)
-                self._some.set()
+                self._records_added.set()
 
-    async def _until_room(self) -> None:
-        """Wait for room while the buffer is full; not for ever, as a member that does not poll sees no rebalance."""
+    async def _wait_for_space(self) -> None:
+        """Wait while the buffer is full, but not longer than a poll: a member that does not poll sees no rebalance."""
         if self._buffer.full:
-            self._room.clear()
+            self._space_freed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_S):
-                    await self._room.wait()
+                    await self._space_freed.wait()
 
-    def _hold_or_go_on(self, member: Subscription) -> None:
-        """Pause all partitions while the buffer is full; those assigned meanwhile too."""
+    def _pause_or_resume(self, subscription: Subscription) -> None:
+        """Pause all partitions while the buffer is full, also those assigned meanwhile."""
         if self._buffer.full:
             if not self._paused:
                 self._metrics.paused.inc()
                 log.info("lane_paused", group=self.group, waiting=len(self._buffer))
-            if fresh := member.assigned - self._paused:
-                member.pause(fresh)
+            if fresh := subscription.assigned - self._paused:
+                subscription.pause(fresh)
                 self._paused |= fresh
         elif self._paused:
-            member.resume(self._paused)
+            subscription.resume(self._paused)
             self._paused = frozenset()
 
     async def _revoked(self, partitions: Collection[Partition]) -> None:
-        """Finish and commit what is being written of them, forget the rest."""
+        """Finish and commit the batch that is being written, forget the rest of these partitions."""
         self._forget(partitions)
         try:
             async with asyncio.timeout(self._settle_s):
                 if self._writing & set(partitions):
                     await self._idle.wait()
-                if self._member is not None:
-                    await self._commit(self._member)
+                if self._subscription is not None:
+                    await self._commit(self._subscription)
         except TimeoutError:
             log.info("lane_batch_left_behind", group=self.group, partitions=len(partitions))
             self._writing -= set(partitions)
@@ -176,35 +176,35 @@ class Lane(Service):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    async def _write_for_ever(self, member: Subscription) -> None:
+    async def _write_loop(self, subscription: Subscription) -> None:
         while True:
-            await self._until_worth_writing()
+            await self._wait_for_batch()
             batch = self._buffer.take(self._section.batch_records)
             if not self._buffer.full:
-                self._room.set()
+                self._space_freed.set()
             if batch.records:
                 self._idle.clear()
                 self._writing = set(batch.positions)
-                if await self._written(batch):
+                if await self._write_with_retries(batch):
                     self._uncommitted |= {p: end for p, end in batch.positions.items() if p in self._writing}
             if not len(self._buffer) or _now_s() - self._committed_s > _COMMIT_EVERY_S:
-                await self._commit(member)
+                await self._commit(subscription)
             self._writing = set()
             self._idle.set()
 
-    async def _until_worth_writing(self) -> None:
-        """Until there is a full batch, or what there is has waited long enough."""
+    async def _wait_for_batch(self) -> None:
+        """Wait for a full batch, or until the oldest record has waited long enough."""
         if self._uncommitted and not len(self._buffer):
             await asyncio.sleep(_COMMIT_AGAIN_S)
             return
         if not len(self._buffer):
-            self._some.clear()
-            await self._some.wait()
+            self._records_added.clear()
+            await self._records_added.wait()
         if len(self._buffer) < self._section.batch_records and not self._draining:
             await asyncio.sleep(self._section.batch_wait_s)
 
-    async def _written(self, batch: Batch) -> bool:
-        """Write until it is written; False when all of its partitions are another member's by now."""
+    async def _write_with_retries(self, batch: Batch) -> bool:
+        """Write with retries; return False if all partitions of the batch were lost meanwhile."""
         backoff = Backoff()
         while self._writing:
             try:
@@ -222,15 +222,15 @@ class Lane(Service):
             return True
         return False
 
-    async def _commit(self, member: Subscription) -> None:
-        """Commit what is written; what cannot be now is tried again with the next batch."""
+    async def _commit(self, subscription: Subscription) -> None:
+        """Commit what is written; a failed commit is repeated with the next batch."""
         async with self._committing:
             self._committed_s = _now_s()
             positions = dict(self._uncommitted)
             if not positions:
                 return
             try:
-                await member.commit(positions)
+                await subscription.commit(positions)
             except Unavailable as error:
                 log.info("lane_commit_failed", group=self.group, error=error.debug)
                 return

@@ -1,4 +1,4 @@
-"""From records to rows: what can be read is landed, what cannot is put aside, and nothing holds the others up."""
+"""Sinks: events become rows, records that cannot be inserted become dead letters and block nothing."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,13 +7,13 @@ from typing import Protocol
 import structlog
 
 from airnode.errors import StartupError, TooLarge, Unavailable
-from airnode.pipeline.consume.dead_letters import Letter, bury, keep, read_letter
-from airnode.pipeline.consume.insert import Readable, land
-from airnode.pipeline.events import Topic, Undecodable, decode
-from airnode.pipeline.metrics import LandingMetrics
+from airnode.pipeline.consume.dead_letters import DeadLetter, make_dead_letter, parse_dead_letter, store_dead_letters
+from airnode.pipeline.consume.insert import DecodedRecord, insert_events
+from airnode.pipeline.events import EventDecodeError, Topic, decode_event
+from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import Delivered, EventLog
 from airnode.store.postgres import Postgres
-from airnode.store.postgres_errors import Refused, in_our_words
+from airnode.store.postgres_errors import StatementRefused, translated
 
 log = structlog.get_logger(__name__)
 
@@ -21,73 +21,73 @@ _NOT_NOW = "The database does not take events now."
 
 
 class Sink(Protocol):
-    """Where a lane writes to."""
+    """What a consumer member writes to."""
 
     async def write(self, records: Sequence[Delivered]) -> None:
-        """Write all of it durably, or put aside what cannot be. Safe to call again with the same records.
+        """Write all records durably, or make dead letters of them. Safe to call again with the same records.
 
         Raises:
-            Unavailable: not now; nothing is lost, try again.
+            Unavailable: not at the moment; nothing is lost, try again.
         """
         ...
 
 
 class EventSink:
-    """Lands the events of a group; buries what is none."""
+    """Inserts the events of a group; publishes dead letters for the rest."""
 
-    def __init__(self, postgres: Postgres, eventlog: EventLog, metrics: LandingMetrics, group: str) -> None:
+    def __init__(self, postgres: Postgres, eventlog: EventLog, metrics: ConsumerMetrics, group: str) -> None:
         self._postgres = postgres
         self._eventlog = eventlog
         self._metrics = metrics
         self._group = group
 
     async def write(self, records: Sequence[Delivered]) -> None:
-        """See :meth:`Sink.write`. All topics of a batch land in one transaction."""
-        readable: list[Readable] = []
-        letters: list[Letter] = []
+        """See :meth:`Sink.write`. All topics of a batch are inserted in one transaction."""
+        decoded: list[DecodedRecord] = []
+        letters: list[DeadLetter] = []
         for record in records:
             try:
-                readable.append(Readable(record, decode(record.value, record.partition.topic)))
-            except Undecodable as error:
-                letters.append(bury(record, error.reason, str(error), self._group))
-        letters += await self._land(readable)
+                decoded.append(DecodedRecord(record, decode_event(record.value, record.partition.topic)))
+            except EventDecodeError as error:
+                letters.append(make_dead_letter(record, error.reason, str(error), self._group))
+        letters += await self._insert(decoded)
         if letters:
-            await self._bury(letters)
+            await self._publish_dead(letters)
 
-    async def _land(self, readable: Sequence[Readable]) -> list[Letter]:
-        """Land what can be; a batch with a row that is refused is halved until that row stands alone."""
-        if not readable:
+    async def _insert(self, decoded: Sequence[DecodedRecord]) -> list[DeadLetter]:
+        """Insert records and return dead letters; a batch with a refused row is halved until that row is alone."""
+        if not decoded:
             return []
         try:
-            await self._land_all(readable)
-        except Refused as error:
-            if len(readable) == 1:
-                return [bury(readable[0].record, "refused", str(error), self._group)]
-            middle = len(readable) // 2
-            return await self._land(readable[:middle]) + await self._land(readable[middle:])
+            await self._insert_all(decoded)
+        except StatementRefused as error:
+            if len(decoded) == 1:
+                return [make_dead_letter(decoded[0].record, "refused", str(error), self._group)]
+            middle = len(decoded) // 2
+            return await self._insert(decoded[:middle]) + await self._insert(decoded[middle:])
         return []
 
-    async def _land_all(self, readable: Sequence[Readable]) -> None:
-        by_topic: dict[Topic, list[Readable]] = {}
-        for each in readable:
+    async def _insert_all(self, decoded: Sequence[DecodedRecord]) -> None:
+        by_topic: dict[Topic, list[DecodedRecord]] = {}
+        for each in decoded:
             by_topic.setdefault(each.event.topic, []).append(each)
-        landed: dict[Topic, int] = {}
-        with in_our_words(_NOT_NOW):
+        inserted: dict[Topic, int] = {}
+        with translated(_NOT_NOW):
             async with self._postgres.transaction() as connection:
                 for topic in sorted(by_topic):
-                    landed[topic] = await land(connection, topic, by_topic[topic])
+                    inserted[topic] = await insert_events(connection, topic, by_topic[topic])
         now = datetime.now(UTC)
-        for topic, count in landed.items():
-            some = by_topic[topic]
+        for topic, count in inserted.items():
+            batch = by_topic[topic]
             self._metrics.landed.labels(topic).inc(count)
-            self._metrics.repeated.labels(topic).inc(len(some) - count)
-            oldest = min(each.event.occurred_at for each in some)
+            self._metrics.repeated.labels(topic).inc(len(batch) - count)
+            oldest = min(each.event.occurred_at for each in batch)
             self._metrics.latency.labels(topic).observe(max(0.0, (now - oldest).total_seconds()))
 
-    async def _bury(self, letters: Sequence[Letter]) -> None:
+    async def _publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         try:
-            letters = await self._tell(letters)
-        except StartupError as error:  # somebody took the topic away; the records wait
+            letters = await self._publish_or_shorten(letters)
+        except StartupError as error:  # the topic was deleted; the records wait
             raise Unavailable(error.detail, debug=repr(error)) from error
         for letter in letters:
             self._metrics.dead.labels(letter.position.topic, letter.reason).inc()
@@ -100,20 +100,20 @@ class EventSink:
                 detail=letter.detail,
             )
 
-    async def _tell(self, letters: Sequence[Letter]) -> Sequence[Letter]:
-        """Publish them, whole where the log takes that; returns what was published."""
+    async def _publish_or_shorten(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        """Publish dead letters, whole if the log accepts them, and return what was published."""
         try:
             await self._eventlog.publish([letter.record() for letter in letters])
         except TooLarge:
             if len(letters) > 1:
-                return [told for letter in letters for told in await self._tell([letter])]
-            letters = [letter.cut() for letter in letters]
+                return [one for letter in letters for one in await self._publish_or_shorten([letter])]
+            letters = [letter.shortened() for letter in letters]
             await self._eventlog.publish([letter.record() for letter in letters])
         return letters
 
 
-class LetterSink:
-    """Keeps dead letters in the table that ``airnode dlq`` works on."""
+class DeadLetterSink:
+    """Stores dead letters in the table that ``airnode dlq`` works on."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -121,8 +121,8 @@ class LetterSink:
     async def write(self, records: Sequence[Delivered]) -> None:
         """See :meth:`Sink.write`."""
         try:
-            with in_our_words(_NOT_NOW):
+            with translated(_NOT_NOW):
                 async with self._postgres.transaction() as connection:
-                    await keep(connection, [read_letter(record) for record in records])
-        except Refused as error:
+                    await store_dead_letters(connection, [parse_dead_letter(record) for record in records])
+        except StatementRefused as error:
             raise Unavailable("The table of dead letters refuses a letter.", debug=str(error)) from error

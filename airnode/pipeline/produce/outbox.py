@@ -1,5 +1,5 @@
-"""The transactional outbox: an event of a database change is written in the change's own transaction, so that the row
-and its event come both or not at all; a relay puts it on the log later (:mod:`airnode.pipeline.produce.outbox_relay`).
+"""The transactional outbox: the event of a database change is written in the same transaction, so that the row and its
+event are stored both or not at all. A relay publishes it later (:mod:`airnode.pipeline.produce.outbox_relay`).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from airnode.store.eventlog.log import Record
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-#: The channel of NOTIFY; a relay wakes when the transaction commits.
+#: The channel of NOTIFY: a relay wakes up when the transaction commits.
 CHANNEL = "airnode_outbox"
 
 _ADD = """
@@ -21,15 +21,15 @@ SELECT event_id, topic, key, value
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS new (event_id, topic, key, value, nth)
 ORDER BY nth
 """
-#: Any number that nobody else uses; held to the end of the transaction, also where that is the end of the process.
+#: Advisory lock of the relay; released with the transaction, also if the process dies.
 _LOCK_KEY = 0x6F7574626F78
-_ALONE = "SELECT pg_try_advisory_xact_lock($1)"
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1)"
 _OLDEST = "SELECT position, topic, key, value FROM pipeline.outbox ORDER BY position LIMIT $1"
 _DELETE = "DELETE FROM pipeline.outbox WHERE position = ANY($1::bigint[])"
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class OutboxBatch:
     """Events of the outbox, the oldest first."""
 
     positions: Sequence[int]
@@ -39,8 +39,8 @@ class Waiting:
 async def add(connection: "PoolConnectionProxy[Any]", *events: AnyEvent) -> None:
     """Write events into the outbox. Call it inside the transaction of the change, after the change.
 
-    After it, because rows are locked by then: of two transactions that change one row the second gets the later
-    position, so events of one key keep their order.
+    After the change its rows are locked: of two transactions that change the same row, the second gets the later
+    position, so that events of one key stay in order.
     """
     if not events:
         return
@@ -55,16 +55,16 @@ async def add(connection: "PoolConnectionProxy[Any]", *events: AnyEvent) -> None
     await connection.execute(f"NOTIFY {CHANNEL}")
 
 
-async def take(connection: "PoolConnectionProxy[Any]", most: int) -> Waiting | None:
-    """The oldest ones, for this transaction alone; None: another relay is at it."""
-    if not await connection.fetchval(_ALONE, _LOCK_KEY):
+async def take(connection: "PoolConnectionProxy[Any]", most: int) -> OutboxBatch | None:
+    """Lock and return the oldest events; None if another relay holds the lock."""
+    if not await connection.fetchval(_TRY_LOCK, _LOCK_KEY):
         return None
     rows = await connection.fetch(_OLDEST, most)
-    return Waiting(
+    return OutboxBatch(
         [row["position"] for row in rows], [Record(row["topic"], row["key"], bytes(row["value"])) for row in rows]
     )
 
 
 async def delete(connection: "PoolConnectionProxy[Any]", positions: Sequence[int]) -> None:
-    """Take them out, as they are on the log."""
+    """Delete events that are published."""
     await connection.execute(_DELETE, positions)

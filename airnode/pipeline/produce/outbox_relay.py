@@ -1,7 +1,7 @@
-"""The relay of the outbox: puts its events on the log, the oldest first, and deletes them then.
+"""The relay of the outbox: publishes its events, the oldest first, and then deletes them.
 
-One relay acts at a time, however many processes have one: the lock belongs to the transaction that reads and deletes.
-Between publishing and deleting a relay may die: the events are published again, and readers tell by ``event_id``.
+One relay acts at a time, however many processes run one: the transaction that reads and deletes holds a lock. If a
+relay dies between publishing and deleting, the events are published again; readers recognise them by ``event_id``.
 """
 
 import asyncio
@@ -15,27 +15,26 @@ from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.metrics import ProducingMetrics
+from airnode.pipeline.metrics import ProducerMetrics
 from airnode.pipeline.produce import outbox
 from airnode.store.eventlog.log import EventLog, Record
 from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
 
-#: Looked at so often even when nobody calls: a call may be lost with its connection.
-_LOOK_EVERY_S = 5.0
+#: The outbox is read this often even without NOTIFY: a notification is lost with its connection.
+_CHECK_EVERY_S = 5.0
 _BATCH = 500
 _CONNECT_S = 10.0
-#: Beside a log or a database that is away: a topic that is not there any more, a limit that was lowered. Somebody mends
-#: it, and nothing is dropped.
-_MENDABLE = (Unavailable, StartupError, TooLarge)
+#: Retried until somebody repairs the cause, and nothing is dropped: besides outages a deleted topic or a lowered limit.
+_RETRIED = (Unavailable, StartupError, TooLarge)
 
 
 class OutboxRelay(Service):
-    """Relays the outbox for ever; see the module.
+    """Relays the outbox; see the module.
 
     Args:
-        patience_s: a log that takes nothing for so long is left alone for a while: meanwhile a transaction is open.
+        patience_s: longest wait for the log; a transaction is open meanwhile.
     """
 
     name = "outbox-relay"
@@ -44,7 +43,7 @@ class OutboxRelay(Service):
         self,
         postgres: Postgres,
         eventlog: EventLog,
-        metrics: ProducingMetrics,
+        metrics: ProducerMetrics,
         tasks: TaskScope,
         *,
         patience_s: float = 10.0,
@@ -55,11 +54,11 @@ class OutboxRelay(Service):
         self._eventlog = eventlog
         self._metrics = metrics
         self._tasks = tasks
-        self._called = asyncio.Event()
+        self._notified = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
-        #: Why nothing is relayed at the moment.
+        #: Why nothing can be relayed at the moment.
         self.trouble = ""
 
     async def check(self) -> str | None:
@@ -69,22 +68,22 @@ class OutboxRelay(Service):
         return None
 
     async def start(self) -> None:
-        """Begin to listen and to relay."""
-        self._tasks.spawn("listen", self._listen_for_ever())
-        self._tasks.spawn("relay", self._relay_for_ever())
+        """Start to listen and to relay."""
+        self._tasks.spawn("listen", self._listen_loop())
+        self._tasks.spawn("relay", self._relay_loop())
 
     async def drain(self) -> None:
-        """Finish the batch under way; the rest stays for the next relay."""
+        """Finish the current batch; the rest stays for the next relay."""
         self._draining = True
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """End; a batch under way is published again by the next relay."""
+        """Stop; the next relay publishes an unfinished batch again."""
         await self._tasks.aclose()
 
-    # -- being called -------------------------------------------------------------------------------------------------
+    # -- notifications -------------------------------------------------------------------------------------------------
 
-    async def _listen_for_ever(self) -> None:
+    async def _listen_loop(self) -> None:
         backoff = Backoff()
         while True:
             try:
@@ -102,32 +101,32 @@ class OutboxRelay(Service):
             await backoff.pause()
 
     async def _listen(self) -> None:
-        """Until the connection ends."""
+        """Listen until the connection ends."""
         ended = asyncio.Event()
         async with self._postgres.pool.acquire(timeout=_CONNECT_S) as connection:
             connection.add_termination_listener(lambda _: ended.set())
-            await connection.add_listener(outbox.CHANNEL, self._call)
+            await connection.add_listener(outbox.CHANNEL, self._on_notify)
             try:
-                self._called.set()  # for what came before
+                self._notified.set()  # for events from before
                 await ended.wait()
             finally:
                 if not connection.is_closed():
-                    await connection.remove_listener(outbox.CHANNEL, self._call)
+                    await connection.remove_listener(outbox.CHANNEL, self._on_notify)
 
-    def _call(self, *_: object) -> None:
-        self._called.set()
+    def _on_notify(self, *_: object) -> None:
+        self._notified.set()
 
     # -- relaying -----------------------------------------------------------------------------------------------------
 
-    async def _relay_for_ever(self) -> None:
+    async def _relay_loop(self) -> None:
         backoff = Backoff()
         while not self._draining:
-            self._called.clear()
+            self._notified.clear()
             self._idle.clear()
             try:
-                more = await self._relay_some()
-            except _MENDABLE as error:
-                self._say(error)
+                more = await self._relay_batch()
+            except _RETRIED as error:
+                self._failed(error)
                 self._idle.set()
                 await backoff.pause()
                 continue
@@ -137,33 +136,33 @@ class OutboxRelay(Service):
                 log.info("outbox_relayed_again")
                 self.trouble = ""
             if not more:
-                await self._until_called()
+                await self._wait_for_notify()
 
-    async def _until_called(self) -> None:
+    async def _wait_for_notify(self) -> None:
         try:
-            async with asyncio.timeout(_LOOK_EVERY_S):
-                await self._called.wait()
+            async with asyncio.timeout(_CHECK_EVERY_S):
+                await self._notified.wait()
         except TimeoutError:
             return
 
-    async def _relay_some(self) -> bool:
-        """Relay one batch; whether there may be more.
+    async def _relay_batch(self) -> bool:
+        """Relay one batch; return whether there may be more.
 
         Raises:
-            Unavailable: the log or the database is away; the events stay.
+            Unavailable: the log or the database is away; the events stay in the outbox.
         """
         try:
             async with self._postgres.transaction() as connection:
-                waiting = await outbox.take(connection, _BATCH)
-                if waiting is None or not waiting.records:
+                batch = await outbox.take(connection, _BATCH)
+                if batch is None or not batch.records:
                     return False
-                await self._publish(waiting.records)
-                await outbox.delete(connection, waiting.positions)
+                await self._publish(batch.records)
+                await outbox.delete(connection, batch.positions)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable("The database's outbox cannot be read.", debug=repr(error)) from error
-        for topic, count in Counter(record.topic for record in waiting.records).items():
+        for topic, count in Counter(record.topic for record in batch.records).items():
             self._metrics.outbox_sent.labels(topic).inc(count)
-        return len(waiting.records) == _BATCH
+        return len(batch.records) == _BATCH
 
     async def _publish(self, records: Sequence[Record]) -> None:
         try:
@@ -176,7 +175,7 @@ class OutboxRelay(Service):
                 debug=repr(error),
             ) from error
 
-    def _say(self, error: AirnodeError) -> None:
+    def _failed(self, error: AirnodeError) -> None:
         if not self.trouble:
             log.warning("outbox_not_relayed", error=error.detail, debug=error.debug)
         self.trouble = error.detail

@@ -1,1 +1,1 @@
-"""Made-up customers and courses."""
+"""InitResult-up customers and courses."""

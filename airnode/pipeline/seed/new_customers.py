@@ -1,4 +1,4 @@
-"""New customers, one after another: each row and its ``user.registered`` event come both or not at all."""
+"""Registers new customers: each row and its ``user.registered`` event are stored both or not at all."""
 
 import asyncio
 import random
@@ -9,12 +9,12 @@ import structlog
 
 from airnode.errors import Conflict, Unavailable
 from airnode.kernel.backoff import Backoff
-from airnode.pipeline.events import UserRegistered, stamp
+from airnode.pipeline.events import UserRegistered, new_id_and_time
 from airnode.pipeline.produce import outbox
 from airnode.pipeline.produce.pace import Pace
 from airnode.pipeline.seed.people import person
 from airnode.store.postgres import Postgres
-from airnode.store.postgres_errors import Refused, in_our_words
+from airnode.store.postgres_errors import StatementRefused, translated
 
 log = structlog.get_logger(__name__)
 
@@ -30,27 +30,27 @@ _WAITING = "SELECT count(*) FROM (SELECT 1 FROM pipeline.outbox LIMIT $1) AS few
 WAITING_MOST = 100_000
 
 
-async def register(postgres: Postgres, count: int, dice: random.Random) -> list[int]:
-    """Add customers and their events in one transaction; returns their ids.
+async def register(postgres: Postgres, count: int, rng: random.Random) -> list[int]:
+    """Insert customers and their events in one transaction and return their ids.
 
     Raises:
-        Unavailable: not now. Conflict: somebody has set the table rules that made-up customers do not keep.
+        Unavailable: the database is away. Conflict: the table has constraints that generated customers break.
     """
     try:
-        with in_our_words("The database takes no customers now."):
-            return await _register(postgres, count, dice)
-    except Refused as error:
+        with translated("The database takes no customers now."):
+            return await _register(postgres, count, rng)
+    except StatementRefused as error:
         raise Conflict(f"The table of users refuses a customer: {error}.") from error
 
 
-async def _register(postgres: Postgres, count: int, dice: random.Random) -> list[int]:
-    people = [person(dice.getrandbits(50)) for _ in range(count)]
+async def _register(postgres: Postgres, count: int, rng: random.Random) -> list[int]:
+    people = [person(rng.getrandbits(50)) for _ in range(count)]
     emails = [f"{local}.{secrets.token_hex(6)}@example.com" for _, local, _ in people]
     async with postgres.transaction() as connection:
         rows = await connection.fetch(_INSERT, [each[0] for each in people], emails, [each[2] for each in people])
         events = []
         for row in rows:
-            event_id, occurred_at = stamp()
+            event_id, occurred_at = new_id_and_time()
             events.append(
                 UserRegistered(
                     event_id=event_id,
@@ -66,13 +66,13 @@ async def _register(postgres: Postgres, count: int, dice: random.Random) -> list
 
 
 async def follow(
-    postgres: Postgres, rate_per_s: float, dice: random.Random, tell: Callable[[int, str], Awaitable[None]]
+    postgres: Postgres, rate_per_s: float, rng: random.Random, report: Callable[[int, str], Awaitable[None]]
 ) -> None:
-    """Register customers until it is cancelled.
+    """Register customers until cancelled.
 
     Args:
-        rate_per_s: 0: as fast as they can be written.
-        tell: called after each group with how many there are so far, and why it does not go on, if it does not.
+        rate_per_s: 0: as fast as possible.
+        report: called after each group with the number registered so far, and the reason of a failure or an empty text.
     """
     loop = asyncio.get_running_loop()
     pace, backoff, total = Pace(rate_per_s), Backoff(), 0
@@ -81,18 +81,18 @@ async def follow(
         due = due or pace.take(loop.time(), _MOST)
         try:
             if due:
-                total += len(await register(postgres, due, dice))
+                total += len(await register(postgres, due, rng))
         except Unavailable as error:
             log.info("customers_not_registered", error=error.detail, debug=error.debug)
-            await tell(total, error.detail)
+            await report(total, error.detail)
             await backoff.pause()
             continue
         due = 0
         backoff.reset()
-        await tell(total, "")
+        await report(total, "")
         await asyncio.sleep(pace.wait_s(loop.time()))
 
 
-async def waiting(postgres: Postgres) -> int:
-    """Events that wait for a producer to publish them; counted up to :data:`WAITING_MOST`."""
+async def count_waiting(postgres: Postgres) -> int:
+    """Return how many events wait for a producer to publish them; counted up to :data:`WAITING_MOST`."""
     return int(await postgres.fetchval(_WAITING, WAITING_MOST))

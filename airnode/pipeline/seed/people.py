@@ -1,4 +1,4 @@
-"""Made-up customers and courses, Korean and English. The same seed and id make the same row, in any order."""
+"""InitResult-up customers and courses, Korean and English. The same seed and id make the same row, in any order."""
 
 from collections.abc import Iterable, Iterator
 
@@ -107,35 +107,35 @@ _TITLES = [
 def user_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, str]]:
     """(user_id, name, email, locale) of made-up customers; three of four are Korean. An id's email is its own."""
     for row_id in ids:
-        dice = _mix(seed, row_id)
-        name, local, locale = person(dice)
-        yield row_id, name, f"{local}{row_id}@{_DOMAINS[(dice >> 50) % 3]}", locale
+        bits = _hash64(seed, row_id)
+        name, local, locale = person(bits)
+        yield row_id, name, f"{local}{row_id}@{_DOMAINS[(bits >> 50) % 3]}", locale
 
 
 def product_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, int]]:
     """(product_id, title, category, price_krw) of made-up courses, 9,000 to 490,000 won."""
     titles, count = _TITLES, len(_TITLES)
     for row_id in ids:
-        dice = _mix(~seed, row_id)
-        title, category = titles[dice % count]
-        cohort = (dice >> 20) % _COHORTS + 1
+        bits = _hash64(~seed, row_id)
+        title, category = titles[bits % count]
+        cohort = (bits >> 20) % _COHORTS + 1
         korean = ord(category[0]) > 127
         yield (
             row_id,
             f"{title} {cohort}기" if korean else f"{title} (Cohort {cohort})",
             category,
-            (dice >> 32) % 49 * 10_000 + 9_000,
+            (bits >> 32) % 49 * 10_000 + 9_000,
         )
 
 
-def person(dice: int) -> tuple[str, str, str]:
+def person(bits: int) -> tuple[str, str, str]:
     """(name, local part of an address, locale) for 50 random bits."""
-    if dice & 3:
-        return *_KO[(dice >> 2) % len(_KO)], "ko"
-    return *_EN[(dice >> 2) % len(_EN)], "en"
+    if bits & 3:
+        return *_KO[(bits >> 2) % len(_KO)], "ko"
+    return *_EN[(bits >> 2) % len(_EN)], "en"
 
 
-def _mix(seed: int, number: int) -> int:
+def _hash64(seed: int, number: int) -> int:
     """64 bits that look random (splitmix64), much quicker than a generator for each row."""
     x = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) & _M64
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64

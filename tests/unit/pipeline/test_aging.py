@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airnode.pipeline.cache.aging import BEGINNING, MAX_SPANS, Rounds, shares, turn
+from airnode.pipeline.cache.aging import BEGINNING, MAX_SPANS, RotationState, next_rotation, shares
 
 
 class Shop:
@@ -17,7 +17,7 @@ class Shop:
 
     def __init__(self, batch: int, ratio: float) -> None:
         self.shares = shares(batch, ratio)
-        self.rounds = Rounds()
+        self.rounds = RotationState()
         self.created: dict[int, float] = {}
         self.cached: dict[int, float] = {}
         #: What was old at each refresh, newest refresh last.
@@ -41,8 +41,8 @@ class Shop:
         newest, old = ids[: self.shares.newest], ids[self.shares.newest :]
         below = [each for each in old if each < cursor][: room + 1]
         above = [each for each in old if each >= cursor][: room + 1 - len(below)]
-        took = turn(self.rounds, newest[-1] if newest else None, below, above, room, self.now)
-        self.rounds = msgspec.json.decode(msgspec.json.encode(took.rounds), type=Rounds)
+        took = next_rotation(self.rounds, newest[-1] if newest else None, below, above, room, self.now)
+        self.rounds = msgspec.json.decode(msgspec.json.encode(took.rounds), type=RotationState)
         self.old.append(set(old))
         self.age = took.oldest_uncached_age_s
         cached = {*newest, *took.old}

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.pipeline import PipelineSection
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.consume.member import Lane
-from airnode.pipeline.metrics import LandingMetrics
+from airnode.pipeline.consume.member import ConsumerMember
+from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Subscription
 from tests.support.waiting import eventually
 
@@ -78,8 +78,8 @@ async def test_fetching_stops_while_nothing_is_taken_and_goes_on_as_soon_as_ther
     log, sink = EndlessLog(), GatedSink(wanted=20_000)
     registry = CollectorRegistry()
     section = PipelineSection(batch_records=100, buffer_records=1000)
-    metrics, tasks = LandingMetrics(registry), TaskScope("test")
-    lane = Lane(log, sink, section, metrics, ["orders"], "g", settle_s=1, tasks=tasks)  # type: ignore[arg-type]
+    metrics, tasks = ConsumerMetrics(registry), TaskScope("test")
+    lane = ConsumerMember(log, sink, section, metrics, ["orders"], "g", settle_s=1, tasks=tasks)  # type: ignore[arg-type]
     await lane.start()
     await eventually(lambda: registry.get_sample_value("airnode_pipeline_pauses_total") == 1, 30, "fetching stops")
     sink.gate.set()

@@ -1,4 +1,4 @@
-"""Made-up customers and courses: repeatable, and good enough for the tables."""
+"""InitResult-up customers and courses: repeatable, and good enough for the tables."""
 
 from itertools import islice
 

@@ -1,6 +1,6 @@
 """The status, put together from what the stores say."""
 
-from airnode.pipeline.admin.overview import Landed, Told, assembled, minutes_until
+from airnode.pipeline.admin.overview import DatabaseTotals, ReportedStats, assemble, last_minutes
 from airnode.pipeline.admin.stats_reporter import Member
 from airnode.pipeline.admin.status import CourseView
 
@@ -13,7 +13,7 @@ def member(role: str = "consumer", **values) -> Member:
 
 
 def test_nothing_at_all_is_a_status_too():
-    status = assembled(Told(), Landed(), ["redis", "postgres"], NOW_S, 50.0)
+    status = assemble(ReportedStats(), DatabaseTotals(), ["redis", "postgres"], NOW_S, 50.0)
     assert status.missing == ["redis", "postgres"]
     assert not status.running
     assert [(each.topic, each.produced, each.lag) for each in status.topics] == [
@@ -43,7 +43,7 @@ def test_processes_add_up_and_of_one_group_the_most_lag_counts():
         member("producer", per_s={"produced:orders": 6.0}, node_name="b"),
     ]
     totals = {"landed:orders": 10, "produced:orders": 12, "dead:strange": 1}
-    status = assembled(Told(members, totals), Landed(), [], NOW_S, 50.0)
+    status = assemble(ReportedStats(members, totals), DatabaseTotals(), [], NOW_S, 50.0)
     orders = next(each for each in status.topics if each.topic == "orders")
     assert (orders.produced, orders.produced_per_s, orders.landed, orders.landed_per_s) == (12, 6.0, 10, 5.5)
     assert orders.lag == 9
@@ -61,13 +61,13 @@ def test_processes_add_up_and_of_one_group_the_most_lag_counts():
 
 
 def test_the_last_hour_by_minute():
-    minutes = minutes_until(NOW_S)
+    minutes = last_minutes(NOW_S)
     assert minutes[-1] == 1_000_000
     counted = [{} for _ in minutes]
     counted[58] = {"produced:orders": 3, "produced:users": 2, "landed:orders": 4, "peak:g:orders": 8, "peak:g:users": 1}
     counted[59] = {"reads:hit": 3, "reads:miss": 1}
-    landed = Landed({minutes[59]: (5, 500), minutes[0]: (1, 100)}, [CourseView(1, "", 6, 600)])
-    status = assembled(Told((), {}, counted), landed, [], NOW_S, 50.0)
+    landed = DatabaseTotals({minutes[59]: (5, 500), minutes[0]: (1, 100)}, [CourseView(1, "", 6, 600)])
+    status = assemble(ReportedStats((), {}, counted), landed, [], NOW_S, 50.0)
     assert status.series.elapsed_s == 15.5
     assert status.series.produced[57:] == [0, 5, 0]
     assert status.series.landed[57:] == [0, 4, 0]
@@ -91,7 +91,9 @@ def test_the_cache_as_its_worker_and_its_readers_tell():
         "worker": "a",
         "strange": "x",
     }
-    cache = assembled(Told(stats=stats, cached={"users": 1000, "products": 300}), Landed(), [], NOW_S, 50.0).cache
+    cache = assemble(
+        ReportedStats(stats=stats, cached={"users": 1000, "products": 300}), DatabaseTotals(), [], NOW_S, 50.0
+    ).cache
     assert (cache.users, cache.products, cache.swaps, cache.hits, cache.misses) == (1000, 300, 3, 12, 1)
     assert (cache.refreshed_at, cache.interval_s, cache.oldest_uncached_age_s, cache.worker) == (
         59999990.5,
@@ -99,5 +101,5 @@ def test_the_cache_as_its_worker_and_its_readers_tell():
         70.25,
         "a",
     )
-    odd = assembled(Told(stats={"swaps": "many"}), Landed(), [], NOW_S, 50.0).cache
+    odd = assemble(ReportedStats(stats={"swaps": "many"}), DatabaseTotals(), [], NOW_S, 50.0).cache
     assert odd.swaps == 0

@@ -1,0 +1,43 @@
+"""The pipeline's Redis keys."""
+
+from airnode.bus.keys import PREFIX
+
+# -- the data pipeline, counted over all processes ---------------------------------------------------------------------
+
+
+def pipeline_totals() -> str:
+    """Hash {"produced:orders": events so far, …}."""
+    return f"{PREFIX}pipeline:{{pipeline}}:totals"
+
+
+def pipeline_minute(minute: int) -> str:
+    """Hash: counts and the highest lag of a minute (unix seconds / 60); expires after two hours."""
+    return f"{PREFIX}pipeline:{{pipeline}}:minute:{minute}"
+
+
+def pipeline_reported(reporter: str) -> str:
+    """String: number of the last report of a process, so that no report counts twice."""
+    return f"{PREFIX}pipeline:{{pipeline}}:told:{reporter}"
+
+
+# -- the cache of users and products: these names are promised to other programs ---------------------------------------
+
+
+def cache(table: str) -> str:
+    """Hash {id: JSON} of ``users`` or ``products``."""
+    return f"cache:{table}"
+
+
+def cache_next(table: str, nonce: str) -> str:
+    """Hash: the next content of a cached table while it is filled; in the slot of :func:`cache`."""
+    return f"{{cache:{table}}}:next:{nonce}"
+
+
+def cache_state(table: str) -> str:
+    """Hash {epoch, generation, rounds, refreshed_ms} of a table's cache; in the slot of :func:`cache`."""
+    return f"{{cache:{table}}}:state"
+
+
+def cache_stats() -> str:
+    """Hash of the counters of readers and the cache-worker."""
+    return "cache:stats"
