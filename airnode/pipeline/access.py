@@ -4,8 +4,9 @@ They reach the event log, the cache and the pipeline's tables. They get neither 
 viewers' tokens.
 """
 
-from airnode.bus import keys
+from airnode.bus import keys as bus_keys
 from airnode.kernel.access import RedisAccess, RemoteAccess, SqlGrant
+from airnode.pipeline import keys
 from airnode.store.migrate import READ_MIGRATIONS
 
 _TABLES = ("users", "products")
@@ -19,7 +20,7 @@ PIPELINE_ACCESS = RemoteAccess(
             "airnode:pipeline:*",
             "airnode:lease:{pipeline-members}:*",
             "airnode:lease:{cache-worker}:*",
-            keys.claim("cache-worker"),
+            bus_keys.claim("cache-worker"),
             *(keys.cache(table) for table in _TABLES),
             *(f"{{{keys.cache(table)}}}:*" for table in _TABLES),
             keys.cache_stats(),

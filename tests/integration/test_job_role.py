@@ -13,6 +13,7 @@ from redis import asyncio as aioredis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from airnode.bus import keys
+from airnode.pipeline import keys as pipeline_keys
 from airnode.runtime.registry import GROUP
 from tests.support.job_role import PREFIX, QUEUE
 from tests.support.node import AirnodeProcess
@@ -91,7 +92,7 @@ async def test_a_joined_process_works_a_job(master: AirnodeProcess, environment:
     [
         ("HGETALL", keys.lease_values("nodes")),
         ("HGETALL", keys.records("stream-keys")),
-        ("HSET", keys.cache("users"), "1", "{}"),
+        ("HSET", pipeline_keys.cache("users"), "1", "{}"),
         ("GET", "airnode:jobsandmore"),
         ("GET", "bull:other"),
         ("EVAL", "return redis.call('HGETALL', 'airnode:lease:{nodes}:values')", "0"),

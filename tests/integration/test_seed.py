@@ -17,7 +17,7 @@ from redis import asyncio as aioredis
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Conflict, Unavailable
 from airnode.pipeline.events import UserRegistered, decode_event
-from airnode.pipeline.seed.new_customers import follow, register, waiting
+from airnode.pipeline.seed.new_customers import count_waiting, follow, register
 from airnode.pipeline.seed.people import user_rows
 from airnode.pipeline.seed.seeder import seed
 from airnode.store.migrate import migrate
@@ -107,7 +107,7 @@ async def test_each_new_customer_has_an_event_in_the_outbox(postgres: Postgres):
     await seed(postgres, 5, 0)
     made = await register(postgres, 40, random.Random(1))
     assert len(made) == 40
-    assert await waiting(postgres) == 40
+    assert await count_waiting(postgres) == 40
     rows = await postgres.fetch("SELECT topic, key, value, event_id FROM pipeline.outbox ORDER BY position")
     events = [decode_event(bytes(row["value"]), row["topic"]) for row in rows]
     assert [event.user_id for event in events] == made
@@ -144,7 +144,7 @@ async def test_following_goes_on_after_trouble(postgres: Postgres):
     await asyncio.wait([following])
     count = await postgres.fetchval("SELECT count(*) FROM pipeline.users")
     assert count >= told[-1][0]
-    assert await waiting(postgres) == count
+    assert await count_waiting(postgres) == count
 
 
 # -- the commands -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from airnode.errors import StartupError, Unavailable
 from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
-from airnode.store.postgres_errors import in_our_words
+from airnode.store.postgres_errors import translated
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ async def test_a_connection_that_dies_while_it_is_given_back_is_a_database_that_
     with pytest.raises(asyncpg.ConnectionDoesNotExistError, match="the connection was lost"):
         async with postgres.transaction():
             raise died
-    with pytest.raises(Unavailable), in_our_words("Not now."):
+    with pytest.raises(Unavailable), translated("Not now."):
         raise died
     await postgres.ping()
 
