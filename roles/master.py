@@ -6,16 +6,16 @@ from airnode.cluster.admission import Admission
 from airnode.cluster.api import MasterApi
 from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.classes import Classes
-from airnode.cluster.directory import Directory
 from airnode.cluster.gate import Gate
 from airnode.cluster.join_api import JoinApi
 from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.nodes_api import ClusterApi
-from airnode.cluster.recording_index import Shelf
-from airnode.cluster.recordings import Recordings
+from airnode.cluster.recording_index import RecordingIndex
+from airnode.cluster.recordings import ClusterRecordings
 from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.kernel.access import StoreUrls
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.overview import Overview
@@ -56,15 +56,15 @@ def build(ctx: RoleContext) -> RoleParts:
         watched=nodes.watched,
     )
     clients = Clients(settings.http.trusted_proxies)
-    directory = Directory(ctx.bus, classes, room, ctx.tasks("class-directory"))
+    stream_keys = StreamKeyPublisher(ctx.bus, classes, room, ctx.tasks("class-directory"))
     admission = Admission(settings.auth, room, classes, ctx.registry)
-    recordings = Recordings(ctx.bus, Shelf(ctx.postgres), ctx.tasks("recordings"))
+    recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
     recordings_api = RecordingsApi(Gate(ctx.tokens, admission, clients), recordings, board, nodes, settings.recording)
     api = MasterApi(
         tokens=ctx.tokens,
         admission=admission,
         classes=classes,
-        directory=directory,
+        stream_keys=stream_keys,
         board=board,
         nodes=nodes,
         addresses=ctx.addresses,
@@ -103,7 +103,7 @@ def build(ctx: RoleContext) -> RoleParts:
         return f"{count} serving"
 
     return RoleParts(
-        services=(directory, nodes, Ordered(board, after=(nodes,)), recordings, overview, catalogue),
+        services=(stream_keys, nodes, Ordered(board, after=(nodes,)), recordings, overview, catalogue),
         routes={PortName.HTTP: routes},
         checks=(HealthCheck("nodes", serving, critical=False),),
         endpoints=endpoints,

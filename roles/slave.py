@@ -4,9 +4,9 @@ from aiohttp import web
 
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.codes import ROOM_PATTERN
-from airnode.cluster.directory import StreamKeys
 from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.membership import MasterClient
+from airnode.cluster.stream_keys import StreamKeys
 from airnode.media.assembly import make_claims, make_origins, make_relays, make_rooms, sent_bytes_meter
 from airnode.media.mediamtx import assembly as mediamtx
 from airnode.media.recording.assembly import Recordings

@@ -12,10 +12,10 @@ from airnode.bus.messages import NodeRecord, RoomPhase
 from airnode.cluster.admission import Admission
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import ROOM_PATTERN
-from airnode.cluster.directory import Directory
 from airnode.cluster.gate import Gate
 from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.views import RoomView
 from airnode.errors import FieldError, InvalidInput, NoHealthyNodes, Unauthenticated
 from airnode.web.addresses import Addresses, PortName, is_loopback, rtmp_server
@@ -106,7 +106,7 @@ class MasterApi:
         tokens: Tokens,
         admission: Admission,
         classes: Classes,
-        directory: Directory,
+        stream_keys: StreamKeyPublisher,
         board: RoomBoard,
         nodes: NodeBoard,
         addresses: Addresses,
@@ -116,7 +116,7 @@ class MasterApi:
         self._tokens = tokens
         self._admission = admission
         self._classes = classes
-        self._directory = directory
+        self._stream_keys = stream_keys
         self._board = board
         self._nodes = nodes
         self._addresses = addresses
@@ -204,7 +204,7 @@ class MasterApi:
             message = "A room is 1-63 small letters, digits, - and _, and starts with a letter or digit."
             raise InvalidInput(message, errors=[FieldError("room", message)])
         made = await self._classes.create(asked.title.strip(), asked.room or None)
-        await self._directory.refresh()
+        await self._stream_keys.refresh()
         log.info("class_created", room=made.room)
         return json_response(self._summary(made), status=201)
 
@@ -252,7 +252,7 @@ class MasterApi:
         room = request.match_info["room"]
         node = self._publisher_node(room)
         found = await self._classes.renew_stream_key(room)
-        await self._directory.refresh()
+        await self._stream_keys.refresh()
         log.info("stream_key_renewed", room=room)
         return json_response(self._ingest(request, found, node))
 

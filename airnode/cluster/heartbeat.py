@@ -12,7 +12,7 @@ from msgspec.structs import replace
 import airnode
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
-from airnode.cluster.contract import HeartbeatRequest
+from airnode.cluster.api_types import HeartbeatRequest
 from airnode.cluster.membership import MasterClient
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations

@@ -10,8 +10,8 @@ import structlog
 from aiohttp import web
 
 from airnode.cluster.access import NODE_ACCESS
+from airnode.cluster.api_types import RegisterRequest, Registration
 from airnode.cluster.authority import ClusterAuthority
-from airnode.cluster.contract import RegisterRequest, Registration
 from airnode.cluster.join_types import JOIN_PATH, JoinAnswer, JoinRequest
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.errors import FieldError, Forbidden, InvalidInput

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from airnode.bus.client import Bus
 from airnode.bus.messages import NODES, PLACES, NodeLeft, NodeOrder, NodeOrdered, NodeRecord, Placed
 from airnode.cluster.node_registry import NodeRegistry
-from airnode.cluster.placement import Health, Placement
+from airnode.cluster.placement import NodeHealth, Placement
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import NoHealthyNodes, Unavailable
@@ -105,11 +105,11 @@ class NodeBoard(Service):
             self._watched, self._watched_s = watched, now_s
         return self._watched
 
-    def health(self, node_id: str) -> Health:
+    def health(self, node_id: str) -> NodeHealth:
         """How a node is."""
         return self._placement.health(node_id, time.monotonic())
 
-    def known(self) -> list[tuple[NodeRecord, Health, int]]:
+    def known(self) -> list[tuple[NodeRecord, NodeHealth, int]]:
         """Every node that is not forgotten, how it is, and its places that are reserved; by name."""
         now_s = time.monotonic()
         records = {**self._remembered, **self._placement.fresh(now_s)}

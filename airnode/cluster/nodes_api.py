@@ -8,9 +8,7 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomState
-from airnode.cluster.authority import ClusterAuthority
-from airnode.cluster.codes import ROOM_PATTERN
-from airnode.cluster.contract import (
+from airnode.cluster.api_types import (
     BestNode,
     HeartbeatAnswer,
     HeartbeatRequest,
@@ -20,9 +18,11 @@ from airnode.cluster.contract import (
     StreamList,
     StreamView,
 )
+from airnode.cluster.authority import ClusterAuthority
+from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.join_api import require_node_id
 from airnode.cluster.node_board import NodeBoard
-from airnode.cluster.placement import Health
+from airnode.cluster.placement import NodeHealth
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_board import RoomBoard
 from airnode.config.sections.cluster import ClusterSection
@@ -227,7 +227,7 @@ class ClusterApi:
         return json_response(OrderView(node_id, order))
 
 
-def node_list(known: list[tuple[NodeRecord, Health, int]], now: float) -> NodeList:
+def node_list(known: list[tuple[NodeRecord, NodeHealth, int]], now: float) -> NodeList:
     """The answer of ``GET /cluster/nodes``; ``now`` is unix seconds."""
     views = [_node_view(record, health, reserved, now) for record, health, reserved in known]
     there = [view for view in views if view.status != "offline"]
@@ -243,7 +243,7 @@ def node_list(known: list[tuple[NodeRecord, Health, int]], now: float) -> NodeLi
     )
 
 
-def _node_view(record: NodeRecord, health: Health, reserved: int, now: float) -> NodeView:
+def _node_view(record: NodeRecord, health: NodeHealth, reserved: int, now: float) -> NodeView:
     current = 0 if health == "offline" else record.current_connections
     return NodeView(
         node_id=record.node_id,

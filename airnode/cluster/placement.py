@@ -14,7 +14,7 @@ from typing import Literal
 from airnode.bus.messages import NodeRecord
 from airnode.errors import NoHealthyNodes
 
-Health = Literal["healthy", "draining", "overloaded", "offline"]
+NodeHealth = Literal["healthy", "draining", "overloaded", "offline"]
 
 #: Nodes whose loads differ by less than this share of their capacity count as equals.
 _BUCKETS = 128
@@ -24,7 +24,7 @@ _LEAST_VIEWER_BPS = 250_000
 _RETRY_S = 3.0
 
 
-class _Seat:
+class _Slot:
     """One node as the placement sees it.
 
     Attributes:
@@ -87,12 +87,12 @@ class Placement:
     def __init__(self, rng: random.Random, lease_s: float) -> None:
         self._rng = rng
         self._lease_s = lease_s
-        #: {node_id: its seat}.
-        self._seats: dict[str, _Seat] = {}
-        #: {node_id: its seat}, of nodes that some origin does not get through to.
-        self._severed: dict[str, _Seat] = {}
-        #: Open seats by load; each list in no order.
-        self._buckets: list[list[_Seat]] = [[] for _ in range(_BUCKETS)]
+        #: {node_id: its slot}.
+        self._slots: dict[str, _Slot] = {}
+        #: {node_id: its slot}, of nodes that some origin does not get through to.
+        self._severed: dict[str, _Slot] = {}
+        #: Open slots by load; each list in no order.
+        self._buckets: list[list[_Slot]] = [[] for _ in range(_BUCKETS)]
         #: Bit n: bucket n is not empty.
         self._filled = 0
 
@@ -102,52 +102,52 @@ class Placement:
         """A node's heartbeat, which says how many places are reserved, too; one that was heard already counts for
         nothing.
         """
-        seat = self._seats.get(record.node_id)
-        if seat is None:
-            seat = self._seats[record.node_id] = _Seat(record)
-        elif seat.record.beat_at == record.beat_at:
+        slot = self._slots.get(record.node_id)
+        if slot is None:
+            slot = self._slots[record.node_id] = _Slot(record)
+        elif slot.record.beat_at == record.beat_at:
             return
-        seat.record, seat.heard_s, seat.reserved = record, now_s, record.reserved
+        slot.record, slot.heard_s, slot.reserved = record, now_s, record.reserved
         if record.cut_from:
-            self._severed[record.node_id] = seat
+            self._severed[record.node_id] = slot
         else:
             self._severed.pop(record.node_id, None)
-        self._settle(seat)
+        self._settle(slot)
 
     def drained(self, node_ids: Iterable[str]) -> None:
         """Exactly these nodes take nobody, by an admin's order."""
         wanted = set(node_ids)
-        for node_id, seat in self._seats.items():
-            if seat.drained != (node_id in wanted):
-                seat.drained = not seat.drained
-                self._settle(seat)
+        for node_id, slot in self._slots.items():
+            if slot.drained != (node_id in wanted):
+                slot.drained = not slot.drained
+                self._settle(slot)
 
     def drain(self, node_id: str, *, on: bool) -> None:
         """An admin's order for one node."""
-        if (seat := self._seats.get(node_id)) is not None:
-            seat.drained = on
-            self._settle(seat)
+        if (slot := self._slots.get(node_id)) is not None:
+            slot.drained = on
+            self._settle(slot)
 
     def remove(self, node_id: str) -> None:
         """Forget a node."""
         self._severed.pop(node_id, None)
-        if (seat := self._seats.pop(node_id, None)) is not None:
-            self._lift(seat)
+        if (slot := self._slots.pop(node_id, None)) is not None:
+            self._lift(slot)
 
     def reserved(self, counts: Mapping[str, int]) -> None:
         """Places reserved now, all of them: nodes that are not named have none."""
-        for node_id, seat in self._seats.items():
-            if seat.reserved != (count := counts.get(node_id, 0)):
-                seat.reserved = count
-                self._settle(seat)
+        for node_id, slot in self._slots.items():
+            if slot.reserved != (count := counts.get(node_id, 0)):
+                slot.reserved = count
+                self._settle(slot)
 
     def taken(self, counts: Mapping[str, int]) -> None:
         """Other masters gave places away; counts that are lower than known are old news."""
         for node_id, count in counts.items():
-            seat = self._seats.get(node_id)
-            if seat is not None and count > seat.reserved:
-                seat.reserved = count
-                self._settle(seat)
+            slot = self._slots.get(node_id)
+            if slot is not None and count > slot.reserved:
+                slot.reserved = count
+                self._settle(slot)
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 
@@ -160,10 +160,10 @@ class Placement:
         Raises:
             NoHealthyNodes: (503) none is there, or all are full or shutting down.
         """
-        seat = self._best_but(now_s, avoid)
-        seat.pending += 1
-        self._settle(seat)
-        return seat.record
+        slot = self._best_but(now_s, avoid)
+        slot.pending += 1
+        self._settle(slot)
+        return slot.record
 
     def confirm(self, node_id: str, count: int | None) -> None:
         """What :meth:`place` held is reserved (or refused) by now.
@@ -171,12 +171,12 @@ class Placement:
         Args:
             count: places reserved on the node now; None: nobody knows, so one more than before.
         """
-        seat = self._seats.get(node_id)
-        if seat is None:
+        slot = self._slots.get(node_id)
+        if slot is None:
             return
-        seat.pending = max(seat.pending - 1, 0)
-        seat.reserved = max(seat.reserved, seat.reserved + 1 if count is None else count)
-        self._settle(seat)
+        slot.pending = max(slot.pending - 1, 0)
+        slot.reserved = max(slot.reserved, slot.reserved + 1 if count is None else count)
+        self._settle(slot)
 
     def best(self, now_s: float, prefer: str | None = None, avoid: Collection[str] = ()) -> NodeRecord:
         """A node for a publisher: the preferred one while it lives, else the least loaded; full ones take one, too.
@@ -184,105 +184,105 @@ class Placement:
         Raises:
             NoHealthyNodes: (503) none is there, or all are shutting down.
         """
-        seat = self._seats.get(prefer) if prefer is not None else None
-        if seat is not None and seat.serves() and self._is_fresh(seat, now_s):
-            return seat.record
+        slot = self._slots.get(prefer) if prefer is not None else None
+        if slot is not None and slot.serves() and self._is_fresh(slot, now_s):
+            return slot.record
         try:
             return self._best_but(now_s, avoid).record
         except NoHealthyNodes:
-            serving = [each for each in self._seats.values() if each.serves() and self._is_fresh(each, now_s)]
+            serving = [each for each in self._slots.values() if each.serves() and self._is_fresh(each, now_s)]
             if not serving:
                 raise
-            return min(serving, key=lambda seat: (seat.record.node_id in avoid, seat.load())).record
+            return min(serving, key=lambda slot: (slot.record.node_id in avoid, slot.load())).record
 
     def severed(self, origin: str | None) -> list[str]:
         """Nodes to which rooms of that origin do not get through."""
-        return [node_id for node_id, seat in self._severed.items() if origin in seat.record.cut_from]
+        return [node_id for node_id, slot in self._severed.items() if origin in slot.record.cut_from]
 
     def free_places(self, node_id: str) -> int:
         """How many reservations a node can have at most."""
-        seat = self._seats.get(node_id)
-        return seat.places() if seat is not None else 0
+        slot = self._slots.get(node_id)
+        return slot.places() if slot is not None else 0
 
     def promised(self, node_id: str) -> int:
         """How many places of a node are given away to viewers who are not there yet."""
-        seat = self._seats.get(node_id)
-        return seat.promised if seat is not None else 0
+        slot = self._slots.get(node_id)
+        return slot.promised if slot is not None else 0
 
     def fresh(self, now_s: float) -> dict[str, NodeRecord]:
         """Nodes heard of within the lease."""
-        return {node_id: seat.record for node_id, seat in self._seats.items() if self._is_fresh(seat, now_s)}
+        return {node_id: slot.record for node_id, slot in self._slots.items() if self._is_fresh(slot, now_s)}
 
-    def health(self, node_id: str, now_s: float) -> Health:
+    def health(self, node_id: str, now_s: float) -> NodeHealth:
         """How a node is."""
-        seat = self._seats.get(node_id)
-        if seat is None or not self._is_fresh(seat, now_s):
+        slot = self._slots.get(node_id)
+        if slot is None or not self._is_fresh(slot, now_s):
             return "offline"
-        if not seat.serves():
+        if not slot.serves():
             return "draining"
-        return "overloaded" if seat.record.status == "overloaded" or not seat.places() else "healthy"
+        return "overloaded" if slot.record.status == "overloaded" or not slot.places() else "healthy"
 
     # -- buckets ------------------------------------------------------------------------------------------------------
 
-    def _is_fresh(self, seat: _Seat, now_s: float) -> bool:
-        return now_s - seat.heard_s <= self._lease_s
+    def _is_fresh(self, slot: _Slot, now_s: float) -> bool:
+        return now_s - slot.heard_s <= self._lease_s
 
-    def _best_but(self, now_s: float, avoid: Collection[str]) -> _Seat:
+    def _best_but(self, now_s: float, avoid: Collection[str]) -> _Slot:
         """The best of the others, as long as there are any."""
-        avoided = [seat for node_id in avoid if (seat := self._seats.get(node_id)) is not None and seat.bucket >= 0]
-        for seat in avoided:
-            self._lift(seat)
+        avoided = [slot for node_id in avoid if (slot := self._slots.get(node_id)) is not None and slot.bucket >= 0]
+        for slot in avoided:
+            self._lift(slot)
         try:
             return self._best(now_s)
         except NoHealthyNodes:
             if not avoided:
                 raise
         finally:
-            for seat in avoided:
-                self._settle(seat)
+            for slot in avoided:
+                self._settle(slot)
         return self._best(now_s)
 
-    def _best(self, now_s: float) -> _Seat:
+    def _best(self, now_s: float) -> _Slot:
         while self._filled:
             bucket = self._buckets[(self._filled & -self._filled).bit_length() - 1]
             first, second = self._drawn(bucket), self._drawn(bucket)
-            for seat in (first, second):
-                if not self._is_fresh(seat, now_s):
-                    self._lift(seat)  # until it is heard again
+            for slot in (first, second):
+                if not self._is_fresh(slot, now_s):
+                    self._lift(slot)  # until it is heard again
             if first.bucket < 0 or second.bucket < 0:
                 continue
             return first if first.load() <= second.load() else second
         raise NoHealthyNodes(
             "No healthy nodes available: all are full or shutting down"
-            if any(self._is_fresh(seat, now_s) for seat in self._seats.values())
+            if any(self._is_fresh(slot, now_s) for slot in self._slots.values())
             else "No healthy nodes available",
             retry_after_s=_RETRY_S,
         )
 
-    def _drawn(self, bucket: list[_Seat]) -> _Seat:
+    def _drawn(self, bucket: list[_Slot]) -> _Slot:
         return bucket[int(self._rng.random() * len(bucket))]
 
-    def _settle(self, seat: _Seat) -> None:
-        """Put a seat where its load belongs."""
-        wanted = min(int(seat.load() * _BUCKETS), _BUCKETS - 1) if seat.open() else -1
-        if wanted == seat.bucket:
+    def _settle(self, slot: _Slot) -> None:
+        """Put a slot where its load belongs."""
+        wanted = min(int(slot.load() * _BUCKETS), _BUCKETS - 1) if slot.open() else -1
+        if wanted == slot.bucket:
             return
-        self._lift(seat)
+        self._lift(slot)
         if wanted >= 0:
             bucket = self._buckets[wanted]
-            seat.bucket, seat.position = wanted, len(bucket)
-            bucket.append(seat)
+            slot.bucket, slot.position = wanted, len(bucket)
+            bucket.append(slot)
             self._filled |= 1 << wanted
 
-    def _lift(self, seat: _Seat) -> None:
-        """Take a seat out of its bucket; the bucket's last one moves into the gap."""
-        if seat.bucket < 0:
+    def _lift(self, slot: _Slot) -> None:
+        """Take a slot out of its bucket; the bucket's last one moves into the gap."""
+        if slot.bucket < 0:
             return
-        bucket = self._buckets[seat.bucket]
+        bucket = self._buckets[slot.bucket]
         last = bucket.pop()
-        if last is not seat:
-            bucket[seat.position] = last
-            last.position = seat.position
+        if last is not slot:
+            bucket[slot.position] = last
+            last.position = slot.position
         if not bucket:
-            self._filled &= ~(1 << seat.bucket)
-        seat.bucket = -1
+            self._filled &= ~(1 << slot.bucket)
+        slot.bucket = -1

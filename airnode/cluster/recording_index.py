@@ -24,7 +24,7 @@ _NODES = "SELECT DISTINCT node_id FROM recordings"
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class IndexedRecording:
     """A recording as the index has it; times in unix seconds, ``title`` of its class."""
 
     recording_id: str
@@ -38,24 +38,24 @@ class Shelved:
     size_bytes: int
 
 
-class Shelf:
+class RecordingIndex:
     """Reads and writes the index. All methods raise Unavailable (503) while the database does not answer."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def in_room(self, room: str) -> list[Shelved]:
+    async def in_room(self, room: str) -> list[IndexedRecording]:
         """The room's recordings, the newest first."""
         if not ROOM_PATTERN.match(room):
             return []
-        return [_shelved(row) for row in await self._postgres.fetch(_BY_ROOM, room)]
+        return [_indexed(row) for row in await self._postgres.fetch(_BY_ROOM, room)]
 
-    async def one(self, room: str, recording_id: str) -> Shelved | None:
+    async def one(self, room: str, recording_id: str) -> IndexedRecording | None:
         """One of them."""
         if not ROOM_PATTERN.match(room) or not RECORDING_ID.match(recording_id):
             return None
         row = await self._postgres.fetchrow(_ONE, room, recording_id)
-        return _shelved(row) if row is not None else None
+        return _indexed(row) if row is not None else None
 
     async def nodes(self) -> list[str]:
         """Ids of all nodes that have recordings."""
@@ -90,9 +90,9 @@ def _row(record: RecordingRecord) -> tuple[object, ...]:
     )
 
 
-def _shelved(row: Any) -> Shelved:
+def _indexed(row: Any) -> IndexedRecording:
     ended_at = row["ended_at"]
-    return Shelved(
+    return IndexedRecording(
         row["recording_id"],
         row["room"],
         row["title"],

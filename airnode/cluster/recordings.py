@@ -17,7 +17,7 @@ from airnode.bus.recordings import (
     recordings_of,
 )
 from airnode.bus.records import Records
-from airnode.cluster.recording_index import Shelf
+from airnode.cluster.recording_index import RecordingIndex
 from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
@@ -30,14 +30,14 @@ _ANSWER_TIMEOUT_S = 5.0
 _REFUSALS: dict[str, type[AirnodeError]] = {each.code: each for each in (Conflict, NotFound, Unavailable)}
 
 
-class Recordings(Service):
+class ClusterRecordings(Service):
     """Keeps the index in step with the nodes, and gives orders."""
 
     name = "recordings"
 
-    def __init__(self, bus: Bus, shelf: Shelf, tasks: TaskScope) -> None:
+    def __init__(self, bus: Bus, index: RecordingIndex, tasks: TaskScope) -> None:
         super().__init__()
-        self.shelf = shelf
+        self.index = index
         self._bus = bus
         self._records = Records(bus)
         self._tasks = tasks
@@ -54,7 +54,7 @@ class Recordings(Service):
         await self._bus.subscribe(RECORDINGS, RecordingAnswer, self._answered)
         await self._bus.subscribe(RECORDINGS, RecordingsChanged, self._changed, on_resubscribed=self._resubscribed)
         await self._bus.subscribe(RECORDINGS, RecordingsAnnounced, self._heard)
-        self._announced.update(dict.fromkeys(await self.shelf.nodes()))
+        self._announced.update(dict.fromkeys(await self.index.nodes()))
         self._tasks.spawn("sync", self._sync_for_ever())
 
     async def stop(self) -> None:
@@ -93,8 +93,8 @@ class Recordings(Service):
     async def _changed(self, message: RecordingsChanged) -> None:
         try:
             async with self._writing:
-                await self.shelf.put(message.changed)
-                await self.shelf.drop(message.node_id, message.gone)
+                await self.index.put(message.changed)
+                await self.index.drop(message.node_id, message.gone)
         except Unavailable as error:
             log.warning("recordings_not_indexed", node_id=message.node_id, error=str(error))
             self._announced.setdefault(message.node_id, None)
@@ -125,7 +125,7 @@ class Recordings(Service):
     async def _remember_nodes(self) -> None:
         """Read the tables of all nodes again: messages may have been lost."""
         try:
-            nodes = await self.shelf.nodes()
+            nodes = await self.index.nodes()
         except Unavailable as error:
             log.warning("recordings_not_synced", error=str(error))
             return
@@ -141,7 +141,7 @@ class Recordings(Service):
                 async with self._writing:
                     found = await self._records.all_records(recordings_of(node_id), RecordingRecord)
                     if found or count == 0:
-                        await self.shelf.sync(node_id, found)
+                        await self.index.sync(node_id, found)
             except Unavailable:
                 self._announced.setdefault(node_id, count)
                 raise

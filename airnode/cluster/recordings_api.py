@@ -7,8 +7,8 @@ from aiohttp import web
 from airnode.bus.recordings import RecordingMode, RecordingStatus
 from airnode.cluster.gate import Gate
 from airnode.cluster.node_board import NodeBoard
-from airnode.cluster.recording_index import Shelved
-from airnode.cluster.recordings import Recordings
+from airnode.cluster.recording_index import IndexedRecording
+from airnode.cluster.recordings import ClusterRecordings
 from airnode.cluster.room_board import RoomBoard
 from airnode.config.sections.recording import RecordingSection
 from airnode.errors import Conflict, NotFound, Unavailable
@@ -78,7 +78,7 @@ class RecordingsApi:
     """The handlers; files are the nodes', the list is PostgreSQL's."""
 
     def __init__(
-        self, gate: Gate, recordings: Recordings, rooms: RoomBoard, nodes: NodeBoard, section: RecordingSection
+        self, gate: Gate, recordings: ClusterRecordings, rooms: RoomBoard, nodes: NodeBoard, section: RecordingSection
     ) -> None:
         self._gate = gate
         self._recordings = recordings
@@ -107,7 +107,7 @@ class RecordingsApi:
         """From the index."""
         room = request.match_info["room"]
         downloads = self._gate.is_teacher(request, room) or self._section.student_download
-        found = await self._recordings.shelf.in_room(room)
+        found = await self._recordings.index.in_room(room)
         return json_response(RecordingList([self._view(each, downloads=downloads) for each in found]))
 
     @operation(
@@ -168,7 +168,7 @@ class RecordingsApi:
         room, recording_id = request.match_info["room"], request.match_info["recording_id"]
         self._gate.require_teacher(request, room)
         forget = (await read_input(request, Forget)).forget
-        found = await self._recordings.shelf.one(room, recording_id)
+        found = await self._recordings.index.one(room, recording_id)
         if found is None:
             raise NotFound("There is no such recording.")
         if found.node_id in self._nodes.nodes():
@@ -180,7 +180,7 @@ class RecordingsApi:
                 f"The node {found.node_id}, which has this recording, is offline: start it again, or take the "
                 "recording off the list with ?forget=true."
             )
-        await self._recordings.shelf.drop(found.node_id, [recording_id])
+        await self._recordings.index.drop(found.node_id, [recording_id])
         log.info("recording_removed", room=room, recording_id=recording_id, forgotten=forget)
         return web.Response(status=204)
 
@@ -191,7 +191,7 @@ class RecordingsApi:
         recording_id = state.recording_id or None
         return RecordingState(recording_id is not None, state.recording_mode or self._section.mode, recording_id)
 
-    def _view(self, each: Shelved, *, downloads: bool) -> RecordingView:
+    def _view(self, each: IndexedRecording, *, downloads: bool) -> RecordingView:
         available = each.node_id in self._nodes.nodes()
         status: RecordingStatus = each.status if available or each.status != "recording" else "interrupted"
         base = f"recordings/{each.recording_id}"

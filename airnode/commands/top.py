@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from airnode.cluster.contract import NodeList, StreamList
+from airnode.cluster.api_types import NodeList, StreamList
 from airnode.commands.top_view import Snapshot, render
 from airnode.errors import StartupError
 from airnode.runtime import endpoints

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from airnode.cluster.contract import NodeList, NodeView, StreamList, StreamView
-from airnode.cluster.placement import Health
+from airnode.cluster.api_types import NodeList, NodeView, StreamList, StreamView
+from airnode.cluster.placement import NodeHealth
 
 _BAR = 10
 #: Lines around the rows: heading, summary, two headers, three empty ones, and the cursor's.
@@ -21,7 +21,12 @@ _ALARMS_MAX = 5
 _NEARLY_FULL = 90.0
 #: A healthy node whose beat looks older than this has a clock that differs, or a slow way.
 _OVERDUE_S = 10.0
-_NODE_STYLE: dict[Health, str] = {"healthy": "green", "draining": "yellow", "overloaded": "magenta", "offline": "red"}
+_NODE_STYLE: dict[NodeHealth, str] = {
+    "healthy": "green",
+    "draining": "yellow",
+    "overloaded": "magenta",
+    "offline": "red",
+}
 _STREAM_STYLE = {"live": "green", "reconnecting": "yellow", "ended": "dim", "waiting": "dim"}
 _EMPTY_NODES = NodeList(0, 0, 0, 0, 0, 0.0, [])
 _EMPTY_STREAMS = StreamList(0, 0, [])

@@ -20,7 +20,7 @@ from airnode.kernel.access import JoinToken, RemoteAccess
 from airnode.runtime.resources import Resource, is_configured, with_url
 from airnode.runtime.role import Role
 from airnode.web.health import Identity
-from airnode.web.master_client import Master, until_answered
+from airnode.web.master_client import MasterConnection, retry_until_answered
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,7 @@ async def joined(settings: Settings, join: Join, request: JoinRequest) -> Settin
         StartupError: the master refuses the credential, or cannot give what is needed.
     """
     master = join_master(settings, join.access)
-    answer = await until_answered(master.url, lambda: master.post(JOIN_PATH, request, JoinAnswer))
+    answer = await retry_until_answered(master.url, lambda: master.post(JOIN_PATH, request, JoinAnswer))
     log.info(
         "cluster_joined",
         master_url=master.url,
@@ -110,9 +110,9 @@ async def joined(settings: Settings, join: Join, request: JoinRequest) -> Settin
     return completed(settings, join, answer)
 
 
-def join_master(settings: Settings, access: RemoteAccess) -> Master:
+def join_master(settings: Settings, access: RemoteAccess) -> MasterConnection:
     """Return the client for the master, with the credential of this access."""
-    return Master(settings.cluster.master_url, getattr(settings.cluster, access.token).get_secret_value())
+    return MasterConnection(settings.cluster.master_url, getattr(settings.cluster, access.token).get_secret_value())
 
 
 def join_request(settings: Settings, join: Join, identity: Identity | None = None) -> JoinRequest:

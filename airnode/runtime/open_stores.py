@@ -21,7 +21,7 @@ from airnode.runtime.resources import Resource, is_configured
 from airnode.store.eventlog.log import EventLog
 from airnode.store.eventlog.open_log import event_log, on_kafka
 from airnode.store.postgres import Postgres
-from airnode.web.master_client import Refused
+from airnode.web.master_client import CredentialRefused
 
 if TYPE_CHECKING:
     from airnode.config.loading import Loaded
@@ -114,7 +114,7 @@ async def _joined(settings: Settings, access: RemoteAccess, needed: Iterable[Res
     master = join_master(settings, access)
     try:
         answer = await master.post(JOIN_PATH, join_request(settings, join), JoinAnswer)
-    except (Refused, Unavailable) as error:
+    except (CredentialRefused, Unavailable) as error:
         raise StartupError(f"The master {master.url} gives no stores to work on: {error}") from None
     return completed(settings, join, answer)
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from airnode.config.sections.http import HttpSection
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.apps import build_app
-from airnode.web.listeners import HttpLog, Listener
+from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.sockets import bind, tls_context
 
 RouteAdder = Callable[[web.Application], None]
@@ -35,7 +35,7 @@ class Ports:
         self._gate = gate
         self._log = HttpLog(registry)
         self._sockets: dict[PortName, list[socket.socket]] = {}
-        self._listeners: list[Listener] = []
+        self._listeners: list[HttpListener] = []
 
     def bind(self, wanted: Mapping[PortName, int]) -> Mapping[PortName, int]:
         """Bind all ports and return their numbers; 0 takes any free one.
@@ -57,7 +57,7 @@ class Ports:
             )
             # A listener closes its sockets. Copies keep the port bound when another application takes over.
             copies = [sock.dup() for sock in sockets]
-            self._listeners.append(Listener(apps[name], copies, tls, self._shutdown_timeout_s, self._log))
+            self._listeners.append(HttpListener(apps[name], copies, tls, self._shutdown_timeout_s, self._log))
         for listener in self._listeners:
             await listener.start()
 

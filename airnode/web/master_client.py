@@ -21,11 +21,11 @@ _FIRST_PAUSE_S = 0.2
 _LAST_PAUSE_S = 1.0
 
 
-class Refused(Exception):
+class CredentialRefused(Exception):
     """The master knows us not: the credential is wrong, or it takes nobody like us."""
 
 
-class Master:
+class MasterConnection:
     """Speaks to a master.
 
     Args:
@@ -37,7 +37,7 @@ class Master:
         self._token = token
 
     async def post(self, path: str, body: msgspec.Struct, kind: type[A]) -> A:
-        """What it answers. Raises Unavailable (not now), Refused (never with this credential)."""
+        """What it answers. Raises Unavailable (not now), CredentialRefused (never with this credential)."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
@@ -52,7 +52,7 @@ class Master:
         return _understood(status, text, kind)
 
 
-async def until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
     """Ask until the master at ``url`` answers, however long that takes; what keeps it from it is logged.
 
     Raises:
@@ -62,7 +62,7 @@ async def until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await ask()
-        except Refused as error:
+        except CredentialRefused as error:
             raise StartupError(f"The master {url} refuses this node: {error}") from None
         except Unavailable as error:
             if str(error) != told:
@@ -74,7 +74,7 @@ async def until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
 
 def _understood(status: int, text: bytes, kind: type[A]) -> A:
     if status in (401, 403):
-        raise Refused(_detail(text))
+        raise CredentialRefused(_detail(text))
     if status != 200:
         raise Unavailable(f"it answers {status}: {_detail(text)}")
     try:

@@ -15,7 +15,7 @@ from airnode.bus.messages import STREAM_KEYS, ClassRecord
 from airnode.bus.records import Records
 from airnode.bus.subscription import BusMetrics
 from airnode.cluster.codes import key_digest
-from airnode.cluster.directory import StreamKeys
+from airnode.cluster.stream_keys import StreamKeys
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope

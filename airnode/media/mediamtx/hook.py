@@ -16,7 +16,7 @@ from airnode.errors import InvalidInput, NotFound
 from airnode.kernel.service import Service
 from airnode.media.mediamtx.gate import Asked, Gate
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
-from airnode.web.listeners import HttpLog, Listener
+from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.openapi import operation
 from airnode.web.problems import problems
 from airnode.web.sockets import bind
@@ -37,7 +37,7 @@ class Hook(Service):
         self._gate = gate
         self._secret = secret
         self._metrics = metrics
-        self._listener: Listener | None = None
+        self._listener: HttpListener | None = None
 
     @property
     def url(self) -> str:
@@ -51,7 +51,7 @@ class Hook(Service):
         app = web.Application(middlewares=[problems], client_max_size=_MAX_BODY_BYTES)
         app.router.add_post("/mediamtx/{secret}", self._answer)
         sockets = bind("127.0.0.1", 0, "MediaMTX's hook", "--host")
-        self._listener = Listener(app, sockets, None, _SHUTDOWN_S, HttpLog(CollectorRegistry()))
+        self._listener = HttpListener(app, sockets, None, _SHUTDOWN_S, HttpLog(CollectorRegistry()))
         await self._listener.start()
 
     async def stop(self) -> None:

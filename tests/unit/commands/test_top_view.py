@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from airnode.cluster.contract import NodeList, NodeView, StreamList, StreamView
+from airnode.cluster.api_types import NodeList, NodeView, StreamList, StreamView
 from airnode.commands.top_view import Snapshot, alarms, bar, bits, duration, render
 
 

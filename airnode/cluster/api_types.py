@@ -4,7 +4,7 @@ import msgspec
 
 from airnode.bus.messages import NodeOrder, NodeRecord, Notice, Relayed, RoomPhase
 from airnode.bus.recordings import RecordingMode
-from airnode.cluster.placement import Health
+from airnode.cluster.placement import NodeHealth
 
 
 class RegisterRequest(msgspec.Struct):
@@ -80,7 +80,7 @@ class NodeView(msgspec.Struct):
     current_connections: int
     max_connections: int
     load_percentage: float
-    status: Health
+    status: NodeHealth
     reserved: int
     sent_bps: int
     bandwidth_bps: int | None
@@ -125,7 +125,7 @@ class BestNode(msgspec.Struct):
     host: str
     rtmp_url: str
     media_url: str
-    status: Health
+    status: NodeHealth
     current_connections: int
     max_connections: int
     load_percentage: float

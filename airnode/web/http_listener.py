@@ -40,7 +40,7 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
         log.info("http_request_malformed", remote=args[0] if args else None, problem=type(error).__name__)
 
 
-class Listener:
+class HttpListener:
     """An application on bound sockets.
 
     Args:

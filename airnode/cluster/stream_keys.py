@@ -99,7 +99,7 @@ class StreamKeys(Service):
             await self.recheck()
 
 
-class Directory(Service):
+class StreamKeyPublisher(Service):
     """Keeps the table in step with PostgreSQL (master's side)."""
 
     name = "class-directory"
