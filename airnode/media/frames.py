@@ -1,7 +1,4 @@
-"""What flows from an ingest protocol to the packager: codec configurations and samples.
-
-Times are the publisher's, in milliseconds on a 64-bit line of their own (RTMP's 32-bit clock already unwrapped).
-"""
+"""What flows from an ingest protocol to the packager and on to the writers: codec configurations and frames."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +7,7 @@ import msgspec
 
 VideoCodec = Literal["avc", "hevc", "av1"]
 AudioCodec = Literal["aac", "opus"]
+TrackKind = Literal["video", "audio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +47,37 @@ class AudioConfig:
     codec: AudioCodec = "aac"
 
 
-class VideoSample(msgspec.Struct, frozen=True, gc=False):
-    """One access unit, length-prefixed NAL units (avc, hevc) or OBUs (av1).
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One coded frame of one track: an access unit of video, an AAC frame or an Opus packet.
+
+    The same class goes from the ingest to every writer. An ingest makes it with the publisher's times; the packager
+    makes one more with the times of the media timeline, which all writers share. It is the object of which there are
+    most: a msgspec struct outside of the garbage collector is made in 60 ns, a frozen dataclass in 780 ns.
 
     Attributes:
-        dts_ms: decode time. cts_ms: presentation minus decode time, may be negative.
-        key: a random access point.
+        dts_90k: decode time, in ticks of 1/90,000 s. From an ingest it is the publisher's time, on a line of 64 bits
+            (RTMP's 32-bit clock is unwrapped already), from the packager the media timeline's.
+        cts_90k: presentation minus decode time; may be negative; 0 for audio.
+        data: length-prefixed NAL units (avc, hevc), OBUs (av1), one raw AAC frame or one Opus packet.
+        is_key: a decoder can begin here. Every audio frame is one.
+        arrived_s: unix time at which it came to this node.
+        dts_samples: of audio that the packager has placed: the exact decode time, in samples; else 0.
+        duration_samples: of audio: how long it lasts; 0: ``samples_per_frame`` of its configuration.
     """
 
-    dts_ms: int
-    cts_ms: int
-    key: bool
+    track: TrackKind
+    dts_90k: int
+    cts_90k: int
     data: bytes
-
-
-class AudioSample(msgspec.Struct, frozen=True, gc=False):
-    """One raw AAC frame or Opus packet; ``dts_ms`` is the publisher's timestamp.
-
-    Attributes:
-        samples: that it lasts; 0: ``samples_per_frame`` of its configuration.
-    """
-
-    dts_ms: int
-    data: bytes
-    samples: int = 0
+    is_key: bool
+    arrived_s: float
+    dts_samples: int = 0
+    duration_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamMetadata:
-    """What onMetaData said; a hint, never trusted over the bitstream."""
+    """What the publisher announced (onMetaData): a hint, never trusted over the bitstream."""
 
     width: int | None = None
     height: int | None = None
@@ -87,4 +87,4 @@ class StreamMetadata:
     encoder: str = ""
 
 
-MediaEvent = VideoConfig | AudioConfig | VideoSample | AudioSample | StreamMetadata
+MediaEvent = VideoConfig | AudioConfig | Frame | StreamMetadata

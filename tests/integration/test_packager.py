@@ -62,12 +62,10 @@ def frame_times(path: Path, kind: str) -> list[float]:
 
 def package(path: Path, settings: HlsSection | None = None) -> Recorder:
     recorder = Recorder(settings or HlsSection())
-    last = 0.0
-    for stamp, events in read_events(path):
-        last = stamp / 1000
-        recorder.packager.push(events, recorder.start_unix_s + last)
+    for _, events in read_events(path, recorder.start_unix_s):
+        recorder.packager.push(events)
         recorder.look()
-    return recorder.finish(last)
+    return recorder.finish()
 
 
 def decode(path: Path) -> None:
@@ -209,7 +207,7 @@ def test_hevc_and_av1(encoder, options, codec, tmp_path, monkeypatch):
     scale = Fraction(90_000, int.from_bytes(moov.one("trak/mdia/mdhd").body[12:16], "big"))
     for sequence, sample in enumerate(source_samples(source)):
         run_ = TrackRun(1, int(sample[0] * scale), video=True)
-        run_.add_video(sample[3], int(sample[1] * scale) or 3000, int(sample[2] * scale), key=sample[4])
+        run_.add_video(sample[3], int(sample[1] * scale) or 3000, int(sample[2] * scale), is_key=sample[4])
         out += write_fragment(sequence, [run_])
     path = tmp_path / "out.mp4"
     path.write_bytes(out)

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from structlog.testing import capture_logs
 
 from airnode.config.sections.rtmp import RtmpSection
 from airnode.errors import AirnodeError, Conflict, InvalidInput, StartupError
-from airnode.media.frames import AudioConfig, AudioSample, MediaEvent, StreamMetadata, VideoConfig, VideoSample
+from airnode.media.frames import AudioConfig, Frame, MediaEvent, StreamMetadata, TrackKind, VideoConfig
 from airnode.media.rtmp.server import Ingest, PublisherInfo, PublishRefusal, PublishRequest, RtmpServer
 from tests.support.rtmp import (
     RtmpPublisher,
@@ -65,6 +66,9 @@ class Room:
 
     def of(self, kind: type[MediaEvent]) -> list[MediaEvent]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    def frames(self, track: TrackKind) -> list[Frame]:
+        return [event for event in self.events if isinstance(event, Frame) and event.track == track]
 
 
 class Hub:
@@ -201,13 +205,13 @@ async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) 
     metadata = made.of(StreamMetadata)[0]
     assert isinstance(metadata, StreamMetadata)
     assert (metadata.width, metadata.frame_rate, metadata.encoder[:4]) == (640, 30.0, "Lavf")
-    video = [event for event in made.events if isinstance(event, VideoSample)]
+    video = made.frames("video")
     assert len(video) == 90
-    assert [index for index, sample in enumerate(video) if sample.key] == [0, 30, 60]
+    assert [index for index, sample in enumerate(video) if sample.is_key] == [0, 30, 60]
     # The audio encoder's delay moves all, and milliseconds are rounded.
-    assert 0 <= video[0].dts_ms < 50
-    assert all(abs(sample.dts_ms - video[0].dts_ms - index * 100 / 3) <= 1 for index, sample in enumerate(video))
-    assert len(made.of(AudioSample)) >= 140
+    assert 0 <= video[0].dts_90k < 50 * 90
+    assert all(abs(sample.dts_90k - video[0].dts_90k - index * 3000) <= 90 for index, sample in enumerate(video))
+    assert len(made.frames("audio")) >= 140
     assert len(made.closed) == 1
     assert made.received_bytes == pytest.approx(rig.metric("airnode_rtmp_received_bytes_total"), rel=0.01)
     assert rig.metric("airnode_rtmp_connections_accepted_total") == 1
@@ -245,11 +249,11 @@ async def test_b_frames_have_composition_times(rig: Rig) -> None:
     )
     assert code == 0, said
     await rig.no_connections()
-    video = [event for event in rig.hub.rooms[0].events if isinstance(event, VideoSample)]
-    presented = [sample.dts_ms + sample.cts_ms for sample in video]
+    video = rig.hub.rooms[0].frames("video")
+    presented = [sample.dts_90k + sample.cts_90k for sample in video]
     assert len(set(presented)) == 60
     assert presented != sorted(presented)
-    assert all(b.dts_ms > a.dts_ms for a, b in itertools.pairwise(video))
+    assert all(b.dts_90k > a.dts_90k for a, b in itertools.pairwise(video))
 
 
 @pytest.mark.ffmpeg
@@ -329,11 +333,11 @@ async def test_enhanced_rtmp(
         plain = codec == "av1" or index % 2 == 1
         body = tag_enhanced(3, fourcc, sample) if plain else tag_enhanced(1, fourcc, bytes(3) + sample)
         peer.send(chunk(9, body, timestamp=40 * index, stream_id=stream_id, csid=6))
-    await rig.until(lambda: len(room.of(VideoSample)) == len(samples))
+    await rig.until(lambda: len(room.frames("video")) == len(samples))
     config = room.of(VideoConfig)[0]
     assert isinstance(config, VideoConfig)
     assert (config.codec, config.width, config.height, config.record) == (codec, 640, 360, record)
-    got = [event.data for event in room.events if isinstance(event, VideoSample)]
+    got = [frame.data for frame in room.frames("video")]
     stream = tmp_path / f"sent.{container}"
     if codec == "hevc":
         stream.write_bytes(annex_b(HEVC_SETS(record)) + b"".join(annex_b(nals(sample)) for sample in got))
@@ -409,7 +413,9 @@ async def test_nothing_is_read_while_a_key_is_checked(rig: Rig) -> None:
     rig.authority.answers.set()
     assert await peer.status() == "NetStream.Publish.Start"
     await rig.until(lambda: len(rig.hub.rooms[0].events) == 2)
-    assert rig.hub.rooms[0].events[1] == VideoSample(40, 0, True, NAL)
+    (frame,) = rig.hub.rooms[0].frames("video")
+    assert (frame.dts_90k, frame.cts_90k, frame.is_key, frame.data) == (40 * 90, 0, True, NAL)
+    assert frame.arrived_s == pytest.approx(time.time(), abs=30)
     await peer.aclose()
 
 
@@ -454,11 +460,11 @@ async def test_timestamps_beyond_24_and_32_bits(rig: Rig, start: int) -> None:
     peer, stream_id, room = await rig.publisher()
     peer.send(chunk(8, tag_audio(0, ASC), timestamp=start, stream_id=stream_id, csid=4))
     times = [start + 23 * index for index in range(20)]
-    for time in times:
+    for stamp in times:
         body = tag_audio(1, os.urandom(300))
-        peer.send(chunk(8, body, timestamp=time & 0xFFFFFFFF, stream_id=stream_id, csid=4))
-    await rig.until(lambda: len(room.of(AudioSample)) == 20)
-    assert [event.dts_ms for event in room.events if isinstance(event, AudioSample)] == times
+        peer.send(chunk(8, body, timestamp=stamp & 0xFFFFFFFF, stream_id=stream_id, csid=4))
+    await rig.until(lambda: len(room.frames("audio")) == 20)
+    assert [frame.dts_90k // 90 for frame in room.frames("audio")] == times
     await peer.aclose()
 
 
@@ -544,7 +550,7 @@ async def test_hostile_bytes_end_one_connection_and_nothing_else(rig: Rig) -> No
     await ended(rig, command("connect", 1.0, {"app": "live"}) + command("createStream", 2.0, None) * 9, "streams")
     await ended(rig, chunk(20, b"\x03\0\1a" * 100), "amf_depth")
     peer.send(chunk(8, tag_audio(1, b"sound"), timestamp=20, stream_id=stream_id))
-    await rig.until(lambda: room.of(AudioSample))
+    await rig.until(lambda: room.frames("audio"))
     assert room.closed == []
     await peer.aclose()
 
@@ -566,8 +572,8 @@ async def test_ten_thousand_tiny_chunks(rig: Rig) -> None:
     peer.send(chunk(1, struct.pack(">I", 1), csid=2))
     peer.send(chunk(8, tag_audio(0, ASC), stream_id=stream_id, chunk_size=1))
     peer.send(chunk(8, tag_audio(1, sound), timestamp=5, stream_id=stream_id, csid=4, chunk_size=1))
-    await rig.until(lambda: room.of(AudioSample))
-    assert room.of(AudioSample) == [AudioSample(5, sound)]
+    await rig.until(lambda: room.frames("audio"))
+    assert [(frame.dts_90k, frame.data) for frame in room.frames("audio")] == [(5 * 90, sound)]
     await peer.aclose()
 
 
@@ -576,7 +582,7 @@ async def test_malformed_media_is_counted_and_ends_in_the_long_run(rig: Rig) -> 
     malformed = chunk(9, b"\x17\x01", stream_id=stream_id, csid=6)
     peer.send(malformed * 99 + chunk(9, tag_video(0, AVCC, key=True), stream_id=stream_id, csid=6) + malformed * 99)
     peer.send(chunk(9, tag_video(1, NAL, key=True), timestamp=40, stream_id=stream_id, csid=6))
-    await rig.until(lambda: room.of(VideoSample))
+    await rig.until(lambda: room.frames("video"))
     assert rig.metric("airnode_rtmp_protocol_errors_total", reason="malformed_media") == 198
     peer.send(malformed * 100)
     assert await peer.status() == "NetStream.Publish.Failed"
@@ -715,7 +721,7 @@ async def test_ffmpeg_publishes_over_tls(certificate: tuple[Path, Path]) -> None
         code, said = await ffmpeg(*VIDEO, *AUDIO, "-t", "2", *H264, *AAC, "-f", "flv", url)
         assert code == 0, said
         await rig.no_connections()
-        assert len(rig.hub.rooms[0].of(VideoSample)) == 60
+        assert len(rig.hub.rooms[0].frames("video")) == 60
         assert rig.authority.requests[0].secure
         code, said = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url.replace(KEY, "wrong"))
         assert code != 0

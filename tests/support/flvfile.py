@@ -19,13 +19,13 @@ def read_tags(path: Path) -> Iterator[tuple[int, int, bytes]]:
         at += 11 + size + 4
 
 
-def read_events(path: Path) -> Iterator[tuple[int, list[MediaEvent]]]:
-    """Yield (timestamp in ms, events) of each tag."""
+def read_events(path: Path, start_unix_s: float = 0.0) -> Iterator[tuple[int, list[MediaEvent]]]:
+    """Yield (timestamp in ms, events) of each tag, whose frames arrive at their time."""
     demuxer = FlvDemuxer()
     for kind, stamp, body in read_tags(path):
         if kind == 9:
-            yield stamp, demuxer.video(stamp, body)
+            yield stamp, demuxer.video(stamp, body, start_unix_s + stamp / 1000)
         elif kind == 8:
-            yield stamp, demuxer.audio(stamp, body)
+            yield stamp, demuxer.audio(stamp, body, start_unix_s + stamp / 1000)
         elif kind == 18:
             yield stamp, demuxer.metadata(decode(body))

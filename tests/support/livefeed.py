@@ -5,13 +5,13 @@ from struct import unpack_from
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.hls import HlsSection
-from airnode.media.cmaf.packager import Packager
 from airnode.media.frames import AudioConfig, VideoConfig
 from airnode.media.hls.window import Window
 from airnode.media.live.feed import Ending, LiveFeed, LiveLimits, LiveMetrics, LiveViewer
+from airnode.media.room.packager import Packager
 from tests.support import livemp4
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
-from tests.support.publisher import Timed, audio, interleave, video
+from tests.support.publisher import Timed, arriving, audio, interleave, video
 
 LIMITS = LiveLimits(queue_bytes=1 << 20, queue_fragments=40, stuck_s=5)
 
@@ -89,13 +89,13 @@ class Room:
         self.packager = Packager(HlsSection(), Window(), live=self.feed)
 
     def configure(self, *configs: VideoConfig | AudioConfig) -> "Room":
-        self.packager.push(configs, self.now_s)
+        self.packager.push(configs)
         return self
 
     def push(self, timed: "list[Timed] | object") -> None:
         for at_s, event in timed:  # type: ignore[attr-defined]
             self.now_s = max(self.now_s, at_s)
-            self.packager.push((event,), 1_700_000_000 + self.now_s)
+            self.packager.push((arriving(event, 1_700_000_000 + self.now_s),))
 
     def metric(self, name: str) -> float:
         return self.registry.get_sample_value(f"airnode_media_live_{name}") or 0.0

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 
+from msgspec.structs import replace
+
 from airnode.config.sections.hls import HlsSection
-from airnode.media.cmaf.packager import Packager
-from airnode.media.frames import AudioConfig, AudioSample, MediaEvent, VideoConfig, VideoSample
+from airnode.media.frames import AudioConfig, Frame, MediaEvent, VideoConfig
 from airnode.media.hls.window import Found, Pending, Window
+from airnode.media.room.packager import Packager
 from tests.support import bmff
 from tests.support.hls import History, Media
 
@@ -19,31 +21,45 @@ AUDIO = AudioConfig(bytes.fromhex("1190"), "mp4a.40.2", 48000, 2)
 Timed = tuple[float, MediaEvent]
 
 
+def video_frame(dts_ms: int, data: bytes = b"video", *, is_key: bool = False, cts_ms: int = 0) -> Frame:
+    """A frame as an ingest makes it; whoever sends it decides when it arrives (`arriving`)."""
+    return Frame("video", dts_ms * 90, cts_ms * 90, data, is_key, 0.0)
+
+
+def audio_frame(dts_ms: int, data: bytes = b"audio") -> Frame:
+    return Frame("audio", dts_ms * 90, 0, data, True, 0.0)
+
+
+def arriving(event: MediaEvent, unix_s: float) -> MediaEvent:
+    """The same event; a frame that arrives at this time."""
+    return replace(event, arrived_s=unix_s) if isinstance(event, Frame) else event
+
+
 def video(
     fps: float, duration_s: float, *, gop: int = 0, start_ms: float = 0.0, size: int = 400, cts_ms: int = 0
 ) -> Iterator[Timed]:
-    """(arrival in s, sample): frames at a constant rate, timestamps cut to milliseconds as encoders do."""
+    """(arrival in s, frame) at a constant rate, timestamps cut to milliseconds as encoders do."""
     gop = gop or max(1, round(fps))
     for index in range(round(fps * duration_s)):
         at_ms = index * 1000 / fps
         data = index.to_bytes(4, "big") * (size // 4)
-        yield at_ms / 1000, VideoSample(int(start_ms + at_ms), cts_ms, index % gop == 0, data)
+        yield at_ms / 1000, video_frame(int(start_ms + at_ms), data, is_key=index % gop == 0, cts_ms=cts_ms)
 
 
 def frames(times_ms: Iterable[int], *, gop_ms: int = 1000, size: int = 400) -> Iterator[Timed]:
     """Frames at any times, with a key frame whenever ``gop_ms`` have passed."""
     last_key = None
     for index, at_ms in enumerate(times_ms):
-        key = last_key is None or at_ms - last_key >= gop_ms
-        last_key = at_ms if key else last_key
-        yield at_ms / 1000, VideoSample(at_ms, 0, key, index.to_bytes(4, "big") * (size // 4))
+        is_key = last_key is None or at_ms - last_key >= gop_ms
+        last_key = at_ms if is_key else last_key
+        yield at_ms / 1000, video_frame(at_ms, index.to_bytes(4, "big") * (size // 4), is_key=is_key)
 
 
 def audio(duration_s: float, *, rate: int = 48000, start_ms: float = 0.0, size: int = 40) -> Iterator[Timed]:
     """AAC frames without a hole."""
     for index in range(int(duration_s * rate / 1024)):
         at_ms = index * 1024_000 / rate
-        yield at_ms / 1000, AudioSample(int(start_ms + at_ms), (index | 1 << 31).to_bytes(4, "big") * (size // 4))
+        yield at_ms / 1000, audio_frame(int(start_ms + at_ms), (index | 1 << 31).to_bytes(4, "big") * (size // 4))
 
 
 def interleave(*tracks: Iterable[Timed]) -> Iterator[Timed]:
@@ -79,18 +95,18 @@ class Recorder:
         self._grown = 0
         self.window.add_listener(self.look)
 
-    def configure(self, *configs: MediaEvent, at_s: float = 0.0) -> "Recorder":
-        self.packager.push(configs, self.start_unix_s + at_s)
+    def configure(self, *configs: MediaEvent) -> "Recorder":
+        self.packager.push(configs)
         return self
 
     def push(self, timed: Iterable[Timed]) -> "Recorder":
         for at_s, event in timed:
-            self.packager.push((event,), self.start_unix_s + at_s)
+            self.packager.push((arriving(event, self.start_unix_s + at_s),))
             self.look()
         return self
 
-    def finish(self, at_s: float = 0.0) -> "Recorder":
-        self.packager.finish(self.start_unix_s + at_s)
+    def finish(self) -> "Recorder":
+        self.packager.finish()
         self.look()
         return self
 

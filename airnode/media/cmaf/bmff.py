@@ -10,6 +10,7 @@ from struct import pack
 from airnode.media.frames import AudioConfig, VideoConfig
 
 VIDEO_TIMESCALE = 90_000
+VIDEO_TRACK_ID, AUDIO_TRACK_ID = 1, 2
 
 #: Sample flags (14496-12 8.8.3.1): depends on no other sample; depends on others and is no sync sample.
 SYNC_SAMPLE = 0x02000000
@@ -34,18 +35,18 @@ class Track:
 
 
 def box(kind: bytes, *payload: bytes) -> bytes:
-    """A plain box."""
+    """Return a plain box."""
     body = b"".join(payload)
     return pack(">I4s", 8 + len(body), kind) + body
 
 
 def full_box(kind: bytes, version: int, flags: int, *payload: bytes) -> bytes:
-    """A box with version and flags."""
+    """Return a box with version and flags."""
     return box(kind, pack(">I", version << 24 | flags), *payload)
 
 
 def init_segment(tracks: Sequence[Track]) -> bytes:
-    """Write ``ftyp`` and ``moov`` for these tracks, which must be one or two with different ids."""
+    """Return ``ftyp`` and ``moov`` for these tracks, which must be one or two with different ids."""
     ftyp = box(b"ftyp", b"iso6", pack(">I", 0), b"iso6", b"mp42", b"hlsf")
     moov = box(
         b"moov",
@@ -152,7 +153,7 @@ def _btrt(bitrate_bps: int) -> bytes:
 
 
 def _esds(audio_specific_config: bytes, bitrate_bps: int) -> bytes:
-    """ES_Descriptor of ISO 14496-1 7.2.6.5 with MPEG-4 audio (object type 0x40) in it."""
+    """Return the ES_Descriptor of ISO 14496-1 7.2.6.5 with MPEG-4 audio (object type 0x40) in it."""
     specific = _descriptor(0x05, audio_specific_config)
     audio_stream = 0x15
     decoder = _descriptor(0x04, pack(">BBBHII", 0x40, audio_stream, 0, 0, bitrate_bps, bitrate_bps) + specific)
@@ -161,7 +162,7 @@ def _esds(audio_specific_config: bytes, bitrate_bps: int) -> bytes:
 
 
 def _descriptor(tag: int, body: bytes) -> bytes:
-    """A descriptor with its length in the expandable form (7 bits a byte, 14496-1 8.3.3)."""
+    """Return a descriptor with its length in the expandable form (7 bits a byte, 14496-1 8.3.3)."""
     size = len(body)
     groups = [size & 0x7F]
     while size := size >> 7:

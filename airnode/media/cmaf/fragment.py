@@ -1,4 +1,8 @@
-"""Media fragments: ``moof`` and ``mdat`` (ISO/IEC 14496-12 8.8). The hot path of the packager."""
+"""Media fragments: ``moof`` and ``mdat`` (ISO/IEC 14496-12 8.8).
+
+The hot path of the packager: each frame comes through here twice (a part, and a fragment of ``live.mp4``). So the
+sample tables are flat lists that one call of `pack` writes, and a payload is copied once, by the last `join`.
+"""
 
 from collections.abc import Sequence
 from struct import pack
@@ -20,52 +24,56 @@ _MOOF_BYTES = 24
 
 
 class TrackRun:
-    """Consecutive samples of one track in one fragment.
+    """Consecutive frames of one track in one fragment.
+
+    A *tick* is the unit of the track: 1/90,000 s for video, one sample for audio.
 
     Attributes:
-        base_time: decode time of the first sample, in ticks of the track.
-        table: the trun table, flat: (duration, size, flags, cts) a video sample, (duration, size) an audio one.
-        payload: the samples' bytes.
-        duration: sum of the durations, in ticks. size: sum of the payload, in bytes.
+        base_dts_ticks: decode time of the first frame.
+        table: the trun table, flat: (duration, size, flags, cts) a video frame, (duration, size) an audio one.
+        payload: the frames' bytes.
+        duration_ticks: sum of the durations. size_bytes: sum of the payload.
     """
 
-    __slots__ = ("base_time", "duration", "payload", "size", "table", "track_id", "video")
+    __slots__ = ("base_dts_ticks", "duration_ticks", "payload", "size_bytes", "table", "track_id", "video")
 
-    def __init__(self, track_id: int, base_time: int, *, video: bool) -> None:
+    def __init__(self, track_id: int, base_dts_ticks: int, *, video: bool) -> None:
         self.track_id = track_id
-        self.base_time = base_time
+        self.base_dts_ticks = base_dts_ticks
         self.video = video
         self.table: list[int] = []
         self.payload: list[bytes] = []
-        self.duration = 0
-        self.size = 0
+        self.duration_ticks = 0
+        self.size_bytes = 0
 
-    def add_video(self, data: bytes, duration: int, cts: int, *, key: bool) -> None:
-        """Append a video sample; ``cts`` (composition minus decode time, ticks) may be negative."""
-        self.table += (duration, len(data), SYNC_SAMPLE if key else NON_SYNC_SAMPLE, cts & 0xFFFFFFFF)
+    def add_video(self, data: bytes, duration_90k: int, cts_90k: int, *, is_key: bool) -> None:
+        """Append a video frame; ``cts_90k`` (composition minus decode time) may be negative."""
+        size_bytes = len(data)
+        self.table += (duration_90k, size_bytes, SYNC_SAMPLE if is_key else NON_SYNC_SAMPLE, cts_90k & 0xFFFFFFFF)
         self.payload.append(data)
-        self.duration += duration
-        self.size += len(data)
+        self.duration_ticks += duration_90k
+        self.size_bytes += size_bytes
 
-    def add_audio(self, data: bytes, duration: int) -> None:
+    def add_audio(self, data: bytes, duration_samples: int) -> None:
         """Append an audio frame."""
-        self.table += (duration, len(data))
+        size_bytes = len(data)
+        self.table += (duration_samples, size_bytes)
         self.payload.append(data)
-        self.duration += duration
-        self.size += len(data)
+        self.duration_ticks += duration_samples
+        self.size_bytes += size_bytes
 
     def stretch_last(self, ticks: int) -> None:
-        """Let the last sample last longer: how a hole inside of a run is written."""
+        """Let the last frame last longer: this is how a hole inside of a run is written."""
         self.table[-4 if self.video else -2] += ticks
-        self.duration += ticks
+        self.duration_ticks += ticks
 
 
 def write_fragment(sequence: int, runs: Sequence[TrackRun]) -> bytes:
-    """Write one ``moof`` with a ``traf`` a run, and the ``mdat`` behind it.
+    """Return one ``moof`` with a ``traf`` for each run, and the ``mdat`` behind it.
 
     Args:
         sequence: of the mfhd; taken modulo 2^32, which a stream of single frames reaches after years.
-        runs: one or two, each with at least one sample and a track of its own.
+        runs: one or two of different tracks, each with at least one frame.
     """
     moof_size = _MOOF_BYTES
     for run in runs:
@@ -74,7 +82,7 @@ def write_fragment(sequence: int, runs: Sequence[TrackRun]) -> bytes:
     data_offset = moof_size + 8
     for run in runs:
         pieces.append(_traf(run, data_offset))
-        data_offset += run.size
+        data_offset += run.size_bytes
     pieces.append(pack(">I4s", data_offset - moof_size, b"mdat"))
     for run in runs:
         pieces += run.payload
@@ -96,7 +104,7 @@ def _traf(run: TrackRun, data_offset: int) -> bytes:
             20,
             b"tfdt",
             1 << 24,
-            run.base_time,
+            run.base_dts_ticks,
             20 + 4 * words,
             b"trun",
             _VIDEO_TRUN,
@@ -116,7 +124,7 @@ def _traf(run: TrackRun, data_offset: int) -> bytes:
         20,
         b"tfdt",
         1 << 24,
-        run.base_time,
+        run.base_dts_ticks,
         20 + 4 * words,
         b"trun",
         _AUDIO_TRUN,

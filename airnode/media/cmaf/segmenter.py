@@ -1,71 +1,64 @@
-"""From samples on the media timeline to parts and segments.
+"""From frames on the media timeline to parts and segments.
 
 Part boundaries follow the leading track (video, where there is one) and lie at starts of frames: PART-TARGET is chosen
 to fit the whole number of frames that comes nearest to the wished length. Where no frame starts between 85 % and
-100 % of it (variable frame rates, a camera that hangs), the boundary is PART-TARGET itself and the frames fall into the
+100 % of it (variable frame rates, a camera that hangs), the boundary is PART-TARGET itself and the frames belong to the
 part in which they start, so that the 85 % rule of 4.4.4.9 holds all the same; audio fills such parts. Only a stretch
 with neither audio nor a frame makes PART-TARGET grow.
 
-All times in here are 90 kHz ticks unless a name says otherwise.
+Why this is more than "cut every 200 ms":
+
+- Nobody knows how long a video frame lasts until the next one comes, so the newest frame is *pending*: it is in no part
+  yet. Audio frames know their durations, and wait in a queue until a part ends behind their start.
+- The target duration must never change once a playlist was served, and nobody knows the publisher's key frame interval
+  at the start. So the window is not served until the first segment has ended, and every later segment ends, with a key
+  frame or without one, before it would round to more.
+- A camera that stops must not stop the parts, or every player stalls: audio takes the lead after `VIDEO_LATE_90K`, and
+  after `VIDEO_GONE_90K` the last key frame is written again as a *still* until the next key frame comes.
+
+Times are decode times on the media timeline in ticks of 1/90,000 s (``..._90k``). ``part_start_90k`` and
+``segment_start_90k`` are where the open part and the open segment begin.
 """
 
 from collections import deque
 from math import ceil
 
+from msgspec.structs import replace
+
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import TooLarge
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
-from airnode.media.cmaf.fragment import TrackRun, write_fragment
+from airnode.media.cmaf.frame_rate import FrameRateMeter
+from airnode.media.cmaf.open_part import OpenPart
 from airnode.media.cmaf.stats import PackagerStats
 from airnode.media.cmaf.timeline import WallClock
+from airnode.media.frames import Frame
 from airnode.media.hls.window import MIN_TARGET_DURATION_S, Window
 
 #: Added to whole frames for PART-TARGET: publishers round timestamps to milliseconds.
-PART_SLACK = 2 * 90
+PART_SLACK_90K = 2 * 90
 #: The target duration is fixed after this, even if no second key frame came.
 TARGET_DURATION_WAIT_S = 4.5
 #: A segment may be longer than the target duration by this and still rounds to it.
 ROUNDING_S = 0.45
 #: Audio this far ahead of the last video frame: parts go on without video.
-VIDEO_LATE = VIDEO_TIMESCALE // 2
-#: ... while PART-TARGET is not chosen, this far: the first two frames may tell that they are slides.
-FIRST_FRAME_WAIT = VIDEO_TIMESCALE * 5 // 4
+VIDEO_LATE_90K = VIDEO_TIMESCALE // 2
+#: ... while PART-TARGET is not chosen, this far: the first two frames may show that the video is slides.
+FIRST_FRAME_WAIT_90K = VIDEO_TIMESCALE * 5 // 4
 #: ... and this far: the last key frame is shown as a still until the next one comes.
-VIDEO_GONE = 3 * VIDEO_TIMESCALE
-
+VIDEO_GONE_90K = 3 * VIDEO_TIMESCALE
 #: Audio frames kept while the first key frame has not come.
-MOST_HELD_AUDIO = 64
-_USUAL_RATES = (15.0, 24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 48.0, 50.0, 60000 / 1001, 60.0)
-
-VIDEO_TRACK_ID, AUDIO_TRACK_ID = 1, 2
+EARLY_AUDIO_FRAMES = 64
 
 
 class SegmentTooLarge(TooLarge):
-    """A segment grew beyond ``hls.segment_max_bytes``: the publisher is to be cut off."""
+    """A segment grew beyond ``hls.segment_max_bytes``: the publisher is disconnected."""
 
     code, title = "segment_too_large", "Segment too large"
 
 
-def near_usual_rate(frame_rate: float) -> float:
-    """The usual frame rate within 0.05 percent of a measured one, else the measured one."""
-    usual = min(_USUAL_RATES, key=lambda rate: abs(rate - frame_rate))
-    return usual if abs(usual - frame_rate) < 0.0005 * usual else round(frame_rate, 3)
-
-
-class _Pending:
-    """The newest video frame, whose duration only the next one tells."""
-
-    __slots__ = ("cts", "data", "key", "time")
-
-    def __init__(self, time: int, cts: int, data: bytes, key: bool) -> None:
-        self.time = time
-        self.cts = cts
-        self.data = data
-        self.key = key
-
-
 class Segmenter:
-    """Cuts one publisher's samples and writes them into the window.
+    """Cuts one publisher's frames and writes them into the window.
 
     A *period* is what lies between two discontinuities: one set of tracks, one initialization section.
     """
@@ -74,32 +67,30 @@ class Segmenter:
         self._settings = settings
         self._window = window
         self._stats = stats
-        self._sequence = 0
-        #: End of everything given out so far; nothing later may begin before it.
-        self.end = 0
+        #: End of everything written so far; nothing later may begin before it.
+        self.end_90k = 0
         self._has_video = False
         self._audio_rate = 0
-        self._declared = False
-        self._frame = 0.0
+        #: The first frame that counts has come.
         self._started = False
-        self._opened = 0
-        self._part_start = 0
-        self._segment_start = 0
+        self._period_start_90k = 0
+        self._part_start_90k = 0
+        self._segment_start_90k = 0
         self._segment_bytes = 0
-        self._date = WallClock()
-        self._now_s = 0.0
-        self._closed_s = 0.0
-        self._measured = 0
-        self._video_end = 0
-        self._pending: _Pending | None = None
-        self._still: _Pending | None = None
-        self._last_key: _Pending | None = None
-        self._key_intervals: deque[int] = deque(maxlen=8)
-        self._video_run: TrackRun | None = None
-        self._audio_run: TrackRun | None = None
-        self._has_key = False
-        #: Frames that no part has taken yet: (start, start in samples, duration in samples, data).
-        self._audio: deque[tuple[int, int, int, bytes]] = deque()
+        self._wall_clock = WallClock()
+        #: When the newest frame arrived (unix time).
+        self._arrived_s = 0.0
+        #: How long the last segment of the period before was.
+        self._last_segment_s = 0.0
+        self._rate = FrameRateMeter(stats)
+        self._part = OpenPart()
+        #: The newest video frame, whose duration only the next one shows.
+        self._pending: Frame | None = None
+        #: The key frame that is shown while the video is gone; None: the video is there.
+        self._still: Frame | None = None
+        self._last_key: Frame | None = None
+        #: Audio frames that no part has taken yet.
+        self._audio: deque[Frame] = deque()
 
     # ---- periods ---------------------------------------------------------------------------------------------------
 
@@ -107,300 +98,272 @@ class Segmenter:
         """Start a period.
 
         Args:
-            audio_rate: of the audio track; 0: there is none.
+            audio_rate: sample rate of the audio track; 0: there is none.
             frame_s: declared duration of a frame of the leading track; 0: unknown, measure it.
         """
         self._has_video = has_video
         self._audio_rate = audio_rate
-        self._declared = frame_s > 0
-        self._frame = frame_s * VIDEO_TIMESCALE
         self._started = False
-        self._measured = 0
-        self._video_end = 0
-        self._key_intervals.clear()
-        if self._frame and self._window.part_target_s and self._frame + PART_SLACK > self._part_target():
-            self._grow(ceil(self._frame) + PART_SLACK)
+        self._rate.begin(frame_s)
+        self._part.begin_period()
+        frame_90k = self._rate.frame_90k
+        if frame_90k and self._window.part_target_s and frame_90k + PART_SLACK_90K > self._part_target_90k():
+            self._grow_part_target(ceil(frame_90k) + PART_SLACK_90K)
 
     def finish(self) -> None:
-        """End the period: give out what is there and close the segment."""
+        """End the period: write what is there and close the segment."""
         if self._started:
-            end = self._part_start
+            end_90k = self._part_start_90k
             if self._pending is not None:
-                end = max(end, self._pending.time + max(1, round(self._frame)))
-                self._cut_before(self._pending, end, self._part_target() or end)
-                self._commit(end)
+                end_90k = max(end_90k, self._pending.dts_90k + max(1, round(self._rate.frame_90k)))
+                self._cut_before(self._pending, end_90k, self._part_target_90k() or end_90k)
+                self._commit(end_90k)
             if self._audio:
-                start, _, samples, _ = self._audio[-1]
-                end = max(end, start + samples * VIDEO_TIMESCALE // self._audio_rate)
-            self._catch_up(end)
-            self._cut(end)
-            self._closed_s = (self._part_start - self._segment_start) / VIDEO_TIMESCALE
-            self.end = max(self.end, end, self._video_end)
+                end_90k = max(end_90k, self._audio_end_90k(self._audio[-1]))
+            self._catch_up(end_90k)
+            self._cut(end_90k)
+            self._last_segment_s = (self._part_start_90k - self._segment_start_90k) / VIDEO_TIMESCALE
+            self.end_90k = max(self.end_90k, end_90k, self._part.video_end_90k)
         else:
             self._stats.dropped["before_key"] += len(self._audio)
             self._stats.audio_samples -= len(self._audio)
         self._started = False
-        self._pending = self._still = self._last_key = self._video_run = self._audio_run = None
+        self._pending = self._still = self._last_key = None
+        self._part.clear()
         self._audio.clear()
         self._window.end_segment()
 
-    # ---- samples ---------------------------------------------------------------------------------------------------
+    # ---- frames ----------------------------------------------------------------------------------------------------
 
-    def video(self, time: int, cts: int, data: bytes, *, key: bool, now: float) -> None:
-        """Take a video frame; the first one of a period must be a key frame, times must grow."""
-        self._now_s = now
+    def add(self, frame: Frame) -> None:
+        """Take a frame; decode times must grow within a track, and the first video frame must be a key frame."""
+        self._arrived_s = frame.arrived_s
+        if frame.track == "video":
+            self._add_video(frame)
+        else:
+            self._add_audio(frame)
+
+    def _add_video(self, frame: Frame) -> None:
         if not self._started:
-            self._start(time)
+            self._start(frame.dts_90k)
         elif self._still is not None:
-            if not key:
+            if not frame.is_key:
                 self._stats.dropped["before_key"] += 1
                 return
-            self._show_still(time)
+            self._show_still(frame.dts_90k)
             self._still = None
-        earliest = self._pending.time + 1 if self._pending is not None else self._video_end
-        if time < earliest:
-            # Later than its time because a still took the place: it is shown when it was meant to be.
-            time, cts = earliest, cts + time - earliest
-        if self._pending is not None:
-            self._measure(time - self._pending.time)
-            self._lead(time, key)
-        if key:
-            self._count_key(time)
-        self._pending = _Pending(time, cts, data, key)
-        if key:
-            self._last_key = self._pending
+        pending = self._pending
+        earliest_90k = pending.dts_90k + 1 if pending is not None else self._part.video_end_90k
+        if frame.dts_90k < earliest_90k:
+            # A still has taken its decode time: decode it later, and present it when it was meant to be.
+            frame = replace(frame, dts_90k=earliest_90k, cts_90k=frame.cts_90k + frame.dts_90k - earliest_90k)
+        if pending is not None:
+            self._rate.measure(frame.dts_90k - pending.dts_90k)
+            self._lead(frame.dts_90k, frame.is_key)
+        self._pending = frame
+        if frame.is_key:
+            if self._last_key is not None:
+                self._rate.measure_key_interval(frame.dts_90k - self._last_key.dts_90k)
+            self._last_key = frame
 
-    def audio(self, start_samples: int, samples: int, data: bytes, now: float) -> None:
-        """Take an audio frame; times must grow. Leads where there is no video, or none comes any more."""
-        self._now_s = now
-        start = start_samples * VIDEO_TIMESCALE // self._audio_rate
-        end = (start_samples + samples) * VIDEO_TIMESCALE // self._audio_rate
+    def _add_audio(self, frame: Frame) -> None:
+        """Audio leads where there is no video, or no more video comes."""
         if not self._started:
             if self._has_video:
-                self._hold((start, start_samples, samples, data))
+                self._hold_early_audio(frame)
                 return
-            self._start(start)
-        self._audio.append((start, start_samples, samples, data))
+            self._start(frame.dts_90k)
+        self._audio.append(frame)
+        end_90k = self._audio_end_90k(frame)
         if not self._has_video:
-            self._frame = self._frame or end - start
-            self._lead(end, True)
-        elif end > self._part_start + (VIDEO_LATE if self._window.part_target_s else FIRST_FRAME_WAIT):
-            self._audio_leads(end)
+            self._rate.frame_90k = self._rate.frame_90k or end_90k - frame.dts_90k
+            self._lead(end_90k, True)
+        elif end_90k > self._part_start_90k + (VIDEO_LATE_90K if self._window.part_target_s else FIRST_FRAME_WAIT_90K):
+            self._lead_by_audio(end_90k)
 
-    def _hold(self, frame: tuple[int, int, int, bytes]) -> None:
+    def _audio_end_90k(self, frame: Frame) -> int:
+        return (frame.dts_samples + frame.duration_samples) * VIDEO_TIMESCALE // self._audio_rate
+
+    def _hold_early_audio(self, frame: Frame) -> None:
         """Keep audio that comes before the first key frame: some of it may belong beside that."""
         self._audio.append(frame)
-        if len(self._audio) > MOST_HELD_AUDIO:
-            self._drop_held()
+        if len(self._audio) > EARLY_AUDIO_FRAMES:
+            self._drop_early_audio()
 
-    def _drop_held(self) -> None:
+    def _drop_early_audio(self) -> None:
         self._audio.popleft()
         self._stats.dropped["before_key"] += 1
         self._stats.audio_samples -= 1
 
     # ---- boundaries ------------------------------------------------------------------------------------------------
 
-    def _start(self, time: int) -> None:
+    def _start(self, dts_90k: int) -> None:
+        """The first frame of the leading track: the period, its first segment and its first part begin with it."""
         self._started = True
-        self._opened = self._part_start = time
-        while self._audio and self._audio[0][0] + self._audio[0][2] * VIDEO_TIMESCALE // self._audio_rate <= time:
-            self._drop_held()
-        self._roll(independent=True)
+        self._period_start_90k = self._part_start_90k = dts_90k
+        while self._audio and self._audio_end_90k(self._audio[0]) <= dts_90k:
+            self._drop_early_audio()
+        self._begin_segment(independent=True)
 
-    def _lead(self, time: int, key: bool) -> None:
-        """The leading track's next frame begins at ``time``: cut what ends here or before."""
-        target = self._part_target() or self._choose_part_target(time)
-        if not target:
-            self._commit(time)
+    def _lead(self, next_90k: int, next_is_key: bool) -> None:
+        """Cut what ends where the leading track's next frame begins, or before."""
+        target_90k = self._part_target_90k() or self._choose_part_target(next_90k)
+        if not target_90k:
+            self._commit(next_90k)
             return
         if self._pending is not None:
-            self._cut_before(self._pending, time, target)
-        self._commit(time)
-        self._catch_up(time)
-        length = time - self._part_start
-        if self._segment_ends(time - self._segment_start, key, self._frame):
-            self._cut(time)
+            self._cut_before(self._pending, next_90k, target_90k)
+        self._commit(next_90k)
+        self._catch_up(next_90k)
+        length_90k, frame_90k = next_90k - self._part_start_90k, self._rate.frame_90k
+        if self._segment_ends(next_90k - self._segment_start_90k, next_is_key, frame_90k):
+            self._cut(next_90k)
             # Behind the audio clock, what waits to be written comes first: the key frame does not begin the segment.
-            self._roll(independent=key and self._video_run is None)
-        elif length > target or (length >= 0.85 * target and length + self._frame > target):
-            self._cut(time)
+            self._begin_segment(independent=next_is_key and not self._part.has_video)
+        elif length_90k > target_90k or (length_90k >= 0.85 * target_90k and length_90k + frame_90k > target_90k):
+            self._cut(next_90k)
 
-    def _cut_before(self, frame: _Pending, end: int, target: int) -> None:
+    def _cut_before(self, frame: Frame, end_90k: int, target_90k: int) -> None:
         """Cut where the pending frame begins, if it turned out too long for the part or the segment that is open."""
-        begin = max(frame.time, self._part_start)
-        if end - self._segment_start > self._segment_limit() and begin > self._segment_start:
-            self._cut(begin)
-            independent = frame.key and self._video_run is None
+        begin_90k = max(frame.dts_90k, self._part_start_90k)
+        if end_90k - self._segment_start_90k > self._segment_limit_90k() and begin_90k > self._segment_start_90k:
+            self._cut(begin_90k)
+            independent = frame.is_key and not self._part.has_video
             self._stats.forced_segments += not independent
-            self._roll(independent=independent)
-        elif end - self._part_start > target and frame.time - self._part_start >= 0.85 * target:
-            self._cut(frame.time)
+            self._begin_segment(independent=independent)
+        elif end_90k - self._part_start_90k > target_90k and frame.dts_90k - self._part_start_90k >= 0.85 * target_90k:
+            self._cut(frame.dts_90k)
 
-    def _catch_up(self, time: int) -> None:
+    def _catch_up(self, until_90k: int) -> None:
         """Cut at PART-TARGET for as long as a frame overflows it and there is something to put into parts."""
-        target = self._part_target()
-        while target and time - self._part_start > target:
-            filled = bool(self._audio) and self._audio[-1][0] >= self._part_start + target
-            if not filled and time - self._part_start > 2 * target:
+        target_90k = self._part_target_90k()
+        while target_90k and until_90k - self._part_start_90k > target_90k:
+            filled = bool(self._audio) and self._audio[-1].dts_90k >= self._part_start_90k + target_90k
+            if not filled and until_90k - self._part_start_90k > 2 * target_90k:
                 return
-            if not self._split(target):
+            if not self._split(target_90k):
                 return
 
-    def _audio_leads(self, end: int) -> None:
+    def _lead_by_audio(self, audio_end_90k: int) -> None:
         """Video is late: cut by the audio clock, and show a still where video seems gone."""
-        target = self._part_target() or self._choose_part_target(end)
-        if self._pending is not None and end - self._pending.time > VIDEO_GONE and self._last_key is not None:
+        target_90k = self._part_target_90k() or self._choose_part_target(audio_end_90k)
+        pending = self._pending
+        if pending is not None and audio_end_90k - pending.dts_90k > VIDEO_GONE_90K and self._last_key is not None:
             self._still = self._last_key
-            self._commit(max(self._part_start, self._pending.time + 1))
-        while end - self._part_start > target + VIDEO_LATE:
-            if not self._split(target):
+            self._commit(max(self._part_start_90k, pending.dts_90k + 1))
+        while audio_end_90k - self._part_start_90k > target_90k + VIDEO_LATE_90K:
+            if not self._split(target_90k):
                 return
 
-    def _split(self, target: int) -> bool:
-        """Cut at PART-TARGET, no matter where frames begin."""
-        if not self._cut(self._part_start + target):
+    def _split(self, target_90k: int) -> bool:
+        """Cut at PART-TARGET, no matter where frames begin. Return False where there was nothing to cut."""
+        if not self._cut(self._part_start_90k + target_90k):
             return False
         independent = self._still is not None
-        if self._segment_ends(self._part_start - self._segment_start, independent, target):
-            self._roll(independent=independent)
+        if self._segment_ends(self._part_start_90k - self._segment_start_90k, independent, target_90k):
+            self._begin_segment(independent=independent)
         return True
 
-    def _segment_ends(self, length: int, key: bool, step: float) -> bool:
-        """Whether the segment ends after ``length``; the next chance comes ``step`` later."""
-        limit = self._segment_limit()
-        if length + step > limit:
-            self._stats.forced_segments += not key
+    def _segment_ends(self, length_90k: int, is_key: bool, step_90k: float) -> bool:
+        """Return whether the segment ends after ``length_90k``; the next chance comes ``step_90k`` later."""
+        limit_90k = self._segment_limit_90k()
+        if length_90k + step_90k > limit_90k:
+            self._stats.forced_segments += not is_key
             return True
-        if not key or length <= 0:
+        if not is_key or length_90k <= 0:
             return False
-        if length >= self._settings.segment_duration_s * VIDEO_TIMESCALE - self._frame / 2:
+        if length_90k >= self._settings.segment_duration_s * VIDEO_TIMESCALE - self._rate.frame_90k / 2:
             return True
-        longest = max(self._key_intervals, default=0)
-        return longest <= limit < length + longest
+        longest_90k = self._rate.longest_key_interval_90k
+        return longest_90k <= limit_90k < length_90k + longest_90k
 
-    def _segment_limit(self) -> float:
+    def _segment_limit_90k(self) -> float:
         longest_s = self._settings.segment_max_s
         if self._window.target_duration_s:
             longest_s = min(longest_s, self._window.target_duration_s + ROUNDING_S)
         return longest_s * VIDEO_TIMESCALE
 
-    def _roll(self, *, independent: bool) -> None:
-        """Begin a segment where the open part begins; the first that ends tells the target duration."""
-        time = self._part_start
-        if not self._window.target_duration_s and time > self._opened:
-            longest_s = max((time - self._segment_start) / VIDEO_TIMESCALE - 0.05, self._settings.segment_duration_s)
+    def _begin_segment(self, *, independent: bool) -> None:
+        """Begin a segment where the open part begins; the first one that ends decides the target duration."""
+        start_90k = self._part_start_90k
+        first = start_90k == self._period_start_90k
+        ended_s = self._last_segment_s if first else (start_90k - self._segment_start_90k) / VIDEO_TIMESCALE
+        if not self._window.target_duration_s and start_90k > self._period_start_90k:
+            longest_s = max(ended_s - 0.05, self._settings.segment_duration_s)
             self._window.freeze_target_duration(max(MIN_TARGET_DURATION_S, ceil(longest_s)))
-        first = time == self._opened
-        passed_s = self._closed_s if first else (time - self._segment_start) / VIDEO_TIMESCALE
-        self._window.begin_segment(self._date.at(self._now_s, passed_s, exact=first), independent=independent)
-        self._segment_start = time
+        start_unix_s = self._wall_clock.at(self._arrived_s, ended_s, exact=first)
+        self._window.begin_segment(start_unix_s, independent=independent)
+        self._segment_start_90k = start_90k
         self._segment_bytes = 0
-        if self._has_video and self._measured > 4 and not self._declared:
-            self._window.set_frame_rate(near_usual_rate(self._stats.frame_rate))
+        if self._has_video and (frame_rate := self._rate.undeclared_rate) is not None:
+            self._window.set_frame_rate(frame_rate)
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    def _commit(self, end: int) -> None:
-        """Put the pending frame into the open part; it lasts until ``end``."""
+    def _commit(self, end_90k: int) -> None:
+        """Put the pending frame into the open part; it lasts until ``end_90k``."""
         pending, self._pending = self._pending, None
         if pending is not None:
-            self._add_video(pending, pending.time, end - pending.time)
+            self._part.add_video(pending, pending.dts_90k, end_90k - pending.dts_90k)
 
-    def _add_video(self, frame: _Pending, time: int, duration: int) -> None:
-        if self._video_run is None:
-            self._video_run = TrackRun(VIDEO_TRACK_ID, time, video=True)
-        self._video_run.add_video(frame.data, duration, frame.cts, key=frame.key)
-        self._has_key |= frame.key
-        self._video_end = time + duration
-
-    def _show_still(self, until: int) -> None:
-        if self._still is not None and until > self._video_end:
+    def _show_still(self, until_90k: int) -> None:
+        begin_90k = self._part.video_end_90k
+        if self._still is not None and until_90k > begin_90k:
             self._stats.repeated_stills += 1
-            self._add_video(self._still, self._video_end, until - self._video_end)
+            self._part.add_video(self._still, begin_90k, until_90k - begin_90k)
 
-    def _take_audio(self, end: int) -> None:
-        """Move the frames that start before ``end`` into the open part."""
-        audio = self._audio
-        while audio and audio[0][0] < end:
-            _, start, samples, data = audio.popleft()
-            run = self._audio_run
-            if run is None:
-                self._audio_run = run = TrackRun(AUDIO_TRACK_ID, start, video=False)
-            elif start > run.base_time + run.duration:
-                run.stretch_last(start - run.base_time - run.duration)
-            run.add_audio(data, samples)
-
-    def _cut(self, end: int) -> bool:
-        """Close the part at ``end``; False where nothing was in it, and it stays open."""
-        if end <= self._part_start:
+    def _cut(self, end_90k: int) -> bool:
+        """Close the part at ``end_90k``. Return False where nothing was in it, and it stays open."""
+        if end_90k <= self._part_start_90k:
             return False
-        limit = int(self._segment_limit())
-        if end - self._segment_start > limit and self._part_start > self._segment_start:
+        limit_90k = int(self._segment_limit_90k())
+        if end_90k - self._segment_start_90k > limit_90k and self._part_start_90k > self._segment_start_90k:
             self._stats.forced_segments += 1
-            self._roll(independent=False)
-        if end - self._part_start > limit:
-            # A hole longer than any segment may be: what there is before it, and the hole goes to what follows.
-            cut = self._cut(self._part_start + limit)
-            return (cut and self._cut(end)) or cut
-        self._take_audio(end)
-        self._show_still(end)
-        runs = [run for run in (self._video_run, self._audio_run) if run is not None]
-        if not runs:
+            self._begin_segment(independent=False)
+        if end_90k - self._part_start_90k > limit_90k:
+            # A hole longer than any segment may be: cut what lies before it; what follows gets the hole.
+            cut = self._cut(self._part_start_90k + limit_90k)
+            return (cut and self._cut(end_90k)) or cut
+        self._part.take_audio(self._audio, end_90k)
+        self._show_still(end_90k)
+        if self._part.empty:
             return False
-        length = end - self._part_start
-        if length > self._part_target():
-            self._grow(max(length, self._settings.part_target_ms * 90))
-        self._sequence += 1
-        data = write_fragment(self._sequence, runs)
-        self._video_run = self._audio_run = None
-        independent, self._has_key = self._has_key or not self._has_video, False
-        self._part_start = end
-        self._window.add_part(data, length / VIDEO_TIMESCALE, independent=independent)
-        self._check(len(data))
+        length_90k = end_90k - self._part_start_90k
+        if length_90k > self._part_target_90k():
+            self._grow_part_target(max(length_90k, self._settings.part_target_ms * 90))
+        independent = self._part.has_key or not self._has_video
+        data = self._part.write()
+        self._part_start_90k = end_90k
+        self._window.add_part(data, length_90k / VIDEO_TIMESCALE, independent=independent)
+        self._check_limits(len(data))
         return True
 
-    def _check(self, size: int) -> None:
-        """Enforce the byte limit; stop waiting for a key frame to tell the target duration."""
-        self._segment_bytes += size
+    def _check_limits(self, part_bytes: int) -> None:
+        """Enforce the byte limit; fix the target duration where no key frame has come for too long to decide it."""
+        self._segment_bytes += part_bytes
         if self._segment_bytes > self._settings.segment_max_bytes:
             limit = self._settings.segment_max_bytes
             raise SegmentTooLarge(f"The stream has more than {limit} bytes in one segment (hls.segment_max_bytes).")
-        waited_s = (self._part_start - self._opened) / VIDEO_TIMESCALE
+        waited_s = (self._part_start_90k - self._period_start_90k) / VIDEO_TIMESCALE
         if not self._window.target_duration_s and waited_s >= TARGET_DURATION_WAIT_S:
             self._window.freeze_target_duration(ceil(self._settings.segment_max_s))
 
-    # ---- measures --------------------------------------------------------------------------------------------------
+    # ---- PART-TARGET -----------------------------------------------------------------------------------------------
 
-    def _part_target(self) -> int:
+    def _part_target_90k(self) -> int:
         return round(self._window.part_target_s * VIDEO_TIMESCALE)
 
-    def _choose_part_target(self, time: int) -> int:
-        """Fix PART-TARGET once enough frames came to measure them; 0 until then."""
-        wish = self._settings.part_target_ms * 90
-        if time - self._opened + self._frame < wish:
+    def _choose_part_target(self, until_90k: int) -> int:
+        """Fix PART-TARGET once enough frames came to measure them. Return it in ticks; 0: not yet."""
+        wish_90k = self._settings.part_target_ms * 90
+        if until_90k - self._period_start_90k + self._rate.frame_90k < wish_90k:
             return 0
-        frame = self._frame or wish
-        frames = max(1, round(wish / frame))
-        self._window.set_part_target(ceil((frames * frame + PART_SLACK) / 90) / 1000)
-        return self._part_target()
+        frame_90k = self._rate.frame_90k or wish_90k
+        frames = max(1, round(wish_90k / frame_90k))
+        self._window.set_part_target(ceil((frames * frame_90k + PART_SLACK_90K) / 90) / 1000)
+        return self._part_target_90k()
 
-    def _grow(self, length: int) -> None:
+    def _grow_part_target(self, length_90k: int) -> None:
         if self._window.part_target_s:
             self._stats.irregular_parts += 1
-        self._window.set_part_target(ceil(length / 90) / 1000)
-
-    def _measure(self, duration: int) -> None:
-        """Follow the frame duration; a single long frame counts little, a declared rate that is wrong not for long."""
-        if not self._frame:
-            self._frame = duration
-        self._measured += 1
-        if self._measured > 4:
-            duration = min(duration, round(8 * self._frame))
-        self._frame += (duration - self._frame) / min(self._measured, 16)
-        self._stats.frame_rate = VIDEO_TIMESCALE / self._frame
-
-    def _count_key(self, time: int) -> None:
-        if self._last_key is not None:
-            interval = time - self._last_key.time
-            self._key_intervals.append(interval)
-            self._stats.key_frame_interval_s = interval / VIDEO_TIMESCALE
+        self._window.set_part_target(ceil(length_90k / 90) / 1000)

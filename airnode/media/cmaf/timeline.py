@@ -2,39 +2,45 @@
 
 A publisher's timestamps are milliseconds from an arbitrary origin, rounded, jittery, and sometimes broken: they jump
 when an encoder restarts, and audio and video may count from different origins. The media timeline starts at
-``START_MS`` (so that a negative composition offset never makes a negative time) and only goes forward.
+``START_90K`` (so that a negative composition offset never makes a negative time) and only goes forward.
+
+Three kinds of time meet here, and the names tell which one is meant:
+
+- ``dts_90k``: decode time on the publisher's clock; ``media_90k``: decode time on the media timeline. Both are ticks
+  of 1/90,000 s.
+- ``..._samples``: audio, counted exactly; 1,024 samples at 44.1 kHz are no whole number of ticks.
+- ``..._s``: unix time at which something arrived, in seconds.
 """
 
 from dataclasses import dataclass
-from enum import Enum
 
+from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
 from airnode.media.cmaf.stats import PackagerStats
+from airnode.media.frames import TrackKind
 
-#: Where the media timeline begins.
-START_MS = 10_000
-#: Timestamps this far from both tracks' heads are a jump: a broken clock, or a pause nobody should sit through.
-JUMP_MS = 2_000
-#: A timeline that was cut continues this far behind its head, clear of what the last samples still cover.
-REBASE_GAP_MS = 100
+#: Where the media timeline begins: 10 s.
+START_90K = 10 * VIDEO_TIMESCALE
+#: Timestamps this far from the latest times of both tracks are a jump: a broken clock, or a pause that no viewer
+#: should have to wait through.
+JUMP_90K = 2 * VIDEO_TIMESCALE
+#: A timeline that was cut continues this far behind its latest time, clear of what the last frames still cover.
+REBASE_GAP_90K = VIDEO_TIMESCALE // 10
 #: Audio counts exact samples while the publisher's rounded clock stays this near; beyond it frames were lost.
 AUDIO_TOLERANCE_MS = 60
 #: Drift is corrected from the first to the second of these, by at most this many samples a frame.
-DRIFT_START_MS, DRIFT_STOP_MS, DRIFT_STEP = 6.0, 1.0, 8
-
-
-class Kind(Enum):
-    """Which track a sample belongs to."""
-
-    VIDEO = "video"
-    AUDIO = "audio"
+DRIFT_START_MS, DRIFT_STOP_MS, DRIFT_STEP_SAMPLES = 6.0, 1.0, 8
 
 
 @dataclass(slots=True)
-class _Clock:
-    """One track's relation to the media timeline: ``media = dts + shift``, all in ms."""
+class _TrackClock:
+    """One track's relation to the media timeline: ``media_90k = dts_90k + shift_90k``.
 
-    shift_ms: int
-    head_ms: int
+    Attributes:
+        head_90k: the latest media time that was placed.
+    """
+
+    shift_90k: int
+    head_90k: int
 
 
 class Timeline:
@@ -46,129 +52,138 @@ class Timeline:
     """
 
     def __init__(self) -> None:
-        self._clocks: dict[Kind, _Clock] = {}
-        self._origin_ms = START_MS
+        self._clocks: dict[TrackKind, _TrackClock] = {}
+        self._origin_90k = START_90K
 
     @property
-    def head_ms(self) -> int:
-        """The latest time placed so far on any track."""
-        return max((clock.head_ms for clock in self._clocks.values()), default=self._origin_ms)
+    def head_90k(self) -> int:
+        """The latest media time that was placed so far on any track."""
+        return max((clock.head_90k for clock in self._clocks.values()), default=self._origin_90k)
 
     def rebase(self) -> None:
         """Forget the publisher's clock (a new publisher comes); the media timeline continues behind its head."""
         if self._clocks:
-            self._origin_ms = self.head_ms + REBASE_GAP_MS
+            self._origin_90k = self.head_90k + REBASE_GAP_90K
             self._clocks.clear()
 
-    def place(self, kind: Kind, dts_ms: int) -> tuple[int, bool]:
-        """Return the media time in ms and whether the publisher's timestamps jumped here."""
-        clock = self._clocks.get(kind)
+    def place(self, track: TrackKind, dts_90k: int) -> tuple[int, bool]:
+        """Return the media time in 90 kHz ticks, and whether the publisher's timestamps jumped here."""
+        clock = self._clocks.get(track)
         if clock is None:
-            self._clocks[kind] = clock = self._first(kind, dts_ms)
-            return clock.head_ms, False
-        media_ms = dts_ms + clock.shift_ms
-        jumped = abs(media_ms - clock.head_ms) > JUMP_MS and self._reanchor(kind, clock, dts_ms)
-        media_ms = dts_ms + clock.shift_ms
-        clock.head_ms = max(clock.head_ms, media_ms)
-        return media_ms, jumped
+            self._clocks[track] = clock = self._first(track, dts_90k)
+            return clock.head_90k, False
+        media_90k = dts_90k + clock.shift_90k
+        jumped = False
+        if abs(media_90k - clock.head_90k) > JUMP_90K:
+            jumped = self._reanchor(track, clock, dts_90k)
+            media_90k = dts_90k + clock.shift_90k
+        if media_90k > clock.head_90k:
+            clock.head_90k = media_90k
+        return media_90k, jumped
 
-    def _first(self, kind: Kind, dts_ms: int) -> _Clock:
-        other = self._other(kind)
+    def _first(self, track: TrackKind, dts_90k: int) -> _TrackClock:
+        other = self._other(track)
         if other is None:
-            return _Clock(self._origin_ms - dts_ms, self._origin_ms)
-        media_ms = dts_ms + other.shift_ms
-        if abs(media_ms - other.head_ms) > JUMP_MS:
-            media_ms = other.head_ms
-        return _Clock(media_ms - dts_ms, media_ms)
+            return _TrackClock(self._origin_90k - dts_90k, self._origin_90k)
+        media_90k = dts_90k + other.shift_90k
+        if abs(media_90k - other.head_90k) > JUMP_90K:
+            media_90k = other.head_90k
+        return _TrackClock(media_90k - dts_90k, media_90k)
 
-    def _reanchor(self, kind: Kind, clock: _Clock, dts_ms: int) -> bool:
-        """Give the track a new shift; False where it only catches up with the other track."""
-        other = self._other(kind)
-        if other is not None and abs(dts_ms + other.shift_ms - other.head_ms) <= JUMP_MS:
-            clock.shift_ms = other.shift_ms
+    def _reanchor(self, track: TrackKind, clock: _TrackClock, dts_90k: int) -> bool:
+        """Give the track a new shift. Return False where it only catches up with the other track."""
+        other = self._other(track)
+        if other is not None and abs(dts_90k + other.shift_90k - other.head_90k) <= JUMP_90K:
+            clock.shift_90k = other.shift_90k
             return False
-        clock.shift_ms = self.head_ms + REBASE_GAP_MS - dts_ms
+        clock.shift_90k = self.head_90k + REBASE_GAP_90K - dts_90k
         return True
 
-    def _other(self, kind: Kind) -> _Clock | None:
-        return self._clocks.get(Kind.AUDIO if kind is Kind.VIDEO else Kind.VIDEO)
+    def _other(self, track: TrackKind) -> _TrackClock | None:
+        return self._clocks.get("audio" if track == "video" else "video")
 
 
 class AudioClock:
-    """Decode times of AAC frames: exact sample counts, anchored to the publisher's clock.
+    """Decode times of audio frames: exact sample counts, anchored to the publisher's clock.
 
-    Small drift is absorbed by making single frames a few samples longer or shorter; a hole moves on at once; frames
-    that lie before what was already given out are dropped.
+    Small drift is absorbed by making single frames a few samples longer or shorter. After a hole the count continues
+    at the publisher's time. Frames that lie before the end of the last one are dropped.
 
     Args:
         stats: counts gaps, overlaps and corrections.
-        not_before: least decode time to give out, in samples.
+        not_before_samples: the first frame does not begin earlier.
     """
 
-    def __init__(self, sample_rate: int, samples_per_frame: int, stats: PackagerStats, not_before: int = 0) -> None:
-        self._rate = sample_rate
-        self._frame = samples_per_frame
-        self._tolerance = sample_rate * AUDIO_TOLERANCE_MS / 1000
-        self._next = not_before
+    def __init__(
+        self, sample_rate: int, samples_per_frame: int, stats: PackagerStats, not_before_samples: int = 0
+    ) -> None:
+        self._sample_rate = sample_rate
+        self._samples_per_frame = samples_per_frame
+        self._tolerance_samples = sample_rate * AUDIO_TOLERANCE_MS / 1000
+        self._next_samples = not_before_samples
         self._started = False
-        self._drift = 0.0
+        self._drift_samples = 0.0
         self._correcting = False
         self._stats = stats
 
-    def place(self, media_ms: int, samples: int = 0) -> tuple[int, int] | None:
+    def place(self, media_90k: int, duration_samples: int = 0) -> tuple[int, int] | None:
         """Return (decode time, duration) in samples, or None for a frame to drop.
 
         Args:
-            samples: how long this frame is; 0: as long as all.
+            duration_samples: of this frame; 0: the usual one.
         """
-        wanted = media_ms * self._rate // 1000
+        wanted_samples = media_90k * self._sample_rate // VIDEO_TIMESCALE
         if not self._started:
             self._started = True
-            self._next = max(wanted, self._next)
-        off = wanted - self._next
-        if off > self._tolerance:
+            self._next_samples = max(wanted_samples, self._next_samples)
+        ahead_samples = wanted_samples - self._next_samples
+        if ahead_samples > self._tolerance_samples:
             self._stats.audio_gaps += 1
-            self._next, self._drift, off = wanted, 0.0, 0
-        elif off < -self._tolerance:
+            self._next_samples, self._drift_samples, ahead_samples = wanted_samples, 0.0, 0
+        elif ahead_samples < -self._tolerance_samples:
             self._stats.dropped["audio_overlap"] += 1
             return None
-        duration = (samples or self._frame) + self._correction(off)
-        time = self._next
-        self._next = time + duration
-        return time, duration
+        duration_samples = (duration_samples or self._samples_per_frame) + self._correction(ahead_samples)
+        dts_samples = self._next_samples
+        self._next_samples = dts_samples + duration_samples
+        return dts_samples, duration_samples
 
-    def _correction(self, off: int) -> int:
-        """Samples to add to this frame; ``off`` is what the publisher's clock is ahead of the count."""
-        self._drift += (off - self._drift) / 32
-        drift_ms = abs(self._drift) * 1000 / self._rate
+    def _correction(self, ahead_samples: int) -> int:
+        """Return the samples to add to this frame.
+
+        Args:
+            ahead_samples: what the publisher's clock is ahead of the count.
+        """
+        self._drift_samples += (ahead_samples - self._drift_samples) / 32
+        drift_ms = abs(self._drift_samples) * 1000 / self._sample_rate
         self._correcting = drift_ms > (DRIFT_STOP_MS if self._correcting else DRIFT_START_MS)
         if not self._correcting:
             return 0
-        step = max(-DRIFT_STEP, min(DRIFT_STEP, round(self._drift / 16)))
-        self._drift -= step
-        self._stats.audio_corrections += 1 if step else 0
-        return step
+        step_samples = max(-DRIFT_STEP_SAMPLES, min(DRIFT_STEP_SAMPLES, round(self._drift_samples / 16)))
+        self._drift_samples -= step_samples
+        self._stats.audio_corrections += 1 if step_samples else 0
+        return step_samples
 
 
 class WallClock:
     """Wall-clock times of segments (EXT-X-PROGRAM-DATE-TIME): arrival times, without their jitter.
 
-    Follows the media time, is drawn gently towards the arrivals, and moves on at once where those fall behind.
+    It follows the media time, moves slowly towards the arrivals, and jumps forward where it falls behind them.
     """
 
     def __init__(self) -> None:
         self._last_s = 0.0
 
-    def at(self, arrival_s: float, passed_s: float, *, exact: bool = False) -> float:
-        """Return the unix time of something that came at ``arrival_s``, ``passed_s`` of media after the last one.
+    def at(self, arrived_s: float, passed_s: float, *, exact: bool = False) -> float:
+        """Return the unix time of a segment that arrived at ``arrived_s``, ``passed_s`` of media after the last one.
 
         Args:
-            exact: it begins anew (a discontinuity): take the arrival time, as long as that is not before the last one.
+            exact: at a discontinuity: take the arrival time, as long as that is not before the last one.
         """
         expected_s = self._last_s + passed_s
-        late_s = arrival_s - expected_s
+        late_s = arrived_s - expected_s
         if not self._last_s or late_s > 1.0 or (exact and late_s > 0):
-            self._last_s = arrival_s
+            self._last_s = arrived_s
         else:
             self._last_s = max(self._last_s, expected_s + late_s * 0.1)
         return self._last_s

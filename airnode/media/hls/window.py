@@ -41,7 +41,7 @@ _EMPTY_SEGMENT = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
 
 
 @dataclass(frozen=True, slots=True)
-class StreamInfo:
+class VariantInfo:
     """What a multivariant playlist says about the current tracks; ``width`` 0: no video."""
 
     codecs: tuple[str, ...]
@@ -106,7 +106,7 @@ class Window:
         self.version = 0
         self._told = 0
         self.ended = False
-        self.info: StreamInfo | None = None
+        self.info: VariantInfo | None = None
         self.target_duration_s = 0
         self._segment_count = segment_count
         self._prefix = ""
@@ -139,7 +139,7 @@ class Window:
         self._discontinuity = self._continues or self._next_msn > self._first_msn
         self._changed()
 
-    def begin_period(self, init: bytes, info: StreamInfo, *, discontinuity: bool) -> None:
+    def begin_period(self, init: bytes, info: VariantInfo, *, discontinuity: bool) -> None:
         """The next segment starts with this initialization section, which keeps its name while it stays the same."""
         self.end_segment()
         if self._inits.get(self._init_name) != init or not self._init_name.startswith(self._prefix):

@@ -1,18 +1,19 @@
 """The endless ``live.mp4`` of one room: initialization section, then fragments without end, to many viewers at once.
 
-No I/O and no clock of its own: viewers are handed a sink (an asyncio transport, in life), which takes bytes without
-waiting and tells how many it still holds. Each fragment is one bytes object for all viewers, its HTTP framing included,
-and is written to every sink in one loop: no task wakes up for a viewer. The sink's buffer is the viewer's queue. It is
-bounded: a viewer that holds too much is skipped until a key frame comes and its buffer has drained (its timeline simply
-jumps, which the page copes with); one whose buffer does not shrink at all for a while is dropped.
+No I/O and no clock of its own: a viewer comes with a transport (asyncio's, in production), which takes bytes without
+waiting and reports how many it still holds. Each fragment is one bytes object for all viewers, its HTTP framing
+included, and is written to every transport in one loop: no task wakes up for a viewer. The transport's buffer is the
+viewer's queue. It is bounded: a viewer that holds too much is skipped until a key frame comes and its buffer has
+drained (its timeline simply jumps, which the page copes with); one whose buffer does not shrink at all for a while is
+dropped.
 
-A response outlives its publisher. When one comes (back), or its configuration changes, the timeline goes on behind a
+A response outlives its publisher. When one comes (back), or its configuration changes, the timeline continues behind a
 small hole; a new initialization section follows in the same response as long as the codec strings stay the same, which
-MSE takes in the same SourceBuffer. When they change, the response ends, and its viewers ask again: the Content-Type of
-the next one names the codecs.
+MSE takes in the same SourceBuffer. When they change, the response ends, and its viewers request it again: the
+Content-Type of the next one names the codecs.
 
 While nobody watches, no fragments are made (:mod:`.on_demand`). The first viewer wakes the feed; a while after
-the last has left, it rests again, at the next sample that a viewer could begin with.
+the last one has left, it rests again, at the next frame that a viewer could begin with.
 """
 
 from collections import deque
@@ -23,11 +24,11 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.media.cmaf.bmff import Track
-from airnode.media.frames import VideoConfig
-from airnode.media.live.fragmenter import Fragment, framed
-from airnode.media.live.on_demand import DemandFragmenter
+from airnode.media.frames import Frame, VideoConfig
+from airnode.media.live.fragmenter import Fragment, http_chunk
+from airnode.media.live.on_demand import OnDemandFragmenter
 
-#: Most that is kept for those who come: a stream whose key frames lie further apart can only be entered at the next.
+#: Most that is kept for viewers who come: a stream whose key frames lie further apart can only be entered at the next.
 RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
 #: Fragments go on being made for so long after the last viewer left: one who reloads the page finds them.
 LINGER_S = 5.0
@@ -35,14 +36,14 @@ LINGER_S = 5.0
 Ending = Literal["ended", "codecs", "moved", "stuck"]
 
 
-class Sink(Protocol):
-    """Where a viewer's bytes go: what asyncio's transports offer."""
+class ViewerTransport(Protocol):
+    """Where a viewer's bytes go: the part of asyncio's transports that is needed here."""
 
     def write(self, data: bytes, /) -> None:
-        """Take bytes, at once."""
+        """Take bytes, without waiting."""
 
     def get_write_buffer_size(self) -> int:
-        """Bytes taken that are still here."""
+        """Return how many bytes were taken and not sent yet."""
         ...
 
 
@@ -78,51 +79,53 @@ class LiveViewer:
         ended: called once when nothing more will come.
     """
 
-    def __init__(self, sink: Sink, *, chunked: bool, ended: Callable[[Ending], None]) -> None:
-        self._sink = sink
+    def __init__(self, transport: ViewerTransport, *, chunked: bool, ended: Callable[[Ending], None]) -> None:
+        self._transport = transport
         self._chunked = chunked
         self.ended = ended
         #: Waiting for a key frame.
         self.waiting = True
         self._init = b""
-        #: Sizes of what was written, oldest first, as far as the sink may still hold it.
-        self._sizes: deque[int] = deque()
-        self._queued = 0
-        #: The first burst is not held against a viewer.
-        self._allowance = 0
-        self._held = 0
+        #: Sizes of what was written, oldest first, as far as the transport may still hold it; and their sum.
+        self._queue: deque[int] = deque()
+        self._queue_bytes = 0
+        #: Size of the first burst, which a slow viewer may hold beyond its limit.
+        self._burst_bytes = 0
+        #: What the transport held when it was last looked at, with what was written since.
+        self._held_bytes = 0
+        #: When it was last seen to have sent something.
         self._progress_s = 0.0
 
     def enter(self, init: bytes, ring: bytes, now_s: float) -> int:
-        """Write the initialization section and all there is since the key frame, in one write; bytes written."""
+        """Write the initialization section and all there is since the key frame at once. Return the bytes written."""
         self._init = init
         self._progress_s = now_s
         self.waiting = not ring
         burst = init + ring
-        self._allowance = len(burst)
-        return self._write(framed(burst) if self._chunked else burst)
+        self._burst_bytes = len(burst)
+        return self._write(http_chunk(burst) if self._chunked else burst)
 
     def renew(self, init: bytes) -> int:
-        """A new initialization section; who waits for a key frame gets it then."""
+        """Write a new initialization section, unless this viewer waits for a key frame (it gets it then)."""
         if self.waiting:
             return 0
         self._init = init
-        return self._write(framed(init) if self._chunked else init)
+        return self._write(http_chunk(init) if self._chunked else init)
 
     def offer(self, fragment: Fragment, init: bytes, limits: LiveLimits, now_s: float) -> int:
-        """Write the fragment, or leave it out; bytes written, -1 where this viewer falls behind now."""
-        held = self._look(now_s)
+        """Write the fragment, or leave it out. Return the bytes written; -1: this viewer falls behind now."""
+        held_bytes = self._update_queue(now_s)
         if self.waiting:
-            drained = held <= limits.queue_bytes // 2 and len(self._sizes) <= limits.queue_fragments // 2
-            return self._resume(fragment, init) if fragment.key and drained else 0
-        if held > limits.queue_bytes + self._allowance or len(self._sizes) > limits.queue_fragments:
+            drained = held_bytes <= limits.queue_bytes // 2 and len(self._queue) <= limits.queue_fragments // 2
+            return self._resume(fragment, init) if fragment.is_key and drained else 0
+        if held_bytes > limits.queue_bytes + self._burst_bytes or len(self._queue) > limits.queue_fragments:
             self.waiting = True
             return -1
         return self._write(fragment.chunk if self._chunked else fragment.body)
 
     def stuck(self, limits: LiveLimits, now_s: float) -> bool:
-        """Whether it took nothing for too long, though there was something to take."""
-        return self._held > 0 and now_s - self._progress_s > limits.stuck_s
+        """Return whether it took nothing for too long, though there was something to take."""
+        return self._held_bytes > 0 and now_s - self._progress_s > limits.stuck_s
 
     def _resume(self, fragment: Fragment, init: bytes) -> int:
         self.waiting = False
@@ -131,31 +134,31 @@ class LiveViewer:
             written = self.renew(init)
         return written + self._write(fragment.chunk if self._chunked else fragment.body)
 
-    def _look(self, now_s: float) -> int:
-        """How much the sink holds; forget what it has passed on."""
-        held = self._sink.get_write_buffer_size()
-        if held < self._held or not held:
+    def _update_queue(self, now_s: float) -> int:
+        """Forget the sizes of what the transport has sent. Return how many bytes it still holds."""
+        held_bytes = self._transport.get_write_buffer_size()
+        if held_bytes < self._held_bytes or not held_bytes:
             self._progress_s = now_s
-        self._held = held
-        if not held:
-            self._sizes.clear()
-            self._queued = self._allowance = 0
+        self._held_bytes = held_bytes
+        if not held_bytes:
+            self._queue.clear()
+            self._queue_bytes = self._burst_bytes = 0
         else:
-            while self._sizes and self._queued - self._sizes[0] >= held:
-                self._queued -= self._sizes.popleft()
-        return held
+            while self._queue and self._queue_bytes - self._queue[0] >= held_bytes:
+                self._queue_bytes -= self._queue.popleft()
+        return held_bytes
 
     def _write(self, data: bytes) -> int:
-        size = len(data)
+        size_bytes = len(data)
         try:
-            self._sink.write(data)
+            self._transport.write(data)
         except RuntimeError:
-            # uvloop's word for a closed transport: the viewer is gone, and its handler takes it out in a moment.
+            # uvloop raises this for a closed transport: the viewer is gone, and its handler removes it in a moment.
             return 0
-        self._sizes.append(size)
-        self._queued += size
-        self._held += size
-        return size
+        self._queue.append(size_bytes)
+        self._queue_bytes += size_bytes
+        self._held_bytes += size_bytes
+        return size_bytes
 
 
 class LiveFeed:
@@ -169,7 +172,7 @@ class LiveFeed:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._source = DemandFragmenter(limits.fragment_ms, self.take)
+        self._source = OnDemandFragmenter(limits.fragment_ms, self.take)
         self.codecs: tuple[str, ...] = ()
         self.ended = False
         self._init = b""
@@ -178,13 +181,13 @@ class LiveFeed:
         self._ring_bytes = 0
         #: In the order in which they came.
         self._viewers: dict[LiveViewer, None] = {}
-        #: When the last one left.
+        #: When the last viewer left.
         self._left_s = float("-inf")
 
     # ---- writing, by the packager ------------------------------------------------------------------------------------
 
     def begin(self, init: bytes, tracks: list[Track], frame_s: float) -> None:
-        """A period begins; see :meth:`Fragmenter.begin`."""
+        """Start a period; see :meth:`Fragmenter.begin`."""
         video = audio = None
         for track in tracks:
             if isinstance(track.config, VideoConfig):
@@ -196,41 +199,35 @@ class LiveFeed:
         self.renew(init, tuple(track.config.codecs for track in tracks))
 
     def renew(self, init: bytes, codecs: tuple[str, ...]) -> None:
-        """What follows is of another initialization section (or of the same one, behind a hole)."""
+        """What follows belongs to another initialization section (or to the same one, behind a hole)."""
         self._clear_ring()
         if self.codecs and codecs != self.codecs:
-            self._let_go("codecs")
+            self._end_responses("codecs")
         elif init != self._init:
             self._metrics.sent.inc(sum(viewer.renew(init) for viewer in self._viewers))
         self.codecs, self._init = codecs, init
 
-    def video(self, time: int, cts: int, data: bytes, *, key: bool, now: float) -> None:
-        """See :meth:`DemandFragmenter.video`."""
-        if self._source.working and self._source.begins_with(video=True, key=key):
+    def add(self, frame: Frame) -> None:
+        """Take a frame of the media timeline."""
+        if self._source.working and self._source.can_begin_with(frame):
             self._rest_if_unwatched()
-        self._source.video(time, cts, data, key=key, now=now)
-
-    def audio(self, start: int, samples: int, data: bytes, now: float) -> None:
-        """See :meth:`DemandFragmenter.audio`."""
-        if self._source.working and self._source.begins_with(video=False, key=False):
-            self._rest_if_unwatched()
-        self._source.audio(start, samples, data, now)
+        self._source.add(frame)
 
     def finish(self) -> None:
-        """The publisher is gone, or its period over: nothing is held back. Responses stay open."""
+        """The publisher is gone, or its period is over: write what is held back. Responses stay open."""
         self._source.finish()
 
     def interrupt(self) -> None:
-        """What follows, if anything, is of another timeline: responses end, and their viewers ask again."""
+        """What follows, if anything, has another timeline: end the responses; their viewers request them again."""
         self._init, self.codecs = b"", ()
         self._rest()
-        self._let_go("moved")
+        self._end_responses("moved")
 
     def end(self) -> None:
-        """Nothing will come any more: responses end."""
+        """End the responses: nothing will come any more."""
         self.ended = True
         self._rest()
-        self._let_go("ended")
+        self._end_responses("ended")
 
     def take(self, fragment: Fragment) -> None:
         """Pass a fragment on to all viewers."""
@@ -251,7 +248,7 @@ class LiveFeed:
             self._remove(viewer, "stuck")
 
     def _keep(self, fragment: Fragment) -> None:
-        if fragment.key:
+        if fragment.is_key:
             self._clear_ring()
         elif not self._ring:
             return
@@ -284,11 +281,11 @@ class LiveFeed:
 
     @property
     def content_type(self) -> str:
-        """With the codecs, as MediaSource.isTypeSupported takes it (RFC 6381)."""
+        """The Content-Type, with the codecs, as MediaSource.isTypeSupported takes it (RFC 6381)."""
         return f'video/mp4; codecs="{",".join(self.codecs)}"'
 
     def join(self, viewer: LiveViewer) -> None:
-        """Let a viewer in: it gets all there is since the last key frame at once, then what comes.
+        """Add a viewer: it gets all there is since the last key frame at once, then what comes.
 
         Raises:
             RuntimeError: the feed is not `ready`.
@@ -305,7 +302,7 @@ class LiveFeed:
         self._metrics.sent.inc(viewer.enter(self._init, ring, self._clock()))
 
     def leave(self, viewer: LiveViewer) -> None:
-        """The viewer has gone; nothing happens where the feed let it go before."""
+        """Remove a viewer that has gone; nothing happens where the feed has removed it before."""
         if self._viewers.pop(viewer, viewer) is None:
             self._metrics.viewers.dec()
             self._left_s = self._clock()
@@ -314,6 +311,6 @@ class LiveFeed:
         self.leave(viewer)
         viewer.ended(why)
 
-    def _let_go(self, why: Ending) -> None:
+    def _end_responses(self, why: Ending) -> None:
         for viewer in list(self._viewers):
             self._remove(viewer, why)

@@ -1,4 +1,4 @@
-"""Fragments on demand: while nobody watches ``live.mp4``, samples are only held, from where a viewer can begin.
+"""Fragments on demand: while nobody watches ``live.mp4``, frames are only held, from where a viewer can begin.
 
 ::
 
@@ -6,35 +6,24 @@
        ▲                                                │
        └─────────── nobody has watched lately ──────────┘
 
-What is held are references to the publisher's samples, those since the last key frame (without video, those of the last
-moment). Waking makes them fragments as if they had just come, with their own times of arrival, and goes on from there:
-for the fragments it is the beginning of a period whose first sample is the first that was held.
+Most rooms of a node are watched by HLS or not at all, and fragments of single frames cost as much as the parts. So the
+frames since the last key frame are kept by reference (without video, those of the last moment). Waking makes them
+fragments as if they had just come, with their own times of arrival, and continues from there: for the fragmenter it is
+the beginning of a period whose first frame is the first that was held.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
-from airnode.media.frames import AudioConfig
-from airnode.media.live.fragmenter import AUDIO_ENTRY, Fragment, Fragmenter
+from airnode.media.frames import AudioConfig, Frame
+from airnode.media.live.fragmenter import AUDIO_ENTRY_90K, Fragment, Fragmenter
 
 #: Most that is held; a stream whose key frames lie further apart has its fragments made until the next one.
-HELD_BYTES, HELD_SAMPLES = 12 << 20, 4_800
+HELD_BYTES, HELD_FRAMES = 12 << 20, 4_800
 
 
-class _Held(NamedTuple):
-    """What the fragmenter is to get; ``extra``: of video its composition offset, of audio its samples."""
-
-    video: bool
-    time: int
-    extra: int
-    data: bytes
-    key: bool
-    now: float
-
-
-class DemandFragmenter:
-    """A fragmenter that is asleep at first. No I/O and no clock.
+class OnDemandFragmenter:
+    """A fragmenter that rests at first. No I/O and no clock.
 
     Args:
         fragment_ms, take: see :class:`Fragmenter`.
@@ -50,48 +39,45 @@ class DemandFragmenter:
         self._audio_config: AudioConfig | None = None
         self._frame_s = 0.0
         self._finished = False
-        #: End of the last audio frame of the period, in samples; 0: there was none.
-        self._heard = 0
-        self._held: list[_Held] = []
+        #: End of the last audio frame of the period; 0: there was none.
+        self._audio_end_samples = 0
+        self._held: list[Frame] = []
         self._held_bytes = 0
 
     def begin(self, *, has_video: bool, audio: AudioConfig | None, frame_s: float) -> None:
-        """See :meth:`Fragmenter.begin`."""
+        """Start a period; see :meth:`Fragmenter.begin`."""
         self._has_video, self._audio_config, self._frame_s = has_video, audio, frame_s
         self._finished = False
-        self._heard = 0
-        self._keep([])
+        self._audio_end_samples = 0
+        self._hold_only([])
         if self.working:
             self._fragmenter.begin(has_video=has_video, audio=audio, frame_s=frame_s)
 
     def finish(self) -> None:
-        """See :meth:`Fragmenter.finish`."""
+        """End the period; see :meth:`Fragmenter.finish`."""
         self._finished = True
         if self.working:
             self._fragmenter.finish()
 
-    def begins_with(self, *, video: bool, key: bool) -> bool:
-        """Whether a viewer could begin with such a sample, and fragments with it."""
-        return key if video else not self._has_video
+    def can_begin_with(self, frame: Frame) -> bool:
+        """Return whether a viewer could begin with this frame, and the fragmenter too."""
+        return frame.is_key if frame.track == "video" else not self._has_video
 
-    def video(self, time: int, cts: int, data: bytes, *, key: bool, now: float) -> None:
-        """See :meth:`Fragmenter.video`."""
+    def add(self, frame: Frame) -> None:
+        """Make fragments of a frame, or hold it."""
+        is_audio = frame.track == "audio"
+        if is_audio:
+            self._audio_end_samples = frame.dts_samples + frame.duration_samples
         if self.working:
-            self._fragmenter.video(time, cts, data, key=key, now=now)
+            self._fragmenter.add(frame)
             return
-        if key:
-            self._keep([each for each in self._held if not each.video and self._audio_end(each) > time])
-        self._hold(_Held(True, time, cts, data, key, now))
-
-    def audio(self, start: int, samples: int, data: bytes, now: float) -> None:
-        """See :meth:`Fragmenter.audio`."""
-        self._heard = start + samples
-        if self.working:
-            self._fragmenter.audio(start, samples, data, now)
-            return
-        self._hold(_Held(False, start, samples, data, False, now))
-        if not self._has_video and self._held:
-            self._keep_last_audio()
+        if frame.is_key and not is_audio:
+            self._hold_only(
+                [each for each in self._held if each.track == "audio" and self._audio_end_90k(each) > frame.dts_90k]
+            )
+        self._hold(frame)
+        if is_audio and not self._has_video and self._held:
+            self._hold_only_last_audio()
 
     def wake(self) -> None:
         """Make fragments of what is held, and of what comes."""
@@ -99,39 +85,40 @@ class DemandFragmenter:
             return
         self.working = True
         held = self._held
-        self._keep([])
-        heard = self._heard if all(each.video for each in held) else 0
-        self._fragmenter.begin(has_video=self._has_video, audio=self._audio_config, frame_s=self._frame_s, heard=heard)
-        for video, time, extra, data, key, now in held:
-            if video:
-                self._fragmenter.video(time, extra, data, key=key, now=now)
-            else:
-                self._fragmenter.audio(time, extra, data, now)
+        self._hold_only([])
+        only_video = all(each.track == "video" for each in held)
+        self._fragmenter.begin(
+            has_video=self._has_video,
+            audio=self._audio_config,
+            frame_s=self._frame_s,
+            audio_end_samples=self._audio_end_samples if only_video else 0,
+        )
+        for frame in held:
+            self._fragmenter.add(frame)
         if self._finished:
             self._fragmenter.finish()
 
     def rest(self) -> None:
-        """Nobody wants fragments any more; what was held back for the next one is forgotten."""
+        """Nobody wants fragments any more: drop what the fragmenter held back for its next one."""
         self.working = False
-        self._keep([])
+        self._hold_only([])
 
-    def _hold(self, sample: _Held) -> None:
-        self._held.append(sample)
-        self._held_bytes += len(sample.data)
-        if self._held_bytes > HELD_BYTES or len(self._held) > HELD_SAMPLES:
+    def _hold(self, frame: Frame) -> None:
+        self._held.append(frame)
+        self._held_bytes += len(frame.data)
+        if self._held_bytes > HELD_BYTES or len(self._held) > HELD_FRAMES:
             self.wake()
 
-    def _keep_last_audio(self) -> None:
+    def _hold_only_last_audio(self) -> None:
         """Without video, a viewer begins with the sound of the last moment."""
-        since = self._audio_end(self._held[-1]) - AUDIO_ENTRY
-        if self._audio_end(self._held[0]) < since - AUDIO_ENTRY:
-            self._keep([each for each in self._held if self._audio_end(each) > since])
+        since_90k = self._audio_end_90k(self._held[-1]) - AUDIO_ENTRY_90K
+        if self._audio_end_90k(self._held[0]) < since_90k - AUDIO_ENTRY_90K:
+            self._hold_only([each for each in self._held if self._audio_end_90k(each) > since_90k])
 
-    def _keep(self, held: list[_Held]) -> None:
+    def _hold_only(self, held: list[Frame]) -> None:
         self._held = held
         self._held_bytes = sum(len(each.data) for each in held)
 
-    def _audio_end(self, frame: _Held) -> int:
-        """In 90 kHz ticks."""
+    def _audio_end_90k(self, frame: Frame) -> int:
         rate = self._audio_config.sample_rate if self._audio_config is not None else VIDEO_TIMESCALE
-        return (frame.time + frame.extra) * VIDEO_TIMESCALE // rate
+        return (frame.dts_samples + frame.duration_samples) * VIDEO_TIMESCALE // rate

@@ -1,6 +1,6 @@
-"""Taking fragmented MP4 apart into samples (ISO/IEC 14496-12): what another muxer wrote, for our own to write anew.
+"""Taking fragmented MP4 apart into frames (ISO/IEC 14496-12): what another muxer wrote, for our own to write anew.
 
-No I/O. Every track of the initialization section is read; samples come out with the times that RTMP's would have.
+No I/O. Every track of the initialization section is read; frames have the publisher's times.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from airnode.media.codecs.av1 import parse_av1c
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.hevc import parse_hvcc
 from airnode.media.codecs.opus import packet_samples, parse_dops
-from airnode.media.frames import AudioConfig, AudioSample, VideoConfig, VideoSample
+from airnode.media.frames import AudioConfig, Frame, VideoConfig
 
 _VIDEO_RECORDS = {
     b"avc1": (b"avcC", parse_avcc),
@@ -51,9 +51,9 @@ class Track:
         """``video`` or ``audio``."""
         return "video" if isinstance(self.config, VideoConfig) else "audio"
 
-    def ms(self, ticks: int) -> int:
-        """Ticks as milliseconds."""
-        return ticks * 1000 // self.timescale
+    def in_90k(self, ticks: int) -> int:
+        """Return ticks of the track as ticks of 1/90,000 s."""
+        return ticks * 90_000 // self.timescale
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +88,25 @@ class Demuxer:
         """Its tracks."""
         return tuple(self._tracks.values())
 
-    def read(self, data: bytes) -> list[VideoSample | AudioSample]:
-        """The samples of one or more whole fragments; those that came before are left out.
+    def read(self, data: bytes, arrived_s: float) -> list[Frame]:
+        """Return the frames of one or more whole fragments; those that came before are left out.
+
+        Args:
+            arrived_s: unix time at which the data came.
 
         Raises:
             ValueError: it is cut short or makes no sense.
         """
-        found: list[VideoSample | AudioSample] = []
+        found: list[Frame] = []
         with _Strict():
             for kind, at, end in _boxes(data, 0, len(data)):
                 if kind == b"moof":
                     for inner, begin, stop in _boxes(data, at, end):
                         if inner == b"traf":
-                            found += self._fragment(data, at - 8, begin, stop)
+                            found += self._fragment(data, at - 8, begin, stop, arrived_s)
         return found
 
-    def _fragment(self, data: bytes, moof: int, at: int, end: int) -> Iterator[VideoSample | AudioSample]:
+    def _fragment(self, data: bytes, moof: int, at: int, end: int, arrived_s: float) -> Iterator[Frame]:
         boxes = list(_boxes(data, at, end))
         track_id, header = _track_header(data, _only(boxes, b"tfhd")[0])
         track = self._tracks.get(track_id)
@@ -127,21 +130,21 @@ class Demuxer:
             for duration, size, flags, cts in _entries(data, run, track):
                 if position + size > len(data):
                     raise ValueError("a sample lies behind the end")
-                yield from self._sample(track_id, track, time, data[position : position + size], flags, cts)
+                if time > self._last.get(track_id, -1):
+                    self._last[track_id] = time
+                    is_key = not flags & _NON_SYNC
+                    yield _frame(track, time, cts, data[position : position + size], is_key, arrived_s)
                 position += size
                 time += duration
 
-    def _sample(
-        self, track_id: int, track: Track, time: int, body: bytes, flags: int, cts: int
-    ) -> Iterator[VideoSample | AudioSample]:
-        if time <= self._last.get(track_id, -1):
-            return
-        self._last[track_id] = time
-        if isinstance(track.config, VideoConfig):
-            yield VideoSample(track.ms(time), track.ms(time + cts) - track.ms(time), not flags & _NON_SYNC, body)
-            return
-        samples = packet_samples(body) if track.config.codec == "opus" else 0
-        yield AudioSample(track.ms(time), body, samples)
+
+def _frame(track: Track, dts: int, cts: int, data: bytes, is_key: bool, arrived_s: float) -> Frame:
+    """Return a frame from times in ticks of the track."""
+    dts_90k = track.in_90k(dts)
+    if isinstance(track.config, VideoConfig):
+        return Frame("video", dts_90k, track.in_90k(dts + cts) - dts_90k, data, is_key, arrived_s)
+    samples = packet_samples(data) if track.config.codec == "opus" else 0
+    return Frame("audio", dts_90k, 0, data, True, arrived_s, 0, samples)
 
 
 class _Strict:

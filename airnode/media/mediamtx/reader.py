@@ -5,6 +5,7 @@ along, so there are no sessions, cookies and redirects; viewers' tokens never co
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote, urljoin
 
@@ -13,7 +14,7 @@ import structlog
 
 from airnode.errors import AirnodeError
 from airnode.kernel.tasks import TaskScope
-from airnode.media.frames import AudioConfig, AudioSample, MediaEvent
+from airnode.media.frames import AudioConfig, Frame, MediaEvent, TrackKind
 from airnode.media.mediamtx.fmp4 import Demuxer
 from airnode.media.mediamtx.interleave import Interleaver
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
@@ -136,9 +137,10 @@ class PathReader:
             body = await self._get(piece.name, {}, _MAX_OBJECT_BYTES)
             self._metrics.received.inc(len(body))
             if rendition.demuxer is not None:
-                events += rendition.demuxer.read(body)
+                events += rendition.demuxer.read(body, time.time())
             ready: list[MediaEvent] = []
-            for kind in ("video", "audio"):
+            kinds: tuple[TrackKind, ...] = ("video", "audio")
+            for kind in kinds:
                 if mine := [event for event in events if _kind(event) == kind]:
                     ready += together.add(kind, mine)
             self._push(ready, len(body))
@@ -192,5 +194,7 @@ class PathReader:
         raise _Failed(f"MediaMTX answers {status}")
 
 
-def _kind(event: MediaEvent) -> str:
-    return "audio" if isinstance(event, AudioConfig | AudioSample) else "video"
+def _kind(event: MediaEvent) -> TrackKind:
+    if isinstance(event, Frame):
+        return event.track
+    return "audio" if isinstance(event, AudioConfig) else "video"

@@ -20,7 +20,7 @@ from airnode.kernel.backoff import Backoff
 from airnode.kernel.tasks import TaskScope
 from airnode.media.hls.waiters import Waiters
 from airnode.media.live.feed import LiveFeed
-from airnode.media.live.splitter import LiveSplitter, Piece
+from airnode.media.live.splitter import LivePiece, LiveSplitter
 from airnode.media.relay.relayed_window import RelayedWindow
 from airnode.media.relay.tiers import FIRST, SECOND, Hop, NoRelayPlace, RelayNode, Route
 from airnode.media.relay.upstream import BLOCKED_TIMEOUT_S, RelayMetrics, Upstream
@@ -384,17 +384,17 @@ class RelayedRoom:
             if not self.wanted("live"):
                 return
 
-    def _take(self, piece: Piece, kind: str, seen: int) -> int:
+    def _take(self, piece: LivePiece, kind: str, seen: int) -> int:
         """Pass a piece on. What came already before the connection was lost, up to ``seen``, is left out."""
         if piece.fragment is None:
             self.live.renew(piece.init, codecs_of(kind))
             self.waiters.wake()
             return seen
-        if piece.time <= seen:
+        if piece.dts_ticks <= seen:
             return seen
         self.came_s = _now_s()
         self.live.take(piece.fragment)
-        self._live_time = max(self._live_time, piece.time)
+        self._live_time = max(self._live_time, piece.dts_ticks)
         return _NOTHING
 
 

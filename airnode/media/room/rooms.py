@@ -20,11 +20,11 @@ from airnode.bus.recordings import RecordingMode
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import Conflict, Draining, Unavailable
 from airnode.kernel.service import Service
-from airnode.media.cmaf.packager import Packager
 from airnode.media.frames import MediaEvent
 from airnode.media.hls.waiters import Waiters
 from airnode.media.hls.window import Continuation, Window
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
+from airnode.media.room.packager import Packager
 from airnode.media.room.viewers import Viewers
 from airnode.media.room.watchable import Asked
 from airnode.media.rtmp.publishing import PublisherInfo
@@ -149,7 +149,7 @@ class RoomIngest:
         if self._room.publisher is not self._publisher:
             raise Conflict("Another publisher has taken over.")
         self._room.heard_s = self._rooms.now_s()
-        self._room.packager.push(events, time.time())
+        self._room.packager.push(events)
 
     def close(self, reason: str) -> None:
         """The publisher is gone."""
@@ -296,7 +296,7 @@ class Rooms(Service):
             return room
         if room.publisher is not None:
             self._take_over(room, publisher)
-        room.packager.restart(time.time())
+        room.packager.restart()
         return room
 
     def new_feed(self) -> LiveFeed:
@@ -324,7 +324,7 @@ class Rooms(Service):
         room.publisher = None
         grace_s = self._settings.grace_s
         log.info("publisher_left", room=room.name, reason=reason, grace_s=grace_s)
-        room.packager.finish(time.time())
+        room.packager.finish()
         if grace_s <= 0:
             self._end(room)
             return

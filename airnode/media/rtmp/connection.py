@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, cast
@@ -186,6 +187,7 @@ class RtmpConnection(asyncio.Protocol):
 
     def _handle(self, events: list[Event]) -> None:
         media: list[MediaEvent] = []
+        arrived_s = time.time()
         for event in events:
             if isinstance(event, PublishRequested):
                 self._decide(event)
@@ -196,7 +198,7 @@ class RtmpConnection(asyncio.Protocol):
                 self._close_ingest(event.reason)
                 self._arm()
             else:
-                media += self._demux(event)
+                media += self._demux(event, arrived_s)
         self._push(media)
 
     def _push(self, media: list[MediaEvent]) -> None:
@@ -204,13 +206,13 @@ class RtmpConnection(asyncio.Protocol):
             received, self._unpushed_bytes = self._unpushed_bytes, 0
             self._ingest.push(media, received)
 
-    def _demux(self, event: AudioReceived | VideoReceived | DataReceived) -> list[MediaEvent]:
+    def _demux(self, event: AudioReceived | VideoReceived | DataReceived, arrived_s: float) -> list[MediaEvent]:
         if isinstance(event, DataReceived):
             return self._demuxer.metadata(event.values)
         kind = "video" if isinstance(event, VideoReceived) else "audio"
         demux = self._demuxer.video if kind == "video" else self._demuxer.audio
         try:
-            events = demux(event.timestamp_ms, event.payload)
+            events = demux(event.timestamp_ms, event.payload, arrived_s)
         except MalformedMedia as error:
             self._malformed[kind] += 1
             self._context.metrics.protocol_errors.labels("malformed_media").inc()

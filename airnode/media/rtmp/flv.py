@@ -1,4 +1,4 @@
-"""FLV tag bodies, as RTMP carries them, to samples (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
+"""FLV tag bodies, as RTMP carries them, to frames (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
 
 The legacy forms carry H.264 and AAC; the enhanced ones name their codec by a FourCC: avc1, hvc1, av01, mp4a are taken.
 Codec id 12, with which many encoders sent HEVC before there was Enhanced RTMP, is taken as well.
@@ -16,12 +16,11 @@ from airnode.media.codecs.bits import BitstreamError
 from airnode.media.codecs.hevc import parse_hvcc
 from airnode.media.frames import (
     AudioConfig,
-    AudioSample,
+    Frame,
     MediaEvent,
     StreamMetadata,
     VideoCodec,
     VideoConfig,
-    VideoSample,
 )
 
 _VIDEO_NAMES: Final = {2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2"}
@@ -75,8 +74,8 @@ class FlvDemuxer:
 
     # --- video
 
-    def video(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
-        """Events of a video tag's body.
+    def video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
+        """Return the events of a video tag's body, which came at the unix time ``arrived_s``.
 
         Raises:
             UnsupportedCodec: it is not H.264, HEVC or AV1, or has several tracks.
@@ -85,7 +84,7 @@ class FlvDemuxer:
         if not payload:
             raise MalformedMedia("an empty video message")
         if payload[0] & 0x80:
-            return self._enhanced_video(timestamp_ms, payload)
+            return self._enhanced_video(timestamp_ms, payload, arrived_s)
         frame_type, codec_id = payload[0] >> 4, payload[0] & 0x0F
         if frame_type == _COMMAND_FRAME:
             return []
@@ -98,9 +97,9 @@ class FlvDemuxer:
             return self._video_config(codec, payload[5:])
         if payload[1] != _CODED_FRAMES:
             return []
-        return self._video_sample(codec, timestamp_ms, _signed24(payload, 2), frame_type, payload, 5)
+        return self._video_frame(codec, payload, 5, timestamp_ms, _signed24(payload, 2), arrived_s)
 
-    def _enhanced_video(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
+    def _enhanced_video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
         frame_type = payload[0] >> 4 & 0x07
         packet_type, pos = _skip_mod_ex(payload)
         if packet_type == _VIDEO_MULTITRACK:
@@ -116,9 +115,9 @@ class FlvDemuxer:
         if packet_type == _CODED_FRAMES and codec != "av1":
             if len(payload) < pos + 3:
                 raise MalformedMedia("a video message is cut short")
-            return self._video_sample(codec, timestamp_ms, _signed24(payload, pos), frame_type, payload, pos + 3)
+            return self._video_frame(codec, payload, pos + 3, timestamp_ms, _signed24(payload, pos), arrived_s)
         if packet_type in (_CODED_FRAMES, _CODED_FRAMES_X):
-            return self._video_sample(codec, timestamp_ms, 0, frame_type, payload, pos)
+            return self._video_frame(codec, payload, pos, timestamp_ms, 0, arrived_s)
         return []  # sequence end, metadata (HDR), the MPEG-2 TS form of AV1's configuration
 
     def _video_config(self, codec: VideoCodec, record: bytes) -> list[MediaEvent]:
@@ -134,17 +133,21 @@ class FlvDemuxer:
         self._video = config
         return [config]
 
-    def _video_sample(
-        self, codec: VideoCodec, dts_ms: int, cts_ms: int, frame_type: int, payload: bytes, start: int
+    def _video_frame(
+        self, codec: VideoCodec, payload: bytes, start: int, dts_ms: int, cts_ms: int, arrived_s: float
     ) -> list[MediaEvent]:
-        data, key, events = payload[start:], frame_type in _KEY_FRAMES, list[MediaEvent]()
+        """Return the frame whose data begins at ``start``, behind an AV1 configuration that was completed with it."""
+        data, events = payload[start:], list[MediaEvent]()
+        is_key = (payload[0] >> 4 & 0x07) in _KEY_FRAMES
         if codec == "av1":
             data = without_temporal_delimiter(data)
-            if key and self._incomplete_av1 is not None:
+            if is_key and self._incomplete_av1 is not None:
                 events = self._complete_av1(self._incomplete_av1, data)
         if self._video is None or self._video.codec != codec:
             raise MalformedMedia(f"{codec} video before its configuration")
-        return [*events, VideoSample(dts_ms, cts_ms, key, data)] if data else events
+        if data:
+            events.append(Frame("video", dts_ms * 90, cts_ms * 90, data, is_key, arrived_s))
+        return events
 
     def _complete_av1(self, record: bytes, data: bytes) -> list[MediaEvent]:
         try:
@@ -154,8 +157,8 @@ class FlvDemuxer:
 
     # --- audio
 
-    def audio(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
-        """Events of an audio tag's body.
+    def audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
+        """Return the events of an audio tag's body, which came at the unix time ``arrived_s``.
 
         Raises:
             UnsupportedCodec: it is not AAC-LC or HE-AAC, or has several tracks.
@@ -165,16 +168,16 @@ class FlvDemuxer:
             raise MalformedMedia("an empty audio message")
         sound_format = payload[0] >> 4
         if sound_format == _EX_AUDIO:
-            return self._enhanced_audio(timestamp_ms, payload)
+            return self._enhanced_audio(timestamp_ms, payload, arrived_s)
         if sound_format != _AAC:
             raise UnsupportedCodec(_refusal(_AUDIO_NAMES.get(sound_format, f"audio codec {sound_format}"), "AAC"))
         if len(payload) < 2:
             raise MalformedMedia("an audio message is cut short")
         if payload[1] == _SEQUENCE_START:
             return self._audio_config(payload[2:])
-        return self._audio_sample(timestamp_ms, payload[2:]) if payload[1] == _CODED_FRAMES else []
+        return self._audio_frame(timestamp_ms, payload[2:], arrived_s) if payload[1] == _CODED_FRAMES else []
 
-    def _enhanced_audio(self, timestamp_ms: int, payload: bytes) -> list[MediaEvent]:
+    def _enhanced_audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
         packet_type, pos = _skip_mod_ex(payload)
         if packet_type == _AUDIO_MULTITRACK:
             raise UnsupportedCodec("Several audio tracks in one publish are not supported; send one track.")
@@ -183,7 +186,7 @@ class FlvDemuxer:
             raise UnsupportedCodec(_refusal(_printable(fourcc), "AAC"))
         if packet_type == _SEQUENCE_START:
             return self._audio_config(payload[pos + 4 :])
-        return self._audio_sample(timestamp_ms, payload[pos + 4 :]) if packet_type == _CODED_FRAMES else []
+        return self._audio_frame(timestamp_ms, payload[pos + 4 :], arrived_s) if packet_type == _CODED_FRAMES else []
 
     def _audio_config(self, record: bytes) -> list[MediaEvent]:
         if self._audio is not None and self._audio.record == record:
@@ -197,10 +200,10 @@ class FlvDemuxer:
         self._audio = config
         return [config]
 
-    def _audio_sample(self, dts_ms: int, data: bytes) -> list[MediaEvent]:
+    def _audio_frame(self, dts_ms: int, data: bytes, arrived_s: float) -> list[MediaEvent]:
         if self._audio is None:
             raise MalformedMedia("AAC audio before its configuration")
-        return [AudioSample(dts_ms, data)] if data else []
+        return [Frame("audio", dts_ms * 90, 0, data, True, arrived_s)] if data else []
 
     # --- metadata
 

@@ -83,8 +83,8 @@ def descriptors(data):
 
 def test_fragment_vector():
     run = TrackRun(1, 900_000, video=True)
-    run.add_video(b"key!", 3000, 6000, key=True)
-    run.add_video(b"b", 3003, -3000, key=False)
+    run.add_video(b"key!", 3000, 6000, is_key=True)
+    run.add_video(b"b", 3003, -3000, is_key=False)
     assert write_fragment(7, [run]) == bytes.fromhex(
         "00000078 6d6f6f66 00000010 6d666864 00000000 00000007"
         " 00000060 74726166 00000010 74666864 00020000 00000001"
@@ -107,7 +107,7 @@ samples = st.lists(
 def test_what_was_written_is_read_back(pictures, sounds, base, sequence):
     video, audio = TrackRun(1, base, video=True), TrackRun(2, base + 5, video=False)
     for data, duration, cts, key in pictures:
-        video.add_video(data, duration, cts, key=key)
+        video.add_video(data, duration, cts, is_key=key)
     for data, duration, _, _ in sounds:
         audio.add_audio(data, duration)
     for runs in ([video], [audio], [video, audio]):
@@ -124,9 +124,9 @@ def test_a_hole_inside_of_a_run_makes_the_frame_before_it_longer():
         run = TrackRun(1, 0, video=video)
         for _ in range(2):
             if video:
-                run.add_video(b"x", 100, 0, key=True)
+                run.add_video(b"x", 100, 0, is_key=True)
             else:
                 run.add_audio(b"x", 100)
         run.stretch_last(23)
         assert [s.duration for s in bmff.samples(write_fragment(1, [run]))[1]] == [100, 123]
-        assert run.duration == 223
+        assert run.duration_ticks == 223

@@ -7,60 +7,84 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.media.cmaf.stats import PackagerStats
-from airnode.media.cmaf.timeline import DRIFT_STEP, START_MS, AudioClock, Kind, Timeline, WallClock
+from airnode.media.cmaf.timeline import DRIFT_STEP_SAMPLES, START_90K, AudioClock, Timeline, WallClock
+from airnode.media.frames import TrackKind
+
+START_MS = START_90K // 90
+
+
+class Tracks:
+    """A timeline, spoken to in milliseconds."""
+
+    def __init__(self) -> None:
+        self.timeline = Timeline()
+
+    @property
+    def head_ms(self) -> float:
+        return self.timeline.head_90k / 90
+
+    def video(self, dts_ms: int) -> tuple[float, bool]:
+        return self._place("video", dts_ms)
+
+    def audio(self, dts_ms: int) -> tuple[float, bool]:
+        return self._place("audio", dts_ms)
+
+    def _place(self, track: TrackKind, dts_ms: int) -> tuple[float, bool]:
+        media_90k, jumped = self.timeline.place(track, dts_ms * 90)
+        return media_90k / 90, jumped
 
 
 def test_both_tracks_keep_their_relation():
-    timeline = Timeline()
-    assert timeline.place(Kind.VIDEO, 5_000) == (START_MS, False)
-    assert timeline.place(Kind.AUDIO, 5_012) == (START_MS + 12, False)
-    assert timeline.place(Kind.VIDEO, 5_033) == (START_MS + 33, False)
-    assert timeline.place(Kind.AUDIO, 4_990) == (START_MS - 10, False)
+    tracks = Tracks()
+    assert tracks.video(5_000) == (START_MS, False)
+    assert tracks.audio(5_012) == (START_MS + 12, False)
+    assert tracks.video(5_033) == (START_MS + 33, False)
+    assert tracks.audio(4_990) == (START_MS - 10, False)
 
 
 def test_tracks_with_different_origins_begin_together():
-    timeline = Timeline()
-    timeline.place(Kind.VIDEO, 0)
-    timeline.place(Kind.VIDEO, 40)
-    assert timeline.place(Kind.AUDIO, 3_600_000) == (START_MS + 40, False)
-    assert timeline.place(Kind.AUDIO, 3_600_021) == (START_MS + 61, False)
+    tracks = Tracks()
+    tracks.video(0)
+    tracks.video(40)
+    assert tracks.audio(3_600_000) == (START_MS + 40, False)
+    assert tracks.audio(3_600_021) == (START_MS + 61, False)
 
 
 @pytest.mark.parametrize("jump_ms", [-3_600_000, -5_000, 4_000, 7_200_000])
 def test_a_jump_of_both_tracks_is_one_discontinuity_and_keeps_them_in_sync(jump_ms):
-    timeline = Timeline()
+    tracks = Tracks()
     for at in range(0, 1000, 20):
-        timeline.place(Kind.VIDEO, 4_000_000 + at)
-        timeline.place(Kind.AUDIO, 4_000_000 + at + 7)
-    head = timeline.head_ms
-    video, jumped = timeline.place(Kind.VIDEO, 4_001_000 + jump_ms)
+        tracks.video(4_000_000 + at)
+        tracks.audio(4_000_000 + at + 7)
+    head = tracks.head_ms
+    video, jumped = tracks.video(4_001_000 + jump_ms)
     assert jumped
     assert video == head + 100
-    audio, jumped = timeline.place(Kind.AUDIO, 4_001_007 + jump_ms)
+    audio, jumped = tracks.audio(4_001_007 + jump_ms)
     assert not jumped
     assert audio == video + 7
 
 
 def test_a_slow_track_is_no_jump_while_the_other_goes_on():
-    timeline = Timeline()
-    timeline.place(Kind.VIDEO, 0)
+    tracks = Tracks()
+    tracks.video(0)
     for at in range(0, 9_000, 20):
-        assert not timeline.place(Kind.AUDIO, at)[1]
-    assert timeline.place(Kind.VIDEO, 8_990) == (START_MS + 8_990, False)
+        assert not tracks.audio(at)[1]
+    assert tracks.video(8_990) == (START_MS + 8_990, False)
 
 
 def test_a_new_publisher_continues_behind_the_head():
-    timeline = Timeline()
-    timeline.place(Kind.VIDEO, 0)
-    timeline.place(Kind.VIDEO, 500)
-    timeline.rebase()
-    assert timeline.place(Kind.VIDEO, 123_456)[0] > START_MS + 500
+    tracks = Tracks()
+    tracks.video(0)
+    tracks.video(500)
+    tracks.timeline.rebase()
+    assert tracks.video(123_456)[0] > START_MS + 500
 
 
 def place_all(stamps_ms, rate=48000):
     stats = PackagerStats()
     clock = AudioClock(rate, 1024, stats)
-    return [clock.place(stamp) for stamp in stamps_ms], stats
+    return [clock.place(stamp * 90) for stamp in stamps_ms], stats
 
 
 def stamps(count, rate=48000, *, real_rate=None, start=10_000):
@@ -80,7 +104,7 @@ def test_jitter_of_tens_of_milliseconds_makes_no_gap(jitter):
     placed, stats = place_all([at + off for at, off in zip(stamps(500), jitter, strict=True)])
     assert None not in placed
     assert stats.audio_gaps == 0
-    assert all(abs(duration - 1024) <= DRIFT_STEP for _, duration in placed)
+    assert all(abs(duration - 1024) <= DRIFT_STEP_SAMPLES for _, duration in placed)
 
 
 @pytest.mark.parametrize("real_rate", [48000 * 0.9995, 48000 * 1.0005])
@@ -119,8 +143,8 @@ def test_decode_times_never_overlap(steps, rate):
 
 
 def test_nothing_begins_before_what_was_given_out():
-    clock = AudioClock(48000, 1024, PackagerStats(), not_before=10_500 * 48)
-    assert clock.place(10_490) == (10_500 * 48, 1024)
+    clock = AudioClock(48000, 1024, PackagerStats(), not_before_samples=10_500 * 48)
+    assert clock.place(10_490 * 90) == (10_500 * 48, 1024)
 
 
 def test_dates_follow_media_time_and_catch_up_when_late():

@@ -13,14 +13,14 @@ from airnode.media.hls.window import (
     Found,
     Pending,
     Ready,
-    StreamInfo,
+    VariantInfo,
     Wait,
     Window,
 )
 from tests.support.hls import PlaylistError, apply_delta, read_media, read_multivariant
-from tests.support.publisher import AUDIO, VIDEO, Recorder, audio, interleave, video
+from tests.support.publisher import AUDIO, VIDEO, Recorder, arriving, audio, interleave, video
 
-INFO = StreamInfo(("avc1.64001f",), 640, 360, 30.0)
+INFO = VariantInfo(("avc1.64001f",), 640, 360, 30.0)
 
 
 def make(segments=3, parts=5, open_parts=2, *, low_latency=True, count=7):
@@ -260,7 +260,7 @@ def test_delta_updates_leave_out_what_is_beyond_the_skip_boundary():
     recorder = Recorder(HlsSection(segment_count=40)).configure(VIDEO, AUDIO)
     old = None
     for at, event in interleave(video(30, 60), audio(60)):
-        recorder.packager.push((event,), recorder.start_unix_s + at)
+        recorder.packager.push((arriving(event, recorder.start_unix_s + at),))
         if recorder.window.ready and recorder.window.version % 7 == 0:
             full, delta = recorder.window.media_playlist(), recorder.window.media_playlist(skip=True)
             if full == delta:
@@ -299,7 +299,7 @@ def test_the_checker_finds_what_is_wrong():
 def test_multivariant_of_audio_only():
     window = Window()
     window.begin_epoch()
-    window.begin_period(b"init", StreamInfo(("mp4a.40.2",)), discontinuity=False)
+    window.begin_period(b"init", VariantInfo(("mp4a.40.2",)), discontinuity=False)
     window.begin_segment(1.0, independent=True)
     window.add_part(b"x" * 1000, 1.0, independent=True)
     window.freeze_target_duration(2)

@@ -181,8 +181,8 @@ def test_a_publisher_that_comes_back_goes_on_in_the_same_response():
     room, rest = playing()
     viewer = Viewer(room)
     room.push(rest)
-    room.packager.finish(room.now_s)
-    room.packager.restart(room.now_s)
+    room.packager.finish()
+    room.packager.restart()
     room.configure(VIDEO, AUDIO)
     room.push([(room.now_s + at_s, event) for at_s, event in clip(2)])
     assert viewer.ended == []

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.media.cmaf.bmff import Track, init_segment
-from airnode.media.frames import AudioConfig
-from airnode.media.live.fragmenter import AUDIO_WAIT, Fragment, Fragmenter, framed, silent_aac
+from airnode.media.frames import AudioConfig, Frame
+from airnode.media.live.fragmenter import AUDIO_WAIT_90K, Fragment, Fragmenter, http_chunk
+from airnode.media.live.silence import silent_aac
 from tests.support import bmff, livemp4
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
@@ -19,6 +20,11 @@ from tests.support.publisher import AUDIO
 
 START = 900_000
 RATE = AUDIO.sample_rate
+
+
+def placed_audio(dts_samples: int, samples: int, data: bytes, arrived_s: float) -> Frame:
+    """A frame as the packager passes it on."""
+    return Frame("audio", dts_samples * 90_000 // RATE, 0, data, True, arrived_s, dts_samples, samples)
 
 
 class Bench:
@@ -33,12 +39,13 @@ class Bench:
         self.sent: list[int] = []
 
     def frame(self, ms: float, *, key: bool = False, cts: int = 0) -> None:
-        time = START + int(ms * 90)
-        self.sent.append(time + cts)
-        self.it.video(time, cts, b"video" + len(self.sent).to_bytes(4, "big"), key=key, now=1000 + ms / 1000)
+        dts_90k = START + int(ms * 90)
+        self.sent.append(dts_90k + cts)
+        data = b"video" + len(self.sent).to_bytes(4, "big")
+        self.it.add(Frame("video", dts_90k, cts, data, key, 1000 + ms / 1000))
 
     def sound(self, ms: float, samples: int = 1024) -> None:
-        self.it.audio(START * RATE // 90_000 + round(ms * RATE / 1000), samples, b"audio", 1000 + ms / 1000)
+        self.it.add(placed_audio(START * RATE // 90_000 + round(ms * RATE / 1000), samples, b"audio", 1000 + ms / 1000))
 
     @property
     def stream(self) -> livemp4.Stream:
@@ -59,7 +66,7 @@ def test_each_frame_is_a_fragment_the_moment_it_comes():
     for index in range(5):
         bench.frame(index * 100 / 3, key=index == 0)
         assert len(bench.fragments) == index + 1
-    assert [fragment.key for fragment in bench.fragments] == [True, False, False, False, False]
+    assert [fragment.is_key for fragment in bench.fragments] == [True, False, False, False, False]
     assert [sample.time + sample.cts for sample in bench.samples(VIDEO_TRACK)] == bench.sent
     assert obeys_mse(bench.samples(VIDEO_TRACK))
 
@@ -89,7 +96,7 @@ def test_frames_are_put_together_where_that_is_wished_for_and_their_durations_ar
         bench.frame(index * 100 / 3, key=index in (0, 10, 14, 20))
     sizes = [len(fragment.tracks[VIDEO_TRACK]) for fragment in bench.stream.fragments]
     assert sizes == [3, 3, 3, 1, 3, 1, 3, 3, 3, 3, 3][: len(sizes)]
-    assert [fragment.key for fragment in bench.fragments][3:6] == [False, True, False]
+    assert [fragment.is_key for fragment in bench.fragments][3:6] == [False, True, False]
     samples = bench.samples(VIDEO_TRACK)
     for fragment in bench.stream.fragments:
         run = fragment.tracks[VIDEO_TRACK]
@@ -159,7 +166,7 @@ def test_audio_does_not_wait_long_for_video():
     sounding = [fragment for fragment in bench.stream.fragments if AUDIO_TRACK in fragment.tracks]
     assert len(sounding) >= 3
     longest = max(sum(sample.duration for sample in fragment.tracks[AUDIO_TRACK]) for fragment in sounding)
-    assert longest * 90_000 / RATE <= AUDIO_WAIT + 2 * 1920
+    assert longest * 90_000 / RATE <= AUDIO_WAIT_90K + 2 * 1920
 
 
 def test_audio_before_the_key_frame_is_left_out():
@@ -177,7 +184,7 @@ def test_audio_alone_comes_in_small_pieces_and_can_be_entered_twice_a_second():
     bench = Bench(video=False)
     for index in range(100):
         bench.sound(index * 64 / 3)
-    keys = [index for index, fragment in enumerate(bench.fragments) if fragment.key]
+    keys = [index for index, fragment in enumerate(bench.fragments) if fragment.is_key]
     assert keys[0] == 0
     assert len(keys) == 5
     assert len(bench.fragments) == 50
@@ -248,12 +255,12 @@ def test_a_new_period_goes_on_behind_the_last_with_a_key_frame():
     bench.frame(200)
     times = [sample.time for sample in bench.samples(VIDEO_TRACK)]
     assert times == sorted(set(times))
-    assert bench.fragments[2].key
+    assert bench.fragments[2].is_key
 
 
 def test_the_framing_is_that_of_http():
-    assert framed(b"abc", b"d" * 13) == b"10\r\nabc" + b"d" * 13 + b"\r\n"
-    assert Fragment(framed(b"x" * 300), key=True).body == b"x" * 300
+    assert http_chunk(b"abc", b"d" * 13) == b"10\r\nabc" + b"d" * 13 + b"\r\n"
+    assert Fragment(http_chunk(b"x" * 300), is_key=True).body == b"x" * 300
 
 
 @pytest.mark.ffmpeg
@@ -266,7 +273,7 @@ def test_silence_is_real_aac(tmp_path: Path, channels: int):
     silence = silent_aac(config)
     assert silence is not None
     for index in range(20):
-        fragmenter.audio(480_000 + index * 1024, 1024, silence, 0)
+        fragmenter.add(placed_audio(480_000 + index * 1024, 1024, silence, 0))
     path = tmp_path / "silence.mp4"
     path.write_bytes(init_segment([Track(2, config)]) + b"".join(fragment.body for fragment in made))
     ffmpeg = shutil.which("ffmpeg")

@@ -6,7 +6,7 @@ import pytest
 
 from airnode.media.frames import VideoConfig
 from airnode.media.live.feed import LINGER_S, LiveLimits
-from airnode.media.live.on_demand import HELD_SAMPLES
+from airnode.media.live.on_demand import HELD_FRAMES
 from tests.support.bmff import Sample
 from tests.support.livefeed import Room, Viewer, clip
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
@@ -165,10 +165,10 @@ def test_other_codecs_while_nobody_watches():
 
 def test_the_last_frames_of_a_publisher_that_went_away():
     show = Show(clip(3), LiveLimits(fragment_ms=100)).until(2.45)
-    show.room.packager.finish(show.room.now_s)
+    show.room.packager.finish()
     viewer = Viewer(show.room)
     assert viewer.frames() == list(range(60, 74))
-    show.room.packager.restart(show.room.now_s)
+    show.room.packager.restart()
     show.room.configure(VIDEO, AUDIO)
     show.room.push([(3 + at_s, event) for at_s, event in clip(1)])
     assert viewer.frames() == [*range(60, 74), *range(30)][: len(viewer.frames())]
@@ -203,7 +203,7 @@ def test_silence_and_stills_are_filled_in_for_who_comes_later():
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch):
     long = Show(list(interleave(video(30, 2.5), audio(120)))).until(119)
-    assert HELD_SAMPLES < 119 * 47
+    assert HELD_FRAMES < 119 * 47
     viewer = Viewer(long.room)
     assert viewer.sequence_numbers()[0] > 1
     assert set(viewer.frames()) == {60}

@@ -15,13 +15,14 @@ from airnode.media.cmaf.bmff import Track, box, init_segment
 from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.opus import packet_samples, parse_dops
-from airnode.media.frames import AudioConfig, AudioSample, VideoConfig, VideoSample
-from airnode.media.live.fragmenter import silence
+from airnode.media.frames import AudioConfig, Frame, VideoConfig
+from airnode.media.live.silence import silence
 from airnode.media.mediamtx.fmp4 import Demuxer, UnsupportedTrack
 
 AVCC = bytes.fromhex(
     "0142c01effe1001867 42c01ed900a02ff9610000030001000003003c8f162e48 01000468cb83cb20".replace(" ", "")
 )
+ARRIVED_S = 1_700_000_000.5
 AAC = AudioConfig(bytes.fromhex("1190"), "mp4a.40.2", 48000, 2)
 #: Version 0, two channels, pre-skip 312, 48 kHz, no gain, mapping family 0.
 OPUS = parse_dops(bytes.fromhex("0002013800 00bb80000000".replace(" ", "")))
@@ -30,7 +31,7 @@ OPUS = parse_dops(bytes.fromhex("0002013800 00bb80000000".replace(" ", "")))
 def fragments(*, times: list[int], start: int = 0, opus_frame: int = 0) -> bytes:
     video = TrackRun(1, start, video=True)
     for index, duration in enumerate(times):
-        video.add_video(b"v%d" % index, duration, 900, key=index == 0)
+        video.add_video(b"v%d" % index, duration, 900, is_key=index == 0)
     audio = TrackRun(2, start * 48 // 90, video=False)
     for index in range(3):
         audio.add_audio(b"a%d" % index, opus_frame or 1024)
@@ -46,12 +47,12 @@ def video_config() -> VideoConfig:
 def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig):
     demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, audio)]))
     assert [track.config for track in demuxer.tracks] == [video_config, audio]
-    found = demuxer.read(fragments(times=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame))
-    assert [each for each in found if isinstance(each, VideoSample)] == [
-        VideoSample(1000, 10, True, b"v0"),
-        VideoSample(1033, 10, False, b"v1"),
+    found = demuxer.read(fragments(times=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame), ARRIVED_S)
+    assert [each for each in found if each.track == "video"] == [
+        Frame("video", 90_000, 900, b"v0", True, ARRIVED_S),
+        Frame("video", 93_000, 900, b"v1", False, ARRIVED_S),
     ]
-    assert [each.data for each in found if isinstance(each, AudioSample)] == [b"a0", b"a1", b"a2"]
+    assert [each.data for each in found if each.track == "audio"] == [b"a0", b"a1", b"a2"]
 
 
 @pytest.mark.parametrize(
@@ -81,10 +82,10 @@ def test_an_opus_packet_says_how_long_it_is(packet: str, samples: int):
 def test_what_comes_twice_counts_once(video_config: VideoConfig):
     demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, AAC)]))
     part = fragments(times=[3000, 3000])
-    assert len(demuxer.read(part)) == 5
-    assert demuxer.read(part) == []
+    assert len(demuxer.read(part, ARRIVED_S)) == 5
+    assert demuxer.read(part, ARRIVED_S) == []
     whole = part + fragments(times=[3000], start=6000)
-    assert [each.data for each in demuxer.read(whole) if isinstance(each, VideoSample)] == [b"v0"]
+    assert [each.data for each in demuxer.read(whole, ARRIVED_S) if each.track == "video"] == [b"v0"]
 
 
 def test_a_codec_that_is_not_carried_is_named(video_config: VideoConfig):
@@ -103,7 +104,7 @@ def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
     init, part = init_segment([Track(1, video_config), Track(2, AAC)]), fragments(times=[3000, 3000])
     for size in range(1, len(part)):
         try:
-            found = Demuxer(init).read(part[:size])
+            found = Demuxer(init).read(part[:size], ARRIVED_S)
         except ValueError:
             continue
         assert size < 8 or found == [], size
@@ -117,7 +118,8 @@ def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
                     box(b"tfdt", bytes(8)),
                     box(b"trun", pack(">II", 0x200, 1 << 31)),
                 ),
-            )
+            ),
+            ARRIVED_S,
         )
 
 
@@ -129,7 +131,7 @@ def test_hostile_bytes_raise_nothing_else(data: st.DataObject):
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ValueError, UnsupportedTrack):
-        Demuxer(bytes(whole[: len(init)])).read(bytes(whole[len(init) :]))
+        Demuxer(bytes(whole[: len(init)])).read(bytes(whole[len(init) :]), ARRIVED_S)
 
 
 @pytest.mark.ffmpeg
@@ -188,12 +190,12 @@ def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video
     configs = {track.kind: track.config for track in demuxer.tracks}
     assert configs["video"].codecs.startswith(video)
     assert configs["audio"].codecs == audio
-    found = demuxer.read(data[at:])
-    pictures = [each for each in found if isinstance(each, VideoSample)]
-    assert [each.key for each in pictures] == [True] + [False] * 24
-    shown = sorted(each.dts_ms + each.cts_ms for each in pictures)
-    assert all(39 <= b - a <= 41 for a, b in itertools.pairwise(shown))
-    sounds = [each.dts_ms for each in found if isinstance(each, AudioSample)]
+    found = demuxer.read(data[at:], ARRIVED_S)
+    pictures = [each for each in found if each.track == "video"]
+    assert [each.is_key for each in pictures] == [True] + [False] * 24
+    shown = sorted(each.dts_90k + each.cts_90k for each in pictures)
+    assert all(39 * 90 <= b - a <= 41 * 90 for a, b in itertools.pairwise(shown))
+    sounds = [each.dts_90k for each in found if each.track == "audio"]
     assert len(sounds) >= 46
     assert sounds == sorted(sounds)
 

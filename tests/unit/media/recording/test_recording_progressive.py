@@ -47,7 +47,7 @@ def stream(*parts: tuple[tuple[MediaEvent, ...], Iterable[Timed]]) -> Recorder:
     for configs, timed in parts:
         recorder.configure(*configs)
         recorder.push(timed)
-    return recorder.finish(60)
+    return recorder.finish()
 
 
 def tracks_of(recorder: Recorder) -> list[Mp4Track]:

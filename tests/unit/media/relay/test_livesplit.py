@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from airnode.media.live.fragmenter import Fragment, Fragmenter, framed
+from airnode.media.frames import Frame
+from airnode.media.live.fragmenter import Fragment, Fragmenter, http_chunk
 from airnode.media.live.splitter import LiveSplitter
 from airnode.media.relay.relayed_room import codecs_of
 
@@ -17,7 +18,7 @@ def fragments(count: int = 40) -> list[Fragment]:
     maker = Fragmenter(0, made.append)
     maker.begin(has_video=True, audio=None, frame_s=1 / 30)
     for index in range(count):
-        maker.video(index * 3000, 0, b"frame %d" % index, key=index % 10 == 0, now=float(index))
+        maker.add(Frame("video", index * 3000, 0, b"frame %d" % index, index % 10 == 0, float(index)))
     maker.finish()
     return made
 
@@ -36,8 +37,8 @@ def test_pieces_are_what_was_put_together(seed: int):
     assert pieces[0].init == VIDEO_INIT
     found = [piece for piece in pieces if piece.fragment is not None]
     assert [piece.fragment for piece in found] == made
-    assert [piece.fragment.key for piece in found if piece.fragment] == [index % 10 == 0 for index in range(40)]
-    times = [piece.time for piece in found]
+    assert [piece.fragment.is_key for piece in found if piece.fragment] == [index % 10 == 0 for index in range(40)]
+    times = [piece.dts_ticks for piece in found]
     assert times == sorted(set(times))
 
 
@@ -45,7 +46,7 @@ def test_audio_alone_can_be_entered_now_and_then():
     body = fragments(1)[0].body
     splitter = LiveSplitter()
     pieces = splitter.feed(AUDIO_INIT + body * 60)
-    keys = [piece.fragment.key for piece in pieces if piece.fragment]
+    keys = [piece.fragment.is_key for piece in pieces if piece.fragment]
     assert keys[0]
     assert 3 <= sum(keys) <= 10
 
@@ -83,4 +84,4 @@ def test_random_bytes_never_raise_anything_else():
 def test_codecs_are_read_from_the_content_type():
     assert codecs_of('video/mp4; codecs="avc1.42c01e,mp4a.40.2"') == ("avc1.42c01e", "mp4a.40.2")
     assert codecs_of("video/mp4") == ()
-    assert framed(b"a") == b"1\r\na\r\n"
+    assert http_chunk(b"a") == b"1\r\na\r\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait
-from airnode.media.hls.window import Continuation, Found, Pending, StreamInfo, Window
+from airnode.media.hls.window import Continuation, Found, Pending, VariantInfo, Window
 from airnode.media.relay.relayed_window import RelayedWindow, read_listing
 from tests.support.hls import apply_delta, read_media
 
@@ -26,7 +26,7 @@ class Pair:
         self.edge = RelayedWindow(self.asked.append, max_bytes)
         self.origin = Window(low_latency=low_latency, after=after, segment_count=segments)
         self.origin.begin_epoch()
-        self.origin.begin_period(b"init", StreamInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=False)
+        self.origin.begin_period(b"init", VariantInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=False)
         self.count = 0
 
     def segment(self, parts: int = 5, *, close: bool = True) -> None:
@@ -82,7 +82,7 @@ def test_delta_updates_are_the_origins(segments: int, low_latency: bool):
     for count in range(60):
         if count == 50:  # another initialization section, within what is left out and then before it
             pair.origin.begin_epoch()
-            pair.origin.begin_period(b"other", StreamInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=True)
+            pair.origin.begin_period(b"other", VariantInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=True)
         pair.segment(1 + count % 6, close=count % 4 != 3)
         if count > 3:
             pair.sync()

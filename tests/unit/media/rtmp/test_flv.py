@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airnode.media.frames import AudioConfig, AudioSample, StreamMetadata, VideoConfig, VideoSample
+from airnode.media.frames import AudioConfig, Frame, StreamMetadata, VideoConfig
 from airnode.media.rtmp.flv import FlvDemuxer, MalformedMedia, UnsupportedCodec
 from tests.support.rtmp import tag_audio, tag_enhanced, tag_video
 
@@ -20,32 +20,41 @@ HVCC = bytes.fromhex(
 AV1C = bytes.fromhex("81010c000a0b0000000cc4ff6736be4010")
 ASC = bytes.fromhex("1190")
 NAL = b"\0\0\0\2\x65\x88"
+ARRIVED_S = 1_700_000_000.5
+
+
+def video_frame(dts_ms: int, cts_ms: int, is_key: bool, data: bytes) -> Frame:
+    return Frame("video", dts_ms * 90, cts_ms * 90, data, is_key, ARRIVED_S)
+
+
+def audio_frame(dts_ms: int, data: bytes) -> Frame:
+    return Frame("audio", dts_ms * 90, 0, data, True, ARRIVED_S)
 
 
 def test_h264() -> None:
     demuxer = FlvDemuxer()
-    config = demuxer.video(0, tag_video(0, AVCC, key=True))
+    config = demuxer.video(0, tag_video(0, AVCC, key=True), ARRIVED_S)
     assert config == [VideoConfig("avc", AVCC, "avc1.42c01e", 640, 360, 30.0)]
-    assert demuxer.video(40, tag_video(1, NAL, key=True, cts=66)) == [VideoSample(40, 66, True, NAL)]
-    assert demuxer.video(80, tag_video(1, NAL, cts=-33)) == [VideoSample(80, -33, False, NAL)]
+    assert demuxer.video(40, tag_video(1, NAL, key=True, cts=66), ARRIVED_S) == [video_frame(40, 66, True, NAL)]
+    assert demuxer.video(80, tag_video(1, NAL, cts=-33), ARRIVED_S) == [video_frame(80, -33, False, NAL)]
     # Repeated: nothing new. Another one: a change.
-    assert demuxer.video(120, tag_video(0, AVCC, key=True)) == []
-    changed = demuxer.video(120, tag_video(0, OTHER_AVCC, key=True))[0]
+    assert demuxer.video(120, tag_video(0, AVCC, key=True), ARRIVED_S) == []
+    changed = demuxer.video(120, tag_video(0, OTHER_AVCC, key=True), ARRIVED_S)[0]
     assert isinstance(changed, VideoConfig)
     assert changed.codecs == "avc1.4d401e"
     # End of sequence, an empty sample, a command frame.
-    assert demuxer.video(160, tag_video(2, b"")) == []
-    assert demuxer.video(160, tag_video(1, b"")) == []
-    assert demuxer.video(160, b"\x57\x00") == []
+    assert demuxer.video(160, tag_video(2, b""), ARRIVED_S) == []
+    assert demuxer.video(160, tag_video(1, b""), ARRIVED_S) == []
+    assert demuxer.video(160, b"\x57\x00", ARRIVED_S) == []
 
 
 def test_aac() -> None:
     demuxer = FlvDemuxer()
-    assert demuxer.audio(0, tag_audio(0, ASC)) == [AudioConfig(ASC, "mp4a.40.2", 48000, 2, 1024)]
-    assert demuxer.audio(0, tag_audio(0, ASC)) == []
-    assert demuxer.audio(21, tag_audio(1, b"\x21\x00")) == [AudioSample(21, b"\x21\x00")]
-    assert demuxer.audio(42, tag_audio(1, b"")) == []
-    assert demuxer.audio(42, tag_audio(7, b"x")) == []
+    assert demuxer.audio(0, tag_audio(0, ASC), ARRIVED_S) == [AudioConfig(ASC, "mp4a.40.2", 48000, 2, 1024)]
+    assert demuxer.audio(0, tag_audio(0, ASC), ARRIVED_S) == []
+    assert demuxer.audio(21, tag_audio(1, b"\x21\x00"), ARRIVED_S) == [audio_frame(21, b"\x21\x00")]
+    assert demuxer.audio(42, tag_audio(1, b""), ARRIVED_S) == []
+    assert demuxer.audio(42, tag_audio(7, b"x"), ARRIVED_S) == []
 
 
 @pytest.mark.parametrize(
@@ -54,61 +63,63 @@ def test_aac() -> None:
 )
 def test_enhanced_video(fourcc: bytes, record: bytes, codec: str, composition: bool) -> None:
     demuxer = FlvDemuxer()
-    config = demuxer.video(0, tag_enhanced(0, fourcc, record, key=True))[0]
+    config = demuxer.video(0, tag_enhanced(0, fourcc, record, key=True), ARRIVED_S)[0]
     assert isinstance(config, VideoConfig)
     assert (config.codec, config.record, config.width) == (codec, record, 640)
     body = (-5).to_bytes(3, "big", signed=True) + NAL if composition else NAL
-    assert demuxer.video(40, tag_enhanced(1, fourcc, body, key=True)) == [
-        VideoSample(40, -5 if composition else 0, True, NAL)
+    assert demuxer.video(40, tag_enhanced(1, fourcc, body, key=True), ARRIVED_S) == [
+        video_frame(40, -5 if composition else 0, True, NAL)
     ]
-    assert demuxer.video(80, tag_enhanced(3, fourcc, NAL)) == [VideoSample(80, 0, False, NAL)]
-    assert demuxer.video(120, tag_enhanced(2, fourcc, b"")) == []
-    assert demuxer.video(120, tag_enhanced(4, fourcc, b"\x02\x00\x09colorInfo")) == []
-    assert demuxer.video(120, b"\xd1\x00") == []  # a command frame has no FourCC
+    assert demuxer.video(80, tag_enhanced(3, fourcc, NAL), ARRIVED_S) == [video_frame(80, 0, False, NAL)]
+    assert demuxer.video(120, tag_enhanced(2, fourcc, b""), ARRIVED_S) == []
+    assert demuxer.video(120, tag_enhanced(4, fourcc, b"\x02\x00\x09colorInfo"), ARRIVED_S) == []
+    assert demuxer.video(120, b"\xd1\x00", ARRIVED_S) == []  # a command frame has no FourCC
 
 
 def test_av1_temporal_delimiters_go() -> None:
     demuxer = FlvDemuxer()
-    demuxer.video(0, tag_enhanced(0, b"av01", AV1C, key=True))
-    assert demuxer.video(0, tag_enhanced(1, b"av01", b"\x12\x00\x32\x01x")) == [VideoSample(0, 0, False, b"\x32\x01x")]
+    demuxer.video(0, tag_enhanced(0, b"av01", AV1C, key=True), ARRIVED_S)
+    assert demuxer.video(0, tag_enhanced(1, b"av01", b"\x12\x00\x32\x01x"), ARRIVED_S) == [
+        video_frame(0, 0, False, b"\x32\x01x")
+    ]
 
 
 def test_av1_whose_sequence_header_comes_with_the_key_frame() -> None:
     demuxer = FlvDemuxer()
-    assert demuxer.video(0, tag_enhanced(0, b"av01", AV1C[:4], key=True)) == []
+    assert demuxer.video(0, tag_enhanced(0, b"av01", AV1C[:4], key=True), ARRIVED_S) == []
     with pytest.raises(MalformedMedia, match="before its configuration"):
-        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x"))
+        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x"), ARRIVED_S)
     with pytest.raises(MalformedMedia, match="without a sequence header"):
-        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x", key=True))
+        demuxer.video(0, tag_enhanced(1, b"av01", b"\x32\x01x", key=True), ARRIVED_S)
     unit = AV1C[4:] + b"\x32\x01x"
-    events = demuxer.video(40, tag_enhanced(1, b"av01", b"\x12\x00" + unit, key=True))
-    assert events == [VideoConfig("av1", AV1C, "av01.0.01M.08", 640, 360), VideoSample(40, 0, True, unit)]
-    assert demuxer.video(80, tag_enhanced(1, b"av01", unit, key=True)) == [VideoSample(80, 0, True, unit)]
+    events = demuxer.video(40, tag_enhanced(1, b"av01", b"\x12\x00" + unit, key=True), ARRIVED_S)
+    assert events == [VideoConfig("av1", AV1C, "av01.0.01M.08", 640, 360), video_frame(40, 0, True, unit)]
+    assert demuxer.video(80, tag_enhanced(1, b"av01", unit, key=True), ARRIVED_S) == [video_frame(80, 0, True, unit)]
 
 
 def test_hevc_of_encoders_older_than_enhanced_rtmp() -> None:
-    config = FlvDemuxer().video(0, b"\x1c\x00\0\0\0" + HVCC)[0]
+    config = FlvDemuxer().video(0, b"\x1c\x00\0\0\0" + HVCC, ARRIVED_S)[0]
     assert isinstance(config, VideoConfig)
     assert config.codecs == "hvc1.1.6.L63.90"
 
 
 def test_enhanced_audio() -> None:
     demuxer = FlvDemuxer()
-    assert demuxer.audio(0, b"\x90mp4a" + ASC) == [AudioConfig(ASC, "mp4a.40.2", 48000, 2, 1024)]
-    assert demuxer.audio(21, b"\x91mp4a\x21") == [AudioSample(21, b"\x21")]
-    assert demuxer.audio(42, b"\x92mp4a") == []
-    assert demuxer.audio(42, b"\x94mp4a\x01\x06") == []
+    assert demuxer.audio(0, b"\x90mp4a" + ASC, ARRIVED_S) == [AudioConfig(ASC, "mp4a.40.2", 48000, 2, 1024)]
+    assert demuxer.audio(21, b"\x91mp4a\x21", ARRIVED_S) == [audio_frame(21, b"\x21")]
+    assert demuxer.audio(42, b"\x92mp4a", ARRIVED_S) == []
+    assert demuxer.audio(42, b"\x94mp4a\x01\x06", ARRIVED_S) == []
 
 
 def test_modifiers_are_passed_over() -> None:
     demuxer = FlvDemuxer()
-    demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True))
+    demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True), ARRIVED_S)
     # ModEx with three bytes (a nanosecond offset), then one with 300 bytes (the long form), then coded frames.
     short = b"\x02" + b"\x00\x01\x02" + b"\x07"
     long = b"\xff" + (299).to_bytes(2, "big") + bytes(300) + b"\x03"
-    assert demuxer.video(40, b"\x97" + short + long + b"hvc1" + NAL) == [VideoSample(40, 0, True, NAL)]
+    assert demuxer.video(40, b"\x97" + short + long + b"hvc1" + NAL, ARRIVED_S) == [video_frame(40, 0, True, NAL)]
     with pytest.raises(MalformedMedia, match="modifiers"):
-        demuxer.video(40, b"\x97" + (b"\x00\x00\x07") * 9 + b"hvc1" + NAL)
+        demuxer.video(40, b"\x97" + (b"\x00\x00\x07") * 9 + b"hvc1" + NAL, ARRIVED_S)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +136,7 @@ def test_modifiers_are_passed_over() -> None:
 )
 def test_refused_video_is_named(payload: bytes, name: str) -> None:
     with pytest.raises(UnsupportedCodec, match=name):
-        FlvDemuxer().video(0, payload)
+        FlvDemuxer().video(0, payload, ARRIVED_S)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +153,7 @@ def test_refused_video_is_named(payload: bytes, name: str) -> None:
 )
 def test_refused_audio_is_named(payload: bytes, name: str) -> None:
     with pytest.raises(UnsupportedCodec, match=name):
-        FlvDemuxer().audio(0, payload)
+        FlvDemuxer().audio(0, payload, ARRIVED_S)
 
 
 @pytest.mark.parametrize(
@@ -161,20 +172,20 @@ def test_refused_audio_is_named(payload: bytes, name: str) -> None:
 )
 def test_malformed_video(payload: bytes) -> None:
     with pytest.raises(MalformedMedia):
-        FlvDemuxer().video(0, payload)
+        FlvDemuxer().video(0, payload, ARRIVED_S)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xaf", tag_audio(0, b""), tag_audio(1, b"x"), b"\x90mp4", b"\x91mp4ax"])
 def test_malformed_audio(payload: bytes) -> None:
     with pytest.raises(MalformedMedia):
-        FlvDemuxer().audio(0, payload)
+        FlvDemuxer().audio(0, payload, ARRIVED_S)
 
 
 def test_cut_short_composition_time() -> None:
     demuxer = FlvDemuxer()
-    demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True))
+    demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True), ARRIVED_S)
     with pytest.raises(MalformedMedia):
-        demuxer.video(0, tag_enhanced(1, b"hvc1", b"\0\0"))
+        demuxer.video(0, tag_enhanced(1, b"hvc1", b"\0\0"), ARRIVED_S)
 
 
 def test_metadata() -> None:
@@ -210,4 +221,4 @@ def test_any_bytes_end_in_events_or_a_named_error(messages: list[tuple[bytes, by
     for head, record, tail in messages:
         for method in (demuxer.video, demuxer.audio):
             with contextlib.suppress(MalformedMedia, UnsupportedCodec):
-                method(0, head + record + tail)
+                method(0, head + record + tail, ARRIVED_S)

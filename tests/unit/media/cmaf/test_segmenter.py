@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from airnode.config.sections.hls import HlsSection
 from airnode.media.cmaf.segmenter import SegmentTooLarge
-from airnode.media.frames import AudioConfig, AudioSample, VideoSample
-from tests.support.publisher import AUDIO, VIDEO, Recorder, audio, frames, interleave, monotonic, video
+from airnode.media.frames import AudioConfig
+from tests.support.publisher import AUDIO, VIDEO, Recorder, audio, frames, interleave, monotonic, video, video_frame
 
 RATES = [15, 24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60000 / 1001, 60]
 
@@ -25,7 +25,7 @@ def test_constant_rates_with_millisecond_timestamps(fps, gop_s, part_ms):
     pictures = list(video(fps, 12, gop=round(fps * gop_s)))
     sounds = list(audio(12))
     recorder = Recorder(HlsSection(part_target_ms=part_ms)).configure(VIDEO, AUDIO)
-    recorder.push(interleave(pictures, sounds)).finish(12)
+    recorder.push(interleave(pictures, sounds)).finish()
     media = recorder.history.last
     assert media.target_duration_s == 2
     assert media.independent
@@ -44,7 +44,7 @@ def test_constant_rates_with_millisecond_timestamps(fps, gop_s, part_ms):
 @pytest.mark.parametrize("fps", RATES)
 def test_parts_are_equal_whole_frames(fps):
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(video(fps, 10, gop=round(fps * 2)), audio(10))).finish(10)
+    recorder.push(interleave(video(fps, 10, gop=round(fps * 2)), audio(10))).finish()
     target = recorder.history.last.part_target_s
     full = [part for part in recorder.parts.values() if part.duration_s >= 0.85 * target]
     assert len(full) >= len(recorder.parts) - len(recorder.bodies) - 1
@@ -53,7 +53,7 @@ def test_parts_are_equal_whole_frames(fps):
 @pytest.mark.parametrize("fps", [1, 2, 3, 5])
 def test_slides_have_parts_of_whole_frames(fps):
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(video(fps, 20, gop=fps * 2), audio(20))).finish(20)
+    recorder.push(interleave(video(fps, 20, gop=fps * 2), audio(20))).finish()
     assert recorder.history.last.part_target_s == pytest.approx(1 / fps, abs=0.2 if fps == 5 else 0.01)
     assert recorder.history.part_target_changes == 0
     assert len(recorder.samples()[1]) == fps * 20
@@ -65,7 +65,7 @@ def test_video_only_whatever_rate_is_declared(fps, declared):
     config = type(VIDEO)(VIDEO.codec, VIDEO.record, VIDEO.codecs, 640, 360, declared)
     recorder = Recorder().configure(config)
     pictures = list(video(fps, 20, gop=fps * 2))
-    recorder.push(pictures).finish(20)
+    recorder.push(pictures).finish()
     assert [s.data for s in recorder.samples()[1]] == payloads(pictures)
     assert "mp4a" not in recorder.packager.stats.codecs
 
@@ -75,7 +75,7 @@ def test_audio_only_has_parts_of_whole_frames(rate):
     config = AudioConfig(AUDIO.record, AUDIO.codecs, rate, 2)
     sounds = list(audio(15, rate=rate))
     recorder = Recorder().configure(config)
-    recorder.push(sounds).finish(15)
+    recorder.push(sounds).finish()
     media = recorder.history.last
     assert media.independent
     assert all(part.independent for part in recorder.parts.values())
@@ -87,17 +87,17 @@ def test_audio_only_has_parts_of_whole_frames(rate):
 def test_segments_end_at_the_last_key_frame_that_keeps_the_target_duration():
     # Scene cuts put key frames in between; the encoder then waits two seconds again.
     keys_ms = {0, 2000, 4000, 4900, 6900, 8000, 8500, 10500}
-    pictures = [(ms / 1000, VideoSample(ms, 0, ms in keys_ms, b"p" * 50)) for ms in range(0, 12500, 20)]
+    pictures = [(ms / 1000, video_frame(ms, is_key=ms in keys_ms)) for ms in range(0, 12500, 20)]
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(pictures, audio(12.5))).finish(12.5)
+    recorder.push(interleave(pictures, audio(12.5))).finish()
     assert recorder.history.last.independent
     assert recorder.packager.stats.forced_segments == 0
 
 
 def test_a_segment_without_a_key_frame_is_ended_anyway():
-    pictures = [(ms / 1000, VideoSample(ms, 0, ms in (0, 1000, 2000, 15000), b"p" * 50)) for ms in range(0, 17000, 40)]
+    pictures = [(ms / 1000, video_frame(ms, is_key=ms in (0, 1000, 2000, 15000))) for ms in range(0, 17000, 40)]
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(pictures, audio(17))).finish(17)
+    recorder.push(interleave(pictures, audio(17))).finish()
     assert recorder.packager.stats.forced_segments >= 4
     assert not recorder.history.last.independent
     assert len(recorder.samples()[1]) == len(pictures)
@@ -108,7 +108,7 @@ def test_without_a_second_key_frame_the_longest_segment_tells_the_target_duratio
     recorder.push(interleave(video(30, 4.4, gop=250), audio(4.4)))
     assert not recorder.window.ready
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(video(30, 40, gop=250), audio(40))).finish(40)
+    recorder.push(interleave(video(30, 40, gop=250), audio(40))).finish()
     assert recorder.history.last.target_duration_s == 10
     assert recorder.history.last.independent
 
@@ -116,7 +116,7 @@ def test_without_a_second_key_frame_the_longest_segment_tells_the_target_duratio
 def test_a_hiccup_of_the_camera_keeps_the_part_target():
     times = [ms for ms in range(0, 8000, 33) if not 3100 < ms < 4400]
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(frames(times), audio(8))).finish(8)
+    recorder.push(interleave(frames(times), audio(8))).finish()
     assert recorder.history.part_target_changes == 0
     assert recorder.packager.stats.irregular_parts == 0
     samples = recorder.samples()
@@ -133,7 +133,7 @@ def test_a_camera_that_stops_is_shown_as_a_still_until_it_comes_back():
         recorder.push([(at_s, event)])
         if 6 < at_s < 20:
             last = max(last, at_s - sum(part.duration_s for part in recorder.parts.values()))
-    recorder.finish(30)
+    recorder.finish()
     assert last < 2.0, "parts must go on while the camera is off"
     stats = recorder.packager.stats
     assert stats.repeated_stills > 50
@@ -149,7 +149,7 @@ def test_a_camera_that_stops_is_shown_as_a_still_until_it_comes_back():
 def test_audio_that_stops_does_not_stop_the_parts():
     recorder = Recorder().configure(VIDEO, AUDIO)
     sounds = [(at, event) for at, event in audio(20) if not 5 < at < 15]
-    recorder.push(interleave(video(30, 20), sounds)).finish(20)
+    recorder.push(interleave(video(30, 20), sounds)).finish()
     assert recorder.packager.stats.audio_gaps == 1
     assert recorder.packager.stats.discontinuities == 0
     samples = recorder.samples()
@@ -174,7 +174,7 @@ def test_any_frame_rate_with_audio_keeps_every_rule(steps, gop_ms, part_ms):
     recorder = Recorder(HlsSection(part_target_ms=part_ms)).configure(VIDEO, AUDIO)
     length_s = times[-1] / 1000
     pictures = list(frames(times, gop_ms=gop_ms))
-    recorder.push(interleave(pictures, audio(length_s))).finish(length_s)
+    recorder.push(interleave(pictures, audio(length_s))).finish()
     if recorder.history.last is None:
         return
     samples = recorder.samples()
@@ -193,7 +193,7 @@ def test_any_frame_rate_without_audio_keeps_every_rule(steps, gop_ms):
     times = list(accumulate(steps, initial=0))
     recorder = Recorder().configure(VIDEO)
     pictures = list(frames(times, gop_ms=gop_ms))
-    recorder.push(pictures).finish(times[-1] / 1000)
+    recorder.push(pictures).finish()
     if recorder.history.last is None:
         return
     samples = recorder.samples()[1]
@@ -209,9 +209,8 @@ def test_late_audio_and_late_video_keep_every_rule(data):
     pictures = [(at + max(0, lag_ms) / 1000, event) for at, event in video(30, 12, gop=gop)]
     sounds = [(at + max(0, -lag_ms) / 1000, event) for at, event in audio(12)]
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(pictures, sounds)).finish(14)
+    recorder.push(interleave(pictures, sounds)).finish()
     samples = recorder.samples()
     assert monotonic(samples[1])
     assert monotonic(samples[2])
     assert [s.data for s in samples[1]] == payloads(pictures)
-    assert isinstance(sounds[0][1], AudioSample)

@@ -3,12 +3,23 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from airnode.media.cmaf.packager import KEY_FRAME_WAIT_S, KeyFrameMissing
-from airnode.media.frames import AudioConfig, AudioSample, StreamMetadata, VideoConfig, VideoSample
+from airnode.media.frames import AudioConfig, StreamMetadata, VideoConfig
+from airnode.media.room.packager import KEY_FRAME_WAIT_S, KeyFrameMissing
 from tests.support import bmff
 from tests.support.hls import read_multivariant
-from tests.support.publisher import AUDIO, VIDEO, Recorder, audio, interleave, monotonic, video
+from tests.support.publisher import (
+    AUDIO,
+    VIDEO,
+    Recorder,
+    audio,
+    audio_frame,
+    interleave,
+    monotonic,
+    video,
+    video_frame,
+)
 
 OTHER_VIDEO = VideoConfig("avc", VIDEO.record + b"\0", "avc1.64001f", 1280, 720)
 OTHER_AUDIO = AudioConfig(b"\x12\x10", "mp4a.40.2", 44100, 2)
@@ -21,10 +32,7 @@ def tracks_of(init):
 def moved(timed, by_s, by_ms):
     """The same samples later, with other timestamps."""
     for at, event in timed:
-        if isinstance(event, VideoSample):
-            yield at + by_s, VideoSample(event.dts_ms + by_ms, event.cts_ms, event.key, event.data)
-        else:
-            yield at + by_s, AudioSample(event.dts_ms + by_ms, event.data)
+        yield at + by_s, replace(event, dts_90k=event.dts_90k + by_ms * 90)
 
 
 def test_multivariant_playlist_tells_the_truth():
@@ -45,7 +53,7 @@ def test_a_frame_rate_that_nobody_declared_is_measured():
 
 def test_samples_before_the_first_key_frame_are_dropped_and_counted():
     timed = list(interleave(video(30, 5), audio(5)))[40:]
-    recorder = Recorder().configure(VIDEO, AUDIO).push(timed).finish(5)
+    recorder = Recorder().configure(VIDEO, AUDIO).push(timed).finish()
     samples = recorder.samples()
     assert samples[1][0].sync
     assert recorder.packager.stats.dropped["before_key"] > 10
@@ -55,7 +63,7 @@ def test_samples_before_the_first_key_frame_are_dropped_and_counted():
 
 def test_video_that_never_has_a_key_frame_is_refused():
     recorder = Recorder().configure(VIDEO, AUDIO)
-    timed = ((at, VideoSample(round(at * 1000), 0, False, b"x")) for at in range(60))
+    timed = ((at, video_frame(round(at * 1000))) for at in range(60))
     with pytest.raises(KeyFrameMissing, match="key frame"):
         recorder.push(timed)
     assert not recorder.window.ready
@@ -72,7 +80,7 @@ def test_video_that_is_configured_and_never_comes_is_refused():
 
 def test_a_stream_shorter_than_a_segment_can_be_seen_once_it_has_ended():
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(video(30, 0.7), audio(0.7))).finish(0.7)
+    recorder.push(interleave(video(30, 0.7), audio(0.7))).finish()
     assert not recorder.window.ready
     recorder.window.end()
     assert recorder.history.last.ended
@@ -82,8 +90,8 @@ def test_a_stream_shorter_than_a_segment_can_be_seen_once_it_has_ended():
 def test_an_announced_track_is_waited_for():
     both = list(interleave(video(30, 6), audio(6)))
     recorder = Recorder().configure(StreamMetadata(width=640, height=360, audio_bitrate_bps=128_000), VIDEO)
-    recorder.push([timed for timed in both if isinstance(timed[1], VideoSample) and timed[0] < 0.7])
-    recorder.configure(AUDIO, at_s=0.7).push(timed for timed in both if timed[0] >= 0.7).finish(6)
+    recorder.push([timed for timed in both if timed[1].track == "video" and timed[0] < 0.7])
+    recorder.configure(AUDIO).push(timed for timed in both if timed[0] >= 0.7).finish()
     assert recorder.packager.stats.discontinuities == 0
     assert {tracks_of(init) for init in recorder.inits.values()} == {2}
     assert len(recorder.samples()[1]) == 180
@@ -91,7 +99,7 @@ def test_an_announced_track_is_waited_for():
 
 def test_a_track_that_was_announced_and_never_comes_is_given_up_after_a_second():
     recorder = Recorder().configure(StreamMetadata(width=640, height=360, audio_bitrate_bps=128_000), VIDEO)
-    recorder.push(video(30, 6)).finish(6)
+    recorder.push(video(30, 6)).finish()
     assert {tracks_of(init) for init in recorder.inits.values()} == {1}
     assert len(recorder.samples()[1]) == 180
 
@@ -99,10 +107,10 @@ def test_a_track_that_was_announced_and_never_comes_is_given_up_after_a_second()
 @pytest.mark.parametrize("late", [AUDIO, VIDEO])
 def test_a_track_that_comes_later_is_a_discontinuity(late):
     both = list(interleave(video(30, 12), audio(12)))
-    kind = AudioSample if late is AUDIO else VideoSample
+    track = "audio" if late is AUDIO else "video"
     recorder = Recorder().configure(VIDEO if late is AUDIO else AUDIO)
-    recorder.push(timed for timed in both if timed[0] < 5.5 and not isinstance(timed[1], kind))
-    recorder.configure(late, at_s=5.5).push(timed for timed in both if timed[0] >= 5.5).finish(12)
+    recorder.push(timed for timed in both if timed[0] < 5.5 and timed[1].track != track)
+    recorder.configure(late).push(timed for timed in both if timed[0] >= 5.5).finish()
     assert [tracks_of(init) for init in recorder.inits.values()] == [1, 2]
     assert len(recorder.discontinuities) == 1 == recorder.packager.stats.discontinuities
     samples = recorder.samples()
@@ -114,9 +122,9 @@ def test_a_track_that_comes_later_is_a_discontinuity(late):
 def test_a_configuration_change_begins_a_segment_with_a_new_init(config):
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push(interleave(video(30, 5), audio(5)))
-    recorder.configure(config, at_s=5)
+    recorder.configure(config)
     rate = 44100 if config is OTHER_AUDIO else 48000
-    recorder.push(moved(interleave(video(30, 6), audio(6, rate=rate)), 5, 5000)).finish(11)
+    recorder.push(moved(interleave(video(30, 6), audio(6, rate=rate)), 5, 5000)).finish()
     assert len(recorder.inits) == 2
     assert len(recorder.discontinuities) == 1
     (at,) = recorder.discontinuities
@@ -127,7 +135,7 @@ def test_a_configuration_change_begins_a_segment_with_a_new_init(config):
 def test_the_same_configuration_again_changes_nothing():
     recorder = Recorder().configure(VIDEO, AUDIO)
     for second in range(6):
-        recorder.configure(VIDEO, AUDIO, at_s=second)
+        recorder.configure(VIDEO, AUDIO)
         recorder.push(moved(interleave(video(30, 1), audio(1)), second, second * 1000))
     assert recorder.packager.stats.discontinuities == 0
     assert len(recorder.inits) == 1
@@ -138,7 +146,7 @@ def test_timestamps_that_jump_are_one_discontinuity(jump_ms):
     start = 5_000_000
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push(moved(interleave(video(30, 5), audio(5)), 0, start))
-    recorder.push(moved(interleave(video(30, 6), audio(6)), 5, start + 5000 + jump_ms)).finish(11)
+    recorder.push(moved(interleave(video(30, 6), audio(6)), 5, start + 5000 + jump_ms)).finish()
     stats = recorder.packager.stats
     assert (stats.timestamp_jumps, stats.discontinuities, len(recorder.discontinuities)) == (1, 1, 1)
     samples = recorder.samples()
@@ -151,7 +159,7 @@ def test_timestamps_that_jump_are_one_discontinuity(jump_ms):
 
 def test_tracks_with_wildly_different_origins_play_together():
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(video(30, 6), audio(6, start_ms=86_400_000))).finish(6)
+    recorder.push(interleave(video(30, 6), audio(6, start_ms=86_400_000))).finish()
     samples = recorder.samples()
     assert abs(samples[1][0].time / 90 - samples[2][0].time / 48) < 50
     assert recorder.packager.stats.discontinuities == 0
@@ -159,10 +167,10 @@ def test_tracks_with_wildly_different_origins_play_together():
 
 def test_a_publisher_that_returns_continues_the_window():
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push(interleave(video(30, 5.5), audio(5.5))).finish(5.5)
-    recorder.packager.restart(recorder.start_unix_s + 20)
-    recorder.configure(VIDEO, AUDIO, at_s=20)
-    recorder.push(moved(interleave(video(30, 6), audio(6)), 20, 0)).finish(26)
+    recorder.push(interleave(video(30, 5.5), audio(5.5))).finish()
+    recorder.packager.restart()
+    recorder.configure(VIDEO, AUDIO)
+    recorder.push(moved(interleave(video(30, 6), audio(6)), 20, 0)).finish()
     assert len(recorder.discontinuities) == 1
     assert len(recorder.inits) == 2
     prefixes = {name.split("_")[0] for name in recorder.parts}
@@ -181,23 +189,23 @@ def test_a_publisher_that_returns_continues_the_window():
 def test_decode_times_that_stand_still_or_go_back_a_little_stay_in_order():
     recorder = Recorder().configure(VIDEO)
     timed = list(video(30, 6))
-    wild = [(at, VideoSample(e.dts_ms - 70 * (i % 7 == 3), e.cts_ms, e.key, e.data)) for i, (at, e) in enumerate(timed)]
-    recorder.push(wild).finish(6)
+    wild = [(at, replace(e, dts_90k=e.dts_90k - 6300 * (i % 7 == 3))) for i, (at, e) in enumerate(timed)]
+    recorder.push(wild).finish()
     samples = recorder.samples()[1]
     assert len(samples) == 180
     assert monotonic(samples)
     shown = [s.time + s.cts for s in samples]
-    assert shown == [900_000 + 90 * e.dts_ms for _, e in wild], "presentation times are the publisher's"
+    assert shown == [900_000 + e.dts_90k for _, e in wild], "presentation times are the publisher's"
 
 
 def test_negative_composition_offsets():
-    recorder = Recorder().configure(VIDEO).push(video(30, 4, cts_ms=-40)).finish(4)
+    recorder = Recorder().configure(VIDEO).push(video(30, 4, cts_ms=-40)).finish()
     assert {s.cts for s in recorder.samples()[1]} == {-3600}
 
 
 def test_garbage_does_not_grow_memory():
     recorder = Recorder()
-    recorder.push((i / 30, VideoSample(i * 33, 0, True, b"x" * 1000)) for i in range(5000))
+    recorder.push((i / 30, video_frame(i * 33, b"x" * 1000, is_key=True)) for i in range(5000))
     assert recorder.packager.stats.dropped_samples >= 4000
     assert recorder.window.media_bytes == 0
 
@@ -215,15 +223,15 @@ def hostile(items):
         if not isinstance(item, tuple):
             yield item
             continue
-        picture, step_ms, cts_ms, key, body = item
+        picture, step_ms, cts_ms, is_key, body = item
         stamp += step_ms
-        yield VideoSample(stamp, cts_ms, key, body) if picture else AudioSample(stamp, body)
+        yield video_frame(stamp, body, is_key=is_key, cts_ms=cts_ms) if picture else audio_frame(stamp, body)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(sample, sample, sample, sample, sample, config), min_size=40, max_size=200))
 def test_hostile_events_break_no_rule(items):
     recorder = Recorder().configure(VIDEO, AUDIO)
-    recorder.push((index / 30, event) for index, event in enumerate(hostile(items))).finish(100)
+    recorder.push((index / 30, event) for index, event in enumerate(hostile(items))).finish()
     samples = recorder.samples() if recorder.bodies else {}
     assert monotonic(samples.get(1, []))
