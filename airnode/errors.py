@@ -1,6 +1,6 @@
 """The one error tree.
 
-Each class has a stable ``code`` (part of ``urn:airnode:problem:<code>``), an HTTP ``status`` and a retry flag.
+Each class has a stable ``code`` (part of ``urn:airnode:problem:<code>``) and an HTTP ``status``.
 ``detail`` and ``fields`` are safe to show to a client; whatever is not goes into ``debug``, which is only logged.
 """
 
@@ -30,7 +30,6 @@ class AirnodeError(Exception):
     code: str = "internal"
     title: str = "Internal error"
     status: int = 500
-    retryable: bool = False
 
     def __init__(
         self,
@@ -73,12 +72,6 @@ class NotFound(AirnodeError):
     code, title, status = "not_found", "Not found", 404
 
 
-class Gone(AirnodeError):
-    """It was there and will not come back."""
-
-    code, title, status = "gone", "Gone", 410
-
-
 class Conflict(AirnodeError):
     """It clashes with what is there."""
 
@@ -94,13 +87,13 @@ class TooLarge(AirnodeError):
 class RateLimited(AirnodeError):
     """Above a configured rate."""
 
-    code, title, status, retryable = "rate_limited", "Too many requests", 429, True
+    code, title, status = "rate_limited", "Too many requests", 429
 
 
 class Unavailable(AirnodeError):
     """Not now; later or elsewhere."""
 
-    code, title, status, retryable = "unavailable", "Service unavailable", 503, True
+    code, title, status = "unavailable", "Service unavailable", 503
 
 
 class NoHealthyNodes(Unavailable):

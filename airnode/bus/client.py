@@ -16,9 +16,10 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 from airnode.bus import keys
 from airnode.bus.envelope import encode
 from airnode.bus.listener import Listener
-from airnode.bus.subscription import AnySubscription, BusMetrics, Drops, Subscription
+from airnode.bus.subscription import AnySubscription, BusMetrics, DropReport, Subscription
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import StartupError, Unavailable
+from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope, ended
 
@@ -49,7 +50,7 @@ class Bus(Service):
         self._metrics = metrics
         self._patient = patient
         self._url = url or section.url or f"redis://{section.host}:{section.port}"
-        self._drops = Drops(metrics)
+        self._drops = DropReport(metrics)
         self._tasks = TaskScope("bus")
         #: {subscription: the task that calls its handler}. Owned by this class.
         self._workers: dict[AnySubscription, asyncio.Task[None]] = {}
@@ -172,7 +173,8 @@ class Bus(Service):
     async def _until_answering(self, client: aioredis.Redis) -> None:
         loop = asyncio.get_running_loop()
         timeout_s = self._section.connect_timeout_s
-        deadline, pause_s, told = loop.time() + timeout_s, _RETRY_FIRST_S, False
+        deadline, logged = loop.time() + timeout_s, False
+        backoff = Backoff(_RETRY_FIRST_S, _RETRY_LAST_S)
         while True:
             try:
                 async with asyncio.timeout(timeout_s) if self._patient else asyncio.timeout_at(deadline):
@@ -181,15 +183,15 @@ class Bus(Service):
             except (RedisError, OSError, TimeoutError) as error:
                 if refusal := _refusal(error):
                     raise StartupError(f"Redis at {self.address} refuses: {refusal}.") from None
+                pause_s = backoff.next_s()
                 if not self._patient and loop.time() + pause_s >= deadline:
                     raise StartupError(
                         f"Redis at {self.address} did not answer within {timeout_s:g} s.", debug=repr(error)
                     ) from None
-                if self._patient and not told:
-                    told = True
+                if self._patient and not logged:
+                    logged = True
                     log.warning("redis_not_reached", address=self.address, error=str(error), detail="trying on")
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _RETRY_LAST_S)
 
     def _command_pool(self) -> aioredis.ConnectionPool:
         # A connection that the server closed while it was idle is found out by its next command: one retry hides that.

@@ -10,7 +10,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from airnode.bus.envelope import Undecodable, decode
-from airnode.bus.subscription import AnySubscription, BusMetrics, Drops
+from airnode.bus.subscription import AnySubscription, BusMetrics, DropReport
+from airnode.kernel.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ class Listener:
     plain connection, speaks RESP2, and notes a gap for every subscription that was there before.
     """
 
-    def __init__(self, pool: aioredis.ConnectionPool, metrics: BusMetrics, drops: Drops) -> None:
+    def __init__(self, pool: aioredis.ConnectionPool, metrics: BusMetrics, drops: DropReport) -> None:
         self._pool = pool
         self._metrics = metrics
         self._drops = drops
@@ -60,20 +61,21 @@ class Listener:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        pause_s, losses = _BACKOFF_FIRST_S, 0
+        pause_s = 0.0
+        backoff, losses = Backoff(_BACKOFF_FIRST_S, _BACKOFF_LAST_S), 0
         while True:
             await self._some.wait()
             try:
                 await self._connect(again=losses > 0)
-                pause_s = _BACKOFF_FIRST_S
+                backoff.reset()
                 await self._read()
             except (RedisError, OSError, TimeoutError) as error:
                 losses += 1
-                log.warning("bus_connection_lost", error=str(error), retry_in_s=pause_s)
+                pause_s = backoff.next_s()
+                log.warning("bus_connection_lost", error=str(error), retry_in_s=round(pause_s, 3))
             finally:
                 await self._disconnect()
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _BACKOFF_LAST_S)
 
     async def _connect(self, *, again: bool) -> None:
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]

@@ -3,7 +3,6 @@
 import asyncio
 import collections
 import enum
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from airnode.bus.envelope import Envelope, Undecodable, type_name
+from airnode.kernel.logging import LogLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -22,11 +22,13 @@ QUEUE_MAX = 1000
 _LOG_EVERY_S = 1.0
 
 
-class _Mark(enum.Enum):
+class _QueueMark(enum.Enum):
+    """What stands in a queue where messages are missing."""
+
     GAP = enum.auto()
 
 
-_GAP: Final = _Mark.GAP
+_GAP: Final = _QueueMark.GAP
 
 
 class BusMetrics:
@@ -49,24 +51,21 @@ class BusMetrics:
         )
 
 
-class Drops:
-    """Counts drops, and logs at most one line a second and reason."""
+class DropReport:
+    """Counts dropped messages, and logs at most one line per second and reason."""
 
     def __init__(self, metrics: BusMetrics) -> None:
         self._metrics = metrics
-        #: {reason: (when it was last logged, drops since)}
-        self._logged: dict[str, tuple[float, int]] = {}
+        self._limiter = LogLimiter(_LOG_EVERY_S)
 
     def count(self, reason: str, channel: str, detail: str) -> None:
         """Count one dropped message."""
         self._metrics.dropped.labels(reason=reason).inc()
-        logged_at, since = self._logged.get(reason, (float("-inf"), 0))
-        now = time.monotonic()
-        if now - logged_at < _LOG_EVERY_S:
-            self._logged[reason] = (logged_at, since + 1)
-            return
-        self._logged[reason] = (now, 0)
-        log.warning("bus_message_dropped", reason=reason, channel=channel, detail=detail, not_logged_before=since)
+        held_back = self._limiter.held_back(reason)
+        if held_back is not None:
+            log.warning(
+                "bus_message_dropped", reason=reason, channel=channel, detail=detail, not_logged_before=held_back
+            )
 
 
 class Subscription(Generic[M]):
@@ -84,7 +83,7 @@ class Subscription(Generic[M]):
         handler: Callable[[M], Awaitable[None]],
         on_resubscribed: Callable[[], Awaitable[None]] | None,
         metrics: BusMetrics,
-        drops: Drops,
+        drops: DropReport,
     ) -> None:
         self.channel = channel
         self.type_name = type_name(kind)
@@ -95,7 +94,7 @@ class Subscription(Generic[M]):
         self._metrics = metrics
         self._drops = drops
         #: Decoded messages and marks of gaps, at most QUEUE_MAX + 1. Filled by the listener, emptied by :meth:`run`.
-        self._queue: collections.deque[M | _Mark] = collections.deque()
+        self._queue: collections.deque[M | _QueueMark] = collections.deque()
         self._wake = asyncio.Event()
 
     def offer(self, envelope: Envelope) -> None:
@@ -129,9 +128,9 @@ class Subscription(Generic[M]):
             while self._queue:
                 await self._handle(self._queue.popleft())
 
-    async def _handle(self, item: M | _Mark) -> None:
+    async def _handle(self, item: M | _QueueMark) -> None:
         try:
-            if not isinstance(item, _Mark):
+            if not isinstance(item, _QueueMark):
                 await self._handler(item)
                 self._metrics.received.inc()
             elif self._on_resubscribed is not None:

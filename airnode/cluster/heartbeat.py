@@ -17,7 +17,8 @@ from airnode.cluster.membership import MasterClient
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.cluster import ClusterSection
-from airnode.errors import AirnodeError, Unavailable
+from airnode.errors import Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.web.addresses import Addresses, PortName, in_url
@@ -94,7 +95,7 @@ class Heartbeat(Service):
     async def start(self) -> None:
         """Join; the first beat is out when this returns."""
         await self._beat()
-        self._tasks.spawn("beat", self._beat_for_ever())
+        self._tasks.spawn("beat", repeat_every(self._section.heartbeat_s, self._beat, failed="heartbeat_missed"))
 
     async def announce_drain(self) -> None:
         """Say that no viewer should be sent here any more."""
@@ -206,11 +207,3 @@ class Heartbeat(Service):
     def admits(self) -> bool:
         """Whether new viewers may come in here."""
         return self._order != "removed" and not self._draining
-
-    async def _beat_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._section.heartbeat_s)
-            try:
-                await self._beat()
-            except AirnodeError as error:
-                log.warning("heartbeat_missed", error=str(error))

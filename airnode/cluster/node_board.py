@@ -19,6 +19,7 @@ from airnode.cluster.placement import NodeHealth, Placement
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import NoHealthyNodes, Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 
@@ -81,7 +82,7 @@ class NodeBoard(Service):
         await self._bus.subscribe(NODES, NodeLeft, self._left)
         await self._bus.subscribe(PLACES, Placed, self._placed)
         await self._resync()
-        self._tasks.spawn("resync", self._resync_for_ever())
+        self._tasks.spawn("resync", repeat_every(_RESYNC_S, self._resync, failed="node_board_not_synced"))
         self._tasks.spawn("tell", self._tell_for_ever())
 
     async def stop(self) -> None:
@@ -208,14 +209,6 @@ class NodeBoard(Service):
                 await self._bus.publish(PLACES, Placed(counts))
             except Unavailable:
                 continue  # the others read the counts anyway
-
-    async def _resync_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_RESYNC_S)
-            try:
-                await self._resync()
-            except Unavailable as error:
-                log.warning("node_board_not_synced", error=str(error))
 
     async def _resync(self) -> None:
         living = await self.registry.living()

@@ -15,6 +15,7 @@ from airnode.bus.records import Records
 from airnode.cluster.classes import Classes
 from airnode.cluster.codes import key_digest
 from airnode.errors import Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 
@@ -47,7 +48,7 @@ class StreamKeys(Service):
 
     async def start(self) -> None:
         """Begin to look remembered keys up again."""
-        self._tasks.spawn("recheck", self._recheck_for_ever())
+        self._tasks.spawn("recheck", repeat_every(_RECHECK_S, self.recheck, failed="stream_keys_not_rechecked"))
 
     async def stop(self) -> None:
         """End that."""
@@ -93,11 +94,6 @@ class StreamKeys(Service):
             except Unavailable:
                 return
 
-    async def _recheck_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_RECHECK_S)
-            await self.recheck()
-
 
 class StreamKeyPublisher(Service):
     """Keeps the table in step with PostgreSQL (master's side)."""
@@ -110,12 +106,16 @@ class StreamKeyPublisher(Service):
         self._classes = classes
         self._default_room = default_room
         self._tasks = tasks
+        #: Loop time of the last refresh.
+        self._refreshed_s = float("-inf")
 
     async def start(self) -> None:
         """Make the default class if it is not there, and publish all."""
         await self._classes.ensure(self._default_room, _DEFAULT_TITLE)
         await self.refresh()
-        self._tasks.spawn("refresh", self._refresh_for_ever())
+        self._refreshed_s = asyncio.get_running_loop().time()
+        refreshing = repeat_every(_LOOK_S, self._refresh_if_due, failed="class_directory_not_refreshed")
+        self._tasks.spawn("refresh", refreshing)
 
     async def stop(self) -> None:
         """End refreshing."""
@@ -127,15 +127,9 @@ class StreamKeyPublisher(Service):
         records = {key_digest(each.stream_key): ClassRecord(each.room) for each in classes}
         await Records(self._bus).replace_records(STREAM_KEYS, records)
 
-    async def _refresh_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
-        refreshed_s = loop.time()
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            try:
-                if loop.time() - refreshed_s < _REFRESH_S and await Records(self._bus).has_records(STREAM_KEYS):
-                    continue
-                await self.refresh()
-                refreshed_s = loop.time()
-            except Unavailable as error:
-                log.warning("class_directory_not_refreshed", error=str(error))
+    async def _refresh_if_due(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._refreshed_s < _REFRESH_S and await Records(self._bus).has_records(STREAM_KEYS):
+            return
+        await self.refresh()
+        self._refreshed_s = now_s

@@ -1,11 +1,19 @@
-"""Pauses between attempts."""
+"""The pause between attempts that fail, and work that is repeated."""
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from airnode.errors import AirnodeError
+
+log = structlog.get_logger(__name__)
 
 
 class Backoff:
-    """Pauses that double, each at random between half of it and all of it: who failed together comes back apart.
+    """Pauses that double. Each is a random part (50 to 100 %) of its length, so that clients that lost the same server
+    at the same time do not come back at the same time.
 
     Args:
         first_s, last_s: the shortest and the longest pause.
@@ -16,7 +24,7 @@ class Backoff:
         self._pause_s = first_s
 
     def next_s(self) -> float:
-        """Seconds to wait now."""
+        """Return the seconds to wait now; the next pause is twice as long."""
         pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, self._last_s)
         return pause_s * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
 
@@ -25,5 +33,20 @@ class Backoff:
         await asyncio.sleep(self.next_s())
 
     def reset(self) -> None:
-        """It worked: begin anew."""
+        """Start again with the shortest pause, after a success."""
         self._pause_s = self._first_s
+
+
+async def repeat_every(every_s: float, work: Callable[[], Awaitable[object]], *, failed: str) -> None:
+    """Wait ``every_s``, do the work, and so on until cancelled.
+
+    Args:
+        work: an :class:`AirnodeError` of it is logged; any other exception ends the repetition.
+        failed: name of the log event of such an error.
+    """
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await work()
+        except AirnodeError as error:
+            log.warning(failed, error=str(error), debug=error.debug)

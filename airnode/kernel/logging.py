@@ -12,40 +12,60 @@ import structlog
 #: aiokafka's debug log has every request in it, the passwords that it signs in with too.
 _LIBRARIES_AT_WARNING = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "aiokafka", "asyncio", "asyncpg")
 
-#: It says ten times a second, for each partition and group, that a broker is away.
-_REPEATS_ITSELF = "aiokafka"
-_MOST_LINES = 500
+#: While a broker is away it logs that ten times a second, for each partition and group.
+_NOISY_LIBRARY = "aiokafka"
 
 
-class Sparing(logging.Filter):
-    """Lets a line of a library through once in a while, with the number of those like it that it kept back.
+class LogLimiter:
+    """Limits how often a line is logged, and counts the lines that were held back.
 
     Args:
-        library: name of its logger; those of others pass.
-        every_s: the least time between two lines that are the same.
+        every_s: the least time between two lines of one key.
+        keys_max: state for more keys than this is dropped (a bound on memory, where keys come from outside).
+        now_s: the clock, monotonic seconds.
+    """
+
+    def __init__(self, every_s: float, *, keys_max: int = 500, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = every_s
+        self._keys_max = keys_max
+        self._now_s = now_s
+        #: {key: (when it was logged last, lines held back since)}.
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def held_back(self, key: str = "", now_s: float | None = None) -> int | None:
+        """Return how many lines were held back since the last one; None: this one must be held back too."""
+        now_s = self._now_s() if now_s is None else now_s
+        logged_s, count = self._seen.get(key, (float("-inf"), 0))
+        if now_s - logged_s < self._every_s:
+            self._seen[key] = (logged_s, count + 1)
+            return None
+        if len(self._seen) >= self._keys_max:
+            self._seen.clear()
+        self._seen[key] = (now_s, 0)
+        return count
+
+
+class RepeatFilter(logging.Filter):
+    """Logs a line of a library once in ``every_s``, with the number of equal lines that were held back.
+
+    Args:
+        library: name of its logger; lines of others are not filtered.
     """
 
     def __init__(self, library: str, every_s: float = 30.0, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__(library)
-        self._every_s = every_s
-        self._now_s = now_s
-        #: {line: (when it was let through last, how many were kept back since)}; begun anew when there are too many.
-        self._seen: dict[str, tuple[float, int]] = {}
+        self._limiter = LogLimiter(every_s, now_s=now_s)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is to be logged."""
+        """Return whether to log it."""
         if not super().filter(record):
             return True
-        line, now_s = record.getMessage(), self._now_s()
-        last_s, kept_back = self._seen.get(line, (float("-inf"), 0))
-        if now_s - last_s < self._every_s:
-            self._seen[line] = (last_s, kept_back + 1)
+        line = record.getMessage()
+        held_back = self._limiter.held_back(line)
+        if held_back is None:
             return False
-        if len(self._seen) >= _MOST_LINES:
-            self._seen.clear()
-        self._seen[line] = (now_s, 0)
-        if kept_back:
-            record.msg, record.args = f"{line} ({kept_back} more like it meanwhile)", ()
+        if held_back:
+            record.msg, record.args = f"{line} ({held_back} more like it meanwhile)", ()
         return True
 
 
@@ -74,7 +94,7 @@ def configure(level: str, form: str, bound: Mapping[str, object]) -> None:
             foreign_pre_chain=shared,
         )
     )
-    handler.addFilter(Sparing(_REPEATS_ITSELF))
+    handler.addFilter(RepeatFilter(_NOISY_LIBRARY))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.errors import StartupError
+from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope, ended
 from airnode.processes.child import ChildProcess, LaunchSpec
@@ -22,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 _PROBE_TIMEOUT_S = 2.0
 _UPKEEP_S = 3600.0
+_RESTART_PAUSE_LAST_S = 10.0
+#: A run of this length was healthy: the next restart comes after the shortest pause again.
+_HEALTHY_S = 60.0
 #: Exits before the first answer that are taken as "cannot start" rather than as bad luck (an orphan's last breath).
 _START_ATTEMPTS = 5
 
@@ -41,22 +45,6 @@ class EmbeddedMetrics:
             "Copies of PostgreSQL's binaries for a user who cannot reach the installed ones.",
             registry=registry,
         )
-
-
-class Backoff:
-    """0.1 s, doubling up to 10 s; starts again after 60 s of health."""
-
-    FIRST_S, LAST_S, HEALTHY_S = 0.1, 10.0, 60.0
-
-    def __init__(self) -> None:
-        self._next_s = self.FIRST_S
-
-    def next_s(self, healthy_for_s: float = 0.0) -> float:
-        """Return the next delay, after a run that was healthy for ``healthy_for_s``."""
-        if healthy_for_s >= self.HEALTHY_S:
-            self._next_s = self.FIRST_S
-        delay_s, self._next_s = self._next_s, min(self._next_s * 2, self.LAST_S)
-        return delay_s
 
 
 class ChildExited(Exception):
@@ -139,7 +127,7 @@ class ChildServer(Service, abc.ABC):
 
     async def _start_first(self) -> float:
         began = asyncio.get_running_loop().time()
-        backoff = Backoff()
+        backoff = Backoff(last_s=_RESTART_PAUSE_LAST_S)
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
                 await self._run_once()
@@ -150,7 +138,7 @@ class ChildServer(Service, abc.ABC):
                     raise StartupError(
                         f"The embedded {self.server} exits with code {error.returncode}: {last_line}", debug=error.tail
                     ) from None
-                await asyncio.sleep(backoff.next_s())
+                await backoff.pause()
         return asyncio.get_running_loop().time() - began
 
     async def _run_once(self) -> None:
@@ -172,13 +160,15 @@ class ChildServer(Service, abc.ABC):
 
     async def _supervise(self) -> None:
         loop = asyncio.get_running_loop()
-        backoff = Backoff()
+        backoff = Backoff(last_s=_RESTART_PAUSE_LAST_S)
         while True:
             began = loop.time()
             report = await self._watch()
-            pause_s = backoff.next_s(loop.time() - began)
+            if loop.time() - began >= _HEALTHY_S:
+                backoff.reset()
+            pause_s = backoff.next_s()
             self._restarts.inc()
-            log.error("embedded_server_exited", server=self.server, restart_in_s=pause_s, **report)
+            log.error("embedded_server_exited", server=self.server, restart_in_s=round(pause_s, 3), **report)
             await asyncio.sleep(pause_s)
             await self._restart()
 

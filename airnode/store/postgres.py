@@ -11,6 +11,7 @@ import structlog
 
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import StartupError, Unavailable
+from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 
 if TYPE_CHECKING:
@@ -83,20 +84,20 @@ class Postgres(Service):
             StartupError: the server does not answer, or refuses us.
         """
         loop = asyncio.get_running_loop()
-        deadline, pause_s = loop.time() + self._section.connect_timeout_s, _RETRY_FIRST_S
+        deadline, backoff = loop.time() + self._section.connect_timeout_s, Backoff(_RETRY_FIRST_S, _RETRY_LAST_S)
         while self._pool is None:
             try:
                 self._pool = await self._open(deadline - loop.time())
             except _NEVER as error:
                 raise StartupError(f"PostgreSQL at {self.address} refuses: {self._safe(error)}.") from None
             except _NOT_NOW as error:
+                pause_s = backoff.next_s()
                 if loop.time() + pause_s >= deadline:
                     raise StartupError(
                         f"PostgreSQL at {self.address} did not answer within "
                         f"{self._section.connect_timeout_s:g} s: {self._safe(error) or 'no answer'}."
                     ) from None
                 await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _RETRY_LAST_S)
         log.info("postgres_connected", address=self.address)
 
     async def stop(self) -> None:

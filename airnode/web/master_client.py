@@ -1,6 +1,5 @@
 """Asking a master: one request with a credential, or again and again until it answers."""
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -10,6 +9,7 @@ import msgspec
 import structlog
 
 from airnode.errors import StartupError, Unavailable
+from airnode.kernel.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -58,18 +58,17 @@ async def retry_until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
     Raises:
         StartupError: it refuses the credential.
     """
-    pause_s, told = _FIRST_PAUSE_S, ""
+    backoff, logged = Backoff(_FIRST_PAUSE_S, _LAST_PAUSE_S), ""
     while True:
         try:
             return await ask()
         except CredentialRefused as error:
             raise StartupError(f"The master {url} refuses this node: {error}") from None
         except Unavailable as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("master_not_reached", master_url=url, error=told, detail="trying on")
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+            if str(error) != logged:
+                logged = str(error)
+                log.warning("master_not_reached", master_url=url, error=logged, detail="trying on")
+        await backoff.pause()
 
 
 def _understood(status: int, text: bytes, kind: type[A]) -> A:

@@ -267,7 +267,7 @@ async def test_while_the_database_takes_nothing_all_waits_and_fetching_stops(rig
     await rig.log.publish([order(user_id=n).record() for n in range(600)])
     await eventually(lambda: rig.metric("pauses") == 1, 30, "fetching stops")
     await eventually(lambda: lane.trouble, 30, "it says so")
-    assert "schema" in lane.trouble
+    assert "schema" in lane.trouble.text
     await rig.postgres.execute("ALTER TABLE pipeline.orders_away RENAME TO orders")
     await rig.until("orders", 600)
     await eventually(lambda: not lane.trouble, 20)

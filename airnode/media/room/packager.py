@@ -20,6 +20,7 @@ import structlog
 
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import InvalidInput
+from airnode.kernel.logging import LogLimiter
 from airnode.media.cmaf.bmff import AUDIO_TRACK_ID, VIDEO_TIMESCALE, VIDEO_TRACK_ID, Track, init_segment
 from airnode.media.cmaf.segmenter import Segmenter
 from airnode.media.cmaf.stats import PackagerStats
@@ -69,7 +70,7 @@ class Packager:
         self._segmenter = Segmenter(settings, window, self.stats)
         self._periods = 0
         #: {event: (when it was last logged, how often it was not since)}.
-        self._warned: dict[str, tuple[float, int]] = {}
+        self._log_limiter = LogLimiter(WARN_EVERY_S)
         self._reset()
         window.begin_epoch()
 
@@ -299,9 +300,6 @@ class Packager:
 
     def _warn(self, event: str, now_s: float, **fields: object) -> None:
         """Log at most one line an event and `WARN_EVERY_S`, with how many were left out."""
-        last_s, left_out = self._warned.get(event, (-WARN_EVERY_S, 0))
-        if now_s - last_s < WARN_EVERY_S:
-            self._warned[event] = (last_s, left_out + 1)
-            return
-        self._log.warning(event, **fields, left_out=left_out)
-        self._warned[event] = (now_s, 0)
+        left_out = self._log_limiter.held_back(event, now_s)
+        if left_out is not None:
+            self._log.warning(event, **fields, left_out=left_out)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.rtmp import RtmpSection
 from airnode.errors import StartupError
+from airnode.kernel.logging import LogLimiter
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.media.rtmp.chunks import ChunkLimits
@@ -81,8 +82,7 @@ class RtmpServer(Service):
         self._draining = False
         self._no_connections = asyncio.Event()
         self._no_connections.set()
-        self._refused_since_log = 0
-        self._refusal_logged_s = float("-inf")
+        self._refusal_limiter = LogLimiter(_REFUSAL_LOG_INTERVAL_S)
         self.port = settings.port
         self.tls_port = settings.tls_port
         self._context = ConnectionContext(
@@ -176,12 +176,9 @@ class RtmpServer(Service):
         """Close a connection above the limit; a flood of them is one line a second."""
         sock.close()
         self._metrics.rejected.labels("too_many_connections").inc()
-        self._refused_since_log += 1
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._refusal_logged_s >= _REFUSAL_LOG_INTERVAL_S:
-            log.warning("rtmp_connections_refused", reason="too_many_connections", count=self._refused_since_log)
-            self._refusal_logged_s = now_s
-            self._refused_since_log = 0
+        held_back = self._refusal_limiter.held_back()
+        if held_back is not None:
+            log.warning("rtmp_connections_refused", reason="too_many_connections", count=held_back + 1)
 
     def _refuse(self) -> PublishRefusal | None:
         return PublishRefusal("draining", "The server is shutting down; try again.") if self._draining else None

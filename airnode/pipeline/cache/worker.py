@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ from airnode.errors import Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.pipeline.cache.aging import next_rotation, shares
 from airnode.pipeline.cache.metrics import CacheMetrics
 from airnode.pipeline.cache.source import CacheSource
@@ -66,7 +67,7 @@ class CacheWorker(Service):
         #: Loop time of the next refresh.
         self._due_s = 0.0
         #: {what fails: why}, at the moment.
-        self._troubles: dict[Literal["campaign", "refresh"], str] = {}
+        self._trouble = Trouble("cache_worker_failed", "cache_worker_recovered")
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -85,8 +86,7 @@ class CacheWorker(Service):
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while the cache cannot be refreshed."""
-        if self._troubles:
-            raise Unavailable(" ".join(sorted(set(self._troubles.values()))))
+        self._trouble.check()
         if not self._is_leader.is_set():
             return f"standing by for {self._election.holder or 'another worker'}"
         late_s = asyncio.get_running_loop().time() - self._due_s
@@ -101,9 +101,9 @@ class CacheWorker(Service):
             try:
                 await self._election.stand()
             except Unavailable as error:
-                self._failed("campaign", error)
+                self._trouble.begin(error, "campaign", tried="campaign")
             else:
-                self._recovered("campaign")
+                self._trouble.end("campaign", what="campaign")
                 self._apply_election()
             await asyncio.sleep(_CAMPAIGN_EVERY_S)
 
@@ -117,7 +117,7 @@ class CacheWorker(Service):
             if self._is_leader.is_set():
                 log.info("cache_worker_stood_back", holder=self._election.holder)
             self._is_leader.clear()
-            self._troubles.pop("refresh", None)  # the leader reports its own
+            self._trouble.forget("refresh")  # the leader reports its own
 
     # -- refreshing ---------------------------------------------------------------------------------------------------
 
@@ -131,11 +131,11 @@ class CacheWorker(Service):
                 rows = await self._refresh()
             except Unavailable as error:
                 self._metrics.refreshes.labels("failed").inc()
-                self._failed("refresh", error)
+                self._trouble.begin(error, "refresh", tried="refresh")
                 await backoff.pause()
                 continue
             backoff.reset()
-            self._recovered("refresh")
+            self._trouble.end("refresh", what="refresh")
             wanted_s = self._section.refresh_interval_s if rows else min(self._section.refresh_interval_s, _EMPTY_S)
             self._due_s = max(began_s + wanted_s, loop.time())
             await self._sleep_while_leader(self._due_s - loop.time())
@@ -215,14 +215,3 @@ class CacheWorker(Service):
             oldest_uncached_s=round(max(done.oldest_s.values()), 1),
             **remarks,
         )
-
-    # -- trouble ------------------------------------------------------------------------------------------------------
-
-    def _failed(self, what: Literal["campaign", "refresh"], error: Unavailable) -> None:
-        if what not in self._troubles:
-            log.warning("cache_worker_failed", tried=what, error=error.detail, debug=error.debug)
-        self._troubles[what] = error.detail
-
-    def _recovered(self, what: Literal["campaign", "refresh"]) -> None:
-        if self._troubles.pop(what, None) is not None:
-            log.info("cache_worker_recovered", what=what)

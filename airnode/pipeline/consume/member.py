@@ -19,6 +19,7 @@ from airnode.errors import Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.pipeline.consume.buffer import Batch, Buffer
 from airnode.pipeline.consume.sinks import Sink
 from airnode.pipeline.metrics import ConsumerMetrics
@@ -77,7 +78,7 @@ class ConsumerMember(Service):
         #: Positions that are in the database and not yet committed on the log.
         self._uncommitted: dict[Partition, int] = {}
         #: Why nothing can be written at the moment.
-        self.trouble = ""
+        self.trouble = Trouble("lane_write_failed", "lane_writes_again")
 
     @property
     def assigned(self) -> frozenset[Partition]:
@@ -86,8 +87,7 @@ class ConsumerMember(Service):
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while nothing can be written."""
-        if self.trouble:
-            raise Unavailable(self.trouble)
+        self.trouble.check()
         return f"{len(self.assigned)} partitions, {len(self._buffer)} records waiting"
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -211,14 +211,10 @@ class ConsumerMember(Service):
                 await self._sink.write(batch.records)
             except Unavailable as error:
                 self._metrics.retried.inc()
-                if not self.trouble:
-                    log.warning("lane_write_failed", group=self.group, error=error.detail, debug=error.debug)
-                self.trouble = error.detail
+                self.trouble.begin(error, group=self.group)
                 await backoff.pause()
                 continue
-            if self.trouble:
-                log.info("lane_writes_again", group=self.group)
-                self.trouble = ""
+            self.trouble.end(group=self.group)
             return True
         return False
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import asyncpg
 import structlog
 
-from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
+from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.pipeline.metrics import ProducerMetrics
 from airnode.pipeline.produce import outbox
 from airnode.store.eventlog.log import EventLog, Record
@@ -59,12 +60,11 @@ class OutboxRelay(Service):
         self._idle.set()
         self._draining = False
         #: Why nothing can be relayed at the moment.
-        self.trouble = ""
+        self.trouble = Trouble("outbox_not_relayed", "outbox_relayed_again")
 
     async def check(self) -> str | None:
         """For ``/health``. Raises Unavailable while nothing can be relayed."""
-        if self.trouble:
-            raise Unavailable(self.trouble)
+        self.trouble.check()
         return None
 
     async def start(self) -> None:
@@ -126,15 +126,13 @@ class OutboxRelay(Service):
             try:
                 more = await self._relay_batch()
             except _RETRIED as error:
-                self._failed(error)
+                self.trouble.begin(error)
                 self._idle.set()
                 await backoff.pause()
                 continue
             self._idle.set()
             backoff.reset()
-            if self.trouble:
-                log.info("outbox_relayed_again")
-                self.trouble = ""
+            self.trouble.end()
             if not more:
                 await self._wait_for_notify()
 
@@ -174,8 +172,3 @@ class OutboxRelay(Service):
                 "(see airnode pipeline groups), or it is slow.",
                 debug=repr(error),
             ) from error
-
-    def _failed(self, error: AirnodeError) -> None:
-        if not self.trouble:
-            log.warning("outbox_not_relayed", error=error.detail, debug=error.debug)
-        self.trouble = error.detail

@@ -19,8 +19,10 @@ import structlog
 
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.kernel.backoff import Backoff
+from airnode.kernel.logging import LogLimiter
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
 from airnode.pipeline.metrics import ProducerMetrics
@@ -83,16 +85,15 @@ class Producer(Service):
         self._queues: list[asyncio.Queue[list[Record]]] = [asyncio.Queue(maxsize=_WAITING) for _ in range(_QUEUES)]
         self._draining = False
         self._generating: asyncio.Task[None] | None = None
-        #: {what fails: why}, at the moment.
-        self._troubles: dict[str, str] = {}
+        self._trouble = Trouble()
         #: {queue: loop time at which its batch was handed to the log}.
         self._publish_started_s: dict[str, float] = {}
-        self._warned_s = float("-inf")
+        self._warn_limiter = LogLimiter(_WARN_EVERY_S)
+        self._warned = False
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while nothing can be made or published."""
-        if self._troubles:
-            raise Unavailable(next(iter(self._troubles.values())))
+        self._trouble.check()
         now_s = asyncio.get_running_loop().time()
         waited_s = max((now_s - since_s for since_s in self._publish_started_s.values()), default=0.0)
         if waited_s > _SLOW_PUBLISH_S:
@@ -120,7 +121,7 @@ class Producer(Service):
                 for queue in self._queues:
                     await queue.join()
         except TimeoutError:
-            log.warning("producer_gave_up", reason=next(iter(self._troubles.values()), "the event log takes nothing"))
+            log.warning("producer_gave_up", reason=self._trouble.text or "the event log takes nothing")
 
     async def stop(self) -> None:
         """Stop; what was generated and not published is dropped."""
@@ -206,14 +207,13 @@ class Producer(Service):
 
     def _failed(self, what: str, error: AirnodeError) -> None:
         """Keep the reason for ``/health``; log it if a retry fails too."""
-        lasts = what in self._troubles
-        self._troubles[what] = error.detail
-        now_s = asyncio.get_running_loop().time()
-        if lasts and now_s - self._warned_s > _WARN_EVERY_S:
-            self._warned_s = now_s
+        lasts = what in self._trouble
+        self._trouble.begin(error, what)
+        if lasts and self._warn_limiter.held_back() is not None:
+            self._warned = True
             log.warning("producer_waits", reason=error.detail, debug=error.debug)
 
     def _recovered(self, what: str) -> None:
-        if self._troubles.pop(what, "") and not self._troubles and self._warned_s > float("-inf"):
-            self._warned_s = float("-inf")
+        if self._trouble.end(what) and not self._trouble and self._warned:
+            self._warned = False
             log.info("producer_goes_on")

@@ -24,6 +24,7 @@ from airnode.config.sections.eventlog import EventLogSection
 from airnode.config.sections.kafka import KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.store.eventlog.in_flight import Unsent, check_sizes
 from airnode.store.eventlog.kafka_batches import KafkaBatches
 from airnode.store.eventlog.kafka_connect import REFUSALS, Barred, explained, refused, tls_context, way_in
@@ -67,8 +68,8 @@ class KafkaLog:
         self._reader: AIOKafkaConsumer | None = None
         self._tasks = TaskScope("kafka")
         self._retiring: set[asyncio.Task[None]] = set()
-        #: {group: why we do not read in it at the moment}. Kept by the group's members.
-        self.troubles: dict[str, str] = {}
+        #: Why this process cannot read in a group. Kept by the group's members.
+        self.trouble = Trouble()
         self._unsent = Unsent(section.max_unsent_bytes)
 
     @property
@@ -132,8 +133,7 @@ class KafkaLog:
             if isinstance(found, Barred):
                 raise Unavailable(found.words, debug=found.debug) from error
             raise
-        if self.troubles:
-            raise Unavailable(next(iter(self.troubles.values())))
+        self.trouble.check()
 
     async def _connected(self, make: Any, failing: type[AirnodeError] = StartupError) -> Any:
         """Make a client and start it; try again for a while.

@@ -94,7 +94,7 @@ class KafkaSubscription(Subscription):
         """Leave; others take over at once."""
         self.pause(self.assigned)
         consumer, self._consumer = self._consumer, None
-        self._log.troubles.pop(self._group, None)
+        self._log.trouble.end(self._group)
         if consumer is not None:
             # A connection with TLS that is closed while an answer is on its way hangs for 30 s at times.
             await asyncio.sleep(_FETCH_WAIT_MS / 1000)
@@ -114,7 +114,7 @@ class KafkaSubscription(Subscription):
             await self.start()
         except AirnodeError as error:
             self._again_s = loop.time() + _AGAIN_S
-            self._log.troubles[self._group] = error.detail
+            self._log.trouble.begin(error, self._group)
         else:
             self._again_s = None
             log.info("eventlog_group_joined_again", group=self._group)

@@ -24,6 +24,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from airnode.bus.client import Bus, unavailable
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.errors import StartupError, Unavailable
+from airnode.kernel.logging import LogLimiter
 from airnode.store.eventlog.in_flight import check_sizes
 from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
 from airnode.store.eventlog.metrics import EventLogMetrics
@@ -52,7 +53,7 @@ return redis.call('XLEN', KEYS[1])
 """
 #: Between two looks at whether readers have caught up.
 _FULL_PAUSE_S = 0.1
-_SAY_EVERY_S = 10.0
+_LOG_FULL_EVERY_S = 10.0
 #: A partition is trimmed each time so many records have come to what was left.
 _TRIM_EVERY = 5_000
 
@@ -71,7 +72,7 @@ class StreamLog:
         self._any_key = itertools.count()
         #: {partition: length at which it is trimmed}.
         self._trim_at: dict[Partition, int] = {}
-        self._said_full_s = float("-inf")
+        self._full_limiter = LogLimiter(_LOG_FULL_EVERY_S)
 
     @property
     def address(self) -> str:
@@ -237,16 +238,14 @@ class StreamLog:
         for partition, length in left.items():
             if length >= self._section.stream_max_records:
                 self._metrics.full.labels(partition.topic).inc()
-                await self._say_full(partition)
+                await self._log_full(partition)
                 await asyncio.sleep(_FULL_PAUSE_S)
                 return
 
-    async def _say_full(self, partition: Partition) -> None:
-        """Name the group that all wait for: it may be one that nobody runs any more."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._said_full_s <= _SAY_EVERY_S:
+    async def _log_full(self, partition: Partition) -> None:
+        """Log the group that is the furthest behind: perhaps nobody runs it any more."""
+        if self._full_limiter.held_back() is None:
             return
-        self._said_full_s = now_s
         key = stream_key(partition)
         with unavailable():
             groups = await self._bus.client.xinfo_groups(key)

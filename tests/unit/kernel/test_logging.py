@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from airnode.kernel.logging import Sparing
+from airnode.kernel.logging import RepeatFilter
 
 CODE = """
 import logging, sys, structlog
@@ -64,22 +64,22 @@ def test_levels(level: str, events: int):
     assert len([line for line in lines if line["event"] != "too chatty"]) == len(lines) == events
 
 
-def test_a_library_that_repeats_itself_is_let_through_once_in_a_while():
+def test_equal_lines_of_a_noisy_library_are_logged_once_in_a_while():
     now_s = 0.0
-    sparing = Sparing("chatter", 30, lambda: now_s)
+    repeats = RepeatFilter("chatter", 30, lambda: now_s)
 
-    def said(text: str, *args: object, name: str = "chatter.deep") -> str:
+    def logged_as(text: str, *args: object, name: str = "chatter.deep") -> str:
         record = logging.LogRecord(name, logging.ERROR, "", 1, text, args, None)
-        return record.getMessage() if sparing.filter(record) else ""
+        return record.getMessage() if repeats.filter(record) else ""
 
-    assert said("away: %s", "a") == "away: a"
-    assert [said("away: %s", "a") for _ in range(99)] == [""] * 99
-    assert said("away: %s", "b") == "away: b"
-    assert said("away: %s", "a", name="another") == "away: a"
-    assert said("away: %s", "a", name="chattering") == "away: a"
+    assert logged_as("away: %s", "a") == "away: a"
+    assert [logged_as("away: %s", "a") for _ in range(99)] == [""] * 99
+    assert logged_as("away: %s", "b") == "away: b"
+    assert logged_as("away: %s", "a", name="another") == "away: a"
+    assert logged_as("away: %s", "a", name="chattering") == "away: a"
     now_s = 31.0
-    assert said("away: %s", "a") == "away: a (99 more like it meanwhile)"
-    assert said("away: %s", "a") == ""
+    assert logged_as("away: %s", "a") == "away: a (99 more like it meanwhile)"
+    assert logged_as("away: %s", "a") == ""
     now_s = 62.0
-    assert said("away: %s", "a") == "away: a (1 more like it meanwhile)"
-    assert all(said("%d", number) for number in range(2000))
+    assert logged_as("away: %s", "a") == "away: a (1 more like it meanwhile)"
+    assert all(logged_as("%d", number) for number in range(2000))

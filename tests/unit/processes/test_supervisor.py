@@ -1,4 +1,4 @@
-"""Backoff, short socket paths, what an account may reach, finding the binaries."""
+"""Short socket paths, what an account may reach, finding the binaries."""
 
 import os
 import shutil
@@ -19,18 +19,9 @@ from airnode.embedded.socket_dir import MAX_SOCKET_PATH_BYTES, SocketDir
 from airnode.embedded.valkey import EmbeddedValkey, find_valkey
 from airnode.errors import StartupError
 from airnode.processes.child import Account
-from airnode.processes.supervisor import Backoff, EmbeddedMetrics
+from airnode.processes.supervisor import EmbeddedMetrics
 
 STRANGER = Account("stranger", 54321, 54321)
-
-
-def test_backoff_doubles_up_to_ten_seconds_and_starts_again_after_a_minute_of_health():
-    backoff = Backoff()
-    delays = [backoff.next_s() for _ in range(9)]
-    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10])
-    assert backoff.next_s(healthy_for_s=59) == 10
-    assert backoff.next_s(healthy_for_s=60) == pytest.approx(0.1)
-    assert backoff.next_s() == pytest.approx(0.2)
 
 
 def test_a_short_directory_is_used_as_it_is(tmp_path):
