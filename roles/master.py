@@ -2,20 +2,21 @@
 
 from aiohttp import web
 
-from airnode.cluster.admission import Admission
-from airnode.cluster.api import MasterApi
-from airnode.cluster.authority import ClusterAuthority
+from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
-from airnode.cluster.gate import Gate
+from airnode.cluster.classes_api import ClassesApi
 from airnode.cluster.join_api import JoinApi
 from airnode.cluster.node_board import NodeBoard
-from airnode.cluster.nodes_api import ClusterApi
+from airnode.cluster.nodes_api import NodesApi
 from airnode.cluster.recording_index import RecordingIndex
 from airnode.cluster.recordings import ClusterRecordings
 from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_nodes import RoomNodes
 from airnode.cluster.stream_keys import StreamKeyPublisher
+from airnode.cluster.token_issuer import TokenIssuer
+from airnode.cluster.tokens_api import TokensApi
 from airnode.kernel.access import StoreUrls
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.overview import Overview
@@ -28,6 +29,7 @@ from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
+from airnode.web.credentials import Authorizer, class_attempts, cluster_attempts, master_rules
 from airnode.web.health import HealthCheck
 from airnode.web.static import add_pages
 
@@ -57,36 +59,46 @@ def build(ctx: RoleContext) -> RoleParts:
     )
     clients = Clients(settings.http.trusted_proxies)
     stream_keys = StreamKeyPublisher(ctx.bus, classes, room, ctx.tasks("class-directory"))
-    admission = Admission(settings.auth, room, classes, ctx.registry)
+    attempts = class_attempts(settings.auth, ctx.registry)
+    rules = master_rules(settings.auth, settings.cluster, cluster_attempts(settings.auth, ctx.registry), attempts)
+    authorizer = Authorizer(ctx.tokens, clients, rules)
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
-    recordings_api = RecordingsApi(Gate(ctx.tokens, admission, clients), recordings, board, nodes, settings.recording)
-    api = MasterApi(
+    recordings_api = RecordingsApi(authorizer, recordings, board, nodes, settings.recording)
+    room_nodes, urls = RoomNodes(nodes, board), ClassUrls(clients, ctx.addresses)
+    issuer = TokenIssuer(
+        settings.auth,
+        room,
         tokens=ctx.tokens,
-        admission=admission,
         classes=classes,
-        stream_keys=stream_keys,
-        board=board,
-        nodes=nodes,
-        addresses=ctx.addresses,
-        clients=clients,
+        nodes=room_nodes,
+        attempts=attempts,
         registry=ctx.registry,
     )
-    authority = ClusterAuthority(settings.auth, settings.cluster, ctx.tokens, clients, ctx.registry)
-    cluster = _cluster_api(ctx, nodes, board, clients, authority)
-    joins = _join_api(ctx, nodes, clients, authority)
+    tokens_api = TokensApi(issuer, attempts, clients, urls)
+    classes_api = ClassesApi(
+        authorizer=authorizer,
+        classes=classes,
+        stream_keys=stream_keys,
+        rooms=board,
+        room_nodes=room_nodes,
+        urls=urls,
+    )
+    nodes_api = _nodes_api(ctx, nodes, board, clients, authorizer)
+    joins = _join_api(ctx, nodes, clients, authorizer)
     overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
 
     def pipeline_urls(host: str) -> StoreUrls:
         return ctx.remote_urls(PIPELINE_ACCESS, host)
 
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
-    pipeline = PipelineApi(overview, catalogue, authority, clients, pipeline_urls)
+    pipeline = PipelineApi(overview, catalogue, authorizer, clients, pipeline_urls)
     secret = settings.auth.teacher_secret.get_secret_value()
 
     def routes(app: web.Application) -> None:
-        api.add_routes(app)
+        tokens_api.add_routes(app)
+        classes_api.add_routes(app)
         recordings_api.add_routes(app)
-        cluster.add_routes(app)
+        nodes_api.add_routes(app)
         joins.add_routes(app)
         pipeline.add_routes(app)
         add_pages(app, _PAGES)
@@ -110,13 +122,13 @@ def build(ctx: RoleContext) -> RoleParts:
     )
 
 
-def _cluster_api(
-    ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: Clients, authority: ClusterAuthority
-) -> ClusterApi:
+def _nodes_api(
+    ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: Clients, authorizer: Authorizer
+) -> NodesApi:
     settings = ctx.settings
-    return ClusterApi(
+    return NodesApi(
         section=settings.cluster,
-        authority=authority,
+        authorizer=authorizer,
         nodes=nodes,
         rooms=rooms,
         reservations=Reservations(ctx.bus),
@@ -124,10 +136,10 @@ def _cluster_api(
     )
 
 
-def _join_api(ctx: RoleContext, nodes: NodeBoard, clients: Clients, authority: ClusterAuthority) -> JoinApi:
+def _join_api(ctx: RoleContext, nodes: NodeBoard, clients: Clients, authorizer: Authorizer) -> JoinApi:
     return JoinApi(
         accesses=ctx.accesses,
-        authority=authority,
+        authorizer=authorizer,
         registry=nodes.registry,
         clients=clients,
         store_urls=ctx.remote_urls,

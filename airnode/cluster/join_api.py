@@ -11,12 +11,12 @@ from aiohttp import web
 
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.api_types import RegisterRequest, Registration
-from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.join_types import JOIN_PATH, JoinAnswer, JoinRequest
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.errors import FieldError, Forbidden, InvalidInput
 from airnode.kernel.access import RemoteAccess, StoreUrls
 from airnode.web.clients import Clients
+from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)\Z")
+#: {key of the section ``cluster``: the right of those who know that token}.
+_RIGHT_BY_TOKEN = {"token": Right.NODE, "pipeline_token": Right.PIPELINE}
 _ERRORS = (400, 401, 403, 408, 413, 429, 503)
 
 
@@ -42,7 +44,7 @@ class JoinApi:
         self,
         *,
         accesses: Mapping[str, RemoteAccess],
-        authority: ClusterAuthority,
+        authorizer: Authorizer,
         registry: NodeRegistry,
         clients: Clients,
         store_urls: Callable[[RemoteAccess, str], StoreUrls],
@@ -50,8 +52,7 @@ class JoinApi:
         jwt_secret: str,
     ) -> None:
         self._accesses = accesses
-        self._authority = authority
-        self._authorize = {"token": authority.require_node, "pipeline_token": authority.require_pipeline}
+        self._authorizer = authorizer
         self._registry = registry
         self._clients = clients
         self._store_urls = store_urls
@@ -79,7 +80,7 @@ class JoinApi:
         access = self._accesses.get(body.access)
         if access is None:
             raise Forbidden(f"This master has no access {body.access!r}: does it run an older airnode than this role?")
-        self._authorize[access.token](request)
+        self._authorizer.require(request, _RIGHT_BY_TOKEN[access.token])
         if access.is_node:
             require_node_id(body.node_id)
             await self._registry.welcome(body.node_id)
@@ -117,7 +118,7 @@ class JoinApi:
     )
     async def register(self, request: web.Request) -> web.Response:
         """Return what a slave needs."""
-        self._authority.require_node(request)
+        self._authorizer.require(request, Right.NODE)
         body = await read_input(request, RegisterRequest)
         if body.node_id:
             require_node_id(body.node_id)

@@ -18,7 +18,6 @@ from airnode.cluster.api_types import (
     StreamList,
     StreamView,
 )
-from airnode.cluster.authority import ClusterAuthority
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.join_api import require_node_id
 from airnode.cluster.node_board import NodeBoard
@@ -29,6 +28,7 @@ from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import FieldError, InvalidInput
 from airnode.web.addresses import rtmp_server
 from airnode.web.clients import Clients
+from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 
@@ -44,21 +44,21 @@ class RoomQuery(msgspec.Struct):
     room: str = ""
 
 
-class ClusterApi:
+class NodesApi:
     """The handlers; all state is elsewhere."""
 
     def __init__(
         self,
         *,
         section: ClusterSection,
-        authority: ClusterAuthority,
+        authorizer: Authorizer,
         nodes: NodeBoard,
         rooms: RoomBoard,
         reservations: Reservations,
         clients: Clients,
     ) -> None:
         self._section = section
-        self._authority = authority
+        self._authorizer = authorizer
         self._nodes = nodes
         self._rooms = rooms
         self._reservations = reservations
@@ -86,7 +86,7 @@ class ClusterApi:
     )
     async def heartbeat(self, request: web.Request) -> web.Response:
         """Write the lease for it."""
-        self._authority.require_node(request)
+        self._authorizer.require(request, Right.NODE)
         asked = await read_input(request, HeartbeatRequest)
         require_node_id(asked.record.node_id, "record.node_id")
         reserved = await self._reservations.seen(asked.record.node_id, asked.seen)
@@ -107,7 +107,7 @@ class ClusterApi:
     )
     async def list_nodes(self, request: web.Request) -> web.Response:
         """The view of this master; all masters have the same."""
-        self._authority.require_reader(request)
+        self._authorizer.require(request, Right.READER)
         return json_response(node_list(self._nodes.known(), time.time()))
 
     @operation(
@@ -122,7 +122,7 @@ class ClusterApi:
     )
     async def best_node(self, request: web.Request) -> web.Response:
         """503 "No healthy nodes available" without one."""
-        self._authority.require_reader(request)
+        self._authorizer.require(request, Right.READER)
         room = request.query.get("room", "")
         _check("room", not room or ROOM_PATTERN.match(room), "1 to 63 of a-z, 0-9, - and _")
         node = self._nodes.place_publisher(self._rooms.origin(room), silent=self._rooms.silent(room))
@@ -151,7 +151,7 @@ class ClusterApi:
     )
     async def streams(self, request: web.Request) -> web.Response:
         """From the rooms' leases and the nodes' heartbeats."""
-        self._authority.require_reader(request)
+        self._authorizer.require(request, Right.READER)
         nodes = self._nodes.nodes()
         found = []
         for state in self._rooms.states():
@@ -187,7 +187,7 @@ class ClusterApi:
     )
     async def drain(self, request: web.Request) -> web.Response:
         """The order holds until it is taken back or the node registers anew."""
-        self._authority.require_admin(request)
+        self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "drain")
 
     @operation(
@@ -200,7 +200,7 @@ class ClusterApi:
     )
     async def undrain(self, request: web.Request) -> web.Response:
         """Take the order back."""
-        self._authority.require_admin(request)
+        self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "")
 
     @operation(
@@ -214,7 +214,7 @@ class ClusterApi:
     )
     async def remove(self, request: web.Request) -> web.Response:
         """Its next heartbeat tells it so."""
-        self._authority.require_admin(request)
+        self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "removed")
 
     async def _ordered(self, request: web.Request, order: NodeOrder) -> web.Response:

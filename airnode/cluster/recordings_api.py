@@ -5,13 +5,13 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.recordings import RecordingMode, RecordingStatus
-from airnode.cluster.gate import Gate
 from airnode.cluster.node_board import NodeBoard
 from airnode.cluster.recording_index import IndexedRecording
 from airnode.cluster.recordings import ClusterRecordings
 from airnode.cluster.room_board import RoomBoard
 from airnode.config.sections.recording import RecordingSection
 from airnode.errors import Conflict, NotFound, Unavailable
+from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 
@@ -78,9 +78,14 @@ class RecordingsApi:
     """The handlers; files are the nodes', the list is PostgreSQL's."""
 
     def __init__(
-        self, gate: Gate, recordings: ClusterRecordings, rooms: RoomBoard, nodes: NodeBoard, section: RecordingSection
+        self,
+        authorizer: Authorizer,
+        recordings: ClusterRecordings,
+        rooms: RoomBoard,
+        nodes: NodeBoard,
+        section: RecordingSection,
     ) -> None:
-        self._gate = gate
+        self._authorizer = authorizer
         self._recordings = recordings
         self._rooms = rooms
         self._nodes = nodes
@@ -106,7 +111,7 @@ class RecordingsApi:
     async def list_recordings(self, request: web.Request) -> web.Response:
         """From the index."""
         room = request.match_info["room"]
-        downloads = self._gate.is_teacher(request, room) or self._section.student_download
+        downloads = self._authorizer.is_teacher(request, room) or self._section.student_download
         found = await self._recordings.index.in_room(room)
         return json_response(RecordingList([self._view(each, downloads=downloads) for each in found]))
 
@@ -121,7 +126,7 @@ class RecordingsApi:
     async def state(self, request: web.Request) -> web.Response:
         """As its origin says."""
         room = request.match_info["room"]
-        self._gate.is_teacher(request, room)
+        self._authorizer.is_teacher(request, room)
         return json_response(self._state(room))
 
     @operation(
@@ -138,7 +143,7 @@ class RecordingsApi:
     async def switch(self, request: web.Request) -> web.Response:
         """Order it of the origin and wait for its answer."""
         room = request.match_info["room"]
-        self._gate.require_teacher(request, room)
+        self._authorizer.require(request, Right.TEACHER, room)
         wanted = (await read_input(request, RecordingSwitch)).recording
         mode = self._state(room).mode
         if mode == "off":
@@ -166,7 +171,7 @@ class RecordingsApi:
     async def delete(self, request: web.Request) -> web.Response:
         """Order it of the node that has it."""
         room, recording_id = request.match_info["room"], request.match_info["recording_id"]
-        self._gate.require_teacher(request, room)
+        self._authorizer.require(request, Right.TEACHER, room)
         forget = (await read_input(request, Forget)).forget
         found = await self._recordings.index.one(room, recording_id)
         if found is None:

@@ -1,12 +1,203 @@
-"""Credentials on a request."""
+"""Who sends a request, and with which right. All endpoints decide here, by one table of rights.
 
+A request carries one credential (``Authorization: Bearer``, or ``?jwt=``): a token that we signed, or a secret of the
+configuration. To add a right, add a member to :class:`Right` and its line to :func:`master_rules`.
+"""
+
+import enum
 import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.config.sections.auth import AuthSection
+from airnode.config.sections.cluster import ClusterSection
+from airnode.errors import Forbidden, Unauthenticated
+from airnode.web.clients import Clients
+from airnode.web.rate_limit import AttemptLimit, RateLimit
+from airnode.web.tokens import Claims, Tokens, is_token
+
+
+class Right(enum.StrEnum):
+    """What the sender of a request may do at the master."""
+
+    NODE = "node"  # join the cluster and send heartbeats
+    PIPELINE = "pipeline"  # join as a role of the pipeline
+    ADMIN = "admin"  # drain and remove nodes, see the pipeline
+    READER = "reader"  # see the nodes and the streams
+    TEACHER = "teacher"  # make classes, record them, renew their keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Who has a right.
+
+    Attributes:
+        secrets: each of them gives the right; an empty one matches nothing.
+        attempts: limits how often a network may send wrong ones.
+        refusal: the sentence of the 403 for a wrong secret.
+        when_unset: the sentence of the 403 where no secret is configured at all; empty: ``refusal``.
+        missing: the sentence of the 401 for a request without a credential; empty: it counts as a wrong secret.
+        teacher_token: whether a teacher's token gives the right, too.
+        for_everybody: whether everybody has it, without a credential.
+    """
+
+    secrets: tuple[str, ...]
+    attempts: AttemptLimit
+    refusal: str
+    when_unset: str = ""
+    missing: str = ""
+    teacher_token: bool = False
+    for_everybody: bool = False
+
+
+def master_rules(
+    auth: AuthSection, cluster: ClusterSection, cluster_attempts: AttemptLimit, class_attempts: AttemptLimit
+) -> dict[Right, Rule]:
+    """Return who has which right at a master."""
+    token = cluster.token.get_secret_value()
+    pipeline_token = cluster.pipeline_token.get_secret_value()
+    admin_secret = auth.admin_secret.get_secret_value()
+    teacher_secret = auth.teacher_secret.get_secret_value()
+
+    def cluster_rule(
+        *secrets: str,
+        refusal: str,
+        when_unset: str = "",
+        teacher_token: bool = False,
+        for_everybody: bool = False,
+    ) -> Rule:
+        return Rule(
+            secrets=secrets,
+            attempts=cluster_attempts,
+            refusal=refusal,
+            when_unset=when_unset,
+            missing=f"A credential is needed (Authorization: Bearer). {refusal}",
+            teacher_token=teacher_token,
+            for_everybody=for_everybody,
+        )
+
+    return {
+        Right.NODE: cluster_rule(
+            token,
+            refusal="The cluster token is not right.",
+            when_unset="This cluster takes no nodes: cluster.token is not set on the master.",
+        ),
+        # Not the cluster token: a machine of the pipeline should not have it.
+        Right.PIPELINE: cluster_rule(
+            pipeline_token,
+            refusal="The pipeline token is not right.",
+            when_unset="No pipeline role gets in here: cluster.pipeline_token is not set on the master.",
+        ),
+        Right.ADMIN: cluster_rule(token, admin_secret, refusal="This needs auth.admin_secret or the cluster token."),
+        Right.READER: cluster_rule(
+            token,
+            admin_secret,
+            teacher_secret,
+            refusal="This needs the teacher secret, auth.admin_secret or the cluster token.",
+            teacher_token=True,
+            for_everybody=cluster.open_status,
+        ),
+        Right.TEACHER: Rule(
+            secrets=(teacher_secret,),
+            attempts=class_attempts,
+            refusal="The teacher secret is missing or not right.",
+            teacher_token=True,
+        ),
+    }
+
+
+class Authorizer:
+    """Checks the credentials of requests, and counts wrong ones per network.
+
+    Args:
+        rules: {right: who has it}.
+    """
+
+    def __init__(self, tokens: Tokens, clients: Clients, rules: Mapping[Right, Rule]) -> None:
+        self._tokens = tokens
+        self._clients = clients
+        self._rules = rules
+
+    def require(self, request: web.Request, right: Right, room: str | None = None) -> None:
+        """Check that the sender has ``right``; with ``room``, a token must be for that room.
+
+        Raises:
+            Unauthenticated: (401) no credential, or a token that is not valid.
+            Forbidden: (403) a wrong secret, or a token without that right.
+            RateLimited: (429) too many wrong ones from that network.
+        """
+        rule = self._rules[right]
+        if rule.for_everybody:
+            return
+        given = credential(request)
+        if rule.teacher_token and is_token(given):
+            claims = self._tokens.verify(given)
+            claims.require_teacher()
+            if room is not None:
+                claims.require_room(room)
+            return
+        if rule.when_unset and not any(rule.secrets):
+            raise Forbidden(rule.when_unset)
+        address = self._clients.address(request)
+        rule.attempts.check(address)
+        if not given and rule.missing:
+            raise Unauthenticated(rule.missing)
+        self._check_secret(rule, address, given)
+
+    def room_claims(self, request: web.Request, room: str) -> Claims:
+        """Return the claims of a token for ``room``.
+
+        Raises:
+            Unauthenticated: (401) no valid token. Forbidden: (403) a token for another room.
+        """
+        claims = self._tokens.verify(credential(request))
+        claims.require_room(room)
+        return claims
+
+    def is_teacher(self, request: web.Request, room: str) -> bool:
+        """Return whether the sender is a teacher, or else a student of ``room``. Raises as ``require`` for others."""
+        if is_token(credential(request)):
+            return self.room_claims(request, room).user_type == "teacher"
+        self.require(request, Right.TEACHER)
+        return True
+
+    def _check_secret(self, rule: Rule, address: str, given: str) -> None:
+        # All are compared: the time must not show which of them was nearly right.
+        if not any([same_secret(given, secret) for secret in rule.secrets]):
+            rule.attempts.count_wrong(address, "secret")
+            raise Forbidden(rule.refusal)
+
+
+def cluster_attempts(auth: AuthSection, registry: CollectorRegistry) -> AttemptLimit:
+    """Return the limit of wrong secrets at ``/cluster``, with its counter."""
+    refused = Counter("airnode_cluster_credentials_refused_total", "Wrong credentials at /cluster", registry=registry)
+    return AttemptLimit(
+        RateLimit(auth.failure_rate_per_s, auth.failure_burst),
+        message="Too many wrong credentials from your network.",
+        on_refused=lambda reason: refused.inc() if reason != "rate" else None,
+    )
+
+
+def class_attempts(auth: AuthSection, registry: CollectorRegistry) -> AttemptLimit:
+    """Return the limit of token requests, wrong class codes and wrong teacher secrets, with its counter.
+
+    Wrong ones are limited apart from the requests themselves: a whole school behind one address can join at once, and
+    nobody can try codes.
+    """
+    refused = Counter("airnode_tokens_refused_total", "Token requests refused", ["reason"], registry=registry)
+    return AttemptLimit(
+        RateLimit(auth.failure_rate_per_s, auth.failure_burst),
+        message="Too many requests from your network; try again in a moment.",
+        requests=RateLimit(auth.token_rate_per_s, auth.token_burst),
+        on_refused=lambda reason: refused.labels(reason).inc(),
+    )
 
 
 def credential(request: web.Request) -> str:
-    """The token or secret of a request: ``Authorization: Bearer``, else ``?jwt=``; empty without one."""
+    """Return the token or secret of a request: ``Authorization: Bearer``, else ``?jwt=``; empty without one."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
@@ -14,7 +205,7 @@ def credential(request: web.Request) -> str:
 
 
 def same_secret(given: str, expected: str) -> bool:
-    """Compare without telling by time how much was right; an empty expectation matches nothing."""
-    # What is no UTF-8 in a header comes as surrogates, which encode() alone refuses.
+    """Compare in constant time; an empty ``expected`` matches nothing."""
+    # Bytes of a header that are not UTF-8 arrive as surrogates, which encode() alone refuses.
     raw = given.encode(errors="surrogatepass")
     return bool(expected) and hmac.compare_digest(raw, expected.encode())

@@ -1,13 +1,17 @@
-"""A token bucket per client."""
+"""Limits per client: how often it may ask, and how often it may be wrong. Token buckets."""
 
 import ipaddress
+import time
 from collections import OrderedDict
+from collections.abc import Callable
+
+from airnode.errors import RateLimited
 
 _MAX_KEYS = 50_000
 
 
 def network_of(address: str) -> str:
-    """What is limited as one client: an IPv4 address, or the /64 that one IPv6 subscriber has all of."""
+    """Return what is limited as one client: an IPv4 address, or the /64 that one IPv6 subscriber has all of."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -48,3 +52,47 @@ class RateLimit:
     def _level(self, key: str, now_s: float) -> float:
         level, when_s = self._buckets.get(key, (self._burst, now_s))
         return min(self._burst, level + (now_s - when_s) * self._rate_per_s)
+
+
+class AttemptLimit:
+    """Limits wrong secrets, codes or keys per network, and optionally all requests.
+
+    Args:
+        wrong: how many wrong ones. requests: how many requests of any kind; None: no limit.
+        message: the sentence of the 429.
+        on_refused: called with the reason of each refusal, ``rate`` for the 429.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        wrong: RateLimit,
+        *,
+        message: str,
+        requests: RateLimit | None = None,
+        on_refused: Callable[[str], None] = lambda reason: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wrong = wrong
+        self._requests = requests
+        self._message = message
+        self._on_refused = on_refused
+        self._clock = clock
+
+    def check(self, address: str) -> None:
+        """Count one request from ``address``.
+
+        Raises:
+            RateLimited: (429) too many requests, or too many wrong ones before it.
+        """
+        now_s, network = self._clock(), network_of(address)
+        wait_s = self._requests.take(network, now_s) if self._requests is not None else 0.0
+        wait_s = wait_s or self._wrong.wait_s(network, now_s)
+        if wait_s > 0:
+            self._on_refused("rate")
+            raise RateLimited(self._message, retry_after_s=wait_s)
+
+    def count_wrong(self, address: str, reason: str) -> None:
+        """Count a wrong secret, code or key from ``address``."""
+        self._wrong.take(network_of(address), self._clock())
+        self._on_refused(reason)

@@ -9,7 +9,7 @@ from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority
 from airnode.runtime.context import RoleContext
 from airnode.web.addresses import in_url
-from airnode.web.rate_limit import RateLimit
+from airnode.web.rate_limit import AttemptLimit, RateLimit
 
 
 def make_engines(ctx: RoleContext, rooms: Rooms, authority: PublishAuthority) -> Sequence[MediaMtxEngine]:
@@ -31,7 +31,10 @@ def make_engines(ctx: RoleContext, rooms: Rooms, authority: PublishAuthority) ->
         rooms,
         ctx.registry,
         ctx.tasks("mediamtx"),
-        wrong_keys=RateLimit(settings.auth.failure_rate_per_s, settings.auth.failure_burst),
+        wrong_keys=AttemptLimit(
+            RateLimit(settings.auth.failure_rate_per_s, settings.auth.failure_burst),
+            message="Too many wrong stream keys from your network; try again in a moment.",
+        ),
     )
     return (engine,)
 

@@ -32,7 +32,7 @@ from airnode.media.mediamtx.server import Liveness, MediaMtxServer, Ports, find_
 from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
 from airnode.media.room.rooms import RoomIngest, Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
-from airnode.web.rate_limit import RateLimit
+from airnode.web.rate_limit import AttemptLimit
 
 log = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ class MediaMtxEngine(Service):
         registry: CollectorRegistry,
         tasks: TaskScope,
         *,
-        wrong_keys: RateLimit,
+        wrong_keys: AttemptLimit,
     ) -> None:
         super().__init__()
         self._settings = settings

@@ -5,7 +5,6 @@ the password, the bearer token (what OBS sends for WHIP) or the path itself. Rea
 its own secret: viewers are served, counted and let in by airnode, and their tokens never come here.
 """
 
-import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,12 +13,13 @@ from urllib.parse import parse_qsl
 import msgspec
 import structlog
 
-from airnode.errors import AirnodeError, Conflict, Forbidden, InvalidInput, RateLimited, Unauthenticated
+from airnode.errors import AirnodeError, Conflict, Forbidden, InvalidInput, Unauthenticated
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.mediamtx.settings import API_USER
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublishRefusal, PublishRequest
-from airnode.web.rate_limit import RateLimit, network_of
+from airnode.web.credentials import same_secret
+from airnode.web.rate_limit import AttemptLimit
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class Gate:
         secret: str,
         metrics: MediaMtxMetrics,
         *,
-        wrong_keys: RateLimit,
+        wrong_keys: AttemptLimit,
         publish_timeout_s: float,
         granted: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
@@ -130,15 +130,10 @@ class Gate:
         if max(len(asked.path), len(asked.query), len(asked.password), len(asked.token)) > _LONGEST:
             raise InvalidInput("The path, the query or the key is too long.")
         request = publish_request(asked)
-        client, now_s = network_of(asked.ip), self._clock()
-        wait_s = self._wrong_keys.wait_s(client, now_s)
-        if wait_s > 0:
-            raise RateLimited(
-                "Too many wrong stream keys from your network; try again in a moment.", retry_after_s=wait_s
-            )
+        self._wrong_keys.check(asked.ip)
         decision = await self._authority.authorize(request)
         if isinstance(decision, PublishRefusal):
-            self._wrong_keys.take(client, now_s)
+            self._wrong_keys.count_wrong(asked.ip, "key")
             raise KeyRefused(decision.description)
         self._rooms.require_turn(decision, request.key)
         self._forget_old()
@@ -152,7 +147,7 @@ class Gate:
 
     def _is_airnode(self, asked: Asked) -> bool:
         given = asked.token or (asked.password if asked.user == API_USER else "")
-        return hmac.compare_digest(given.encode(), self._secret.encode())
+        return same_secret(given, self._secret)
 
     def _forget_old(self) -> None:
         now_s = self._clock()

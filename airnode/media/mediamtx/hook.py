@@ -4,7 +4,6 @@ Neither the address nor the secret is known outside this machine; what comes wit
 path that does not exist, and counted.
 """
 
-import hmac
 import ipaddress
 
 import msgspec
@@ -16,6 +15,7 @@ from airnode.errors import InvalidInput, NotFound
 from airnode.kernel.service import Service
 from airnode.media.mediamtx.gate import Asked, Gate
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
+from airnode.web.credentials import same_secret
 from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.openapi import operation
 from airnode.web.problems import problems
@@ -69,7 +69,7 @@ class Hook(Service):
     )
     async def _answer(self, request: web.Request) -> web.Response:
         given = request.match_info["secret"]
-        if not hmac.compare_digest(given.encode(), self._secret.encode()) or not _local(request.remote):
+        if not same_secret(given, self._secret) or not _local(request.remote):
             self._metrics.intruders.inc()
             log.warning("mediamtx_hook_intruder", remote=request.remote)
             raise NotFound("There is nothing here.")

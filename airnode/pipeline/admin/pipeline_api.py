@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.read_through import Read
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
 from airnode.web.clients import Clients
+from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 
@@ -54,18 +55,6 @@ class PipelineStores(msgspec.Struct):
     postgres_url: str
 
 
-class Authority(Protocol):
-    """Says who may; both raise Unauthenticated or Forbidden (401, 403), or RateLimited (429)."""
-
-    def require_admin(self, request: web.Request) -> None:
-        """An admin."""
-        ...
-
-    def require_pipeline(self, request: web.Request) -> None:
-        """A role of the pipeline."""
-        ...
-
-
 class PipelineApi:
     """The handlers.
 
@@ -77,13 +66,13 @@ class PipelineApi:
         self,
         overview: Overview,
         catalogue: Catalogue,
-        authority: Authority,
+        authorizer: Authorizer,
         clients: Clients,
         urls: Callable[[str], StoreUrls],
     ) -> None:
         self._overview = overview
         self._catalogue = catalogue
-        self._authority = authority
+        self._authorizer = authorizer
         self._clients = clients
         self._urls = urls
 
@@ -106,7 +95,7 @@ class PipelineApi:
     )
     async def status(self, request: web.Request) -> web.Response:
         """See the operation."""
-        self._authority.require_admin(request)
+        self._authorizer.require(request, Right.ADMIN)
         return json_response(await self._overview.status())
 
     @operation(
@@ -120,7 +109,7 @@ class PipelineApi:
     )
     async def user(self, request: web.Request) -> web.Response:
         """See the operation."""
-        self._authority.require_admin(request)
+        self._authorizer.require(request, Right.ADMIN)
         return _answer(await self._catalogue.user(_row_id(request, "user_id")), "There is no such user.")
 
     @operation(
@@ -134,7 +123,7 @@ class PipelineApi:
     )
     async def product(self, request: web.Request) -> web.Response:
         """See the operation."""
-        self._authority.require_admin(request)
+        self._authorizer.require(request, Right.ADMIN)
         return _answer(await self._catalogue.product(_row_id(request, "product_id")), "There is no such product.")
 
     @operation(
@@ -149,7 +138,7 @@ class PipelineApi:
     )
     async def join(self, request: web.Request) -> web.Response:
         """Hand over the addresses."""
-        self._authority.require_pipeline(request)
+        self._authorizer.require(request, Right.PIPELINE)
         asked = await read_input(request, PipelineJoin)
         urls = self._urls(self._clients.hostname(request))
         log.info(

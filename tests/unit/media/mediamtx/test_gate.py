@@ -11,7 +11,7 @@ from airnode.media.mediamtx.gate import Asked, Gate, KeyRefused, publish_request
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
-from airnode.web.rate_limit import RateLimit
+from airnode.web.rate_limit import AttemptLimit, RateLimit
 
 SECRET = "the-readers-secret"
 
@@ -41,7 +41,7 @@ class World:
             self.rooms,
             SECRET,
             MediaMtxMetrics(self.registry),
-            wrong_keys=RateLimit(1, 3),
+            wrong_keys=AttemptLimit(RateLimit(1, 3), message="Too many wrong keys.", clock=lambda: self.now_s),
             publish_timeout_s=10,
             granted=self._granted,
             clock=lambda: self.now_s,

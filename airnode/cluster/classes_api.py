@@ -1,0 +1,155 @@
+"""The master's HTTP API for classes and their rooms."""
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from airnode.bus.messages import RoomPhase
+from airnode.cluster.class_urls import ClassUrls, StreamKeyResponse
+from airnode.cluster.classes import Class, Classes
+from airnode.cluster.codes import ROOM_PATTERN
+from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_nodes import RoomNodes
+from airnode.cluster.stream_keys import StreamKeyPublisher
+from airnode.cluster.token_issuer import check_text
+from airnode.cluster.views import RoomView
+from airnode.errors import FieldError, InvalidInput
+from airnode.web.credentials import Authorizer, Right
+from airnode.web.inputs import json_response, read_input
+from airnode.web.openapi import operation
+
+log = structlog.get_logger(__name__)
+
+_MAX_TITLE_CHARS = 120
+_ROOM = (("room", "The class's room."),)
+
+
+class ClassRequest(msgspec.Struct):
+    """A class to be made."""
+
+    title: str
+    room: str = ""
+
+
+class ClassSummary(msgspec.Struct):
+    """A class in a list."""
+
+    room: str
+    title: str
+    class_code: str
+    state: RoomPhase
+    viewers: int
+
+
+class ClassList(msgspec.Struct):
+    """All classes."""
+
+    classes: list[ClassSummary]
+
+
+class ClassesApi:
+    """The handlers; all state is elsewhere."""
+
+    def __init__(
+        self,
+        *,
+        authorizer: Authorizer,
+        classes: Classes,
+        stream_keys: StreamKeyPublisher,
+        rooms: RoomBoard,
+        room_nodes: RoomNodes,
+        urls: ClassUrls,
+    ) -> None:
+        self._authorizer = authorizer
+        self._classes = classes
+        self._stream_keys = stream_keys
+        self._rooms = rooms
+        self._room_nodes = room_nodes
+        self._urls = urls
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/api/classes", self.list_classes)
+        app.router.add_post("/api/classes", self.create_class)
+        app.router.add_get("/api/rooms/{room}", self.room)
+        app.router.add_get("/api/rooms/{room}/events", self.room_events, allow_head=False)
+        app.router.add_post("/api/rooms/{room}/stream-key", self.renew_stream_key)
+
+    @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403, 429, 503), auth="teacher")
+    async def list_classes(self, request: web.Request) -> web.Response:
+        """All classes with their state."""
+        self._authorizer.require(request, Right.TEACHER)
+        return json_response(ClassList([self._summary(each) for each in await self._classes.all()]))
+
+    @operation(
+        summary="Make a class",
+        tag="classes",
+        body=ClassRequest,
+        returns=ClassSummary,
+        status=201,
+        errors=(400, 401, 403, 408, 409, 413, 429, 503),
+        auth="teacher",
+    )
+    async def create_class(self, request: web.Request) -> web.Response:
+        """Make a class with a code and a stream key of its own."""
+        self._authorizer.require(request, Right.TEACHER)
+        body = await read_input(request, ClassRequest)
+        check_text("title", body.title.strip(), _MAX_TITLE_CHARS)
+        if body.room and not ROOM_PATTERN.match(body.room):
+            message = "A room is 1-63 small letters, digits, - and _, and starts with a letter or digit."
+            raise InvalidInput(message, errors=[FieldError("room", message)])
+        made = await self._classes.create(body.title.strip(), body.room or None)
+        await self._stream_keys.refresh()
+        log.info("class_created", room=made.room)
+        return json_response(self._summary(made), status=201)
+
+    @operation(
+        summary="State of a room",
+        tag="rooms",
+        returns=RoomView,
+        errors=(401, 403, 503),
+        auth="token",
+        path_params=_ROOM,
+    )
+    async def room(self, request: web.Request) -> web.Response:
+        """Once; ``/events`` goes on."""
+        self._authorizer.room_claims(request, request.match_info["room"])
+        return json_response(self._rooms.view(request.match_info["room"]))
+
+    @operation(
+        summary="State of a room, as it changes",
+        tag="rooms",
+        description="Server-Sent Events: `event: room` with the room's state as JSON, at once and on every change.",
+        returns="text/event-stream",
+        errors=(401, 403, 503),
+        auth="token",
+        path_params=_ROOM,
+    )
+    async def room_events(self, request: web.Request) -> web.StreamResponse:
+        """A stream that ends when the client leaves or the node drains."""
+        claims = self._authorizer.room_claims(request, request.match_info["room"])
+        return await self._rooms.stream(
+            request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
+        )
+
+    @operation(
+        summary="Renew the stream key",
+        tag="classes",
+        description="The old key stops working for new publishers at once; a running class goes on.",
+        returns=StreamKeyResponse,
+        errors=(401, 403, 404, 429, 503),
+        auth="teacher",
+        path_params=_ROOM,
+    )
+    async def renew_stream_key(self, request: web.Request) -> web.Response:
+        """Make a new key."""
+        room = request.match_info["room"]
+        self._authorizer.require(request, Right.TEACHER, room)
+        node = self._room_nodes.for_publisher(room)
+        found = await self._classes.renew_stream_key(room)
+        await self._stream_keys.refresh()
+        log.info("stream_key_renewed", room=room)
+        return json_response(self._urls.ingest(request, found, node))
+
+    def _summary(self, each: Class) -> ClassSummary:
+        view = self._rooms.view(each.room)
+        return ClassSummary(each.room, each.title, each.code, view.state, view.viewers)

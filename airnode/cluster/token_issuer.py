@@ -1,0 +1,191 @@
+"""Issuing tokens: who may join which class, as which session, and on which node. Knows nothing of HTTP."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, NoReturn, Protocol
+
+from prometheus_client import CollectorRegistry, Counter
+
+from airnode.bus.messages import NodeRecord
+from airnode.cluster.classes import Class
+from airnode.cluster.codes import normal_code
+from airnode.config.sections.auth import AuthSection
+from airnode.errors import FieldError, Forbidden, InvalidInput, NoHealthyNodes, Unauthenticated
+from airnode.web.credentials import same_secret
+from airnode.web.rate_limit import AttemptLimit
+from airnode.web.tokens import Claims, Tokens, UserType, is_token
+
+_MAX_ID_CHARS = 128
+_MAX_AVOID_CHARS = 512
+
+
+class ClassLookup(Protocol):
+    """Where classes are found and users are kept. All methods raise Unavailable (503) without the database."""
+
+    async def by_room(self, room: str) -> Class:
+        """Return the class of ``room``; NotFound (404) if there is none."""
+        ...
+
+    async def by_code(self, code: str) -> Class | None:
+        """Return the class that ``code`` opens."""
+        ...
+
+    async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
+        """Remember that this user was here."""
+        ...
+
+
+class NodeChoice(Protocol):
+    """Chooses nodes. Both methods raise NoHealthyNodes (503) where none is left."""
+
+    async def for_viewer(self, room: str, session_id: str, avoid: Collection[str] = ()) -> NodeRecord:
+        """Reserve a place for a viewer and return its node."""
+        ...
+
+    def for_publisher(self, room: str, avoid: Collection[str] = ()) -> NodeRecord:
+        """Return the node to publish to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOrder:
+    """What somebody asks for.
+
+    Attributes:
+        address: IP address that it comes from.
+        code: class code as it was typed. secret: the teacher secret.
+        credential: the request's bearer: a student's present token, or the teacher secret.
+        room: of the class, where no code says it; empty: the default room.
+        avoid: ids of nodes that just failed this student, with commas between them.
+    """
+
+    user_type: UserType
+    user_id: str
+    address: str
+    code: str = ""
+    secret: str = ""
+    credential: str = ""
+    room: str = ""
+    name: str = ""
+    avoid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A signed token, its class, and the node to watch or to publish at."""
+
+    text: str
+    claims: Claims
+    joined: Class
+    node: NodeRecord
+
+
+class TokenIssuer:
+    """Admits students and teachers, chooses their nodes and signs their tokens.
+
+    Args:
+        attempts: limits requests, and wrong codes and secrets, per network.
+        default_room: the class of those who name none.
+    """
+
+    def __init__(
+        self,
+        section: AuthSection,
+        default_room: str,
+        *,
+        tokens: Tokens,
+        classes: ClassLookup,
+        nodes: NodeChoice,
+        attempts: AttemptLimit,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._join: Literal["code", "open", "closed"] = section.student_join
+        self._teacher_secret = section.teacher_secret.get_secret_value()
+        self._default_room = default_room
+        self._tokens = tokens
+        self._classes = classes
+        self._nodes = nodes
+        self._attempts = attempts
+        self._issued = Counter("airnode_tokens_issued_total", "Tokens issued", ["user_type"], registry=registry)
+
+    async def issue(self, order: TokenOrder) -> IssuedToken:
+        """Return a new token; a student who shows a valid token of the same class keeps its session.
+
+        Raises:
+            InvalidInput: (400) a field is too long or not printable.
+            Forbidden: (403) the code or the secret is missing or wrong, or joining is closed.
+            NotFound: (404) a teacher's room does not exist.
+            NoHealthyNodes: (503) no node is left.
+            Unavailable: (503) the database does not answer.
+        """
+        _check_order(order)
+        joined = await (self._taught(order) if order.user_type == "teacher" else self._attended(order))
+        await self._classes.saw_user(order.user_id, order.user_type, order.name)
+        session_id = self._renewed_session(order, joined.room)
+        text, claims = self._tokens.issue(order.user_id, order.user_type, joined.room, session_id)
+        avoid = order.avoid.split(",") if order.avoid else ()
+        node = await self._node(claims, avoid, renewed=session_id is not None)
+        self._issued.labels(order.user_type).inc()
+        return IssuedToken(text, claims, joined, node)
+
+    async def _attended(self, order: TokenOrder) -> Class:
+        """Return the class that a student may join."""
+        if self._join == "closed":
+            self._refuse(order.address, "closed", "Joining is closed at the moment.")
+        if order.code:
+            found = await self._classes.by_code(normal_code(order.code))
+            if found is None:
+                self._refuse(order.address, "code", "This class code is not right; ask your teacher for it.")
+            return found
+        if self._join == "code":
+            self._refuse(order.address, "code", "A class code is needed; ask your teacher for it.")
+        return await self._classes.by_room(order.room or self._default_room)
+
+    async def _taught(self, order: TokenOrder) -> Class:
+        """Return the class that a teacher teaches."""
+        if not same_secret(order.secret or order.credential, self._teacher_secret):
+            self._refuse(order.address, "secret", "The teacher secret is missing or not right.")
+        return await self._classes.by_room(order.room or self._default_room)
+
+    def _renewed_session(self, order: TokenOrder, room: str) -> str | None:
+        """Return the session of a student who renews a token that is still valid."""
+        if order.user_type != "student" or not is_token(order.credential):
+            return None
+        try:
+            claims = self._tokens.verify(order.credential)
+        except Unauthenticated:
+            return None
+        same = (claims.user_id, claims.user_type, claims.room) == (order.user_id, order.user_type, room)
+        return claims.session_id if same else None
+
+    async def _node(self, claims: Claims, avoid: Collection[str], *, renewed: bool) -> NodeRecord:
+        """Return a student's node, with a place reserved there, or the node that a teacher publishes to.
+
+        A student who renews stays in the class even where all nodes are full.
+        """
+        if claims.user_type == "student":
+            try:
+                return await self._nodes.for_viewer(claims.room, claims.session_id, avoid)
+            except NoHealthyNodes:
+                if not renewed:
+                    raise
+        return self._nodes.for_publisher(claims.room, avoid)
+
+    def _refuse(self, address: str, reason: str, detail: str) -> NoReturn:
+        self._attempts.count_wrong(address, reason)
+        raise Forbidden(detail)
+
+
+def _check_order(order: TokenOrder) -> None:
+    check_text("user_id", order.user_id, _MAX_ID_CHARS)
+    if order.name:
+        check_text("name", order.name, _MAX_ID_CHARS)
+    if order.avoid:
+        check_text("avoid", order.avoid, _MAX_AVOID_CHARS)
+
+
+def check_text(path: str, text: str, max_chars: int) -> None:
+    """Raise InvalidInput (400) unless ``text`` is 1 to ``max_chars`` printable characters."""
+    if not 1 <= len(text) <= max_chars or not text.isprintable():
+        message = f"{path} must be 1 to {max_chars} printable characters."
+        raise InvalidInput(message, errors=[FieldError(path, message)])

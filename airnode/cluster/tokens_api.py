@@ -1,0 +1,114 @@
+"""``POST /api/token``: a token and a place for a student or a teacher."""
+
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from airnode.cluster.class_urls import ClassUrls
+from airnode.cluster.token_issuer import IssuedToken, TokenIssuer, TokenOrder
+from airnode.web.clients import Clients
+from airnode.web.credentials import credential
+from airnode.web.inputs import json_response, read_input
+from airnode.web.openapi import operation
+from airnode.web.rate_limit import AttemptLimit
+
+
+class TokenRequest(msgspec.Struct):
+    """What ``POST /api/token`` takes, as query or JSON.
+
+    Attributes:
+        avoid: ids of nodes that just failed this student, with commas between them: the cluster may not know yet.
+    """
+
+    user_type: Literal["student", "teacher"]
+    user_id: str
+    code: str = ""
+    secret: str = ""
+    room: str = ""
+    name: str = ""
+    avoid: str = ""
+
+
+class TokenResponse(msgspec.Struct, omit_defaults=True):
+    """A token and the place to use it; what stands below ``title`` is for teachers."""
+
+    token: str
+    hls_url: str
+    node_id: str
+    node_name: str
+    expires_at: int
+    room: str
+    title: str
+    rtmp_url: str = ""
+    rtmp_server: str = ""
+    stream_key: str = ""
+    class_code: str = ""
+    class_url: str = ""
+
+
+class TokensApi:
+    """Reads the request, has the token issued, and adds the addresses.
+
+    Args:
+        attempts: limits token requests per network.
+    """
+
+    def __init__(self, issuer: TokenIssuer, attempts: AttemptLimit, clients: Clients, urls: ClassUrls) -> None:
+        self._issuer = issuer
+        self._attempts = attempts
+        self._clients = clients
+        self._urls = urls
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/api/token", self.token)
+
+    @operation(
+        summary="Get a token and a place",
+        tag="tokens",
+        description="Students give the class code as `code`; teachers give the teacher secret as `secret` or as "
+        "`Authorization: Bearer`. The HLS address leads to the node that was chosen. A student who is in the class "
+        "gives the present token as `Authorization: Bearer` and stays the same viewer, however full the nodes are. "
+        "Nodes that just failed the student stand in `avoid`, with commas between them: another one is chosen if any "
+        "is there.",
+        body=TokenRequest,
+        returns=TokenResponse,
+        errors=(400, 403, 404, 408, 413, 429, 503),
+    )
+    async def token(self, request: web.Request) -> web.Response:
+        """Return the token with the addresses that fit the host that the client typed."""
+        address = self._clients.address(request)
+        self._attempts.check(address)
+        body = await read_input(request, TokenRequest)
+        issued = await self._issuer.issue(
+            TokenOrder(
+                user_type=body.user_type,
+                user_id=body.user_id,
+                address=address,
+                code=body.code,
+                secret=body.secret,
+                credential=credential(request),
+                room=body.room,
+                name=body.name,
+                avoid=body.avoid,
+            )
+        )
+        answer = self._response(request, issued)
+        if body.user_type == "teacher":
+            ingest = self._urls.ingest(request, issued.joined, issued.node)
+            answer.rtmp_url, answer.rtmp_server = ingest.rtmp_url, ingest.rtmp_server
+            answer.stream_key, answer.class_code = ingest.stream_key, issued.joined.code
+            answer.class_url = self._urls.class_url(request, issued.joined)
+        return json_response(answer)
+
+    def _response(self, request: web.Request, issued: IssuedToken) -> TokenResponse:
+        room, node = issued.joined.room, issued.node
+        return TokenResponse(
+            token=issued.text,
+            hls_url=f"{self._urls.media_url(request, node)}/live/{room}/index.m3u8?jwt={issued.text}",
+            node_id=node.node_id,
+            node_name=node.node_name,
+            expires_at=issued.claims.expires_at,
+            room=room,
+            title=issued.joined.title,
+        )
