@@ -2,7 +2,7 @@
 
 from airnode.config.model import Settings
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.pipeline.admin.stats_reporter import Source, StatsReporter
+from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
 from airnode.pipeline.consume.member import ConsumerMember
@@ -21,31 +21,31 @@ def build(ctx: RoleContext) -> RoleParts:
     """One member a consumer group."""
     settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
     groups = groups_of(settings)
-    lanes = [
-        _lane(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
+    members = [
+        _member(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
         for group, topics in groups.items()
     ]
-    lanes.append(_lane(ctx, DeadLetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
+    members.append(_member(ctx, DeadLetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
     watch = LagWatch(ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch"))
-    ground = Preconditions(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
-    tally = StatsReporter(
+    preconditions = Preconditions(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
+    reporter = StatsReporter(
         ctx.bus,
         _NAME,
         ctx.identity,
-        (Source("landed", metrics.landed, "topic"), Source("dead", metrics.dead, "topic")),
-        ctx.tasks("tally"),
+        (ReportedMeter("landed", metrics.landed), ReportedMeter("dead", metrics.dead)),
+        ctx.tasks("stats-reporter"),
         lag=lambda: watch.lag,
-        checks=(*(("not_landed", lane.check) for lane in lanes), ("stuck", watch.check)),
+        checks=(*(("not_landed", member.check) for member in members), ("stuck", watch.check)),
     )
     return RoleParts(
         services=(
-            ground,
-            tally,
-            *(Ordered(lane, after=(ground, tally)) for lane in lanes),
-            Ordered(watch, after=(ground,)),
+            preconditions,
+            reporter,
+            *(Ordered(member, after=(preconditions, reporter)) for member in members),
+            Ordered(watch, after=(preconditions,)),
         ),
         checks=(
-            *(HealthCheck(lane.name, lane.check, critical=False) for lane in lanes),
+            *(HealthCheck(member.name, member.check, critical=False) for member in members),
             HealthCheck("lag", watch.check, critical=False),
         ),
     )
@@ -59,7 +59,7 @@ def groups_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     return {f"{topic}_group": (topic,) for topic in section.topics}
 
 
-def _lane(
+def _member(
     ctx: RoleContext, sink: Sink, metrics: ConsumerMetrics, topics: tuple[str, ...], group: str
 ) -> ConsumerMember:
     return ConsumerMember(
@@ -70,7 +70,7 @@ def _lane(
         topics,
         group,
         settle_s=ctx.settings.eventlog.session_timeout_s / 2,
-        tasks=ctx.tasks(f"lane-{group}"),
+        tasks=ctx.tasks(f"member-{group}"),
     )
 
 

@@ -1,7 +1,7 @@
 """The producer: makes events of what is in the cache, and relays those of database changes."""
 
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.pipeline.admin.stats_reporter import Source, StatsReporter
+from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import CatalogueMetrics
 from airnode.pipeline.metrics import ProducerMetrics
@@ -23,26 +23,26 @@ def build(ctx: RoleContext) -> RoleParts:
     catalogue = Catalogue(ctx.bus, None, reading)
     relay = OutboxRelay(ctx.postgres, ctx.event_log, metrics, ctx.tasks("outbox-relay"))
     producer = Producer(ctx.event_log, catalogue, metrics, settings.pipeline.rate_per_s, ctx.tasks("producer"))
-    ground = Preconditions(ctx.event_log, settings.eventlog.partitions)
-    tally = StatsReporter(
+    preconditions = Preconditions(ctx.event_log, settings.eventlog.partitions)
+    reporter = StatsReporter(
         ctx.bus,
         _NAME,
         ctx.identity,
         (
-            Source("produced", metrics.produced, "topic"),
-            Source("produced", metrics.outbox_sent, "topic"),
-            Source("reads", reading.reads, "result"),
+            ReportedMeter("produced", metrics.produced),
+            ReportedMeter("produced", metrics.outbox_sent),
+            ReportedMeter("reads", reading.reads),
         ),
-        ctx.tasks("tally"),
+        ctx.tasks("stats-reporter"),
         checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
     )
     return RoleParts(
         services=(
-            ground,
-            tally,
-            Ordered(catalogue, after=(tally,)),
-            Ordered(relay, after=(ground, tally)),
-            Ordered(producer, after=(ground, tally, catalogue)),
+            preconditions,
+            reporter,
+            Ordered(catalogue, after=(reporter,)),
+            Ordered(relay, after=(preconditions, reporter)),
+            Ordered(producer, after=(preconditions, reporter, catalogue)),
         ),
         checks=(
             HealthCheck("producer", producer.check, critical=False),

@@ -11,7 +11,7 @@ from airnode.commands.config import loaded_or_exit
 from airnode.commands.options import store_options
 
 if TYPE_CHECKING:
-    from airnode.pipeline.admin.dlq import Filter, Selection
+    from airnode.pipeline.admin.dlq import DeadLetterFilter, Selection
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _LISTED = 50
@@ -79,7 +79,7 @@ def show(letter_id: str, as_json: bool, **params: Any) -> None:
     from airnode.commands import dlq_view
     from airnode.pipeline.admin import dlq as work
 
-    letter = _run(params, lambda stores: work.one(stores.postgres, letter_id))
+    letter = _run(params, lambda stores: work.find_one(stores.postgres, letter_id))
     click.echo(json.dumps(dlq_view.document(letter), indent=2) if as_json else dlq_view.page(letter))
 
 
@@ -104,7 +104,7 @@ def replay(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool,
     from airnode.pipeline.admin import dlq as work
 
     wanted = _some(ids, everything, params, limit, replayed=bool(ids))
-    chosen = _run(params, lambda stores: work.choose(stores.postgres, wanted))
+    chosen = _run(params, lambda stores: work.select(stores.postgres, wanted))
     _agree(chosen, "replay", yes=yes or len(ids) == 1)
     count = _run(params, lambda stores: work.replay(stores.postgres, stores.event_log, chosen), with_log=True)
     left = len(chosen.ids) - count
@@ -132,26 +132,28 @@ def drop(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, *
     from airnode.pipeline.admin import dlq as work
 
     wanted = _some(ids, everything, params, limit, replayed=True)
-    chosen = _run(params, lambda stores: work.choose(stores.postgres, wanted))
+    chosen = _run(params, lambda stores: work.select(stores.postgres, wanted))
     _agree(chosen, "drop", yes=yes)
     count = _run(params, lambda stores: work.drop(stores.postgres, chosen))
     click.echo(f"Dropped {dlq_view.letters(count)}.")
 
 
-def _filter(params: dict[str, Any], *, limit: int | None, replayed: bool, ids: tuple[str, ...] = ()) -> "Filter":
+def _filter(
+    params: dict[str, Any], *, limit: int | None, replayed: bool, ids: tuple[str, ...] = ()
+) -> "DeadLetterFilter":
     """Takes the options of :func:`_filters` out of the parameters; those of the configuration stay."""
     from datetime import UTC, datetime
 
-    from airnode.pipeline.admin.dlq import Filter, parse_since
+    from airnode.pipeline.admin.dlq import DeadLetterFilter, parse_since
 
     since = params.pop("since")
     moment = parse_since(since, datetime.now(UTC)) if since else None
-    return Filter(ids, params.pop("topic"), params.pop("reason"), moment, replayed, limit)
+    return DeadLetterFilter(ids, params.pop("topic"), params.pop("reason"), moment, replayed, limit)
 
 
 def _some(
     ids: tuple[str, ...], everything: bool, params: dict[str, Any], limit: int | None, *, replayed: bool
-) -> "Filter":
+) -> "DeadLetterFilter":
     """Raises UsageError where nobody said which."""
     narrowed = any(params[name] for name in ("topic", "reason", "since"))
     if bool(ids) + everything > 1 or (ids and narrowed):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 _BUFFER = memoryview(bytearray(1 << 20))
 _STEADY_BYTES = 32 << 10
 #: Longer than this without a byte: the page would have stalled, or be near to it.
-_OVERDUE_S = 0.25
+_LATE_S = 0.25
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class House:
             self.lost += 1
             return
         silent_s = now_s - viewer.heard_s
-        if viewer.heard_s and silent_s > _OVERDUE_S:
+        if viewer.heard_s and silent_s > _LATE_S:
             viewer.late += 1
         if viewer.heard_s:
             viewer.longest_s = max(viewer.longest_s, silent_s)

@@ -60,7 +60,7 @@ def _number(playlist: bytes, name: bytes) -> int:
 
 
 @dataclass
-class StatsReporter:
+class Tally:
     """What all viewers of this process saw since :meth:`reset`."""
 
     requests: int = 0
@@ -180,7 +180,7 @@ class House:
     """All viewers, what they saw, and whether all of them play."""
 
     def __init__(self) -> None:
-        self.tally = StatsReporter()
+        self.tally = Tally()
         self.playing: set[Viewer] = set()
 
     def played(self, viewer: Viewer, took_s: float) -> None:
@@ -202,7 +202,7 @@ async def watch(orders: dict[str, Any]) -> None:
             await asyncio.sleep(0.05)
     await asyncio.sleep(orders["warm_s"])
     joining_errors = dict(house.tally.errors)
-    house.tally = StatsReporter()
+    house.tally = Tally()
     _say({"event": "steady", "joining_errors": joining_errors})
     await asyncio.sleep(orders["seconds"])
     _say({"event": "result", **house.tally.result(orders["seconds"])})
@@ -215,7 +215,7 @@ async def watch(orders: dict[str, Any]) -> None:
 async def hammer(orders: dict[str, Any]) -> None:
     """Ask for one path over and over, on many connections."""
     host, port, path = orders["host"], orders["port"], orders["path"]
-    tally, loop = StatsReporter(), asyncio.get_running_loop()
+    tally, loop = Tally(), asyncio.get_running_loop()
     connections = [await HttpConnection.open(host, port) for _ in range(orders["connections"])]
     _say({"event": "steady"})
     until_s = loop.time() + orders["seconds"]

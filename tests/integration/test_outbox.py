@@ -146,7 +146,7 @@ async def test_one_relay_acts_at_a_time(rig: Rig):
     await eventually(lambda: first.calls, 30)
     relay, _ = await rig.relay(second)
     await rig.add(price(1, 2))
-    assert await relay._relay_some() is False
+    assert await relay._relay_batch() is False
     assert second.calls == 0
     first.go_on.set()
     second.go_on.set()

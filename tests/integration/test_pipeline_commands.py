@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from redis import asyncio as aioredis
 
-from airnode.pipeline.admin.dlq import NEWEST, Filter
+from airnode.pipeline.admin.dlq import NEWEST, DeadLetterFilter
 from airnode.store.eventlog.log import Record
 from airnode.store.eventlog.streams import TOPICS as TOPICS_KEY
 from tests.integration.test_lane import Rig, order
@@ -280,7 +280,7 @@ async def test_the_newest_letters_are_found_without_reading_all(rig: Rig):
     """The plan, with sorting made dear: on an empty table any plan would be cheap."""
     async with rig.postgres.transaction() as connection:
         await connection.execute("SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off")
-        for wanted in (Filter(limit=50), Filter(topic="orders", replayed=True, limit=50)):
+        for wanted in (DeadLetterFilter(limit=50), DeadLetterFilter(topic="orders", replayed=True, limit=50)):
             plan = await connection.fetch(f"EXPLAIN {NEWEST}", *wanted.arguments())
             lines = "\n".join(row[0] for row in plan)
             assert "using dead_letters_died_at" in lines

@@ -14,10 +14,11 @@ from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.postgres import PostgresSection
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
+from airnode.kernel.meter import Meter
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
 from airnode.pipeline.admin.overview import Overview
-from airnode.pipeline.admin.stats_reporter import Source, StatsReporter
+from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter
 from airnode.pipeline.admin.status import PipelineStatus
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
@@ -28,13 +29,14 @@ from tests.support.waiting import eventually
 
 
 class Process:
-    """The counters of a process, and its tally."""
+    """The counters of a process, and its reporter."""
 
     def __init__(self, bus: Bus, name: str, **more) -> None:
-        self.landed = Counter("airnode_landed_total", "l", ["topic"], registry=CollectorRegistry())
-        sources = (Source("landed", self.landed, "topic"),)
+        counter = Counter("airnode_landed_total", "l", ["topic"], registry=CollectorRegistry())
+        self.landed = Meter(counter, by="topic")
+        sources = (ReportedMeter("landed", self.landed),)
         identity = Identity(f"node-{name}", name, ("consumer",))
-        self.tally = StatsReporter(bus, "consumer", identity, sources, TaskScope("test"), **more)
+        self.reporter = StatsReporter(bus, "consumer", identity, sources, TaskScope("test"), **more)
 
 
 class Rig:
@@ -60,8 +62,8 @@ class Rig:
 
     async def process(self, name: str, **more) -> Process:
         made = Process(self.bus, name, **more)
-        await made.tally.start()
-        self.stack.push_async_callback(made.tally.stop)
+        await made.reporter.start()
+        self.stack.push_async_callback(made.reporter.stop)
         return made
 
     async def orders(self) -> int:
@@ -84,12 +86,12 @@ async def test_processes_add_up_and_go(rig: Rig):
     lag = {"orders_group": {"orders": 5}}
     one = await rig.process("one", lag=lambda: lag)
     other = await rig.process("other", lag=lambda: {"orders_group": {"orders": 3}}, checks=(("not_landed", troubled),))
-    one.landed.labels("orders").inc(30)
-    other.landed.labels("orders").inc(12)
+    one.landed.add(30, "orders")
+    other.landed.add(12, "orders")
     found: list[PipelineStatus] = []
 
     async def told() -> bool:
-        one.landed.labels("users").inc()
+        one.landed.add(1, "users")
         found.append(await rig.overview.status())
         status = found[-1]
         return status.topics[2].landed == 42 and len(status.members) == 2 and status.topics[0].landed_per_s > 0
@@ -102,8 +104,8 @@ async def test_processes_add_up_and_go(rig: Rig):
     assert max(each or 0 for each in status.series.lag) == 5
     assert [each.troubles for each in status.members] == [[], ["The database does not take events now."]]
     assert [[notice.code for notice in each.notices] for each in status.members] == [[], ["not_landed"]]
-    one.landed.labels("orders").inc(3)
-    await one.tally.stop()
+    one.landed.add(3, "orders")
+    await one.reporter.stop()
     assert await rig.orders() == 45, "the rest is told at the end"
 
     async def gone() -> bool:
@@ -114,19 +116,19 @@ async def test_processes_add_up_and_go(rig: Rig):
 
 async def test_a_report_whose_answer_was_lost_counts_once(rig: Rig):
     process = Process(rig.bus, "once")
-    tally = process.tally
-    tally._look()
-    process.landed.labels("orders").inc(7)
-    tally._look()
-    report = tally._meter.take()
+    reporter = process.reporter
+    reporter._measure()
+    process.landed.add(7, "orders")
+    reporter._measure()
+    report = reporter._growth.take()
     assert report is not None
     for _ in range(3):
-        tally._report, tally._told = report, 0
-        await tally._tell_counts()
+        reporter._report, reporter._reported = report, 0
+        await reporter._report_counts()
         assert await rig.orders() == 7
-    process.landed.labels("orders").inc()
-    tally._look()
-    await tally._tell_counts()
+    process.landed.add(1, "orders")
+    reporter._measure()
+    await reporter._report_counts()
     assert await rig.orders() == 8
     assert await rig.bus.client.ttl(keys.pipeline_minute(report[0])) > 3600
 
@@ -171,7 +173,7 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
 
 async def test_a_store_that_is_away_is_named_and_the_rest_is_told(rig: Rig):
     process = await rig.process("one")
-    process.landed.labels("orders").inc(4)
+    process.landed.add(4, "orders")
 
     async def told() -> bool:
         return await rig.orders() == 4

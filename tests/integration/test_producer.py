@@ -147,10 +147,10 @@ async def test_while_the_log_takes_nothing_little_is_held(rig: Rig):
     log.refusing = True
     producer, _ = await rig.producer(log, 0)
     await eventually(lambda: len(log.tried) > 8, 30)
-    await eventually(lambda: any(lane.full() for lane in producer._lanes), 30, "making waits")
-    assert all(0 < lane.maxsize <= 16 for lane in producer._lanes)
+    await eventually(lambda: any(lane.full() for lane in producer._queues), 30, "making waits")
+    assert all(0 < lane.maxsize <= 16 for lane in producer._queues)
     held = {record.value for batch in log.tried for record in batch}
-    assert len(held) <= len(producer._lanes) * 5000  # what a lane publishes at once
+    assert len(held) <= len(producer._queues) * 5000  # what a lane publishes at once
 
 
 async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):

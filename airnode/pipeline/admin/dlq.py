@@ -1,4 +1,4 @@
-"""Work on the table of dead letters: look, publish again, throw away. The commands are in :mod:`.commands`."""
+"""Work on the table of dead letters: find, replay, drop. The commands are in :mod:`airnode.commands.dlq`."""
 
 import re
 import uuid
@@ -16,7 +16,7 @@ from airnode.pipeline.events import TOPICS
 from airnode.store.eventlog.log import EventLog, Record
 from airnode.store.postgres import Postgres
 
-#: Letters published, or thrown away, in one transaction.
+#: Letters replayed or dropped in one transaction.
 _BATCH = 200
 _COLUMNS = (
     "letter_id, topic, partition, log_offset, key, value, reason, detail, attempts, group_id, died_at, replayed_at"
@@ -27,7 +27,7 @@ WHERE ($1::text[] IS NULL OR letter_id::text LIKE ANY($1::text[])) AND ($2::text
   AND ($5 OR replayed_at IS NULL)
 """
 NEWEST = f"SELECT {_COLUMNS} FROM pipeline.dead_letters {_MATCH} ORDER BY died_at DESC, letter_id LIMIT $6"  # noqa: S608
-#: In the order in which they stood on the log: those of one key keep it.
+#: In the order of the log, so that records of one key stay in order.
 _IDS = (
     f"SELECT letter_id, topic, reason FROM pipeline.dead_letters {_MATCH} "  # noqa: S608
     "ORDER BY topic, partition, log_offset, attempts, letter_id LIMIT $6"
@@ -43,11 +43,11 @@ _ID = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A letter as it is in the table.
+    """A dead letter in the table.
 
     Attributes:
-        position: ``topic/partition@offset`` of the record that died.
-        attempts: how often it was tried when it died.
+        position: ``topic/partition@offset`` of the record.
+        attempts: number of attempts.
     """
 
     letter_id: uuid.UUID
@@ -65,22 +65,22 @@ class StoredDeadLetter:
 
     @property
     def position(self) -> str:
-        """Where it was on the log."""
+        """Position on the log."""
         return f"{self.topic}/{self.partition}@{self.log_offset}"
 
     @property
     def can_be_replayed(self) -> bool:
-        """Whether all of it is there, and the topic that it came from is one of ours."""
+        """Whether the record is complete and its topic belongs to the pipeline."""
         return self.topic in TOPICS and self.reason != TOO_LARGE
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which letters.
+class DeadLetterFilter:
+    """Which dead letters.
 
     Attributes:
-        ids: ids or beginnings of ids, four characters or more; empty: any.
-        replayed: those too that were replayed already.
+        ids: ids or their first four characters or more; empty: any.
+        replayed: include letters that were replayed already.
     """
 
     ids: Sequence[str] = ()
@@ -91,7 +91,7 @@ class Filter:
     limit: int | None = None
 
     def arguments(self) -> tuple[Any, ...]:
-        """For the statements here. Raises InvalidInput."""
+        """Return the arguments of the statements. Raises InvalidInput."""
         for text in self.ids:
             if not _ID.fullmatch(text.lower()):
                 raise InvalidInput(f"{text!r} is no id of a dead letter, nor the first four characters or more of one.")
@@ -101,11 +101,11 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Letters to work on.
+    """Dead letters to work on.
 
     Attributes:
-        counts: {(topic, reason): how many}.
-        again: replay those too that were replayed before.
+        counts: {(topic, reason): number}.
+        again: replay letters that were replayed before too.
     """
 
     ids: Sequence[uuid.UUID]
@@ -114,7 +114,7 @@ class Selection:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """Read ``2h`` or ``2026-11-22T05:00`` (UTC where it names no zone).
+    """Parse ``2h`` or ``2026-11-22T05:00`` (UTC if it names no zone).
 
     Raises:
         InvalidInput: neither.
@@ -129,18 +129,18 @@ def parse_since(text: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-async def find(postgres: Postgres, wanted: Filter) -> list[StoredDeadLetter]:
-    """Letters, the newest first."""
+async def find(postgres: Postgres, wanted: DeadLetterFilter) -> list[StoredDeadLetter]:
+    """Return the letters, the newest first."""
     return [StoredDeadLetter(**row) for row in await postgres.fetch(NEWEST, *wanted.arguments())]
 
 
-async def one(postgres: Postgres, letter_id: str) -> StoredDeadLetter:
-    """The one letter whose id begins like this.
+async def find_one(postgres: Postgres, letter_id: str) -> StoredDeadLetter:
+    """Return the one letter whose id begins with this.
 
     Raises:
         NotFound: there is none. InvalidInput: there are several.
     """
-    found = await find(postgres, Filter(ids=[letter_id], replayed=True, limit=2))
+    found = await find(postgres, DeadLetterFilter(ids=[letter_id], replayed=True, limit=2))
     if not found:
         raise NotFound(f"There is no dead letter {letter_id}.")
     if len(found) > 1:
@@ -148,14 +148,14 @@ async def one(postgres: Postgres, letter_id: str) -> StoredDeadLetter:
     return found[0]
 
 
-async def choose(postgres: Postgres, wanted: Filter) -> Selection:
-    """What a replay or a drop would work on.
+async def select(postgres: Postgres, wanted: DeadLetterFilter) -> Selection:
+    """Return what a replay or a drop would work on.
 
     Raises:
-        NotFound: an id that was given is nobody's. InvalidInput: or several ones'.
+        NotFound: no letter has a given id. InvalidInput: several have it.
     """
     for text in wanted.ids:
-        await one(postgres, text)
+        await find_one(postgres, text)
     rows = await postgres.fetch(_IDS, *wanted.arguments())
     counts: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -163,20 +163,20 @@ async def choose(postgres: Postgres, wanted: Filter) -> Selection:
     return Selection([row["letter_id"] for row in rows], counts, again=bool(wanted.ids))
 
 
-async def replay(postgres: Postgres, eventlog: EventLog, chosen: Selection) -> int:
-    """Publish the chosen letters to the topics that they came from, and mark them; returns how many.
+async def replay(postgres: Postgres, eventlog: EventLog, selection: Selection) -> int:
+    """Publish letters to their topics again, mark them, and return how many.
 
-    Those that were cut short or are of topics that are not ours are left. A crash between publishing and marking
-    leaves letters that can be replayed again: what landed meanwhile is told by its ``event_id``.
+    Shortened letters and letters of other topics are skipped. After a crash between publishing and marking they can be
+    replayed again: events are inserted once by ``event_id``.
 
     Raises:
-        Unavailable: the log or the database is away; what was replayed before is marked.
+        Unavailable: the log or the database is away; what was replayed is marked.
     """
     count = 0
-    for begin in range(0, len(chosen.ids), _BATCH):
+    for begin in range(0, len(selection.ids), _BATCH):
         try:
             async with postgres.transaction() as connection:
-                rows = await connection.fetch(_LOCKED, chosen.ids[begin : begin + _BATCH], chosen.again)
+                rows = await connection.fetch(_LOCKED, selection.ids[begin : begin + _BATCH], selection.again)
                 letters = [letter for row in rows if (letter := StoredDeadLetter(**row)).can_be_replayed]
                 await eventlog.publish([_record(letter) for letter in letters])
                 await connection.execute(_REPLAYED, [letter.letter_id for letter in letters])
@@ -186,14 +186,14 @@ async def replay(postgres: Postgres, eventlog: EventLog, chosen: Selection) -> i
     return count
 
 
-async def drop(postgres: Postgres, chosen: Selection) -> int:
-    """Throw the chosen letters away; returns how many there still were."""
+async def drop(postgres: Postgres, selection: Selection) -> int:
+    """Delete letters and return how many were still there."""
     count = 0
-    for begin in range(0, len(chosen.ids), _BATCH):
-        count += len(await postgres.fetch(_DROP, chosen.ids[begin : begin + _BATCH]))
+    for begin in range(0, len(selection.ids), _BATCH):
+        count += len(await postgres.fetch(_DROP, selection.ids[begin : begin + _BATCH]))
     return count
 
 
 def _record(letter: StoredDeadLetter) -> Record:
-    """The record as it was; another death counts on from its attempts."""
+    """Return the original record, with the number of its attempts."""
     return Record(letter.topic, letter.key, letter.value, ((ATTEMPTS, str(letter.attempts).encode()),))

@@ -1,4 +1,4 @@
-"""The whole pipeline at a glance: what its processes told the Redis, and what the database has."""
+"""The status of the whole pipeline: the reports of its processes in Redis, and the totals in the database."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
-from airnode.pipeline.admin.stats_reporter import MEMBERS, MINUTE_S, Member
+from airnode.pipeline.admin.stats_reporter import MEMBERS, MINUTE_S, PipelineProcess
 from airnode.pipeline.admin.status import (
     CacheView,
     CourseView,
@@ -37,15 +37,15 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _MINUTES = 60
-#: However many look, the stores are asked at most so often, and waited for no longer.
+#: A status is reused for this long; a store must answer within this.
 _FRESH_S, _TIMEOUT_S = 1.0, 2.0
 _LAST_LETTERS, _TOP_COURSES = 5, 5
-#: Counting stops here: a look must stay cheap.
+#: Counting stops here, so that the query stays cheap.
 _LETTERS_MAX = 10_000
-#: Minutes that tell how well the cache is hit now.
+#: Minutes over which the hit ratio is computed.
 _HITS_OVER = 5
 
-# Won beyond what a page can count with are told as the most that it can. Orders may say that they are of tomorrow.
+# Sums are capped at what JavaScript can represent exactly. Orders may carry times of the future.
 _ORDERS = """
 SELECT extract(epoch FROM minute)::bigint / 60 AS minute, orders,
        least(revenue_krw, 9007199254740991)::bigint AS revenue_krw
@@ -70,14 +70,14 @@ Texts = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class ReportedStats:
-    """What is in the Redis.
+    """What is in Redis.
 
     Attributes:
         minutes: hashes of the last minutes, the oldest first.
         cached: rows in the cache, {table: count}.
     """
 
-    members: Sequence[Member] = ()
+    members: Sequence[PipelineProcess] = ()
     totals: Mapping[str, int] = field(default_factory=dict)
     minutes: Sequence[Mapping[str, int]] = ()
     stats: Mapping[str, str] = field(default_factory=dict)
@@ -98,10 +98,10 @@ class DatabaseTotals:
 
 
 class Overview(Service):
-    """Asks the stores; a store that is away is named, and the rest is told.
+    """Queries the stores; a store that is away is listed as missing, and the rest is returned.
 
-    A store that does not answer in time is still waited for, by the next look too: to cancel a statement takes an
-    answer as well.
+    A query that does not return in time keeps running, and the next status waits for it again: cancelling a statement
+    needs an answer of the store as well.
     """
 
     name = "pipeline-overview"
@@ -113,17 +113,17 @@ class Overview(Service):
         self._postgres = postgres
         self._interval_s = interval_s
         self._tasks = TaskScope(self.name)
-        #: {store: the look at it that is under way}.
+        #: {store: its running query}.
         self._queries: dict[Store, asyncio.Task[Any]] = {}
         self._asking = asyncio.Lock()
         self._last: tuple[float, PipelineStatus] | None = None
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop the queries."""
         await self._tasks.aclose()
 
     async def status(self) -> PipelineStatus:
-        """The status, at most a second old."""
+        """Return the status, at most a second old."""
         async with self._asking:
             loop = asyncio.get_running_loop()
             if self._last is None or loop.time() - self._last[0] > _FRESH_S:
@@ -132,18 +132,18 @@ class Overview(Service):
 
     async def _ask(self) -> PipelineStatus:
         now_s = time.time()
-        told, landed = await asyncio.gather(
-            self._with_timeout("redis", self._told), self._with_timeout("postgres", self._landed)
+        reported, totals = await asyncio.gather(
+            self._with_timeout("redis", self._read_redis), self._with_timeout("postgres", self._read_postgres)
         )
-        answers: dict[Store, object] = {"redis": told, "postgres": landed}
+        answers: dict[Store, object] = {"redis": reported, "postgres": totals}
         missing = [store for store, answer in answers.items() if answer is None]
-        return assemble(told or ReportedStats(), landed or DatabaseTotals(), missing, now_s, self._interval_s)
+        return assemble(reported or ReportedStats(), totals or DatabaseTotals(), missing, now_s, self._interval_s)
 
-    async def _with_timeout(self, store: Store, look: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
-        """What a store says; None: it is away, or takes too long."""
+    async def _with_timeout(self, store: Store, query: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
+        """Return the answer of a store; None if it is away or too slow."""
         task = self._queries.get(store)
         if task is None or task.done():
-            task = self._queries[store] = self._tasks.spawn(store, look(time.time()))
+            task = self._queries[store] = self._tasks.spawn(store, query(time.time()))
         await asyncio.wait([task], timeout=_TIMEOUT_S)
         if not task.done():
             log.warning("pipeline_status_incomplete", store=store, error="no answer in time")
@@ -151,15 +151,15 @@ class Overview(Service):
         found: T | None = task.result()
         return found
 
-    async def _told(self, now_s: float) -> ReportedStats | None:
+    async def _read_redis(self, now_s: float) -> ReportedStats | None:
         try:
-            members = await self._leases.read_leases(MEMBERS, Member)
+            members = await self._leases.read_leases(MEMBERS, PipelineProcess)
             return await self._read_counts(list(members.values()), now_s)
         except Unavailable as error:
             log.warning("pipeline_status_incomplete", store="redis", error=repr(error))
             return None
 
-    async def _read_counts(self, members: list[Member], now_s: float) -> ReportedStats:
+    async def _read_counts(self, members: list[PipelineProcess], now_s: float) -> ReportedStats:
         with unavailable():
             async with self._bus.client.pipeline(transaction=False) as pipeline:
                 pipeline.hgetall(keys.pipeline_totals())
@@ -173,7 +173,7 @@ class Overview(Service):
         counted = [_numbers(each) for each in minutes]
         return ReportedStats(members, _numbers(totals), counted, texts, {"users": users, "products": products})
 
-    async def _landed(self, now_s: float) -> DatabaseTotals | None:
+    async def _read_postgres(self, now_s: float) -> DatabaseTotals | None:
         try:
             minutes = last_minutes(now_s)
             orders = await self._postgres.fetch(_ORDERS, minutes[0] * MINUTE_S, minutes[-1] * MINUTE_S)
@@ -190,63 +190,65 @@ class Overview(Service):
         )
 
 
-# -- putting it together, without I/O ---------------------------------------------------------------------------------
+# -- assembling, without I/O ---------------------------------------------------------------------------------
 
 
 def last_minutes(now_s: float) -> list[int]:
-    """The last hour's minutes (unix seconds / 60), the running one last."""
+    """Return the minutes of the last hour (unix seconds / 60), the current one last."""
     running = int(now_s) // MINUTE_S
     return list(range(running - _MINUTES + 1, running + 1))
 
 
 def assemble(
-    told: ReportedStats, landed: DatabaseTotals, missing: list[Store], now_s: float, interval_s: float
+    reported: ReportedStats, totals: DatabaseTotals, missing: list[Store], now_s: float, interval_s: float
 ) -> PipelineStatus:
-    """The answer. ``interval_s``: the cache's, where no worker has said its own."""
-    groups = _groups(told.members)
+    """Return the status. ``interval_s``: used if no cache-worker has reported its interval."""
+    groups = _groups(reported.members)
     return PipelineStatus(
         server_time=now_s,
         missing=missing,
-        running=bool(told.members),
-        members=[MemberView(each.role, each.node_name, each.troubles, each.notices) for each in _sorted(told.members)],
-        topics=[_topic(name, told, groups) for name in _topics(told)],
+        running=bool(reported.members),
+        members=[
+            MemberView(each.role, each.node_name, each.troubles, each.notices) for each in _sorted(reported.members)
+        ],
+        topics=[_topic(name, reported, groups) for name in _topics(reported)],
         groups=groups,
-        dead_letters=landed.letters,
-        cache=_cache(told, interval_s),
-        orders=_orders(landed),
-        series=_series(told, landed, now_s),
+        dead_letters=totals.letters,
+        cache=_cache(reported, interval_s),
+        orders=_orders(totals),
+        series=_series(reported, totals, now_s),
     )
 
 
-def _sorted(members: Sequence[Member]) -> list[Member]:
+def _sorted(members: Sequence[PipelineProcess]) -> list[PipelineProcess]:
     return sorted(members, key=lambda each: (each.role, each.node_name))
 
 
-def _topics(told: ReportedStats) -> list[str]:
-    """The topics we know, then those that consumers were told to read besides."""
-    others = {name.partition(":")[2] for name in told.totals if name.startswith(("produced:", "landed:", "dead:"))}
+def _topics(reported: ReportedStats) -> list[str]:
+    """The topics we know, then those that consumers were reported to read besides."""
+    others = {name.partition(":")[2] for name in reported.totals if name.startswith(("produced:", "landed:", "dead:"))}
     return [*TOPICS, *sorted(others - set(TOPICS))]
 
 
-def _topic(name: str, told: ReportedStats, groups: Sequence[LagView]) -> TopicView:
+def _topic(name: str, reported: ReportedStats, groups: Sequence[LagView]) -> TopicView:
     lags = [each.records for each in groups if each.topic == name]
     return TopicView(
         topic=name,
-        produced=told.totals.get(f"produced:{name}", 0),
-        produced_per_s=_rate(told.members, f"produced:{name}"),
-        landed=told.totals.get(f"landed:{name}", 0),
-        landed_per_s=_rate(told.members, f"landed:{name}"),
-        dead=told.totals.get(f"dead:{name}", 0),
+        produced=reported.totals.get(f"produced:{name}", 0),
+        produced_per_s=_rate(reported.members, f"produced:{name}"),
+        landed=reported.totals.get(f"landed:{name}", 0),
+        landed_per_s=_rate(reported.members, f"landed:{name}"),
+        dead=reported.totals.get(f"dead:{name}", 0),
         lag=max(lags) if lags else None,
     )
 
 
-def _rate(members: Sequence[Member], what: str) -> float:
+def _rate(members: Sequence[PipelineProcess], what: str) -> float:
     return round(sum(each.per_s.get(what, 0.0) for each in members), 2)
 
 
-def _groups(members: Sequence[Member]) -> list[LagView]:
-    """Members of a group see the same lag, some a little later: the most counts."""
+def _groups(members: Sequence[PipelineProcess]) -> list[LagView]:
+    """Return the lag by group and topic: the largest that a process reports."""
     found: dict[tuple[str, str], int] = {}
     for member in members:
         for group, topics in member.lag.items():
@@ -255,17 +257,17 @@ def _groups(members: Sequence[Member]) -> list[LagView]:
     return [LagView(group, topic, records) for (group, topic), records in sorted(found.items())]
 
 
-def _cache(told: ReportedStats, interval_s: float) -> CacheView:
+def _cache(reported: ReportedStats, interval_s: float) -> CacheView:
     def number(name: str) -> float:
         try:
-            return float(told.stats.get(name, 0))
+            return float(reported.stats.get(name, 0))
         except ValueError:
             return 0.0
 
-    reads = [(each.get("reads:hit", 0), each.get("reads:miss", 0)) for each in told.minutes[-_HITS_OVER:]]
+    reads = [(each.get("reads:hit", 0), each.get("reads:miss", 0)) for each in reported.minutes[-_HITS_OVER:]]
     return CacheView(
-        users=told.cached.get("users", 0),
-        products=told.cached.get("products", 0),
+        users=reported.cached.get("users", 0),
+        products=reported.cached.get("products", 0),
         swaps=int(number("swaps")),
         hits=int(number("users_hits") + number("products_hits")),
         misses=int(number("users_misses") + number("products_misses")),
@@ -273,18 +275,18 @@ def _cache(told: ReportedStats, interval_s: float) -> CacheView:
         refreshed_at=number("refreshed_at") or None,
         interval_s=number("interval_s") or interval_s,
         oldest_uncached_age_s=max(number("users_oldest_uncached_s"), number("products_oldest_uncached_s")),
-        worker=told.stats.get("worker", ""),
+        worker=reported.stats.get("worker", ""),
     )
 
 
-def _orders(landed: DatabaseTotals) -> OrdersView:
-    counts = list(landed.orders.values())
-    return OrdersView(sum(count for count, _ in counts), sum(won for _, won in counts), list(landed.courses))
+def _orders(totals: DatabaseTotals) -> OrdersView:
+    counts = list(totals.orders.values())
+    return OrdersView(sum(count for count, _ in counts), sum(won for _, won in counts), list(totals.courses))
 
 
-def _series(told: ReportedStats, landed: DatabaseTotals, now_s: float) -> SeriesView:
+def _series(reported: ReportedStats, totals: DatabaseTotals, now_s: float) -> SeriesView:
     minutes = last_minutes(now_s)
-    counted: Sequence[Mapping[str, int]] = told.minutes or [{}] * len(minutes)
+    counted: Sequence[Mapping[str, int]] = reported.minutes or [{}] * len(minutes)
     return SeriesView(
         minutes=[minute * MINUTE_S for minute in minutes],
         elapsed_s=round(now_s - minutes[-1] * MINUTE_S, 3),
@@ -292,7 +294,7 @@ def _series(told: ReportedStats, landed: DatabaseTotals, now_s: float) -> Series
         landed=[_sum(each, "landed:") for each in counted],
         lag=[_sum(each, "peak:") if any(name.startswith("peak:") for name in each) else None for each in counted],
         hit_ratio=[_ratio(each.get("reads:hit", 0), each.get("reads:miss", 0)) for each in counted],
-        orders=[landed.orders.get(minute, (0, 0))[0] for minute in minutes],
+        orders=[totals.orders.get(minute, (0, 0))[0] for minute in minutes],
     )
 
 

@@ -1,13 +1,13 @@
-"""What all processes of the pipeline count together, told to the Redis once a second, for the admin page.
+"""Adds up the counts of all processes of the pipeline in Redis once a second, for the admin page.
 
-A process's counters are its own and begin at 0 with it; here their growth is added up::
+The counters of a process start at 0 with it; their growth is added to::
 
     airnode:pipeline:{pipeline}:totals            {"produced:orders": 81200, "landed:orders": 81187, "dead:orders": 3}
     airnode:pipeline:{pipeline}:minute:29921640   {"produced:orders": 601, "reads:hit": 1180, "peak:<group>:orders": 4}
     lease pipeline-members                        {"<process>": {"role": "consumer", "per_s": {"landed:orders": 9.8}}}
 
-A report that may or may not have come to the Redis is told again, and counts once. What a process that is killed
-counted in its last second is missing here; the database has the truth.
+A report that may or may not have reached Redis is sent again, and counts once. The counts of the last second of a
+killed process are missing here; the database has the truth.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-import prometheus_client
 import structlog
 
 from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import Leases
 from airnode.bus.messages import Notice
 from airnode.errors import AirnodeError, Unavailable
+from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
@@ -39,12 +39,12 @@ _LEASE_S = 5.0
 _LEAVE_TIMEOUT_S = 3.0
 _RATE_OVER_S = 5.0
 _KEPT_S = 2 * 3600
-#: Minutes that wait to be told while the Redis is away; older ones are then told as one.
+#: Largest number of unreported minutes while Redis is away; then the oldest are merged.
 _WAITING_MAX = 120
 
-# Keys: totals, minute, told. Arguments: number of the report, seconds a minute is kept, number of counts, then
+# Keys: totals, minute, last report. Arguments: number of the report, seconds a minute is kept, number of counts, then
 # {field, count}…, {field, peak}….
-_TELL = """
+_ADD_REPORT = """
 if redis.call('GET', KEYS[3]) == ARGV[1] then
     return 0
 end
@@ -63,17 +63,17 @@ redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[2])
 return 1
 """
 
-#: {field such as ``produced:orders``: so much so far, in this process}.
+#: {field such as ``produced:orders``: count since the start of this process}.
 Counts = Mapping[str, float]
 
 
-class Member(msgspec.Struct, frozen=True):
-    """A process that lives, in one of its roles.
+class PipelineProcess(msgspec.Struct, frozen=True):
+    """A running process of the pipeline, in one of its roles.
 
     Attributes:
-        per_s: {field: a second, over the last five}.
-        lag: {group: {topic: records}}, as this process sees it.
-        troubles: what keeps it from working, in words; notices: the same with codes.
+        per_s: {field: rate per second over the last five seconds}.
+        lag: {group: {topic: records}}, as measured by this process.
+        troubles: why it does not work, as sentences; notices: the same with codes.
     """
 
     role: str
@@ -85,54 +85,53 @@ class Member(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A counter to be told of.
+class ReportedMeter:
+    """A meter that is reported.
 
     Attributes:
-        what: first half of the field; label: whose value is the other half.
+        what: first half of the field; the other half is the label value that the meter counts by.
     """
 
     what: str
-    counter: prometheus_client.Counter
-    label: str
+    meter: Meter
 
 
-class Meter:
-    """Makes reports of what counters say. No I/O; time is passed in."""
+class GrowthByMinute:
+    """Computes reports from counts: growth by minute, rates, peaks of the lag. No I/O, no clock."""
 
     def __init__(self) -> None:
         self._before: Counter[str] = Counter()
         #: (seconds, counts) of the last seconds, for rates.
-        self._lately: deque[tuple[float, Counter[str]]] = deque()
-        #: {minute: what is still to be told of it}, the oldest first.
+        self._recent: deque[tuple[float, Counter[str]]] = deque()
+        #: {minute: unreported counts and peaks}, the oldest first.
         self._waiting: dict[int, tuple[Counter[str], Counter[str]]] = {}
 
-    def look(self, counts: Counts, lag: Mapping[str, Mapping[str, int]], minute: int, now_s: float) -> None:
-        """Take a look at the counters, in a minute of the wall clock, at ``now_s`` of a clock that never goes back."""
-        seen: Counter[str] = Counter({field: int(count) for field, count in counts.items()})
+    def update(self, counts: Counts, lag: Mapping[str, Mapping[str, int]], minute: int, now_s: float) -> None:
+        """Take the current counts, in a minute of the wall clock, at ``now_s`` of a monotonic clock."""
+        current: Counter[str] = Counter({field: int(count) for field, count in counts.items()})
         grown, peaks = self._waiting.setdefault(minute, (Counter(), Counter()))
-        grown.update(seen - self._before)
+        grown.update(current - self._before)
         for group, topics in lag.items():
             for topic, records in topics.items():
                 field = f"peak:{group}:{topic}"
                 peaks[field] = max(peaks[field], records)
-        self._before = seen
-        self._lately.append((now_s, seen))
-        while len(self._lately) > 2 and self._lately[1][0] <= now_s - _RATE_OVER_S:
-            self._lately.popleft()
+        self._before = current
+        self._recent.append((now_s, current))
+        while len(self._recent) > 2 and self._recent[1][0] <= now_s - _RATE_OVER_S:
+            self._recent.popleft()
         while len(self._waiting) > _WAITING_MAX:
             oldest, next_oldest = sorted(self._waiting)[:2]
             self._waiting[next_oldest][0].update(self._waiting.pop(oldest)[0])
 
     def per_s(self) -> dict[str, float]:
-        """{field: growth a second} over the last seconds; nothing that stood still."""
-        (first_s, first), (last_s, last) = self._lately[0], self._lately[-1]
+        """Return {field: growth per second} over the last seconds, without fields that did not grow."""
+        (first_s, first), (last_s, last) = self._recent[0], self._recent[-1]
         grown = last - first
         length_s = max(last_s - first_s, 0.001)
         return {field: round(count / length_s, 2) for field, count in grown.items()}
 
     def take(self) -> tuple[int, Counter[str], Counter[str]] | None:
-        """(minute, counts, peaks) of the oldest minute that is still to be told; None: all is told."""
+        """Remove and return (minute, counts, peaks) of the oldest unreported minute; None if all is reported."""
         while self._waiting:
             minute = min(self._waiting)
             counts, peaks = self._waiting.pop(minute)
@@ -142,22 +141,22 @@ class Meter:
 
 
 class StatsReporter(Service):
-    """Tells once a second what this process counted, and that it is there.
+    """Reports once a second what this process counted, and that it is running.
 
     Args:
-        role: what this process does here.
-        lag: asked for what it knows of its groups, {group: {topic: records}}.
-        checks: (code, health check); what they raise is told as trouble, with the code.
+        role: the role of this process.
+        lag: returns the lag of its groups, {group: {topic: records}}.
+        checks: (code, health check); errors are reported with the code.
     """
 
-    name = "tally"
+    name = "stats-reporter"
 
     def __init__(
         self,
         bus: Bus,
         role: str,
         identity: Identity,
-        sources: Sequence[Source],
+        meters: Sequence[ReportedMeter],
         tasks: TaskScope,
         *,
         lag: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
@@ -168,48 +167,48 @@ class StatsReporter(Service):
         self._leases = Leases(bus)
         self._role = role
         self._node_name = identity.node_name
-        #: Other than the node's id in each life of the process, as its reports are numbered from 1.
-        self._teller = f"{identity.node_id}/{role}/{secrets.token_hex(4)}"
-        self._sources = sources
+        #: New in each process, as reports are numbered from 1.
+        self._reporter_id = f"{identity.node_id}/{role}/{secrets.token_hex(4)}"
+        self._meters = meters
         self._tasks = tasks
         self._lag = lag
         self._checks = checks
-        self._meter = Meter()
-        self._told = 0
-        #: The report under way; it stays the same until it is known to have come.
+        self._growth = GrowthByMinute()
+        self._reported = 0
+        #: The report that is being sent; the same until it is confirmed.
         self._report: tuple[int, Counter[str], Counter[str]] | None = None
 
     async def start(self) -> None:
-        """Begin to tell."""
-        self._look()
-        self._tasks.spawn("tell", self._report_loop())
+        """Start to report."""
+        self._measure()
+        self._tasks.spawn("report", self._report_loop())
 
     async def stop(self) -> None:
-        """Tell the rest, and that this process is gone."""
+        """Report the rest, and that this process is gone."""
         await self._tasks.aclose()
-        self._look()
+        self._measure()
         try:
             async with asyncio.timeout(_LEAVE_TIMEOUT_S):
-                await self._tell_counts()
-                await self._leases.drop_lease(MEMBERS, self._teller)
+                await self._report_counts()
+                await self._leases.drop_lease(MEMBERS, self._reporter_id)
         except (Unavailable, TimeoutError) as error:
-            log.debug("tally_not_told", error=repr(error))
+            log.debug("stats_not_reported", error=repr(error))
 
     async def _report_loop(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
-            self._look()
+            self._measure()
             try:
-                await self._leases.put_lease(MEMBERS, self._teller, await self._member(), _LEASE_S)
-                await self._tell_counts()
+                await self._leases.put_lease(MEMBERS, self._reporter_id, await self._process(), _LEASE_S)
+                await self._report_counts()
             except Unavailable as error:
-                log.debug("tally_not_told", error=error.debug)
+                log.debug("stats_not_reported", error=error.debug)
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         now_s = asyncio.get_running_loop().time()
-        self._meter.look(counted(self._sources), self._lag(), int(time.time()) // MINUTE_S, now_s)
+        self._growth.update(totals_of(self._meters), self._lag(), int(time.time()) // MINUTE_S, now_s)
 
-    async def _member(self) -> Member:
+    async def _process(self) -> PipelineProcess:
         notices = []
         for code, check in self._checks:
             try:
@@ -218,29 +217,27 @@ class StatsReporter(Service):
                 notices.append(Notice(code, error.detail))
         lag = {group: dict(topics) for group, topics in self._lag().items()}
         troubles = [each.text for each in notices]
-        return Member(self._role, self._node_name, self._meter.per_s(), lag, troubles, notices)
+        return PipelineProcess(self._role, self._node_name, self._growth.per_s(), lag, troubles, notices)
 
-    async def _tell_counts(self) -> None:
-        while (report := self._report or self._meter.take()) is not None:
+    async def _report_counts(self) -> None:
+        while (report := self._report or self._growth.take()) is not None:
             self._report = report
             minute, counts, peaks = report
-            names = [keys.pipeline_totals(), keys.pipeline_minute(minute), keys.pipeline_reported(self._teller)]
+            names = [keys.pipeline_totals(), keys.pipeline_minute(minute), keys.pipeline_reported(self._reporter_id)]
             values = [*_flat(counts), *_flat(peaks)]
             with unavailable():
-                await self._bus.client.eval(_TELL, 3, *names, self._told + 1, _KEPT_S, len(counts), *values)
-            self._told += 1
+                await self._bus.client.eval(_ADD_REPORT, 3, *names, self._reported + 1, _KEPT_S, len(counts), *values)
+            self._reported += 1
             self._report = None
 
 
-def counted(sources: Iterable[Source]) -> Counter[str]:
-    """What counters say now, by field."""
-    found: Counter[str] = Counter()
-    for source in sources:
-        for metric in source.counter.collect():
-            for sample in metric.samples:
-                if sample.name.endswith("_total"):
-                    found[f"{source.what}:{sample.labels[source.label]}"] += int(sample.value)
-    return found
+def totals_of(meters: Iterable[ReportedMeter]) -> Counter[str]:
+    """Return the counts of meters by field; meters with the same first half are added up."""
+    totals: Counter[str] = Counter()
+    for each in meters:
+        for label, count in each.meter.totals.items():
+            totals[f"{each.what}:{label}"] += count
+    return totals
 
 
 def _flat(counts: Counter[str]) -> Iterable[str | int]:

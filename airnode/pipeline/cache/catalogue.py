@@ -160,7 +160,7 @@ class Catalogue(Service):
     def _count(self, table: TableName, *, hits: int, misses: int) -> None:
         for result, count in (("hit", hits), ("miss", misses)):
             if count > 0:
-                self._metrics.reads.labels(table, result).inc(count)
+                self._metrics.reads.add(count, table, result)
                 self._unreported[f"{table}_{'hits' if result == 'hit' else 'misses'}"] += count
 
     async def _report_loop(self) -> None:

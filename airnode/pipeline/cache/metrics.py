@@ -1,32 +1,37 @@
-"""What the cache and its readers count."""
+"""Metrics of the cache and its readers."""
 
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from airnode.kernel.meter import Meter
+
 _REFRESH_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class ReaderMetrics(Protocol):
-    """Metrics of a reader of the cache. A process may have one of each kind, so each has names of its own.
+    """Metrics of a reader of the cache. A process may have one of each kind, so their names differ.
 
     Attributes:
-        reads: by table and result, ``hit`` or ``miss``. loads: rows asked of the database instead, by table.
+        reads: by table and result, ``hit`` or ``miss``. loads: rows read from the database instead, by table.
     """
 
-    reads: Counter
+    reads: Meter
     loads: Counter
 
 
 class CatalogueMetrics:
-    """Metrics of a producer's reading."""
+    """Metrics of a producer's reads."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.reads = Counter(
-            "airnode_pipeline_cache_reads_total",
-            "Users and products asked of the cache, by whether it had them.",
-            ["table", "result"],
-            registry=registry,
+        self.reads = Meter(
+            Counter(
+                "airnode_pipeline_cache_reads_total",
+                "Users and products asked of the cache, by whether it had them.",
+                ["table", "result"],
+                registry=registry,
+            ),
+            by="result",
         )
         self.loads = Counter(
             "airnode_pipeline_cache_loads_total",
@@ -37,14 +42,17 @@ class CatalogueMetrics:
 
 
 class LookupMetrics:
-    """Metrics of a master's reading: what people look up."""
+    """Metrics of a master's lookups."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.reads = Counter(
-            "airnode_pipeline_lookups_total",
-            "Users and products looked up, by whether the cache had them.",
-            ["table", "result"],
-            registry=registry,
+        self.reads = Meter(
+            Counter(
+                "airnode_pipeline_lookups_total",
+                "Users and products looked up, by whether the cache had them.",
+                ["table", "result"],
+                registry=registry,
+            ),
+            by="result",
         )
         self.loads = Counter(
             "airnode_pipeline_lookup_loads_total",

@@ -79,7 +79,7 @@ class EventSink:
         now = datetime.now(UTC)
         for topic, count in inserted.items():
             batch = by_topic[topic]
-            self._metrics.landed.labels(topic).inc(count)
+            self._metrics.landed.add(count, topic)
             self._metrics.repeated.labels(topic).inc(len(batch) - count)
             oldest = min(each.event.occurred_at for each in batch)
             self._metrics.latency.labels(topic).observe(max(0.0, (now - oldest).total_seconds()))
@@ -90,7 +90,7 @@ class EventSink:
         except StartupError as error:  # the topic was deleted; the records wait
             raise Unavailable(error.detail, debug=repr(error)) from error
         for letter in letters:
-            self._metrics.dead.labels(letter.position.topic, letter.reason).inc()
+            self._metrics.dead.add(1, letter.position.topic, letter.reason)
             log.warning(
                 "record_put_aside",
                 topic=letter.position.topic,

@@ -159,7 +159,7 @@ class OutboxRelay(Service):
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable("The database's outbox cannot be read.", debug=repr(error)) from error
         for topic, count in Counter(record.topic for record in batch.records).items():
-            self._metrics.outbox_sent.labels(topic).inc(count)
+            self._metrics.outbox_sent.add(count, topic)
         return len(batch.records) == _BATCH
 
     async def _publish(self, records: Sequence[Record]) -> None:

@@ -183,7 +183,7 @@ class Producer(Service):
             records = list(itertools.chain.from_iterable(groups))
             await self._publish(name, records)
             for topic, count in Counter(record.topic for record in records).items():
-                self._metrics.produced.labels(topic).inc(count)
+                self._metrics.produced.add(count, topic)
             for _ in groups:
                 queue.task_done()
 

@@ -1,15 +1,15 @@
 """The status, put together from what the stores say."""
 
 from airnode.pipeline.admin.overview import DatabaseTotals, ReportedStats, assemble, last_minutes
-from airnode.pipeline.admin.stats_reporter import Member
+from airnode.pipeline.admin.stats_reporter import PipelineProcess
 from airnode.pipeline.admin.status import CourseView
 
 NOW_S = 1_000_000 * 60 + 15.5
 
 
-def member(role: str = "consumer", **values) -> Member:
+def member(role: str = "consumer", **values) -> PipelineProcess:
     common = {"node_name": "a", "per_s": {}, "lag": {}, "troubles": []}
-    return Member(role=role, **{**common, **values})
+    return PipelineProcess(role=role, **{**common, **values})
 
 
 def test_nothing_at_all_is_a_status_too():

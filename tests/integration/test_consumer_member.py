@@ -217,7 +217,7 @@ async def test_poison_of_any_kind_is_put_aside_and_what_comes_with_it_lands(rig:
     assert poison["too_large"][0].startswith(bytes(rows[2]["value"]))
     await eventually(lambda: rig.caught_up(), 20, "all of it is committed")
     assert not lane.trouble
-    chosen = await dlq.choose(rig.postgres, dlq.Filter(reason="too_large"))
+    chosen = await dlq.select(rig.postgres, dlq.DeadLetterFilter(reason="too_large"))
     assert len(chosen.ids) == 2
     assert await dlq.replay(rig.postgres, rig.log, chosen) == 0, "half a record is no record"
 
