@@ -11,7 +11,7 @@ from redis import asyncio as aioredis
 from airnode.pipeline.admin.dlq import NEWEST, DeadLetterFilter
 from airnode.store.eventlog.log import Record
 from airnode.store.eventlog.streams import TOPICS as TOPICS_KEY
-from tests.integration.test_lane import Rig, order
+from tests.integration.test_consumer_member import Rig, order
 from tests.support.eventlog import LogRig
 from tests.support.forking import Forker
 from tests.support.waiting import eventually
