@@ -1,52 +1,65 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
 from aiohttp import web
 
+from airnode.bus.records import Records
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.membership import MasterClient
 from airnode.cluster.stream_keys import StreamKeys
-from airnode.media.assembly import make_claims, make_origins, make_relays, make_rooms, sent_bytes_meter
+from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
-from airnode.media.recording.assembly import Recordings
+from airnode.media.recording.announcer import Announcer
+from airnode.media.recording.catalog import Catalog
+from airnode.media.recording.holders import Holders
 from airnode.media.recording.recorder import Recorder
+from airnode.media.recording.recording_api import RecordingMedia
 from airnode.media.relay.relay_api import RelayApi
 from airnode.media.relay.relays import Relays
+from airnode.media.relay.upstream import NodeToken
+from airnode.media.room.claims import RoomClaims
+from airnode.media.room.origins import Origins, OriginTable
 from airnode.media.room.publishers import StreamKeyAuthority
 from airnode.media.room.reporter import RoomReporter
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.server import RtmpServer
+from airnode.media.sent_bytes import SentBytesMeter
 from airnode.media.viewer_api import MediaApi
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
-from airnode.web.addresses import PortName, rtmp_server
+from airnode.web.addresses import PortName, in_url, rtmp_server
 from airnode.web.health import HealthCheck
+from airnode.web.tokens import RelayClaims
 
 
 def build(ctx: RoleContext) -> RoleParts:
     """Publishers come into rooms, viewers watch these and other nodes' rooms, and the cluster hears of all."""
     settings = ctx.settings
-    rooms, origins = make_rooms(ctx), make_origins(ctx)
+    sent = SentBytesMeter(ctx.registry)
+    rooms, origins = _rooms(ctx, sent), _origins(ctx)
 
     keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
     open_rooms = ROOM_PATTERN if settings.rtmp.open_publishing else None
-    authority = StreamKeyAuthority(keys.room_of, make_claims(ctx, rooms, origins), open_rooms=open_rooms)
+    authority = StreamKeyAuthority(keys.room_of, _claims(ctx, rooms, origins), open_rooms=open_rooms)
     rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
     engines = mediamtx.make_engines(ctx, rooms, authority)
 
-    relays = make_relays(ctx, rooms, origins)
-    recordings = Recordings(ctx, rooms)
-    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder)
+    relays = _relays(ctx, rooms, origins)
+    recordings = _recordings(ctx, rooms, sent)
+    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent)
     reporter = _reporter(ctx, rooms)
-    media = MediaApi(relays, ctx.tokens, ctx.registry, admits=heartbeat.admits)
+    media = MediaApi(relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, admits=heartbeat.admits)
     relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
 
     def routes(app: web.Application) -> None:
         media.add_routes(app)
         relay.add_routes(app)
-        recordings.media.add_routes(app)
+        recordings.api.add_routes(app)
 
     async def endpoints() -> dict[str, object]:
         return {
@@ -56,17 +69,16 @@ def build(ctx: RoleContext) -> RoleParts:
         }
 
     # Publishers come last and go first: what they send then has a room, a recorder and a report.
-    catalog, holders, announcer, recorder = recordings.services
-    before_publishers = (rooms, origins, keys, reporter, recorder)
+    before_publishers = (rooms, origins, keys, reporter, recordings.recorder)
     return RoleParts(
         services=(
             rooms,
             origins,
             keys,
-            catalog,
-            holders,
-            Ordered(announcer, after=(catalog,)),
-            Ordered(recorder, after=(rooms, announcer)),
+            recordings.catalog,
+            recordings.holders,
+            Ordered(recordings.announcer, after=(recordings.catalog,)),
+            Ordered(recordings.recorder, after=(rooms, recordings.announcer)),
             Ordered(relays, after=(rooms, origins)),
             Ordered(reporter, after=(rooms, origins)),
             *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, *engines)),
@@ -83,7 +95,112 @@ def build(ctx: RoleContext) -> RoleParts:
     )
 
 
-def _heartbeat(ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays, recorder: Recorder) -> Heartbeat:
+# -- rooms ------------------------------------------------------------------------------------------------------------
+
+
+def _rooms(ctx: RoleContext, sent: SentBytesMeter) -> Rooms:
+    """Return the rooms that are published to this node."""
+    media = ctx.settings.media
+    return Rooms(
+        ctx.settings.hls,
+        takeover_after_s=ctx.settings.rtmp.takeover_after_s,
+        viewer_window_s=media.viewer_window_s,
+        max_rooms=media.max_rooms,
+        registry=ctx.registry,
+        live_sent_bytes=sent.live,
+        live=LiveLimits(
+            fragment_ms=media.fragment_ms,
+            queue_bytes=media.live_queue_bytes,
+            queue_fragments=media.live_queue_fragments,
+            stuck_s=media.live_stuck_s,
+        ),
+    )
+
+
+def _origins(ctx: RoleContext) -> Origins:
+    """Return this node's view of where the cluster's rooms are."""
+    kept_s = max(ctx.settings.cluster.lease_s, ctx.settings.hls.grace_s)
+    table = OriginTable(ctx.identity.node_id, _master_host(ctx), kept_s)
+    return Origins(ctx.bus, table, ctx.tasks("origins"))
+
+
+def _claims(ctx: RoleContext, rooms: Rooms, origins: Origins) -> RoomClaims:
+    after_s = ctx.settings.rtmp.takeover_after_s
+    return RoomClaims(ctx.bus, ctx.identity.node_id, rooms, origins.table, takeover_after_s=after_s)
+
+
+def _reporter(ctx: RoleContext, rooms: Rooms) -> RoomReporter:
+    lease_s = ctx.settings.cluster.lease_s
+    return RoomReporter(rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, lease_s, ctx.tasks("room-reporter"))
+
+
+def _relays(ctx: RoleContext, rooms: Rooms, origins: Origins) -> Relays:
+    """Return all rooms that can be watched here."""
+
+    def sign(room: str, tier: int) -> str:
+        """Return the credential with which this node pulls a room, as an edge of a tier."""
+        addresses = ctx.addresses
+        host, port = in_url(addresses.host), addresses.ports[PortName.MEDIA]
+        return ctx.tokens.issue_relay(
+            RelayClaims(ctx.identity.node_id, room, tier, addresses.scheme, host, port),
+        )
+
+    return Relays(
+        rooms,
+        origins,
+        ctx.settings.relay,
+        ctx.registry,
+        node_id=ctx.identity.node_id,
+        sign=sign,
+        viewer_window_s=ctx.settings.media.viewer_window_s,
+        tasks=ctx.tasks("relays"),
+    )
+
+
+def _master_host(ctx: RoleContext) -> str:
+    """Return the host of nodes that announce none: they are on the master's machine."""
+    return in_url(urlsplit(ctx.settings.cluster.master_url).hostname or ctx.addresses.local_host)
+
+
+# -- recordings -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordingParts:
+    """What makes and serves recordings; the routes of ``api`` are on the media port."""
+
+    catalog: Catalog
+    holders: Holders
+    announcer: Announcer
+    recorder: Recorder
+    api: RecordingMedia
+
+
+def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytesMeter) -> _RecordingParts:
+    section, node_id = ctx.settings.recording, ctx.identity.node_id
+    catalog = Catalog(section.dir or ctx.data_dir / "recordings")
+    recorder = Recorder(rooms, catalog, section, node_id, ctx.registry, ctx.tasks("recorder"))
+    token = NodeToken(lambda: ctx.tokens.issue_node(node_id))
+    holders = Holders(Records(ctx.bus), token, node_id, _master_host(ctx), ctx.registry)
+    announcer = Announcer(ctx.bus, catalog, recorder, node_id, ctx.addresses, ctx.tasks("recording-announcer"))
+    api = RecordingMedia(
+        catalog,
+        holders,
+        ctx.tokens,
+        ctx.registry,
+        sent_bytes=sent.recordings,
+        student_download=section.student_download,
+        gap_s=section.download_gap_s,
+    )
+    return _RecordingParts(catalog, holders, announcer, recorder, api)
+
+
+# -- the cluster ------------------------------------------------------------------------------------------------------
+
+
+def _heartbeat(
+    ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays, recorder: Recorder, sent: SentBytesMeter
+) -> Heartbeat:
     section = ctx.settings.cluster
     return Heartbeat(
         ctx.bus,
@@ -97,17 +214,12 @@ def _heartbeat(ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays,
             cut_from=relays.cut_from,
             relays=relays.relays,
             streams=rooms.streams,
-            sent_bytes=sent_bytes_meter(ctx.registry),
+            sent_bytes=sent.total_bytes,
             notices=recorder.notices,
         ),
         master=MasterClient(section) if section.master_url else None,
         tasks=ctx.tasks("heartbeat"),
     )
-
-
-def _reporter(ctx: RoleContext, rooms: Rooms) -> RoomReporter:
-    lease_s = ctx.settings.cluster.lease_s
-    return RoomReporter(rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, lease_s, ctx.tasks("room-reporter"))
 
 
 ROLE = Role(

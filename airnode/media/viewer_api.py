@@ -55,7 +55,8 @@ class MediaApi:
     A blocked request gives up with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
 
     Args:
-        admits: whether viewers may come in; those who are there stay.
+        sent_bytes: counts the bytes of parts, segments and initialization sections.
+        admits: whether new viewers may come in; the present ones stay.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class MediaApi:
         tokens: Tokens,
         registry: CollectorRegistry,
         *,
+        sent_bytes: Counter,
         admits: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rooms = rooms
@@ -72,7 +74,7 @@ class MediaApi:
         requests = Counter("airnode_media_requests_total", "Media requests", ["kind"], registry=registry)
         self._playlists = requests.labels("playlist")
         self._objects = requests.labels("object")
-        self._sent = Counter("airnode_media_sent_bytes_total", "Media bytes answered", registry=registry)
+        self._sent_bytes = sent_bytes
         refused = Counter("airnode_media_refused_total", "Media requests refused", ["reason"], registry=registry)
         self._bad_token = refused.labels("token")
         self._too_far = refused.labels("too_far")
@@ -243,7 +245,7 @@ class MediaApi:
             raise NotFound("There is no such part or segment (any more).")
         body = found.body[0] if len(found.body) == 1 else b"".join(found.body)
         self._objects.inc()
-        self._sent.inc(len(body))
+        self._sent_bytes.inc(len(body))
         return web.Response(body=body, content_type=found.content_type, headers=_MEDIA_HEADERS)
 
     async def _changed(self, room: WatchableRoom, until_s: float) -> None:

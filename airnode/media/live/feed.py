@@ -60,9 +60,9 @@ class LiveLimits:
 class LiveMetrics:
     """Metrics of all rooms' live feeds."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, sent_bytes: Counter) -> None:
         self.viewers = Gauge("airnode_media_live_viewers", "Open live.mp4 responses", registry=registry)
-        self.sent = Counter("airnode_media_live_sent_bytes_total", "Bytes written to live.mp4", registry=registry)
+        self.sent_bytes = sent_bytes
         self.skips = Counter(
             "airnode_media_live_skips_total", "Times a slow viewer was moved to a later key frame", registry=registry
         )
@@ -204,7 +204,7 @@ class LiveFeed:
         if self.codecs and codecs != self.codecs:
             self._end_responses("codecs")
         elif init != self._init:
-            self._metrics.sent.inc(sum(viewer.renew(init) for viewer in self._viewers))
+            self._metrics.sent_bytes.inc(sum(viewer.renew(init) for viewer in self._viewers))
         self.codecs, self._init = codecs, init
 
     def add(self, frame: Frame) -> None:
@@ -242,7 +242,7 @@ class LiveFeed:
                 stuck.append(viewer)
             elif written < 0:
                 self._metrics.skips.inc()
-        self._metrics.sent.inc(sent)
+        self._metrics.sent_bytes.inc(sent)
         for viewer in stuck:
             self._metrics.dropped.inc()
             self._remove(viewer, "stuck")
@@ -299,7 +299,7 @@ class LiveFeed:
         self._viewers[viewer] = None
         self._metrics.viewers.inc()
         ring = b"".join(fragment.body for fragment in self._ring)
-        self._metrics.sent.inc(viewer.enter(self._init, ring, self._clock()))
+        self._metrics.sent_bytes.inc(viewer.enter(self._init, ring, self._clock()))
 
     def leave(self, viewer: LiveViewer) -> None:
         """Remove a viewer that has gone; nothing happens where the feed has removed it before."""

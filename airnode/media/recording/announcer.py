@@ -35,23 +35,27 @@ class Announcer(Service):
 
     name = "recording-announcer"
 
-    def __init__(self, bus: Bus, catalog: Catalog, node_id: str, addresses: Addresses, tasks: TaskScope) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        catalog: Catalog,
+        recorder: Recorder,
+        node_id: str,
+        addresses: Addresses,
+        tasks: TaskScope,
+    ) -> None:
         super().__init__()
         self._bus = bus
         self._records = Records(bus)
         self._catalog = catalog
+        self._recorder = recorder
         self._node_id = node_id
         self._addresses = addresses
         self._tasks = tasks
-        self._recorder: Recorder | None = None
         #: {recording_id: room}, of those whose change is still to be told. Bounded by the recordings there are.
         self._changed: dict[str, str] = {}
         self._wake = asyncio.Event()
         catalog.on_change(self._mark)
-
-    def obey(self, recorder: Recorder) -> None:
-        """Pass orders on to ``recorder``."""
-        self._recorder = recorder
 
     async def start(self) -> None:
         """Tell all, then go on."""
@@ -139,23 +143,23 @@ class Announcer(Service):
     # -- orders -------------------------------------------------------------------------------------------------------
 
     async def _ordered(self, order: RecordingOrder) -> None:
-        recorder = self._recorder
-        if order.node_id != self._node_id or recorder is None:
+        if order.node_id != self._node_id:
             return
         log.info("recording_ordered", action=order.action, room=order.room, recording_id=order.recording_id or None)
         answer = RecordingAnswer(order.order_id)
         try:
-            answer = replace(answer, recording_id=await self._obeyed(recorder, order))
+            answer = replace(answer, recording_id=await self._execute(order))
         except AirnodeError as error:
             answer = replace(answer, refused=error.code, detail=error.detail)
         await self._bus.publish(RECORDINGS, answer)
 
-    async def _obeyed(self, recorder: Recorder, order: RecordingOrder) -> str:
+    async def _execute(self, order: RecordingOrder) -> str:
+        """Return the id of the recording that is being made after the order; empty: none is."""
         if order.action == "start":
-            return recorder.record(order.room)
+            return self._recorder.record(order.room)
         if order.action == "stop":
-            recorder.end(order.room)
+            self._recorder.end(order.room)
         else:
-            await recorder.remove(order.room, order.recording_id)
+            await self._recorder.remove(order.room, order.recording_id)
             await self._tell()
         return ""

@@ -30,6 +30,7 @@ class RecordingMedia:
     """The handlers.
 
     Args:
+        sent_bytes: counts the bytes that are sent.
         student_download: students may download, too.
         gap_s: a client that takes nothing for so long is dropped.
     """
@@ -41,13 +42,14 @@ class RecordingMedia:
         tokens: Tokens,
         registry: CollectorRegistry,
         *,
+        sent_bytes: Counter,
         student_download: bool,
         gap_s: float,
     ) -> None:
         self._catalog = catalog
         self._holders = holders
         self._playlists = Playlists(catalog, holders)
-        self._sender = Sender(catalog, gap_s, registry)
+        self._sender = Sender(catalog, gap_s, sent_bytes)
         self._tokens = tokens
         self._student_download = student_download
         requests = Counter("airnode_recording_requests_total", "Requests for recordings", ["kind"], registry=registry)

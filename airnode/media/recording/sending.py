@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 
 from airnode.errors import NotFound, Unavailable
 from airnode.media.recording import disk
@@ -48,10 +48,10 @@ class Sender:
         gap_s: a client that takes nothing for so long is dropped.
     """
 
-    def __init__(self, catalog: Catalog, gap_s: float, registry: CollectorRegistry) -> None:
+    def __init__(self, catalog: Catalog, gap_s: float, sent_bytes: Counter) -> None:
         self._catalog = catalog
         self._gap_s = gap_s
-        self._sent = Counter("airnode_recording_sent_bytes_total", "Recorded bytes answered", registry=registry)
+        self._sent_bytes = sent_bytes
 
     async def send(self, request: web.Request, body: Body) -> web.StreamResponse:
         """Answer with 200, 206 or 416.
@@ -116,7 +116,7 @@ class Sender:
         """Write a piece; TimeoutError when the client does not take it in time."""
         async with asyncio.timeout(self._gap_s):
             await response.write(piece)
-        self._sent.inc(len(piece))
+        self._sent_bytes.inc(len(piece))
 
 
 def not_satisfiable(error: RangeNotSatisfiable) -> web.Response:

@@ -174,6 +174,7 @@ class Rooms(Service):
         viewer_window_s: float,
         max_rooms: int,
         registry: CollectorRegistry,
+        live_sent_bytes: Counter,
         live: LiveLimits | None = None,
     ) -> None:
         super().__init__()
@@ -183,7 +184,7 @@ class Rooms(Service):
         self._max_rooms = max_rooms
         self._metrics = RoomMetrics(registry)
         self._live_limits = live or LiveLimits()
-        self._live_metrics = LiveMetrics(registry)
+        self._live_metrics = LiveMetrics(registry, live_sent_bytes)
         #: {room: it}; those that are live, reconnecting, or ended a moment ago.
         self._rooms: dict[str, LiveRoom] = {}
         #: {room: what was claimed for its next publisher}; taken by :meth:`open`.

@@ -11,6 +11,7 @@ from airnode.media.mediamtx.gate import Asked, Gate, KeyRefused, publish_request
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
+from airnode.media.sent_bytes import SentBytesMeter
 from airnode.web.rate_limit import AttemptLimit, RateLimit
 
 SECRET = "the-readers-secret"
@@ -35,7 +36,14 @@ class World:
         self.registry = CollectorRegistry()
         self.now_s = 100.0
         self.granted = 0
-        self.rooms = Rooms(HlsSection(), takeover_after_s=2, viewer_window_s=12, max_rooms=8, registry=self.registry)
+        self.rooms = Rooms(
+            HlsSection(),
+            takeover_after_s=2,
+            viewer_window_s=12,
+            max_rooms=8,
+            registry=self.registry,
+            live_sent_bytes=SentBytesMeter(self.registry).live,
+        )
         self.gate = Gate(
             Authority(self.rooms),
             self.rooms,
