@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-#: The first one makes what the others work on.
+#: The roles of --demo-pipeline. The first one makes the rows that the others work on, so it starts first.
 _DEMO = ("demo-pipeline", "cache-worker", "producer", "consumer")
 
 

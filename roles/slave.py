@@ -38,7 +38,7 @@ from airnode.web.tokens import RelayClaims
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Publishers come into rooms, viewers watch these and other nodes' rooms, and the cluster hears of all."""
+    """Publishers publish into rooms, viewers watch these and other nodes' rooms, and all is reported to the cluster."""
     settings = ctx.settings
     sent = SentBytesMeter(ctx.registry)
     rooms, origins = _rooms(ctx, sent), _origins(ctx)

@@ -39,7 +39,7 @@ _INITDB = (
 )
 
 
-class Cluster:
+class DatabaseCluster:
     """``<data_dir>/postgres``.
 
     Args:

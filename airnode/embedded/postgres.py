@@ -18,7 +18,7 @@ from airnode.embedded.pg_binaries import (
     prune,
     reachable_install,
 )
-from airnode.embedded.pg_cluster import OWNER, Cluster
+from airnode.embedded.pg_cluster import OWNER, DatabaseCluster
 from airnode.embedded.pg_network import HBA_FILE, remote_url, rights, write_hba
 from airnode.embedded.socket_dir import SocketDir
 from airnode.kernel.access import RemoteAccess
@@ -120,7 +120,7 @@ class EmbeddedPostgres(ChildServer):
         install = self._install or find_install()
         if account is not None:
             install = await asyncio.to_thread(self._reachable, install, account)
-        cluster = Cluster(self._data_dir, self._lock, account)
+        cluster = DatabaseCluster(self._data_dir, self._lock, account)
         await cluster.ensure(install, self._tasks)
         self._sockets.ensure()
         self._counts_statements = install.has_extension("pg_stat_statements")

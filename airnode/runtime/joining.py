@@ -1,7 +1,7 @@
-"""How a process on another machine gets what its roles need from a master: the one way, for roles and for commands.
+"""How a process on another machine gets what its roles, or a command, need from a master.
 
 It shows the credential of an access (:class:`airnode.kernel.access.RemoteAccess`) to ``POST /cluster/join`` and puts
-the answer into its settings, where these say nothing themselves.
+the answer into its settings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ class Join:
     """A request to a master that is still to be made.
 
     Attributes:
-        roles: who asks; for the log. missing: the stores whose address the answer must give.
+        roles: those that need it, for the log. missing: the stores whose address the answer must give.
     """
 
     access: RemoteAccess
@@ -130,7 +130,7 @@ def join_request(settings: Settings, join: Join, identity: Identity | None = Non
 def completed(settings: Settings, join: Join, answer: JoinAnswer) -> Settings:
     """Return the settings with the master's answer.
 
-    Addresses and the signing key fill in what the settings do not say. The keys that the access declares are the
+    Addresses and the signing key fill in what is not set. The keys that the access declares are the
     master's: they hold for the whole cluster.
 
     Raises:

@@ -107,7 +107,7 @@ async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resourc
 
 
 async def _joined(settings: Settings, access: RemoteAccess, needed: Iterable[Resource]) -> Settings:
-    """Return the settings with the addresses that the master gives, where it must be asked."""
+    """Return the settings with the addresses that the master gives, where a join is needed."""
     join = command_join(settings, access, needed)
     if join is None:
         return settings

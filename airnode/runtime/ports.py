@@ -24,7 +24,7 @@ class Ports:
 
     Args:
         shutdown_timeout_s: how long requests that are still open may take when the applications stop.
-        gate: raises while only health may be asked.
+        gate: raises while only health is answered.
     """
 
     def __init__(

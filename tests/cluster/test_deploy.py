@@ -183,8 +183,8 @@ async def test_the_cluster_of_processes_plays_a_class_and_ends_with_ctrl_c(tmp_p
         cluster.process.send_signal(signal.SIGINT)
         assert await cluster.wait() == 0, cluster.printed
         await cluster.gone(pids)
-        code, said = await command(AIRNODE, "health", "--data-dir", str(cluster.directory / "slave-4"))
-        assert (code, "no node is ready" in said) == (1, True)
+        code, output = await command(AIRNODE, "health", "--data-dir", str(cluster.directory / "slave-4"))
+        assert (code, "no node is ready" in output) == (1, True)
 
 
 async def test_the_pipeline_of_processes_lands_orders_and_ends_with_ctrl_c(tmp_path: Path):
@@ -196,8 +196,8 @@ async def test_the_pipeline_of_processes_lands_orders_and_ends_with_ctrl_c(tmp_p
         master = cluster.endpoints("master")
         assert master["admin_url"] in cluster.printed
         here = ("--data-dir", str(cluster.directory / "master"))
-        code, said = await command(AIRNODE, "seed", "--users", "20", "--products", "20", *here)
-        assert code == 0, said
+        code, output = await command(AIRNODE, "seed", "--users", "20", "--products", "20", *here)
+        assert code == 0, output
         secrets = variables_of(cluster.directory / "cluster.env")
         headers = {"Authorization": f"Bearer {master['admin_secret']}"}
 
@@ -231,11 +231,11 @@ async def test_a_node_that_fails_ends_the_cluster_of_processes(tmp_path: Path):
 
 
 async def test_a_cluster_that_cannot_start_says_why(tmp_path: Path):
-    code, said = await command(
+    code, output = await command(
         sys.executable, "-m", "deploy.local", "--airnode", "no-such-airnode", "--data-dir", str(tmp_path)
     )
     assert code == 2
-    assert "no command no-such-airnode" in said
+    assert "no command no-such-airnode" in output
 
 
 # -- Compose ----------------------------------------------------------------------------------------------------------
@@ -246,30 +246,30 @@ EXAMPLE = COMPOSE.with_name(".env.example")
 
 
 async def test_the_compose_file_is_one():
-    code, said = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
-    assert code == 0, said
+    code, output = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
+    assert code == 0, output
 
 
 async def test_the_schema_check_finds_an_error(tmp_path: Path):
     wrong = tmp_path / "compose.yaml"
     wrong.write_text(COMPOSE.read_text().replace("stop_grace_period: 30s", "stop_grace_perod: 30s"))
-    code, said = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(wrong))
-    assert (code, "stop_grace_perod" in said) == (1, True)
+    code, output = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(wrong))
+    assert (code, "stop_grace_perod" in output) == (1, True)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 async def test_airnode_knows_every_variable_of_a_service(name: str):
     # It checks as `config check` does, and also says which variable it took for which key.
-    code, said = await command(AIRNODE, "config", "show", "--json", env=bare_env(**PROGRAMS[name].env))
-    assert code == 0, said
-    origins = {value["origin"] for value in json.loads(said).values()}
+    code, output = await command(AIRNODE, "config", "show", "--json", env=bare_env(**PROGRAMS[name].env))
+    assert code == 0, output
+    origins = {value["origin"] for value in json.loads(output).values()}
     assert {f"env {key}" for key, value in PROGRAMS[name].env.items() if value} <= origins
 
 
 async def test_an_unknown_variable_is_found():
     env = {**PROGRAMS["slave-1"].env, "AIRNODE_MEDIA__PROT": "8881"}
-    code, said = await command(AIRNODE, "config", "check", env=bare_env(**env))
-    assert (code, "unknown environment variable" in said or "unknown key" in said) == (2, True), said
+    code, output = await command(AIRNODE, "config", "check", env=bare_env(**env))
+    assert (code, "unknown environment variable" in output or "unknown key" in output) == (2, True), output
 
 
 def test_services_do_not_collide():
@@ -460,13 +460,13 @@ def unit() -> configparser.ConfigParser:
 
 
 class Systemd:
-    """What systemd does with the unit: the environment, the command, a socket that hears what it says."""
+    """What systemd does with the unit: the environment, the command, a socket that receives its notifications."""
 
     def __init__(self, tmp_path: Path, role: str) -> None:
         self.state = tmp_path / "state"
         self.state.mkdir()
         self.role = role
-        self.said: list[str] = []
+        self.received: list[str] = []
         self._path = str(tmp_path / "notify")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._path)
@@ -495,8 +495,8 @@ class Systemd:
     def heard(self, word: str) -> bool:
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.said += self._socket.recv(4096).decode().splitlines()
-        return word in self.said
+                self.received += self._socket.recv(4096).decode().splitlines()
+        return word in self.received
 
     async def close(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -512,8 +512,8 @@ async def test_a_master_notifies_systemd(tmp_path: Path):
     try:
         await systemd.start(**SECRETS, **ports, AIRNODE_HTTP__HOST="127.0.0.1")
         await eventually(lambda: systemd.heard("READY=1"), 30, "it says that it is ready")
-        assert "STATUS=serving" in systemd.said
-        systemd.said.clear()
+        assert "STATUS=serving" in systemd.received
+        systemd.received.clear()
         await eventually(lambda: systemd.heard("WATCHDOG=1"), 20, "it says that it is alive")
         endpoints = json.loads((systemd.state / "airnode" / "master" / "endpoints.json").read_text())
         assert endpoints["pid"] == systemd.process.pid
@@ -537,7 +537,7 @@ async def test_a_slave_that_waits_for_its_master_notifies_systemd(tmp_path: Path
             AIRNODE_CLUSTER__TOKEN=SECRETS["AIRNODE_CLUSTER__TOKEN"],
         )
         await eventually(lambda: systemd.heard("STATUS=joining the cluster"), 20, "it says what it waits for")
-        assert "READY=1" not in systemd.said
+        assert "READY=1" not in systemd.received
         assert unit()["Service"]["TimeoutStartSec"] == "infinity"
     finally:
         await systemd.close()
@@ -564,11 +564,11 @@ async def test_systemd_accepts_the_unit(tmp_path: Path, role: str):
     text = UNIT.read_text().replace("/opt/airnode/bin/airnode", AIRNODE).replace("/etc/airnode/", f"{tmp_path}/")
     text = re.sub("^(User|Group)=.*$", "", text, flags=re.M)
     (tmp_path / UNIT.name).write_text(text)
-    code, said = await command(
+    code, output = await command(
         "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", str(tmp_path / f"airnode@{role}.service")
     )
-    ours = [line for line in said.splitlines() if "airnode@" in line]
-    assert (code, ours) == (0, []), said
+    ours = [line for line in output.splitlines() if "airnode@" in line]
+    assert (code, ours) == (0, []), output
 
 
 @pytest.mark.parametrize("role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer"])
@@ -576,7 +576,7 @@ async def test_the_example_environments_are_valid_when_filled_in(role: str):
     text = (SYSTEMD / f"{role}.env").read_text()
     named = dict(re.findall(r"^#?([A-Z]\w+)=(.*)$", text, re.M))
     values = {name: SECRETS.get(name, value or "chalk-and-talk") for name, value in named.items()}
-    code, said = await command(AIRNODE, "config", "check", env=bare_env(**values))
-    assert code == 0, said
+    code, output = await command(AIRNODE, "config", "check", env=bare_env(**values))
+    assert code == 0, output
     for name in variables_of(SYSTEMD / f"{role}.env"):
         assert name in named

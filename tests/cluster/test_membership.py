@@ -145,8 +145,8 @@ async def test_a_master_with_its_own_stores_generates_sign_in_secrets(cluster: C
     assert stat.S_IMODE((master.data_dir / "secrets.json").stat().st_mode) == 0o600
     assert "jwt_secret" not in (master.data_dir / "secrets.json").read_text()
     for secret, status in (made[0], 200), (TEACHER, 403), ("", 403):
-        asked = {"user_type": "teacher", "user_id": "kim", "secret": secret}
-        async with session.post(f"{master['api_url']}/api/token", json=asked) as response:
+        body = {"user_type": "teacher", "user_id": "kim", "secret": secret}
+        async with session.post(f"{master['api_url']}/api/token", json=body) as response:
             assert response.status in ((503,) if status == 200 else (status,))  # admitted, but there is no slave yet
     assert await master.stop() == 0
     await master.start()
@@ -388,16 +388,16 @@ async def test_a_killed_master_loses_nothing(cluster: Cluster):
 
 async def test_a_slave_that_cannot_reach_redis_sends_heartbeats_through_the_master(cluster: Cluster):
     parts = urlsplit(await cluster.redis_url())
-    door = Door(parts.port or 0)
-    port = await door.open()
+    proxy = Proxy(parts.port or 0)
+    port = await proxy.open()
     through = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
     slave = await cluster.add_slave("slave-1", "--redis-url", through)
     try:
-        await door.close()
-        await eventually(lambda: "heartbeat_through_master" in slave.log, what="the slave goes the other way")
+        await proxy.close()
+        await eventually(lambda: "heartbeat_through_master" in slave.log, what="the slave uses the master")
         node_id = (await cluster.listed())["slave-1"]["node_id"]
         await cluster.call("POST", f"/cluster/nodes/{node_id}/drain")
-        await eventually(lambda: '"order":"drain"' in slave.log, what="orders come that way, too")
+        await eventually(lambda: '"order":"drain"' in slave.log, what="orders come through the master, too")
         await cluster.call("POST", f"/cluster/nodes/{node_id}/undrain")
         since = (await cluster.until("slave-1", "healthy"))["last_beat"]
 
@@ -407,14 +407,14 @@ async def test_a_slave_that_cannot_reach_redis_sends_heartbeats_through_the_mast
             return bool(node["last_beat"] > since + 3)  # twice its lease
 
         await eventually(beats, what="the node stays")
-        await door.open(port)
+        await proxy.open(port)
         await eventually(lambda: "heartbeat_through_redis_again" in slave.log, what="the slave is back")
     finally:
-        await door.close()
+        await proxy.close()
 
 
-class Door:
-    """A way to a port of this machine that can be shut."""
+class Proxy:
+    """A TCP proxy to a port of this machine that can be closed."""
 
     def __init__(self, port: int) -> None:
         self._port = port

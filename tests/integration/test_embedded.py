@@ -286,7 +286,7 @@ def _runs(pid: int | None) -> bool:
 
 
 async def test_orphans_that_got_no_signal_are_stopped_by_the_next_start(tmp_path, make_pair):
-    """As on macOS, where the kernel does not tell the children: they run on while the next airnode starts."""
+    """As on macOS, where the kernel sends the children no signal: they run on while the next airnode starts."""
     owner = await OwnerProcess.run(tmp_path, env={**os.environ, "KEEP_ORPHANS": "1"})
     await redis_do(owner.urls["valkey"], "SET", "kept", "yes")
     await sql(owner.urls["postgres"], "CREATE TABLE kept AS SELECT 'yes' AS value")

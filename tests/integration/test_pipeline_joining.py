@@ -233,13 +233,13 @@ async def sentence(forker: Forker, directory: Path, role: str, *args: str) -> st
 
 async def test_a_missing_setting_is_one_sentence(master: AirnodeProcess, tmp_path: Path, forker: Forker):
     url = ("--master-url", master["api_url"])
-    said = await sentence(forker, tmp_path / "a", "consumer", *url)
-    assert "the pipeline token is needed" in said
-    assert "AIRNODE_CLUSTER__PIPELINE_TOKEN" in said
-    said = await sentence(forker, tmp_path / "a", "consumer", *url, "--set", f"cluster.pipeline_token={TOKEN}")
-    assert "refuses this node: The pipeline token is not right." in said
-    said = await sentence(forker, tmp_path / "a", "producer")
-    assert "cluster.pipeline_token" in said
+    error = await sentence(forker, tmp_path / "a", "consumer", *url)
+    assert "the pipeline token is needed" in error
+    assert "AIRNODE_CLUSTER__PIPELINE_TOKEN" in error
+    error = await sentence(forker, tmp_path / "a", "consumer", *url, "--set", f"cluster.pipeline_token={TOKEN}")
+    assert "refuses this node: The pipeline token is not right." in error
+    error = await sentence(forker, tmp_path / "a", "producer")
+    assert "cluster.pipeline_token" in error
     both = ("--set", f"cluster.token={TOKEN}", "--set", f"cluster.pipeline_token={PIPELINE}")
     assert "Run them as two" in await sentence(forker, tmp_path / "a", "slave,consumer", *url, *both)
     both = ("--set", f"cluster.token={TOKEN}", "--set", f"cluster.pipeline_token={TOKEN}")
@@ -249,7 +249,7 @@ async def test_a_missing_setting_is_one_sentence(master: AirnodeProcess, tmp_pat
 async def test_stores_that_are_not_the_masters_own_are_not_handed_over(
     tmp_path: Path, forker: Forker, lone_master: AirnodeProcess, valkey_url: str, postgres_url: str
 ):
-    """Their users may do all; and without a token there is no way in at all."""
+    """Their users may do all. Without a token nobody gets an address."""
     stores = ("--redis-url", valkey_url, "--postgres-url", postgres_url)
     env = {"AIRNODE_CLUSTER__PIPELINE_TOKEN": PIPELINE}
     open_one = AirnodeProcess(tmp_path / "open", *stores, env=env)
@@ -257,14 +257,14 @@ async def test_stores_that_are_not_the_masters_own_are_not_handed_over(
         await open_one.start(60)
         assert await given(open_one) == {"redis_url": "", "postgres_url": ""}
         token = ("--set", f"cluster.pipeline_token={PIPELINE}")
-        said = await sentence(forker, tmp_path / "a", "consumer", "--master-url", open_one["api_url"], *token)
-        assert "does not run its Redis itself" in said
+        error = await sentence(forker, tmp_path / "a", "consumer", "--master-url", open_one["api_url"], *token)
+        assert "does not run its Redis itself" in error
         redis = ("--redis-url", "redis://127.0.0.1:1")
-        said = await sentence(forker, tmp_path / "a", "consumer", "--master-url", open_one["api_url"], *token, *redis)
-        assert "does not run its PostgreSQL itself" in said
-        assert "POSTGRES_HOST" in said
-        said = await sentence(forker, tmp_path / "a", "consumer", "--master-url", lone_master["api_url"], *token)
-        assert "cluster.pipeline_token is not set on the master" in said
+        error = await sentence(forker, tmp_path / "a", "consumer", "--master-url", open_one["api_url"], *token, *redis)
+        assert "does not run its PostgreSQL itself" in error
+        assert "POSTGRES_HOST" in error
+        error = await sentence(forker, tmp_path / "a", "consumer", "--master-url", lone_master["api_url"], *token)
+        assert "cluster.pipeline_token is not set on the master" in error
     finally:
         await open_one.close()
 

@@ -378,13 +378,13 @@ async def test_systemd_is_notified_of_start_stop_and_life(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         monkeypatch.setenv("WATCHDOG_USEC", "100000")
         monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "mine" else pid)
-        said: list[str] = []
+        received: list[str] = []
 
         def times(word: str) -> int:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    said.extend(listener.recv(100).decode().splitlines())
-            return said.count(word)
+                    received.extend(listener.recv(100).decode().splitlines())
+            return received.count(word)
 
         node = rig.node()
         running = asyncio.create_task(node.run())
@@ -399,13 +399,13 @@ async def test_systemd_is_notified_of_start_stop_and_life(
 
 
 def test_a_role_gets_only_what_it_declares(rig: Rig):
-    asked = []
+    refused = []
 
     def build(ctx: RoleContext) -> RoleParts:
         for name in ("bus", "postgres"):
             with pytest.raises(LookupError, match="does not declare"):
                 getattr(ctx, name)
-            asked.append(name)
+            refused.append(name)
         return RoleParts()
 
     async def life() -> int:
@@ -416,4 +416,4 @@ def test_a_role_gets_only_what_it_declares(rig: Rig):
         return await running
 
     assert asyncio.run(life()) == Exit.CLEAN
-    assert asked == ["bus", "postgres"]
+    assert refused == ["bus", "postgres"]
