@@ -25,7 +25,7 @@ from airnode.runtime import endpoints, sdnotify
 from airnode.runtime.context import RoleContext
 from airnode.runtime.identity import node_id, node_name, with_own_credentials, with_own_secrets
 from airnode.runtime.joining import Join, join_request, joined, required_joins
-from airnode.runtime.ports import Ports, RouteAdder
+from airnode.runtime.ports import HttpPorts, RouteAdder
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role, RoleParts, start_order
 from airnode.runtime.stores import Stores, embeds
@@ -101,7 +101,7 @@ class Node:
         self.registry = CollectorRegistry()
         #: What is running, in the order of its start. Owned by start() and stop().
         self._services: list[Service] = []
-        self._ports = Ports(settings.http, settings.drain.timeout_s, self._gate, self.registry)
+        self._ports = HttpPorts(settings.http, settings.drain.timeout_s, self._gate, self.registry)
         self._stores: Stores | None = None
         self.endpoints: Mapping[str, object] = {}
 

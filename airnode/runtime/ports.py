@@ -19,7 +19,7 @@ RouteAdder = Callable[[web.Application], None]
 _PURPOSES = {PortName.HTTP: ("the pages and the API", "--port"), PortName.MEDIA: ("media", "--media-port")}
 
 
-class Ports:
+class HttpPorts:
     """The sockets, and the applications that listen on them.
 
     Args:

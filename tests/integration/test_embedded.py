@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.pg_binaries import PostgresInstall, can_reach, find_install, reachable_install
-from airnode.embedded.pg_cluster import Cluster
+from airnode.embedded.pg_cluster import DatabaseCluster
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError
@@ -561,7 +561,7 @@ async def test_root_hands_the_data_over_when_the_user_for_postgres_changes(tmp_p
 
 @needs_root
 async def test_data_of_another_user_is_refused_with_advice(tmp_path):
-    cluster = Cluster(tmp_path, tmp_path / "postgres.lock", account=None)
+    cluster = DatabaseCluster(tmp_path, tmp_path / "postgres.lock", account=None)
     cluster.path.mkdir()
     (cluster.path / "PG_VERSION").write_text(f"{find_install().major}\n")
     os.chown(cluster.path, NOBODY.uid, NOBODY.gid)
