@@ -9,7 +9,7 @@ from airnode.bus.records import Records
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.heartbeat import Heartbeat, Meters
-from airnode.cluster.membership import MasterClient
+from airnode.cluster.heartbeat_client import HeartbeatClient
 from airnode.cluster.stream_keys import StreamKeys
 from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
@@ -217,7 +217,7 @@ def _heartbeat(
             sent_bytes=sent.total_bytes,
             notices=recorder.notices,
         ),
-        master=MasterClient(section) if section.master_url else None,
+        master=HeartbeatClient(section) if section.master_url else None,
         tasks=ctx.tasks("heartbeat"),
     )
 

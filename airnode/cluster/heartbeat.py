@@ -13,7 +13,7 @@ import airnode
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
 from airnode.cluster.api_types import HeartbeatRequest
-from airnode.cluster.membership import MasterClient
+from airnode.cluster.heartbeat_client import HeartbeatClient
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.cluster import ClusterSection
@@ -69,7 +69,7 @@ class Heartbeat(Service):
         *,
         rtmp_port: Callable[[], int],
         meters: Meters,
-        master: MasterClient | None,
+        master: HeartbeatClient | None,
         tasks: TaskScope,
     ) -> None:
         super().__init__()

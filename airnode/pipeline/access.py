@@ -16,10 +16,10 @@ PIPELINE_ACCESS = RemoteAccess(
     token="pipeline_token",  # noqa: S106 - the name of a key
     redis=RedisAccess(
         keys=(
-            "airnode:log:*",
-            "airnode:pipeline:*",
-            "airnode:lease:{pipeline-members}:*",
-            "airnode:lease:{cache-worker}:*",
+            f"{bus_keys.PREFIX}log:*",
+            f"{bus_keys.PREFIX}pipeline:*",
+            f"{bus_keys.PREFIX}lease:{{pipeline-members}}:*",
+            f"{bus_keys.PREFIX}lease:{{cache-worker}}:*",
             bus_keys.claim("cache-worker"),
             *(keys.cache(table) for table in _TABLES),
             *(f"{{{keys.cache(table)}}}:*" for table in _TABLES),

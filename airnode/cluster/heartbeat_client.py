@@ -6,7 +6,7 @@ from airnode.errors import Unavailable
 from airnode.web.master_client import CredentialRefused, MasterConnection
 
 
-class MasterClient:
+class HeartbeatClient:
     """Sends heartbeats to ``cluster.master_url`` with the cluster token."""
 
     def __init__(self, section: ClusterSection) -> None:
