@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.errors import Draining, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
 from airnode.media.hls.blocking_reload import BadRequest, Wait
-from airnode.media.hls.window import MEDIA_TYPE, PLAYLIST_TYPE, Found, Pending
+from airnode.media.hls.media_store import MEDIA_TYPE, Found
+from airnode.media.hls.window import PLAYLIST_TYPE, Pending
 from airnode.media.live.feed import Ending, LiveViewer
 from airnode.media.room.watchable import WatchableRoom, WatchableRooms
 from airnode.web.openapi import operation

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from airnode.config.sections.hls import HlsSection
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, VideoConfig
-from airnode.media.hls.window import Found, Pending, Window
+from airnode.media.hls.media_store import Found
+from airnode.media.hls.window import Pending, Window
 from airnode.media.room.packager import Packager
 from tests.support import bmff
 from tests.support.hls import History, Media

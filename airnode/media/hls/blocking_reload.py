@@ -1,10 +1,14 @@
-"""Blocking playlist reload (draft-pantos-hls-rfc8216bis 6.2.5.2): what to do with a request.
+"""Blocking playlist reload (draft-pantos-hls-rfc8216bis 6.2.5.2): what to do with a request, and how it waits.
 
-Origins and edges decide alike.
+Origins and edges follow the same rules.
 """
 
+import asyncio
 from dataclasses import dataclass
 from math import ceil
+
+#: Loops round their timers to milliseconds, so a timer may fire this much early.
+_TIMER_ROUNDING_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +18,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Hold the request until the window changes, and ask again."""
+    """Hold the request until the window changes, then resolve it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class BadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the end of a playlist is.
+    """Where a playlist ends.
 
     Attributes:
         next_msn: media sequence number of the open segment, or of the next one.
@@ -43,10 +47,10 @@ class Position:
 
 
 def resolve_reload(position: Position | None, msn: int | None, part: int | None) -> Ready | Wait | BadRequest:
-    """Decide on a request with ``_HLS_msn`` and ``_HLS_part``; no position: there is no playlist yet.
+    """Return what to do with a request with ``_HLS_msn`` and ``_HLS_part``; no position: there is no playlist yet.
 
-    A segment older than the window is answered at once: the draft asks for "that segment or a later one", and a
-    laptop that slept does ask. A part beyond the end of its segment is part 0 of the next one.
+    A request for a segment older than the window is answered at once: the draft demands "that segment or a later one",
+    and a laptop that slept sends such requests. A part beyond the end of its segment is part 0 of the next one.
     """
     if part is not None and msn is None:
         return BadRequest("_HLS_part needs _HLS_msn")
@@ -59,22 +63,79 @@ def resolve_reload(position: Position | None, msn: int | None, part: int | None)
     return _resolve(position, msn, part)
 
 
-def _resolve(at: Position, msn: int, part: int | None) -> Ready | Wait | BadRequest:
-    last = at.next_msn - 1
-    newest = at.next_msn if at.open_parts else last
+def _resolve(position: Position, msn: int, part: int | None) -> Ready | Wait | BadRequest:
+    last = position.next_msn - 1
+    newest = position.next_msn if position.open_parts else last
     if msn > newest + 2:
         return BadRequest(f"_HLS_msn {msn} is too far: the last segment is {newest}")
-    if part is not None and msn > last and part >= (at.open_parts if msn == newest else 0) + _advance_limit(at):
+    if (
+        part is not None
+        and msn > last
+        and part >= (position.open_parts if msn == newest else 0) + _advance_limit(position)
+    ):
         return BadRequest(f"_HLS_part {part} is too far")
-    if msn < last or (msn == last and (part is None or at.last_parts is None or part < at.last_parts)):
+    if msn < last or (msn == last and (part is None or position.last_parts is None or part < position.last_parts)):
         return Ready()
-    if part is None or msn > at.next_msn:
+    if part is None or msn > position.next_msn:
         return Wait()
     # A part beyond the end of the last finished segment is part 0 of the open one.
-    wanted = part if msn == at.next_msn else 0
-    return Ready() if wanted < at.open_parts else Wait()
+    wanted = part if msn == position.next_msn else 0
+    return Ready() if wanted < position.open_parts else Wait()
 
 
-def _advance_limit(at: Position) -> int:
-    """How many parts ahead a client may ask (the Advance Part Limit)."""
-    return ceil(3 / at.part_target_s) if 0 < at.part_target_s < 1 else 3
+def _advance_limit(position: Position) -> int:
+    """Return how many parts ahead a client may request (the Advance Part Limit)."""
+    return ceil(3 / position.part_target_s) if 0 < position.part_target_s < 1 else 3
+
+
+class Waiters:
+    """Requests that wait for a room to change, all resolved by one :meth:`wake`.
+
+    There is one future for each request, so that a request that is cancelled affects no other; and one timer for all of
+    them, as hundreds of viewers wait five times a second and nearly all of them are woken before their time is over.
+    """
+
+    def __init__(self) -> None:
+        #: (loop time until which it waits, future); true: something changed.
+        self._waiting: list[tuple[float, asyncio.Future[bool]]] = []
+        #: Fires no later than the first of their times is over.
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def wake(self) -> None:
+        """Resolve every waiting request: something changed."""
+        waiting, self._waiting = self._waiting, []
+        for _, future in waiting:
+            if not future.done():
+                future.set_result(True)
+
+    async def wait(self, until_s: float) -> bool:
+        """Wait for the next :meth:`wake`. Return False when the loop's clock reached ``until_s`` first.
+
+        It may be cancelled: a cancelled future stays in the list until the next wake and is skipped then.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append((until_s, future))
+        if self._timer is None or until_s < self._timer.when():
+            self._arm(loop, until_s)
+        return await future
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(at_s, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Resolve the requests whose time is over."""
+        self._timer = None
+        now_s = loop.time() + _TIMER_ROUNDING_S
+        over = [future for until_s, future in self._waiting if until_s <= now_s]
+        self._waiting = [each for each in self._waiting if each[0] > now_s and not each[1].done()]
+        for future in over:
+            if not future.done():
+                future.set_result(False)
+        if self._waiting:
+            self._arm(loop, min(until_s for until_s, _ in self._waiting))

@@ -1,11 +1,15 @@
-"""Writing HLS playlists (draft-pantos-hls-rfc8216bis; section numbers are those of revision 16).
+"""HLS playlists as text (draft-pantos-hls-rfc8216bis; section numbers are those of revision 16).
 
-Pure text from the window's segments: one byte string serves all viewers, every URI in it is relative.
+They are made from the window's segments: one byte string serves all viewers, every URI in it is relative.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+_CAN_SKIP_UNTIL = re.compile(r"CAN-SKIP-UNTIL=([0-9.]+)")
+_PART_DURATION = re.compile(r"#EXT-X-PART:DURATION=([0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +24,10 @@ class Part:
 
 @dataclass(slots=True)
 class Segment:
-    """A Media Segment, finished or open; or, with ``gap``, one of those that fill the window before the stream began.
+    """A Media Segment, finished or open; or, with ``gap``, one that fills the window before the stream began.
 
     Attributes:
-        init_name: of its Media Initialization Section.
+        init_name: name of its Media Initialization Section.
         independent: it begins with a key frame.
         start_unix_s: wall clock of its first sample (EXT-X-PROGRAM-DATE-TIME).
         duration_s: sum of its parts. size: bytes of its parts.
@@ -48,7 +52,7 @@ class Segment:
         self.size += len(part.data)
 
     def finished_lines(self) -> str:
-        """The lines of a finished segment that never change, made once."""
+        """Return the lines of a finished segment that never change, made once."""
         if not self._lines:
             gap = "#EXT-X-GAP\n" if self.gap else ""
             self._lines = f"{gap}#EXTINF:{self.duration_s:.5f},\n{self.name}\n"
@@ -57,7 +61,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class MediaPlaylist:
-    """Everything a Media Playlist says; ``low_latency`` brings parts, blocking reload and delta updates.
+    """The contents of a Media Playlist; with ``low_latency``, parts, blocking reload and delta updates.
 
     Attributes:
         first_init: name of the Media Initialization Section in force at the first segment.
@@ -80,7 +84,7 @@ class MediaPlaylist:
     skip: int = 0
 
     def render(self) -> bytes:
-        """The playlist's text, UTF-8."""
+        """Return the playlist's text in UTF-8."""
         lines = self._header()
         init = self.first_init
         if self.skip:
@@ -119,7 +123,7 @@ class MediaPlaylist:
         return all(segment.independent for segment in self.segments) and (open_one is None or open_one.independent)
 
     def _segment(self, segment: Segment, init: str) -> Iterable[str]:
-        """What stands before a segment's EXTINF: discontinuity, init section, date, parts."""
+        """Yield the lines before a segment's EXTINF: discontinuity, initialization section, date, parts."""
         if segment.discontinuity:
             yield "#EXT-X-DISCONTINUITY\n"
         if segment.init_name and segment.init_name != init:
@@ -138,7 +142,7 @@ class MediaPlaylist:
 
 
 def date_time(unix_s: float) -> str:
-    """ISO 8601 with milliseconds and Z."""
+    """Return a time in ISO 8601 with milliseconds and Z."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -153,7 +157,7 @@ def multivariant_playlist(
     average_bandwidth_bps: int,
     low_latency: bool,
 ) -> bytes:
-    """A Multivariant Playlist with one variant (4.4.6.2); ``width`` 0: there is no video."""
+    """Return a Multivariant Playlist with one variant (4.4.6.2); ``width`` 0: there is no video."""
     attributes = [f"BANDWIDTH={bandwidth_bps}", f"AVERAGE-BANDWIDTH={average_bandwidth_bps}"]
     attributes.append(f'CODECS="{",".join(codecs)}"')
     if width:
@@ -163,3 +167,33 @@ def multivariant_playlist(
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{9 if low_latency else 7}"]
     lines += ["#EXT-X-STREAM-INF:" + ",".join(attributes), uri, ""]
     return "\n".join(lines).encode()
+
+
+def delta_update(text: bytes) -> bytes:
+    """Return the Playlist Delta Update of a full media playlist of ours, made from its text alone (6.2.5.1).
+
+    An edge has only the text. The result is byte for byte what the origin renders with ``skip``: the playlist without
+    the segments beyond the skip boundary, or all of it where there are none, or where it does not offer to skip.
+    """
+    lines = text.decode().splitlines(keepends=True)
+    offered = next((found for line in lines if (found := _CAN_SKIP_UNTIL.search(line))), None)
+    if offered is None:
+        return text
+    ends = [index for index, line in enumerate(lines) if not line.startswith("#")]
+    skipped = _skippable_segments(lines, ends, float(offered[1]))
+    if not skipped:
+        return text
+    first_map = next(index for index, line in enumerate(lines) if line.startswith("#EXT-X-MAP:"))
+    kept = lines[ends[skipped - 1] + 1 :]
+    return "".join([*lines[:first_map], f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n", *kept]).encode()
+
+
+def _skippable_segments(lines: list[str], ends: list[int], boundary_s: float) -> int:
+    """Return how many segments lie further from the end than ``boundary_s``."""
+    tail = lines[ends[-1] + 1 :] if ends else []
+    from_end_s = sum(float(part[1]) for line in tail if (part := _PART_DURATION.match(line)))
+    for kept, end in enumerate(reversed(ends)):
+        if from_end_s >= boundary_s:
+            return len(ends) - kept
+        from_end_s += float(lines[end - 1].removeprefix("#EXTINF:").rstrip(",\n"))
+    return 0

@@ -1,7 +1,7 @@
 """The live window of one room: what its playlists say and what its URIs give.
 
-No I/O and no clock. One writer (the packager, through ``begin_* / add_part / end_*``); any number of readers on the
-same thread, who ask, get an answer or a "wait", and ask again when a listener told them that the window changed.
+No I/O and no clock. There is one writer (the packager, through ``begin_* / add_part / end_*``), and any number of
+readers on the same thread: they get an answer or a "wait", and read again when a listener was called.
 
 How the rules of draft-pantos-hls-rfc8216bis are kept:
 
@@ -11,38 +11,35 @@ How the rules of draft-pantos-hls-rfc8216bis are kept:
 - **Part target** (4.4.3.7): frozen with the first part, or that of the window which this one goes on from; grows only
   when one frame is longer (counted).
 - Segments leave the playlist only while it stays longer than three target durations (6.2.2) and than ``segment_count``,
-  and can be fetched for `RETAINED_SEGMENTS` more.
+  and can be fetched for `media_store.RETAINED_SEGMENTS` more.
 - A low-latency window begins with gap segments, which native iOS players need to start before the window has filled.
-  Players that do not know EXT-X-GAP fetch them all the same: they get a segment without samples, and go on. (On a 404,
-  GStreamer 1.22 asks for the same gap for ever.)
-- Names carry a random prefix an epoch, so no cache ever mixes two publishers. Parts are numbered through the whole
-  epoch, not by segment: the part that a preload hint names comes whether or not a segment ends before it.
+  Players that do not know EXT-X-GAP fetch them all the same: they get a segment without frames, and continue. (On a
+  404, GStreamer 1.22 requests the same gap again and again.)
+- Names begin with a random prefix for each epoch (one publisher's connection), so no cache ever mixes two publishers.
+  Parts are numbered through the whole epoch, not by segment: the part that a preload hint names comes whether or not a
+  segment ends before it.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 from secrets import token_hex
 
 from airnode.media.hls.blocking_reload import BadRequest, Position, Ready, Wait, resolve_reload
+from airnode.media.hls.media_store import Found, MediaStore
 from airnode.media.hls.playlist import MediaPlaylist, Part, Segment, multivariant_playlist
 
 #: PART-HOLD-BACK in part targets: two is the least the draft allows, three what it recommends.
 PART_HOLD_BACK_PARTS = 3
 #: Least target duration: key frames every two seconds are what encoders do when nobody asks them.
 MIN_TARGET_DURATION_S = 2
-#: Segments that can still be fetched after they left the playlist.
-RETAINED_SEGMENTS = 2
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
-MEDIA_TYPE = "video/mp4"
-#: A segment type box and nothing else (ISO 14496-12 8.16.2).
-_EMPTY_SEGMENT = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
 
 
 @dataclass(frozen=True, slots=True)
 class VariantInfo:
-    """What a multivariant playlist says about the current tracks; ``width`` 0: no video."""
+    """What a multivariant playlist declares about the current tracks; ``width`` 0: no video."""
 
     codecs: tuple[str, ...]
     width: int = 0
@@ -51,24 +48,12 @@ class VariantInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A body, as buffers in order (a segment is the concatenation of its parts)."""
-
-    body: Sequence[bytes]
-    content_type: str = MEDIA_TYPE
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return sum(len(piece) for piece in self.body)
-
-
-@dataclass(frozen=True, slots=True)
 class Continuation:
-    """Where a window on another node had come to, whose viewers this one takes over; see :class:`RoomState`.
+    """Where a window on another node ended, whose viewers this one takes over; see :class:`RoomState`.
 
     Attributes:
-        first_msn: of this window, its gaps included.
+        first_msn: media sequence number with which this window begins, its gaps included.
+        discontinuities: how many there were.
     """
 
     first_msn: int = 0
@@ -79,7 +64,7 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The part that is being made now: wait for the window to change and ask again."""
+    """The part that is being made now: wait for the window to change, and look it up again."""
 
 
 class Window:
@@ -89,7 +74,7 @@ class Window:
         segment_count: finished segments that the playlist keeps at least.
         low_latency: parts, blocking reload, gap segments; false: plain HLS.
         media_uri: relative address of the media playlist, for the multivariant one.
-        after: what this window goes on from, behind a discontinuity.
+        after: what this window continues, behind a discontinuity.
     """
 
     def __init__(
@@ -104,18 +89,16 @@ class Window:
         self.media_uri = media_uri
         #: Grows with every change that a playlist or a lookup could show.
         self.version = 0
-        self._told = 0
+        #: The version of which the listeners were notified last.
+        self._notified_version = 0
         self.ended = False
         self.info: VariantInfo | None = None
         self.target_duration_s = 0
         self._segment_count = segment_count
         self._prefix = ""
         self._segments: deque[Segment] = deque()
-        self._retired: deque[Segment] = deque()
         self._open: Segment | None = None
-        self._inits: dict[str, bytes] = {}
-        self._init_name = ""
-        self._init_count = 0
+        self._media = MediaStore()
         after = after or Continuation()
         self._first_msn = self._next_msn = after.first_msn + (segment_count if low_latency else 0)
         self._least_target_duration_s = after.target_duration_s
@@ -124,15 +107,13 @@ class Window:
         self._next_part = 0
         self._discontinuity = False
         self._discontinuity_sequence = after.discontinuities
-        #: {name: its body} of everything that can be fetched, init sections apart.
-        self._bodies: dict[str, Part | Segment] = {}
         self._listeners: list[Callable[[], None]] = []
         self._rendered: dict[int, bytes] = {}
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
     def begin_epoch(self) -> None:
-        """A publisher comes: names get a new prefix, whatever follows is discontinuous to what there is."""
+        """A publisher comes: names get a new prefix, and a discontinuity lies before what follows."""
         self.end_segment()
         self._prefix = token_hex(6)
         self._next_part = 0
@@ -142,10 +123,7 @@ class Window:
     def begin_period(self, init: bytes, info: VariantInfo, *, discontinuity: bool) -> None:
         """The next segment starts with this initialization section, which keeps its name while it stays the same."""
         self.end_segment()
-        if self._inits.get(self._init_name) != init or not self._init_name.startswith(self._prefix):
-            self._init_count += 1
-            self._init_name = f"{self._prefix}_init{self._init_count}.mp4"
-            self._inits[self._init_name] = init
+        self._media.begin_init(init, self._prefix)
         self._discontinuity = self._discontinuity or discontinuity
         self.info = info
 
@@ -155,7 +133,7 @@ class Window:
         self._open = Segment(
             msn=self._next_msn,
             name=f"{self._prefix}_seg{self._next_msn}.mp4",
-            init_name=self._init_name,
+            init_name=self._media.init_name,
             discontinuity=self._discontinuity,
             independent=independent,
             start_unix_s=start_unix_s,
@@ -169,11 +147,11 @@ class Window:
         part = Part(self._part_name(), data, duration_s, independent)
         self._next_part += 1
         self._open.add(part)
-        self._bodies[part.name] = part
+        self._media.keep(part)
         self._changed()
 
     def end_segment(self) -> None:
-        """Close the open segment, if it has parts, and let old ones go."""
+        """Close the open segment, if it has parts, and remove old ones."""
         segment, self._open = self._open, None
         if segment is None or not segment.parts:
             if segment is not None:
@@ -181,12 +159,12 @@ class Window:
             return
         self._next_msn = segment.msn + 1
         self._segments.append(segment)
-        self._bodies[segment.name] = segment
+        self._media.keep(segment)
         self._trim()
         self._changed()
 
     def freeze_target_duration(self, target_duration_s: int) -> None:
-        """Fix the target duration for good, at least what is there already needs: from here on the window is served."""
+        """Fix the target duration for good, no lower than the finished segments need: now the window is served."""
         if self.target_duration_s:
             raise RuntimeError("the target duration must not change")
         longest_s = max((segment.duration_s for segment in self._segments), default=0.0)
@@ -201,7 +179,7 @@ class Window:
         self.part_target_s = max(self.part_target_s, part_target_s)
 
     def set_frame_rate(self, frame_rate: float) -> None:
-        """Complete what the publisher did not declare."""
+        """Publish the measured frame rate, where the publisher declared none."""
         if self.info is not None:
             self.info = replace(self.info, frame_rate=frame_rate)
 
@@ -222,7 +200,7 @@ class Window:
         for msn in range(first - 1, first - 1 - self._segment_count, -1):
             gap = Segment(msn, f"gap{msn}.mp4", gap=True, duration_s=float(self.target_duration_s))
             self._segments.appendleft(gap)
-            self._bodies[gap.name] = gap
+            self._media.keep(gap)
 
     def _trim(self) -> None:
         if not self.target_duration_s:
@@ -236,36 +214,20 @@ class Window:
 
     def _retire(self, segment: Segment) -> None:
         self._discontinuity_sequence += segment.discontinuity
-        if segment.gap:
-            del self._bodies[segment.name]
-            return
-        self._retired.append(segment)
-        while len(self._retired) > RETAINED_SEGMENTS:
-            gone = self._retired.popleft()
-            del self._bodies[gone.name]
-            for part in gone.parts:
-                del self._bodies[part.name]
-            self._drop_unused_inits()
-
-    def _drop_unused_inits(self) -> None:
-        used = {segment.init_name for segment in (*self._retired, *self._segments)}
-        used.add(self._init_name)
-        if self._open is not None:
-            used.add(self._open.init_name)
-        for name in self._inits.keys() - used:
-            del self._inits[name]
+        self._media.retire(segment, (*self._segments, *([self._open] if self._open is not None else [])))
 
     def _changed(self) -> None:
         self.version += 1
         self._rendered.clear()
 
     def notify(self) -> None:
-        """Tell the listeners, if anything changed since they were told last.
+        """Call the listeners, if anything changed since they were called last.
 
-        Apart from the changes themselves: a part that ends its segment must not be seen without its end.
+        The writer calls this once behind several changes: a part that ends its segment must not be seen without its
+        end.
         """
-        if self._told != self.version:
-            self._told = self.version
+        if self._notified_version != self.version:
+            self._notified_version = self.version
             for listener in tuple(self._listeners):
                 listener()
 
@@ -286,25 +248,25 @@ class Window:
 
     @property
     def discontinuities(self) -> int:
-        """How many there were, those that left the playlist included."""
+        """How many there were, with those that left the playlist."""
         return self._discontinuity_sequence + sum(segment.discontinuity for segment in self._segments)
 
     @property
     def media_bytes(self) -> int:
         """Bytes of media held in memory."""
         open_bytes = self._open.size if self._open is not None else 0
-        return open_bytes + sum(segment.size for segment in (*self._retired, *self._segments))
+        return open_bytes + self._media.retired_bytes + sum(segment.size for segment in self._segments)
 
     def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after changes (`notify`); it must not raise or wait. Returns what removes it."""
+        """Call ``listener`` after changes (`notify`); it must not raise or wait. Return a function that removes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def media_playlist(self, *, skip: bool = False) -> bytes:
-        """The media playlist, the same bytes until the next change.
+        """Return the media playlist, the same bytes until the next change.
 
         Args:
-            skip: the client asked for a delta update (``_HLS_skip``); it gets one where something can be left out.
+            skip: the client requested a delta update (``_HLS_skip``); it gets one where something can be left out.
 
         Raises:
             RuntimeError: the window is not `ready`.
@@ -318,7 +280,7 @@ class Window:
         return playlist
 
     def multivariant_playlist(self) -> bytes:
-        """The multivariant playlist, with the bandwidth measured over the window.
+        """Return the multivariant playlist, with the bandwidth measured over the window.
 
         Raises:
             RuntimeError: the window is not `ready`.
@@ -341,7 +303,7 @@ class Window:
         return playlist
 
     def bandwidth_bps(self) -> tuple[int, int]:
-        """Peak segment bit rate and average bit rate over the window."""
+        """Return the peak segment bit rate and the average bit rate over the window."""
         measured = [segment for segment in self._segments if segment.size]
         if not measured and self._open is not None:
             measured = [self._open]
@@ -352,7 +314,7 @@ class Window:
         return ceil(max(rates)), ceil(sum(segment.size for segment in measured) * 8 / duration_s)
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
-        """What to do with a playlist request with ``_HLS_msn`` and ``_HLS_part``: see :func:`reload.resolve_reload`."""
+        """Return what to do with a request with ``_HLS_msn`` and ``_HLS_part``; see :mod:`.blocking_reload`."""
         return resolve_reload(self._position() if self.ready else None, msn, part)
 
     def _position(self) -> Position:
@@ -366,23 +328,14 @@ class Window:
         )
 
     def lookup(self, name: str) -> Found | Pending | None:
-        """What a name gives: a body, a part that is not there yet, or nothing (404)."""
-        body = self._bodies.get(name)
-        if isinstance(body, Part):
-            return Found((body.data,))
-        if body is not None and body.gap:
-            return Found((_EMPTY_SEGMENT,))
-        if body is not None:
-            return Found(tuple(part.data for part in body.parts))
-        init = self._inits.get(name)
-        if init is not None:
-            return Found((init,))
-        if self.low_latency and not self.ended and self._prefix and name == self._part_name():
+        """Return what a name gives: a body, a part that is not there yet, or None (404)."""
+        found = self._media.lookup(name)
+        if found is None and self.low_latency and not self.ended and self._prefix and name == self._part_name():
             return Pending()
-        return None
+        return found
 
     def finished_from(self, msn: int) -> list[Segment]:
-        """Finished segments from ``msn`` on, as far as they are still in the playlist; no gaps."""
+        """Return the finished segments from ``msn`` on that are still in the playlist; no gaps."""
         found: list[Segment] = []
         for segment in reversed(self._segments):
             if segment.msn < msn or segment.gap:
@@ -391,8 +344,8 @@ class Window:
         return found[::-1]
 
     def init_section(self, name: str) -> bytes:
-        """An initialization section by its name, as long as a segment needs it; KeyError afterwards."""
-        return self._inits[name]
+        """Return an initialization section, as long as a segment needs it; KeyError afterwards."""
+        return self._media.init_section(name)
 
     def _playlist(self, skip: int) -> MediaPlaylist:
         listed = tuple(self._segments)
@@ -415,10 +368,10 @@ class Window:
         for segment in self._segments:
             if segment.init_name:
                 return segment.init_name
-        return self._open.init_name if self._open is not None else self._init_name
+        return self._open.init_name if self._open is not None else self._media.init_name
 
     def _parts_from(self) -> int:
-        """Parts are listed for what lies within three target durations of the end (4.4.4.9)."""
+        """Return the first segment that is listed with its parts: three target durations from the end (4.4.4.9)."""
         from_end_s = self._open.duration_s if self._open is not None else 0.0
         for segment in reversed(self._segments):
             if from_end_s >= 3 * self.target_duration_s:
@@ -427,7 +380,7 @@ class Window:
         return 0
 
     def _skippable(self) -> int:
-        """Segments further from the end than the skip boundary, six target durations (6.2.5.1)."""
+        """Return how many segments lie before the skip boundary, six target durations from the end (6.2.5.1)."""
         from_end_s = self._open.duration_s if self._open is not None else 0.0
         for kept, segment in enumerate(reversed(self._segments)):
             if from_end_s >= 6 * self.target_duration_s:

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.bus.recordings import RECORDING_ID
 from airnode.errors import Forbidden, NotFound, Unauthenticated
-from airnode.media.hls.window import MEDIA_TYPE, PLAYLIST_TYPE
+from airnode.media.hls.media_store import MEDIA_TYPE
+from airnode.media.hls.window import PLAYLIST_TYPE
 from airnode.media.recording.catalog import Catalog, Recording
 from airnode.media.recording.holders import Holders
 from airnode.media.recording.playlist import lookup

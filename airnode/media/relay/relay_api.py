@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.config.sections.relay import RelaySection
 from airnode.errors import Forbidden, NotFound, Unauthenticated
-from airnode.media.hls.window import MEDIA_TYPE, PLAYLIST_TYPE
+from airnode.media.hls.media_store import MEDIA_TYPE
+from airnode.media.hls.window import PLAYLIST_TYPE
 from airnode.media.relay.relayed_room import RelayedRoom
 from airnode.media.relay.relays import Relays
 from airnode.media.relay.tiers import FIRST, SECOND, NoRelayPlace, Places, RelayNode

@@ -18,7 +18,7 @@ import structlog
 from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.tasks import TaskScope
-from airnode.media.hls.waiters import Waiters
+from airnode.media.hls.blocking_reload import Waiters
 from airnode.media.live.feed import LiveFeed
 from airnode.media.live.splitter import LivePiece, LiveSplitter
 from airnode.media.relay.relayed_window import RelayedWindow

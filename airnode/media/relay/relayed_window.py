@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from airnode.media.hls.blocking_reload import BadRequest, Position, Ready, Wait, resolve_reload
-from airnode.media.hls.delta_update import delta_update
-from airnode.media.hls.window import Found, Pending
+from airnode.media.hls.media_store import Found
+from airnode.media.hls.playlist import delta_update
+from airnode.media.hls.window import Pending
 
 #: Objects can be had for so many segments after they left the playlist.
 RETAINED_SEGMENTS = 2

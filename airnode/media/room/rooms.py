@@ -21,7 +21,7 @@ from airnode.config.sections.hls import HlsSection
 from airnode.errors import Conflict, Draining, Unavailable
 from airnode.kernel.service import Service
 from airnode.media.frames import MediaEvent
-from airnode.media.hls.waiters import Waiters
+from airnode.media.hls.blocking_reload import Waiters
 from airnode.media.hls.window import Continuation, Window
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.room.packager import Packager

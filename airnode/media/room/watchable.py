@@ -2,9 +2,9 @@
 
 from typing import Literal, Protocol
 
-from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait
-from airnode.media.hls.waiters import Waiters
-from airnode.media.hls.window import Found, Pending
+from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait, Waiters
+from airnode.media.hls.media_store import Found
+from airnode.media.hls.window import Pending
 from airnode.media.live.feed import LiveFeed
 from airnode.media.room.viewers import Viewers
 

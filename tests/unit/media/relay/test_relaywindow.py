@@ -3,7 +3,8 @@
 import pytest
 
 from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait
-from airnode.media.hls.window import Continuation, Found, Pending, VariantInfo, Window
+from airnode.media.hls.media_store import Found
+from airnode.media.hls.window import Continuation, Pending, VariantInfo, Window
 from airnode.media.relay.relayed_window import RelayedWindow, read_listing
 from tests.support.hls import apply_delta, read_media
 

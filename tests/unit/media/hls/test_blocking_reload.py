@@ -2,7 +2,7 @@
 
 import asyncio
 
-from airnode.media.hls.waiters import Waiters
+from airnode.media.hls.blocking_reload import Waiters
 
 
 async def settled(waiters: Waiters, count: int) -> None:

@@ -1,0 +1,96 @@
+"""What can be fetched by name from a live window: initialization sections, segments and parts."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from airnode.media.hls.playlist import Part, Segment
+
+#: Segments that can still be fetched after they left the playlist.
+RETAINED_SEGMENTS = 2
+MEDIA_TYPE = "video/mp4"
+#: A segment type box and nothing else (ISO 14496-12 8.16.2).
+_EMPTY_SEGMENT = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A body, as buffers in order (a segment is the concatenation of its parts)."""
+
+    body: Sequence[bytes]
+    content_type: str = MEDIA_TYPE
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(len(piece) for piece in self.body)
+
+
+class MediaStore:
+    """Bodies by name, as long as a player may still request them.
+
+    A segment that leaves the playlist is retained for a while: a player may have read the playlist a moment before. An
+    initialization section stays as long as a segment needs it.
+
+    Attributes:
+        init_name: of the current initialization section; empty: there is none yet.
+    """
+
+    def __init__(self) -> None:
+        self.init_name = ""
+        self._init_count = 0
+        self._inits: dict[str, bytes] = {}
+        #: {name: its body} of all segments and parts.
+        self._bodies: dict[str, Part | Segment] = {}
+        #: Segments that have left the playlist, oldest first.
+        self._retired: deque[Segment] = deque()
+
+    def begin_init(self, init: bytes, prefix: str) -> None:
+        """Make an initialization section the current one; it keeps its name while it and the prefix stay the same."""
+        if self._inits.get(self.init_name) != init or not self.init_name.startswith(prefix):
+            self._init_count += 1
+            self.init_name = f"{prefix}_init{self._init_count}.mp4"
+            self._inits[self.init_name] = init
+
+    def keep(self, body: Part | Segment) -> None:
+        """Let a part or a segment be fetched from now on."""
+        self._bodies[body.name] = body
+
+    def retire(self, segment: Segment, listed: Iterable[Segment]) -> None:
+        """A segment has left the playlist: forget it, or the one that left longest ago.
+
+        Args:
+            listed: the segments that are in the playlist or open.
+        """
+        if segment.gap:
+            del self._bodies[segment.name]
+            return
+        self._retired.append(segment)
+        while len(self._retired) > RETAINED_SEGMENTS:
+            oldest = self._retired.popleft()
+            for name in (oldest.name, *(part.name for part in oldest.parts)):
+                del self._bodies[name]
+            used = {each.init_name for each in (*self._retired, *listed)}
+            for name in self._inits.keys() - used - {self.init_name}:
+                del self._inits[name]
+
+    def lookup(self, name: str) -> Found | None:
+        """Return what a name gives, or None."""
+        body = self._bodies.get(name)
+        if isinstance(body, Part):
+            return Found((body.data,))
+        if body is not None and body.gap:
+            return Found((_EMPTY_SEGMENT,))
+        if body is not None:
+            return Found(tuple(part.data for part in body.parts))
+        init = self._inits.get(name)
+        return Found((init,)) if init is not None else None
+
+    def init_section(self, name: str) -> bytes:
+        """Return an initialization section, as long as a segment needs it; KeyError afterwards."""
+        return self._inits[name]
+
+    @property
+    def retired_bytes(self) -> int:
+        """Bytes of media that are kept though they have left the playlist."""
+        return sum(segment.size for segment in self._retired)
