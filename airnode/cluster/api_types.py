@@ -5,6 +5,7 @@ import msgspec
 from airnode.bus.messages import NodeOrder, NodeRecord, Notice, Relayed, RoomPhase
 from airnode.bus.recordings import RecordingMode
 from airnode.cluster.placement import NodeHealth
+from airnode.web.alarms import Alarm
 
 
 class RegisterRequest(msgspec.Struct):
@@ -105,7 +106,8 @@ class OrderView(msgspec.Struct):
 
 class NodeList(msgspec.Struct):
     """The cluster. ``utilization`` is the percentage of the healthy, draining and overloaded nodes' places that are
-    taken; ``healthy_nodes`` are those that take viewers.
+    taken; ``healthy_nodes`` are those that take viewers. ``alarms``
+    are of the cluster and its nodes, the worst first.
     """
 
     total_nodes: int
@@ -115,6 +117,7 @@ class NodeList(msgspec.Struct):
     total_capacity: int
     utilization: float
     nodes: list[NodeView]
+    alarms: list[Alarm] = []
 
 
 class BestNode(msgspec.Struct):
@@ -154,8 +157,9 @@ class StreamView(msgspec.Struct):
 
 
 class StreamList(msgspec.Struct):
-    """All streams."""
+    """All streams. ``alarms`` are of the rooms, the worst first."""
 
     total_streams: int
     total_viewers: int
     streams: list[StreamView]
+    alarms: list[Alarm] = []

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomState
+from airnode.cluster.alarms import node_alarms, stream_alarms
 from airnode.cluster.api_types import (
     BestNode,
     HeartbeatAnswer,
@@ -172,7 +173,7 @@ class NodesApi:
                     dropped_samples=state.stream.dropped_samples if state.stream is not None else 0,
                 )
             )
-        return json_response(StreamList(len(found), sum(each.viewers for each in found), found))
+        return json_response(StreamList(len(found), sum(each.viewers for each in found), found, stream_alarms(found)))
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -232,14 +233,16 @@ def node_list(known: list[tuple[NodeRecord, NodeHealth, int]], now: float) -> No
     views = [_node_view(record, health, reserved, now) for record, health, reserved in known]
     there = [view for view in views if view.status != "offline"]
     taken, capacity = (sum(view.current_connections for view in there), sum(view.max_connections for view in there))
+    healthy, utilization = sum(view.status == "healthy" for view in views), percentage(taken, capacity)
     return NodeList(
         total_nodes=len(views),
-        healthy_nodes=sum(view.status == "healthy" for view in views),
+        healthy_nodes=healthy,
         offline_nodes=len(views) - len(there),
         total_connections=taken,
         total_capacity=capacity,
-        utilization=percentage(taken, capacity),
+        utilization=utilization,
         nodes=views,
+        alarms=node_alarms(views, healthy_nodes=healthy, utilization=utilization),
     )
 
 

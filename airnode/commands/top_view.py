@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,16 +11,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from airnode.cluster.alarms import NEARLY_FULL_PERCENT, duration
 from airnode.cluster.api_types import NodeList, NodeView, StreamList, StreamView
 from airnode.cluster.placement import NodeHealth
+from airnode.web.alarms import Alarm, worst_first
 
 _BAR = 10
 #: Lines around the rows: heading, summary, two headers, three empty ones, and the cursor's.
 _FRAME = 8
 _ALARMS_MAX = 5
-_NEARLY_FULL = 90.0
-#: A healthy node whose beat looks older than this has a clock that differs, or a slow way.
-_OVERDUE_S = 10.0
 _NODE_STYLE: dict[NodeHealth, str] = {
     "healthy": "green",
     "draining": "yellow",
@@ -30,13 +29,6 @@ _NODE_STYLE: dict[NodeHealth, str] = {
 _STREAM_STYLE = {"live": "green", "reconnecting": "yellow", "ended": "dim", "waiting": "dim"}
 _EMPTY_NODES = NodeList(0, 0, 0, 0, 0, 0.0, [])
 _EMPTY_STREAMS = StreamList(0, 0, [])
-
-
-class Alarm(msgspec.Struct, frozen=True):
-    """Something that somebody should look at."""
-
-    level: Literal["warning", "critical"]
-    text: str
 
 
 @dataclass(slots=True)
@@ -61,54 +53,19 @@ class Snapshot:
             "error": self.error,
             "cluster": self.nodes,
             "streams": self.streams.streams,
-            "alarms": list(alarms(self)),
+            "alarms": alarms(self),
         }
         return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
 
 
-def alarms(shot: Snapshot) -> Iterator[Alarm]:
-    """What is wrong, the worst first."""
-    found = [*_cluster_alarms(shot)]
-    for node in shot.nodes.nodes:
-        found += _node_alarms(node)
-    for stream in shot.streams.streams:
-        found += _stream_alarms(stream)
-    versions = sorted({node.version for node in shot.nodes.nodes if node.status != "offline"})
-    if len(versions) > 1:
-        found.append(Alarm("warning", f"nodes run different versions: {', '.join(versions)}"))
-    yield from sorted(found, key=lambda alarm: alarm.level != "critical")
-
-
-def _cluster_alarms(shot: Snapshot) -> Iterator[Alarm]:
-    if shot.error:
-        yield Alarm("critical", shot.error)
-    elif not shot.nodes.healthy_nodes:
-        yield Alarm("critical", "no healthy node: nobody gets a place")
-    elif shot.nodes.utilization >= _NEARLY_FULL:
-        yield Alarm("warning", f"{shot.nodes.utilization:g} % of all places are taken; start another slave")
-
-
-def _node_alarms(node: NodeView) -> Iterator[Alarm]:
-    if node.status == "offline":
-        yield Alarm("critical", f"{node.node_name} is offline, last heard of {duration(node.last_beat_age_s)} ago")
-    elif node.status == "overloaded":
-        yield Alarm("warning", f"{node.node_name} is full")
-    elif node.last_beat_age_s > _OVERDUE_S:
-        yield Alarm("warning", f"{node.node_name}'s beats look {duration(node.last_beat_age_s)} old: check its clock")
-    if node.cut_from and node.status != "offline":
-        yield Alarm("warning", f"{node.node_name} cannot reach the origin {', '.join(node.cut_from)}; viewers move on")
-
-    for text in node.alarms:
-        yield Alarm("critical", f"{node.node_name}: {text}")
-
-
-def _stream_alarms(stream: StreamView) -> Iterator[Alarm]:
-    if stream.state == "reconnecting":
-        yield Alarm("warning", f"{stream.room} lost its publisher and waits for it")
-    if stream.state in ("live", "reconnecting") and not stream.origin_name:
-        yield Alarm("critical", f"{stream.room}'s origin {stream.origin} is gone")
-    if stream.dropped_samples:
-        yield Alarm("warning", f"{stream.room}: {stream.dropped_samples} samples of the publisher were dropped")
+def alarms(shot: Snapshot) -> list[Alarm]:
+    """Return what the master judged to be wrong, or that it does not answer, the worst first."""
+    if not shot.error:
+        return worst_first([*shot.nodes.alarms, *shot.streams.alarms])
+    # What it judged last is still shown, but for the cluster as a whole: that is not known now.
+    judged = [alarm for alarm in shot.nodes.alarms if alarm.code not in ("no_healthy_nodes", "nearly_full")]
+    unreachable = Alarm(level="critical", code="master_not_reached", text=shot.error)
+    return worst_first([unreachable, *judged, *shot.streams.alarms])
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------------
@@ -116,7 +73,7 @@ def _stream_alarms(stream: StreamView) -> Iterator[Alarm]:
 
 def render(shot: Snapshot, *, height: int) -> RenderableType:
     """The whole view, for a terminal of so many lines and 80 columns or more."""
-    raised = _alarm_lines(list(alarms(shot)))
+    raised = _alarm_lines(alarms(shot))
     nodes, streams = _shared(height - _FRAME - len(raised), len(shot.nodes.nodes), len(shot.streams.streams))
     return Group(
         _heading(shot),
@@ -258,7 +215,7 @@ def bar(percentage: float) -> Text:
     eighths = round(max(0.0, min(percentage, 100.0)) / 100 * _BAR * 8)
     full, rest = divmod(eighths, 8)
     filled = "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
-    style = "green" if percentage < 70 else "yellow" if percentage < _NEARLY_FULL else "red"
+    style = "green" if percentage < 70 else "yellow" if percentage < NEARLY_FULL_PERCENT else "red"
     return Text.assemble((filled, style), ("·" * (_BAR - len(filled)), "dim"))
 
 
@@ -268,11 +225,3 @@ def bits(per_second: float) -> str:
         if per_second >= size:
             return f"{per_second / size:.1f} {unit}bit/s"
     return f"{per_second:.0f} bit/s"
-
-
-def duration(seconds: float) -> str:
-    """``4s``, ``12m``, ``3h``, ``2d``."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"

@@ -15,6 +15,7 @@ from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
+from airnode.pipeline.admin.alarms import pipeline_alarms
 from airnode.pipeline.admin.stats_reporter import MEMBERS, MINUTE_S, PipelineProcess
 from airnode.pipeline.admin.status import (
     CacheView,
@@ -204,7 +205,7 @@ def assemble(
 ) -> PipelineStatus:
     """Return the status. ``interval_s``: used if no cache-worker has reported its interval."""
     groups = _groups(reported.members)
-    return PipelineStatus(
+    status = PipelineStatus(
         server_time=now_s,
         missing=missing,
         running=bool(reported.members),
@@ -218,6 +219,8 @@ def assemble(
         orders=_orders(totals),
         series=_series(reported, totals, now_s),
     )
+    status.alarms = pipeline_alarms(status)
+    return status
 
 
 def _sorted(members: Sequence[PipelineProcess]) -> list[PipelineProcess]:

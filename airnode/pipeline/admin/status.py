@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from airnode.bus.messages import Notice
+from airnode.web.alarms import Alarm
 
 Store = Literal["redis", "postgres"]
 
@@ -149,6 +150,7 @@ class PipelineStatus(msgspec.Struct):
     Attributes:
         missing: stores that did not answer; what they know is left empty.
         running: some producer or consumer lives.
+        alarms: of the pipeline and its stores, the worst first.
     """
 
     server_time: float
@@ -161,3 +163,4 @@ class PipelineStatus(msgspec.Struct):
     cache: CacheView
     orders: OrdersView
     series: SeriesView
+    alarms: list[Alarm] = []

@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from airnode.cluster.alarms import duration, node_alarms, stream_alarms
 from airnode.cluster.api_types import NodeList, NodeView, StreamList, StreamView
-from airnode.commands.top_view import Snapshot, alarms, bar, bits, duration, render
+from airnode.commands.top_view import Snapshot, alarms, bar, bits, render
 
 
 def node(name: str, taken: int = 10, *, status: str = "healthy", age_s: float = 0.5, version: str = "1.0") -> NodeView:
@@ -41,16 +42,18 @@ def shot(nodes: list[NodeView], streams: list[StreamView] = (), *, error: str = 
     there = [each for each in nodes if each.status != "offline"]
     taken = sum(each.current_connections for each in there)
     healthy = sum(each.status == "healthy" for each in nodes)
+    utilization = round(100 * taken / (150 * len(there) or 1), 1)
     listed = NodeList(
         len(nodes),
         healthy,
         len(nodes) - len(there),
         taken,
         150 * len(there),
-        round(100 * taken / (150 * len(there) or 1), 1),
+        utilization,
         nodes,
+        node_alarms(nodes, healthy_nodes=healthy, utilization=utilization),
     )
-    found = StreamList(len(streams), sum(each.viewers for each in streams), list(streams))
+    found = StreamList(len(streams), sum(each.viewers for each in streams), list(streams), stream_alarms(streams))
     return Snapshot("http://localhost:8000", time.time(), listed, found, error)
 
 

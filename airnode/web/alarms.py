@@ -1,0 +1,28 @@
+"""Alarms: what an operator should look at. Masters judge them; the admin page and ``airnode top`` only show them."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an operator should look at.
+
+    Attributes:
+        code: what it is, for pages that have sentences of their own. fields: the values in those sentences.
+        text: the same as an English sentence.
+        node_id, room: whom it is about; empty: the whole cluster, or the pipeline.
+    """
+
+    level: Literal["critical", "warning"]
+    code: str
+    text: str
+    fields: dict[str, str | int | float] = {}
+    node_id: str = ""
+    room: str = ""
+
+
+def worst_first(alarms: Iterable[Alarm]) -> list[Alarm]:
+    """Return the critical ones first, otherwise in the same order."""
+    return sorted(alarms, key=lambda alarm: alarm.level != "critical")
