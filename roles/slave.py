@@ -11,6 +11,7 @@ from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.heartbeat import Heartbeat, Meters
 from airnode.cluster.heartbeat_client import HeartbeatClient
 from airnode.cluster.stream_keys import StreamKeys
+from airnode.kernel.urls import url_host
 from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
 from airnode.media.recording.announcer import Announcer
@@ -32,7 +33,7 @@ from airnode.media.viewer_api import MediaApi
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
-from airnode.web.addresses import PortName, in_url, rtmp_server
+from airnode.web.addresses import PortName, rtmp_server
 from airnode.web.health import HealthCheck
 from airnode.web.tokens import RelayClaims
 
@@ -140,7 +141,7 @@ def _relays(ctx: RoleContext, rooms: Rooms, origins: Origins) -> Relays:
     def sign(room: str, tier: int) -> str:
         """Return the credential with which this node pulls a room, as an edge of a tier."""
         addresses = ctx.addresses
-        host, port = in_url(addresses.host), addresses.ports[PortName.MEDIA]
+        host, port = url_host(addresses.host), addresses.ports[PortName.MEDIA]
         return ctx.tokens.issue_relay(
             RelayClaims(ctx.identity.node_id, room, tier, addresses.scheme, host, port),
         )
@@ -159,7 +160,7 @@ def _relays(ctx: RoleContext, rooms: Rooms, origins: Origins) -> Relays:
 
 def _master_host(ctx: RoleContext) -> str:
     """Return the host of nodes that announce none: they are on the master's machine."""
-    return in_url(urlsplit(ctx.settings.cluster.master_url).hostname or ctx.addresses.local_host)
+    return url_host(urlsplit(ctx.settings.cluster.master_url).hostname or ctx.addresses.local_host)
 
 
 # -- recordings -------------------------------------------------------------------------------------------------------

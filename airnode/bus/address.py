@@ -3,6 +3,7 @@
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airnode.config.sections.redis import RedisSection
+from airnode.kernel.urls import host_port, url_host
 
 _HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 
@@ -16,7 +17,7 @@ def shared_url(section: RedisSection, host: str) -> str:
     Returns:
         Empty for a unix socket: it cannot be reached from elsewhere.
     """
-    url = section.url or f"redis://{_bracketed(section.host)}:{section.port}"
+    url = section.url or f"redis://{host_port(section.host, section.port)}"
     parts = urlsplit(url)
     if parts.scheme == "unix" or parts.hostname is None:
         return ""
@@ -24,10 +25,6 @@ def shared_url(section: RedisSection, host: str) -> str:
     password = section.password.get_secret_value()
     if password and not parts.password:
         login, at = f"{login.rstrip(':')}:{quote(password, safe='')}", "@"
-    name = _bracketed(host if parts.hostname in _HERE else parts.hostname)
+    name = url_host(host if parts.hostname in _HERE else parts.hostname)
     port = f":{parts.port}" if parts.port is not None else ""
     return urlunsplit(parts._replace(netloc=f"{login}{at}{name}{port}"))
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host

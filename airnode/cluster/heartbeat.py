@@ -21,7 +21,8 @@ from airnode.errors import Unavailable
 from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
-from airnode.web.addresses import Addresses, PortName, in_url
+from airnode.kernel.urls import url_host
+from airnode.web.addresses import Addresses, PortName
 from airnode.web.health import Identity
 
 log = structlog.get_logger(__name__)
@@ -138,7 +139,7 @@ class Heartbeat(Service):
             node_name=self._identity.node_name,
             # An admin's order is not said again here: masters know it, and would learn late that it was taken back.
             status="draining" if self._draining else status,
-            host=in_url(self._addresses.host),
+            host=url_host(self._addresses.host),
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],
             rtmp_port=self._rtmp_port(),

@@ -15,6 +15,7 @@ from airnode.cluster.join_types import JOIN_PATH, JoinAnswer, JoinRequest
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.errors import FieldError, Forbidden, InvalidInput
 from airnode.kernel.access import RemoteAccess, StoreUrls
+from airnode.kernel.urls import url_host
 from airnode.web.clients import Clients
 from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
@@ -150,7 +151,7 @@ def reachable_host(address: str) -> str:
         return ""
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is None:
-            return "" if ip.is_loopback else f"[{ip}]"
+            return "" if ip.is_loopback else url_host(str(ip))
         ip = ip.ipv4_mapped
     return "" if ip.is_loopback else str(ip)
 

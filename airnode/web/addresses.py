@@ -6,6 +6,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airnode.kernel.urls import url_host
+
 
 class PortName(enum.StrEnum):
     """The HTTP ports of a node."""
@@ -35,11 +37,6 @@ def is_loopback(hostname: str) -> bool:
         return False
 
 
-def in_url(host: str) -> str:
-    """``host`` as URLs have it: IPv6 addresses in brackets (RFC 3986 section 3.2.2)."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """The node's own addresses.
@@ -64,19 +61,19 @@ class Addresses:
     def local_host(self) -> str:
         """The host for someone on this machine."""
         if self.host:
-            return in_url(self.host)
+            return url_host(self.host)
         if self.listens_on in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):
             return "localhost" if self.listens_on != "::1" else "[::1]"
-        return in_url(self.listens_on)
+        return url_host(self.listens_on)
 
     @property
     def network_host(self) -> str | None:
         """The host for someone else on the local network, if they can get here at all."""
         if self.host:
-            return in_url(self.host)
+            return url_host(self.host)
         if self.listens_on in ("", "0.0.0.0", "::"):
             return lan_address()
-        return None if is_loopback(self.listens_on) else in_url(self.listens_on)
+        return None if is_loopback(self.listens_on) else url_host(self.listens_on)
 
     def url(self, port: PortName, host: str | None = None) -> str:
         """Base URL of one of the ports."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from airnode.kernel.urls import host_port
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Host and port as RFC 9110 section 7.2 has them, less what no host name of ours has; it goes into addresses we answer.
@@ -76,4 +78,4 @@ def _local_host(request: web.Request) -> str:
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
     if not isinstance(name, tuple):
         return "localhost"
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return host_port(name[0], name[1])

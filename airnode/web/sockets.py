@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airnode.errors import StartupError
+from airnode.kernel.tls import load_certificate
 
 BACKLOG = 1024
 
@@ -70,7 +71,7 @@ def _why(error: OSError, host: str, port: int, what: str, how: str) -> str:
 
 
 def tls_context(cert: Path | None, key: Path | None, section: str = "http") -> ssl.SSLContext | None:
-    """The server context for a certificate and its key; None where there is none.
+    """Return the server context for a certificate and its key; None where there is none.
 
     Args:
         section: of the configuration, for the error: ``http`` or ``rtmp``.
@@ -82,13 +83,5 @@ def tls_context(cert: Path | None, key: Path | None, section: str = "http") -> s
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # The password is empty: without one, an encrypted key would ask on the terminal.
-        context.load_cert_chain(cert.expanduser(), key.expanduser(), password="")
-    except (OSError, ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise StartupError(
-            f"The TLS certificate {cert} with the unencrypted key {key} cannot be used: {reason} "
-            f"({section}.tls_cert, {section}.tls_key)."
-        ) from None
+    load_certificate(context, cert, key, section)
     return context

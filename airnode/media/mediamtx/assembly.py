@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airnode.config.sections.http import HttpSection
+from airnode.kernel.urls import url_host
 from airnode.media.mediamtx.engine import EngineSettings, MediaMtxEngine
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority
 from airnode.runtime.context import RoleContext
-from airnode.web.addresses import in_url
 from airnode.web.rate_limit import AttemptLimit, RateLimit
 
 
@@ -47,7 +47,7 @@ def _tls(section: HttpSection) -> tuple[Path, Path] | None:
 
 def endpoints(ctx: RoleContext) -> dict[str, object]:
     """Where publishers go beside RTMP, as far as airnode knows the ports."""
-    section, host = ctx.settings.mediamtx, in_url(ctx.addresses.local_host)
+    section, host = ctx.settings.mediamtx, url_host(ctx.addresses.local_host)
     if ctx.settings.media.engine != "mediamtx" or section.api_url:
         return {}
     whip = "https" if ctx.settings.http.tls_cert is not None else "http"

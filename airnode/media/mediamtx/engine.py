@@ -22,6 +22,7 @@ from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import AirnodeError, NotFound, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.urls import url_host
 from airnode.media.frames import MediaEvent, StreamMetadata
 from airnode.media.mediamtx.api import MediaMtxApi, PublishedPath, Source
 from airnode.media.mediamtx.gate import Gate, Grant
@@ -200,8 +201,7 @@ class MediaMtxEngine(Service):
         if not is_loopback(address):
             log.warning("mediamtx_hls_not_on_loopback", address=address)
         host = urlsplit(self._settings.mediamtx.api_url).hostname or "127.0.0.1"
-        in_url = f"[{host}]" if ":" in host else host
-        self._hls_url = f"http://{in_url}:{address.rpartition(':')[2]}"
+        self._hls_url = f"http://{url_host(host)}:{address.rpartition(':')[2]}"
         self._adopted = True
         log.info("mediamtx_adopted", changed=sorted(changes))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.mediamtx import MediaMtxSection
+from airnode.kernel.urls import host_port
 
 #: The user as whom airnode asks MediaMTX's API; the hook gets it back with the secret.
 API_USER = "airnode"
@@ -130,4 +131,4 @@ def _address(host: str, port: int) -> str:
     """``:PORT`` listens on all addresses."""
     if host in ("", "0.0.0.0", "::"):
         return f":{port}"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return host_port(host, port)

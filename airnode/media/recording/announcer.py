@@ -20,9 +20,10 @@ from airnode.bus.records import Records
 from airnode.errors import AirnodeError, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.urls import url_host
 from airnode.media.recording.catalog import Catalog, Recording
 from airnode.media.recording.recorder import Recorder
-from airnode.web.addresses import Addresses, PortName, in_url
+from airnode.web.addresses import Addresses, PortName
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +80,7 @@ class Announcer(Service):
         """What the cluster is told of one."""
         return replace(
             recording.record(self._node_id),
-            host=in_url(self._addresses.host),
+            host=url_host(self._addresses.host),
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],
         )

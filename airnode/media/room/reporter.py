@@ -12,9 +12,10 @@ from airnode.bus.messages import ROOMS, RoomState
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.urls import url_host
 from airnode.media.room.claims import room_claim
 from airnode.media.room.rooms import LiveRoom, Rooms
-from airnode.web.addresses import Addresses, PortName, in_url
+from airnode.web.addresses import Addresses, PortName
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +126,7 @@ class RoomReporter(Service):
     def _state(self, room: LiveRoom) -> RoomState:
         return replace(
             room.state(self._node_id, self._rooms.now_s()),
-            host=in_url(self._addresses.host),
+            host=url_host(self._addresses.host),
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],
         )

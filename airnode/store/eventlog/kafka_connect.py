@@ -28,6 +28,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 from airnode.config.sections.kafka import KafkaSection
 from airnode.errors import StartupError
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.tls import error_reason, load_certificate
+from airnode.kernel.urls import host_port
 
 #: Rights that our user does not have.
 REFUSALS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
@@ -67,17 +69,10 @@ def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=kafka.tls_ca)
     except OSError as error:
         raise StartupError(
-            f"The certificates {kafka.tls_ca} cannot be used: {_reason(error)} (kafka.tls_ca)."
+            f"The certificates {kafka.tls_ca} cannot be used: {error_reason(error)} (kafka.tls_ca)."
         ) from None
     if kafka.tls_cert is not None and kafka.tls_key is not None:
-        try:
-            # The password is empty: without one, an encrypted key would ask on the terminal.
-            context.load_cert_chain(kafka.tls_cert, kafka.tls_key, password="")
-        except (OSError, ValueError) as error:
-            raise StartupError(
-                f"The TLS certificate {kafka.tls_cert} with the unencrypted key {kafka.tls_key} cannot be used: "
-                f"{_reason(error)} (kafka.tls_cert, kafka.tls_key)."
-            ) from None
+        load_certificate(context, kafka.tls_cert, kafka.tls_key, "kafka")
     return context
 
 
@@ -114,7 +109,7 @@ async def _enter(broker: str, kafka: KafkaSection, arguments: Mapping[str, Any])
             known = (await connection.send(MetadataRequest([]))).brokers
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
         return explained(error, f"Kafka at {broker}", kafka)
-    others = {_address(host, port) for _, host, port, *_ in known}
+    others = {host_port(host, port) for _, host, port, *_ in known}
     if not others or broker in others:
         return broker
     return await _sent_on(broker, sorted(others), kafka, arguments)
@@ -183,7 +178,7 @@ def _said(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
         case ssl.SSLError() | ConnectionResetError() | ConnectionAbortedError() if protocol.endswith("SSL"):
             open_ = "SASL_PLAINTEXT" if protocol.startswith("SASL") else "PLAINTEXT"
             return (
-                f"does not speak TLS as we do ({_reason(error)}): name its TLS port in kafka.bootstrap, or set "
+                f"does not speak TLS as we do ({error_reason(error)}): name its TLS port in kafka.bootstrap, or set "
                 f"kafka.security_protocol to {open_} where it has none."
             ), False
         case socket.gaierror():
@@ -219,21 +214,13 @@ def _hung_up(error: KafkaConnectionError, kafka: KafkaSection) -> tuple[str, boo
         if kafka.tls_cert is None:
             return "wants to see a certificate of ours: set kafka.tls_cert and kafka.tls_key.", True
         return (
-            f"does not accept our certificate ({_reason(cause)}): set kafka.tls_cert and kafka.tls_key to one of an "
-            "authority that it trusts."
+            f"does not accept our certificate ({error_reason(cause)}): set kafka.tls_cert and kafka.tls_key to one of "
+            "an authority that it trusts."
         ), True
     if isinstance(cause, asyncio.IncompleteReadError) and (cause.expected or 0) >> 16 == _TLS_ALERT:
         return f"speaks TLS only: set kafka.security_protocol to {'SASL_SSL' if signs_in else 'SSL or SASL_SSL'}.", True
     wanted = "" if signs_in else f", and to SASL_{protocol} where it wants us to sign in"
     return f"hangs up: set kafka.security_protocol to what this port is for{wanted}.", False
-
-
-def _reason(error: Exception) -> object:
-    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def refused(error: KafkaError) -> str:
