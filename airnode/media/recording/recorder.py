@@ -35,7 +35,8 @@ from airnode.media.recording.index import VERSION, Begun, Ended, Entry, Index
 from airnode.media.recording.metrics import RecordingMetrics
 from airnode.media.recording.retention import Aged, expired
 from airnode.media.recording.trouble import TooFull, slow, stopped
-from airnode.media.room.rooms import LiveRoom, Rooms
+from airnode.media.room.live_room import LiveRoom
+from airnode.media.room.rooms import Rooms
 
 log = structlog.get_logger(__name__)
 
@@ -245,7 +246,7 @@ class Recorder(Service):
         if room.recording_id != shown:
             room.recording_id = shown
             if not room.closed:
-                self._rooms.tell(room)
+                self._rooms.notify(room)
 
     # -- from the window to the queue ---------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ from airnode.bus.leases import Leases
 from airnode.bus.messages import RoomState
 from airnode.errors import Conflict, Unavailable
 from airnode.media.hls.window import Continuation
+from airnode.media.room.live_room import Ownership
 from airnode.media.room.origins import OriginTable
-from airnode.media.room.rooms import Ownership, Rooms
+from airnode.media.room.rooms import Rooms
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,8 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.urls import url_host
 from airnode.media.room.claims import room_claim
-from airnode.media.room.rooms import LiveRoom, Rooms
+from airnode.media.room.live_room import LiveRoom
+from airnode.media.room.rooms import Rooms
 from airnode.web.addresses import Addresses, PortName
 
 log = structlog.get_logger(__name__)

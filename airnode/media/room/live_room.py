@@ -1,0 +1,106 @@
+"""One room that is published to this node: its window, its packager, and what the cluster is to know about it."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from airnode.bus.messages import RoomPhase, RoomState, StreamInfo
+from airnode.bus.recordings import RecordingMode
+from airnode.config.sections.hls import HlsSection
+from airnode.media.hls.blocking_reload import Waiters
+from airnode.media.hls.window import Continuation, Window
+from airnode.media.live.feed import LiveFeed
+from airnode.media.room.packager import Packager
+from airnode.media.room.viewers import Viewers
+from airnode.media.room.watchable import Asked
+from airnode.media.rtmp.publishing import PublisherInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """This node's right to publish a room.
+
+    Attributes:
+        epoch: of its claim.
+        after: where the window of the node that had the room before ended; None: it begins here.
+    """
+
+    epoch: int
+    after: Continuation | None = None
+
+
+class LiveRoom:
+    """One room: its window, its packager and whoever publishes at the moment.
+
+    Attributes:
+        epoch: of this node's claim: at least the unix time in milliseconds at which the room went live here.
+        recording_id: of the recording that is being made; empty: there is none. Owned by the recorder.
+        recording_mode: which classes this node records; None: not known yet. Owned by the recorder.
+        closed: nothing will change any more.
+    """
+
+    def __init__(
+        self, name: str, settings: HlsSection, viewer_window_s: float, live: LiveFeed, ownership: Ownership
+    ) -> None:
+        self.name = name
+        self.epoch = ownership.epoch
+        self.window = Window(
+            segment_count=settings.segment_count, low_latency=settings.low_latency, after=ownership.after
+        )
+        self.live = live
+        self.packager = Packager(settings, self.window, room=name, live=live)
+        self.waiters = Waiters()
+        self.viewers = Viewers(viewer_window_s)
+        self.phase: RoomPhase = "live"
+        self.since = time.time()
+        self.reconnect_deadline: float | None = None
+        self.closed = False
+        self.cut = False
+        self.publisher: PublisherInfo | None = None
+        self.recording_id = ""
+        self.recording_mode: RecordingMode | None = None
+        #: {kind: how many of the packager's faults are in the metrics already}.
+        self.counted_faults: dict[str, int] = {}
+        #: Loop time at which media came last.
+        self.last_media_s = 0.0
+        #: Ends the grace time, or the time for which the end can still be seen.
+        self.timer: asyncio.TimerHandle | None = None
+        self.window.add_listener(self.waiters.wake)
+
+    def asked(self, what: Asked) -> None:
+        """A viewer requests the window or the live feed: both are here anyway."""
+
+    def state(self, node_id: str, now_s: float) -> RoomState:
+        """Return what this node reports to the cluster; ``now_s`` is the loop's time."""
+        return RoomState(
+            room=self.name,
+            node_id=node_id,
+            phase=self.phase,
+            since=self.since,
+            viewers=self.viewers.count(now_s),
+            epoch=self.epoch,
+            reconnect_deadline=self.reconnect_deadline,
+            stream=self._stream() if self.phase == "live" else None,
+            next_msn=self.window.next_msn,
+            target_duration_s=self.window.target_duration_s,
+            discontinuities=self.window.discontinuities,
+            silent_s=round(max(0.0, now_s - self.last_media_s), 1),
+            recording_id=self.recording_id,
+            recording_mode=self.recording_mode,
+            part_target_s=self.window.part_target_s,
+        )
+
+    def _stream(self) -> StreamInfo:
+        stats = self.packager.stats
+        return StreamInfo(
+            width=stats.width,
+            height=stats.height,
+            frame_rate=round(stats.frame_rate, 2),
+            bitrate_bps=round(stats.bitrate_bps(time.time())),
+            video_codecs=stats.video_codecs,
+            audio_codecs=stats.audio_codecs,
+            key_frame_interval_s=round(stats.key_frame_interval_s, 2),
+            encoder=stats.encoder,
+            uptime_s=round(time.time() - self.since, 1),
+            dropped_samples=stats.dropped.total(),
+        )
