@@ -14,11 +14,11 @@ from airnode.cluster.stream_keys import StreamKeys
 from airnode.kernel.urls import url_host
 from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
-from airnode.media.recording.announcer import Announcer
-from airnode.media.recording.catalog import Catalog
-from airnode.media.recording.holders import Holders
+from airnode.media.recording.announcer import RecordingAnnouncer
+from airnode.media.recording.catalog import RecordingCatalog
 from airnode.media.recording.recorder import Recorder
-from airnode.media.recording.recording_api import RecordingMedia
+from airnode.media.recording.recording_api import RecordingApi
+from airnode.media.recording.remote_recordings import RemoteRecordings
 from airnode.media.relay.relay_api import RelayApi
 from airnode.media.relay.relays import Relays
 from airnode.media.relay.upstream import NodeToken
@@ -77,7 +77,7 @@ def build(ctx: RoleContext) -> RoleParts:
             origins,
             keys,
             recordings.catalog,
-            recordings.holders,
+            recordings.remote_recordings,
             Ordered(recordings.announcer, after=(recordings.catalog,)),
             Ordered(recordings.recorder, after=(rooms, recordings.announcer)),
             Ordered(relays, after=(rooms, origins)),
@@ -170,30 +170,30 @@ def _master_host(ctx: RoleContext) -> str:
 class _RecordingParts:
     """What makes and serves recordings; the routes of ``api`` are on the media port."""
 
-    catalog: Catalog
-    holders: Holders
-    announcer: Announcer
+    catalog: RecordingCatalog
+    remote_recordings: RemoteRecordings
+    announcer: RecordingAnnouncer
     recorder: Recorder
-    api: RecordingMedia
+    api: RecordingApi
 
 
 def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytesMeter) -> _RecordingParts:
     section, node_id = ctx.settings.recording, ctx.identity.node_id
-    catalog = Catalog(section.dir or ctx.data_dir / "recordings")
+    catalog = RecordingCatalog(section.dir or ctx.data_dir / "recordings")
     recorder = Recorder(rooms, catalog, section, node_id, ctx.registry, ctx.tasks("recorder"))
     token = NodeToken(lambda: ctx.tokens.issue_node(node_id))
-    holders = Holders(Records(ctx.bus), token, node_id, _master_host(ctx), ctx.registry)
-    announcer = Announcer(ctx.bus, catalog, recorder, node_id, ctx.addresses, ctx.tasks("recording-announcer"))
-    api = RecordingMedia(
+    remote_recordings = RemoteRecordings(Records(ctx.bus), token, node_id, _master_host(ctx), ctx.registry)
+    announcer = RecordingAnnouncer(ctx.bus, catalog, recorder, node_id, ctx.addresses, ctx.tasks("recording-announcer"))
+    api = RecordingApi(
         catalog,
-        holders,
+        remote_recordings,
         ctx.tokens,
         ctx.registry,
         sent_bytes=sent.recordings,
         student_download=section.student_download,
         gap_s=section.download_gap_s,
     )
-    return _RecordingParts(catalog, holders, announcer, recorder, api)
+    return _RecordingParts(catalog, remote_recordings, announcer, recorder, api)
 
 
 # -- the cluster ------------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def _heartbeat(
         meters=Meters(
             viewers=relays.viewers,
             newcomers=relays.newcomers,
-            cut_from=relays.cut_from,
+            cut_from=relays.unreachable_origins,
             relays=relays.relays,
             streams=rooms.streams,
             sent_bytes=sent.total_bytes,

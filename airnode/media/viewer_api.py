@@ -128,7 +128,7 @@ class MediaApi:
 
     async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
         """What ``name`` gives in ``room``, for a request that is allowed to have it."""
-        room.asked("window")
+        room.note_request("window")
         if name == MULTIVARIANT:
             return await self._multivariant(room)
         if name == room.window.media_uri:
@@ -153,7 +153,7 @@ class MediaApi:
 
     async def stream(self, request: web.Request, room: WatchableRoom, session_id: str = "") -> web.StreamResponse:
         """The endless response, for a request that is allowed to have it; with ``session_id`` it counts as a viewer."""
-        room.asked("live")
+        room.note_request("live")
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
         while not room.live.ready:
             await self._changed(room, until_s)
@@ -195,7 +195,7 @@ class MediaApi:
         room = self._rooms.get(name)
         if room is None:
             raise NotFound("This class is not live.")
-        _require_way(room)
+        _require_reachable(room)
         return room, claims
 
     def _claims(self, token: str, room: str) -> Claims:
@@ -260,7 +260,7 @@ class MediaApi:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
         if room.closed and self._rooms.get(room.name) is not None:
             raise Unavailable("This class comes from another node now.", retry_after_s=1)
-        _require_way(room)
+        _require_reachable(room)
         if room.closed:
             raise NotFound("This class is not live.")
         if not await room.waiters.wait(until_s):
@@ -268,8 +268,8 @@ class MediaApi:
             raise Unavailable("Nothing new came in time.", retry_after_s=1)
 
 
-def _require_way(room: WatchableRoom) -> None:
-    if room.cut:
+def _require_reachable(room: WatchableRoom) -> None:
+    if room.origin_unreachable:
         raise Unavailable("This node cannot reach the class's origin; ask for another place.", retry_after_s=1)
 
 

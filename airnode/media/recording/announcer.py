@@ -21,7 +21,7 @@ from airnode.errors import AirnodeError, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.urls import url_host
-from airnode.media.recording.catalog import Catalog, Recording
+from airnode.media.recording.catalog import Recording, RecordingCatalog
 from airnode.media.recording.recorder import Recorder
 from airnode.web.addresses import Addresses, PortName
 
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 _PROGRESS_S, _COMPARE_S = 5.0, 60.0
 
 
-class Announcer(Service):
+class RecordingAnnouncer(Service):
     """Keeps the tables on the bus in step with the catalog. Starts before the recorder, and stops after it."""
 
     name = "recording-announcer"
@@ -39,7 +39,7 @@ class Announcer(Service):
     def __init__(
         self,
         bus: Bus,
-        catalog: Catalog,
+        catalog: RecordingCatalog,
         recorder: Recorder,
         node_id: str,
         addresses: Addresses,

@@ -16,8 +16,8 @@ from airnode.errors import Conflict, NotFound, Unavailable
 from airnode.kernel.service import Service
 from airnode.media.recording import disk
 from airnode.media.recording.fragment_reader import Malformed
-from airnode.media.recording.index import Begun, Ended, Entry, Index
-from airnode.media.recording.progressive import Progressive, progressive
+from airnode.media.recording.index import BeginEntry, EndEntry, Entry, SegmentIndex
+from airnode.media.recording.progressive import ProgressiveMp4, build_progressive
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Recording:
     ended_at: float | None = None
     duration_s: float = 0.0
     size_bytes: int = 0
-    index: Index | None = None
+    index: SegmentIndex | None = None
 
     @property
     def media(self) -> Path:
@@ -67,7 +67,7 @@ class Recording:
         )
 
 
-class Catalog(Service):
+class RecordingCatalog(Service):
     """Knows the recordings, and reads them.
 
     Args:
@@ -84,7 +84,7 @@ class Catalog(Service):
         self._recordings: dict[str, Recording] = {}
         self._loaded: OrderedDict[str, None] = OrderedDict()
         #: {(recording_id, segments): its file}, least recently asked for first.
-        self._files: OrderedDict[tuple[str, int], Progressive] = OrderedDict()
+        self._files: OrderedDict[tuple[str, int], ProgressiveMp4] = OrderedDict()
         #: One head at a time: they cost CPU.
         self._making = asyncio.Lock()
         self._listeners: list[Callable[[Recording], None]] = []
@@ -136,11 +136,11 @@ class Catalog(Service):
         found = self._recordings.get(recording_id)
         return found if found is not None and found.room == room else None
 
-    def begin(self, begun: Begun) -> Recording:
+    def begin(self, begun: BeginEntry) -> Recording:
         """A recording that is about to be made."""
         directory = self.root / begun.room / begun.recording_id
         made = self._recordings[begun.recording_id] = Recording(
-            begun.recording_id, begun.room, directory, "recording", begun.started_at, index=Index(begun)
+            begun.recording_id, begun.room, directory, "recording", begun.started_at, index=SegmentIndex(begun)
         )
         self._tell(made)
         return made
@@ -151,14 +151,14 @@ class Catalog(Service):
         if index is None:
             return
         for entry in entries:
-            index.take(entry)
+            index.append(entry)
         recording.duration_s, recording.size_bytes = index.duration_s, index.size_bytes
         if index.ended is not None:
             recording.status, recording.ended_at = index.ended.status, index.ended.ended_at
             self._keep(recording)
             self._tell(recording)
 
-    def end(self, recording: Recording, ended: Ended) -> None:
+    def end(self, recording: Recording, ended: EndEntry) -> None:
         """It is complete. One that never got a segment is not kept."""
         if not ended.segments:
             self._recordings.pop(recording.recording_id, None)
@@ -168,7 +168,7 @@ class Catalog(Service):
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    async def index(self, recording: Recording) -> Index:
+    async def index(self, recording: Recording) -> SegmentIndex:
         """Where its segments are; NotFound (404) when its files are gone or damaged."""
         if recording.index is None:
             recording.index = await self.run(disk.load, recording.directory)
@@ -187,7 +187,7 @@ class Catalog(Service):
             if (found := self._recordings.get(oldest)) is not None and found.status != "recording":
                 found.index = None
 
-    async def file(self, recording: Recording) -> Progressive:
+    async def file(self, recording: Recording) -> ProgressiveMp4:
         """The recording as one MP4, as far as it has come.
 
         Raises:
@@ -207,14 +207,14 @@ class Catalog(Service):
                 self._files.popitem(last=False)
         return made
 
-    async def _made(self, recording: Recording, index: Index) -> Progressive:
-        snapshot = Index(index.begun)
+    async def _made(self, recording: Recording, index: SegmentIndex) -> ProgressiveMp4:
+        snapshot = SegmentIndex(index.begun)
         for name in ("inits", "segments", "init_of"):
             setattr(snapshot, name, list(getattr(index, name)))
 
-        def make() -> Progressive:
+        def make() -> ProgressiveMp4:
             with recording.media.open("rb", buffering=0) as file:
-                return progressive(snapshot, lambda at, size: disk.read_at(file.fileno(), at, size))
+                return build_progressive(snapshot, lambda at, size: disk.read_at(file.fileno(), at, size))
 
         try:
             return await self.run(make)

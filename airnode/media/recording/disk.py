@@ -14,12 +14,12 @@ import structlog
 from airnode.bus.recordings import RECORDING_ID, RecordingStatus
 from airnode.media.recording.index import (
     MAX_LINE_BYTES,
-    Begun,
-    Ended,
+    BeginEntry,
+    EndEntry,
     Entry,
-    Index,
-    Init,
-    Segment,
+    InitEntry,
+    SegmentEntry,
+    SegmentIndex,
     decode,
     encode,
     parse,
@@ -34,7 +34,7 @@ _PROBE = ".probe"
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class SegmentToWrite:
     """A segment to be written, with the initialization section that it needs.
 
     Attributes:
@@ -57,7 +57,7 @@ class RecordingFile:
     fit is taken back.
     """
 
-    def __init__(self, directory: Path, begun: Begun) -> None:
+    def __init__(self, directory: Path, begun: BeginEntry) -> None:
         directory.mkdir(parents=True, mode=0o750)
         self._directory = directory
         self._named = False
@@ -74,9 +74,9 @@ class RecordingFile:
         self._dirty = True
         self._init = b""
         self._next_msn = 0
-        self.index = Index(begun)
+        self.index = SegmentIndex(begun)
 
-    def write(self, take: Take) -> list[Entry]:
+    def write(self, take: SegmentToWrite) -> list[Entry]:
         """Append a segment, with its initialization section where that is another one. Returns their entries.
 
         Raises:
@@ -87,9 +87,9 @@ class RecordingFile:
         breaks = take.discontinuity or take.init != self._init or take.msn != self._next_msn
         try:
             if take.init != self._init:
-                entries.append(Init(end, len(take.init)))
+                entries.append(InitEntry(end, len(take.init)))
                 end = _write(self._media, (take.init,), end)
-            entries.append(Segment(end, take.size, take.duration_s, take.start_unix_s, breaks and not first))
+            entries.append(SegmentEntry(end, take.size, take.duration_s, take.start_unix_s, breaks and not first))
             end = _write(self._media, take.parts, end)
             self._append(entries)
         except OSError:
@@ -99,7 +99,7 @@ class RecordingFile:
         self._media_end, self._dirty = end, True
         self._init, self._next_msn = take.init, take.msn + 1
         for entry in entries:
-            self.index.take(entry)
+            self.index.append(entry)
         return entries
 
     def _append(self, entries: Sequence[Entry]) -> None:
@@ -121,7 +121,7 @@ class RecordingFile:
                 _sync_directory(directory)
             self._named = True
 
-    def finish(self, ended_at: float) -> Ended:
+    def finish(self, ended_at: float) -> EndEntry:
         """Write the last line, and close. Where it does not fit, the next start of the node adds it. A recording
         without a segment is removed.
         """
@@ -137,7 +137,7 @@ class RecordingFile:
         except OSError as error:
             log.warning("recording_end_not_written", recording_id=self.index.begun.recording_id, error=str(error))
         finally:
-            self.index.take(ended)
+            self.index.append(ended)
             self.close()
         return ended
 
@@ -175,7 +175,7 @@ def _write(fd: int, pieces: Sequence[bytes], at: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FinishedRecording:
     """A recording that ended; times in unix seconds."""
 
     recording_id: str
@@ -188,7 +188,7 @@ class Kept:
     size_bytes: int
 
 
-def scan(root: Path) -> Iterator[Kept]:
+def scan(root: Path) -> Iterator[FinishedRecording]:
     """All recordings; those that were being made when the node died are ended, and what was being removed is gone.
 
     What cannot be read is logged and left alone.
@@ -211,7 +211,7 @@ def scan(root: Path) -> Iterator[Kept]:
                     yield found
 
 
-def _kept(directory: Path) -> Kept | None:
+def _kept(directory: Path) -> FinishedRecording | None:
     begun, ended = _first_and_last(directory / INDEX)
     if begun is None or ended is None:
         index = _recover(directory)
@@ -222,7 +222,7 @@ def _kept(directory: Path) -> Kept | None:
     if (begun.recording_id, begun.room) != (directory.name, directory.parent.name):
         log.warning("recording_misplaced", path=str(directory), recording_id=begun.recording_id, room=begun.room)
         return None
-    return Kept(
+    return FinishedRecording(
         begun.recording_id,
         begun.room,
         directory,
@@ -234,17 +234,17 @@ def _kept(directory: Path) -> Kept | None:
     )
 
 
-def _first_and_last(path: Path) -> tuple[Begun | None, Ended | None]:
+def _first_and_last(path: Path) -> tuple[BeginEntry | None, EndEntry | None]:
     """The first and the last line, where they are what they should be."""
     with path.open("rb") as file:
         first = decode(file.readline(MAX_LINE_BYTES))
         file.seek(max(os.fstat(file.fileno()).st_size - MAX_LINE_BYTES, 0))
         tail = file.read()
     last = decode(tail[:-1].rpartition(b"\n")[2]) if tail.endswith(b"\n") else None
-    return first if isinstance(first, Begun) else None, last if isinstance(last, Ended) else None
+    return first if isinstance(first, BeginEntry) else None, last if isinstance(last, EndEntry) else None
 
 
-def _recover(directory: Path) -> Index | None:
+def _recover(directory: Path) -> SegmentIndex | None:
     """End what a crash left open: what is not whole is cut off."""
     media, path = directory / MEDIA, directory / INDEX
     data = path.read_bytes()
@@ -260,12 +260,12 @@ def _recover(directory: Path) -> Index | None:
             file.seek(good)
             file.write(encode(ended))
         os.truncate(media, index.size_bytes)
-    index.take(ended)
+    index.append(ended)
     log.warning("recording_recovered", recording_id=index.begun.recording_id, duration_s=round(index.duration_s, 1))
     return index
 
 
-def load(directory: Path) -> Index | None:
+def load(directory: Path) -> SegmentIndex | None:
     """The index of a recording; None: it cannot be read."""
     try:
         return parse((directory / INDEX).read_bytes(), (directory / MEDIA).stat().st_size)[0]

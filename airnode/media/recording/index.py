@@ -20,7 +20,7 @@ VERSION = 1
 MAX_LINE_BYTES = 4096
 
 
-class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
+class BeginEntry(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """The first line."""
 
     version: int
@@ -31,14 +31,14 @@ class Begun(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     target_duration_s: int
 
 
-class Init(msgspec.Struct, frozen=True, array_like=True, tag="init"):
+class InitEntry(msgspec.Struct, frozen=True, array_like=True, tag="init"):
     """An initialization section, for the segments behind it."""
 
     at: int
     size: int
 
 
-class Segment(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
+class SegmentEntry(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
     """A segment; ``start_unix_s`` is the wall clock of its first sample."""
 
     at: int
@@ -48,7 +48,7 @@ class Segment(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
     discontinuity: bool
 
 
-class Ended(msgspec.Struct, frozen=True, array_like=True, tag="end"):
+class EndEntry(msgspec.Struct, frozen=True, array_like=True, tag="end"):
     """The last line, with the totals, so that a list needs no other."""
 
     status: Literal["finished", "interrupted"]
@@ -58,7 +58,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="end"):
     size_bytes: int
 
 
-Entry = Begun | Init | Segment | Ended
+Entry = BeginEntry | InitEntry | SegmentEntry | EndEntry
 
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
@@ -76,7 +76,7 @@ def decode(line: bytes) -> Entry | None:
         return None
 
 
-class Index:
+class SegmentIndex:
     """The entries of one recording, in order.
 
     Attributes:
@@ -84,25 +84,25 @@ class Index:
         size_bytes: of the media.
     """
 
-    def __init__(self, begun: Begun) -> None:
+    def __init__(self, begun: BeginEntry) -> None:
         self.begun = begun
-        self.inits: list[Init] = []
-        self.segments: list[Segment] = []
+        self.inits: list[InitEntry] = []
+        self.segments: list[SegmentEntry] = []
         self.init_of: list[int] = []
-        self.ended: Ended | None = None
+        self.ended: EndEntry | None = None
         self.duration_s = 0.0
         self.size_bytes = 0
 
-    def take(self, entry: Entry) -> bool:
+    def append(self, entry: Entry) -> bool:
         """Append an entry; False: it cannot come here, and neither can anything behind it."""
-        if self.ended is not None or isinstance(entry, Begun):
+        if self.ended is not None or isinstance(entry, BeginEntry):
             return False
-        if isinstance(entry, Ended):
+        if isinstance(entry, EndEntry):
             self.ended = entry
             return True
         if entry.at < self.size_bytes or entry.size <= 0:
             return False
-        if isinstance(entry, Init):
+        if isinstance(entry, InitEntry):
             self.inits.append(entry)
         elif not self.inits or not entry.duration_s > 0:
             return False
@@ -113,12 +113,12 @@ class Index:
         self.size_bytes = entry.at + entry.size
         return True
 
-    def end(self, status: Literal["finished", "interrupted"], ended_at: float) -> Ended:
+    def end(self, status: Literal["finished", "interrupted"], ended_at: float) -> EndEntry:
         """The line that would end it here."""
-        return Ended(status, ended_at, len(self.segments), round(self.duration_s, 6), self.size_bytes)
+        return EndEntry(status, ended_at, len(self.segments), round(self.duration_s, 6), self.size_bytes)
 
 
-def parse(data: bytes, media_bytes: int) -> tuple[Index | None, int]:
+def parse(data: bytes, media_bytes: int) -> tuple[SegmentIndex | None, int]:
     """Read an index file as far as it is whole and its media is there.
 
     Args:
@@ -127,17 +127,19 @@ def parse(data: bytes, media_bytes: int) -> tuple[Index | None, int]:
     Returns:
         The index, None where not even the first line is good; and the length of what was good.
     """
-    index: Index | None = None
+    index: SegmentIndex | None = None
     good = 0
     while (end := data.find(b"\n", good)) >= 0:
         entry = decode(data[good:end]) if end - good <= MAX_LINE_BYTES else None
         if entry is None:
             break
         if index is None:
-            if not isinstance(entry, Begun) or entry.version != VERSION:
+            if not isinstance(entry, BeginEntry) or entry.version != VERSION:
                 break
-            index = Index(entry)
-        elif (isinstance(entry, Init | Segment) and entry.at + entry.size > media_bytes) or not index.take(entry):
+            index = SegmentIndex(entry)
+        elif (isinstance(entry, InitEntry | SegmentEntry) and entry.at + entry.size > media_bytes) or not index.append(
+            entry
+        ):
             break
         good = end + 1
     return index, good

@@ -8,40 +8,40 @@ import re
 from collections.abc import Iterator
 
 from airnode.media.hls.playlist import date_time
-from airnode.media.recording.index import Index, Init, Segment
+from airnode.media.recording.index import InitEntry, SegmentEntry, SegmentIndex
 
 #: A player that followed the recording reads EXT-X-ENDLIST within this, and only then may the type change (6.2.1).
 _FOLLOWED_FOR_S = 60.0
 _NAME = re.compile(r"(init|seg)(0|[1-9][0-9]{0,8})\.mp4\Z")
 
 
-def render(index: Index, now: float) -> bytes:
+def render(index: SegmentIndex, now: float) -> bytes:
     """The playlist's text, UTF-8; ``now`` is unix seconds."""
     return "".join(_lines(index, now)).encode()
 
 
-def is_settled(index: Index, now: float) -> bool:
+def is_settled(index: SegmentIndex, now: float) -> bool:
     """Whether the playlist will never change again."""
     return index.ended is not None and now - index.ended.ended_at > _FOLLOWED_FOR_S
 
 
-def lookup(index: Index, name: str) -> Init | Segment | None:
+def lookup(index: SegmentIndex, name: str) -> InitEntry | SegmentEntry | None:
     """What a name of the playlist stands for."""
     match = _NAME.match(name)
     if match is None:
         return None
-    found: list[Init] | list[Segment] = index.inits if match[1] == "init" else index.segments
+    found: list[InitEntry] | list[SegmentEntry] = index.inits if match[1] == "init" else index.segments
     number = int(match[2])
     return found[number] if number < len(found) else None
 
 
-def target_duration_s(index: Index) -> int:
+def target_duration_s(index: SegmentIndex) -> int:
     """Constant over the recording's life, unless a segment is longer than was promised."""
     longest_s = max((segment.duration_s for segment in index.segments), default=0.0)
     return max(index.begun.target_duration_s, int(longest_s + 0.5), 1)
 
 
-def _lines(index: Index, now: float) -> Iterator[str]:
+def _lines(index: SegmentIndex, now: float) -> Iterator[str]:
     kind = "VOD" if is_settled(index, now) else "EVENT"
     yield f"#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target_duration_s(index)}\n"
     yield f"#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-MEDIA-SEQUENCE:0\n"

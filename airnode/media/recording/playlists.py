@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from airnode.media.hls.window import PLAYLIST_TYPE
-from airnode.media.recording.catalog import Catalog, Recording
-from airnode.media.recording.holders import Holder, Holders
+from airnode.media.recording.catalog import Recording, RecordingCatalog
 from airnode.media.recording.playlist import is_settled, render
+from airnode.media.recording.remote_recordings import RecordingLocation, RemoteRecordings
 
 #: A playlist of another node is asked for again after this.
 _FRESH_S = 1.0
@@ -34,9 +34,9 @@ class _Text:
 class Playlists:
     """Gives out the playlists of recordings, of this node and of others."""
 
-    def __init__(self, catalog: Catalog, holders: Holders) -> None:
+    def __init__(self, catalog: RecordingCatalog, remote_recordings: RemoteRecordings) -> None:
         self._catalog = catalog
-        self._holders = holders
+        self._remote_recordings = remote_recordings
         #: {recording_id: its text}, the longest unasked first.
         self._texts: OrderedDict[str, _Text] = OrderedDict()
 
@@ -50,12 +50,12 @@ class Playlists:
             text.body, text.packed, text.state = render(index, now), b"", state
         return await self._answer(request, text)
 
-    async def other(self, request: web.Request, recording_id: str, holder: Holder) -> web.Response:
+    async def other(self, request: web.Request, recording_id: str, location: RecordingLocation) -> web.Response:
         """Of a recording that is on another node."""
         text, loop = self._text(recording_id), asyncio.get_running_loop()
         async with text.lock:
             if loop.time() >= text.fresh_until_s:
-                body = await self._holders.playlist(holder)
+                body = await self._remote_recordings.playlist(location)
                 if body != text.body:
                     text.body, text.packed, text.state = body, b"", ()
                 text.fresh_until_s = loop.time() + _FRESH_S

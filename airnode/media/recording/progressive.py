@@ -19,7 +19,7 @@ from sys import byteorder
 
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE, box, full_box
 from airnode.media.recording.fragment_reader import Malformed, Run, TrackHeader, read_init, read_moof
-from airnode.media.recording.index import Index
+from airnode.media.recording.index import SegmentIndex
 
 #: Seconds from 1904, the epoch of MP4, to 1970.
 _MP4_EPOCH_S = 2_082_844_800
@@ -37,7 +37,7 @@ Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Progressive:
+class ProgressiveMp4:
     """The file: ``head``, then ``size`` bytes of the recorded file from ``at`` on."""
 
     head: bytes
@@ -46,7 +46,7 @@ class Progressive:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _TrackTables:
     """A track of the file."""
 
     header: TrackHeader
@@ -111,7 +111,7 @@ class _Lane:
         return sum(self.durations)
 
 
-def progressive(index: Index, read: Read) -> Progressive:
+def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
     """Make the file of what is recorded up to now. Reads all fragments' headers: not on the event loop.
 
     Raises:
@@ -120,21 +120,21 @@ def progressive(index: Index, read: Read) -> Progressive:
     """
     if not index.segments:
         raise Malformed("nothing is recorded yet")
-    lanes = _lanes(index, read)
-    if not lanes:
+    tables_by_track = _collect_tables(index, read)
+    if not tables_by_track:
         raise Malformed("there are no samples")
     first, last = index.segments[0], index.segments[-1]
     size = last.at + last.size - first.at
     wide = size > _MAX_OFFSET
-    tables = [_tables(lane) for lane in lanes]
-    head_bytes = len(_head(index, lanes, tables, size, 0, wide=wide))
-    return Progressive(_head(index, lanes, tables, size, head_bytes - first.at, wide=wide), first.at, size)
+    tables = [_tables(lane) for lane in tables_by_track]
+    head_bytes = len(_head(index, tables_by_track, tables, size, 0, wide=wide))
+    return ProgressiveMp4(_head(index, tables_by_track, tables, size, head_bytes - first.at, wide=wide), first.at, size)
 
 
-def _lanes(index: Index, read: Read) -> list[_Lane]:
+def _collect_tables(index: SegmentIndex, read: Read) -> list[_TrackTables]:
     inits = [{track.track_id: track for track in read_init(read(each.at, each.size))} for each in index.inits]
     #: {(handler, codec): lane}
-    lanes: dict[tuple[bytes, bytes], _Lane] = {}
+    tables_by_track: dict[tuple[bytes, bytes], _TrackTables] = {}
     for number, segment in enumerate(index.segments):
         tracks = inits[index.init_of[number]]
         at, end = segment.at, segment.at + segment.size
@@ -145,12 +145,12 @@ def _lanes(index: Index, read: Read) -> list[_Lane]:
                 if header is None:
                     raise Malformed("a run is of a track that there is not")
                 key = header.handler, header.entry[4:8]
-                lane = lanes.get(key)
+                lane = tables_by_track.get(key)
                 if lane is None:
-                    lane = lanes[key] = _Lane(header, [], run.base_time, run.base_time)
+                    lane = tables_by_track[key] = _TrackTables(header, [], run.base_time, run.base_time)
                 lane.add(run, header, at + run.data_offset)
             at += fragment_bytes
-    return sorted(lanes.values(), key=lambda lane: lane.header.handler != b"vide")
+    return sorted(tables_by_track.values(), key=lambda lane: lane.header.handler != b"vide")
 
 
 def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
@@ -174,31 +174,39 @@ def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _head(index: Index, lanes: Sequence[_Lane], tables: Sequence[bytes], size: int, shift: int, *, wide: bool) -> bytes:
+def _head(
+    index: SegmentIndex,
+    tables_by_track: Sequence[_TrackTables],
+    tables: Sequence[bytes],
+    size: int,
+    shift: int,
+    *,
+    wide: bool,
+) -> bytes:
     """Everything before the recorded bytes; ``shift``: from a place in the recorded file to the one in this file."""
     created = int(index.begun.started_at) + _MP4_EPOCH_S
-    begin = min(_ticks(lane.start + lane.shown_from, lane) for lane in lanes)
+    begin = min(_ticks(lane.start + lane.shown_from, lane) for lane in tables_by_track)
     traks, duration = [], 0
-    for number, (lane, table) in enumerate(zip(lanes, tables, strict=True), 1):
+    for number, (lane, table) in enumerate(zip(tables_by_track, tables, strict=True), 1):
         delay = _ticks(lane.start + lane.shown_from, lane) - begin
         shown = _ticks(lane.duration - lane.shown_from, lane)
         duration = max(duration, delay + shown)
         traks.append(_trak(lane, number, created, delay, shown, table + _chunk_offsets(lane, shift, wide=wide)))
     times = pack(">QQIQ", created, created, VIDEO_TIMESCALE, duration)
     mvhd = full_box(
-        b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(lanes) + 1)
+        b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(tables_by_track) + 1)
     )
     ftyp = box(b"ftyp", b"isom", pack(">I", 0x200), b"isom", b"iso2", b"mp41", b"mp42")
     mdat = pack(">I4sQ", 1, b"mdat", size + 16) if wide else pack(">I4s", size + 8, b"mdat")
     return ftyp + box(b"moov", mvhd, *traks) + mdat
 
 
-def _ticks(time: int, lane: _Lane) -> int:
+def _ticks(time: int, lane: _TrackTables) -> int:
     """In the movie's timescale."""
     return time * VIDEO_TIMESCALE // lane.header.timescale
 
 
-def _trak(lane: _Lane, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
+def _trak(lane: _TrackTables, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
     header, video = lane.header, lane.header.handler == b"vide"
     alternate_group, volume = (0, 0) if video else (1, 0x100)
     name = b"VideoHandler\0" if video else b"SoundHandler\0"
@@ -224,7 +232,7 @@ def _trak(lane: _Lane, number: int, created: int, delay: int, shown: int, stbl: 
     )
 
 
-def _tables(lane: _Lane) -> bytes:
+def _tables(lane: _TrackTables) -> bytes:
     """The sample tables that do not depend on where the samples lie."""
     made = [full_box(b"stsd", 0, 0, pack(">I", len(lane.entries)), *lane.entries)]
     made.append(_run_lengths(b"stts", 0, lane.durations))
@@ -244,7 +252,7 @@ def _run_lengths(kind: bytes, version: int, values: "array[int]") -> bytes:
     return full_box(kind, version, 0, pack(">I", len(flat) // 2), _big_endian(flat))
 
 
-def _sample_to_chunk(lane: _Lane) -> bytes:
+def _sample_to_chunk(lane: _TrackTables) -> bytes:
     flat, chunk = array("I"), 1
     for (samples, entry), group in groupby(lane.chunks):
         flat.extend((chunk, samples, entry))
@@ -252,7 +260,7 @@ def _sample_to_chunk(lane: _Lane) -> bytes:
     return full_box(b"stsc", 0, 0, pack(">I", len(flat) // 3), _big_endian(flat))
 
 
-def _chunk_offsets(lane: _Lane, shift: int, *, wide: bool) -> bytes:
+def _chunk_offsets(lane: _TrackTables, shift: int, *, wide: bool) -> bytes:
     # Without the shift, lengths are what counts.
     offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in lane.offsets])
     return full_box(b"co64" if wide else b"stco", 0, 0, pack(">I", len(offsets)), _big_endian(offsets))

@@ -17,7 +17,7 @@ class RangeNotSatisfiable(AirnodeError):
         self.size = size
 
 
-def wanted_range(header: str, size: int) -> tuple[int, int] | None:
+def requested_range(header: str, size: int) -> tuple[int, int] | None:
     """(start, stop) of what a Range header asks for; None: all of it, as for what is no single range of bytes.
 
     Raises:

@@ -29,12 +29,12 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.media.hls.playlist import Segment
 from airnode.media.recording import disk
-from airnode.media.recording.catalog import Catalog, Recording
-from airnode.media.recording.disk import RecordingFile, Take
-from airnode.media.recording.index import VERSION, Begun, Ended, Entry, Index
+from airnode.media.recording.catalog import Recording, RecordingCatalog
+from airnode.media.recording.disk import RecordingFile, SegmentToWrite
+from airnode.media.recording.index import VERSION, BeginEntry, EndEntry, Entry, SegmentIndex
 from airnode.media.recording.metrics import RecordingMetrics
-from airnode.media.recording.retention import Aged, expired
-from airnode.media.recording.trouble import TooFull, slow, stopped
+from airnode.media.recording.retention import StoredItem, expired
+from airnode.media.recording.trouble import DiskTooFull, slow_notice, stopped_notice
 from airnode.media.room.live_room import LiveRoom
 from airnode.media.room.rooms import Rooms
 
@@ -67,7 +67,7 @@ class _Tape:
 
     room: LiveRoom
     recording: Recording
-    begun: Begun
+    begun: BeginEntry
     next_msn: int
     gap: bool = False
     started: bool = False
@@ -81,7 +81,7 @@ class _Job:
     """What the thread does: write a segment, or, without one, end the recording."""
 
     tape: _Tape
-    take: Take | None
+    take: SegmentToWrite | None
 
 
 class Recorder(Service):
@@ -96,7 +96,7 @@ class Recorder(Service):
     def __init__(
         self,
         rooms: Rooms,
-        catalog: Catalog,
+        catalog: RecordingCatalog,
         section: RecordingSection,
         node_id: str,
         registry: CollectorRegistry,
@@ -159,7 +159,7 @@ class Recorder(Service):
         """What somebody should look at."""
         found = [self._trouble] if self._trouble else []
         if time.monotonic() - self._slow_s < _SLOW_FOR_S:
-            found.append(slow(self._catalog.root))
+            found.append(slow_notice(self._catalog.root))
         return found
 
     async def check(self) -> str | None:
@@ -220,7 +220,7 @@ class Recorder(Service):
     def _begin(self, room: LiveRoom) -> None:
         now = time.time()
         recording_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        begun = Begun(VERSION, recording_id, room.name, self._node_id, now, 0)
+        begun = BeginEntry(VERSION, recording_id, room.name, self._node_id, now, 0)
         recording = self._catalog.begin(begun)
         tape = self._tapes[room.name] = _Tape(room, recording, begun, room.window.next_msn)
         self._open.add(tape)
@@ -251,7 +251,7 @@ class Recorder(Service):
     # -- from the window to the queue ---------------------------------------------------------------------------------
 
     def _look(self, tape: _Tape) -> None:
-        """Take the segments that closed since the last look."""
+        """Put the segments that closed since the last call into the queue."""
         window = tape.room.window
         for segment in window.finished_from(tape.next_msn):
             if segment.msn > tape.next_msn:
@@ -275,8 +275,8 @@ class Recorder(Service):
         if not tape.started:
             target_s = tape.room.window.target_duration_s or _UNKNOWN_TARGET_S
             tape.begun = replace(tape.begun, target_duration_s=target_s)
-            tape.recording.index = Index(tape.begun)
-        take = Take(
+            tape.recording.index = SegmentIndex(tape.begun)
+        take = SegmentToWrite(
             msn=segment.msn,
             init=init,
             parts=[part.data for part in segment.parts],
@@ -308,7 +308,7 @@ class Recorder(Service):
             for job in jobs:
                 await self._done(job, await loop.run_in_executor(self._thread, self._write, job))
 
-    def _write(self, job: _Job) -> list[Entry] | Ended | OSError:
+    def _write(self, job: _Job) -> list[Entry] | EndEntry | OSError:
         """In the thread: one segment, or the end. An error is an answer."""
         tape, take = job.tape, job.take
         try:
@@ -330,9 +330,9 @@ class Recorder(Service):
         """In the thread: raise OSError when too little is free."""
         free, least = disk.free_bytes(self._catalog.root), self._section.min_free_bytes + more
         if free < least:
-            raise TooFull(free, least)
+            raise DiskTooFull(free, least)
 
-    async def _done(self, job: _Job, outcome: list[Entry] | Ended | OSError) -> None:
+    async def _done(self, job: _Job, outcome: list[Entry] | EndEntry | OSError) -> None:
         tape, take = job.tape, job.take
         if take is not None:
             self._queued_bytes -= take.size
@@ -340,7 +340,7 @@ class Recorder(Service):
         if isinstance(outcome, OSError):
             self._leave_out(tape, "disk")
             self._fail(outcome)
-        elif isinstance(outcome, Ended):
+        elif isinstance(outcome, EndEntry):
             self._open.discard(tape)
             self._catalog.end(tape.recording, outcome)
             log.info(
@@ -362,7 +362,7 @@ class Recorder(Service):
         if self._trouble:
             return
         self._metrics.failures.inc()
-        self._trouble = stopped(error, self._catalog.root)
+        self._trouble = stopped_notice(error, self._catalog.root)
         log.error("recording_stopped", path=str(self._catalog.root), error=str(error))
         self._trouble_changed()
 
@@ -427,7 +427,8 @@ class Recorder(Service):
     async def _apply_retention(self) -> None:
         section, kept = self._section, self._catalog.all()
         aged = [
-            Aged(each.recording_id, each.started_at, each.ended_at, each.size_bytes) for each in self._catalog.all()
+            StoredItem(each.recording_id, each.started_at, each.ended_at, each.size_bytes)
+            for each in self._catalog.all()
         ]
         gone = set(expired(aged, time.time(), max_age_s=section.max_age_s, max_bytes=section.max_bytes))
         for recording in [each for each in kept if each.recording_id in gone]:
@@ -440,8 +441,8 @@ class Recorder(Service):
             log.info("recording_expired", recording_id=recording.recording_id, room=recording.room)
 
 
-def _ended(tape: _Tape) -> Ended:
+def _ended(tape: _Tape) -> EndEntry:
     """In the thread: complete the files; of a recording that never got any, there is nothing to complete."""
     if tape.file is None:
-        return Ended("finished", time.time(), 0, 0.0, 0)
+        return EndEntry("finished", time.time(), 0, 0.0, 0)
     return tape.file.finish(time.time())

@@ -11,11 +11,11 @@ from airnode.bus.recordings import RECORDING_ID
 from airnode.errors import Forbidden, NotFound, Unauthenticated
 from airnode.media.hls.media_store import MEDIA_TYPE
 from airnode.media.hls.window import PLAYLIST_TYPE
-from airnode.media.recording.catalog import Catalog, Recording
-from airnode.media.recording.holders import Holders
+from airnode.media.recording.catalog import Recording, RecordingCatalog
+from airnode.media.recording.file_sender import FileBody, FileSender
 from airnode.media.recording.playlist import lookup
 from airnode.media.recording.playlists import Playlists
-from airnode.media.recording.sending import Body, Sender
+from airnode.media.recording.remote_recordings import RemoteRecordings
 from airnode.web.credentials import credential
 from airnode.web.openapi import operation
 from airnode.web.tokens import Claims, Tokens
@@ -27,7 +27,7 @@ _PATH = (("token", "A token from POST /api/token."), *_ROOM)
 _NAME = ("name", "What the playlist names.")
 
 
-class RecordingMedia:
+class RecordingApi:
     """The handlers.
 
     Args:
@@ -38,8 +38,8 @@ class RecordingMedia:
 
     def __init__(
         self,
-        catalog: Catalog,
-        holders: Holders,
+        catalog: RecordingCatalog,
+        remote_recordings: RemoteRecordings,
         tokens: Tokens,
         registry: CollectorRegistry,
         *,
@@ -48,9 +48,9 @@ class RecordingMedia:
         gap_s: float,
     ) -> None:
         self._catalog = catalog
-        self._holders = holders
-        self._playlists = Playlists(catalog, holders)
-        self._sender = Sender(catalog, gap_s, sent_bytes)
+        self._remote_recordings = remote_recordings
+        self._playlists = Playlists(catalog, remote_recordings)
+        self._sender = FileSender(catalog, gap_s, sent_bytes)
         self._tokens = tokens
         self._student_download = student_download
         requests = Counter("airnode_recording_requests_total", "Requests for recordings", ["kind"], registry=registry)
@@ -87,7 +87,9 @@ class RecordingMedia:
         own = self._catalog.get(room, recording_id)
         if own is not None:
             return await self._playlists.own(request, own)
-        return await self._playlists.other(request, recording_id, await self._holders.find(room, recording_id))
+        return await self._playlists.other(
+            request, recording_id, await self._remote_recordings.find(room, recording_id)
+        )
 
     @operation(
         summary="A recording as one MP4",
@@ -125,8 +127,8 @@ class RecordingMedia:
         own = self._catalog.get(room, recording_id)
         if own is not None:
             return await self._sender.send(request, await self._body(own, name))
-        holder = await self._holders.find(room, recording_id)
-        return await self._holders.pass_on(request, holder, name, self._sender)
+        location = await self._remote_recordings.find(room, recording_id)
+        return await self._remote_recordings.pass_on(request, location, name, self._sender)
 
     def _claims(self, request: web.Request) -> Claims:
         try:
@@ -175,12 +177,12 @@ class RecordingMedia:
             raise NotFound("There is no such recording on this node.")
         return found
 
-    async def _body(self, recording: Recording, name: str) -> Body:
+    async def _body(self, recording: Recording, name: str) -> FileBody:
         """What a name gives of a recording that is here."""
         if name == DOWNLOAD:
             file = await self._catalog.file(recording)
             complete = recording.status != "recording"
-            return Body(
+            return FileBody(
                 file.head,
                 recording.media,
                 file.at,
@@ -193,7 +195,7 @@ class RecordingMedia:
         found = lookup(await self._catalog.index(recording), name)
         if found is None:
             raise NotFound("There is no such segment.")
-        return Body(
+        return FileBody(
             b"", recording.media, found.at, found.size, MEDIA_TYPE, etag=f'"{recording.recording_id}-{found.at}"'
         )
 

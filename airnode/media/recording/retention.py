@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Aged:
+class StoredItem:
     """A recording; ``ended_at`` in unix seconds, None while it is being made: then it never goes."""
 
     recording_id: str
@@ -14,7 +14,9 @@ class Aged:
     size_bytes: int
 
 
-def expired(recordings: Iterable[Aged], now: float, *, max_age_s: float | None, max_bytes: int | None) -> list[str]:
+def expired(
+    recordings: Iterable[StoredItem], now: float, *, max_age_s: float | None, max_bytes: int | None
+) -> list[str]:
     """Ids of those that are too old, and of the oldest of the others while all together are too large."""
     oldest_first = sorted(recordings, key=lambda each: (each.started_at, each.recording_id))
     total = sum(each.size_bytes for each in oldest_first)

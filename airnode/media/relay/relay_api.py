@@ -18,7 +18,7 @@ from airnode.media.hls.media_store import MEDIA_TYPE
 from airnode.media.hls.window import PLAYLIST_TYPE
 from airnode.media.relay.relayed_room import RelayedRoom
 from airnode.media.relay.relays import Relays
-from airnode.media.relay.tiers import FIRST, SECOND, NoRelayPlace, Places, RelayNode
+from airnode.media.relay.tiers import FIRST, SECOND, EdgeNode, NoRelayPlace, RelayPlaces
 from airnode.media.room.rooms import Rooms
 from airnode.media.room.watchable import WatchableRoom
 from airnode.media.viewer_api import LIVE, MULTIVARIANT, MediaApi, Reload
@@ -49,7 +49,7 @@ class RelayApi:
         self._relays = relays
         self._section = section
         #: {(room, tier of those who ask): who has a place}; those without anybody go when the next one is made.
-        self._places: dict[tuple[str, int], Places] = {}
+        self._places: dict[tuple[str, int], RelayPlaces] = {}
         self._media = media
         self._tokens = tokens
         requests = Counter("airnode_media_relay_requests_total", "Requests of other nodes", ["kind"], registry=registry)
@@ -118,7 +118,7 @@ class RelayApi:
             raise
         now_s = asyncio.get_running_loop().time
         places = self._places_of(asker, now_s())
-        if not places.enter(RelayNode(asker.node_id, asker.scheme, asker.host, asker.port), now_s()):
+        if not places.enter(EdgeNode(asker.node_id, asker.scheme, asker.host, asker.port), now_s()):
             self._turned_away.inc()
             raise NoRelayPlace(
                 f"As many edges as relay.fanout allows ({self._section.fanout}) pull this class from here already.",
@@ -146,11 +146,11 @@ class RelayApi:
             raise NoRelayPlace("This node is no edge of the first tier in that class; ask its origin for one.")
         return relayed
 
-    def _places_of(self, asker: RelayClaims, now_s: float) -> Places:
+    def _places_of(self, asker: RelayClaims, now_s: float) -> RelayPlaces:
         key = (asker.room, asker.tier)
         if key not in self._places:
             self._places = {each: places for each, places in self._places.items() if places.children(now_s)}
-            self._places[key] = Places(self._section.fanout, self._section.place_s)
+            self._places[key] = RelayPlaces(self._section.fanout, self._section.place_s)
         return self._places[key]
 
     def _count(self) -> float:

@@ -22,11 +22,11 @@ from airnode.media.hls.blocking_reload import Waiters
 from airnode.media.live.feed import LiveFeed
 from airnode.media.live.splitter import LivePiece, LiveSplitter
 from airnode.media.relay.relayed_window import RelayedWindow
-from airnode.media.relay.tiers import FIRST, SECOND, Hop, NoRelayPlace, RelayNode, Route
-from airnode.media.relay.upstream import BLOCKED_TIMEOUT_S, RelayMetrics, Upstream
+from airnode.media.relay.tiers import FIRST, SECOND, EdgeNode, NoRelayPlace, Route, UpstreamNode
+from airnode.media.relay.upstream import BLOCKED_TIMEOUT_S, RelayMetrics, UpstreamClient
 from airnode.media.room.origins import Origin
 from airnode.media.room.viewers import Viewers
-from airnode.media.room.watchable import Asked
+from airnode.media.room.watchable import RequestKind
 
 log = structlog.get_logger(__name__)
 
@@ -46,21 +46,22 @@ _OLDER_PLAYLISTS = 5
 #: When the origin changes, edges of the second tier come to the new one a little later than those of the first.
 _SECOND_TIER_LATER_S = 0.5
 #: Below all decode times, and below a fragment that has none.
-_NOTHING = -2
+_BEFORE_ALL_DTS_TICKS = -2
 
 
 @dataclass(frozen=True, slots=True)
-class RelayWays:
+class UpstreamAccess:
     """How a relayed room gets to other nodes.
 
     Attributes:
         node_id: this node's.
-        upstream: the way to a node. hop: where an edge of the first tier is.
+        upstream: makes the client for a room at a node.
+        upstream_node: returns the address of an edge of the first tier.
     """
 
     node_id: str
-    upstream: Callable[[str, Hop], Upstream]
-    hop: Callable[[RelayNode], Hop]
+    upstream: Callable[[str, UpstreamNode], UpstreamClient]
+    upstream_node: Callable[[EdgeNode], UpstreamNode]
     metrics: RelayMetrics
 
 
@@ -68,7 +69,7 @@ class RelayedRoom:
     """One room of another node, as the media port sees it.
 
     Args:
-        feed: makes a live feed. over: whether the class has ended, as far as is known.
+        feed: makes a live feed. has_ended: whether the class has ended, as far as is known.
         viewer_window_s: it is also let go when nobody asked for so long.
         max_bytes: of media that are kept.
     """
@@ -77,49 +78,49 @@ class RelayedRoom:
         self,
         name: str,
         origin: Origin,
-        ways: RelayWays,
+        access: UpstreamAccess,
         *,
         feed: Callable[[], LiveFeed],
-        over: Callable[[], bool],
+        has_ended: Callable[[], bool],
         viewer_window_s: float,
         max_bytes: int,
         tasks: TaskScope,
     ) -> None:
         self.name = name
         self.closed = False
-        self.cut = False
+        self.origin_unreachable = False
         self.waiters = Waiters()
         self.viewers = Viewers(viewer_window_s)
         self.window = RelayedWindow(self._fetch, max_bytes)
         self.live = feed()
         self._make_feed = feed
-        self._over = over
+        self._has_ended = has_ended
         self._idle_s = viewer_window_s
-        self._ways = ways
-        self._route = Route(name, ways.node_id, origin)
-        self._upstream = ways.upstream(name, self._route.hop)
+        self._access = access
+        self._route = Route(name, access.node_id, origin)
+        self._upstream = access.upstream(name, self._route.upstream_node)
         self._tasks = tasks
         self._log = log.bind(room=name)
         #: {what: loop time when somebody asked for it last}.
-        self._asked_s: dict[Asked, float] = {}
-        self._pulling: dict[Asked, asyncio.Task[None]] = {}
+        self._requested_s: dict[RequestKind, float] = {}
+        self._pulling: dict[RequestKind, asyncio.Task[None]] = {}
         self._fetching: set[str] = set()
         self._multivariant_s = 0.0
-        self._older = 0
+        self._older_playlists = 0
         #: Loop time since when all who answer have no place for this node; None: there is one.
         self._refused_s: float | None = None
         #: Decode time of the last live fragment.
-        self._live_time = -1
+        self._live_dts_ticks = -1
         #: Loop time when something new came from the origin last.
-        self.came_s = float("-inf")
+        self.last_media_s = float("-inf")
         #: Live responses to edges of the second tier.
         self._live_children: set[asyncio.Transport] = set()
 
     # -- viewers ------------------------------------------------------------------------------------------------------
 
-    def asked(self, what: Asked) -> None:
+    def note_request(self, what: RequestKind) -> None:
         """A viewer wants it: begin to pull, or go on."""
-        self._asked_s[what] = _now_s()
+        self._requested_s[what] = _now_s()
         task = self._pulling.get(what)
         if self.closed or (task is not None and not task.done()):
             return
@@ -127,27 +128,27 @@ class RelayedRoom:
             return
         self._pull(what)
 
-    def _pull(self, what: Asked, after_s: float = 0.0) -> None:
+    def _pull(self, what: RequestKind, after_s: float = 0.0) -> None:
         pull = self._pull_window(after_s) if what == "window" else self._pull_live(after_s)
         self._pulling[what] = self._tasks.spawn(f"pull-{what}-{self.name}", pull)
 
-    def wanted(self, what: Asked) -> bool:
+    def is_watched(self, what: RequestKind) -> bool:
         """Whether anybody watches it, or would if its origin could be reached."""
-        if self.cut or (what == "live" and len(self.live)):
+        if self.origin_unreachable or (what == "live" and len(self.live)):
             return True
-        return _now_s() - self._asked_s.get(what, float("-inf")) < self._idle_s
+        return _now_s() - self._requested_s.get(what, float("-inf")) < self._idle_s
 
     @property
     def idle(self) -> bool:
         """Nobody watches."""
-        return not self.wanted("window") and not self.wanted("live")
+        return not self.is_watched("window") and not self.is_watched("live")
 
     # -- where it comes from ------------------------------------------------------------------------------------------
 
     @property
-    def hop(self) -> Hop:
+    def upstream_node(self) -> UpstreamNode:
         """The node that it is pulled from."""
-        return self._route.hop
+        return self._route.upstream_node
 
     @property
     def tier(self) -> int:
@@ -159,44 +160,44 @@ class RelayedRoom:
         """The node that it comes from in the end."""
         return self._route.origin_id
 
-    def stranded_s(self, now_s: float) -> float:
+    def without_place_s(self, now_s: float) -> float:
         """For how long neither the origin nor an edge that it named gave this node a place."""
         return now_s - self._refused_s if self._refused_s is not None else 0.0
 
-    def sever(self, *, on: bool) -> None:
+    def set_origin_unreachable(self, unreachable: bool) -> None:
         """The way to its origin is broken, or whole again."""
-        if on == self.cut:
+        if unreachable == self.origin_unreachable:
             return
-        self.cut = on
-        if not on:
+        self.origin_unreachable = unreachable
+        if not unreachable:
             self._log.info("relay_restored", origin=self.origin_id)
             return
         self._log.warning(
             "relay_cut", origin=self.origin_id, detail="it reports, and its media do not come to this node"
         )
         self.live.interrupt()
-        self._live_time = -1
+        self._live_dts_ticks = -1
         self.waiters.wake()
 
-    def follow(self, origin: Origin) -> None:
+    def change_origin(self, origin: Origin) -> None:
         """Pull from there from now on."""
         self._log.info("relay_moved", origin=origin.node_id, epoch=origin.epoch)
         after_s = _SECOND_TIER_LATER_S * random.random() if self.tier == SECOND else 0.0  # noqa: S311 - spreads load
-        self._route = Route(self.name, self._ways.node_id, origin)
-        self._upstream = self._ways.upstream(self.name, self._route.hop)
+        self._route = Route(self.name, self._access.node_id, origin)
+        self._upstream = self._access.upstream(self.name, self._route.upstream_node)
         self._refused_s = None
-        self.cut = False
-        self._older = _OLDER_PLAYLISTS  # its numbers go on, and where they do not, nothing else can be had
+        self.origin_unreachable = False
+        self._older_playlists = _OLDER_PLAYLISTS  # its numbers go on, and where they do not, nothing else can be had
         self.window.ended = False
-        self._live_time = -1
+        self._live_dts_ticks = -1
         ended, self.live = self.live, self._make_feed()
         was_live = len(ended) > 0
         ended.interrupt()
         pulling, self._pulling = self._pulling, {}
         for what, task in pulling.items():
             task.cancel()
-            if self.wanted(what) or (what == "live" and was_live):
-                self._asked_s[what] = _now_s()
+            if self.is_watched(what) or (what == "live" and was_live):
+                self._requested_s[what] = _now_s()
                 self._pull(what, after_s)
         self.waiters.wake()
 
@@ -220,22 +221,22 @@ class RelayedRoom:
         finally:
             self._live_children.discard(transport)
 
-    def _turned_away(self, upstream: Upstream, refusal: NoRelayPlace) -> bool:
+    def _place_refused(self, upstream: UpstreamClient, refusal: NoRelayPlace) -> bool:
         """There is no place for this node; whether another one is to be asked at once."""
-        parents = [self._ways.hop(parent) for parent in refusal.parents]
-        again = self._route.refused(upstream.hop, parents, _now_s())
+        parents = [self._access.upstream_node(parent) for parent in refusal.parents]
+        again = self._route.refused(upstream.upstream_node, parents, _now_s())
         self._reroute()
         if not again:
             self._refused_s = self._refused_s or _now_s()
-            self._log.info("relay_place_refused", by=upstream.hop.node_id, reason=str(refusal))
+            self._log.info("relay_place_refused", by=upstream.upstream_node.node_id, reason=str(refusal))
         return again
 
-    def _worked(self, upstream: Upstream) -> None:
+    def _pull_succeeded(self, upstream: UpstreamClient) -> None:
         self._refused_s = None
-        self._route.worked(upstream.hop)
+        self._route.worked(upstream.upstream_node)
 
-    def _failed(self, upstream: Upstream) -> None:
-        self._route.failed(upstream.hop, _now_s())
+    def _pull_failed(self, upstream: UpstreamClient) -> None:
+        self._route.failed(upstream.upstream_node, _now_s())
         self._reroute()
 
     def _reroute(self) -> None:
@@ -243,12 +244,12 @@ class RelayedRoom:
         if self.tier != FIRST:
             for transport in tuple(self._live_children):
                 transport.abort()
-        hop = self._route.hop
-        if hop == self._upstream.hop:
+        upstream_node = self._route.upstream_node
+        if upstream_node == self._upstream.upstream_node:
             return
-        self._log.info("relay_rerouted", parent=hop.node_id, tier=hop.tier)
-        self._ways.metrics.reroutes.inc()
-        self._upstream = self._ways.upstream(self.name, hop)
+        self._log.info("relay_rerouted", parent=upstream_node.node_id, tier=upstream_node.tier)
+        self._access.metrics.reroutes.inc()
+        self._upstream = self._access.upstream(self.name, upstream_node)
         live = self._pulling.get("live")
         if live is not None and not live.done() and live is not asyncio.current_task():
             live.cancel()
@@ -259,30 +260,30 @@ class RelayedRoom:
     async def _pull_window(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
         backoff, follow_on = Backoff(last_s=_BACKOFF_LAST_S), False
-        while self.wanted("window") and not self.window.ended:
+        while self.is_watched("window") and not self.window.ended:
             upstream, began_s = self._upstream, _now_s()
             try:
                 await self._reload(upstream, follow_on=follow_on)
             except NoRelayPlace as refusal:
-                if not self._turned_away(upstream, refusal):
+                if not self._place_refused(upstream, refusal):
                     await backoff.pause()
             except (InvalidInput, ValueError) as error:
                 follow_on = False
-                self._log.warning("relay_playlist_refused", error=str(error), parent=upstream.hop.node_id)
+                self._log.warning("relay_playlist_refused", error=str(error), parent=upstream.upstream_node.node_id)
                 await backoff.pause()
             except (NotFound, Unavailable) as error:
-                self._log.info("relay_playlist_failed", error=str(error), parent=upstream.hop.node_id)
+                self._log.info("relay_playlist_failed", error=str(error), parent=upstream.upstream_node.node_id)
                 if error.retry_after_s is None or _now_s() - began_s < _PATIENCE_S:
-                    self._failed(upstream)  # otherwise it answered, late: the publisher is silent
+                    self._pull_failed(upstream)  # otherwise it answered, late: the publisher is silent
                 await backoff.pause()
             else:
-                self._worked(upstream)
+                self._pull_succeeded(upstream)
                 follow_on = True
                 backoff.reset()
         if not self.window.ended:
             self.window.clear()
 
-    async def _reload(self, upstream: Upstream, *, follow_on: bool) -> None:
+    async def _reload(self, upstream: UpstreamClient, *, follow_on: bool) -> None:
         """One blocking reload; what it brings is given out at once, and what it names is fetched."""
         window, position = self.window, self.window.position
         query, inits = {}, window.inits
@@ -297,17 +298,17 @@ class RelayedRoom:
         if window.inits != inits or now_s - self._multivariant_s > _MULTIVARIANT_AGE_S or not window.has_multivariant:
             window.set_multivariant(await upstream.playlist(_MULTIVARIANT, {}))
             self._multivariant_s = now_s
-        self.came_s = now_s
+        self.last_media_s = now_s
         self.waiters.wake()
 
     def _show(self, media: bytes) -> None:
         """Take a playlist, unless it is older than the one that viewers have seen."""
         try:
-            new = self.window.update(media, forward=self._older < _OLDER_PLAYLISTS)
+            new = self.window.update(media, forward=self._older_playlists < _OLDER_PLAYLISTS)
         except ValueError:
-            self._older += 1
+            self._older_playlists += 1
             raise
-        self._older = 0
+        self._older_playlists = 0
         for name in new:
             self._fetch(name)
 
@@ -325,12 +326,12 @@ class RelayedRoom:
                     self._keep(name, await self._upstream.object(name))
                     return
                 except (NotFound, InvalidInput):
-                    if self._route.hop.tier == FIRST:
+                    if self._route.upstream_node.tier == FIRST:
                         return self.window.miss(name)
                 except (Unavailable, NoRelayPlace):
                     pass  # the playlists' requests find another way
                 await backoff.pause()  # also for a parent that has not heard of it yet
-            if self._route.hop.tier == SECOND:
+            if self._route.upstream_node.tier == SECOND:
                 self.window.miss(name)
         finally:
             self._fetching.discard(name)
@@ -340,7 +341,7 @@ class RelayedRoom:
         before = self.window.evicted
         self.window.keep(name, body)
         if self.window.evicted != before:
-            self._ways.metrics.evicted.inc(self.window.evicted - before)
+            self._access.metrics.evicted.inc(self.window.evicted - before)
             if not before:
                 self._log.warning(
                     "relay_memory_full",
@@ -352,36 +353,36 @@ class RelayedRoom:
     async def _pull_live(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
         backoff = Backoff(last_s=_BACKOFF_LAST_S)
-        while self.wanted("live"):
-            before, upstream = self._live_time, self._upstream
+        while self.is_watched("live"):
+            before, upstream = self._live_dts_ticks, self._upstream
             try:
                 await self._read_live(upstream)
             except NoRelayPlace as refusal:
-                if self._turned_away(upstream, refusal):
+                if self._place_refused(upstream, refusal):
                     continue
             except (AirnodeError, ValueError) as error:
-                self._log.info("relay_live_failed", error=str(error), parent=upstream.hop.node_id)
-                if self._over():
+                self._log.info("relay_live_failed", error=str(error), parent=upstream.upstream_node.node_id)
+                if self._has_ended():
                     return self._end_live()
-                if self._live_time == before:  # one that brought something may only have been silent
-                    self._failed(upstream)
-            if self._live_time != before:
+                if self._live_dts_ticks == before:  # one that brought something may only have been silent
+                    self._pull_failed(upstream)
+            if self._live_dts_ticks != before:
                 backoff.reset()
             await backoff.pause()
         self.live.interrupt()
-        self._live_time = -1
+        self._live_dts_ticks = -1
 
     def _end_live(self) -> None:
         self.live.end()
         self.waiters.wake()
 
-    async def _read_live(self, upstream: Upstream) -> None:
-        splitter, seen = LiveSplitter(), self._live_time if self._live_time >= 0 else _NOTHING
+    async def _read_live(self, upstream: UpstreamClient) -> None:
+        splitter, seen = LiveSplitter(), self._live_dts_ticks if self._live_dts_ticks >= 0 else _BEFORE_ALL_DTS_TICKS
         async for kind, data in upstream.live():
-            self._worked(upstream)
+            self._pull_succeeded(upstream)
             for piece in splitter.feed(data):
                 seen = self._take(piece, kind, seen)
-            if not self.wanted("live"):
+            if not self.is_watched("live"):
                 return
 
     def _take(self, piece: LivePiece, kind: str, seen: int) -> int:
@@ -392,10 +393,10 @@ class RelayedRoom:
             return seen
         if piece.dts_ticks <= seen:
             return seen
-        self.came_s = _now_s()
+        self.last_media_s = _now_s()
         self.live.take(piece.fragment)
-        self._live_time = max(self._live_time, piece.dts_ticks)
-        return _NOTHING
+        self._live_dts_ticks = max(self._live_dts_ticks, piece.dts_ticks)
+        return _BEFORE_ALL_DTS_TICKS
 
 
 def codecs_of(content_type: str) -> tuple[str, ...]:

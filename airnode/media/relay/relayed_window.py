@@ -19,7 +19,7 @@ _URI = re.compile(r'URI="([^"]*)"')
 
 
 @dataclass(slots=True)
-class Listing:
+class RelayedPlaylist:
     """What a media playlist of ours names.
 
     Attributes:
@@ -61,7 +61,7 @@ class Listing:
             yield self.hint
 
 
-def read_listing(text: bytes) -> Listing:
+def parse_playlist(text: bytes) -> RelayedPlaylist:
     """Read a full media playlist of our own making.
 
     Raises:
@@ -70,7 +70,7 @@ def read_listing(text: bytes) -> Listing:
     lines = text.decode().splitlines()
     if not lines or lines[0] != "#EXTM3U":
         raise ValueError("not a playlist")
-    found, parts, gap = Listing(), list[str](), False
+    found, parts, gap = RelayedPlaylist(), list[str](), False
     for line in lines[1:]:
         tag, _, value = line.partition(":")
         match tag:
@@ -102,7 +102,7 @@ def read_listing(text: bytes) -> Listing:
     return found
 
 
-def _end(listing: Listing) -> tuple[int, int]:
+def _end(listing: RelayedPlaylist) -> tuple[int, int]:
     at = listing.position
     return at.next_msn, at.open_parts
 
@@ -130,7 +130,7 @@ class RelayedWindow:
         #: The delta update that goes with it, once somebody asked; empty: nobody did.
         self._delta = b""
         self._multivariant = b""
-        self._listing: Listing | None = None
+        self._listing: RelayedPlaylist | None = None
         #: {name: body}, oldest first.
         self._objects: dict[str, bytes] = {}
         self._bytes = 0
@@ -151,7 +151,7 @@ class RelayedWindow:
         Raises:
             ValueError: it is no playlist of ours, or an older one.
         """
-        listing = read_listing(media)
+        listing = parse_playlist(media)
         if forward and self._listing is not None and _end(listing) < _end(self._listing):
             raise ValueError("an older playlist than the one before")
         before, self._listing, self._media, self._delta = self._listing, listing, media, b""
@@ -196,14 +196,14 @@ class RelayedWindow:
         self._missing.clear()
 
     @staticmethod
-    def _ahead(listing: Listing) -> Iterator[str]:
+    def _ahead(listing: RelayedPlaylist) -> Iterator[str]:
         """What viewers fetch next: initialization sections and parts; segments where there are no parts."""
         yield from listing.inits
         for name, parts in listing.segments.items():
             yield from parts or (() if listing.blocks else (name,))
         yield from listing.open_parts
 
-    def _forget(self, listing: Listing, next_msn: int) -> None:
+    def _forget(self, listing: RelayedPlaylist, next_msn: int) -> None:
         for name in [
             each for each, msn in self._listed.items() if next_msn < msn or next_msn - msn > RETAINED_SEGMENTS
         ]:
@@ -212,7 +212,7 @@ class RelayedWindow:
                 self._parts.pop(name, None)
                 self._drop(name)
 
-    def _needed(self, name: str, listing: Listing) -> bool:
+    def _needed(self, name: str, listing: RelayedPlaylist) -> bool:
         """Whether it is a part of a segment that is listed, though its parts are not any more."""
         return any(name in self._parts.get(segment, ()) for segment in listing.segments)
 

@@ -18,10 +18,10 @@ from airnode.config.sections.relay import RelaySection
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
-from airnode.media.relay.reach import Reach
-from airnode.media.relay.relayed_room import RelayedRoom, RelayWays
-from airnode.media.relay.tiers import SECOND, Hop, RelayNode
-from airnode.media.relay.upstream import NodeToken, RelayMetrics, Upstream, connector
+from airnode.media.relay.reachability import NodeReachability
+from airnode.media.relay.relayed_room import RelayedRoom, UpstreamAccess
+from airnode.media.relay.tiers import SECOND, EdgeNode, UpstreamNode
+from airnode.media.relay.upstream import NodeToken, RelayMetrics, UpstreamClient, connector
 from airnode.media.room.origins import Origins
 from airnode.media.room.rooms import Rooms
 from airnode.media.room.watchable import WatchableRoom
@@ -55,14 +55,14 @@ class Relays(Service):
         tasks: TaskScope,
     ) -> None:
         super().__init__()
-        self._reach = Reach(section.lost_after_s)
-        self._stranded_after_s = 2 * section.lost_after_s
+        self._reachability = NodeReachability(section.lost_after_s)
+        self._no_place_after_s = 2 * section.lost_after_s
         self._own = rooms
         self._origins = origins
         self._section = section
         self._sign = sign
         self._metrics = RelayMetrics(registry)
-        self._ways = RelayWays(node_id, self._upstream, self._hop, self._metrics)
+        self._access = UpstreamAccess(node_id, self._upstream, self._upstream_node, self._metrics)
         self._viewer_window_s = viewer_window_s
         self._tasks = tasks
         self._session: aiohttp.ClientSession | None = None
@@ -89,7 +89,7 @@ class Relays(Service):
 
     def relays(self) -> dict[str, Relayed]:
         """{room: from where it is pulled}, for the heartbeat."""
-        return {name: Relayed(room.hop.node_id, room.tier) for name, room in self._relayed.items()}
+        return {name: Relayed(room.upstream_node.node_id, room.tier) for name, room in self._relayed.items()}
 
     def all(self) -> list[WatchableRoom]:
         """All rooms that are watched here."""
@@ -104,9 +104,9 @@ class Relays(Service):
         """Sessions of viewers who showed up since this was asked last."""
         return [session for room in self.all() for session in room.viewers.newcomers()]
 
-    def cut_from(self) -> list[str]:
+    def unreachable_origins(self) -> list[str]:
         """Origins that report to the cluster and whose media do not come here."""
-        return sorted({room.origin_id for room in self._relayed.values() if room.cut})
+        return sorted({room.origin_id for room in self._relayed.values() if room.origin_unreachable})
 
     async def start(self) -> None:
         """Begin to look after rooms that nobody watches any more."""
@@ -135,9 +135,9 @@ class Relays(Service):
         room = self._relayed[name] = RelayedRoom(
             name,
             origin,
-            self._ways,
+            self._access,
             feed=self._own.new_feed,
-            over=lambda: self._is_over(name),
+            has_ended=lambda: self._is_over(name),
             viewer_window_s=self._viewer_window_s,
             max_bytes=self._section.room_max_bytes,
             tasks=self._tasks,
@@ -146,14 +146,14 @@ class Relays(Service):
         self._metrics.rooms.set(len(self._relayed))
         return room
 
-    def _upstream(self, room: str, hop: Hop) -> Upstream:
+    def _upstream(self, room: str, upstream_node: UpstreamNode) -> UpstreamClient:
         if self._session is None:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
-        token = NodeToken(lambda: self._sign(room, hop.tier))
-        return Upstream(self._session, token, self._metrics, self._reach, room, hop)
+        token = NodeToken(lambda: self._sign(room, upstream_node.tier))
+        return UpstreamClient(self._session, token, self._metrics, self._reachability, room, upstream_node)
 
-    def _hop(self, edge: RelayNode) -> Hop:
-        return Hop(edge.node_id, self._origins.table.base_url(edge.scheme, edge.host, edge.port), SECOND)
+    def _upstream_node(self, edge: EdgeNode) -> UpstreamNode:
+        return UpstreamNode(edge.node_id, self._origins.table.base_url(edge.scheme, edge.host, edge.port), SECOND)
 
     def _is_over(self, name: str) -> bool:
         state = self._origins.table.state(name)
@@ -171,7 +171,7 @@ class Relays(Service):
             self._close(room)
         else:
             self._metrics.moves.inc()
-            room.follow(origin)
+            room.change_origin(origin)
 
     def _close(self, room: RelayedRoom) -> None:
         room.close()
@@ -184,20 +184,23 @@ class Relays(Service):
             await asyncio.sleep(_SWEEP_S)
             now_s = _now_s()
             for room in list(self._relayed.values()):
-                room.sever(on=self._is_cut(room, now_s))
+                room.set_origin_unreachable(self._is_cut(room, now_s))
                 if room.idle and not room.viewers.count(now_s):
                     self._close(room)
-            self._metrics.cut.set(sum(room.cut for room in self._relayed.values()))
+            self._metrics.unreachable.set(sum(room.origin_unreachable for room in self._relayed.values()))
             self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._relayed.values()))
 
     def _comes(self, name: str) -> bool:
         room = self._relayed.get(name)
-        return room is not None and _now_s() - room.came_s < _HEARD_S
+        return room is not None and _now_s() - room.last_media_s < _HEARD_S
 
     def _is_cut(self, room: RelayedRoom, now_s: float) -> bool:
         if now_s - self._origins.table.heard_s(room.name) >= _HEARD_S:
             return False
-        return self._reach.lost(room.origin_id, time.monotonic()) or room.stranded_s(now_s) > self._stranded_after_s
+        return (
+            self._reachability.lost(room.origin_id, time.monotonic())
+            or room.without_place_s(now_s) > self._no_place_after_s
+        )
 
 
 def _now_s() -> float:

@@ -19,7 +19,7 @@ FIRST, SECOND = 1, 2
 SHUN_S = 3.0
 
 
-class RelayNode(msgspec.Struct, frozen=True):
+class EdgeNode(msgspec.Struct, frozen=True):
     """An edge, and where its media port is; see :class:`airnode.web.tokens.RelayClaims`."""
 
     node_id: str
@@ -37,13 +37,13 @@ class NoRelayPlace(Conflict):
 
     code, title = "no_relay_place", "No place for another edge"
 
-    def __init__(self, detail: str = "", parents: Sequence[RelayNode] = ()) -> None:
+    def __init__(self, detail: str = "", parents: Sequence[EdgeNode] = ()) -> None:
         super().__init__(detail, fields={"parents": msgspec.to_builtins(list(parents))})
         self.parents = tuple(parents)
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class UpstreamNode:
     """The node to pull from. ``tier``: of this node, while it pulls from there."""
 
     node_id: str
@@ -64,8 +64,8 @@ class Route:
     def __init__(self, room: str, node_id: str, origin: Origin) -> None:
         self._room = room
         self._node_id = node_id
-        self._first = Hop(origin.node_id, origin.base_url, FIRST)
-        self.hop = self._first
+        self._first = UpstreamNode(origin.node_id, origin.base_url, FIRST)
+        self.upstream_node = self._first
         self.tier = 0
         #: {parent: until when it is left alone}.
         self._shunned: dict[str, float] = {}
@@ -75,35 +75,35 @@ class Route:
         """The origin."""
         return self._first.node_id
 
-    def worked(self, hop: Hop) -> None:
+    def worked(self, upstream_node: UpstreamNode) -> None:
         """It answered."""
-        if hop == self.hop:
-            self.tier = hop.tier
+        if upstream_node == self.upstream_node:
+            self.tier = upstream_node.tier
 
-    def refused(self, hop: Hop, parents: Sequence[Hop], now_s: float) -> bool:
+    def refused(self, upstream_node: UpstreamNode, parents: Sequence[UpstreamNode], now_s: float) -> bool:
         """It has no place for this node; whether another one is to be asked at once."""
-        if hop != self.hop:
+        if upstream_node != self.upstream_node:
             return True
-        if hop.tier == SECOND:
-            self.failed(hop, now_s)
+        if upstream_node.tier == SECOND:
+            self.failed(upstream_node, now_s)
             return False
         self.tier = 0
         self._shunned = {name: until_s for name, until_s in self._shunned.items() if until_s > now_s}
         others = [
             each
             for each in parents
-            if each.tier == SECOND and each.node_id not in (self._node_id, hop.node_id, *self._shunned)
+            if each.tier == SECOND and each.node_id not in (self._node_id, upstream_node.node_id, *self._shunned)
         ]
         if not others:
             return False
-        self.hop = max(others, key=lambda each: _weight(self._room, self._node_id, each.node_id))
+        self.upstream_node = max(others, key=lambda each: _weight(self._room, self._node_id, each.node_id))
         return True
 
-    def failed(self, hop: Hop, now_s: float) -> None:
+    def failed(self, upstream_node: UpstreamNode, now_s: float) -> None:
         """It does not answer, or not as it should: a parent is left for the origin, which knows of others."""
-        if hop == self.hop and hop.tier == SECOND:
-            self._shunned[hop.node_id] = now_s + SHUN_S
-            self.hop, self.tier = self._first, 0
+        if upstream_node == self.upstream_node and upstream_node.tier == SECOND:
+            self._shunned[upstream_node.node_id] = now_s + SHUN_S
+            self.upstream_node, self.tier = self._first, 0
 
 
 def _weight(room: str, node_id: str, parent: str) -> bytes:
@@ -112,13 +112,13 @@ def _weight(room: str, node_id: str, parent: str) -> bytes:
 
 
 @dataclass(slots=True)
-class _Child:
-    node: RelayNode
+class _EdgePlace:
+    node: EdgeNode
     open: int = 0
     seen_s: float = 0.0
 
 
-class Places:
+class RelayPlaces:
     """Who pulls one room from this node.
 
     Args:
@@ -129,16 +129,16 @@ class Places:
         self._most = most
         self._kept_s = kept_s
         #: {node_id: it}; never more than ``most``.
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, _EdgePlace] = {}
 
-    def enter(self, node: RelayNode, now_s: float) -> bool:
+    def enter(self, node: EdgeNode, now_s: float) -> bool:
         """A request of an edge begins; False: there is no place for it."""
         child = self._children.get(node.node_id)
         if child is None:
             self._free(now_s)
             if len(self._children) >= self._most:
                 return False
-            child = self._children[node.node_id] = _Child(node)
+            child = self._children[node.node_id] = _EdgePlace(node)
         child.node, child.seen_s = node, now_s
         child.open += 1
         return True
@@ -150,7 +150,7 @@ class Places:
             child.open -= 1
             child.seen_s = now_s
 
-    def children(self, now_s: float) -> list[RelayNode]:
+    def children(self, now_s: float) -> list[EdgeNode]:
         """Those who have a place."""
         self._free(now_s)
         return [child.node for child in self._children.values()]

@@ -11,8 +11,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
-from airnode.media.relay.reach import Reach
-from airnode.media.relay.tiers import Hop, NoRelayPlace, RelayNode
+from airnode.media.relay.reachability import NodeReachability
+from airnode.media.relay.tiers import EdgeNode, NoRelayPlace, UpstreamNode
 
 #: Longest wait for a connection, and for the next byte of an answer that is not held back on purpose.
 CONNECT_TIMEOUT_S = 2.0
@@ -48,7 +48,7 @@ class RelayMetrics:
         )
         self.received = Counter("airnode_media_relay_received_bytes_total", "Media bytes from there", registry=registry)
         self.rooms = Gauge("airnode_media_relay_streams", "Rooms relayed from other nodes", registry=registry)
-        self.cut = Gauge(
+        self.unreachable = Gauge(
             "airnode_media_relay_cut_streams", "Rooms whose origin reports and does not answer here", registry=registry
         )
         self.moves = Counter(
@@ -94,10 +94,10 @@ class _Refusal(msgspec.Struct):
 
     code: str = ""
     detail: str = ""
-    parents: list[RelayNode] = []
+    parents: list[EdgeNode] = []
 
 
-class Upstream:
+class UpstreamClient:
     """One room at the node that it is pulled from.
 
     All methods raise NotFound when the node does not have it, InvalidInput when it calls the request wrong,
@@ -109,16 +109,16 @@ class Upstream:
         session: aiohttp.ClientSession,
         token: NodeToken,
         metrics: RelayMetrics,
-        reach: Reach,
+        reachability: NodeReachability,
         room: str,
-        hop: Hop,
+        upstream_node: UpstreamNode,
     ) -> None:
-        self.hop = hop
-        self._reach = reach
+        self.upstream_node = upstream_node
+        self._reachability = reachability
         self._session = session
         self._token = token
         self._metrics = metrics
-        self._base = f"{hop.base_url}/relay/{quote(room)}"
+        self._base = f"{upstream_node.base_url}/relay/{quote(room)}"
 
     async def playlist(self, name: str, query: Mapping[str, str], within_s: float = BLOCKED_TIMEOUT_S) -> bytes:
         """A playlist; a blocked one when it is there, ``within_s``."""
@@ -139,7 +139,7 @@ class Upstream:
             async with self._session.get(
                 f"{self._base}/live.mp4", headers=self._token.header(), timeout=timeout, allow_redirects=False
             ) as response:
-                self._reach.answered(self.hop.node_id)
+                self._reachability.answered(self.upstream_node.node_id)
                 await _check(response)
                 kind = response.headers.get("Content-Type", "")
                 async for data in response.content.iter_any():
@@ -147,7 +147,7 @@ class Upstream:
                     heard_s = time.monotonic()
                     yield kind, data
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._reach.failed(self.hop.node_id, heard_s, time.monotonic())
+            self._reachability.failed(self.upstream_node.node_id, heard_s, time.monotonic())
             self._metrics.failures.labels("live").inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
@@ -169,13 +169,13 @@ class Upstream:
                     allow_redirects=False,
                 ) as response,
             ):
-                self._reach.answered(self.hop.node_id)
+                self._reachability.answered(self.upstream_node.node_id)
                 await _check(response)
                 if (response.content_length or 0) > limit:
                     raise Unavailable(f"The origin answers with {response.content_length} bytes.")
                 body = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._reach.failed(self.hop.node_id, asked_s, time.monotonic())
+            self._reachability.failed(self.upstream_node.node_id, asked_s, time.monotonic())
             self._metrics.failures.labels(kind).inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:

@@ -12,7 +12,7 @@ from airnode.media.hls.window import Continuation, Window
 from airnode.media.live.feed import LiveFeed
 from airnode.media.room.packager import Packager
 from airnode.media.room.viewers import Viewers
-from airnode.media.room.watchable import Asked
+from airnode.media.room.watchable import RequestKind
 from airnode.media.rtmp.publishing import PublisherInfo
 
 
@@ -55,7 +55,7 @@ class LiveRoom:
         self.since = time.time()
         self.reconnect_deadline: float | None = None
         self.closed = False
-        self.cut = False
+        self.origin_unreachable = False
         self.publisher: PublisherInfo | None = None
         self.recording_id = ""
         self.recording_mode: RecordingMode | None = None
@@ -67,7 +67,7 @@ class LiveRoom:
         self.timer: asyncio.TimerHandle | None = None
         self.window.add_listener(self.waiters.wake)
 
-    def asked(self, what: Asked) -> None:
+    def note_request(self, what: RequestKind) -> None:
         """A viewer requests the window or the live feed: both are here anyway."""
 
     def state(self, node_id: str, now_s: float) -> RoomState:

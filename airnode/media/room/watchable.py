@@ -9,7 +9,7 @@ from airnode.media.live.feed import LiveFeed
 from airnode.media.room.viewers import Viewers
 
 #: What a request is for: playlists and what they name, or ``live.mp4``.
-Asked = Literal["window", "live"]
+RequestKind = Literal["window", "live"]
 
 
 class WatchableWindow(Protocol):
@@ -45,13 +45,13 @@ class WatchableRoom(Protocol):
 
     Attributes:
         closed: nothing will change any more.
-        cut: what comes cannot reach this node; other nodes may have it.
+        origin_unreachable: what comes cannot reach this node; other nodes may have it.
         waiters: woken by each change.
     """
 
     name: str
     closed: bool
-    cut: bool
+    origin_unreachable: bool
     live: LiveFeed
     waiters: Waiters
     viewers: Viewers
@@ -61,7 +61,7 @@ class WatchableRoom(Protocol):
         """Its playlists."""
         ...
 
-    def asked(self, what: Asked) -> None:
+    def note_request(self, what: RequestKind) -> None:
         """A request for it came in."""
         ...
 

@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 
 from airnode.media.recording import disk
-from airnode.media.recording.disk import INDEX, MEDIA, RecordingFile, Take
-from airnode.media.recording.index import Begun, parse
+from airnode.media.recording.disk import INDEX, MEDIA, RecordingFile, SegmentToWrite
+from airnode.media.recording.index import BeginEntry, parse
 
 ID = "20261122T091500Z-5f0c2a91"
-BEGUN = Begun(1, ID, "stream", "node-1", 1_700_000_000.0, 2)
+BEGUN = BeginEntry(1, ID, "stream", "node-1", 1_700_000_000.0, 2)
 
 
-def take(msn: int, *, init: bytes = b"i" * 50, size: int = 1000, discontinuity: bool = False) -> Take:
-    return Take(msn, init, [b"%04d" % msn * (size // 8)] * 2, size // 8 * 8, 1.0, 1_700_000_000.0 + msn, discontinuity)
+def take(msn: int, *, init: bytes = b"i" * 50, size: int = 1000, discontinuity: bool = False) -> SegmentToWrite:
+    return SegmentToWrite(
+        msn, init, [b"%04d" % msn * (size // 8)] * 2, size // 8 * 8, 1.0, 1_700_000_000.0 + msn, discontinuity
+    )
 
 
-def made(root: Path, *takes: Take) -> RecordingFile:
+def made(root: Path, *takes: SegmentToWrite) -> RecordingFile:
     file = RecordingFile(root / "stream" / ID, BEGUN)
     for each in takes:
         file.write(each)
@@ -109,14 +111,14 @@ def test_one_without_a_segment_is_not_kept(tmp_path: Path):
 FULL = """
     import resource, sys
     from pathlib import Path
-    from airnode.media.recording.disk import RecordingFile, Take
-    from airnode.media.recording.index import Begun
+    from airnode.media.recording.disk import RecordingFile, SegmentToWrite
+    from airnode.media.recording.index import BeginEntry
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
     made = "20261122T091500Z-5f0c2a91"
-    begun = Begun(1, made, "stream", "node-1", 1_700_000_000.0, 2)
+    begun = BeginEntry(1, made, "stream", "node-1", 1_700_000_000.0, 2)
     file = RecordingFile(Path(sys.argv[1]) / "stream" / made, begun)
     def take(msn, size):
-        return Take(msn, b"i" * 50, [bytes([msn]) * (size // 2)] * 2, size, 1.0, 1_700_000_000.0 + msn, False)
+        return SegmentToWrite(msn, b"i" * 50, [bytes([msn]) * (size // 2)] * 2, size, 1.0, 1_700_000_000.0 + msn, False)
     for msn in range(4):
         file.write(take(msn, 1000))
     try:

@@ -6,30 +6,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.media.recording.index import Begun, Ended, Entry, Index, Init, Segment, encode, parse
+from airnode.media.recording.index import (
+    BeginEntry,
+    EndEntry,
+    Entry,
+    InitEntry,
+    SegmentEntry,
+    SegmentIndex,
+    encode,
+    parse,
+)
 from airnode.media.recording.playlist import lookup, render
-from airnode.media.recording.ranges import RangeNotSatisfiable, wanted_range
-from airnode.media.recording.retention import Aged, expired
+from airnode.media.recording.ranges import RangeNotSatisfiable, requested_range
+from airnode.media.recording.retention import StoredItem, expired
 from tests.support.hls import read_media
 
-BEGUN = Begun(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
+BEGUN = BeginEntry(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
 ENTRIES: list[Entry] = [
     BEGUN,
-    Init(0, 100),
-    Segment(100, 1000, 1.0, 1_700_000_000.0, False),
-    Segment(1100, 1000, 2.0, 1_700_000_001.0, False),
-    Init(2100, 120),
-    Segment(2220, 900, 1.5, 1_700_000_010.0, True),
+    InitEntry(0, 100),
+    SegmentEntry(100, 1000, 1.0, 1_700_000_000.0, False),
+    SegmentEntry(1100, 1000, 2.0, 1_700_000_001.0, False),
+    InitEntry(2100, 120),
+    SegmentEntry(2220, 900, 1.5, 1_700_000_010.0, True),
 ]
-END = Ended("finished", 1_700_000_012.0, 3, 4.5, 3120)
+END = EndEntry("finished", 1_700_000_012.0, 3, 4.5, 3120)
 FILE = b"".join(encode(entry) for entry in ENTRIES)
 MEDIA_BYTES = 3120
 
 
-def built(*more: Entry) -> Index:
-    index = Index(BEGUN)
+def built(*more: Entry) -> SegmentIndex:
+    index = SegmentIndex(BEGUN)
     for entry in (*ENTRIES[1:], *more):
-        assert index.take(entry)
+        assert index.append(entry)
     return index
 
 
@@ -70,11 +79,18 @@ def test_a_line_about_media_that_never_reached_the_disk_is_not_believed():
 
 def test_entries_that_contradict_what_is_there_end_it():
     index = built()
-    for wrong in (Segment(0, 10, 1.0, 0.0, False), Segment(5000, 10, 0.0, 0.0, False), Init(5000, 0), BEGUN):
-        assert not index.take(wrong)
-    assert not Index(BEGUN).take(Segment(0, 10, 1.0, 0.0, False)), "a segment needs an initialization section"
-    index.take(END)
-    assert not index.take(Init(5000, 10))
+    for wrong in (
+        SegmentEntry(0, 10, 1.0, 0.0, False),
+        SegmentEntry(5000, 10, 0.0, 0.0, False),
+        InitEntry(5000, 0),
+        BEGUN,
+    ):
+        assert not index.append(wrong)
+    assert not SegmentIndex(BEGUN).append(SegmentEntry(0, 10, 1.0, 0.0, False)), (
+        "a segment needs an initialization section"
+    )
+    index.append(END)
+    assert not index.append(InitEntry(5000, 10))
 
 
 # -- playlist ---------------------------------------------------------------------------------------------------------
@@ -97,7 +113,7 @@ def test_the_playlist_while_it_is_made_and_afterwards():
 
 
 def test_the_target_duration_covers_every_segment():
-    index = built(Segment(4000, 10, 3.6, 0.0, False))
+    index = built(SegmentEntry(4000, 10, 3.6, 0.0, False))
     assert "#EXT-X-TARGETDURATION:4\n" in render(index, 0.0).decode()
 
 
@@ -143,22 +159,24 @@ def test_names(name: str, found: Entry | None):
     ],
 )
 def test_ranges(header: str, expected: tuple[int, int] | None):
-    assert wanted_range(header, 100) == expected
+    assert requested_range(header, 100) == expected
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=200-300", "bytes=-0"])
 def test_ranges_behind_the_end(header: str):
     with pytest.raises(RangeNotSatisfiable) as refused:
-        wanted_range(header, 100)
+        requested_range(header, 100)
     assert refused.value.size == 100
 
 
 # -- retention --------------------------------------------------------------------------------------------------------
 
 
-def kept(*ages_s: float | None, size: int = 10) -> list[Aged]:
+def kept(*ages_s: float | None, size: int = 10) -> list[StoredItem]:
     """Recordings by how long ago they ended; None: still running. The first is the oldest."""
-    made = [Aged(f"r{n}", 1000.0 + n, None if age is None else 10_000 - age, size) for n, age in enumerate(ages_s)]
+    made = [
+        StoredItem(f"r{n}", 1000.0 + n, None if age is None else 10_000 - age, size) for n, age in enumerate(ages_s)
+    ]
     random.Random(1).shuffle(made)
     return made
 

@@ -8,28 +8,28 @@ import pytest
 from airnode.config.sections.hls import HlsSection
 from airnode.media.frames import AudioConfig, MediaEvent, VideoConfig
 from airnode.media.recording.fragment_reader import Malformed
-from airnode.media.recording.index import Begun, Index, Init, Segment
-from airnode.media.recording.progressive import Progressive, progressive
+from airnode.media.recording.index import BeginEntry, InitEntry, SegmentEntry, SegmentIndex
+from airnode.media.recording.progressive import ProgressiveMp4, build_progressive
 from tests.support import bmff
 from tests.support.mp4 import Mp4Track, read_mp4
 from tests.support.publisher import AUDIO, AVC_RECORD, VIDEO, Recorder, Timed, audio, interleave, video
 
-BEGUN = Begun(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
+BEGUN = BeginEntry(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
 LARGER = VideoConfig("avc", AVC_RECORD[:-1] + b"\1", "avc1.42c01e", 1280, 720, None)
 HEVC = VideoConfig("hevc", b"\1" * 23, "hvc1.1.6.L93.B0", 640, 360, None)
 AUDIO_44 = AudioConfig(bytes.fromhex("1210"), "mp4a.40.2", 44100, 2)
 
 
-def recorded(recorder: Recorder) -> tuple[Index, bytes]:
+def recorded(recorder: Recorder) -> tuple[SegmentIndex, bytes]:
     """What a recorder saw, as the disk would have it."""
-    index, media, current = Index(BEGUN), b"", ""
+    index, media, current = SegmentIndex(BEGUN), b"", ""
     for msn in sorted(recorder.bodies):
         if recorder.maps[msn] != current:
             current = recorder.maps[msn]
-            assert index.take(Init(len(media), len(recorder.inits[current])))
+            assert index.append(InitEntry(len(media), len(recorder.inits[current])))
             media += recorder.inits[current]
         body = recorder.bodies[msn]
-        assert index.take(Segment(len(media), len(body), 1.0, 0.0, False))
+        assert index.append(SegmentEntry(len(media), len(body), 1.0, 0.0, False))
         media += body
     return index, media
 
@@ -38,7 +38,7 @@ def reader(media: bytes):
     return lambda at, size: media[at : at + size]
 
 
-def whole(made: Progressive, media: bytes) -> bytes:
+def whole(made: ProgressiveMp4, media: bytes) -> bytes:
     return made.head + media[made.at : made.at + made.size]
 
 
@@ -52,7 +52,7 @@ def stream(*parts: tuple[tuple[MediaEvent, ...], Iterable[Timed]]) -> Recorder:
 
 def tracks_of(recorder: Recorder) -> list[Mp4Track]:
     index, media = recorded(recorder)
-    return read_mp4(whole(progressive(index, reader(media)), media))
+    return read_mp4(whole(build_progressive(index, reader(media)), media))
 
 
 def payloads(track: Mp4Track) -> list[bytes]:
@@ -142,7 +142,7 @@ def test_a_hole_is_held_by_the_sample_before_it():
     index, media = recorded(recorder)
     del index.segments[1], index.init_of[1]
     missing = bmff.samples(recorder.bodies[sorted(recorder.bodies)[1]])
-    for track in read_mp4(whole(progressive(index, reader(media)), media)):
+    for track in read_mp4(whole(build_progressive(index, reader(media)), media)):
         number = {"vide": 1, "soun": 2}[track.handler]
         gone = missing[number]
         assert not {sample.data for sample in gone} & set(payloads(track))
@@ -156,12 +156,12 @@ def test_a_head_for_more_than_four_gigabytes_has_long_offsets():
     index, media = recorded(recorder)
     hole = 5 << 30
     last = index.segments.pop()
-    index.segments.append(Segment(last.at + hole, last.size, last.duration_s, last.start_unix_s, False))
+    index.segments.append(SegmentEntry(last.at + hole, last.size, last.duration_s, last.start_unix_s, False))
 
     def read(at: int, size: int) -> bytes:
         return media[at - hole : at - hole + size] if at >= hole else media[at : at + size]
 
-    made = progressive(index, read)
+    made = build_progressive(index, read)
     assert made.size == hole + last.at + last.size - index.segments[0].at
     assert b"co64" in made.head
     assert made.head[-16:-8] == b"\0\0\0\1mdat"
@@ -174,9 +174,9 @@ def test_what_is_not_a_recording_is_refused(damage: bytes):
     at = index.segments[1].at
     broken = media[:at] + damage + (media[at + 64 :] if damage else b"")
     with pytest.raises(Malformed):
-        progressive(index, reader(broken))
+        build_progressive(index, reader(broken))
 
 
 def test_nothing_is_recorded_yet():
     with pytest.raises(Malformed):
-        progressive(Index(BEGUN), reader(b""))
+        build_progressive(SegmentIndex(BEGUN), reader(b""))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airnode.media.recording.trouble import TooFull, slow, stopped
+from airnode.media.recording.trouble import DiskTooFull, slow_notice, stopped_notice
 
 ROOT = Path(__file__).parents[4]
 PLACE = Path("/recordings")
@@ -20,7 +20,7 @@ def failed(number: int) -> OSError:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (TooFull(1 << 20, 1 << 30), "recording_disk_full"),
+        (DiskTooFull(1 << 20, 1 << 30), "recording_disk_full"),
         (failed(errno.ENOSPC), "recording_disk_full"),
         (failed(errno.EDQUOT), "recording_disk_full"),
         (failed(errno.EROFS), "recording_disk_read_only"),
@@ -29,7 +29,7 @@ def failed(number: int) -> OSError:
     ],
 )
 def test_the_code_says_what_to_do(error: OSError, code: str):
-    notice = stopped(error, PLACE)
+    notice = stopped_notice(error, PLACE)
     assert notice.code == code
     assert notice.fields["path"] == "/recordings"
     assert (error.strerror or str(error)) in notice.text
@@ -37,8 +37,8 @@ def test_the_code_says_what_to_do(error: OSError, code: str):
 
 
 def test_the_admin_page_has_words_for_every_code():
-    codes = {stopped(failed(number), PLACE).code for number in (errno.ENOSPC, errno.EROFS, errno.EIO)}
-    codes |= {slow(PLACE).code}
+    codes = {stopped_notice(failed(number), PLACE).code for number in (errno.ENOSPC, errno.EROFS, errno.EIO)}
+    codes |= {slow_notice(PLACE).code}
     for role in ("consumer", "producer"):
         codes |= set(re.findall(r'\("(\w+)", \w+\.check\)', (ROOT / "roles" / f"{role}.py").read_text()))
     assert len(codes) == 8

@@ -5,7 +5,7 @@ import pytest
 from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait
 from airnode.media.hls.media_store import Found
 from airnode.media.hls.window import Continuation, Pending, VariantInfo, Window
-from airnode.media.relay.relayed_window import RelayedWindow, read_listing
+from airnode.media.relay.relayed_window import RelayedWindow, parse_playlist
 from tests.support.hls import apply_delta, read_media
 
 
@@ -169,7 +169,7 @@ def test_the_end_of_the_class_passes(pair: Pair):
 
 
 def test_what_is_new_is_fetched_at_once_and_only_once(pair: Pair):
-    hint = read_listing(pair.origin.media_playlist()).hint
+    hint = parse_playlist(pair.origin.media_playlist()).hint
     assert isinstance(pair.edge.lookup(hint), Pending)
     pair.parts(2)
     new = pair.sync()
@@ -187,7 +187,7 @@ def test_a_segment_is_put_together_from_its_parts(pair: Pair):
     pair.fetch(*pair.sync())
     pair.origin.end_segment()
     pair.sync()
-    listing = read_listing(pair.origin.media_playlist())
+    listing = parse_playlist(pair.origin.media_playlist())
     name = next(reversed(listing.segments))
     pair.fetch(*listing.segments[name])
     pair.asked.clear()
@@ -199,7 +199,7 @@ def test_a_segment_is_put_together_from_its_parts(pair: Pair):
 
 
 def test_an_object_is_asked_for_when_somebody_wants_it(pair: Pair):
-    name = next(reversed(read_listing(pair.origin.media_playlist()).segments))
+    name = next(reversed(parse_playlist(pair.origin.media_playlist()).segments))
     assert isinstance(pair.edge.lookup(name), Pending)
     assert pair.asked == [name]
     pair.edge.miss(name)
@@ -218,11 +218,11 @@ def test_memory_is_bounded_by_the_playlist(pair: Pair):
     for _ in range(60):
         pair.segment()
         pair.fetch(*pair.sync())
-        pair.fetch(*read_listing(pair.origin.media_playlist()).inits)
+        pair.fetch(*parse_playlist(pair.origin.media_playlist()).inits)
         held.append(pair.edge.media_bytes)
     assert max(held) <= 2 * pair.origin.media_bytes
     assert max(held[40:]) <= max(held[20:40]) + 64
-    listed = read_listing(pair.origin.media_playlist())
+    listed = parse_playlist(pair.origin.media_playlist())
     assert set(pair.edge._objects) <= set(listed.names()) | {
         part for parts in pair.edge._parts.values() for part in parts
     }
@@ -234,7 +234,7 @@ def test_memory_is_bounded_by_the_playlist(pair: Pair):
 @pytest.mark.parametrize("text", [b"", b"<html>", b"#EXTM3U\n", b"\xff\xfe", b"#EXTM3U\n#EXT-X-TARGETDURATION:x\n"])
 def test_what_is_no_playlist_is_refused(text: bytes):
     with pytest.raises(ValueError, match=r"."):
-        read_listing(text)
+        parse_playlist(text)
 
 
 def test_a_window_goes_on_where_another_was():

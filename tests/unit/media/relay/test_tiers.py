@@ -5,18 +5,18 @@ from collections import Counter
 
 import pytest
 
-from airnode.media.relay.tiers import FIRST, SECOND, SHUN_S, Hop, NoRelayPlace, Places, RelayNode, Route
+from airnode.media.relay.tiers import FIRST, SECOND, SHUN_S, EdgeNode, NoRelayPlace, RelayPlaces, Route, UpstreamNode
 from airnode.media.room.origins import Origin
 
 ORIGIN = Origin("origin", 7, "http://origin:8888")
 
 
-def edge(name: str) -> RelayNode:
-    return RelayNode(name, "http", f"{name}.example", 8888)
+def edge(name: str) -> EdgeNode:
+    return EdgeNode(name, "http", f"{name}.example", 8888)
 
 
-def hop(name: str) -> Hop:
-    return Hop(name, f"http://{name}.example:8888", SECOND)
+def upstream_node(name: str) -> UpstreamNode:
+    return UpstreamNode(name, f"http://{name}.example:8888", SECOND)
 
 
 def route(name: str = "me", room: str = "stream") -> Route:
@@ -24,7 +24,7 @@ def route(name: str = "me", room: str = "stream") -> Route:
 
 
 def test_there_are_so_many_places_and_no_more():
-    places = Places(2, 2.0)
+    places = RelayPlaces(2, 2.0)
     assert places.enter(edge("a"), 0)
     assert places.enter(edge("b"), 0)
     assert places.enter(edge("a"), 0), "more requests of one edge take no more places"
@@ -33,7 +33,7 @@ def test_there_are_so_many_places_and_no_more():
 
 
 def test_an_open_request_keeps_a_place_and_silence_gives_it_back():
-    places = Places(1, 2.0)
+    places = RelayPlaces(1, 2.0)
     places.enter(edge("a"), 0)
     assert not places.enter(edge("b"), 100)
     places.leave("a", 100)
@@ -45,69 +45,71 @@ def test_an_open_request_keeps_a_place_and_silence_gives_it_back():
 
 def test_the_first_way_is_the_origins_and_no_answer_is_no_tier():
     way = route()
-    assert way.hop == Hop("origin", "http://origin:8888", FIRST)
+    assert way.upstream_node == UpstreamNode("origin", "http://origin:8888", FIRST)
     assert way.tier == 0
-    way.worked(way.hop)
+    way.worked(way.upstream_node)
     assert way.tier == FIRST
-    way.failed(way.hop, 0)
+    way.failed(way.upstream_node, 0)
     assert way.tier == FIRST, "an origin that does not answer for a moment takes no place away"
 
 
 def test_where_the_origin_is_full_an_edge_stands_for_it():
     way = route()
-    first = way.hop
-    assert way.refused(first, [hop("a")], 0)
-    assert (way.hop, way.tier) == (hop("a"), 0)
-    assert way.refused(first, [hop("b")], 0), "a second refusal of what is not asked any more changes nothing"
-    assert way.hop == hop("a")
-    way.worked(way.hop)
+    first = way.upstream_node
+    assert way.refused(first, [upstream_node("a")], 0)
+    assert (way.upstream_node, way.tier) == (upstream_node("a"), 0)
+    assert way.refused(first, [upstream_node("b")], 0), "a second refusal of what is not asked any more changes nothing"
+    assert way.upstream_node == upstream_node("a")
+    way.worked(way.upstream_node)
     assert way.tier == SECOND
 
 
 def test_a_parent_that_fails_is_left_for_the_origin_and_left_alone_for_a_while():
     way = route()
-    first = way.hop
-    way.refused(first, [hop("a")], 0)
-    way.failed(hop("a"), 10)
-    assert (way.hop, way.tier) == (first, 0)
-    assert not way.refused(first, [hop("a")], 11), "nobody else: pause, and ask the origin again"
-    assert way.hop == first
-    assert way.refused(first, [hop("a"), hop("b")], 11)
-    assert way.hop == hop("b")
-    assert not way.refused(hop("b"), [], 12), "it is full"
-    assert way.refused(first, [hop("a")], 10 + SHUN_S + 0.1)
-    assert way.hop == hop("a")
+    first = way.upstream_node
+    way.refused(first, [upstream_node("a")], 0)
+    way.failed(upstream_node("a"), 10)
+    assert (way.upstream_node, way.tier) == (first, 0)
+    assert not way.refused(first, [upstream_node("a")], 11), "nobody else: pause, and ask the origin again"
+    assert way.upstream_node == first
+    assert way.refused(first, [upstream_node("a"), upstream_node("b")], 11)
+    assert way.upstream_node == upstream_node("b")
+    assert not way.refused(upstream_node("b"), [], 12), "it is full"
+    assert way.refused(first, [upstream_node("a")], 10 + SHUN_S + 0.1)
+    assert way.upstream_node == upstream_node("a")
 
 
 def test_a_late_failure_of_another_node_changes_nothing():
     way = route()
-    way.refused(way.hop, [hop("a")], 0)
-    way.failed(hop("z"), 1)
-    assert way.hop == hop("a")
+    way.refused(way.upstream_node, [upstream_node("a")], 0)
+    way.failed(upstream_node("z"), 1)
+    assert way.upstream_node == upstream_node("a")
 
 
-@pytest.mark.parametrize("parents", [[], [hop("me")], [hop("origin")], [Hop("a", "http://a:1", FIRST)]])
-def test_nobody_pulls_from_itself_from_the_origin_as_second_or_from_its_own_tier(parents: list[Hop]):
+@pytest.mark.parametrize(
+    "parents", [[], [upstream_node("me")], [upstream_node("origin")], [UpstreamNode("a", "http://a:1", FIRST)]]
+)
+def test_nobody_pulls_from_itself_from_the_origin_as_second_or_from_its_own_tier(parents: list[UpstreamNode]):
     way = route()
-    first = way.hop
+    first = way.upstream_node
     assert not way.refused(first, parents, 0)
-    assert way.hop == first
+    assert way.upstream_node == first
 
 
 def test_edges_spread_evenly_over_parents_and_stay_when_another_one_goes():
-    parents = [hop(f"first-{index}") for index in range(20)]
+    parents = [upstream_node(f"first-{index}") for index in range(20)]
     chosen = {}
     for index in range(2000):
         way = route(f"edge-{index}")
-        way.refused(way.hop, parents, 0)
-        chosen[index] = way.hop
+        way.refused(way.upstream_node, parents, 0)
+        chosen[index] = way.upstream_node
     counts = Counter(each.node_id for each in chosen.values())
     assert len(counts) == 20
     assert max(counts.values()) < 1.4 * 100
     for index, before in chosen.items():
         way = route(f"edge-{index}")
-        way.refused(way.hop, parents[1:], 0)
-        assert way.hop == before or before == parents[0]
+        way.refused(way.upstream_node, parents[1:], 0)
+        assert way.upstream_node == before or before == parents[0]
 
 
 def test_a_refusal_names_the_edges_to_ask():
@@ -123,12 +125,12 @@ def test_many_edges_settle_in_two_tiers_however_they_come_fail_and_go(seed: int)
     chance, fanout, kept_s = random.Random(seed), 4, 2.0
     names = [f"edge-{index}" for index in range(fanout + fanout * fanout // 2)]
     routes = {name: route(name) for name in names}
-    at = {name: Places(fanout, kept_s) for name in ("origin", *names)}
+    at = {name: RelayPlaces(fanout, kept_s) for name in ("origin", *names)}
     alive, now_s = set(names), 0.0
 
     def ask(name: str) -> None:
         way = routes[name]
-        target = way.hop
+        target = way.upstream_node
         if target.node_id != "origin" and target.node_id not in alive:
             way.failed(target, now_s)
             return
@@ -137,7 +139,7 @@ def test_many_edges_settle_in_two_tiers_however_they_come_fail_and_go(seed: int)
             at[target.node_id].leave(name, now_s)
             way.worked(target)
             return
-        parents = [hop(each.node_id) for each in at["origin"].children(now_s)] if target.tier == FIRST else []
+        parents = [upstream_node(each.node_id) for each in at["origin"].children(now_s)] if target.tier == FIRST else []
         if way.refused(target, parents, now_s):
             ask(name)
 
@@ -153,5 +155,5 @@ def test_many_edges_settle_in_two_tiers_however_they_come_fail_and_go(seed: int)
     assert tiers[FIRST] + tiers[SECOND] == len(alive)
     for name in alive:
         if routes[name].tier == SECOND:
-            assert routes[routes[name].hop.node_id].tier == FIRST
-            assert routes[name].hop.node_id in alive
+            assert routes[routes[name].upstream_node.node_id].tier == FIRST
+            assert routes[name].upstream_node.node_id in alive

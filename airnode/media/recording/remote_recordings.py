@@ -14,10 +14,10 @@ from airnode.bus.recordings import RecordingRecord, recordings_in
 from airnode.bus.records import Records
 from airnode.errors import AirnodeError, NotFound, Unavailable
 from airnode.kernel.service import Service
-from airnode.media.recording.sending import PIECE_BYTES, Sender
+from airnode.media.recording.file_sender import PIECE_BYTES, FileSender
 from airnode.media.relay.upstream import CONNECT_TIMEOUT_S, NodeToken
 
-#: A holder that says nothing for this long does not answer: it may have to read a whole recording's tables first.
+#: A node that sends nothing for this long does not answer: it may have to read the tables of a whole recording first.
 _SILENCE_S = 30.0
 _MAX_PLAYLIST_BYTES = 16 << 20
 #: Where a recording is, is looked up again after this; an older answer is used while Redis is away.
@@ -36,7 +36,7 @@ _ASKED_ON = ("Range", "If-Range")
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class RecordingLocation:
     """Where a recording is.
 
     Attributes:
@@ -47,7 +47,7 @@ class Holder:
     base_url: str
 
 
-class Holders(Service):
+class RemoteRecordings(Service):
     """Finds and asks the nodes that have recordings.
 
     Args:
@@ -66,7 +66,7 @@ class Holders(Service):
         self._default_host = default_host
         self._session: aiohttp.ClientSession | None = None
         #: {(room, recording_id): (where it is, loop time of that answer)}, the longest unasked first.
-        self._found: OrderedDict[tuple[str, str], tuple[Holder, float]] = OrderedDict()
+        self._found: OrderedDict[tuple[str, str], tuple[RecordingLocation, float]] = OrderedDict()
         self._received = Counter(
             "airnode_recording_relay_received_bytes_total", "Recorded bytes from other nodes", registry=registry
         )
@@ -84,7 +84,7 @@ class Holders(Service):
         if session is not None:
             await session.close()
 
-    async def find(self, room: str, recording_id: str) -> Holder:
+    async def find(self, room: str, recording_id: str) -> RecordingLocation:
         """Where a recording of another node is.
 
         Raises:
@@ -105,34 +105,38 @@ class Holders(Service):
             raise NotFound("There is no such recording.")
         return known[0]
 
-    def _keep(self, key: tuple[str, str], record: RecordingRecord | None, now_s: float) -> tuple[Holder, float] | None:
+    def _keep(
+        self, key: tuple[str, str], record: RecordingRecord | None, now_s: float
+    ) -> tuple[RecordingLocation, float] | None:
         self._found.pop(key, None)
         if record is None or record.node_id == self._node_id:
             return None
         host = record.host or self._default_host
         base = f"{record.scheme}://{host}:{record.media_port}/relay/{quote(key[0])}/recordings/{quote(key[1])}"
-        made = self._found[key] = Holder(record.node_id, base), now_s
+        made = self._found[key] = RecordingLocation(record.node_id, base), now_s
         while len(self._found) > _KEPT:
             self._found.popitem(last=False)
         return made
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    async def playlist(self, holder: Holder) -> bytes:
+    async def playlist(self, location: RecordingLocation) -> bytes:
         """Its playlist; NotFound (404), Unavailable (503)."""
         try:
-            async with self._ask(holder, "index.m3u8", {}) as response:
-                _check(response.status, holder)
+            async with self._ask(location, "index.m3u8", {}) as response:
+                _check(response.status, location)
                 if (response.content_length or 0) > _MAX_PLAYLIST_BYTES:
-                    raise Unavailable(f"The node {holder.node_id} answers with {response.content_length} bytes.")
+                    raise Unavailable(f"The node {location.node_id} answers with {response.content_length} bytes.")
                 body = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._offline(holder, error) from error
+            raise self._offline(location, error) from error
         self._received.inc(len(body))
         return body
 
-    async def pass_on(self, request: web.Request, holder: Holder, name: str, sender: Sender) -> web.StreamResponse:
-        """Answer with what the holder answers, piece by piece.
+    async def pass_on(
+        self, request: web.Request, location: RecordingLocation, name: str, sender: FileSender
+    ) -> web.StreamResponse:
+        """Pass the answer of the node that has the recording on, piece by piece.
 
         Raises:
             NotFound, Unavailable: (404, 503) before anything was sent.
@@ -140,9 +144,9 @@ class Holders(Service):
         response: web.StreamResponse | None = None
         asked = {key: request.headers[key] for key in _ASKED_ON if key in request.headers}
         try:
-            async with self._ask(holder, name, asked, method=request.method) as found:
+            async with self._ask(location, name, asked, method=request.method) as found:
                 if found.status not in (200, 206, 416):
-                    _check(found.status, holder)
+                    _check(found.status, location)
                 headers = {key: found.headers[key] for key in _PASSED_ON if key in found.headers}
                 response = web.StreamResponse(status=found.status, headers=headers)
                 await response.prepare(request)
@@ -153,37 +157,37 @@ class Holders(Service):
                     await response.write_eof()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if response is None:
-                raise self._offline(holder, error) from error
+                raise self._offline(location, error) from error
             if request.transport is not None:
                 request.transport.abort()
         return response
 
     def _ask(
-        self, holder: Holder, name: str, headers: Mapping[str, str], method: str = "GET"
+        self, location: RecordingLocation, name: str, headers: Mapping[str, str], method: str = "GET"
     ) -> "aiohttp.client._RequestContextManager":
         if self._session is None:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_SILENCE_S)
         return self._session.request(
             method,
-            f"{holder.base_url}/{quote(name)}",
+            f"{location.base_url}/{quote(name)}",
             timeout=timeout,
             allow_redirects=False,
             headers={**headers, **self._token.header(), "Accept-Encoding": "identity"},
         )
 
-    def _offline(self, holder: Holder, error: BaseException) -> AirnodeError:
+    def _offline(self, location: RecordingLocation, error: BaseException) -> AirnodeError:
         self._failures.inc()
         return Unavailable(
-            f"The node {holder.node_id}, which has this recording, is offline: start it again.",
+            f"The node {location.node_id}, which has this recording, is offline: start it again.",
             retry_after_s=5,
             debug=repr(error),
         )
 
 
-def _check(status: int, holder: Holder) -> None:
+def _check(status: int, location: RecordingLocation) -> None:
     if status == 200:
         return
     if status in (404, 410):
         raise NotFound("There is no such recording.")
-    raise Unavailable(f"The node {holder.node_id}, which has this recording, answers {status}.", retry_after_s=1)
+    raise Unavailable(f"The node {location.node_id}, which has this recording, answers {status}.", retry_after_s=1)

@@ -19,7 +19,7 @@ class _Failing:
     count: int = 1
 
 
-class Reach:
+class NodeReachability:
     """What is known of the ways to other nodes.
 
     Args:

@@ -11,15 +11,15 @@ from prometheus_client import Counter
 
 from airnode.errors import NotFound, Unavailable
 from airnode.media.recording import disk
-from airnode.media.recording.catalog import Catalog
-from airnode.media.recording.ranges import RangeNotSatisfiable, wanted_range
+from airnode.media.recording.catalog import RecordingCatalog
+from airnode.media.recording.ranges import RangeNotSatisfiable, requested_range
 from airnode.web.problems import problem_response
 
 PIECE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class FileBody:
     """``head``, and behind it ``size`` bytes of a file from ``at`` on.
 
     Attributes:
@@ -41,19 +41,19 @@ class Body:
         return len(self.head) + self.size
 
 
-class Sender:
+class FileSender:
     """Writes bodies.
 
     Args:
         gap_s: a client that takes nothing for so long is dropped.
     """
 
-    def __init__(self, catalog: Catalog, gap_s: float, sent_bytes: Counter) -> None:
+    def __init__(self, catalog: RecordingCatalog, gap_s: float, sent_bytes: Counter) -> None:
         self._catalog = catalog
         self._gap_s = gap_s
         self._sent_bytes = sent_bytes
 
-    async def send(self, request: web.Request, body: Body) -> web.StreamResponse:
+    async def send(self, request: web.Request, body: FileBody) -> web.StreamResponse:
         """Answer with 200, 206 or 416.
 
         Raises:
@@ -67,7 +67,7 @@ class Sender:
             headers["ETag"], headers["Accept-Ranges"] = body.etag, "bytes"
             if request.headers.get("If-Range", body.etag) == body.etag:
                 try:
-                    wanted = wanted_range(request.headers.get("Range", ""), body.total)
+                    wanted = requested_range(request.headers.get("Range", ""), body.total)
                 except RangeNotSatisfiable as error:
                     return not_satisfiable(error)
         start, stop = wanted or (0, body.total)
@@ -93,7 +93,7 @@ class Sender:
             raise Unavailable("The disk with this recording cannot be read.", debug=repr(error)) from error
 
     async def _write(
-        self, request: web.Request, response: web.StreamResponse, body: Body, fd: int, start: int, stop: int
+        self, request: web.Request, response: web.StreamResponse, body: FileBody, fd: int, start: int, stop: int
     ) -> None:
         head, at = len(body.head), start
         try:
