@@ -102,12 +102,12 @@ def health(url: str, data_dir: str | None, ready: bool, timeout_s: float, as_jso
       airnode health http://10.0.0.5:8000 --ready
       airnode health --data-dir /var/lib/airnode     whatever its port is
     """
-    from airnode.commands.health import ask, ask_here
+    from airnode.commands.health import check_local, check_url
 
     if data_dir is None:
-        answer = ask(url, ready=ready, timeout_s=timeout_s)
+        answer = check_url(url, ready=ready, timeout_s=timeout_s)
     else:
-        answer = ask_here(pathlib.Path(data_dir).expanduser(), ready=ready, timeout_s=timeout_s)
+        answer = check_local(pathlib.Path(data_dir).expanduser(), ready=ready, timeout_s=timeout_s)
     click.echo(answer.json() if as_json else answer.text())
     sys.exit(0 if answer.ok else 1)
 

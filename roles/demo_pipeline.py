@@ -2,7 +2,7 @@
 cache, to order and to land. `airnode --demo-pipeline` runs it with the pipeline's other roles.
 """
 
-from airnode.pipeline.seed.demo import DemoSeeder
+from airnode.pipeline.seed.seeder import DemoSeeder
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role, RoleParts

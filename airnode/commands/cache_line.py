@@ -10,7 +10,7 @@ _BAR = 20
 
 
 @dataclass(frozen=True, slots=True)
-class CacheLook:
+class CacheState:
     """What the Redis says.
 
     Attributes:

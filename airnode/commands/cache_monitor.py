@@ -1,4 +1,4 @@
-"""``airnode cache-monitor``: looks at the cache again and again, and shows it on one line."""
+"""``airnode cache-monitor``: reads the state of the cache repeatedly and shows it on one line."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from airnode.bus.client import Bus, unavailable
-from airnode.commands.cache_line import CacheLook
+from airnode.commands.cache_line import CacheState
 from airnode.config.model import Settings
 from airnode.errors import Unavailable
 from airnode.pipeline import keys
@@ -21,33 +21,33 @@ from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource
 
-_LOOK_WITHIN_S = 3.0
+_READ_TIMEOUT_S = 3.0
 
 
-async def look(bus: Bus) -> CacheLook:
-    """One look. Raises Unavailable when the Redis does not answer."""
+async def read_state(bus: Bus) -> CacheState:
+    """Read the state once. Raises Unavailable if Redis does not answer."""
     with unavailable(f"Redis at {bus.address} does not answer."):
-        async with asyncio.timeout(_LOOK_WITHIN_S), bus.client.pipeline(transaction=False) as pipeline:
+        async with asyncio.timeout(_READ_TIMEOUT_S), bus.client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.info("memory")
             pipeline.info("stats")
             pipeline.hlen(keys.cache("users"))
             pipeline.hlen(keys.cache("products"))
             pipeline.hgetall(keys.cache_stats())
-            (seconds, micros), memory, stats, users, products, told = await pipeline.execute()
-    return CacheLook(
+            (seconds, micros), memory, stats, users, products, fields = await pipeline.execute()
+    return CacheState(
         taken_at=int(seconds) + int(micros) / 1e6,
         used_memory_bytes=int(memory["used_memory"]),
         used_memory_human=str(memory["used_memory_human"]),
         ops_per_s=int(stats["instantaneous_ops_per_sec"]),
         users=users,
         products=products,
-        stats={_text(key): _text(value) for key, value in told.items()},
+        stats={_text(key): _text(value) for key, value in fields.items()},
     )
 
 
 async def run(settings: Settings, interval_s: float, *, once: bool, as_json: bool) -> int:
-    """Show it until Ctrl+C; returns the exit code.
+    """Show the cache until Ctrl+C; return the exit code.
 
     Raises:
         StartupError: there is no Redis.
@@ -59,7 +59,7 @@ async def run(settings: Settings, interval_s: float, *, once: bool, as_json: boo
         with _Screen(as_json=as_json, rewriting=not once) as screen:
             while True:
                 try:
-                    screen.show(await look(stores.bus))
+                    screen.show(await read_state(stores.bus))
                 except Unavailable as error:
                     screen.complain(error.detail)
                     if once:
@@ -90,7 +90,7 @@ class _Screen:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, seen: CacheLook) -> None:
+    def show(self, seen: CacheState) -> None:
         if self._as_json:
             self._say(seen.document())
             return

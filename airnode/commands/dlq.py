@@ -1,4 +1,4 @@
-"""``airnode dlq``; no logic. What is heavy is imported inside the commands."""
+"""``airnode dlq``; no logic. Heavy modules are imported inside the commands."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group(context_settings=_CONTEXT)
 def dlq() -> None:
-    """Look at dead letters: records that could not be landed. Publish them again, or throw them away.
+    """Inspect dead letters (records that could not be inserted), publish them again, or delete them.
 
     \b
     Examples:
@@ -35,10 +35,10 @@ def dlq() -> None:
 
 def _filters(command: Command) -> Command:
     for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="At most so many."),
-        click.option("--since", metavar="AGE|TIME", help="Died since, such as 90m, 7d or 2026-11-22T05:00."),
-        click.option("--reason", type=click.Choice(_REASONS), help="That died of this."),
-        click.option("--topic", help="Of this topic."),
+        click.option("--limit", type=click.IntRange(min=1), help="Largest number."),
+        click.option("--since", metavar="AGE|TIME", help="Not older than this, such as 90m, 7d or 2026-11-22T05:00."),
+        click.option("--reason", type=click.Choice(_REASONS), help="With this reason."),
+        click.option("--topic", help="From this topic."),
     ):
         command = option(command)
     return command
@@ -46,11 +46,11 @@ def _filters(command: Command) -> Command:
 
 @dlq.command("list")
 @_filters
-@click.option("--replayed", is_flag=True, help="Those too that were replayed.")
+@click.option("--replayed", is_flag=True, help="Include letters that were replayed.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @store_options()
 def list_(as_json: bool, replayed: bool, limit: int | None, **params: Any) -> None:
-    """List dead letters, the newest first; 50 of them where --limit does not say otherwise.
+    """List dead letters, the newest first; 50 without --limit.
 
     \b
     Examples:
@@ -70,7 +70,7 @@ def list_(as_json: bool, replayed: bool, limit: int | None, **params: Any) -> No
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @store_options()
 def show(letter_id: str, as_json: bool, **params: Any) -> None:
-    """Show all of one dead letter; the first characters of its id do.
+    """Show one dead letter in full; the first characters of its id are enough.
 
     \b
     Examples:
@@ -85,14 +85,14 @@ def show(letter_id: str, as_json: bool, **params: Any) -> None:
 
 @dlq.command()
 @click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that were not replayed yet.")
+@click.option("--all", "everything", is_flag=True, help="All letters that were not replayed yet.")
 @_filters
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_options()
 def replay(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, **params: Any) -> None:
-    """Publish dead letters to their topics again, once what was wrong is mended.
+    """Publish dead letters to their topics again, after the cause is fixed.
 
-    One that dies again comes back with a count one higher. Several are asked for first, unless --yes is given.
+    A letter that fails again comes back with one more attempt. Asks before replaying several, unless --yes is given.
 
     \b
     Examples:
@@ -103,25 +103,25 @@ def replay(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool,
     from airnode.commands import dlq_view
     from airnode.pipeline.admin import dlq as work
 
-    wanted = _some(ids, everything, params, limit, replayed=bool(ids))
-    chosen = _run(params, lambda stores: work.select(stores.postgres, wanted))
-    _agree(chosen, "replay", yes=yes or len(ids) == 1)
-    count = _run(params, lambda stores: work.replay(stores.postgres, stores.event_log, chosen), with_log=True)
-    left = len(chosen.ids) - count
+    wanted = _required_filter(ids, everything, params, limit, replayed=bool(ids))
+    selection = _run(params, lambda stores: work.select(stores.postgres, wanted))
+    _confirm(selection, "replay", yes=yes or len(ids) == 1)
+    count = _run(params, lambda stores: work.replay(stores.postgres, stores.event_log, selection), with_log=True)
+    left = len(selection.ids) - count
     click.echo(f"Replayed {dlq_view.letters(count)}.")
     if left:
-        click.echo(f"{left} left as they were: cut short (too_large), of no topic of ours, or taken by another.")
+        click.echo(f"{left} left as they were: shortened (too_large), of another topic, or replayed by somebody else.")
     sys.exit(1 if left else 0)
 
 
 @dlq.command()
 @click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All, replayed or not.")
+@click.option("--all", "everything", is_flag=True, help="All letters, replayed or not.")
 @_filters
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_options()
 def drop(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, **params: Any) -> None:
-    """Throw dead letters away, for good; asks first, unless --yes is given.
+    """Delete dead letters for good; asks first, unless --yes is given.
 
     \b
     Examples:
@@ -131,17 +131,17 @@ def drop(ids: tuple[str, ...], everything: bool, limit: int | None, yes: bool, *
     from airnode.commands import dlq_view
     from airnode.pipeline.admin import dlq as work
 
-    wanted = _some(ids, everything, params, limit, replayed=True)
-    chosen = _run(params, lambda stores: work.select(stores.postgres, wanted))
-    _agree(chosen, "drop", yes=yes)
-    count = _run(params, lambda stores: work.drop(stores.postgres, chosen))
+    wanted = _required_filter(ids, everything, params, limit, replayed=True)
+    selection = _run(params, lambda stores: work.select(stores.postgres, wanted))
+    _confirm(selection, "drop", yes=yes)
+    count = _run(params, lambda stores: work.drop(stores.postgres, selection))
     click.echo(f"Dropped {dlq_view.letters(count)}.")
 
 
 def _filter(
     params: dict[str, Any], *, limit: int | None, replayed: bool, ids: tuple[str, ...] = ()
 ) -> "DeadLetterFilter":
-    """Takes the options of :func:`_filters` out of the parameters; those of the configuration stay."""
+    """Return the filter, and remove its options from ``params``, which keeps those of the configuration."""
     from datetime import UTC, datetime
 
     from airnode.pipeline.admin.dlq import DeadLetterFilter, parse_since
@@ -151,10 +151,10 @@ def _filter(
     return DeadLetterFilter(ids, params.pop("topic"), params.pop("reason"), moment, replayed, limit)
 
 
-def _some(
+def _required_filter(
     ids: tuple[str, ...], everything: bool, params: dict[str, Any], limit: int | None, *, replayed: bool
 ) -> "DeadLetterFilter":
-    """Raises UsageError where nobody said which."""
+    """Return the filter. Raises UsageError if nothing was selected."""
     narrowed = any(params[name] for name in ("topic", "reason", "since"))
     if bool(ids) + everything > 1 or (ids and narrowed):
         raise click.UsageError("Give ids, or filters, or --all.")
@@ -163,16 +163,16 @@ def _some(
     return _filter(params, limit=limit, replayed=replayed, ids=ids)
 
 
-def _agree(chosen: "Selection", what: str, *, yes: bool) -> None:
-    """Go on, or end here: nothing to do, or nobody agreed."""
+def _confirm(selection: "Selection", what: str, *, yes: bool) -> None:
+    """Return if there is something to do and it is confirmed; otherwise exit."""
     from airnode.commands import dlq_view
 
-    if not chosen.ids:
+    if not selection.ids:
         click.echo(f"No dead letters to {what}.")
         sys.exit(0)
     if yes:
         return
-    click.echo(f"Would {what} {dlq_view.letters(len(chosen.ids))}:\n{dlq_view.summary(chosen)}")
+    click.echo(f"Would {what} {dlq_view.letters(len(selection.ids))}:\n{dlq_view.summary(selection)}")
     if not sys.stdin.isatty():
         click.echo("Nothing was done: add --yes to do it.")
         sys.exit(1)
@@ -180,8 +180,8 @@ def _agree(chosen: "Selection", what: str, *, yes: bool) -> None:
         sys.exit(1)
 
 
-def _run(params: dict[str, Any], doing: Callable[[Any], Any], *, with_log: bool = False) -> Any:
-    """Do something on the stores."""
+def _run(params: dict[str, Any], action: Callable[[Any], Any], *, with_log: bool = False) -> Any:
+    """Run something with the stores open."""
     loaded = loaded_or_exit(params)
     from airnode.pipeline.access import PIPELINE_ACCESS
     from airnode.runtime import open_stores
@@ -192,6 +192,6 @@ def _run(params: dict[str, Any], doing: Callable[[Any], Any], *, with_log: bool 
         wanted = (Resource.POSTGRES, Resource.EVENT_LOG) if with_log else (Resource.POSTGRES,)
         async with open_stores.open_stores(loaded.settings, PIPELINE_ACCESS, *wanted) as stores:
             await require_current(stores.postgres)
-            return await doing(stores)
+            return await action(stores)
 
     return open_stores.run(loaded, done())

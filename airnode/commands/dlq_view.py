@@ -1,4 +1,4 @@
-"""Dead letters for people and for programs. What is in them came from anywhere: nothing of it steers a terminal."""
+"""Dead letters as text and as JSON. Their content is untrusted: control characters are removed."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _HEX_LINE = 32
 
 
 def table(letters: Sequence[StoredDeadLetter]) -> str:
-    """One line a letter."""
+    """Return one line per letter."""
     if not letters:
         return "No dead letters."
     rows = [("id", "died at", "position", "tries", "reason", "replayed", "detail")]
@@ -20,11 +20,11 @@ def table(letters: Sequence[StoredDeadLetter]) -> str:
         (
             str(each.letter_id)[:_SHORT_ID],
             f"{each.died_at:%Y-%m-%d %H:%M:%S}",
-            harmless(each.position),
+            printable(each.position),
             str(each.attempts),
-            harmless(each.reason),
+            printable(each.reason),
             "yes" if each.replayed_at else "",
-            harmless(each.detail).replace("\n", " ")[:_DETAIL_CHARS],
+            printable(each.detail).replace("\n", " ")[:_DETAIL_CHARS],
         )
         for each in letters
     ]
@@ -32,7 +32,7 @@ def table(letters: Sequence[StoredDeadLetter]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text, the heads of the columns first."""
+    """Return aligned rows, the headings first."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] + [0]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -40,7 +40,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def page(letter: StoredDeadLetter) -> str:
-    """All of one letter; its value as JSON where it is, else in hexadecimal."""
+    """Return one letter in full; its value as JSON if possible, else in hexadecimal."""
     facts = {
         "id": str(letter.letter_id),
         "position": letter.position,
@@ -52,17 +52,17 @@ def page(letter: StoredDeadLetter) -> str:
         "died at": letter.died_at.isoformat(),
         "replayed at": letter.replayed_at.isoformat() if letter.replayed_at else "never",
     }
-    lines = [f"{name.ljust(11)}  {harmless(text)}" for name, text in facts.items()]
-    return "\n".join([*lines, "", harmless(_value_text(letter.value))])
+    lines = [f"{name.ljust(11)}  {printable(text)}" for name, text in facts.items()]
+    return "\n".join([*lines, "", printable(_value_text(letter.value))])
 
 
 def as_json(letters: Sequence[StoredDeadLetter]) -> str:
-    """A list of objects."""
+    """Return a JSON list of objects."""
     return json.dumps([document(each) for each in letters], indent=2)
 
 
 def document(letter: StoredDeadLetter) -> dict[str, Any]:
-    """One letter for programs: ``value`` where it is JSON, else ``value_hex``."""
+    """Return one letter as an object: ``value`` if it is JSON, else ``value_hex``."""
     known = {
         "letter_id": str(letter.letter_id),
         "topic": letter.topic,
@@ -82,21 +82,21 @@ def document(letter: StoredDeadLetter) -> dict[str, Any]:
         return {**known, "value_hex": letter.value.hex()}
 
 
-def summary(chosen: Selection) -> str:
-    """How many of what."""
+def summary(selection: Selection) -> str:
+    """Return the number of letters by topic and reason."""
     return "\n".join(
-        f"{count:8}  {harmless(topic) or '(no topic)'}: {harmless(reason)}"
-        for (topic, reason), count in sorted(chosen.counts.items())
+        f"{count:8}  {printable(topic) or '(no topic)'}: {printable(reason)}"
+        for (topic, reason), count in sorted(selection.counts.items())
     )
 
 
 def letters(count: int) -> str:
-    """So many of them."""
+    """Return ``3 dead letters``."""
     return f"{count:,} dead letter{'s' * (count != 1)}"
 
 
-def harmless(text: str) -> str:
-    """The text without what moves the cursor, colours, or turns the writing round."""
+def printable(text: str) -> str:
+    """Return the text without control characters and other unprintable ones."""
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
 
 

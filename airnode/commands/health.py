@@ -1,4 +1,4 @@
-"""``airnode health``: asks a node over HTTP with nothing but the standard library, so that it starts quickly."""
+"""``airnode health``: requests /health of a node, with the standard library only, so that it starts quickly."""
 
 import http.client
 import json
@@ -11,10 +11,12 @@ from typing import Any
 from airnode.errors import StartupError
 from airnode.runtime import endpoints
 
+_NOT_READY = "no node is ready with this data directory"
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a node said; ``status`` is ``unreachable`` when it said nothing."""
+class HealthReport:
+    """The answer of a node; ``status`` is ``unreachable`` if there was none."""
 
     ok: bool
     url: str
@@ -22,11 +24,11 @@ class Answer:
     body: dict[str, Any]
 
     def json(self) -> str:
-        """As JSON."""
+        """Return the report as JSON."""
         return json.dumps({"ok": self.ok, "url": self.url, "status": self.status, **self.body}, indent=2)
 
     def text(self) -> str:
-        """A few lines for people."""
+        """Return the report as lines of text."""
         lines = [f"{self.url}: {self.status}"]
         for name, check in self.body.get("checks", {}).items():
             mark = "ok " if check["ok"] else "BAD"
@@ -37,20 +39,22 @@ class Answer:
         return "\n".join(lines)
 
 
-def ask_here(data_dir: Path, *, ready: bool, timeout_s: float) -> Answer:
-    """Ask the node that keeps its data in ``data_dir``, on this machine; unreachable until it is ready."""
+def check_local(data_dir: Path, *, ready: bool, timeout_s: float) -> HealthReport:
+    """Return the health of the node of this machine with this ``data_dir``; unreachable until it is ready."""
     try:
         url = endpoints.read(data_dir).get("health_url")
     except StartupError as error:
-        return Answer(False, str(data_dir), "unreachable", {"detail": str(error)})
+        return HealthReport(False, str(data_dir), "unreachable", {"detail": str(error)})
     if not url:
-        return Answer(False, str(data_dir), "unreachable", {"detail": "no node is ready with this data directory"})
-    # Its certificate names the host that viewers use, hardly localhost, and nobody else answers on our own port.
-    return ask(str(url), ready=ready, timeout_s=timeout_s, verify=False)
+        return HealthReport(
+            False, str(data_dir), "unreachable", {"detail": "no node is ready with this data directory"}
+        )
+    # Its certificate is for the host that viewers use, not for localhost; only this node listens on this port.
+    return check_url(str(url), ready=ready, timeout_s=timeout_s, verify=False)
 
 
-def ask(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -> Answer:
-    """Ask ``/health`` (or ``/health/readiness``) of the node at ``url``. Never raises for what the node does.
+def check_url(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -> HealthReport:
+    """Return ``/health`` (or ``/health/readiness``) of the node at ``url``. Errors of the node do not raise.
 
     Args:
         verify: whether an https address must have a certificate that this machine trusts.
@@ -68,19 +72,21 @@ def ask(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -> Answ
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(False, url, "unreachable", {"detail": str(error) or type(error).__name__})
+        return HealthReport(False, url, "unreachable", {"detail": str(error) or type(error).__name__})
     if ready:
-        return Answer(response.status == 200, url, content.strip() or str(response.status), {})
+        return HealthReport(response.status == 200, url, content.strip() or str(response.status), {})
     try:
         body = json.loads(content)
-        return Answer(response.status == 200, url, str(body["status"]), body)
+        return HealthReport(response.status == 200, url, str(body["status"]), body)
     except (ValueError, KeyError, TypeError):
-        return Answer(False, url, "no airnode", {"detail": f"The answer ({response.status}) is not from an airnode."})
+        return HealthReport(
+            False, url, "no airnode", {"detail": f"The answer ({response.status}) is not from an airnode."}
+        )
 
 
 def _connection(parts: urllib.parse.SplitResult, timeout_s: float, *, verify: bool) -> http.client.HTTPConnection:
     host = parts.hostname or "localhost"
     if parts.scheme != "https":
         return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
-    context = ssl.create_default_context() if verify else ssl._create_unverified_context()  # noqa: S323 - see ask_here
+    context = ssl.create_default_context() if verify else ssl._create_unverified_context()  # noqa: S323 - see check_local
     return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)

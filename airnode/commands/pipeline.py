@@ -1,4 +1,4 @@
-"""``airnode pipeline``, ``airnode seed``, ``airnode cache-monitor``; no logic. What is heavy is imported inside."""
+"""``airnode pipeline``, ``airnode seed``, ``airnode cache-monitor``; no logic. Heavy modules are imported inside."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 @click.group(context_settings=_CONTEXT)
 def pipeline() -> None:
-    """Prepare the data pipeline, and see who reads its events.
+    """Prepare the data pipeline, and list the groups that read its events.
 
     \b
     Examples:
@@ -24,13 +24,13 @@ def pipeline() -> None:
 
 
 @pipeline.command()
-@click.option("--grow", is_flag=True, help="Give topics that have too few partitions more; stop producers before.")
+@click.option("--grow", is_flag=True, help="Add partitions to topics that have too few; stop producers first.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @store_options()
 def init(grow: bool, as_json: bool, **params: Any) -> None:
-    """Make the database's schema and the topics of the event log; what is there stays.
+    """Create the database schema and the topics of the event log; existing ones stay unchanged.
 
-    Works on the configured stores, or else on those of the node that runs with --data-dir on this machine.
+    Uses the configured stores, or else those of the node that runs with --data-dir on this machine.
 
     \b
     Examples:
@@ -39,32 +39,34 @@ def init(grow: bool, as_json: bool, **params: Any) -> None:
       airnode pipeline init --grow --set eventlog.partitions=6
     """  # click reads \b as "keep these lines"
     loaded = loaded_or_exit(params)
-    from airnode.commands import pipeline_init
+    from airnode.commands import pipeline_work
     from airnode.runtime import open_stores
 
-    document = open_stores.run(loaded, pipeline_init.run(loaded.settings, grow=grow))
-    click.echo(json.dumps(document, indent=2) if as_json else pipeline_init.text(document))
+    document = open_stores.run(loaded, pipeline_work.init(loaded.settings, grow=grow))
+    click.echo(json.dumps(document, indent=2) if as_json else pipeline_work.init_text(document))
 
 
 @pipeline.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @store_options()
 def groups(as_json: bool, **params: Any) -> None:
-    """List who reads the event log in the Redis, how many they are, and how far they are behind.
+    """List the groups that read the event log in Redis, with their members and their lag.
 
-    What a group has not read is kept for it; beyond eventlog.stream_max_records in a partition, producers wait.
-    On Kafka, see its kafka-consumer-groups.sh.
+    Unread events are kept for each group; at eventlog.stream_max_records in a partition, producers wait.
+    On Kafka, use its kafka-consumer-groups.sh.
 
     \b
     Examples:
       airnode pipeline groups
     """  # click reads \b as "keep these lines"
     loaded = loaded_or_exit(params)
-    from airnode.commands import pipeline_groups
+    from airnode.commands import pipeline_work
     from airnode.runtime import open_stores
 
-    found = open_stores.run(loaded, pipeline_groups.groups(loaded.settings))
-    click.echo(json.dumps(pipeline_groups.document(found), indent=2) if as_json else pipeline_groups.table(found))
+    found = open_stores.run(loaded, pipeline_work.groups(loaded.settings))
+    click.echo(
+        json.dumps(pipeline_work.groups_document(found), indent=2) if as_json else pipeline_work.groups_table(found)
+    )
 
 
 @pipeline.command()
@@ -72,44 +74,43 @@ def groups(as_json: bool, **params: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @store_options()
 def forget(group: str, yes: bool, **params: Any) -> None:
-    """Forget a group that nobody runs any more: events that only it has not read are let go.
+    """Forget a group that is no longer used, and the events that only this group has not read.
 
-    A group that comes back begins with what is left.
+    A group that comes back starts with the remaining events.
 
     \b
     Examples:
       airnode pipeline forget trial_group
     """  # click reads \b as "keep these lines"
     loaded = loaded_or_exit(params)
-    from airnode.commands import pipeline_groups
+    from airnode.commands import pipeline_work
     from airnode.runtime import open_stores
 
-    behind = open_stores.run(loaded, pipeline_groups.unread(loaded.settings, group))
+    behind = open_stores.run(loaded, pipeline_work.unread(loaded.settings, group))
     if not yes:
         question = f"{group} has not read {behind:,} event{'s' * (behind != 1)}. Forget it?"
         if not sys.stdin.isatty():
             click.echo(f"{question} Nothing was done: add --yes to do it.")
             sys.exit(1)
         click.confirm(question, abort=True)
-    open_stores.run(loaded, pipeline_groups.forget(loaded.settings, group))
+    open_stores.run(loaded, pipeline_work.forget(loaded.settings, group))
     click.echo(f"Forgot {group}.")
 
 
 @click.command(context_settings=_CONTEXT)
 @click.option("--users", default=10_000, show_default=True, type=click.IntRange(0, 100_000_000), help="Customers.")
 @click.option("--products", default=20_000, show_default=True, type=click.IntRange(0, 100_000_000), help="Courses.")
-@click.option("--seed", "number", default=1, show_default=True, type=int, help="Other numbers make other rows.")
-@click.option("--follow", "following", is_flag=True, help="Then go on: --rate new customers a second, until Ctrl+C.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON; with --follow a line a second.")
-@store_options(rate="With --follow: new customers a second; 0: all that can be written [default: 10.0].")
+@click.option("--seed", "number", default=1, show_default=True, type=int, help="Seed of the generated rows.")
+@click.option("--follow", "following", is_flag=True, help="Then register --rate customers per second, until Ctrl+C.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON; with --follow one line per second.")
+@store_options(rate="With --follow: new customers per second; 0: as many as possible [default: 10.0].")
 def seed(users: int, products: int, number: int, following: bool, as_json: bool, **params: Any) -> None:
-    """Fill the tables with made-up customers and courses, Korean and English.
+    """Fill the tables with generated customers and courses, Korean and English.
 
-    Rows are made under the ids from 1 on; those that are there stay, so running it again adds nothing, and a higher
-    count adds what is missing. With --follow, each new customer comes with a user.registered event, which a producer
-    publishes.
+    Ids start at 1 and existing rows stay unchanged: running it again adds nothing, a higher count adds the missing
+    rows. With --follow, each new customer has a user.registered event, which a producer publishes.
 
-    Works on the configured database, or else on that of the node that runs with --data-dir on this machine.
+    Uses the configured database, or else that of the node that runs with --data-dir on this machine.
 
     \b
     Examples:
@@ -132,18 +133,18 @@ def seed(users: int, products: int, number: int, following: bool, as_json: bool,
     default=1.0,
     show_default=True,
     type=click.FloatRange(0.1, 3600),
-    help="Seconds between two looks.",
+    help="Seconds between two lines.",
 )
-@click.option("--once", is_flag=True, help="Look once.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, a line for each look.")
+@click.option("--once", is_flag=True, help="Print once and exit.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one line each time.")
 @store_options()
 def cache_monitor(interval_s: float, once: bool, as_json: bool, **params: Any) -> None:
     """Show the cache of users and products, live: time since the last refresh, memory, load, hits, rows, refreshes.
 
-    HIT is what readers of all processes asked for and found; '-' while nobody has read. Ctrl+C ends it. With --once the
-    exit code is 1 when the Redis does not answer.
+    HIT is the hit ratio of the readers of all processes; '-' before the first read. Ctrl+C ends it. With --once the
+    exit code is 1 if Redis does not answer.
 
-    Works on the configured Redis, or else on that of the node that runs with --data-dir on this machine.
+    Uses the configured Redis, or else that of the node that runs with --data-dir on this machine.
 
     \b
     Examples:

@@ -9,7 +9,7 @@ _HEADINGS = ("role", "needs", "includes", "from", "what it does")
 
 
 def rows() -> list[dict[str, object]]:
-    """One mapping a role: role, summary, needs, embeds, includes, package."""
+    """Return one mapping per role: role, summary, needs, embeds, includes, package."""
     return [
         {
             "role": found.role.name,
@@ -24,12 +24,12 @@ def rows() -> list[dict[str, object]]:
 
 
 def as_json_text(found: Sequence[dict[str, object]]) -> str:
-    """As JSON."""
+    """Return the roles as JSON."""
     return json.dumps(found, indent=2)
 
 
 def as_table(found: Sequence[dict[str, object]]) -> str:
-    """Aligned columns."""
+    """Return the roles as aligned columns."""
     lines = [_HEADINGS, *(_line(row) for row in found)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS) - 1)]
     return "\n".join(

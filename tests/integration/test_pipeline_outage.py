@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from airnode.commands.health import ask
+from airnode.commands.health import check_url
 from tests.support.node import AirnodeProcess
 from tests.support.outage import FrailServers, frail
 from tests.support.waiting import eventually
@@ -92,7 +92,7 @@ async def test_roles_without_a_store_are_degraded_and_go_on_when_it_is_back(tmp_
             frail.kill("postgres")
             checks = await told(session, pipeline, "degraded")
             assert checks["postgres"]["meanwhile"]["consumer"] == "Nothing lands; events wait on the log."
-            said = await asyncio.to_thread(ask, pipeline["health_url"], ready=False, timeout_s=10)
+            said = await asyncio.to_thread(check_url, pipeline["health_url"], ready=False, timeout_s=10)
             assert (said.ok, said.status) == (True, "degraded")
             assert "\n        consumer: Nothing lands; events wait on the log.\n" in said.text() + "\n"
             # A master answers requests out of the database: they go to another one, if there is one.

@@ -13,7 +13,7 @@ import pytest
 
 from airnode.config.sections.postgres import PostgresSection
 from airnode.pipeline.events import TOPICS, EventDecodeError, decode_event
-from airnode.pipeline.seed.demo import DemoSeeder
+from airnode.pipeline.seed.seeder import DemoSeeder
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read

@@ -65,7 +65,7 @@ async def forker() -> AsyncIterator[Forker]:
 
 def _serve() -> None:
     import airnode.commands.dlq_view
-    import airnode.commands.pipeline_init
+    import airnode.commands.pipeline_work
     import airnode.runtime.main
     import airnode.store.eventlog.kafka  # noqa: F401 - imported once for all
     from airnode.cli import main

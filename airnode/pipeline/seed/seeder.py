@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import structlog
 
 from airnode.errors import Conflict, Unavailable
+from airnode.kernel.service import Service
 from airnode.pipeline.cache.tables import PRODUCTS, USERS, CachedTable, TableName
 from airnode.pipeline.seed.people import product_rows, user_rows
 from airnode.store.postgres import Postgres
@@ -15,6 +17,10 @@ from airnode.store.postgres import Postgres
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
+log = structlog.get_logger(__name__)
+
+_DEMO_USERS, _DEMO_PRODUCTS = 10_000, 20_000
+_ARE_EMPTY = "SELECT NOT EXISTS (SELECT FROM pipeline.users), NOT EXISTS (SELECT FROM pipeline.products)"
 _CHUNK = 5000
 #: Advisory lock; two seeders at once take turns, chunk by chunk.
 _LOCK_KEY = 0x73656564
@@ -119,3 +125,21 @@ async def _add(
             cached.name, schema_name="pipeline", columns=cached.kind.__struct_fields__, records=rows(missing)
         )
     return len(missing)
+
+
+class DemoSeeder(Service):
+    """Fills empty tables with customers and courses; existing rows stay unchanged."""
+
+    name = "demo-seeder"
+
+    def __init__(self, postgres: Postgres) -> None:
+        super().__init__()
+        self._postgres = postgres
+
+    async def start(self) -> None:
+        """Fill the empty tables. Raises Unavailable if the database goes away."""
+        row = await self._postgres.fetchrow(_ARE_EMPTY)
+        assert row is not None  # noqa: S101 - a SELECT without FROM has a row
+        no_users, no_products = row
+        filled = await seed(self._postgres, _DEMO_USERS if no_users else 0, _DEMO_PRODUCTS if no_products else 0)
+        log.info("demo_data_there", **{table: facts.total for table, facts in filled.items()})

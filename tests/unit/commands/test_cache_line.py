@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from airnode.commands.cache_line import CacheLook
+from airnode.commands.cache_line import CacheState
 
 _CLOCK = datetime(2026, 11, 22, 11, 45, 35)
 _TOLD = {
@@ -21,8 +21,8 @@ _TOLD = {
 }
 
 
-def look(at: float = 1000.0, **told: str) -> CacheLook:
-    return CacheLook(at, 2_359_296, "2.25M", 1, 1000, 1000, told)
+def look(at: float = 1000.0, **told: str) -> CacheState:
+    return CacheState(at, 2_359_296, "2.25M", 1, 1000, 1000, told)
 
 
 def test_the_line_is_as_promised():
