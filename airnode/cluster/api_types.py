@@ -1,8 +1,8 @@
-"""What ``/cluster`` takes and answers."""
+"""The bodies of ``/cluster`` and the state of rooms, as the API has them."""
 
 import msgspec
 
-from airnode.bus.messages import NodeOrder, NodeRecord, Notice, Relayed, RoomPhase
+from airnode.bus.messages import NodeOrder, NodeRecord, Notice, Relayed, RoomPhase, StreamInfo
 from airnode.bus.recordings import RecordingMode
 from airnode.cluster.placement import NodeHealth
 from airnode.web.alarms import Alarm
@@ -132,6 +132,24 @@ class BestNode(msgspec.Struct):
     current_connections: int
     max_connections: int
     load_percentage: float
+
+
+class RoomView(msgspec.Struct):
+    """A room as its pages show it; times in unix seconds, ``server_time`` to correct a page's clock by.
+
+    Attributes:
+        recording: it is being recorded now.
+    """
+
+    room: str
+    state: RoomPhase
+    since: float
+    reconnect_deadline: float | None
+    viewers: int
+    epoch: int
+    server_time: float
+    stream: StreamInfo | None
+    recording: bool = False
 
 
 class StreamView(msgspec.Struct):

@@ -5,6 +5,7 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.messages import RoomPhase
+from airnode.cluster.api_types import RoomView
 from airnode.cluster.class_urls import ClassUrls, StreamKeyResponse
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.codes import ROOM_PATTERN
@@ -12,7 +13,6 @@ from airnode.cluster.room_board import RoomBoard
 from airnode.cluster.room_nodes import RoomNodes
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import check_text
-from airnode.cluster.views import RoomView
 from airnode.errors import FieldError, InvalidInput
 from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input

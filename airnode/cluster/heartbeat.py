@@ -27,7 +27,7 @@ from airnode.web.health import Identity
 
 log = structlog.get_logger(__name__)
 
-#: Newcomers that wait for a beat that gets through; older ones are let go, their reservations end by themselves.
+#: Newcomers that wait for a heartbeat; more than these are dropped, and their reservations end by themselves.
 _NEWCOMERS_MAX = 10_000
 
 
@@ -36,10 +36,10 @@ class Meters:
     """Where the heartbeat reads how full the node is.
 
     Attributes:
-        viewers: {room: viewers here}. newcomers: sessions of viewers that showed up since it was asked last.
+        viewers: {room: viewers here}. newcomers: sessions of viewers that came since the last call.
         relays: {room: from where}, for rooms of other nodes. streams: rooms that are published here.
         sent_bytes: sent to viewers since the start. cut_from: ids of nodes whose rooms do not get through to here.
-        notices: what somebody should look at.
+        notices: what an operator should look at.
     """
 
     viewers: Callable[[], Mapping[str, int]]
@@ -52,11 +52,11 @@ class Meters:
 
 
 class Heartbeat(Service):
-    """Tells the cluster that this node is there and how full it is; hears what an admin wants of it.
+    """Reports to the cluster that this node lives and how full it is, and follows the orders of admins.
 
     Args:
         rtmp_port: where it takes publishers.
-        master: whom to tell when Redis cannot be reached; None: nobody.
+        master: takes heartbeats when Redis cannot be reached; None: there is none.
     """
 
     name = "heartbeat"
@@ -84,27 +84,27 @@ class Heartbeat(Service):
         self._master = master
         self._tasks = tasks
         self._draining = False
-        self._detoured = False
+        self._through_master = False
         self._order: NodeOrder = ""
         self._reserved = 0
         self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
-        #: Monotonic seconds of the last beat that got through.
-        self._through_s = time.monotonic()
+        #: Monotonic seconds of the last heartbeat that was delivered.
+        self._delivered_s = time.monotonic()
         #: (monotonic seconds, bytes sent by then) of the last beat.
         self._sent = (time.monotonic(), 0.0)
 
     async def start(self) -> None:
-        """Join; the first beat is out when this returns."""
+        """Send the first heartbeat, then go on."""
         await self._beat()
         self._tasks.spawn("beat", repeat_every(self._section.heartbeat_s, self._beat, failed="heartbeat_missed"))
 
     async def announce_drain(self) -> None:
-        """Say that no viewer should be sent here any more."""
+        """Report that no viewer should be sent here any more."""
         self._draining = True
         await self._beat()
 
     async def stop(self) -> None:
-        """Leave: the cluster forgets this node at once."""
+        """Leave the cluster: it forgets this node at once."""
         await self._tasks.aclose()
         try:
             await self._registry.leave(self._identity.node_id)
@@ -112,22 +112,22 @@ class Heartbeat(Service):
             log.warning("node_lease_not_dropped", error=str(error))
 
     async def check(self) -> str | None:
-        """The health check: whether the cluster has us."""
+        """Return a remark for ``/health``; raise LookupError where an admin removed this node."""
         if self._order == "removed":
             raise LookupError("an admin removed this node from the cluster; start it again to join again")
         if self._order == "drain":
             return "draining: an admin wants no new viewers here"
-        return "through the master: Redis cannot be reached" if self._detoured else None
+        return "through the master: Redis cannot be reached" if self._through_master else None
 
     async def check_beats(self) -> None:
-        """The health check: whether masters hear us. Viewers who are here stay; new ones are not sent."""
-        silent_s = time.monotonic() - self._through_s
+        """Raise LookupError where no heartbeat was delivered within the lease; no new viewers are sent here then."""
+        silent_s = time.monotonic() - self._delivered_s
         if silent_s > self._section.lease_s:
             who = "Redis does not answer" if self._master is None else "neither Redis nor the master answers"
             raise LookupError(f"{who}: no heartbeat got through for {silent_s:.0f} s, no new viewers are sent here")
 
     def record(self) -> NodeRecord:
-        """What the cluster is told."""
+        """Return the heartbeat."""
         rooms = dict(self._meters.viewers())
         viewers, sent_bps = sum(rooms.values()), self._sent_bps()
         limit = self._section.bandwidth_bps
@@ -137,7 +137,7 @@ class Heartbeat(Service):
         return NodeRecord(
             node_id=self._identity.node_id,
             node_name=self._identity.node_name,
-            # An admin's order is not said again here: masters know it, and would learn late that it was taken back.
+            # Not an admin's order: masters know it, and would learn late that it was taken back.
             status="draining" if self._draining else status,
             host=url_host(self._addresses.host),
             scheme=self._addresses.scheme,
@@ -165,7 +165,7 @@ class Heartbeat(Service):
         return round(8 * (now - then) / max(now_s - then_s, 0.1))
 
     async def _beat(self) -> None:
-        """One beat, through Redis or through the master; Unavailable (503) when neither answers."""
+        """Send one heartbeat, through Redis or the master. Raises Unavailable (503) when neither answers."""
         if self._order == "removed":
             return
         self._newcomers.extend(self._meters.newcomers())
@@ -179,24 +179,24 @@ class Heartbeat(Service):
                 raise Unavailable("Redis does not answer.", debug=repr(error)) from error
             answer = await self._master.heartbeat(HeartbeatRequest(record, seen))
             order, self._reserved = answer.order, answer.reserved
-            self._detour(True)
+            self._set_path(True)
         else:
-            self._detour(False)
-        self._through_s = time.monotonic()
+            self._set_path(False)
+        self._delivered_s = time.monotonic()
         for _ in seen:
             self._newcomers.popleft()
-        self._obey(order)
+        self._apply_order(order)
 
     async def _beat_redis(self, record: NodeRecord, seen: Sequence[str]) -> NodeOrder:
         self._reserved = await self._reservations.seen(record.node_id, seen)
         return await self._registry.beat(replace(record, reserved=self._reserved), self._section.lease_s)
 
-    def _detour(self, detoured: bool) -> None:
-        if detoured != self._detoured:
-            self._detoured = detoured
-            log.warning("heartbeat_through_master" if detoured else "heartbeat_through_redis_again")
+    def _set_path(self, through_master: bool) -> None:
+        if through_master != self._through_master:
+            self._through_master = through_master
+            log.warning("heartbeat_through_master" if through_master else "heartbeat_through_redis_again")
 
-    def _obey(self, order: NodeOrder) -> None:
+    def _apply_order(self, order: NodeOrder) -> None:
         if order == self._order:
             return
         self._order = order
@@ -206,5 +206,5 @@ class Heartbeat(Service):
             log.warning("node_order_changed", order=order or "none")
 
     def admits(self) -> bool:
-        """Whether new viewers may come in here."""
+        """Return whether new viewers may connect here."""
         return self._order != "removed" and not self._draining

@@ -146,7 +146,7 @@ class NodeBoard(Service):
 
     def severed(self, origin: str | None) -> list[str]:
         """Nodes to which rooms of that origin do not get through: no place for their viewers."""
-        return self._placement.severed(origin)
+        return self._placement.cut_off_from(origin)
 
     def place_publisher(self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False) -> NodeRecord:
         """The room's origin while it lives, else the least loaded node.
@@ -181,7 +181,7 @@ class NodeBoard(Service):
 
     async def _heard(self, record: NodeRecord) -> None:
         self._remembered[record.node_id] = record
-        self._placement.heard(record, time.monotonic())
+        self._placement.update_node(record, time.monotonic())
 
     async def _ordered(self, message: NodeOrdered) -> None:
         log.info("node_ordered", node_id=message.node_id, order=message.order or "none")
@@ -189,7 +189,7 @@ class NodeBoard(Service):
             self._remembered.pop(message.node_id, None)
             self._placement.remove(message.node_id)
         else:
-            self._placement.drain(message.node_id, on=message.order == "drain")
+            self._placement.set_drained(message.node_id, on=message.order == "drain")
 
     async def _left(self, message: NodeLeft) -> None:
         log.info("node_left", node_id=message.node_id)
@@ -197,7 +197,7 @@ class NodeBoard(Service):
         self._placement.remove(message.node_id)
 
     async def _placed(self, message: Placed) -> None:
-        self._placement.taken(message.counts)
+        self._placement.raise_reserved(message.counts)
 
     async def _tell_for_ever(self) -> None:
         while True:
@@ -217,12 +217,12 @@ class NodeBoard(Service):
         counts = await self._reservations.counts()
         now_s = time.monotonic()
         for record in living.values():
-            self._placement.heard(record, now_s)
+            self._placement.update_node(record, now_s)
         self._remembered = remembered | living
         for node_id in [each for each in self._placement.fresh(now_s) if orders.get(each) == "removed"]:
             self._placement.remove(node_id)
-        self._placement.drained(node_id for node_id, order in orders.items() if order == "drain")
-        self._placement.reserved(counts)
+        self._placement.set_drained_nodes(node_id for node_id, order in orders.items() if order == "drain")
+        self._placement.set_reserved(counts)
         await self._forget()
         self._measure()
 

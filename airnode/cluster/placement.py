@@ -1,9 +1,10 @@
 """Choosing the node for a viewer or a publisher. Sans-IO: time comes in, nothing goes out.
 
-Nodes that can take one more viewer lie in buckets by load; the lowest bucket that is not empty holds the near-best.
-Two of them are drawn, and the less loaded one is taken: random enough that two masters do not run after the same node,
-and even (the fullest of n nodes is about log log n viewers above the mean). Finding the bucket is one bit operation,
-and moving a node between buckets is a swap, so a placement costs the same with ten nodes and with ten thousand.
+Nodes that can take one more viewer are filed in buckets by load; the lowest bucket that is not empty holds the
+near-best. Two of them are drawn, and the less loaded one is taken. That is random enough that two masters do not always
+choose the same node, and even: the fullest of n nodes is about log log n viewers above the mean. Finding the bucket is
+one bit operation, and moving a node between buckets is a swap, so a placement costs the same with 10 nodes and with
+10,000.
 """
 
 import math
@@ -18,7 +19,7 @@ NodeHealth = Literal["healthy", "draining", "overloaded", "offline"]
 
 #: Nodes whose loads differ by less than this share of their capacity count as equals.
 _BUCKETS = 128
-#: What a viewer is taken to need before any was measured, and at the very least.
+#: The assumed bandwidth of a viewer before any was measured, and the lowest assumption.
 _VIEWER_BPS = 3_000_000
 _LEAST_VIEWER_BPS = 250_000
 _RETRY_S = 3.0
@@ -28,15 +29,15 @@ class _Slot:
     """One node as the placement sees it.
 
     Attributes:
-        reserved: places given away by any master, as last heard. pending: given away here, not yet confirmed.
-        bucket, position: where it lies; bucket -1: it takes nobody.
+        reserved: places reserved by any master, as known last. pending: held by this master, not yet confirmed.
+        bucket, position: where it is filed; bucket -1: it takes nobody.
     """
 
-    __slots__ = ("bucket", "drained", "heard_s", "pending", "position", "record", "reserved")
+    __slots__ = ("bucket", "drained", "pending", "position", "record", "reserved", "updated_s")
 
     def __init__(self, record: NodeRecord) -> None:
         self.record = record
-        self.heard_s = -math.inf
+        self.updated_s = -math.inf
         self.reserved = 0
         self.pending = 0
         self.drained = False
@@ -45,35 +46,35 @@ class _Slot:
 
     @property
     def promised(self) -> int:
-        """Places given away whose viewers are not there yet."""
+        """Places that wait for viewers who have not connected yet."""
         return self.reserved + self.pending
 
     def viewer_bps(self) -> float:
-        """What one more viewer is expected to cost."""
+        """Return the bandwidth that one more viewer is expected to need."""
         if self.record.current_connections == 0:
             return _VIEWER_BPS
         return max(self.record.sent_bps / self.record.current_connections, _LEAST_VIEWER_BPS)
 
     def places(self) -> int:
-        """How many viewers may come besides those who are there, by connections and by bandwidth."""
+        """Return how many more viewers fit, by connections and by bandwidth."""
         free = self.record.max_connections - self.record.current_connections
         if (limit := self.record.bandwidth_bps) is not None:
             free = min(free, int((limit - self.record.sent_bps) / self.viewer_bps()))
         return max(free, 0)
 
     def load(self) -> float:
-        """Share that is taken of what is scarcer, connections or bandwidth; promised places count."""
+        """Return the share that is taken, of connections or bandwidth, whichever is higher; promised places count."""
         share = (self.record.current_connections + self.promised) / self.record.max_connections
         if (limit := self.record.bandwidth_bps) is not None:
             share = max(share, (self.record.sent_bps + self.promised * self.viewer_bps()) / limit)
         return share
 
     def serves(self) -> bool:
-        """Whether it may get anybody at all."""
+        """Return whether it may get anybody at all."""
         return self.record.status != "draining" and not self.drained
 
     def open(self) -> bool:
-        """Whether it can take one more viewer."""
+        """Return whether it can take one more viewer."""
         return self.serves() and self.record.status == "healthy" and self.promised < self.places()
 
 
@@ -81,7 +82,7 @@ class Placement:
     """The nodes of the cluster, and who gets the next viewer.
 
     Args:
-        lease_s: a node counts for this long after it was heard.
+        lease_s: a node counts for this long after its heartbeat.
     """
 
     def __init__(self, rng: random.Random, lease_s: float) -> None:
@@ -89,70 +90,68 @@ class Placement:
         self._lease_s = lease_s
         #: {node_id: its slot}.
         self._slots: dict[str, _Slot] = {}
-        #: {node_id: its slot}, of nodes that some origin does not get through to.
-        self._severed: dict[str, _Slot] = {}
+        #: {node_id: its slot}, of nodes that cannot reach some origin.
+        self._cut_off: dict[str, _Slot] = {}
         #: Open slots by load; each list in no order.
         self._buckets: list[list[_Slot]] = [[] for _ in range(_BUCKETS)]
         #: Bit n: bucket n is not empty.
         self._filled = 0
 
-    # -- what is heard ------------------------------------------------------------------------------------------------
+    # -- input --------------------------------------------------------------------------------------------------------
 
-    def heard(self, record: NodeRecord, now_s: float) -> None:
-        """A node's heartbeat, which says how many places are reserved, too; one that was heard already counts for
-        nothing.
-        """
+    def update_node(self, record: NodeRecord, now_s: float) -> None:
+        """Take a node's heartbeat, which also has its reserved places. The same heartbeat again changes nothing."""
         slot = self._slots.get(record.node_id)
         if slot is None:
             slot = self._slots[record.node_id] = _Slot(record)
         elif slot.record.beat_at == record.beat_at:
             return
-        slot.record, slot.heard_s, slot.reserved = record, now_s, record.reserved
+        slot.record, slot.updated_s, slot.reserved = record, now_s, record.reserved
         if record.cut_from:
-            self._severed[record.node_id] = slot
+            self._cut_off[record.node_id] = slot
         else:
-            self._severed.pop(record.node_id, None)
-        self._settle(slot)
+            self._cut_off.pop(record.node_id, None)
+        self._file_by_load(slot)
 
-    def drained(self, node_ids: Iterable[str]) -> None:
-        """Exactly these nodes take nobody, by an admin's order."""
+    def set_drained_nodes(self, node_ids: Iterable[str]) -> None:
+        """Take an admin's orders: exactly these nodes get no viewers."""
         wanted = set(node_ids)
         for node_id, slot in self._slots.items():
             if slot.drained != (node_id in wanted):
                 slot.drained = not slot.drained
-                self._settle(slot)
+                self._file_by_load(slot)
 
-    def drain(self, node_id: str, *, on: bool) -> None:
-        """An admin's order for one node."""
+    def set_drained(self, node_id: str, *, on: bool) -> None:
+        """Take an admin's order for one node."""
         if (slot := self._slots.get(node_id)) is not None:
             slot.drained = on
-            self._settle(slot)
+            self._file_by_load(slot)
 
     def remove(self, node_id: str) -> None:
         """Forget a node."""
-        self._severed.pop(node_id, None)
+        self._cut_off.pop(node_id, None)
         if (slot := self._slots.pop(node_id, None)) is not None:
-            self._lift(slot)
+            self._take_out(slot)
 
-    def reserved(self, counts: Mapping[str, int]) -> None:
-        """Places reserved now, all of them: nodes that are not named have none."""
+    def set_reserved(self, counts: Mapping[str, int]) -> None:
+        """Take the reserved places of all nodes; a node that is not in ``counts`` has none."""
         for node_id, slot in self._slots.items():
             if slot.reserved != (count := counts.get(node_id, 0)):
                 slot.reserved = count
-                self._settle(slot)
+                self._file_by_load(slot)
 
-    def taken(self, counts: Mapping[str, int]) -> None:
-        """Other masters gave places away; counts that are lower than known are old news."""
+    def raise_reserved(self, counts: Mapping[str, int]) -> None:
+        """Take the counts of other masters; a count that is lower than the known one is outdated."""
         for node_id, count in counts.items():
             slot = self._slots.get(node_id)
             if slot is not None and count > slot.reserved:
                 slot.reserved = count
-                self._settle(slot)
+                self._file_by_load(slot)
 
-    # -- what is asked ------------------------------------------------------------------------------------------------
+    # -- choosing -----------------------------------------------------------------------------------------------------
 
     def place(self, now_s: float, avoid: Collection[str] = ()) -> NodeRecord:
-        """A node for one more viewer, with a place held there until :meth:`confirm`.
+        """Return a node for one more viewer, and hold a place there until :meth:`confirm`.
 
         Args:
             avoid: nodes that failed this viewer a moment ago; taken only when there is no other.
@@ -162,24 +161,24 @@ class Placement:
         """
         slot = self._best_but(now_s, avoid)
         slot.pending += 1
-        self._settle(slot)
+        self._file_by_load(slot)
         return slot.record
 
     def confirm(self, node_id: str, count: int | None) -> None:
-        """What :meth:`place` held is reserved (or refused) by now.
+        """End the hold of :meth:`place`: its reservation was granted or refused.
 
         Args:
-            count: places reserved on the node now; None: nobody knows, so one more than before.
+            count: places reserved on the node now; None: not known, so one more than before.
         """
         slot = self._slots.get(node_id)
         if slot is None:
             return
         slot.pending = max(slot.pending - 1, 0)
         slot.reserved = max(slot.reserved, slot.reserved + 1 if count is None else count)
-        self._settle(slot)
+        self._file_by_load(slot)
 
     def best(self, now_s: float, prefer: str | None = None, avoid: Collection[str] = ()) -> NodeRecord:
-        """A node for a publisher: the preferred one while it lives, else the least loaded; full ones take one, too.
+        """Return a node for a publisher: the preferred one while it lives, else the least loaded, even a full one.
 
         Raises:
             NoHealthyNodes: (503) none is there, or all are shutting down.
@@ -195,26 +194,26 @@ class Placement:
                 raise
             return min(serving, key=lambda slot: (slot.record.node_id in avoid, slot.load())).record
 
-    def severed(self, origin: str | None) -> list[str]:
-        """Nodes to which rooms of that origin do not get through."""
-        return [node_id for node_id, slot in self._severed.items() if origin in slot.record.cut_from]
+    def cut_off_from(self, origin: str | None) -> list[str]:
+        """Return the nodes that cannot reach this origin: they must not get viewers of its rooms."""
+        return [node_id for node_id, slot in self._cut_off.items() if origin in slot.record.cut_from]
 
     def free_places(self, node_id: str) -> int:
-        """How many reservations a node can have at most."""
+        """Return how many reservations a node can have at most."""
         slot = self._slots.get(node_id)
         return slot.places() if slot is not None else 0
 
     def promised(self, node_id: str) -> int:
-        """How many places of a node are given away to viewers who are not there yet."""
+        """Return how many places of a node wait for viewers who have not connected yet."""
         slot = self._slots.get(node_id)
         return slot.promised if slot is not None else 0
 
     def fresh(self, now_s: float) -> dict[str, NodeRecord]:
-        """Nodes heard of within the lease."""
+        """Return the nodes whose heartbeat is not older than the lease."""
         return {node_id: slot.record for node_id, slot in self._slots.items() if self._is_fresh(slot, now_s)}
 
     def health(self, node_id: str, now_s: float) -> NodeHealth:
-        """How a node is."""
+        """Return how a node is."""
         slot = self._slots.get(node_id)
         if slot is None or not self._is_fresh(slot, now_s):
             return "offline"
@@ -225,13 +224,13 @@ class Placement:
     # -- buckets ------------------------------------------------------------------------------------------------------
 
     def _is_fresh(self, slot: _Slot, now_s: float) -> bool:
-        return now_s - slot.heard_s <= self._lease_s
+        return now_s - slot.updated_s <= self._lease_s
 
     def _best_but(self, now_s: float, avoid: Collection[str]) -> _Slot:
-        """The best of the others, as long as there are any."""
+        """Return the best node that is not in ``avoid``, or the best of all where no other has a place."""
         avoided = [slot for node_id in avoid if (slot := self._slots.get(node_id)) is not None and slot.bucket >= 0]
         for slot in avoided:
-            self._lift(slot)
+            self._take_out(slot)
         try:
             return self._best(now_s)
         except NoHealthyNodes:
@@ -239,16 +238,16 @@ class Placement:
                 raise
         finally:
             for slot in avoided:
-                self._settle(slot)
+                self._file_by_load(slot)
         return self._best(now_s)
 
     def _best(self, now_s: float) -> _Slot:
         while self._filled:
             bucket = self._buckets[(self._filled & -self._filled).bit_length() - 1]
-            first, second = self._drawn(bucket), self._drawn(bucket)
+            first, second = self._draw(bucket), self._draw(bucket)
             for slot in (first, second):
                 if not self._is_fresh(slot, now_s):
-                    self._lift(slot)  # until it is heard again
+                    self._take_out(slot)  # until its next heartbeat
             if first.bucket < 0 or second.bucket < 0:
                 continue
             return first if first.load() <= second.load() else second
@@ -259,23 +258,23 @@ class Placement:
             retry_after_s=_RETRY_S,
         )
 
-    def _drawn(self, bucket: list[_Slot]) -> _Slot:
+    def _draw(self, bucket: list[_Slot]) -> _Slot:
         return bucket[int(self._rng.random() * len(bucket))]
 
-    def _settle(self, slot: _Slot) -> None:
-        """Put a slot where its load belongs."""
+    def _file_by_load(self, slot: _Slot) -> None:
+        """Move a slot to the bucket of its load."""
         wanted = min(int(slot.load() * _BUCKETS), _BUCKETS - 1) if slot.open() else -1
         if wanted == slot.bucket:
             return
-        self._lift(slot)
+        self._take_out(slot)
         if wanted >= 0:
             bucket = self._buckets[wanted]
             slot.bucket, slot.position = wanted, len(bucket)
             bucket.append(slot)
             self._filled |= 1 << wanted
 
-    def _lift(self, slot: _Slot) -> None:
-        """Take a slot out of its bucket; the bucket's last one moves into the gap."""
+    def _take_out(self, slot: _Slot) -> None:
+        """Take a slot out of its bucket; the last one of the bucket moves to its position."""
         if slot.bucket < 0:
             return
         bucket = self._buckets[slot.bucket]

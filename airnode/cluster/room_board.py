@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from airnode.bus.client import Bus
 from airnode.bus.leases import Leases
 from airnode.bus.messages import ROOMS, RoomState
-from airnode.cluster.views import RoomView
+from airnode.cluster.api_types import RoomView
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope

@@ -47,15 +47,15 @@ def node(index: int, taken: int, most: int, beat: float) -> NodeRecord:
 def fleet(count: int, most: int, seed: int = 0, *, filled: bool = False) -> Placement:
     """``count`` nodes; ``filled``: each with some viewers already."""
     rng = random.Random(seed)
-    board = Placement(rng, math.inf)
+    placement = Placement(rng, math.inf)
     for index in range(count):
-        board.heard(node(index, rng.randrange(most // 2) if filled else 0, most, 1.0), 0.0)
-    return board
+        placement.update_node(node(index, rng.randrange(most // 2) if filled else 0, most, 1.0), 0.0)
+    return placement
 
 
-def place(board: Placement) -> str:
-    node_id = board.place(0.0).node_id
-    board.confirm(node_id, None)
+def place(placement: Placement) -> str:
+    node_id = placement.place(0.0).node_id
+    placement.confirm(node_id, None)
     return node_id
 
 
@@ -71,16 +71,16 @@ def rate(step: Callable[[int], object]) -> float:
 
 def cost(count: int) -> dict[str, float]:
     """Placements a second with so many nodes; a heartbeat follows each, so that loads go up and down."""
-    board = fleet(count, 150, filled=True)
+    placement = fleet(count, 150, filled=True)
     rng = random.Random(1)
     beats = [node(index, rng.randrange(120), 150, beat) for beat in (2.0, 3.0, 4.0) for index in range(count)]
     rng.shuffle(beats)
 
     def step(number: int) -> None:
-        place(board)
-        board.heard(beats[number % len(beats)], 0.0)
+        place(placement)
+        placement.update_node(beats[number % len(beats)], 0.0)
 
-    alone = rate(lambda number: board.heard(beats[number % len(beats)], 0.0))
+    alone = rate(lambda number: placement.update_node(beats[number % len(beats)], 0.0))
     both = rate(step)
     placements = 1 / (1 / both - 1 / alone)
     return {"nodes": count, "placements_per_s": placements, "us": 1e6 / placements, "beats_per_s": alone}
@@ -91,24 +91,24 @@ def evenness(nodes: int, viewers: int, most: int, masters: int, seed: int) -> fl
     boards = [fleet(nodes, most, seed * 10 + index) for index in range(masters)]
     truth: Counter[str] = Counter()
     while sum(truth.values()) < viewers:
-        for board in boards:
+        for placement in boards:
             for _ in range(20):
-                node_id = board.place(0.0).node_id
+                node_id = placement.place(0.0).node_id
                 truth[node_id] += 1
-                board.confirm(node_id, truth[node_id])
+                placement.confirm(node_id, truth[node_id])
         if masters > 1:
-            for board in boards:
-                board.taken(truth)
+            for placement in boards:
+                placement.raise_reserved(truth)
     return max(truth.values()) * nodes / sum(truth.values())
 
 
 def crowd(nodes: int, viewers: int) -> dict[str, float]:
     """A million viewers arrive at ten thousand nodes of 150 places."""
-    board = fleet(nodes, 150)
+    placement = fleet(nodes, 150)
     counts: Counter[str] = Counter()
     began_s = time.process_time()
     for _ in range(viewers):
-        counts[place(board)] += 1
+        counts[place(placement)] += 1
     spent_s = time.process_time() - began_s
     return {
         "nodes": nodes,
@@ -129,22 +129,22 @@ async def with_redis(nodes: int) -> dict[str, float]:
         bus = Bus(RedisSection(), BusMetrics(registry), url=server.url)
         await bus.start()
         tasks = TaskScope("bench")
-        board = NodeBoard(bus, ClusterSection(lease_s=600, heartbeat_s=2), tasks, registry)
+        placement = NodeBoard(bus, ClusterSection(lease_s=600, heartbeat_s=2), tasks, registry)
         for index in range(nodes):
-            await board.registry.beat(node(index, 0, 1000, time.time()), 600)
-        await board.start()
+            await placement.registry.beat(node(index, 0, 1000, time.time()), 600)
+        await placement.start()
         numbers = iter(range(_REDIS_PLACEMENTS))
 
         async def master() -> None:
             for number in numbers:
-                await board.place_viewer(f"session-{number}")
+                await placement.place_viewer(f"session-{number}")
 
         try:
             began_s, began_cpu_s = time.perf_counter(), time.process_time()
             await asyncio.gather(*(master() for _ in range(_REDIS_AT_ONCE)))
             took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
         finally:
-            await board.stop()
+            await placement.stop()
             await bus.stop()
             await server.stop()
             data.release()
