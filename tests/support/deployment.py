@@ -1,0 +1,33 @@
+"""Commands and values for tests of what stands in deploy/."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from deploy.local.topology import COMPOSE
+
+ROOT = COMPOSE.parents[2]
+AIRNODE = str(Path(sys.executable).with_name("airnode"))
+CHECK = str(Path(sys.executable).with_name("check-jsonschema"))
+SECRETS = {
+    "JWT_SECRET_KEY": "5ea1ed" * 8,
+    "AIRNODE_CLUSTER__TOKEN": "c0ffee" * 8,
+    "AIRNODE_CLUSTER__PIPELINE_TOKEN": "0ddba11" * 6,
+}
+
+
+def bare_env(**more: str) -> dict[str, str]:
+    """What a container starts with: nothing of ours."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **more}
+
+
+async def command(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+    """Exit code, and all that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *args, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(30):
+        out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(errors="replace")
