@@ -1,4 +1,4 @@
-"""Classes and users in PostgreSQL: the durable truth."""
+"""Classes and users in PostgreSQL, the source of all that is kept elsewhere."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Classes:
         self._max_classes = max_classes
 
     async def ensure(self, room: str, title: str) -> Class:
-        """The class of ``room``, made if it is not there."""
+        """Return the class of ``room``; create it where it is missing."""
         try:
             return await self.by_room(room)
         except NotFound:
@@ -55,7 +55,7 @@ class Classes:
             return await self.by_room(room)
 
     async def create(self, title: str, room: str | None = None) -> Class:
-        """Make a class with a new code and key.
+        """Create a class with a new code and key.
 
         Raises:
             Conflict: (409) the room exists, or there are as many classes as are allowed.
@@ -76,28 +76,28 @@ class Classes:
         raise Conflict("No free class code was found; try again.")
 
     async def by_room(self, room: str) -> Class:
-        """The class of ``room``; NotFound (404) if there is none."""
+        """Return the class of ``room``; NotFound (404) if there is none."""
         return await self._one(_BY_ROOM, _room(room))
 
     async def by_code(self, code: str) -> Class | None:
-        """The class that ``code`` opens."""
+        """Return the class of ``code``; None: no class has it."""
         row = await self._postgres.fetchrow(_BY_CODE, code) if is_code(code) else None
         return _class(row) if row is not None else None
 
     async def all(self) -> list[Class]:
-        """All classes, the oldest first."""
+        """Return all classes, the oldest first."""
         rows = await self._postgres.fetch(_ALL)
         return [_class(row) for row in rows]
 
     async def renew_stream_key(self, room: str) -> Class:
-        """Give the class a new key; the old one opens nothing any more."""
+        """Give the class a new key; the old one is no longer valid."""
         row = await self._postgres.fetchrow(_RENEW, _room(room), new_stream_key())
         if row is None:
             raise NotFound(f"There is no class in the room {room!r}.")
         return _class(row)
 
     async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
-        """Keep that this user was here."""
+        """Remember that this user was here."""
         await self._postgres.execute(_SAW_USER, user_id, user_type, display_name)
 
     async def _one(self, statement: str, value: str) -> Class:
@@ -108,7 +108,7 @@ class Classes:
 
 
 def _room(name: str) -> str:
-    """``name``, if there can be such a room: PostgreSQL is not asked about text that it cannot hold."""
+    """Return ``name`` if it can be a room: PostgreSQL is not asked about text that it cannot hold."""
     if not ROOM_PATTERN.match(name):
         raise NotFound("There is no such class.")
     return name

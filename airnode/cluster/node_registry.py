@@ -1,7 +1,8 @@
-"""What the cluster keeps of its nodes in Redis: who beats, who was there, and what an admin ordered.
+"""What the cluster keeps about its nodes in Redis: leases, last heartbeats, and orders of admins.
 
-A node that beats has a lease; the record of its last beat outlives the lease, so that a dead node can be shown. An
-order outlives both: a node that an admin removed does not come back with its next heartbeat, only by registering.
+Each heartbeat renews the node's lease. The record of the last heartbeat outlives the lease, so that a dead node can be
+shown. An order outlives both: a node that an admin removed does not come back with its next heartbeat, but only when it
+joins again.
 """
 
 from typing import cast
@@ -31,7 +32,7 @@ return known
 
 
 class NodeRegistry:
-    """Reads and writes it. All methods raise ``Unavailable`` (503) when Redis does not answer."""
+    """Reads and writes these. All methods raise ``Unavailable`` (503) when Redis does not answer."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -39,7 +40,7 @@ class NodeRegistry:
         self._keys = (keys.lease_values(NODES), keys.lease_ends(NODES), keys.records(NODES), keys.node_orders())
 
     async def beat(self, record: NodeRecord, lease_s: float) -> NodeOrder:
-        """Renew a node's lease and tell the masters; nothing of that for a removed one. Returns what is ordered."""
+        """Renew a node's lease, publish its heartbeat, and return its order. A removed node only gets its order."""
         arguments = (record.node_id, encode_value(record), round(lease_s * 1000))
         with unavailable():
             order = await self._bus.client.eval(_BEAT, 4, *self._keys, *arguments)
@@ -48,13 +49,13 @@ class NodeRegistry:
         return cast(NodeOrder, order.decode())
 
     async def leave(self, node_id: str) -> None:
-        """A node goes down on purpose: give its lease back, and forget it."""
+        """Drop the lease and the record of a node that stops."""
         await self._leases.drop_lease(NODES, node_id)
         await self.forget([node_id])
         await self._bus.publish(NODES, NodeLeft(node_id))
 
     async def welcome(self, node_id: str) -> None:
-        """A node registered: orders of its earlier life are void."""
+        """Clear the orders of a node that joins."""
         await self._order(node_id, "")
 
     async def drain(self, node_id: str, *, on: bool) -> None:
@@ -74,18 +75,18 @@ class NodeRegistry:
         await self._bus.publish(NODES, NodeOrdered(node_id, "removed"))
 
     async def living(self) -> dict[str, NodeRecord]:
-        """Nodes with a lease."""
+        """Return the nodes with a lease."""
         return await self._leases.read_leases(NODES, NodeRecord)
 
     async def remembered(self) -> dict[str, NodeRecord]:
-        """The last beat of every node that is not forgotten."""
+        """Return the last heartbeat of each node, also of those whose lease ended."""
         with unavailable():
             found: dict[bytes, bytes] = await self._bus.client.hgetall(keys.records(NODES))  # type: ignore[assignment]
         records = {name: self._bus.decode_value(data, NodeRecord, "record nodes") for name, data in found.items()}
         return {name.decode(): record for name, record in records.items() if record is not None}
 
     async def forget(self, node_ids: list[str]) -> None:
-        """Drop the records of nodes that are long gone, and their orders."""
+        """Drop the records and the orders of nodes that left long ago."""
         with unavailable():
             async with self._bus.client.pipeline(transaction=True) as both:
                 both.hdel(keys.records(NODES), *node_ids)
@@ -93,7 +94,7 @@ class NodeRegistry:
                 await both.execute()
 
     async def orders(self) -> dict[str, NodeOrder]:
-        """What is ordered of whom."""
+        """Return {node_id: its order}."""
         with unavailable():
             found: dict[bytes, bytes] = await self._bus.client.hgetall(keys.node_orders())  # type: ignore[assignment]
         return {name.decode(): cast(NodeOrder, order.decode()) for name, order in found.items()}

@@ -86,12 +86,12 @@ class NodesApi:
         auth="node",
     )
     async def heartbeat(self, request: web.Request) -> web.Response:
-        """Write the lease for it."""
+        """Write its lease."""
         self._authorizer.require(request, Right.NODE)
-        asked = await read_input(request, HeartbeatRequest)
-        require_node_id(asked.record.node_id, "record.node_id")
-        reserved = await self._reservations.seen(asked.record.node_id, asked.seen)
-        record = msgspec.structs.replace(asked.record, reserved=reserved)
+        body = await read_input(request, HeartbeatRequest)
+        require_node_id(body.record.node_id, "record.node_id")
+        reserved = await self._reservations.seen(body.record.node_id, body.seen)
+        record = msgspec.structs.replace(body.record, reserved=reserved)
         order = await self._nodes.registry.beat(record, self._section.lease_s)
         return json_response(HeartbeatAnswer(order, reserved))
 
@@ -107,7 +107,7 @@ class NodesApi:
         auth="cluster",
     )
     async def list_nodes(self, request: web.Request) -> web.Response:
-        """The view of this master; all masters have the same."""
+        """Return this master's view; all masters have the same."""
         self._authorizer.require(request, Right.READER)
         return json_response(node_list(self._nodes.known(), time.time()))
 
@@ -187,7 +187,7 @@ class NodesApi:
         path_params=_NODE,
     )
     async def drain(self, request: web.Request) -> web.Response:
-        """The order holds until it is taken back or the node registers anew."""
+        """The order is valid until it is taken back or the node joins again."""
         self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "drain")
 
@@ -214,7 +214,7 @@ class NodesApi:
         path_params=_NODE,
     )
     async def remove(self, request: web.Request) -> web.Response:
-        """Its next heartbeat tells it so."""
+        """The answer to its next heartbeat has the order."""
         self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "removed")
 
@@ -229,7 +229,7 @@ class NodesApi:
 
 
 def node_list(known: list[tuple[NodeRecord, NodeHealth, int]], now: float) -> NodeList:
-    """The answer of ``GET /cluster/nodes``; ``now`` is unix seconds."""
+    """Return the answer of ``GET /cluster/nodes``; ``now`` is unix seconds."""
     views = [_node_view(record, health, reserved, now) for record, health, reserved in known]
     there = [view for view in views if view.status != "offline"]
     taken, capacity = (sum(view.current_connections for view in there), sum(view.max_connections for view in there))
@@ -272,7 +272,7 @@ def _node_view(record: NodeRecord, health: NodeHealth, reserved: int, now: float
 
 
 def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Relayed]:
-    """{edge: from where it pulls the room}."""
+    """Return {edge: from where it pulls the room}."""
     return {
         node_id: node.relays[state.room]
         for node_id, node in nodes.items()
@@ -281,7 +281,7 @@ def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Rela
 
 
 def percentage(taken: int, capacity: int) -> float:
-    """0 where there is no capacity."""
+    """Return 0 where there is no capacity."""
     return round(100 * taken / capacity, 1) if capacity else 0.0
 
 

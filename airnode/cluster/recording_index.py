@@ -1,4 +1,4 @@
-"""The index of recordings in PostgreSQL: what nodes have, as they said last."""
+"""The index of recordings in PostgreSQL: what nodes have, as they reported last."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
@@ -45,34 +45,34 @@ class RecordingIndex:
         self._postgres = postgres
 
     async def in_room(self, room: str) -> list[IndexedRecording]:
-        """The room's recordings, the newest first."""
+        """Return the room's recordings, the newest first."""
         if not ROOM_PATTERN.match(room):
             return []
         return [_indexed(row) for row in await self._postgres.fetch(_BY_ROOM, room)]
 
     async def one(self, room: str, recording_id: str) -> IndexedRecording | None:
-        """One of them."""
+        """Return one of them; None: there is none."""
         if not ROOM_PATTERN.match(room) or not RECORDING_ID.match(recording_id):
             return None
         row = await self._postgres.fetchrow(_ONE, room, recording_id)
         return _indexed(row) if row is not None else None
 
     async def nodes(self) -> list[str]:
-        """Ids of all nodes that have recordings."""
+        """Return the ids of all nodes that have recordings."""
         return [row["node_id"] for row in await self._postgres.fetch(_NODES)]
 
     async def put(self, records: Iterable[RecordingRecord]) -> None:
-        """Take what a node says of some of its recordings; what cannot be one is left out."""
+        """Write some recordings of a node; invalid ids and rooms are skipped."""
         for record in records:
             if RECORDING_ID.match(record.recording_id) and ROOM_PATTERN.match(record.room):
                 await self._postgres.execute(_UPSERT, *_row(record))
 
     async def drop(self, node_id: str, gone: list[str]) -> None:
-        """Forget recordings that the node has no more."""
+        """Delete recordings that the node no longer has."""
         await self._postgres.execute(_DROP, node_id, gone)
 
     async def sync(self, node_id: str, records: Mapping[str, RecordingRecord]) -> None:
-        """Make the index say of this node what it says itself."""
+        """Make the index of this node equal to its own table."""
         await self.put(records.values())
         await self._postgres.execute(_DROP_OTHERS, node_id, list(records))
 

@@ -1,4 +1,4 @@
-"""The masters' side of recordings: the index follows what nodes say, and orders go to the node that can obey them."""
+"""The masters' side of recordings: keep the index equal to what nodes have, and send orders to the right node."""
 
 import asyncio
 import secrets
@@ -31,7 +31,7 @@ _REFUSALS: dict[str, type[AirnodeError]] = {each.code: each for each in (Conflic
 
 
 class ClusterRecordings(Service):
-    """Keeps the index in step with the nodes, and gives orders."""
+    """Keeps the index equal to what nodes have, and sends orders."""
 
     name = "recordings"
 
@@ -41,32 +41,32 @@ class ClusterRecordings(Service):
         self._bus = bus
         self._records = Records(bus)
         self._tasks = tasks
-        #: {order_id: who waits for its answer}.
+        #: {order_id: the future of its answer}.
         self._waiting: dict[str, asyncio.Future[RecordingAnswer]] = {}
-        #: {node that wrote its table anew since it was read: how many recordings it says it has, None: unknown}.
+        #: {node whose table was rewritten since it was read: its number of recordings, None: unknown}.
         self._announced: dict[str, int | None] = {}
-        #: What one message says must not be undone by a table that was read before it.
+        #: Held while the index is written: an older table must not overwrite a newer message.
         self._writing = asyncio.Lock()
         self._wake = asyncio.Event()
 
     async def start(self) -> None:
-        """Listen, then read what all nodes have."""
+        """Subscribe, then read the tables of all nodes."""
         await self._bus.subscribe(RECORDINGS, RecordingAnswer, self._answered)
         await self._bus.subscribe(RECORDINGS, RecordingsChanged, self._changed, on_resubscribed=self._resubscribed)
-        await self._bus.subscribe(RECORDINGS, RecordingsAnnounced, self._heard)
+        await self._bus.subscribe(RECORDINGS, RecordingsAnnounced, self._announced_again)
         self._announced.update(dict.fromkeys(await self.index.nodes()))
         self._tasks.spawn("sync", self._sync_for_ever())
 
     async def stop(self) -> None:
-        """End listening."""
+        """Stop reading tables."""
         await self._tasks.aclose()
 
     async def order(self, node_id: str, action: RecordingAction, room: str, recording_id: str = "") -> RecordingAnswer:
-        """Have a node do something.
+        """Send an order to a node and return its answer.
 
         Raises:
-            Conflict, NotFound, Unavailable: (409, 404, 503) it refuses, with its reasons.
-            Unavailable: (503) it does not answer.
+            Conflict, NotFound, Unavailable: (409, 404, 503) the node refuses, with its reasons.
+            Unavailable: (503) the node does not answer.
         """
         order = RecordingOrder(secrets.token_hex(8), node_id, action, room, recording_id)
         answer: asyncio.Future[RecordingAnswer] = asyncio.get_running_loop().create_future()
@@ -99,7 +99,7 @@ class ClusterRecordings(Service):
             log.warning("recordings_not_indexed", node_id=message.node_id, error=str(error))
             self._announced.setdefault(message.node_id, None)
 
-    async def _heard(self, message: RecordingsAnnounced) -> None:
+    async def _announced_again(self, message: RecordingsAnnounced) -> None:
         self._announced[message.node_id] = message.count
         self._wake.set()
 
@@ -123,7 +123,7 @@ class ClusterRecordings(Service):
                 await self._remember_nodes()
 
     async def _remember_nodes(self) -> None:
-        """Read the tables of all nodes again: messages may have been lost."""
+        """Have the tables of all nodes read again: messages may have been lost."""
         try:
             nodes = await self.index.nodes()
         except Unavailable as error:
@@ -133,9 +133,9 @@ class ClusterRecordings(Service):
             self._announced.setdefault(node_id, None)
 
     async def _sync(self) -> None:
-        """Read the tables of nodes that wrote them. One that should not be empty and is: Redis lost its memory."""
+        """Read the rewritten tables. One that is empty and should not be means that Redis lost its data."""
         while self._announced:
-            # Taken out first: what is announced while the table is read may not be in what is read.
+            # Removed first: a change that is announced during the read may not be part of it.
             node_id, count = self._announced.popitem()
             try:
                 async with self._writing:

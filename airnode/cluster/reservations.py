@@ -1,7 +1,7 @@
-"""Places that were given away and whose viewers have not come yet: in Redis, so that all masters count the same.
+"""Places that are reserved for viewers who have not connected yet: in Redis, so that all masters count the same.
 
-One reservation a session; it ends when a slave sees the session, or by itself. Counts are kept beside them, so that
-masters read one number a node.
+A session has at most one reservation; it ends when a slave sees the session, or when its time is over. The counts per
+node are kept apart, so that masters read one number per node.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Reservations:
         self._keys = tuple(keys.places(part) for part in ("values", "ends", "counts"))
 
     async def take(self, session: str, node_id: str, ttl_s: float, free: int) -> tuple[bool, int]:
-        """Reserve a place for ``session`` while fewer than ``free`` are; returns whether, and how many are now."""
+        """Reserve a place while fewer than ``free`` are. Return whether it was, and how many are reserved now."""
         with unavailable():
             granted, count = await self._bus.client.eval(
                 _TAKE, 3, *self._keys, session, node_id, round(ttl_s * 1000), free
@@ -61,12 +61,12 @@ class Reservations:
         return bool(granted), int(count)
 
     async def seen(self, node_id: str, sessions: Sequence[str]) -> int:
-        """End the reservations of viewers that came; returns how many places are still reserved on ``node_id``."""
+        """End the reservations of viewers who connected. Return how many places are still reserved on ``node_id``."""
         with unavailable():
             return int(await self._bus.client.eval(_SEEN, 3, *self._keys, node_id, *sessions))
 
     async def counts(self) -> dict[str, int]:
-        """{node_id: reserved places}, nodes without any left out."""
+        """Return {node_id: reserved places}, without nodes that have none."""
         with unavailable():
             flat = await self._bus.client.eval(_COUNTS, 3, *self._keys)
         return {name.decode(): int(count) for name, count in zip(flat[::2], flat[1::2], strict=True)}

@@ -1,7 +1,7 @@
-"""What nodes without PostgreSQL need to know of classes, kept in Redis: which stream key opens which room.
+"""Which stream key publishes to which room, in Redis, for nodes without PostgreSQL.
 
-One table, ``{SHA-256 of the stream key: room}``. PostgreSQL is the truth; masters write it anew at their start,
-after each change, and now and then, so that a Redis that lost its memory heals by itself.
+One table, ``{SHA-256 of the stream key: room}``. PostgreSQL is the source. Masters rewrite the table at their start,
+after each change, and every ``_REFRESH_S``, so that it comes back after Redis lost its data.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from airnode.kernel.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _REFRESH_S = 30.0
-#: A Redis that lost its memory is found out within this.
-_LOOK_S = 2.0
+#: Within this time masters notice that Redis lost its data.
+_CHECK_S = 2.0
 _RECHECK_S = 3.0
 _LOOK_UP_TIMEOUT_S = 2.0
 _KNOWN_MAX = 1_000
@@ -31,10 +31,10 @@ _DEFAULT_TITLE = "Class"
 
 
 class StreamKeys(Service):
-    """Which room a key opens (slave's side).
+    """Finds the room of a stream key (on slaves).
 
-    Keys that opened a room here are remembered and looked up again now and then: while Redis is away a publisher that
-    drops comes back in with the key that was good until then.
+    Keys that were valid here are remembered and looked up again every ``_RECHECK_S``: while Redis is away, a publisher
+    that lost its connection may come back with the key that was valid until then.
     """
 
     name = "stream-keys"
@@ -43,11 +43,11 @@ class StreamKeys(Service):
         super().__init__()
         self._records = Records(bus)
         self._tasks = tasks
-        #: {SHA-256 of the key: its room}, the last used at the end; at most ``_KNOWN_MAX``.
+        #: {SHA-256 of the key: its room}, the last used last; at most ``_KNOWN_MAX``.
         self._known: OrderedDict[str, str] = OrderedDict()
 
     async def start(self) -> None:
-        """Begin to look remembered keys up again."""
+        """Start to look up remembered keys again."""
         self._tasks.spawn("recheck", repeat_every(_RECHECK_S, self.recheck, failed="stream_keys_not_rechecked"))
 
     async def stop(self) -> None:
@@ -55,7 +55,7 @@ class StreamKeys(Service):
         await self._tasks.aclose()
 
     async def room_of(self, stream_key: str) -> str | None:
-        """The room that ``stream_key`` opens.
+        """Return the room of ``stream_key``; None: the key is not valid.
 
         Raises:
             Unavailable: (503) Redis does not answer, and the key is not remembered.
@@ -76,7 +76,7 @@ class StreamKeys(Service):
         return room
 
     async def _look_up(self, digest: str) -> str | None:
-        """Ask Redis; a key that opens nothing any more is not remembered."""
+        """Ask Redis; a key that is no longer valid is forgotten."""
         try:
             async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
                 found = await self._records.get_record(STREAM_KEYS, digest, ClassRecord)
@@ -87,7 +87,7 @@ class StreamKeys(Service):
         return found.room if found is not None else None
 
     async def recheck(self) -> None:
-        """Forget keys that were renewed meanwhile; nothing happens while Redis is away."""
+        """Forget keys that were renewed since; do nothing while Redis is away."""
         for digest in list(self._known):
             try:
                 await self._look_up(digest)
@@ -96,7 +96,7 @@ class StreamKeys(Service):
 
 
 class StreamKeyPublisher(Service):
-    """Keeps the table in step with PostgreSQL (master's side)."""
+    """Keeps the table equal to PostgreSQL (on masters)."""
 
     name = "class-directory"
 
@@ -110,11 +110,11 @@ class StreamKeyPublisher(Service):
         self._refreshed_s = float("-inf")
 
     async def start(self) -> None:
-        """Make the default class if it is not there, and publish all."""
+        """Create the default class where it is missing, and write the table."""
         await self._classes.ensure(self._default_room, _DEFAULT_TITLE)
         await self.refresh()
         self._refreshed_s = asyncio.get_running_loop().time()
-        refreshing = repeat_every(_LOOK_S, self._refresh_if_due, failed="class_directory_not_refreshed")
+        refreshing = repeat_every(_CHECK_S, self._refresh_if_due, failed="class_directory_not_refreshed")
         self._tasks.spawn("refresh", refreshing)
 
     async def stop(self) -> None:

@@ -17,7 +17,7 @@ class PortName(enum.StrEnum):
 
 
 def lan_address() -> str | None:
-    """This machine's address on the network it would reach others through; None without one. Sends nothing."""
+    """Return this machine's address on the network, None without one. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737: a datagram socket only picks its route
@@ -28,7 +28,7 @@ def lan_address() -> str | None:
 
 
 def is_loopback(hostname: str) -> bool:
-    """Whether ``hostname`` is only this machine."""
+    """Return whether ``hostname`` is only this machine."""
     if hostname == "localhost" or hostname.endswith(".localhost"):
         return True
     try:
@@ -42,7 +42,7 @@ class Addresses:
     """The node's own addresses.
 
     Attributes:
-        host: configured name (``node.host``), empty: whatever the asker used.
+        host: configured name (``node.host``), empty: the one that the client used.
         listens_on: the address all ports listen on.
         ports: {port: number} of those that are bound.
     """
@@ -59,7 +59,7 @@ class Addresses:
 
     @property
     def local_host(self) -> str:
-        """The host for someone on this machine."""
+        """Return the host for clients on this machine."""
         if self.host:
             return url_host(self.host)
         if self.listens_on in ("", "0.0.0.0", "::", "127.0.0.1", "::1"):
@@ -68,7 +68,7 @@ class Addresses:
 
     @property
     def network_host(self) -> str | None:
-        """The host for someone else on the local network, if they can get here at all."""
+        """Return the host for others on the local network; None: they cannot reach this node."""
         if self.host:
             return url_host(self.host)
         if self.listens_on in ("", "0.0.0.0", "::"):
@@ -76,10 +76,10 @@ class Addresses:
         return None if is_loopback(self.listens_on) else url_host(self.listens_on)
 
     def url(self, port: PortName, host: str | None = None) -> str:
-        """Base URL of one of the ports."""
+        """Return the base URL of one of the ports."""
         return f"{self.scheme}://{host or self.local_host}:{self.ports[port]}"
 
 
 def rtmp_server(host: str, port: int) -> str:
-    """The RTMP server address as encoders take it."""
+    """Return the RTMP server address for the settings of an encoder."""
     return f"rtmp://{host}/live" if port == 1935 else f"rtmp://{host}:{port}/live"

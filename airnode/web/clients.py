@@ -1,4 +1,4 @@
-"""Who is asking, and under which address they reached us, also behind a reverse proxy."""
+"""The client's address, and the host that it typed, also behind a reverse proxy."""
 
 import ipaddress
 import re
@@ -25,7 +25,7 @@ class Clients:
         self._trusted: list[Network] = [ipaddress.ip_network(text, strict=False) for text in trusted_proxies]
 
     def address(self, request: web.Request) -> str:
-        """The client's IP address: the last hop that is not a trusted proxy."""
+        """Return the client's IP address: the last hop that is not a trusted proxy."""
         peer = request.remote or ""
         if not self._is_trusted(peer):
             return peer
@@ -44,17 +44,17 @@ class Clients:
         return request.scheme
 
     def hostname(self, request: web.Request) -> str:
-        """The host the client typed, without port; IPv6 in brackets."""
+        """Return the host that the client typed, without port; IPv6 in brackets."""
         return strip_port(self.host(request))
 
     def host(self, request: web.Request) -> str:
-        """The host the client typed, with its port if it had one; what is no host is passed over, last of all for the
-        address that the connection came in on.
+        """Return the host that the client typed, with its port if it had one. Where that is no valid host: the address
+        that the connection came in on.
         """
-        said = [request.headers.get("Host", "")]
+        names = [request.headers.get("Host", "")]
         if self._is_trusted(request.remote or ""):
-            said.insert(0, request.headers.get("X-Forwarded-Host", "").split(",")[0].strip())
-        return next((host for host in said if _HOST.fullmatch(host)), None) or _local_host(request)
+            names.insert(0, request.headers.get("X-Forwarded-Host", "").split(",")[0].strip())
+        return next((host for host in names if _HOST.fullmatch(host)), None) or _local_host(request)
 
     def _is_trusted(self, address: str) -> bool:
         if not self._trusted:
@@ -74,7 +74,7 @@ def strip_port(host: str) -> str:
 
 
 def _local_host(request: web.Request) -> str:
-    """The address and port of our end of the connection."""
+    """Return the address and port of our end of the connection."""
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
     if not isinstance(name, tuple):
         return "localhost"

@@ -20,10 +20,10 @@ class HealthCheck:
     """One line of ``/health``.
 
     Attributes:
-        check: raises when it is not well; its text is shown. Returning a string adds a remark.
+        check: raises when something is wrong; the error's text is shown. A returned string is shown as a remark.
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
-        while_starting: it says what the node waits for.
-        meanwhile: {role: what does not work while it fails}, in words.
+        while_starting: it also runs while the node starts, and says what it waits for.
+        meanwhile: {role: what does not work while it fails}, as sentences.
     """
 
     name: str

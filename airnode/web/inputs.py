@@ -1,4 +1,4 @@
-"""Reading what a request says into a typed struct: query, JSON body and form alike."""
+"""Reads a request into a typed struct: from its query, JSON body or form."""
 
 import asyncio
 from typing import TypeVar
@@ -55,12 +55,12 @@ async def _body(request: web.Request) -> dict[str, object]:
 
 
 def _missing_field(text: str) -> str:
-    """The name in msgspec's "Object missing required field `user_id`"."""
+    """Return the name in msgspec's "Object missing required field `user_id`"."""
     return text.split("`")[1] if text.count("`") >= 2 else ""
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:
-    """A struct, dataclass or plain value as JSON that is never cached."""
+    """Return a response with a struct, dataclass or plain value as JSON that is never cached."""
     return web.Response(
         body=msgspec.json.encode(value),
         status=status,

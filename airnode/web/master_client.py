@@ -1,4 +1,4 @@
-"""Asking a master: one request with a credential, or again and again until it answers."""
+"""Requests to a master: one with a credential, or again and again until it answers."""
 
 import ssl
 from collections.abc import Awaitable, Callable
@@ -22,11 +22,11 @@ _LAST_PAUSE_S = 1.0
 
 
 class CredentialRefused(Exception):
-    """The master knows us not: the credential is wrong, or it takes nobody like us."""
+    """The master refuses the credential, or it takes no nodes of this kind."""
 
 
 class MasterConnection:
-    """Speaks to a master.
+    """Sends requests to a master.
 
     Args:
         url: its address. token: the credential.
@@ -37,7 +37,7 @@ class MasterConnection:
         self._token = token
 
     async def post(self, path: str, body: msgspec.Struct, kind: type[A]) -> A:
-        """What it answers. Raises Unavailable (not now), CredentialRefused (never with this credential)."""
+        """Return the answer. Raises Unavailable (not now), CredentialRefused (never with this credential)."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
@@ -49,7 +49,7 @@ class MasterConnection:
                 status = response.status
         except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError) as error:
             raise Unavailable(str(error) or "no answer in time", debug=repr(error)) from error
-        return _understood(status, text, kind)
+        return _decoded(status, text, kind)
 
 
 async def retry_until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
@@ -71,7 +71,7 @@ async def retry_until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
         await backoff.pause()
 
 
-def _understood(status: int, text: bytes, kind: type[A]) -> A:
+def _decoded(status: int, text: bytes, kind: type[A]) -> A:
     if status in (401, 403):
         raise CredentialRefused(_detail(text))
     if status != 200:
@@ -83,7 +83,7 @@ def _understood(status: int, text: bytes, kind: type[A]) -> A:
 
 
 def _detail(text: bytes) -> str:
-    """What a problem document says."""
+    """Return the detail of a problem document."""
     try:
         return str(msgspec.json.decode(text)["detail"])
     except (msgspec.DecodeError, KeyError, TypeError):

@@ -13,7 +13,7 @@ BACKLOG = 1024
 
 
 def bind(host: str, port: int, what: str, how: str, *, backlog: int = BACKLOG) -> list[socket.socket]:
-    """Bind TCP sockets on all addresses of ``host``; port 0 takes any free one, the same for all of them.
+    """Return TCP sockets bound on all addresses of ``host``; port 0 takes any free one, the same for all of them.
 
     Args:
         what: the port's purpose, for the error. how: the flag that changes it.

@@ -1,7 +1,7 @@
-"""Tokens that viewers and teachers carry: HS256 JWTs (RFC 7519), short enough to ride in a path.
+"""Tokens that viewers and teachers carry: HS256 JWTs (RFC 7519), short enough to be part of a path.
 
-Nodes show each other tokens of the same key with ``user_type: "node"``, and edges show ``user_type: "relay"`` to where
-they pull a class from. No kind passes for another.
+Nodes send each other tokens of the same key with ``user_type: "node"``, and edges send ``user_type: "relay"`` to the
+node that they pull a class from. No kind is accepted as another.
 """
 
 import secrets
@@ -18,13 +18,13 @@ UserType = Literal["student", "teacher"]
 
 _CACHE_SIZE = 20_000
 _MAX_TOKEN_CHARS = 1024
-#: A node's token rides in a header between two machines whose clocks may differ a little.
+#: A node's token is checked by another machine, whose clock may differ a little.
 _NODE_TTL_S = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: who, as what, in which room, until when.
+    """What a token says: which user, as what, in which room, until when.
 
     Attributes:
         session_id: names this one token; viewers are counted by it.
@@ -75,7 +75,7 @@ class RelayClaims:
 
 
 def is_token(text: str) -> bool:
-    """Whether ``text`` looks like a token rather than a secret: a JWT is three parts, the first of them ``{"…``."""
+    """Return whether ``text`` looks like a token rather than a secret: a JWT has three parts, the first is ``{"…``."""
     return text.startswith("eyJ") and text.count(".") == 2
 
 
@@ -84,7 +84,7 @@ class Tokens:
 
     Args:
         secret: the HS256 key, 32 bytes or more (RFC 7518 section 3.2).
-        ttl_s: how long an issued token is good for.
+        ttl_s: how long an issued token is valid.
     """
 
     def __init__(self, secret: str, ttl_s: float) -> None:
@@ -94,7 +94,7 @@ class Tokens:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, user_id: str, user_type: UserType, room: str, session_id: str | None = None) -> tuple[str, Claims]:
-        """Sign a new token, of a new session or (a renewal) of one that is there. Returns its text and its claims."""
+        """Sign a new token, of a new session or (to renew) of an existing one. Return its text and its claims."""
         now = int(time.time())
         claims = Claims(user_id, user_type, room, session_id or secrets.token_urlsafe(9), now + int(self._ttl_s))
         payload = {
@@ -108,7 +108,7 @@ class Tokens:
         return jwt.encode(payload, self._secret, algorithm="HS256"), claims
 
     def verify(self, token: str) -> Claims:
-        """Return the claims of a good token.
+        """Return the claims of a valid token.
 
         Raises:
             Unauthenticated: (401) missing, malformed, wrongly signed or expired.
@@ -125,7 +125,7 @@ class Tokens:
         return claims
 
     def issue_node(self, node_id: str) -> str:
-        """Sign what this node shows to another, good for two minutes."""
+        """Return a token for requests to another node, valid for two minutes."""
         now = int(time.time())
         payload = {"sub": node_id, "user_type": "node", "iat": now, "exp": now + _NODE_TTL_S}
         return jwt.encode(payload, self._secret, algorithm="HS256")
@@ -135,7 +135,7 @@ class Tokens:
 
         Raises:
             Unauthenticated: (401) missing, malformed, wrongly signed or expired.
-            Forbidden: (403) it is a good token, of a viewer or a teacher.
+            Forbidden: (403) it is a valid token of another kind.
         """
         payload = self._payload(token, ["exp", "sub", "user_type"])
         if payload["user_type"] != "node":
@@ -143,7 +143,7 @@ class Tokens:
         return str(payload["sub"])
 
     def issue_relay(self, claims: RelayClaims) -> str:
-        """Sign what an edge shows where it pulls a room from, good for two minutes."""
+        """Return a token for requests of an edge to the node that it pulls a room from, valid for two minutes."""
         now = int(time.time())
         payload = {
             "sub": claims.node_id,
@@ -157,11 +157,11 @@ class Tokens:
         return jwt.encode(payload, self._secret, algorithm="HS256")
 
     def verify_relay(self, token: str) -> RelayClaims:
-        """Return what an edge says of itself.
+        """Return what an edge says about itself.
 
         Raises:
             Unauthenticated: (401) missing, malformed, wrongly signed or expired.
-            Forbidden: (403) it is a good token of another kind.
+            Forbidden: (403) it is a valid token of another kind.
         """
         payload = self._payload(token, ["exp", "sub", "user_type"])
         if payload["user_type"] != "relay":
