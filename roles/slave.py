@@ -14,6 +14,7 @@ from airnode.cluster.stream_keys import StreamKeys
 from airnode.kernel.urls import url_host
 from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
+from airnode.media.mediamtx.engine import MediaMtxEngine
 from airnode.media.recording.announcer import RecordingAnnouncer
 from airnode.media.recording.catalog import RecordingCatalog
 from airnode.media.recording.recorder import Recorder
@@ -48,7 +49,7 @@ def build(ctx: RoleContext) -> RoleParts:
     open_rooms = ROOM_PATTERN if settings.rtmp.open_publishing else None
     authority = StreamKeyAuthority(keys.room_of, _claims(ctx, rooms, origins), open_rooms=open_rooms)
     rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
-    engines = mediamtx.make_engines(ctx, rooms, authority)
+    engines = _mediamtx_engines(ctx, rooms, authority)
 
     relays = _relays(ctx, rooms, origins)
     recordings = _recordings(ctx, rooms, sent)
@@ -66,7 +67,7 @@ def build(ctx: RoleContext) -> RoleParts:
         return {
             "media_url": ctx.addresses.url(PortName.MEDIA),
             "rtmp_server": rtmp_server(ctx.addresses.local_host, rtmp.port),
-            **mediamtx.endpoints(ctx),
+            **_mediamtx_urls(ctx),
         }
 
     # Publishers come last and go first: what they send then has a room, a recorder and a report.
@@ -197,6 +198,29 @@ def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytesMeter) -> _Record
 
 
 # -- the cluster ------------------------------------------------------------------------------------------------------
+
+
+def _mediamtx_engines(ctx: RoleContext, rooms: Rooms, authority: StreamKeyAuthority) -> tuple[MediaMtxEngine, ...]:
+    settings = ctx.settings
+    if settings.media.engine != "mediamtx":
+        return ()
+    parts = mediamtx.engine_settings(
+        settings.mediamtx,
+        settings.hls,
+        settings.embedded,
+        settings.http,
+        data_dir=ctx.data_dir,
+        public_host=settings.node.host,
+    )
+    return (mediamtx.make_engine(parts, settings.auth, authority, rooms, ctx.registry, ctx.tasks("mediamtx")),)
+
+
+def _mediamtx_urls(ctx: RoleContext) -> dict[str, str]:
+    settings = ctx.settings
+    if settings.media.engine != "mediamtx":
+        return {}
+    has_tls = settings.http.tls_cert is not None
+    return mediamtx.publisher_urls(settings.mediamtx, ctx.addresses.local_host, has_tls=has_tls)
 
 
 def _heartbeat(

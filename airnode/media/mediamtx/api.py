@@ -10,12 +10,12 @@ import aiohttp
 import msgspec
 
 from airnode.errors import NotFound, Unavailable
+from airnode.media.mediamtx.config_file import API_USER, Value
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
-from airnode.media.mediamtx.settings import API_USER, Value
 
 _PAGE = 500
 #: Most pages of paths that are read: MediaMTX can have no more publishers than that.
-_MOST_PAGES = 20
+_MAX_PAGES = 20
 #: {type of a path's source: the collection that it is kicked from}.
 _KICKED_FROM = {
     "rtmpConn": "rtmpconns",
@@ -27,7 +27,7 @@ _KICKED_FROM = {
 }
 
 
-class Source(msgspec.Struct, frozen=True):
+class PathSource(msgspec.Struct, frozen=True):
     """Who publishes to a path."""
 
     type: str = ""
@@ -41,7 +41,7 @@ class Source(msgspec.Struct, frozen=True):
 
 class _Path(msgspec.Struct):
     name: str
-    source: Source | None = None
+    source: PathSource | None = None
     ready: bool = False
     #: What newer versions call it.
     available: bool = False
@@ -58,7 +58,7 @@ class PublishedPath:
     """A path that has a publisher whose media can be read. ``tracks``: as MediaMTX names codecs."""
 
     name: str
-    source: Source
+    source: PathSource
     tracks: tuple[str, ...]
 
 
@@ -86,7 +86,7 @@ class MediaMtxApi:
     async def paths(self) -> list[PublishedPath]:
         """Paths with a publisher that is ready."""
         found: list[PublishedPath] = []
-        for number in range(_MOST_PAGES):
+        for number in range(_MAX_PAGES):
             query = {"itemsPerPage": str(_PAGE), "page": str(number)}
             page = _decoded(await self._call("GET", "/v3/paths/list", params=query), _Page)
             found += [
@@ -107,7 +107,7 @@ class MediaMtxApi:
         """Change its global configuration, for as long as it runs."""
         await self._call("PATCH", "/v3/config/global/patch", json=dict(values))
 
-    async def kick(self, source: Source) -> None:
+    async def kick(self, source: PathSource) -> None:
         """End a publisher; one that has gone by itself is fine, too."""
         collection = _KICKED_FROM.get(source.type)
         if collection is None:

@@ -1,59 +1,67 @@
-"""The MediaMTX engine by the node's settings, and where publishers go then."""
+"""Build the MediaMTX engine from its sections and parts, and list the URLs that its publishers use."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
+from airnode.config.sections.auth import AuthSection
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.http import HttpSection
+from airnode.config.sections.mediamtx import MediaMtxSection
+from airnode.kernel.tasks import TaskScope
 from airnode.kernel.urls import url_host
 from airnode.media.mediamtx.engine import EngineSettings, MediaMtxEngine
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority
-from airnode.runtime.context import RoleContext
 from airnode.web.rate_limit import AttemptLimit, RateLimit
 
 
-def make_engines(ctx: RoleContext, rooms: Rooms, authority: PublishAuthority) -> Sequence[MediaMtxEngine]:
-    """The engine, where ``media.engine`` asks for it."""
-    settings = ctx.settings
-    if settings.media.engine != "mediamtx":
-        return ()
-    engine = MediaMtxEngine(
-        EngineSettings(
-            settings.mediamtx,
-            settings.hls,
-            settings.embedded,
-            ctx.data_dir,
-            settings.http.host,
-            settings.node.host,
-            _tls(settings.http),
-        ),
-        authority,
-        rooms,
-        ctx.registry,
-        ctx.tasks("mediamtx"),
-        wrong_keys=AttemptLimit(
-            RateLimit(settings.auth.failure_rate_per_s, settings.auth.failure_burst),
-            message="Too many wrong stream keys from your network; try again in a moment.",
-        ),
+def engine_settings(
+    mediamtx: MediaMtxSection,
+    hls: HlsSection,
+    embedded: EmbeddedSection,
+    http: HttpSection,
+    *,
+    data_dir: Path,
+    public_host: str,
+) -> EngineSettings:
+    """Return what the engine needs; WHIP uses the certificate of the HTTP port."""
+    tls = None
+    if http.tls_cert is not None and http.tls_key is not None:
+        tls = http.tls_cert.expanduser().absolute(), http.tls_key.expanduser().absolute()
+    return EngineSettings(mediamtx, hls, embedded, data_dir, http.host, public_host, tls)
+
+
+def make_engine(
+    settings: EngineSettings,
+    auth: AuthSection,
+    authority: PublishAuthority,
+    rooms: Rooms,
+    registry: CollectorRegistry,
+    tasks: TaskScope,
+) -> MediaMtxEngine:
+    """Return the engine; wrong stream keys are limited per network, by the limits of ``auth``."""
+    wrong_keys = AttemptLimit(
+        RateLimit(auth.failure_rate_per_s, auth.failure_burst),
+        message="Too many wrong stream keys from your network; try again in a moment.",
     )
-    return (engine,)
+    return MediaMtxEngine(settings, authority, rooms, registry, tasks, wrong_keys=wrong_keys)
 
 
-def _tls(section: HttpSection) -> tuple[Path, Path] | None:
-    if section.tls_cert is None or section.tls_key is None:
-        return None
-    return section.tls_cert.expanduser().absolute(), section.tls_key.expanduser().absolute()
+def publisher_urls(section: MediaMtxSection, local_host: str, *, has_tls: bool) -> dict[str, str]:
+    """Return the URLs for SRT, RTSP and WHIP, as far as the ports are known.
 
-
-def endpoints(ctx: RoleContext) -> dict[str, object]:
-    """Where publishers go beside RTMP, as far as airnode knows the ports."""
-    section, host = ctx.settings.mediamtx, url_host(ctx.addresses.local_host)
-    if ctx.settings.media.engine != "mediamtx" or section.api_url:
+    A MediaMTX that airnode did not start (``mediamtx.api_url``) has ports that airnode does not know.
+    """
+    if section.api_url:
         return {}
-    whip = "https" if ctx.settings.http.tls_cert is not None else "http"
-    known = {
-        "srt_server": f"srt://{host}:{section.srt_port}" if section.srt_port else None,
-        "rtsp_server": f"rtsp://{host}:{section.rtsp_port}/live" if section.rtsp_port else None,
-        "whip_server": f"{whip}://{host}:{section.webrtc_port}/live" if section.webrtc_port else None,
-    }
-    return {name: url for name, url in known.items() if url is not None}
+    host, whip_scheme = url_host(local_host), "https" if has_tls else "http"
+    urls: dict[str, str] = {}
+    if section.srt_port:
+        urls["srt_server"] = f"srt://{host}:{section.srt_port}"
+    if section.rtsp_port:
+        urls["rtsp_server"] = f"rtsp://{host}:{section.rtsp_port}/live"
+    if section.webrtc_port:
+        urls["whip_server"] = f"{whip_scheme}://{host}:{section.webrtc_port}/live"
+    return urls

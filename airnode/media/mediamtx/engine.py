@@ -24,13 +24,21 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.urls import url_host
 from airnode.media.frames import MediaEvent, StreamMetadata
-from airnode.media.mediamtx.api import MediaMtxApi, PublishedPath, Source
-from airnode.media.mediamtx.gate import Gate, Grant
-from airnode.media.mediamtx.hook import Hook
-from airnode.media.mediamtx.metrics import EngineRestarts, MediaMtxMetrics
+from airnode.media.mediamtx.api import MediaMtxApi, PathSource, PublishedPath
+from airnode.media.mediamtx.auth_hook import AuthHook
+from airnode.media.mediamtx.authorizer import MediaMtxAuthorizer, PublishGrant
+from airnode.media.mediamtx.config_file import (
+    ListenAddresses,
+    MediaMtxSecrets,
+    changed_values,
+    is_loopback,
+    own_config,
+    required_config,
+    to_yaml,
+)
+from airnode.media.mediamtx.metrics import MediaMtxMetrics, MediaMtxRestarts
 from airnode.media.mediamtx.reader import PathReader
-from airnode.media.mediamtx.server import Liveness, MediaMtxServer, Ports, find_mediamtx
-from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
+from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxServer, find_mediamtx
 from airnode.media.room.rooms import RoomIngest, Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
 from airnode.web.rate_limit import AttemptLimit
@@ -38,11 +46,11 @@ from airnode.web.rate_limit import AttemptLimit
 log = structlog.get_logger(__name__)
 
 #: Time between two looks while somebody is let in whose media has not come.
-_QUICK_S = 0.1
+_FAST_POLL_S = 0.1
 #: Failed looks in a row after which MediaMTX, and all its publishers, count as gone.
-_GONE_AFTER = 2
+_FAILURES_UNTIL_GONE = 2
 #: Codecs that are carried, as MediaMTX names them.
-_CARRIED = frozenset({"H264", "H265", "AV1", "MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
+_SUPPORTED_CODECS = frozenset({"H264", "H265", "AV1", "MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,10 @@ class EngineSettings:
 
 
 @dataclass(slots=True, eq=False)
-class _Feed:
+class _Publisher:
     """A publisher whose media is read. ``reading`` is set as soon as the task is there."""
 
-    source: Source
+    source: PathSource
     room: str
     ingest: RoomIngest = field(init=False)
     reading: asyncio.Task[None] = field(init=False)
@@ -97,19 +105,19 @@ class MediaMtxEngine(Service):
         self._rooms = rooms
         self._tasks = tasks
         self._metrics = MediaMtxMetrics(registry)
-        self._restarts = EngineRestarts(registry)
-        self._secrets = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-        self._look = asyncio.Event()
-        self._gate = Gate(
+        self._restarts = MediaMtxRestarts(registry)
+        self._secrets = MediaMtxSecrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        self._poll_soon = asyncio.Event()
+        self._authorizer = MediaMtxAuthorizer(
             authority,
             rooms,
             self._secrets.reader,
             self._metrics,
             wrong_keys=wrong_keys,
             publish_timeout_s=settings.mediamtx.publish_timeout_s,
-            granted=self._look.set,
+            granted=self._poll_soon.set,
         )
-        self._hook = Hook(self._gate, self._secrets.hook, self._metrics)
+        self._hook = AuthHook(self._authorizer, self._secrets.hook, self._metrics)
         self._server: MediaMtxServer | None = None
         self._session: aiohttp.ClientSession | None = None
         self._api: MediaMtxApi | None = None
@@ -119,9 +127,9 @@ class MediaMtxEngine(Service):
         self._failures = 0
         self._problem = "MediaMTX has not been asked yet."
         #: {path: it}. Owned by _sync() and _end().
-        self._feeds: dict[str, _Feed] = {}
+        self._publishers: dict[str, _Publisher] = {}
         #: Sources that were told to go and are still listed.
-        self._barred: set[Source] = set()
+        self._kicked_sources: set[PathSource] = set()
 
     # ---- life --------------------------------------------------------------------------------------------------------
 
@@ -141,12 +149,12 @@ class MediaMtxEngine(Service):
             self._server = self._own_server(await asyncio.to_thread(find_mediamtx, section.binary), self._api)
             await self._server.start()
         self._tasks.spawn(
-            "look", self._look_for_ever(self._api, Liveness(section.restart_after_s, self._rooms.now_s()))
+            "look", self._poll_forever(self._api, HangDetector(section.restart_after_s, self._rooms.now_s()))
         )
 
     async def stop(self) -> None:
         """End all publishers, then MediaMTX where it is ours."""
-        for path in list(self._feeds):
+        for path in list(self._publishers):
             self._end(path, "the server is shutting down")
         await self._tasks.aclose()
         if self._server is not None:
@@ -164,7 +172,7 @@ class MediaMtxEngine(Service):
         """
         if self._problem:
             raise Unavailable(self._problem)
-        return f"{len(self._feeds)} publishers"
+        return f"{len(self._publishers)} publishers"
 
     def _own_server(self, binary: Path, api: MediaMtxApi) -> MediaMtxServer:
         settings = self._settings
@@ -179,10 +187,12 @@ class MediaMtxEngine(Service):
             probe=api.paths,
         )
 
-    def _render(self, ports: Ports) -> str:
+    def _render(self, ports: MediaMtxPorts) -> str:
         settings = self._settings
-        places = Places(settings.host, self._hook.url, ports.api, ports.hls, settings.public_host, settings.tls)
-        return to_yaml(complete(settings.mediamtx, settings.hls, places, self._secrets))
+        addresses = ListenAddresses(
+            settings.host, self._hook.url, ports.api, ports.hls, settings.public_host, settings.tls
+        )
+        return to_yaml(own_config(settings.mediamtx, settings.hls, addresses, self._secrets))
 
     def _api_url(self) -> str:
         if self._server is not None:
@@ -194,7 +204,7 @@ class MediaMtxEngine(Service):
     async def _adopt(self, api: MediaMtxApi) -> None:
         """Change what it must be told, and learn where its HLS is."""
         current = await api.config()
-        changes = differing(current, shared(self._settings.hls, self._hook.url, self._secrets))
+        changes = changed_values(current, required_config(self._settings.hls, self._hook.url, self._secrets))
         if changes:
             await api.configure(changes)
         address = str(current.get("hlsAddress", ":8888"))
@@ -207,9 +217,9 @@ class MediaMtxEngine(Service):
 
     # ---- looking -----------------------------------------------------------------------------------------------------
 
-    async def _look_for_ever(self, api: MediaMtxApi, liveness: Liveness) -> None:
+    async def _poll_forever(self, api: MediaMtxApi, liveness: HangDetector) -> None:
         while True:
-            self._look.clear()
+            self._poll_soon.clear()
             try:
                 if self._server is not None:
                     self._hls_url = f"http://127.0.0.1:{self._server.ports.hls}"
@@ -224,57 +234,57 @@ class MediaMtxEngine(Service):
                 liveness.answered(self._rooms.now_s())
                 self._failures, self._problem = 0, ""
                 self._sync(paths)
-            pause_s = _QUICK_S if self._gate.awaiting else self._settings.mediamtx.poll_s
+            pause_s = _FAST_POLL_S if self._authorizer.awaiting else self._settings.mediamtx.poll_s
             try:
                 async with asyncio.timeout(pause_s):
-                    await self._look.wait()
+                    await self._poll_soon.wait()
             except TimeoutError:
                 continue
 
     def _failed(self, error: AirnodeError) -> None:
         self._failures += 1
-        if self._failures == _GONE_AFTER:
-            log.warning("mediamtx_gone", reason=error.detail, debug=error.debug, publishers=len(self._feeds))
+        if self._failures == _FAILURES_UNTIL_GONE:
+            log.warning("mediamtx_gone", reason=error.detail, debug=error.debug, publishers=len(self._publishers))
             self._adopted = False
-            self._barred.clear()
-            for path in list(self._feeds):
+            self._kicked_sources.clear()
+            for path in list(self._publishers):
                 self._end(path, "MediaMTX is gone")
-        if self._failures >= _GONE_AFTER:
+        if self._failures >= _FAILURES_UNTIL_GONE:
             self._problem = error.detail
 
     def _sync(self, paths: Sequence[PublishedPath]) -> None:
         """Begin to read what has come, and end what has gone."""
         sources = {path.name: path.source for path in paths}
-        self._barred.intersection_update(sources.values())
-        for name, feed in list(self._feeds.items()):
-            if sources.get(name) != feed.source:
+        self._kicked_sources.intersection_update(sources.values())
+        for name, publisher in list(self._publishers.items()):
+            if sources.get(name) != publisher.source:
                 self._end(name, "the publisher has gone")
         for path in paths:
-            if path.name not in self._feeds and path.source not in self._barred:
-                self._begin(path, self._gate.take(path.name))
-        self._metrics.publishers.set(len(self._feeds))
+            if path.name not in self._publishers and path.source not in self._kicked_sources:
+                self._begin(path, self._authorizer.take(path.name))
+        self._metrics.publishers.set(len(self._publishers))
 
     # ---- publishers --------------------------------------------------------------------------------------------------
 
-    def _begin(self, path: PublishedPath, grant: Grant | None) -> None:
+    def _begin(self, path: PublishedPath, grant: PublishGrant | None) -> None:
         if grant is None:
             # It was let in before this airnode ran, or its time is over: it is to ask again.
             self._kick(path.source, "", "it was not let in by this airnode")
             return
-        left_out = [track for track in path.tracks if track not in _CARRIED]
-        if left_out and len(left_out) == len(path.tracks):
-            self._kick(path.source, grant.room, f"{', '.join(left_out)} is not carried; send H.264 with AAC or Opus")
+        unsupported = [track for track in path.tracks if track not in _SUPPORTED_CODECS]
+        if unsupported and len(unsupported) == len(path.tracks):
+            self._kick(path.source, grant.room, f"{', '.join(unsupported)} is not carried; send H.264 with AAC or Opus")
             return
-        feed = _Feed(path.source, grant.room)
+        publisher = _Publisher(path.source, grant.room)
 
         def disconnect(reason: str) -> None:
-            self._kick(feed.source, feed.room, reason)
-            if self._feeds.get(path.name) is feed:
+            self._kick(publisher.source, publisher.room, reason)
+            if self._publishers.get(path.name) is publisher:
                 self._end(path.name, reason)
 
         secure = path.source.type in ("rtmpsConn", "rtspsSession")
         try:
-            feed.ingest = self._rooms.open(grant.room, PublisherInfo(grant.remote, grant.key, secure, disconnect))
+            publisher.ingest = self._rooms.open(grant.room, PublisherInfo(grant.remote, grant.key, secure, disconnect))
         except AirnodeError as error:
             self._kick(path.source, grant.room, error.detail)
             return
@@ -284,12 +294,12 @@ class MediaMtxEngine(Service):
             remote=grant.remote,
             protocol=path.source.protocol,
             tracks=path.tracks,
-            left_out=left_out,
+            left_out=unsupported,
         )
-        self._feeds[path.name] = feed
-        feed.reading = self._tasks.spawn("read", self._read(path, feed))
+        self._publishers[path.name] = publisher
+        publisher.reading = self._tasks.spawn("read", self._read(path, publisher))
 
-    async def _read(self, path: PublishedPath, feed: _Feed) -> None:
+    async def _read(self, path: PublishedPath, publisher: _Publisher) -> None:
         if self._session is None:
             return
         reader = PathReader(
@@ -298,40 +308,40 @@ class MediaMtxEngine(Service):
             path.name,
             self._secrets.reader,
             self._metrics,
-            feed.ingest.push,
-            room=feed.room,
+            publisher.ingest.push,
+            room=publisher.room,
         )
         try:
             hello: list[MediaEvent] = [StreamMetadata(encoder=f"{path.source.protocol} (MediaMTX)")]
-            feed.ingest.push(hello, 0)
+            publisher.ingest.push(hello, 0)
             await reader.run()
         except AirnodeError as error:
-            self._kick(feed.source, feed.room, error.detail)
-            if self._feeds.get(path.name) is feed:
+            self._kick(publisher.source, publisher.room, error.detail)
+            if self._publishers.get(path.name) is publisher:
                 self._end(path.name, error.detail)
 
     def _end(self, path: str, reason: str) -> None:
         """Stop reading; the room goes on without a publisher."""
-        feed = self._feeds.pop(path)
-        log.info("mediamtx_publish_ended", room=feed.room, reason=reason)
-        self._metrics.publishers.set(len(self._feeds))
-        if feed.reading is not asyncio.current_task():
-            feed.reading.cancel()
-        feed.ingest.close(reason)
+        publisher = self._publishers.pop(path)
+        log.info("mediamtx_publish_ended", room=publisher.room, reason=reason)
+        self._metrics.publishers.set(len(self._publishers))
+        if publisher.reading is not asyncio.current_task():
+            publisher.reading.cancel()
+        publisher.ingest.close(reason)
 
-    def _kick(self, source: Source, room: str, reason: str) -> None:
+    def _kick(self, source: PathSource, room: str, reason: str) -> None:
         """Have MediaMTX end a publisher."""
-        if source in self._barred:
+        if source in self._kicked_sources:
             return
-        self._barred.add(source)
+        self._kicked_sources.add(source)
         log.warning("mediamtx_publisher_kicked", room=room or None, protocol=source.protocol, reason=reason)
         self._tasks.spawn("kick", self._kicked(source))
 
-    async def _kicked(self, source: Source) -> None:
+    async def _kicked(self, source: PathSource) -> None:
         if self._api is None:
             return
         try:
             await self._api.kick(source)
         except Unavailable as error:
-            self._barred.discard(source)  # the next look tries again
+            self._kicked_sources.discard(source)  # the next look tries again
             log.warning("mediamtx_kick_failed", protocol=source.protocol, error=error.detail)

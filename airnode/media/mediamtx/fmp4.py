@@ -27,7 +27,7 @@ _VISUAL_ENTRY, _AUDIO_ENTRY = 78, 28
 _NON_SYNC = 0x10000
 #: Descriptors of an esds (14496-1 7.2.6): of the stream, of its decoder, and what is specific to that.
 _ES, _DECODER, _SPECIFIC = 3, 4, 5
-_MOST_SAMPLES = 100_000
+_MAX_SAMPLES = 100_000
 
 
 class UnsupportedTrack(InvalidInput):
@@ -37,7 +37,7 @@ class UnsupportedTrack(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class Fmp4Track:
     """A track of the file. ``duration``, ``size``, ``flags``: the defaults of its samples (trex)."""
 
     config: VideoConfig | AudioConfig
@@ -57,7 +57,7 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _TrackRun:
     """Where the samples of one trun come from."""
 
     at: int
@@ -66,7 +66,7 @@ class _Run:
     first_flags: int | None
 
 
-class Demuxer:
+class Fmp4Demuxer:
     """Reads one file: its initialization section, then fragments in order.
 
     Raises:
@@ -74,7 +74,7 @@ class Demuxer:
     """
 
     def __init__(self, init: bytes) -> None:
-        with _Strict():
+        with _TruncationAsValueError():
             moov = _only(_boxes(init, 0, len(init)), b"moov")
             #: {track id: it}.
             self._tracks = _tracks(init, *moov)
@@ -84,7 +84,7 @@ class Demuxer:
         self._last: dict[int, int] = {}
 
     @property
-    def tracks(self) -> tuple[Track, ...]:
+    def tracks(self) -> tuple[Fmp4Track, ...]:
         """Its tracks."""
         return tuple(self._tracks.values())
 
@@ -98,7 +98,7 @@ class Demuxer:
             ValueError: it is cut short or makes no sense.
         """
         found: list[Frame] = []
-        with _Strict():
+        with _TruncationAsValueError():
             for kind, at, end in _boxes(data, 0, len(data)):
                 if kind == b"moof":
                     for inner, begin, stop in _boxes(data, at, end):
@@ -138,7 +138,7 @@ class Demuxer:
                 time += duration
 
 
-def _frame(track: Track, dts: int, cts: int, data: bytes, is_key: bool, arrived_s: float) -> Frame:
+def _frame(track: Fmp4Track, dts: int, cts: int, data: bytes, is_key: bool, arrived_s: float) -> Frame:
     """Return a frame from times in ticks of the track."""
     dts_90k = track.in_90k(dts)
     if isinstance(track.config, VideoConfig):
@@ -147,7 +147,7 @@ def _frame(track: Track, dts: int, cts: int, data: bytes, is_key: bool, arrived_
     return Frame("audio", dts_90k, 0, data, True, arrived_s, 0, samples)
 
 
-class _Strict:
+class _TruncationAsValueError:
     """Turns what reading cut data raises into ValueError."""
 
     def __enter__(self) -> None:
@@ -188,7 +188,7 @@ def _inside(data: bytes, at: int, end: int, *path: bytes) -> tuple[int, int]:
 # ---- the initialization section -------------------------------------------------------------------------------------
 
 
-def _tracks(data: bytes, at: int, end: int) -> dict[int, Track]:
+def _tracks(data: bytes, at: int, end: int) -> dict[int, Fmp4Track]:
     defaults: dict[int, tuple[int, int, int]] = {}
     extends = _inside(data, at, end, b"mvex")
     for kind, begin, _ in _boxes(data, *extends):
@@ -199,7 +199,7 @@ def _tracks(data: bytes, at: int, end: int) -> dict[int, Track]:
     for kind, begin, stop in _boxes(data, at, end):
         if kind == b"trak":
             track_id, timescale, config = _track(data, begin, stop)
-            found[track_id] = Track(config, timescale, *defaults.get(track_id, (0, 0, 0)))
+            found[track_id] = Fmp4Track(config, timescale, *defaults.get(track_id, (0, 0, 0)))
     return found
 
 
@@ -289,10 +289,10 @@ def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
     return track_id, found
 
 
-def _run(data: bytes, at: int) -> tuple[_Run, int | None]:
+def _run(data: bytes, at: int) -> tuple[_TrackRun, int | None]:
     """A trun, and where its data begins from the base; None: behind the run before."""
     flags, count = unpack_from(">II", data, at)
-    if count > _MOST_SAMPLES:
+    if count > _MAX_SAMPLES:
         raise ValueError(f"a run of {count} samples")
     at += 8
     offset: int | None = None
@@ -303,10 +303,10 @@ def _run(data: bytes, at: int) -> tuple[_Run, int | None]:
     if flags & 4:
         (first,) = unpack_from(">I", data, at)
         at += 4
-    return _Run(at, count, flags, first), offset
+    return _TrackRun(at, count, flags, first), offset
 
 
-def _entries(data: bytes, run: _Run, track: Track) -> Iterator[tuple[int, int, int, int]]:
+def _entries(data: bytes, run: _TrackRun, track: Fmp4Track) -> Iterator[tuple[int, int, int, int]]:
     """(duration, size, flags, composition offset) of each sample; offsets are signed whatever the version says."""
     at = run.at
     for index in range(run.count):

@@ -7,7 +7,7 @@ from airnode.media.frames import Frame, MediaEvent
 #: A track that is this far behind the other is silent, and is not waited for until it is heard again.
 SILENT_90K = 45_000
 #: Most samples held back; beyond, they go on as they are.
-_MOST_HELD = 2_000
+_MAX_HELD = 2_000
 _AT_ONCE = -(1 << 62)
 
 
@@ -43,7 +43,7 @@ class Interleaver:
             return []
         latest = max(heads)
         waiting = len(heads) < len(self._heads_90k) and self._span_90k() < SILENT_90K
-        crowded = sum(map(len, self._held.values())) > _MOST_HELD
+        crowded = sum(map(len, self._held.values())) > _MAX_HELD
         if waiting and not crowded:
             return []
         return self._merge(None if crowded else min(head for head in heads if latest - head < SILENT_90K))

@@ -34,7 +34,7 @@ class MediaMtxMetrics:
         )
 
 
-class EngineRestarts(EmbeddedMetrics):
+class MediaMtxRestarts(EmbeddedMetrics):
     """The supervisor's metric, under this engine's name."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
 #: Most lines of a playlist that are looked at.
-_MOST_LINES = 20_000
+_MAX_LINES = 20_000
 
 
-class Restarted(Exception):
+class MuxerRestarted(Exception):
     """The muxer began anew: what was known of its renditions is void."""
 
 
@@ -22,7 +22,7 @@ def attributes(text: str) -> dict[str, str]:
     return {name: value.strip('"') for name, value in _ATTRIBUTE.findall(text)}
 
 
-def read_multivariant(text: str) -> tuple[str, ...]:
+def parse_multivariant_playlist(text: str) -> tuple[str, ...]:
     """URIs of the media playlists that make up one presentation: the first variant's, and of its audio's default.
 
     Raises:
@@ -50,7 +50,7 @@ def read_multivariant(text: str) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class Segment:
+class ParsedSegment:
     """A segment as it is listed. The open one has no ``name``.
 
     Attributes:
@@ -65,14 +65,14 @@ class Segment:
 
 
 @dataclass(slots=True)
-class Listing:
+class ParsedPlaylist:
     """A media playlist."""
 
     media_sequence: int = 0
     target_duration_s: int = 0
     blocks: bool = False
     ended: bool = False
-    segments: list[Segment] = field(default_factory=list)
+    segments: list[ParsedSegment] = field(default_factory=list)
 
     @property
     def next(self) -> tuple[int, int]:
@@ -83,15 +83,15 @@ class Listing:
         return (last.msn + 1, 0) if last.name else (last.msn, len(last.parts))
 
 
-def read_listing(text: str) -> Listing:
+def parse_media_playlist(text: str) -> ParsedPlaylist:
     """Read a media playlist.
 
     Raises:
         ValueError: it is none.
     """
-    found = Listing()
-    segment: Segment | None = None
-    closed = list[Segment]()
+    found = ParsedPlaylist()
+    segment: ParsedSegment | None = None
+    closed = list[ParsedSegment]()
     init = ""
     for line in _lines(text):
         tag, _, value = line.partition(":")
@@ -99,7 +99,7 @@ def read_listing(text: str) -> Listing:
             found.media_sequence = int(value)
             continue
         if tag in ("#EXT-X-PART", "#EXT-X-GAP") or not line.startswith("#"):
-            segment = segment or Segment(found.media_sequence + len(closed), init)
+            segment = segment or ParsedSegment(found.media_sequence + len(closed), init)
         match tag:
             case "#EXT-X-TARGETDURATION":
                 found.target_duration_s = int(value)
@@ -124,21 +124,21 @@ def read_listing(text: str) -> Listing:
 
 
 def _lines(text: str) -> list[str]:
-    lines = [line.strip() for line in text.splitlines()[:_MOST_LINES]]
+    lines = [line.strip() for line in text.splitlines()[:_MAX_LINES]]
     if not lines or lines[0] != "#EXTM3U":
         raise ValueError("not a playlist")
     return [line for line in lines[1:] if line]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PlaylistItem:
     """Something to fetch: a part or a segment, and the initialization section that it needs."""
 
     name: str
     init: str
 
 
-class Cursor:
+class PlaylistCursor:
     """Where one reader of one rendition is."""
 
     def __init__(self) -> None:
@@ -146,35 +146,35 @@ class Cursor:
         #: Segments that were gone before they could be read.
         self.lost = 0
 
-    def query(self, listing: Listing) -> dict[str, str]:
+    def query(self, playlist: ParsedPlaylist) -> dict[str, str]:
         """What makes the next reload wait until there is something new; empty: it cannot wait."""
-        if not listing.blocks or listing.ended or self._at is None:
+        if not playlist.blocks or playlist.ended or self._at is None:
             return {}
         return {"_HLS_msn": str(self._at[0]), "_HLS_part": str(self._at[1])}
 
-    def take(self, listing: Listing) -> list[Piece]:
+    def take(self, playlist: ParsedPlaylist) -> list[PlaylistItem]:
         """What to fetch now, in order: parts, or whole segments whose parts are not listed (any more).
 
         Raises:
-            Restarted: the playlist ends before what was read already.
+            MuxerRestarted: the playlist ends before what was read already.
         """
         if self._at is None:
-            self._at = (_entry(listing), 0)
-        elif listing.next < self._at:
-            raise Restarted
-        if listing.media_sequence > self._at[0]:
-            self.lost += listing.media_sequence - self._at[0]
-            self._at = (listing.media_sequence, 0)
+            self._at = (_entry(playlist), 0)
+        elif playlist.next < self._at:
+            raise MuxerRestarted
+        if playlist.media_sequence > self._at[0]:
+            self.lost += playlist.media_sequence - self._at[0]
+            self._at = (playlist.media_sequence, 0)
         found = [
-            Piece(name, segment.init)
-            for segment in listing.segments
+            PlaylistItem(name, segment.init)
+            for segment in playlist.segments
             if segment.msn >= self._at[0]
             for name in self._new(segment)
         ]
-        self._at = listing.next
+        self._at = playlist.next
         return found
 
-    def _new(self, segment: Segment) -> Iterator[str]:
+    def _new(self, segment: ParsedSegment) -> Iterator[str]:
         msn, part = self._at or (0, 0)
         if segment.gap:
             return
@@ -184,9 +184,9 @@ class Cursor:
             yield segment.name
 
 
-def _entry(listing: Listing) -> int:
+def _entry(playlist: ParsedPlaylist) -> int:
     """Where to begin: the newest segment that has parts; it begins with a key frame, and all renditions cut alike."""
-    for segment in reversed(listing.segments):
+    for segment in reversed(playlist.segments):
         if segment.parts and not segment.gap:
             return segment.msn
-    return max((segment.msn for segment in listing.segments if not segment.gap), default=listing.next[0])
+    return max((segment.msn for segment in playlist.segments if not segment.gap), default=playlist.next[0])

@@ -15,10 +15,17 @@ import structlog
 from airnode.errors import AirnodeError
 from airnode.kernel.tasks import TaskScope
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, TrackKind
-from airnode.media.mediamtx.fmp4 import Demuxer
+from airnode.media.mediamtx.fmp4 import Fmp4Demuxer
 from airnode.media.mediamtx.interleave import Interleaver
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
-from airnode.media.mediamtx.playlist import Cursor, Listing, Piece, Restarted, read_listing, read_multivariant
+from airnode.media.mediamtx.playlist import (
+    MuxerRestarted,
+    ParsedPlaylist,
+    PlaylistCursor,
+    PlaylistItem,
+    parse_media_playlist,
+    parse_multivariant_playlist,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -34,28 +41,28 @@ _MAX_OBJECT_BYTES = 64 << 20
 Push = Callable[[Sequence[MediaEvent], int], None]
 
 
-class _Failed(Exception):
+class _ReadFailed(Exception):
     """This attempt is over; another one may do better."""
 
 
 class _Rendition:
-    """One media playlist that is followed. ``pieces``: what of it is to be fetched next."""
+    """One media playlist that is followed. ``items``: what of it is to be fetched next."""
 
-    def __init__(self, uri: str, listing: Listing) -> None:
+    def __init__(self, uri: str, playlist: ParsedPlaylist) -> None:
         self.uri = uri
-        self.listing = listing
-        self.cursor = Cursor()
-        self.pieces = self.cursor.take(listing)
-        self.demuxer: Demuxer | None = None
+        self.playlist = playlist
+        self.cursor = PlaylistCursor()
+        self.items = self.cursor.take(playlist)
+        self.demuxer: Fmp4Demuxer | None = None
         self._init = ""
 
-    def needs(self, piece: Piece) -> bool:
+    def needs(self, item: PlaylistItem) -> bool:
         """Whether another initialization section comes first."""
-        return self.demuxer is None or piece.init != self._init
+        return self.demuxer is None or item.init != self._init
 
-    def begin(self, piece: Piece, init: bytes) -> list[MediaEvent]:
+    def begin(self, item: PlaylistItem, init: bytes) -> list[MediaEvent]:
         """Take it; the configurations of its tracks."""
-        self.demuxer, self._init = Demuxer(init), piece.init
+        self.demuxer, self._init = Fmp4Demuxer(init), item.init
         return [track.config for track in self.demuxer.tracks]
 
 
@@ -95,7 +102,7 @@ class PathReader:
         while True:
             try:
                 await self._attempt()
-            except (_Failed, Restarted, ValueError) as error:
+            except (_ReadFailed, MuxerRestarted, ValueError) as error:
                 reason = str(error) or type(error).__name__
                 if reason != said:
                     self._log.info("mediamtx_reading_failed", reason=reason)
@@ -104,13 +111,13 @@ class PathReader:
 
     async def _attempt(self) -> None:
         """From the multivariant playlist to whatever ends it."""
-        uris = read_multivariant(await self._text("index.m3u8"))
-        renditions = [_Rendition(uri, read_listing(await self._text(uri))) for uri in uris]
+        uris = parse_multivariant_playlist(await self._text("index.m3u8"))
+        renditions = [_Rendition(uri, parse_media_playlist(await self._text(uri))) for uri in uris]
         configs: list[MediaEvent] = []
         for rendition in renditions:
-            if not rendition.pieces:
-                raise _Failed("there is no media yet")
-            configs += await self._begin(rendition, rendition.pieces[0])
+            if not rendition.items:
+                raise _ReadFailed("there is no media yet")
+            configs += await self._begin(rendition, rendition.items[0])
         self._push(configs, 0)
         together = Interleaver({_kind(config) for config in configs})
         scope = TaskScope("mediamtx-renditions")
@@ -127,14 +134,14 @@ class PathReader:
             while True:
                 await self._fetch(rendition, together)
                 await self._reload(rendition)
-        except (_Failed, Restarted, ValueError, AirnodeError) as error:
+        except (_ReadFailed, MuxerRestarted, ValueError, AirnodeError) as error:
             return error
 
     async def _fetch(self, rendition: _Rendition, together: Interleaver) -> None:
         """Fetch what is listed, and pass on what it brings."""
-        for piece in rendition.pieces:
-            events: list[MediaEvent] = await self._begin(rendition, piece) if rendition.needs(piece) else []
-            body = await self._get(piece.name, {}, _MAX_OBJECT_BYTES)
+        for item in rendition.items:
+            events: list[MediaEvent] = await self._begin(rendition, item) if rendition.needs(item) else []
+            body = await self._get(item.name, {}, _MAX_OBJECT_BYTES)
             self._metrics.received.inc(len(body))
             if rendition.demuxer is not None:
                 events += rendition.demuxer.read(body, time.time())
@@ -147,22 +154,22 @@ class PathReader:
 
     async def _reload(self, rendition: _Rendition) -> None:
         """Wait for something new."""
-        if rendition.listing.ended:
-            raise _Failed("the playlist has ended")
-        query = rendition.cursor.query(rendition.listing)
-        if not query or not rendition.pieces:
+        if rendition.playlist.ended:
+            raise _ReadFailed("the playlist has ended")
+        query = rendition.cursor.query(rendition.playlist)
+        if not query or not rendition.items:
             await asyncio.sleep(_POLL_S)
-        rendition.listing = read_listing(await self._text(rendition.uri, query))
+        rendition.playlist = parse_media_playlist(await self._text(rendition.uri, query))
         lost = rendition.cursor.lost
-        rendition.pieces = rendition.cursor.take(rendition.listing)
+        rendition.items = rendition.cursor.take(rendition.playlist)
         if rendition.cursor.lost > lost:
             self._metrics.lost.inc(rendition.cursor.lost - lost)
             self._log.warning("mediamtx_segments_lost", count=rendition.cursor.lost - lost)
 
-    async def _begin(self, rendition: _Rendition, piece: Piece) -> list[MediaEvent]:
-        if not piece.init:
+    async def _begin(self, rendition: _Rendition, item: PlaylistItem) -> list[MediaEvent]:
+        if not item.init:
             raise ValueError("a media playlist without an initialization section")
-        return rendition.begin(piece, await self._get(piece.init, {}, _MAX_OBJECT_BYTES))
+        return rendition.begin(item, await self._get(item.init, {}, _MAX_OBJECT_BYTES))
 
     async def _text(self, uri: str, query: Mapping[str, str] | None = None) -> str:
         return (await self._get(uri, query or {}, _MAX_PLAYLIST_BYTES)).decode()
@@ -178,11 +185,11 @@ class PathReader:
             ) as response:
                 self._check(response.status)
                 if (response.content_length or 0) > limit:
-                    raise _Failed(f"{response.content_length} bytes, which is more than {limit}")
+                    raise _ReadFailed(f"{response.content_length} bytes, which is more than {limit}")
                 return await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._metrics.failures.labels("hls").inc()
-            raise _Failed(f"MediaMTX does not answer: {error!r}") from error
+            raise _ReadFailed(f"MediaMTX does not answer: {error!r}") from error
 
     def _check(self, status: int) -> None:
         if status == 200:
@@ -190,8 +197,8 @@ class PathReader:
         if status != 404:
             self._metrics.failures.labels("hls").inc()
         if 300 <= status < 400:
-            raise _Failed("MediaMTX wants a session instead of hlsCDNSecret: it must be 1.18.1 or later")
-        raise _Failed(f"MediaMTX answers {status}")
+            raise _ReadFailed("MediaMTX wants a session instead of hlsCDNSecret: it must be 1.18.1 or later")
+        raise _ReadFailed(f"MediaMTX answers {status}")
 
 
 def _kind(event: MediaEvent) -> TrackKind:

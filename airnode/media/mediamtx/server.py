@@ -20,7 +20,7 @@ SECRET_PATHS = re.compile(r"live/[^\s'\"\]/?]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class MediaMtxPorts:
     """Loopback ports of one run."""
 
     api: int
@@ -44,20 +44,20 @@ class MediaMtxServer(ChildServer):
         *,
         api_port: int,
         hls_port: int,
-        render: Callable[[Ports], str],
+        render: Callable[[MediaMtxPorts], str],
         probe: Callable[[], Awaitable[object]],
     ) -> None:
         super().__init__("mediamtx", data_dir / "mediamtx.lock", settings, metrics)
         self._binary = binary
         self._directory = data_dir / "mediamtx"
-        self._wanted = Ports(api_port, hls_port)
+        self._wanted = MediaMtxPorts(api_port, hls_port)
         self._render = render
         self._probe = probe
         self.ports = self._wanted
 
     async def prepare(self) -> LaunchSpec:
         """Choose the ports and write the file."""
-        self.ports = Ports(*_free_ports(self._wanted.api, self._wanted.hls))
+        self.ports = MediaMtxPorts(*_free_ports(self._wanted.api, self._wanted.hls))
         await asyncio.to_thread(self._write, self._render(self.ports))
         return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, redact=SECRET_PATHS)
 
@@ -77,7 +77,7 @@ class MediaMtxServer(ChildServer):
             file.write(text)
 
 
-class Liveness:
+class HangDetector:
     """Whether a server that runs has hung: it did not answer for ``restart_after_s``. Time is passed in."""
 
     def __init__(self, restart_after_s: float, now_s: float) -> None:

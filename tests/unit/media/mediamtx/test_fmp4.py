@@ -17,7 +17,7 @@ from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.opus import packet_samples, parse_dops
 from airnode.media.frames import AudioConfig, Frame, VideoConfig
 from airnode.media.live.silence import silence
-from airnode.media.mediamtx.fmp4 import Demuxer, UnsupportedTrack
+from airnode.media.mediamtx.fmp4 import Fmp4Demuxer, UnsupportedTrack
 
 AVCC = bytes.fromhex(
     "0142c01effe1001867 42c01ed900a02ff9610000030001000003003c8f162e48 01000468cb83cb20".replace(" ", "")
@@ -45,7 +45,7 @@ def video_config() -> VideoConfig:
 
 @pytest.mark.parametrize("audio", [AAC, OPUS], ids=["aac", "opus"])
 def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig):
-    demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, audio)]))
+    demuxer = Fmp4Demuxer(init_segment([Track(1, video_config), Track(2, audio)]))
     assert [track.config for track in demuxer.tracks] == [video_config, audio]
     found = demuxer.read(fragments(times=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame), ARRIVED_S)
     assert [each for each in found if each.track == "video"] == [
@@ -80,7 +80,7 @@ def test_an_opus_packet_says_how_long_it_is(packet: str, samples: int):
 
 
 def test_what_comes_twice_counts_once(video_config: VideoConfig):
-    demuxer = Demuxer(init_segment([Track(1, video_config), Track(2, AAC)]))
+    demuxer = Fmp4Demuxer(init_segment([Track(1, video_config), Track(2, AAC)]))
     part = fragments(times=[3000, 3000])
     assert len(demuxer.read(part, ARRIVED_S)) == 5
     assert demuxer.read(part, ARRIVED_S) == []
@@ -91,25 +91,25 @@ def test_what_comes_twice_counts_once(video_config: VideoConfig):
 def test_a_codec_that_is_not_carried_is_named(video_config: VideoConfig):
     init = init_segment([Track(1, video_config)]).replace(b"avc1", b"vp09")
     with pytest.raises(UnsupportedTrack, match="vp09"):
-        Demuxer(init)
+        Fmp4Demuxer(init)
 
 
 @pytest.mark.parametrize("init", [b"", b"\0\0\0\x08moov", box(b"moov", box(b"mvex")), b"x" * 40], ids=repr)
 def test_what_is_no_initialization_section_is_refused(init: bytes):
     with pytest.raises(ValueError):  # noqa: PT011 - any sentence will do
-        Demuxer(init)
+        Fmp4Demuxer(init)
 
 
 def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
     init, part = init_segment([Track(1, video_config), Track(2, AAC)]), fragments(times=[3000, 3000])
     for size in range(1, len(part)):
         try:
-            found = Demuxer(init).read(part[:size], ARRIVED_S)
+            found = Fmp4Demuxer(init).read(part[:size], ARRIVED_S)
         except ValueError:
             continue
         assert size < 8 or found == [], size
     with pytest.raises(ValueError, match="samples"):
-        Demuxer(init).read(
+        Fmp4Demuxer(init).read(
             box(
                 b"moof",
                 box(
@@ -131,7 +131,7 @@ def test_hostile_bytes_raise_nothing_else(data: st.DataObject):
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ValueError, UnsupportedTrack):
-        Demuxer(bytes(whole[: len(init)])).read(bytes(whole[len(init) :]), ARRIVED_S)
+        Fmp4Demuxer(bytes(whole[: len(init)])).read(bytes(whole[len(init) :]), ARRIVED_S)
 
 
 @pytest.mark.ffmpeg
@@ -186,7 +186,7 @@ def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video
     )
     data = path.read_bytes()
     at = data.index(b"moof") - 4
-    demuxer = Demuxer(data[:at])
+    demuxer = Fmp4Demuxer(data[:at])
     configs = {track.kind: track.config for track in demuxer.tracks}
     assert configs["video"].codecs.startswith(video)
     assert configs["audio"].codecs == audio

@@ -2,7 +2,12 @@
 
 import pytest
 
-from airnode.media.mediamtx.playlist import Cursor, Restarted, read_listing, read_multivariant
+from airnode.media.mediamtx.playlist import (
+    MuxerRestarted,
+    PlaylistCursor,
+    parse_media_playlist,
+    parse_multivariant_playlist,
+)
 
 MULTIVARIANT = """#EXTM3U
 #EXT-X-VERSION:10
@@ -30,10 +35,10 @@ def listing(
         lines += ["#EXTINF:1,", name]
     lines += [f'#EXT-X-PART:DURATION=0.2,URI="{part}"' for part in parts]
     lines += ['#EXT-X-PRELOAD-HINT:TYPE=PART,URI="next.mp4"']
-    return read_listing("\n".join(lines) + "\n")
+    return parse_media_playlist("\n".join(lines) + "\n")
 
 
-def names(cursor: Cursor, of) -> list[str]:
+def names(cursor: PlaylistCursor, of) -> list[str]:
     return [piece.name for piece in cursor.take(of)]
 
 
@@ -41,36 +46,36 @@ GAPS = [("gap.mp4", [])] * 7
 
 
 def test_the_first_variant_and_its_default_audio_are_read():
-    assert read_multivariant(MULTIVARIANT) == ("video1_stream.m3u8", "audio2_stream.m3u8")
+    assert parse_multivariant_playlist(MULTIVARIANT) == ("video1_stream.m3u8", "audio2_stream.m3u8")
 
 
 def test_audio_alone_is_one_rendition():
     text = (
         '#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",DEFAULT=YES\n#EXT-X-STREAM-INF:AUDIO="a"\naudio1_stream.m3u8\n'
     )
-    assert read_multivariant(text) == ("audio1_stream.m3u8",)
+    assert parse_multivariant_playlist(text) == ("audio1_stream.m3u8",)
 
 
 @pytest.mark.parametrize("text", ["", "404", "#EXTM3U\n", "#EXTM3U\n#EXT-X-STREAM-INF:A=1\n"])
 def test_what_is_no_multivariant_playlist_is_refused(text: str):
     with pytest.raises(ValueError, match="playlist"):
-        read_multivariant(text)
+        parse_multivariant_playlist(text)
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "#EXTM3U\n", "#EXTM3U\n#EXT-X-TARGETDURATION:x\n"])
 def test_what_is_no_media_playlist_is_refused(text: str):
     with pytest.raises(ValueError, match=r"playlist|invalid literal"):
-        read_listing(text)
+        parse_media_playlist(text)
 
 
 def test_gap_segments_count_though_they_share_a_name():
     found = listing(0, GAPS, ["p0", "p1"])
     assert found.next == (7, 2)
-    assert Cursor().query(found) == {}
+    assert PlaylistCursor().query(found) == {}
 
 
 def test_reading_begins_with_the_newest_segment_and_goes_on_part_by_part():
-    cursor = Cursor()
+    cursor = PlaylistCursor()
     assert names(cursor, listing(0, GAPS, ["p0"])) == ["p0"]
     assert cursor.query(listing(0, GAPS, ["p0"])) == {"_HLS_msn": "7", "_HLS_part": "1"}
     assert names(cursor, listing(0, GAPS, ["p0", "p1"])) == ["p1"]
@@ -81,13 +86,13 @@ def test_reading_begins_with_the_newest_segment_and_goes_on_part_by_part():
 
 
 def test_who_comes_in_the_middle_begins_where_a_segment_begins():
-    assert names(Cursor(), listing(4, [("s4", []), ("s5", ["p5"]), ("s6", ["p6", "p7"])], [])) == ["p6", "p7"]
-    assert names(Cursor(), listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["p6"]
-    assert names(Cursor(), listing(4, [("s4", []), ("s5", [])], [], blocks="NO")) == ["s5"]
+    assert names(PlaylistCursor(), listing(4, [("s4", []), ("s5", ["p5"]), ("s6", ["p6", "p7"])], [])) == ["p6", "p7"]
+    assert names(PlaylistCursor(), listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["p6"]
+    assert names(PlaylistCursor(), listing(4, [("s4", []), ("s5", [])], [], blocks="NO")) == ["s5"]
 
 
 def test_who_falls_behind_gets_whole_segments_and_loses_what_is_gone():
-    cursor = Cursor()
+    cursor = PlaylistCursor()
     cursor.take(listing(3, [("s3", ["p3"])], []))
     assert names(cursor, listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["s4", "p5", "p6"]
     assert cursor.lost == 0
@@ -96,9 +101,9 @@ def test_who_falls_behind_gets_whole_segments_and_loses_what_is_gone():
 
 
 def test_a_playlist_that_goes_back_is_another_one():
-    cursor = Cursor()
+    cursor = PlaylistCursor()
     cursor.take(listing(30, [("s30", ["p30"])], ["p31"]))
-    with pytest.raises(Restarted):
+    with pytest.raises(MuxerRestarted):
         cursor.take(listing(0, GAPS, ["q0"]))
 
 
@@ -108,6 +113,10 @@ def test_each_piece_knows_its_initialization_section():
         '#EXT-X-MAP:URI="a.mp4"\n#EXT-X-PART:DURATION=1,URI="p1"\n#EXTINF:1,\ns5\n'
         '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="b.mp4"\n#EXT-X-PART:DURATION=1,URI="p2"\n'
     )
-    cursor = Cursor()
+    cursor = PlaylistCursor()
     cursor.take(listing(4, [("s4", ["p0"])], []))
-    assert [(piece.name, piece.init) for piece in cursor.take(read_listing(text))] == [("p1", "a.mp4"), ("p2", "b.mp4")]
+    items = cursor.take(parse_media_playlist(text))
+    assert [(item.name, item.init) for item in items] == [
+        ("p1", "a.mp4"),
+        ("p2", "b.mp4"),
+    ]

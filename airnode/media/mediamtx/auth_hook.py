@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.errors import InvalidInput, NotFound
 from airnode.kernel.service import Service
-from airnode.media.mediamtx.gate import Asked, Gate
+from airnode.media.mediamtx.authorizer import AuthRequest, MediaMtxAuthorizer
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.web.credentials import same_secret
 from airnode.web.http_listener import HttpListener, HttpLog
@@ -27,14 +27,14 @@ _MAX_BODY_BYTES = 64 << 10
 _SHUTDOWN_S = 1.0
 
 
-class Hook(Service):
+class AuthHook(Service):
     """Listens on ``127.0.0.1``; bound by the time that `start` returns."""
 
     name = "mediamtx-hook"
 
-    def __init__(self, gate: Gate, secret: str, metrics: MediaMtxMetrics) -> None:
+    def __init__(self, authorizer: MediaMtxAuthorizer, secret: str, metrics: MediaMtxMetrics) -> None:
         super().__init__()
-        self._gate = gate
+        self._authorizer = authorizer
         self._secret = secret
         self._metrics = metrics
         self._listener: HttpListener | None = None
@@ -63,7 +63,7 @@ class Hook(Service):
     @operation(
         summary="MediaMTX asks whether somebody may publish",
         tag="mediamtx",
-        body=Asked,
+        body=AuthRequest,
         errors=(400, 401, 403, 404, 409, 429, 503),
         path_params=(("secret", "Known to the MediaMTX of this node alone"),),
     )
@@ -74,10 +74,10 @@ class Hook(Service):
             log.warning("mediamtx_hook_intruder", remote=request.remote)
             raise NotFound("There is nothing here.")
         try:
-            asked = msgspec.json.decode(await request.read(), type=Asked)
+            asked = msgspec.json.decode(await request.read(), type=AuthRequest)
         except msgspec.DecodeError as error:
             raise InvalidInput(f"This is not what MediaMTX asks: {error}") from error
-        await self._gate.decide(asked)
+        await self._authorizer.decide(asked)
         return web.json_response({})
 
 

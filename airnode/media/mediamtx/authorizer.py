@@ -1,4 +1,4 @@
-"""Who may do what with MediaMTX: it asks airnode over HTTP before it lets anybody in.
+"""Authorization for MediaMTX, which asks airnode over HTTP before it admits a client.
 
 Publishers are held to the rules of RTMP ingest (:class:`PublishAuthority`): the stream key is the parameter ``key``,
 the password, the bearer token (what OBS sends for WHIP) or the path itself. Reading is for airnode alone, which shows
@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from airnode.errors import AirnodeError, Conflict, Forbidden, InvalidInput, Unauthenticated
+from airnode.media.mediamtx.config_file import API_USER
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
-from airnode.media.mediamtx.settings import API_USER
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublishRefusal, PublishRequest
 from airnode.web.credentials import same_secret
@@ -23,14 +23,16 @@ from airnode.web.rate_limit import AttemptLimit
 
 log = structlog.get_logger(__name__)
 
-#: Most publishers that were let in and have not sent anything yet.
-_MOST_GRANTS = 1_000
-_LONGEST = 2_048
+#: Most admitted publishers that have not sent media yet.
+_MAX_GRANTS = 1_000
+_MAX_FIELD_CHARS = 2_048
 
 
-class Asked(msgspec.Struct):
-    """What MediaMTX asks (``authMethod: http``): ``{"user", "password", "token", "ip", "action", "path", "protocol",
-    "id", "query", "userAgent"}``; what is not needed here is passed over.
+class AuthRequest(msgspec.Struct):
+    """The body of MediaMTX's authorization request (``authMethod: http``).
+
+    MediaMTX sends ``{"user", "password", "token", "ip", "action", "path", "protocol", "id", "query", "userAgent"}``;
+    fields that are not needed here are ignored.
     """
 
     action: str
@@ -50,8 +52,8 @@ class KeyRefused(Unauthenticated):
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """A publisher was let in; its media is awaited until ``until_s`` (loop time)."""
+class PublishGrant:
+    """An admitted publisher. Its media must arrive before ``until_s`` (monotonic time)."""
 
     room: str
     key: str = field(repr=False)
@@ -60,13 +62,13 @@ class Grant:
     until_s: float
 
 
-class Gate:
-    """Answers MediaMTX's questions, and keeps whom it let in until their media comes.
+class MediaMtxAuthorizer:
+    """Decides about MediaMTX's requests, and remembers admitted publishers until their media arrives.
 
     Args:
-        secret: with which airnode itself reads and asks the API.
-        wrong_keys: how many may come from one network before it has to wait.
-        granted: called when somebody was let in.
+        secret: airnode's own, for reading and for the API.
+        wrong_keys: the limit of wrong stream keys per network.
+        granted: called after a publisher was admitted.
     """
 
     def __init__(
@@ -89,64 +91,64 @@ class Gate:
         self._publish_timeout_s = publish_timeout_s
         self._granted = granted
         self._clock = clock
-        #: {path: who was let in there last}. Bounded by _MOST_GRANTS.
-        self._grants: dict[str, Grant] = {}
+        #: {path: the last publisher admitted there}. Bounded by _MAX_GRANTS.
+        self._grants: dict[str, PublishGrant] = {}
 
-    async def decide(self, asked: Asked) -> None:
-        """Return where it may be done.
+    async def decide(self, request: AuthRequest) -> None:
+        """Return if the request is allowed.
 
         Raises:
-            AirnodeError: it may not, with the sentence that MediaMTX logs.
+            AirnodeError: it is not allowed; MediaMTX logs the detail.
         """
         try:
-            if asked.action == "publish":
-                await self._publish(asked)
-            elif not self._is_airnode(asked):
+            if request.action == "publish":
+                await self._publish(request)
+            elif not self._is_airnode(request):
                 raise Forbidden("Watch through airnode; MediaMTX is only where publishers come in.")
         except AirnodeError as error:
-            self._metrics.refused.labels(error.code if asked.action == "publish" else "not_airnode").inc()
+            self._metrics.refused.labels(error.code if request.action == "publish" else "not_airnode").inc()
             log.info(
                 "mediamtx_request_refused",
-                action=asked.action,
-                protocol=asked.protocol,
-                remote=asked.ip,
+                action=request.action,
+                protocol=request.protocol,
+                remote=request.ip,
                 reason=error.code,
                 detail=error.detail,
             )
             raise
 
-    def take(self, path: str) -> Grant | None:
-        """Who was let in at this path; it counts once."""
+    def take(self, path: str) -> PublishGrant | None:
+        """Return the grant of this path and forget it, or None."""
         self._forget_old()
         return self._grants.pop(path, None)
 
     @property
     def awaiting(self) -> bool:
-        """Whether somebody was let in whose media has not come yet."""
+        """Return whether an admitted publisher has not sent media yet."""
         self._forget_old()
         return bool(self._grants)
 
-    async def _publish(self, asked: Asked) -> None:
-        if max(len(asked.path), len(asked.query), len(asked.password), len(asked.token)) > _LONGEST:
+    async def _publish(self, request: AuthRequest) -> None:
+        if max(len(request.path), len(request.query), len(request.password), len(request.token)) > _MAX_FIELD_CHARS:
             raise InvalidInput("The path, the query or the key is too long.")
-        request = publish_request(asked)
-        self._wrong_keys.check(asked.ip)
-        decision = await self._authority.authorize(request)
+        publish = publish_request(request)
+        self._wrong_keys.check(request.ip)
+        decision = await self._authority.authorize(publish)
         if isinstance(decision, PublishRefusal):
-            self._wrong_keys.count_wrong(asked.ip, "key")
+            self._wrong_keys.count_wrong(request.ip, "key")
             raise KeyRefused(decision.description)
-        self._rooms.require_turn(decision, request.key)
+        self._rooms.require_turn(decision, publish.key)
         self._forget_old()
-        if any(grant.room == decision and path != asked.path for path, grant in self._grants.items()):
+        if any(grant.room == decision and path != request.path for path, grant in self._grants.items()):
             raise Conflict("This class is live already; end the other stream first.")
-        if len(self._grants) >= _MOST_GRANTS:
+        if len(self._grants) >= _MAX_GRANTS:
             raise Conflict("Too many publishers begin at once; try again in a moment.")
         until_s = self._clock() + self._publish_timeout_s
-        self._grants[asked.path] = Grant(decision, request.key, asked.ip, asked.protocol, until_s)
+        self._grants[request.path] = PublishGrant(decision, publish.key, request.ip, request.protocol, until_s)
         self._granted()
 
-    def _is_airnode(self, asked: Asked) -> bool:
-        given = asked.token or (asked.password if asked.user == API_USER else "")
+    def _is_airnode(self, request: AuthRequest) -> bool:
+        given = request.token or (request.password if request.user == API_USER else "")
         return same_secret(given, self._secret)
 
     def _forget_old(self) -> None:
@@ -155,12 +157,12 @@ class Gate:
             del self._grants[path]
 
 
-def publish_request(asked: Asked) -> PublishRequest:
-    """The same that an RTMP publisher would ask."""
-    app, _, name = asked.path.strip("/").partition("/")
-    params = dict(parse_qsl(asked.query, keep_blank_values=True, max_num_fields=50))
-    given = params.get("key") or asked.password or asked.token
+def publish_request(request: AuthRequest) -> PublishRequest:
+    """Return the publish request that an RTMP publisher would make."""
+    app, _, name = request.path.strip("/").partition("/")
+    params = dict(parse_qsl(request.query, keep_blank_values=True, max_num_fields=50))
+    given = params.get("key") or request.password or request.token
     if given:
         params["key"] = given
-    secure = asked.protocol in ("rtmps", "rtsps")
-    return PublishRequest(app, name, params, asked.ip, given or name, secure)
+    secure = request.protocol in ("rtmps", "rtsps")
+    return PublishRequest(app, name, params, request.ip, given or name, secure)

@@ -1,7 +1,7 @@
-"""What MediaMTX is told: its configuration file, or the part of it that a running one is changed to.
+"""MediaMTX's configuration: the whole file for our own, and the values that are changed in one that already runs.
 
-Names and values are those of MediaMTX 1.20 (mediamtx.yml). Viewers never come to it: HLS and API are on loopback, and
-whoever wants to read is refused by airnode's hook, except airnode itself.
+Names and values are those of MediaMTX 1.20 (mediamtx.yml). Viewers never connect to it: HLS and API are on loopback,
+and airnode's hook refuses every reader except airnode itself.
 """
 
 import json
@@ -22,8 +22,8 @@ Value = str | bool | int | list[str] | list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Secrets:
-    """Made at each start, kept in memory and in the configuration file (mode 600).
+class MediaMtxSecrets:
+    """Secrets that are made at each start and kept in memory and in the configuration file (mode 600).
 
     Attributes:
         hook: a part of the hook's path. reader: with which airnode reads HLS and asks the API.
@@ -34,8 +34,8 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where things listen.
+class ListenAddresses:
+    """Addresses on which MediaMTX and the hook listen.
 
     Attributes:
         host: of the publishers' ports. hook_url: of airnode's hook. public_host: for WebRTC, where it is known.
@@ -50,8 +50,8 @@ class Places:
     tls: tuple[Path, Path] | None = None
 
 
-def shared(hls: HlsSection, hook_url: str, secrets: Secrets) -> dict[str, Value]:
-    """What any MediaMTX that airnode reads from needs, whoever started it."""
+def required_config(hls: HlsSection, hook_url: str, secrets: MediaMtxSecrets) -> dict[str, Value]:
+    """Return the values that every MediaMTX needs from which airnode reads, no matter who started it."""
     return {
         "authMethod": "http",
         "authHTTPAddress": hook_url,
@@ -66,18 +66,20 @@ def shared(hls: HlsSection, hook_url: str, secrets: Secrets) -> dict[str, Value]
     }
 
 
-def complete(section: MediaMtxSection, hls: HlsSection, places: Places, secrets: Secrets) -> dict[str, Value]:
-    """The whole configuration of a MediaMTX that airnode starts, without its paths."""
-    host, tls = places.host, places.tls
-    found: dict[str, Value] = {
+def own_config(
+    section: MediaMtxSection, hls: HlsSection, addresses: ListenAddresses, secrets: MediaMtxSecrets
+) -> dict[str, Value]:
+    """Return the whole configuration of a MediaMTX that airnode starts, without its paths."""
+    host, tls = addresses.host, addresses.tls
+    values: dict[str, Value] = {
         "logLevel": "warn",
         "logDestinations": ["stdout"],
-        **shared(hls, places.hook_url, secrets),
+        **required_config(hls, addresses.hook_url, secrets),
         # MediaMTX excludes its API from authentication unless told otherwise.
         "authHTTPExclude": [],
         "api": True,
-        "apiAddress": f"127.0.0.1:{places.api_port}",
-        "hlsAddress": f"127.0.0.1:{places.hls_port}",
+        "apiAddress": f"127.0.0.1:{addresses.api_port}",
+        "hlsAddress": f"127.0.0.1:{addresses.hls_port}",
         "metrics": False,
         "pprof": False,
         "playback": False,
@@ -87,24 +89,24 @@ def complete(section: MediaMtxSection, hls: HlsSection, places: Places, secrets:
         "webrtc": section.webrtc_port > 0,
     }
     if section.rtmp_port:
-        found["rtmpAddress"] = _address(host, section.rtmp_port)
+        values["rtmpAddress"] = _address(host, section.rtmp_port)
     if section.rtsp_port:
-        found |= {"rtspAddress": _address(host, section.rtsp_port), "rtspTransports": ["tcp"]}
+        values |= {"rtspAddress": _address(host, section.rtsp_port), "rtspTransports": ["tcp"]}
     if section.srt_port:
-        found["srtAddress"] = _address(host, section.srt_port)
+        values["srtAddress"] = _address(host, section.srt_port)
     if section.webrtc_port:
-        found |= {
+        values |= {
             "webrtcAddress": _address(host, section.webrtc_port),
             "webrtcLocalUDPAddress": _address(host, section.webrtc_udp_port),
-            "webrtcAdditionalHosts": [places.public_host] if places.public_host else [],
+            "webrtcAdditionalHosts": [addresses.public_host] if addresses.public_host else [],
         }
         if tls is not None:
-            found |= {"webrtcEncryption": True, "webrtcServerCert": str(tls[0]), "webrtcServerKey": str(tls[1])}
-    return found
+            values |= {"webrtcEncryption": True, "webrtcServerCert": str(tls[0]), "webrtcServerKey": str(tls[1])}
+    return values
 
 
 def to_yaml(values: Mapping[str, Value]) -> str:
-    """The file; each value is written as JSON, which is YAML too."""
+    """Return the text of the file. Each value is written as JSON, which is also YAML."""
     lines = ["# Written by airnode at each start; changes are lost."]
     lines += [f"{name}: {json.dumps(value)}" for name, value in values.items()]
     lines += ["pathDefaults:", '  source: "publisher"', "  overridePublisher: true"]
@@ -112,18 +114,18 @@ def to_yaml(values: Mapping[str, Value]) -> str:
     return "\n".join(lines)
 
 
-def differing(current: Mapping[str, object], wanted: Mapping[str, Value]) -> dict[str, Value]:
-    """What of ``wanted`` a running MediaMTX is to be changed to."""
+def changed_values(current: Mapping[str, object], wanted: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the wanted values that differ from the current ones."""
     return {name: value for name, value in wanted.items() if current.get(name) != value}
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address such as ``127.0.0.1:8888`` is reached from this machine alone."""
+    """Return whether only this machine can reach an address such as ``127.0.0.1:8888``."""
     return address.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]")
 
 
 def _duration(seconds: float) -> str:
-    """As MediaMTX writes it, too: ``200ms``, ``1s``, ``1.5s``."""
+    """Return a duration in the form that MediaMTX also writes: ``200ms``, ``1s``, ``1.5s``."""
     return f"{round(seconds * 1000)}ms" if seconds < 1 else f"{seconds:g}s"
 
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Forbidden, InvalidInput, RateLimited
-from airnode.media.mediamtx.gate import Asked, Gate, KeyRefused, publish_request
+from airnode.media.mediamtx.authorizer import AuthRequest, KeyRefused, MediaMtxAuthorizer, publish_request
 from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
@@ -44,7 +44,7 @@ class World:
             registry=self.registry,
             live_sent_bytes=SentBytesMeter(self.registry).live,
         )
-        self.gate = Gate(
+        self.authorizer = MediaMtxAuthorizer(
             Authority(self.rooms),
             self.rooms,
             SECRET,
@@ -67,8 +67,8 @@ async def world() -> World:
     return World()
 
 
-def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) -> Asked:
-    return Asked("publish", path, "srt", fields.pop("ip", "203.0.113.7"), query, **fields)
+def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) -> AuthRequest:
+    return AuthRequest("publish", path, "srt", fields.pop("ip", "203.0.113.7"), query, **fields)
 
 
 @pytest.mark.parametrize(
@@ -82,33 +82,33 @@ def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) ->
     ],
     ids=["query", "password", "bearer", "path", "query wins"],
 )
-def test_the_key_may_come_in_each_of_these_ways(asked: Asked, key: str, name: str):
+def test_the_key_may_come_in_each_of_these_ways(asked: AuthRequest, key: str, name: str):
     request = publish_request(asked)
     assert (request.app, request.name, request.key) == ("live", name, key)
     assert key not in repr(request)
 
 
 async def test_a_publisher_with_its_key_is_let_in_and_awaited_once(world: World):
-    await world.gate.decide(publish())
+    await world.authorizer.decide(publish())
     assert world.granted == 1
-    assert world.gate.awaiting
-    grant = world.gate.take("live/physics")
+    assert world.authorizer.awaiting
+    grant = world.authorizer.take("live/physics")
     assert grant is not None
     assert (grant.room, grant.remote, grant.protocol) == ("physics", "203.0.113.7", "srt")
     assert "k1" not in repr(grant)
-    assert world.gate.take("live/physics") is None
-    assert not world.gate.awaiting
+    assert world.authorizer.take("live/physics") is None
+    assert not world.authorizer.awaiting
 
 
 async def test_one_that_sends_nothing_in_time_is_forgotten(world: World):
-    await world.gate.decide(publish())
+    await world.authorizer.decide(publish())
     world.now_s += 10.1
-    assert world.gate.take("live/physics") is None
+    assert world.authorizer.take("live/physics") is None
 
 
-async def refusal(world: World, asked: Asked) -> AirnodeError:
+async def refusal(world: World, asked: AuthRequest) -> AirnodeError:
     with pytest.raises(AirnodeError) as caught:
-        await world.gate.decide(asked)
+        await world.authorizer.decide(asked)
     return caught.value
 
 
@@ -118,7 +118,7 @@ async def test_a_wrong_key_is_refused_in_the_words_of_rtmp(world: World):
     assert error.status == 401
     assert error.detail == "The stream key is not right; copy it from the studio page."
     assert world.refused("publish_refused") == 1
-    assert not world.gate.awaiting
+    assert not world.authorizer.awaiting
 
 
 async def test_guessing_is_slowed_down_for_the_network_that_guesses(world: World):
@@ -126,18 +126,18 @@ async def test_guessing_is_slowed_down_for_the_network_that_guesses(world: World
         assert isinstance(await refusal(world, publish(query="key=guess")), KeyRefused)
     error = await refusal(world, publish(query="key=k1"))
     assert isinstance(error, RateLimited)
-    await world.gate.decide(publish(ip="198.51.100.1"))
+    await world.authorizer.decide(publish(ip="198.51.100.1"))
     world.now_s += 2
-    await world.gate.decide(publish("live/k2", query=""))
+    await world.authorizer.decide(publish("live/k2", query=""))
 
 
 async def test_one_room_has_one_publisher(world: World):
-    await world.gate.decide(publish())
+    await world.authorizer.decide(publish())
     assert isinstance(await refusal(world, publish("live/k1", query="")), Conflict)
-    await world.gate.decide(publish())  # the same path again: the encoder lost its connection
+    await world.authorizer.decide(publish())  # the same path again: the encoder lost its connection
     world.rooms.open("physics", PublisherInfo("203.0.113.7", "k1", False, disconnect=_ignore))
     assert isinstance(await refusal(world, publish()), Conflict)
-    await world.gate.decide(publish("live/k2", query=""))
+    await world.authorizer.decide(publish("live/k2", query=""))
 
 
 def _ignore(reason: str) -> None:
@@ -159,7 +159,7 @@ async def test_whoever_is_not_airnode_does_nothing_else(world: World, action: st
         {"query": f"key={SECRET}"},
         {"query": "key=k1", "token": "k1"},
     ):
-        error = await refusal(world, Asked(action, "live/physics", "hls", "127.0.0.1", **fields))
+        error = await refusal(world, AuthRequest(action, "live/physics", "hls", "127.0.0.1", **fields))
         assert isinstance(error, Forbidden)
     assert world.refused("not_airnode") == 6
 
@@ -169,7 +169,7 @@ async def test_whoever_is_not_airnode_does_nothing_else(world: World, action: st
 )
 async def test_airnode_itself_may_read_and_ask_the_api(world: World, fields: dict[str, str]):
     for action in ("read", "api"):
-        await world.gate.decide(Asked(action, "live/physics", "hls", "127.0.0.1", **fields))
+        await world.authorizer.decide(AuthRequest(action, "live/physics", "hls", "127.0.0.1", **fields))
 
 
 async def test_the_readers_secret_is_no_stream_key(world: World):
@@ -177,5 +177,5 @@ async def test_the_readers_secret_is_no_stream_key(world: World):
 
 
 @pytest.mark.parametrize("make", [lambda: publish("live/" + "x" * 3000), lambda: publish(query="a=" * 2000)])
-async def test_what_is_too_long_is_refused_before_it_is_looked_at(world: World, make: Callable[[], Asked]):
+async def test_what_is_too_long_is_refused_before_it_is_looked_at(world: World, make: Callable[[], AuthRequest]):
     assert isinstance(await refusal(world, make()), InvalidInput)

@@ -9,16 +9,24 @@ import yaml
 from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import StartupError
-from airnode.media.mediamtx.server import SECRET_PATHS, Liveness, find_mediamtx
-from airnode.media.mediamtx.settings import Places, Secrets, complete, differing, is_loopback, shared, to_yaml
+from airnode.media.mediamtx.config_file import (
+    ListenAddresses,
+    MediaMtxSecrets,
+    changed_values,
+    is_loopback,
+    own_config,
+    required_config,
+    to_yaml,
+)
+from airnode.media.mediamtx.server import SECRET_PATHS, HangDetector, find_mediamtx
 
-SECRETS = Secrets("hook-secret", "reader-secret")
+SECRETS = MediaMtxSecrets("hook-secret", "reader-secret")
 HOOK = "http://127.0.0.1:4000/mediamtx/hook-secret"
 
 
-def made(section: MediaMtxSection | None = None, **places) -> dict:
-    where = Places(**{"host": "0.0.0.0", "hook_url": HOOK, "api_port": 4001, "hls_port": 4002, **places})
-    return yaml.safe_load(to_yaml(complete(section or MediaMtxSection(), HlsSection(), where, SECRETS)))
+def made(section: MediaMtxSection | None = None, **addresses) -> dict:
+    where = ListenAddresses(**{"host": "0.0.0.0", "hook_url": HOOK, "api_port": 4001, "hls_port": 4002, **addresses})
+    return yaml.safe_load(to_yaml(own_config(section or MediaMtxSection(), HlsSection(), where, SECRETS)))
 
 
 def test_only_publishers_ports_are_reachable_from_outside():
@@ -57,9 +65,9 @@ def test_ports_can_be_moved_and_left_out():
 
 
 def test_a_running_one_is_changed_where_it_differs():
-    wanted = shared(HlsSection(), HOOK, SECRETS)
-    assert differing(wanted, wanted) == {}
-    assert differing({**wanted, "hlsVariant": "mpegts", "other": 1}, wanted) == {"hlsVariant": "lowLatency"}
+    wanted = required_config(HlsSection(), HOOK, SECRETS)
+    assert changed_values(wanted, wanted) == {}
+    assert changed_values({**wanted, "hlsVariant": "mpegts", "other": 1}, wanted) == {"hlsVariant": "lowLatency"}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_one_that_hangs_is_told_from_one_that_is_slow():
-    liveness = Liveness(30, 100)
+    liveness = HangDetector(30, 100)
     assert not liveness.hangs(129)
     liveness.answered(129)
     assert not liveness.hangs(158)
