@@ -143,22 +143,6 @@ async def test_a_start_that_fails_takes_down_what_was_started(rig: Rig):
     assert not rig.endpoints.exists()
 
 
-@pytest.mark.parametrize(
-    ("after", "error"),
-    [
-        ({"a": "b", "b": "c", "c": "a"}, "wait for each other: a -> b -> c -> a"),
-        ({"a": "a"}, "wait for each other: a -> a"),
-        ({"a": "elsewhere"}, "starts a after elsewhere, which is not among its services"),
-    ],
-)
-async def test_an_order_of_services_that_cannot_be_kept_starts_nothing(rig: Rig, after: dict[str, str], error: str):
-    parts = {name: rig.part(name) for name in ("a", "b", "c", "elsewhere")}
-    services = [Ordered(parts[name], after=(parts[other],)) for name, other in after.items()]
-    with pytest.raises(StartupError, match=error):
-        await rig.node(*services).run()
-    assert rig.events == []
-
-
 async def test_what_cannot_run_as_configured_is_a_startup_error(rig: Rig):
     async def refuse() -> None:
         raise StartupError("There is no such camera.")
@@ -398,7 +382,7 @@ async def test_systemd_is_notified_of_start_stop_and_life(
         assert (times("WATCHDOG=1") == 0) is (pid == "1")
 
 
-def test_a_role_gets_only_what_it_declares(rig: Rig):
+async def test_a_role_gets_only_what_it_declares(rig: Rig):
     refused = []
 
     def build(ctx: RoleContext) -> RoleParts:
@@ -408,12 +392,9 @@ def test_a_role_gets_only_what_it_declares(rig: Rig):
             refused.append(name)
         return RoleParts()
 
-    async def life() -> int:
-        node = rig.node_of(build)
-        running = asyncio.create_task(node.run())
-        await until_ready(node)
-        node.request_stop("test")
-        return await running
-
-    assert asyncio.run(life()) == Exit.CLEAN
+    node = rig.node_of(build)
+    running = asyncio.create_task(node.run())
+    await until_ready(node)
+    node.request_stop("test")
+    assert await running == Exit.CLEAN
     assert refused == ["bus", "postgres"]
