@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from airnode.bus.leased_records import RecordRules
 from airnode.bus.recordings import RecordingMode
 
 #: Names of channels and lease groups alike.
@@ -147,6 +148,20 @@ class RoomState(msgspec.Struct, frozen=True):
     recording_id: str = ""
     recording_mode: RecordingMode | None = None
     part_target_s: float = 0.0
+
+
+def room_rules(keep_s: float = 0.0) -> RecordRules[RoomState]:
+    """Return how the reports about rooms follow one another: a claim of a higher epoch replaces a lower one.
+
+    Args:
+        keep_s: see :class:`RecordRules`.
+    """
+    return RecordRules(
+        key=lambda state: state.room,
+        order=lambda state: (state.epoch, state.node_id),
+        has_ended=lambda state: state.phase == "waiting",
+        keep_s=keep_s,
+    )
 
 
 class ClassRecord(msgspec.Struct, frozen=True):

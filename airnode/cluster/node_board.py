@@ -1,7 +1,7 @@
 """The master's view of the nodes, and the places it gives away.
 
 Masters keep nothing of their own: nodes, orders and reservations are in Redis; what is here is read from there, kept
-fresh by what nodes and masters publish, and read again each ``_RESYNC_S``.
+fresh by what nodes and masters publish, and read again every two seconds (:class:`LeasedView`).
 """
 
 import asyncio
@@ -13,19 +13,19 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from airnode.bus.client import Bus
+from airnode.bus.leased_records import LeasedRecords, RecordChange, RecordRules
+from airnode.bus.leased_view import LeasedView
 from airnode.bus.messages import NODES, PLACES, NodeLeft, NodeOrder, NodeOrdered, NodeRecord, Placed
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.placement import NodeHealth, Placement
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import NoHealthyNodes, Unavailable
-from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 
-_RESYNC_S = 2.0
 #: Masters tell each other of their placements this often.
 _TELL_S = 0.02
 #: A token is not held up longer by a Redis that hangs; its place then is only known here.
@@ -66,6 +66,20 @@ class NodeBoard(Service):
         self._section = section
         self._tasks = tasks
         self._metrics = NodeMetrics(registry)
+        #: The last beat of each node that has a lease.
+        self._beats: LeasedRecords[NodeRecord] = LeasedRecords(
+            RecordRules(key=lambda record: record.node_id, lease_is_report=True)
+        )
+        self._beats_view = LeasedView(
+            bus,
+            self._beats,
+            tasks,
+            group=NODES,
+            kind=NodeRecord,
+            failed="node_board_not_synced",
+            on_change=self._beat_changed,
+            after_sync=self._sync,
+        )
         self._placement = Placement(random.Random(), section.lease_s)  # noqa: S311 - spreads load, guards nothing
         #: {node_id: its last beat}, of nodes that are gone too, until they are forgotten.
         self._remembered: dict[str, NodeRecord] = {}
@@ -77,12 +91,10 @@ class NodeBoard(Service):
 
     async def start(self) -> None:
         """Read what Redis has, then listen."""
-        await self._bus.subscribe(NODES, NodeRecord, self._heard, on_resubscribed=self._resync)
         await self._bus.subscribe(NODES, NodeOrdered, self._ordered)
         await self._bus.subscribe(NODES, NodeLeft, self._left)
         await self._bus.subscribe(PLACES, Placed, self._placed)
-        await self._resync()
-        self._tasks.spawn("resync", repeat_every(_RESYNC_S, self._resync, failed="node_board_not_synced"))
+        await self._beats_view.start()
         self._tasks.spawn("tell", self._tell_for_ever())
 
     async def stop(self) -> None:
@@ -179,22 +191,27 @@ class NodeBoard(Service):
 
     # -- keeping the view ---------------------------------------------------------------------------------------------
 
-    async def _heard(self, record: NodeRecord) -> None:
-        self._remembered[record.node_id] = record
-        self._placement.update_node(record, time.monotonic())
+    def _beat_changed(self, change: RecordChange[NodeRecord]) -> None:
+        # A node whose lease ran out stays in the list of known nodes, as offline.
+        if change.after is not None:
+            self._remembered[change.key] = change.after
+            self._placement.update_node(change.after, time.monotonic())
+
+    def _remove(self, node_id: str) -> None:
+        self._beats.drop(node_id)
+        self._remembered.pop(node_id, None)
+        self._placement.remove(node_id)
 
     async def _ordered(self, message: NodeOrdered) -> None:
         log.info("node_ordered", node_id=message.node_id, order=message.order or "none")
         if message.order == "removed":
-            self._remembered.pop(message.node_id, None)
-            self._placement.remove(message.node_id)
+            self._remove(message.node_id)
         else:
             self._placement.set_drained(message.node_id, on=message.order == "drain")
 
     async def _left(self, message: NodeLeft) -> None:
         log.info("node_left", node_id=message.node_id)
-        self._remembered.pop(message.node_id, None)
-        self._placement.remove(message.node_id)
+        self._remove(message.node_id)
 
     async def _placed(self, message: Placed) -> None:
         self._placement.raise_reserved(message.counts)
@@ -210,17 +227,15 @@ class NodeBoard(Service):
             except Unavailable:
                 continue  # the others read the counts anyway
 
-    async def _resync(self) -> None:
-        living = await self.registry.living()
+    async def _sync(self) -> None:
+        """Read what Redis keeps beside the leases."""
         remembered = await self.registry.remembered()
         orders: dict[str, NodeOrder] = await self.registry.orders()
         counts = await self._reservations.counts()
         now_s = time.monotonic()
-        for record in living.values():
-            self._placement.update_node(record, now_s)
-        self._remembered = remembered | living
+        self._remembered = remembered | {record.node_id: record for record in self._beats}
         for node_id in [each for each in self._placement.fresh(now_s) if orders.get(each) == "removed"]:
-            self._placement.remove(node_id)
+            self._remove(node_id)
         self._placement.set_drained_nodes(node_id for node_id, order in orders.items() if order == "drain")
         self._placement.set_reserved(counts)
         await self._forget()
@@ -233,8 +248,7 @@ class NodeBoard(Service):
         if gone:
             await self.registry.forget(gone)
             for node_id in gone:
-                del self._remembered[node_id]
-                self._placement.remove(node_id)
+                self._remove(node_id)
 
     def _measure(self) -> None:
         totals: dict[str, int] = dict.fromkeys(("healthy", "draining", "overloaded", "offline"), 0)

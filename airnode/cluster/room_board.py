@@ -1,7 +1,6 @@
 """The master's view of the rooms, and the event streams that pages read it through.
 
-Masters keep nothing of their own: the view is read from the leases in Redis and kept fresh by what nodes publish. What
-pub/sub loses is read again within ``_RESYNC_S``.
+Masters keep nothing of their own: the view is read from the leases in Redis and kept fresh by what nodes publish.
 """
 
 import asyncio
@@ -15,8 +14,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.bus.client import Bus
-from airnode.bus.leases import Leases
-from airnode.bus.messages import ROOMS, RoomState
+from airnode.bus.leased_records import LeasedRecords, RecordChange
+from airnode.bus.leased_view import LeasedView
+from airnode.bus.messages import ROOMS, RoomState, room_rules
 from airnode.cluster.api_types import RoomView
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
@@ -24,11 +24,8 @@ from airnode.kernel.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 
-_RESYNC_S = 2.0
 #: An origin reports each second; one that missed so much is not a place to publish to.
 _SILENT_S = 3.0
-#: When Redis was away, leases may have run out: origins get so long to write them anew.
-_SETTLE_S = 10.0
 _HEARTBEAT_S = 15.0
 #: How often viewers and figures may be told again, for teachers and for students.
 _STATS_S = 1.0
@@ -57,15 +54,17 @@ class RoomBoard(Service):
         super().__init__()
         self._watched = watched
         self._write_timeout_s = write_timeout_s
-        self._bus = bus
-        self._leases = Leases(bus)
-        self._tasks = tasks
-        #: {room: its state}. A room without one is waiting for its teacher.
-        self._rooms: dict[str, RoomState] = {}
-        #: {room: monotonic seconds when it was heard of}.
-        self._heard_s: dict[str, float] = {}
-        #: Monotonic seconds since when Redis answers without a gap; infinity: it does not.
-        self._hearing_since_s = float("-inf")
+        #: The state of each room. A room without one is waiting for its teacher.
+        self._rooms: LeasedRecords[RoomState] = LeasedRecords(room_rules())
+        self._rooms_view = LeasedView(
+            bus,
+            self._rooms,
+            tasks,
+            group=ROOMS,
+            kind=RoomState,
+            failed="room_board_not_synced",
+            on_change=self._changed,
+        )
         #: {room: events to set when it changes}, one for each open stream.
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._closing = False
@@ -74,9 +73,7 @@ class RoomBoard(Service):
 
     async def start(self) -> None:
         """Read the leases, then listen."""
-        await self._bus.subscribe(ROOMS, RoomState, self._heard_room, on_resubscribed=self._resync_after_gap)
-        await self._resync()
-        self._tasks.spawn("resync", self._resync_for_ever())
+        await self._rooms_view.start()
 
     async def drain(self) -> None:
         """End the event streams; pages come back to another master, or to this one restarted."""
@@ -88,13 +85,13 @@ class RoomBoard(Service):
     async def stop(self) -> None:
         """End listening."""
         await self.drain()
-        await self._tasks.aclose()
+        await self._rooms_view.stop()
 
     # -- the view -----------------------------------------------------------------------------------------------------
 
     def states(self) -> list[RoomState]:
         """Rooms that are live or were a moment ago, by name."""
-        return [self._rooms[room] for room in sorted(self._rooms)]
+        return list(self._rooms)
 
     def room(self, room: str) -> RoomState | None:
         """The room as its origin says; None: it is waiting for its teacher."""
@@ -107,8 +104,10 @@ class RoomBoard(Service):
 
     def silent(self, room: str) -> bool:
         """Whether the room's origin has missed its reports, though Redis would have brought them."""
-        heard_s = self._heard_s.get(room, float("inf"))
-        return time.monotonic() - max(heard_s, self._hearing_since_s) > _SILENT_S
+        if self._rooms.get(room) is None:
+            return False
+        reported_s = max(self._rooms.received_s(room), self._rooms.complete_since_s)
+        return time.monotonic() - reported_s > _SILENT_S
 
     def view(self, room: str) -> RoomView:
         """The room as pages show it."""
@@ -130,54 +129,9 @@ class RoomBoard(Service):
             recording=bool(state.recording_id),
         )
 
-    async def _heard_room(self, state: RoomState) -> None:
-        known = self._rooms.get(state.room)
-        if known is not None and state.epoch < known.epoch:
-            return
-        if state.phase == "waiting":
-            self._forget(state.room)
-        else:
-            self._take(state)
-
-    def _take(self, state: RoomState) -> None:
-        self._rooms[state.room] = state
-        self._heard_s[state.room] = time.monotonic()
-        self._wake(state.room)
-
-    def _forget(self, room: str) -> None:
-        self._rooms.pop(room, None)
-        self._heard_s.pop(room, None)
-        self._wake(room)
-
-    def _wake(self, room: str) -> None:
-        for event in self._watchers.get(room, ()):
+    def _changed(self, change: RecordChange[RoomState]) -> None:
+        for event in self._watchers.get(change.key, ()):
             event.set()
-
-    async def _resync_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_RESYNC_S)
-            try:
-                await self._resync()
-            except Unavailable as error:
-                self._hearing_since_s = float("inf")
-                log.warning("room_board_not_synced", error=str(error))
-
-    async def _resync_after_gap(self) -> None:
-        self._hearing_since_s = float("inf")
-        await self._resync()
-
-    async def _resync(self) -> None:
-        """Take what the leases say; a room whose lease is gone lost its origin."""
-        known = set(self._rooms)  # what is heard of while the leases are read is newer than they are
-        rooms = await self._leases.read_leases(ROOMS, RoomState)
-        now_s = time.monotonic()
-        if self._hearing_since_s > now_s:
-            self._hearing_since_s = now_s
-        if now_s - self._hearing_since_s > _SETTLE_S:
-            for room in known - rooms.keys():
-                self._forget(room)
-        for room in rooms.keys() - self._rooms.keys():
-            self._take(rooms[room])
 
     # -- streams ------------------------------------------------------------------------------------------------------
 

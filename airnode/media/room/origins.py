@@ -1,26 +1,14 @@
-"""This node's view of which node is the origin of which room: what masters see too, kept from the same messages.
+"""This node's view of which node is the origin of which room; masters keep the same view."""
 
-Requests are answered from it without a question to Redis. What pub/sub loses is read again from the leases.
-"""
-
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from airnode.bus.client import Bus
-from airnode.bus.leases import Leases
-from airnode.bus.messages import ROOMS, RoomState
-from airnode.errors import Unavailable
+from airnode.bus.leased_records import LeasedRecords, RecordChange
+from airnode.bus.leased_view import LeasedView
+from airnode.bus.messages import ROOMS, RoomState, room_rules
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
-
-log = structlog.get_logger(__name__)
-
-_RESYNC_S = 2.0
-#: When Redis was away, leases may have run out: origins get so long to write them anew.
-_SETTLE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,140 +25,83 @@ class Origin:
 
 
 class OriginTable:
-    """The view itself. No I/O and no clock.
+    """The origins of all rooms. No I/O and no clock.
 
     Args:
-        node_id: this node's. default_host: for origins that are reached as the master is.
-        keep_s: a room that is neither heard of nor leased for this long is gone: until then its publisher may come back
-            to another node. One whose origin says that it is gone goes at once.
+        node_id: this node's. default_host: the host of origins that name none, as they are reached where the master is.
+        keep_s: a room without a lease is forgotten this long after its last report: until then its publisher may come
+            back to another node. It is forgotten at once when its origin reports its end.
     """
 
     def __init__(self, node_id: str, default_host: str, keep_s: float) -> None:
         self._node_id = node_id
         self._default_host = default_host
-        self._keep_s = keep_s
-        #: {room: (its newest state, monotonic seconds when it was heard of)}.
-        self._rooms: dict[str, tuple[RoomState, float]] = {}
-        #: Monotonic seconds since when messages and leases come without a gap; infinity: they do not.
-        self._hearing_since_s = float("-inf")
+        self.rooms: LeasedRecords[RoomState] = LeasedRecords(room_rules(keep_s))
 
     def state(self, room: str) -> RoomState | None:
-        """What is known of a room; its origin may be this node."""
-        known = self._rooms.get(room)
-        return known[0] if known is not None else None
+        """Return the newest state of a room; its origin may be this node."""
+        return self.rooms.get(room)
 
     def heard_s(self, room: str) -> float:
-        """When it was heard of last; minus infinity: never."""
-        known = self._rooms.get(room)
-        return known[1] if known is not None else float("-inf")
+        """Return when the room's last report came, monotonic seconds; minus infinity: never."""
+        return self.rooms.received_s(room)
 
     def origin(self, room: str) -> Origin | None:
-        """The other node that it comes from; None: nobody, or this node."""
-        state = self.state(room)
+        """Return the other node that is the room's origin; None: nobody is, or this node."""
+        return self._origin_of(self.state(room))
+
+    def base_url(self, scheme: str, host: str, port: int) -> str:
+        """Return the address of a node's media port, from what nodes report about it."""
+        return f"{scheme}://{host or self._default_host}:{port}"
+
+    def is_moved(self, change: RecordChange[RoomState]) -> bool:
+        """Return whether the room came, went, or has another origin now."""
+        if change.before is None or change.after is None:
+            return True
+        return self._origin_of(change.before) != self._origin_of(change.after)
+
+    def _origin_of(self, state: RoomState | None) -> Origin | None:
         if state is None or state.node_id == self._node_id or not state.media_port:
             return None
         return Origin(state.node_id, state.epoch, self.base_url(state.scheme, state.host, state.media_port))
 
-    def base_url(self, scheme: str, host: str, port: int) -> str:
-        """Of a node's media port, as nodes tell of it."""
-        return f"{scheme}://{host or self._default_host}:{port}"
-
-    def deafen(self) -> None:
-        """Messages were missed, or Redis does not answer: until :meth:`sync` all that is known stays as it is."""
-        self._hearing_since_s = float("inf")
-
-    def hear(self, state: RoomState, now_s: float) -> bool:
-        """Take what a node says; whether the origin changed."""
-        known = self.state(state.room)
-        if known is not None and (state.epoch, state.node_id) < (known.epoch, known.node_id):
-            return False
-        if state.phase == "waiting":
-            return self._rooms.pop(state.room, None) is not None
-        before = self.origin(state.room)
-        self._rooms[state.room] = (state, now_s)
-        return known is None or self.origin(state.room) != before
-
-    def sync(
-        self, leased: dict[str, RoomState], now_s: float, *, comes: Callable[[str], bool] = lambda room: False
-    ) -> list[str]:
-        """Take what the leases say; rooms whose origin changed. Those heard of lately stay, and those that still come:
-        their origin may have lost Redis only.
-        """
-        changed = [room for room, state in leased.items() if self.state(room) != state and self._learn(state, now_s)]
-        if self._hearing_since_s > now_s:
-            self._hearing_since_s = now_s
-        if now_s - self._hearing_since_s < _SETTLE_S:
-            return changed
-        gone = [
-            room
-            for room, (_, heard_s) in self._rooms.items()
-            if room not in leased and now_s - heard_s > self._keep_s and not comes(room)
-        ]
-        for room in gone:
-            del self._rooms[room]
-        return changed + gone
-
-    def _learn(self, state: RoomState, now_s: float) -> bool:
-        known = self.state(state.room)
-        if known is not None and known.node_id == state.node_id and known.epoch == state.epoch:
-            return False  # what is heard is as new as the lease, and says when it was heard
-        return self.hear(state, now_s)
-
 
 class Origins(Service):
-    """Keeps the table; tells listeners of each room whose origin changed."""
+    """Keeps the table, and notifies listeners of each room whose origin changed."""
 
     name = "origins"
 
     def __init__(self, bus: Bus, table: OriginTable, tasks: TaskScope) -> None:
         super().__init__()
         self.table = table
-        self._bus = bus
-        self._leases = Leases(bus)
-        self._tasks = tasks
         self._listeners: list[Callable[[str], None]] = []
-        self._comes: Callable[[str], bool] = lambda room: False
+        self._view = LeasedView(
+            bus,
+            table.rooms,
+            tasks,
+            group=ROOMS,
+            kind=RoomState,
+            failed="origins_not_synced",
+            on_change=self._changed,
+        )
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with the name of each room whose origin changed."""
         self._listeners.append(listener)
 
-    def keep_while(self, comes: Callable[[str], bool]) -> None:
-        """Do not forget a room of which no lease is left for as long as ``comes`` says that its media come here."""
-        self._comes = comes
+    def keep_while(self, is_received: Callable[[str], bool]) -> None:
+        """Keep a room that has no lease any more while ``is_received`` says that its media still arrive here."""
+        self.table.rooms.keep_while = is_received
 
     async def start(self) -> None:
-        """Read the leases, then listen."""
-        await self._bus.subscribe(ROOMS, RoomState, self._heard, on_resubscribed=self._resync_after_gap)
-        await self._resync()
-        self._tasks.spawn("resync", self._resync_for_ever())
+        """Subscribe, and read the leases."""
+        await self._view.start()
 
     async def stop(self) -> None:
-        """End listening."""
-        await self._tasks.aclose()
+        """End the view."""
+        await self._view.stop()
 
-    async def _heard(self, state: RoomState) -> None:
-        if self.table.hear(state, asyncio.get_running_loop().time()):
-            self._tell(state.room)
-
-    def _tell(self, room: str) -> None:
-        for listener in self._listeners:
-            listener(room)
-
-    async def _resync_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_RESYNC_S)
-            try:
-                await self._resync()
-            except Unavailable as error:
-                self.table.deafen()
-                log.warning("origins_not_synced", error=str(error))
-
-    async def _resync_after_gap(self) -> None:
-        self.table.deafen()
-        await self._resync()
-
-    async def _resync(self) -> None:
-        leased = await self._leases.read_leases(ROOMS, RoomState)
-        for room in self.table.sync(leased, asyncio.get_running_loop().time(), comes=self._comes):
-            self._tell(room)
+    def _changed(self, change: RecordChange[RoomState]) -> None:
+        if self.table.is_moved(change):
+            for listener in self._listeners:
+                listener(change.key)

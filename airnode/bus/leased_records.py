@@ -1,0 +1,128 @@
+"""Records that several nodes report, as one reader sees them. No I/O and no clock; the adapter is ``leased_view``."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange(Generic[R]):
+    """A record that was received, replaced or dropped; ``before`` or ``after`` is None where there is none."""
+
+    key: str
+    before: R | None
+    after: R | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRules(Generic[R]):
+    """What the records mean.
+
+    Attributes:
+        key: names a record.
+        order: compared between two records of one key: a lower one never replaces a higher one.
+        has_ended: such a record drops what is known of its key, at once.
+        keep_s: a record without a lease is dropped this long after it was received last.
+        settle_s: nothing is dropped for this long after Redis was away: leases may have run out meanwhile, and their
+            owners need the time to write them again.
+        lease_is_report: a lease counts as a new report of a known record. Otherwise only a lease of higher order does:
+            the last report is as new as the lease.
+    """
+
+    key: Callable[[R], str]
+    order: Callable[[R], Any] = lambda record: 0
+    has_ended: Callable[[R], bool] = lambda record: False
+    keep_s: float = 0.0
+    settle_s: float = 10.0
+    lease_is_report: bool = False
+
+
+class LeasedRecords(Generic[R]):
+    """The newest record of each key.
+
+    Reports come over pub/sub and may be lost, so the leases are read again every few seconds::
+
+        report ──▶ receive ──┐
+                             ├──▶ {key: record} ──▶ RecordChange
+        leases ──▶ sync ─────┘
+                                 a record without a lease is dropped, except while
+        gap ─────▶ mark_gap      - Redis does not answer, or did not ``settle_s`` ago
+                                 - it was received less than ``keep_s`` ago
+                                 - ``keep_while`` wants it
+
+    All times are monotonic seconds.
+    """
+
+    def __init__(self, rules: RecordRules[R]) -> None:
+        self._rules = rules
+        #: {key: (the newest record, when it was received)}.
+        self._known: dict[str, tuple[R, float]] = {}
+        #: Since when reports and leases come without a gap; infinity: they do not come.
+        self.complete_since_s = float("-inf")
+        #: Whether to keep the record of this key although it has no lease.
+        self.keep_while: Callable[[str], bool] = lambda key: False
+
+    def __iter__(self) -> Iterator[R]:
+        """Iterate over the records in the order of their keys."""
+        return (self._known[key][0] for key in sorted(self._known))
+
+    def get(self, key: str) -> R | None:
+        """Return the newest record of a key."""
+        known = self._known.get(key)
+        return known[0] if known is not None else None
+
+    def received_s(self, key: str) -> float:
+        """Return when a key's record was received last; minus infinity: it is not known."""
+        known = self._known.get(key)
+        return known[1] if known is not None else float("-inf")
+
+    def mark_gap(self) -> None:
+        """Note that reports were missed, or that Redis does not answer: nothing is dropped until it has settled."""
+        self.complete_since_s = float("inf")
+
+    def receive(self, record: R, now_s: float) -> RecordChange[R] | None:
+        """Take a report; return None if it is older than what is known, or ends what is not known."""
+        key = self._rules.key(record)
+        before = self.get(key)
+        if before is not None and self._rules.order(record) < self._rules.order(before):
+            return None
+        if self._rules.has_ended(record):
+            return self.drop(key)
+        self._known[key] = (record, now_s)
+        return RecordChange(key, before, record)
+
+    def drop(self, key: str) -> RecordChange[R] | None:
+        """Drop a record; return None if it is not known."""
+        before = self.get(key)
+        if before is None:
+            return None
+        del self._known[key]
+        return RecordChange(key, before, None)
+
+    def sync(self, leased: Mapping[str, R], began_s: float, now_s: float) -> list[RecordChange[R]]:
+        """Take all leases; return what changed.
+
+        Args:
+            began_s: when the read of the leases began: what was received since then is newer than they are.
+        """
+        changes = [self.receive(record, now_s) for record in leased.values() if self._is_news(record)]
+        self.complete_since_s = min(self.complete_since_s, now_s)
+        if now_s - self.complete_since_s >= self._rules.settle_s:
+            changes += [self.drop(key) for key in self._expired(leased, began_s)]
+        return [change for change in changes if change is not None]
+
+    def _is_news(self, leased: R) -> bool:
+        known = self.get(self._rules.key(leased))
+        return known is None or self._rules.lease_is_report or self._rules.order(leased) > self._rules.order(known)
+
+    def _expired(self, leased: Mapping[str, R], began_s: float) -> list[str]:
+        oldest_s = began_s - self._rules.keep_s
+        return [
+            key
+            for key, (_, received_s) in self._known.items()
+            if key not in leased and received_s < oldest_s and not self.keep_while(key)
+        ]
