@@ -5,24 +5,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
-from prometheus_client import CollectorRegistry
 
-from airnode.bus.client import Bus
-from airnode.bus.subscription import BusMetrics
-from airnode.config.model import Settings
-from airnode.config.sections.redis import RedisSection
-from airnode.kernel.access import StoreUrls
-from airnode.runtime.context import RoleContext
-from airnode.runtime.registry import accesses, resolve
-from airnode.runtime.resources import Resource
-from airnode.store.postgres import Postgres
-from airnode.web.addresses import Addresses, PortName
-from airnode.web.apps import build_app
-from airnode.web.health import HealthEndpoints, Identity
+from airnode.commands.openapi_doc import applications
 from airnode.web.openapi import operation_of
-from airnode.web.tokens import Tokens
 from tests.support.node import AirnodeProcess
 
 #: Routes for browsers, and the preflight; everything else is for programs and must be described.
@@ -37,43 +23,6 @@ PAGES = {
     "/favicon.svg",
     "/assets/{name}",
 }
-
-
-def applications(tmp_path: Path) -> dict[PortName, web.Application]:
-    """Both ports of a standalone node, wired but not started."""
-    settings, registry = Settings(), CollectorRegistry()
-    addresses = Addresses("", "127.0.0.1", False, {PortName.HTTP: 8000, PortName.MEDIA: 8888})
-    identity = Identity("n", "n", ("standalone",))
-    resources = {
-        Resource.REDIS: Bus(RedisSection(), BusMetrics(registry), url="redis://127.0.0.1:1"),
-        Resource.POSTGRES: Postgres(settings.postgres, url="postgresql://127.0.0.1:1/x"),
-    }
-    parts = [
-        role.build(
-            RoleContext(
-                role.name,
-                settings,
-                None,
-                identity,
-                tmp_path,
-                registry,
-                addresses,
-                Tokens("s" * 32, 60),
-                resources,
-                lambda name, error: None,
-                accesses=accesses(),
-                remote_urls=lambda access, host: StoreUrls(),
-            )
-        )
-        for role in resolve(["standalone"])
-    ]
-    apps: dict[PortName, web.Application] = {}
-    for port in PortName:
-        adders = [part.routes[port] for part in parts if port in part.routes]
-        if port is PortName.HTTP:
-            adders.append(HealthEndpoints(identity, (), lambda: "ready", registry).add_routes)
-        apps[port] = build_app(settings.http, adders, lambda: None, lambda: [])
-    return apps
 
 
 async def document(node: AirnodeProcess, session: aiohttp.ClientSession, port: str) -> dict:

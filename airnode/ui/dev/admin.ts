@@ -1,5 +1,5 @@
 /** The cluster and the pipeline for the development server: three nodes, one of them gone, and an hour of orders. */
-import type { NodeList, NodeView, PipelineStatus, StreamList } from "../src/admin/types.ts";
+import type { NodeList, NodeView, PipelineStatus, StreamList } from "../src/api/schema.ts";
 
 const drained = new Set<string>();
 
@@ -7,7 +7,7 @@ function node(name: string, taken: number, away = false): NodeView {
   const status = away ? "offline" : drained.has(name) ? "draining" : "healthy";
   return {
     ...{ node_id: name, node_name: name, current_connections: taken, max_connections: 150, load_percentage: taken / 1.5, status, reserved: 0 },
-    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
+    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", host: "127.0.0.1", media_port: 8888, rtmp_port: 1935, last_beat: Date.now() / 1000, last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
   };
 }
 
@@ -19,13 +19,13 @@ export function order(name: string, drain: boolean): void {
 export function nodeList(): NodeList {
   const nodes = [node("slave-1", 112), node("slave-2", 37), node("slave-3", 0, true)];
   const healthy = nodes.filter(({ status }) => status === "healthy").length;
-  return { total_nodes: 3, healthy_nodes: healthy, offline_nodes: 1, total_connections: 149, total_capacity: 300, utilization: 49.7, nodes };
+  return { total_nodes: 3, healthy_nodes: healthy, offline_nodes: 1, total_connections: 149, total_capacity: 300, utilization: 49.7, nodes, alarms: [] };
 }
 
 export function streamList(): StreamList {
   const since = Date.now() / 1000 - 1_500;
-  const known = { room: "main", state: "live", origin: "slave-1", origin_name: "slave-1", edges: {}, dropped_samples: 0 } as const;
-  return { total_streams: 1, total_viewers: 149, streams: [{ ...known, since, viewers: 149, bitrate_bps: 2_500_000 }] };
+  const known = { room: "main", state: "live", origin: "slave-1", origin_name: "slave-1", epoch: 1, edges: {}, relays: {}, dropped_samples: 0 } as const;
+  return { total_streams: 1, total_viewers: 149, alarms: [], streams: [{ ...known, since, viewers: 149, bitrate_bps: 2_500_000 }] };
 }
 
 export function pipelineStatus(running: boolean): PipelineStatus {
@@ -39,7 +39,7 @@ export function pipelineStatus(running: boolean): PipelineStatus {
   };
   const seen = <T>(value: T): (T | null)[] => hour.map(() => (running ? value : null));
   return {
-    ...{ server_time: now, missing: [], running, groups: [], dead_letters: { total: 0, counted_up_to: 10_000, last: [] } },
+    ...{ server_time: now, missing: [], alarms: [], running, groups: [], dead_letters: { total: 0, counted_up_to: 10_000, last: [] } },
     members: running ? ["consumer", "producer"].map((role) => ({ role, node_name: "slave-1", troubles: [], notices: [] })) : [],
     topics: [topic("users", 0.15), topic("products", 0.25), topic("orders", 0.6)],
     cache: {

@@ -3,14 +3,14 @@ import { test } from "node:test";
 import { alarms, pipelineAlarms } from "../src/admin/alarms.ts";
 import { bandwidth, percent, rate, shortTime } from "../src/admin/figures.ts";
 import { latest, lines, span } from "../src/admin/series.ts";
-import type { NodeList, NodeView, Notice, PipelineStatus, SeriesView, StreamList, StreamView } from "../src/admin/types.ts";
+import type { NodeList, NodeView, Notice, PipelineStatus, SeriesView, StreamList, StreamView } from "../src/api/schema.ts";
 
 const NODE: NodeView = {
   ...{ node_id: "n", node_name: "a", current_connections: 10, max_connections: 150, load_percentage: 6.7, status: "healthy", reserved: 0 },
-  ...{ sent_bps: 25_000_000, bandwidth_bps: null, streams: 1, version: "1.0", last_beat_age_s: 1, cut_from: [], alarms: [], notices: [] },
+  ...{ sent_bps: 25_000_000, bandwidth_bps: null, streams: 1, version: "1.0", host: "h", media_port: 8888, rtmp_port: 1935, last_beat: 0, last_beat_age_s: 1, cut_from: [], alarms: [], notices: [] },
 };
 const STREAM: StreamView = {
-  ...{ room: "math", state: "live", origin: "n", origin_name: "a", since: 0, viewers: 3, edges: {}, bitrate_bps: 2_500_000, dropped_samples: 0 },
+  ...{ room: "math", state: "live", origin: "n", origin_name: "a", epoch: 1, since: 0, viewers: 3, edges: {}, relays: {}, bitrate_bps: 2_500_000, dropped_samples: 0 },
 };
 const TOPIC = { topic: "orders", produced: 10, produced_per_s: 1, landed: 10, landed_per_s: 1, dead: 0, lag: 0 };
 const CACHE = { users: 1, products: 1, swaps: 1, hits: 1, misses: 0, hit_ratio: 1, refreshed_at: 990, interval_s: 50, oldest_uncached_age_s: 0, worker: "a" };
@@ -26,7 +26,7 @@ function series(change: Partial<SeriesView> = {}): SeriesView {
 
 function status(change: Partial<PipelineStatus> = {}): PipelineStatus {
   return {
-    ...{ server_time: 1000, missing: [], running: true, members: MEMBERS, topics: [TOPIC], groups: [] },
+    ...{ server_time: 1000, missing: [], alarms: [], running: true, members: MEMBERS, topics: [TOPIC], groups: [] },
     ...{ dead_letters: { total: 0, counted_up_to: 10_000, last: [] }, cache: CACHE },
     ...{ orders: { last_hour: 0, revenue_last_hour_krw: 0, top_courses: [] }, series: series() },
     ...change,
@@ -35,8 +35,8 @@ function status(change: Partial<PipelineStatus> = {}): PipelineStatus {
 
 function keysOf(nodes: NodeView[], streams: StreamView[] = [], change: Partial<NodeList> = {}): string[] {
   const healthy = nodes.filter((node) => node.status === "healthy").length;
-  const list: NodeList = { total_nodes: nodes.length, healthy_nodes: healthy, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, nodes, ...change };
-  const found: StreamList = { total_streams: streams.length, total_viewers: 0, streams };
+  const list: NodeList = { total_nodes: nodes.length, healthy_nodes: healthy, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, nodes, alarms: [], ...change };
+  const found: StreamList = { total_streams: streams.length, total_viewers: 0, alarms: [], streams };
   return alarms(list, found, status()).map(({ level, key }) => `${level} ${key}`);
 }
 
@@ -59,8 +59,8 @@ test("what a node tells with a code is in the page's words, once; the rest as it
   const full: Notice = { code: "recording_disk_full", text: "Recording has stopped: …", fields: { path: "/data" } };
   const next: Notice = { code: "of_a_later_version", text: "Something new.", fields: {} };
   const node: NodeView = { ...NODE, alarms: [full.text, next.text], notices: [full, next] };
-  const list: NodeList = { ...{ total_nodes: 1, healthy_nodes: 1, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0 }, nodes: [node] };
-  assert.deepEqual(alarms(list, { total_streams: 0, total_viewers: 0, streams: [] }, status()), [
+  const list: NodeList = { ...{ total_nodes: 1, healthy_nodes: 1, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, alarms: [] }, nodes: [node] };
+  assert.deepEqual(alarms(list, { total_streams: 0, total_viewers: 0, alarms: [], streams: [] }, status()), [
     { level: "critical", key: "alarm.recording_full", params: { path: "/data", name: "a" } },
     { level: "critical", key: "alarm.node", params: { text: "Something new.", name: "a" } },
   ]);

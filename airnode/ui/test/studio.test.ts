@@ -36,8 +36,8 @@ test("each fault has its words", () => {
   assert.deepEqual(after({ bitrate_bps: 0 }), ["advice.no_data"]);
   assert.deepEqual(after({ bitrate_bps: 9_000_000 }), ["advice.bitrate_high"]);
   assert.deepEqual(after({ frame_rate: 20 }), ["advice.frame_rate_falling"]);
-  assert.deepEqual(after({ audio_codecs: null }), ["advice.no_sound"]);
-  assert.deepEqual(after({ video_codecs: null }), ["advice.no_picture"]);
+  assert.deepEqual(after({ audio_codecs: "" }), ["advice.no_sound"]);
+  assert.deepEqual(after({ video_codecs: "" }), ["advice.no_picture"]);
   assert.deepEqual(after({ dropped_samples: 3 }), ["advice.dropping"]);
   assert.deepEqual(after({}, 5_000), ["advice.latency_high"]);
   assert.deepEqual(new StreamHealth().assess(0, { ...GOOD, frame_rate: 12 }, 900).map(({ key }) => key), ["advice.frame_rate_low"]);
@@ -52,7 +52,7 @@ test("the worst comes first and colours its figure", () => {
 });
 
 test("an encoder that has just started, or started again, is not compared with before", () => {
-  assert.deepEqual(new StreamHealth().assess(0, { ...GOOD, uptime_s: 1, bitrate_bps: 0, audio_codecs: null }, null), []);
+  assert.deepEqual(new StreamHealth().assess(0, { ...GOOD, uptime_s: 1, bitrate_bps: 0, audio_codecs: "" }, null), []);
   assert.deepEqual(after({ uptime_s: 9, bitrate_bps: 900_000 }), []);
 });
 

@@ -1,5 +1,5 @@
 import type { Key, Params } from "../i18n/index.ts";
-import type { NodeList, NodeView, Notice, PipelineStatus, StreamList, StreamView } from "./types.ts";
+import type { NodeList, NodeView, Notice, PipelineStatus, StreamList, StreamView } from "../api/schema.ts";
 
 /** Something that somebody should look at. */
 export interface Alarm {

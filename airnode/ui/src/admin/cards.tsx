@@ -2,8 +2,8 @@ import { language, t, type Key } from "../i18n/index.ts";
 import { ago } from "../lib/format.ts";
 import { Bar, Fact } from "./cluster.tsx";
 import { shortTime, whole, won } from "./figures.ts";
-import { topicName } from "./pipeline.tsx";
-import type { CourseView, LetterView, PipelineStatus } from "./types.ts";
+import { topicName } from "./topics.ts";
+import type { CourseView, LetterView, PipelineStatus } from "../api/schema.ts";
 
 const REASONS: Record<string, Key> = {
   not_json: "letter.not_json",

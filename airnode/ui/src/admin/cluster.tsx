@@ -3,10 +3,10 @@ import { language, t, type Key } from "../i18n/index.ts";
 import { bitrate } from "../lib/format.ts";
 import { bandwidth, shortTime, whole } from "./figures.ts";
 import { DrainDialog } from "./drain.tsx";
-import type { NodeStatus, NodeView, StreamView } from "./types.ts";
+import type { NodeView, StreamView } from "../api/schema.ts";
 import type { AdminVisit, Shot } from "./visit.ts";
 
-const STATUS: Record<NodeStatus, Key> = {
+const STATUS: Record<NodeView["status"], Key> = {
   healthy: "node.healthy",
   draining: "node.draining",
   overloaded: "node.overloaded",
@@ -18,7 +18,7 @@ const STREAM: Record<StreamView["state"], Key> = {
   reconnecting: "class.teacher_reconnecting",
   ended: "class.teacher_ended",
 };
-const PILL: Record<NodeStatus, string> = { healthy: "live", draining: "reconnecting", overloaded: "reconnecting", offline: "recording" };
+const PILL: Record<NodeView["status"], string> = { healthy: "live", draining: "reconnecting", overloaded: "reconnecting", offline: "recording" };
 
 /** Nodes as cards, and the classes that are live. */
 export function Cluster({ visit, shot }: { visit: AdminVisit; shot: Shot }) {

@@ -3,7 +3,7 @@ import { language, t } from "../i18n/index.ts";
 import { explain } from "../i18n/problem.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { whole } from "./figures.ts";
-import type { NodeList, NodeView } from "./types.ts";
+import type { NodeList, NodeView } from "../api/schema.ts";
 import type { AdminVisit } from "./visit.ts";
 
 interface Props {

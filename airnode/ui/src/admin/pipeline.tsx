@@ -1,14 +1,14 @@
 import { useMemo } from "preact/hooks";
-import { language, t, type Key } from "../i18n/index.ts";
+import { language, t } from "../i18n/index.ts";
 import { CopyButton } from "../parts/copy.tsx";
+import { topicName } from "./topics.ts";
 import { CacheCard, CoursesCard, LettersCard } from "./cards.tsx";
 import { Chart } from "./chart.tsx";
 import { percent, rate, whole, won } from "./figures.ts";
 import { lines, type Lines } from "./series.ts";
-import type { PipelineStatus, TopicView } from "./types.ts";
+import type { PipelineStatus, TopicView } from "../api/schema.ts";
 
 const COMMAND = "airnode --role standalone --demo-pipeline";
-const TOPICS: Record<string, Key> = { users: "topic.users", products: "topic.products", orders: "topic.orders" };
 const ROLES: readonly string[] = ["producer", "consumer"];
 
 /** From the makers of events to the database, with the last hour. */
@@ -174,9 +174,4 @@ function Topics({ topics }: { topics: TopicView[] }) {
       </table>
     </section>
   );
-}
-
-export function topicName(topic: string): string {
-  const known = TOPICS[topic];
-  return known ? t(known) : topic;
 }

@@ -1,4 +1,4 @@
-import type { SeriesView } from "./types.ts";
+import type { SeriesView } from "../api/schema.ts";
 
 export type Line = (number | null)[];
 

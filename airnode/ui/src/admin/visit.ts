@@ -2,7 +2,7 @@ import { call, Problem } from "../api/client.ts";
 import { delayMs, sleep } from "../lib/backoff.ts";
 import { forThisTab } from "../lib/storage.ts";
 import { Store } from "../lib/store.ts";
-import type { NodeList, PipelineStatus, StreamList } from "./types.ts";
+import type { NodeList, PipelineStatus, Responses, StreamList } from "../api/schema.ts";
 
 const SECRET = "admin.secret";
 const EVERY_MS = 2_000;
@@ -76,9 +76,9 @@ export class AdminVisit {
     for (let failed = 0; !signal.aborted; ) {
       try {
         const [pipeline, nodes, streams] = await Promise.all([
-          this.#call<PipelineStatus>("/api/pipeline/status", "GET", signal),
-          this.#call<NodeList>("/cluster/nodes", "GET", signal),
-          this.#call<StreamList>("/cluster/streams", "GET", signal),
+          this.#call<Responses["GET /api/pipeline/status"]>("/api/pipeline/status", "GET", signal),
+          this.#call<Responses["GET /cluster/nodes"]>("/cluster/nodes", "GET", signal),
+          this.#call<Responses["GET /cluster/streams"]>("/cluster/streams", "GET", signal),
         ]);
         if (signal.aborted) return;
         forThisTab.set(SECRET, this.#secret);

@@ -1,5 +1,6 @@
 import { linkedAbort, parseRetryAfter } from "../lib/backoff.ts";
-import type { ClassSummary, Grant, PublishAddress, Recording, RecordingState, RoomStatus, TokenRequest } from "./types.ts";
+import type { Requests, Responses } from "./schema.ts";
+import type { Grant } from "./types.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -77,30 +78,30 @@ export async function problemOf(response: Response): Promise<Problem> {
 
 export const api = {
   /** A token; a student's present one makes it a renewal: the same viewer, who is let in however full the servers are. */
-  token: (request: TokenRequest, present?: string, signal?: AbortSignal) =>
+  token: (body: Requests["POST /api/token"], present?: string, signal?: AbortSignal): Promise<Grant> =>
     call<Grant>("/api/token", {
       method: "POST",
-      body: request,
-      bearer: request.user_type === "student" ? present : undefined,
+      body,
+      bearer: body.user_type === "student" ? present : undefined,
       signal,
     }),
   room: (room: string, bearer: string, signal?: AbortSignal) =>
-    call<RoomStatus>(`/api/rooms/${encodeURIComponent(room)}`, { bearer, signal }),
+    call<Responses["GET /api/rooms/{room}"]>(`/api/rooms/${encodeURIComponent(room)}`, { bearer, signal }),
   renewKey: (room: string, bearer: string) =>
-    call<PublishAddress>(`/api/rooms/${encodeURIComponent(room)}/stream-key`, { method: "POST", bearer }),
-  classes: (bearer: string) => call<{ classes: ClassSummary[] }>("/api/classes", { bearer }),
-  addClass: (title: string, bearer: string) =>
-    call<Partial<ClassSummary>>("/api/classes", { method: "POST", body: { title }, bearer }),
+    call<Responses["POST /api/rooms/{room}/stream-key"]>(`/api/rooms/${encodeURIComponent(room)}/stream-key`, { method: "POST", bearer }),
+  classes: (bearer: string) => call<Responses["GET /api/classes"]>("/api/classes", { bearer }),
+  addClass: (body: Requests["POST /api/classes"], bearer: string) =>
+    call<Responses["POST /api/classes"]>("/api/classes", { method: "POST", body, bearer }),
   recordings: (room: string, bearer: string) =>
-    call<{ recordings: Recording[] }>(`/api/classes/${encodeURIComponent(room)}/recordings`, { bearer }),
+    call<Responses["GET /api/classes/{room}/recordings"]>(`/api/classes/${encodeURIComponent(room)}/recordings`, { bearer }),
   recordingState: (room: string, bearer: string) =>
-    call<RecordingState>(`/api/classes/${encodeURIComponent(room)}/recording`, { bearer }),
-  record: (room: string, recording: boolean, bearer: string) =>
-    call<RecordingState>(`/api/classes/${encodeURIComponent(room)}/recording`, { method: "POST", body: { recording }, bearer }),
+    call<Responses["GET /api/classes/{room}/recording"]>(`/api/classes/${encodeURIComponent(room)}/recording`, { bearer }),
+  record: (room: string, body: Requests["POST /api/classes/{room}/recording"], bearer: string) =>
+    call<Responses["POST /api/classes/{room}/recording"]>(`/api/classes/${encodeURIComponent(room)}/recording`, { method: "POST", body, bearer }),
   /** `forget`: take it off the list although its node is away. */
   removeRecording: (room: string, id: string, forget: boolean, bearer: string) =>
-    call<undefined>(`/api/classes/${encodeURIComponent(room)}/recordings/${encodeURIComponent(id)}${forget ? "?forget=true" : ""}`, {
-      method: "DELETE",
-      bearer,
-    }),
+    call<Responses["DELETE /api/classes/{room}/recordings/{recording_id}"]>(
+      `/api/classes/${encodeURIComponent(room)}/recordings/${encodeURIComponent(id)}${forget ? "?forget=true" : ""}`,
+      { method: "DELETE", bearer },
+    ),
 };

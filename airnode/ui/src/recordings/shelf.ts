@@ -77,7 +77,7 @@ export class Shelf {
   /** Start or stop. Raises Problem when the server refuses. */
   async record(on: boolean): Promise<void> {
     const grant = this.#granted();
-    this.view.patch({ state: await api.record(grant.room, on, grant.token) });
+    this.view.patch({ state: await api.record(grant.room, { recording: on }, grant.token) });
     await this.refresh();
   }
 

@@ -53,10 +53,9 @@ export class StudioVisit {
 
   /** Raises Problem when the server refuses. */
   async addClass(title: string): Promise<void> {
-    const made = await api.addClass(title, this.#secret ?? "");
+    const made = await api.addClass({ title }, this.#secret ?? "");
     await this.refreshClasses();
-    const room = made.room ?? this.view.value.classes?.find((known) => known.title === title)?.room;
-    if (room) this.choose(room);
+    this.choose(made.room);
   }
 
   /** Raises Problem when the server refuses. */
