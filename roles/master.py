@@ -45,7 +45,7 @@ _PAGES = {
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Wire the API to classes, the room board and the pages."""
+    """Connect the API with the classes, the state of rooms and nodes, and the pages."""
     settings = ctx.settings
     classes = Classes(ctx.postgres, settings.classes.max_classes)
     room = settings.classes.default_room

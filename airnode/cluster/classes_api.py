@@ -76,7 +76,7 @@ class ClassesApi:
 
     @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403, 429, 503), auth="teacher")
     async def list_classes(self, request: web.Request) -> web.Response:
-        """All classes with their state."""
+        """Return all classes with their state."""
         self._authorizer.require(request, Right.TEACHER)
         return json_response(ClassList([self._summary(each) for each in await self._classes.all()]))
 
@@ -90,7 +90,7 @@ class ClassesApi:
         auth="teacher",
     )
     async def create_class(self, request: web.Request) -> web.Response:
-        """Make a class with a code and a stream key of its own."""
+        """Create a class with its own code and stream key."""
         self._authorizer.require(request, Right.TEACHER)
         body = await read_input(request, ClassRequest)
         check_text("title", body.title.strip(), _MAX_TITLE_CHARS)
@@ -111,7 +111,7 @@ class ClassesApi:
         path_params=_ROOM,
     )
     async def room(self, request: web.Request) -> web.Response:
-        """Once; ``/events`` goes on."""
+        """Return the state once; ``/events`` streams it."""
         self._authorizer.room_claims(request, request.match_info["room"])
         return json_response(self._rooms.view(request.match_info["room"]))
 
@@ -125,7 +125,7 @@ class ClassesApi:
         path_params=_ROOM,
     )
     async def room_events(self, request: web.Request) -> web.StreamResponse:
-        """A stream that ends when the client leaves or the node drains."""
+        """Stream until the client leaves, its token expires or the node drains."""
         claims = self._authorizer.room_claims(request, request.match_info["room"])
         return await self._rooms.stream(
             request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
@@ -141,7 +141,7 @@ class ClassesApi:
         path_params=_ROOM,
     )
     async def renew_stream_key(self, request: web.Request) -> web.Response:
-        """Make a new key."""
+        """Create a new key."""
         room = request.match_info["room"]
         self._authorizer.require(request, Right.TEACHER, room)
         node = self._room_nodes.for_publisher(room)

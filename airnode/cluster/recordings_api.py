@@ -75,7 +75,7 @@ class Forget(msgspec.Struct):
 
 
 class RecordingsApi:
-    """The handlers; files are the nodes', the list is PostgreSQL's."""
+    """The handlers. The files are on the nodes, the list is in PostgreSQL."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class RecordingsApi:
         path_params=_ROOM,
     )
     async def list_recordings(self, request: web.Request) -> web.Response:
-        """From the index."""
+        """Return what the index has."""
         room = request.match_info["room"]
         downloads = self._authorizer.is_teacher(request, room) or self._section.student_download
         found = await self._recordings.index.in_room(room)
@@ -124,7 +124,7 @@ class RecordingsApi:
         path_params=_ROOM,
     )
     async def state(self, request: web.Request) -> web.Response:
-        """As its origin says."""
+        """Return what its origin reports."""
         room = request.match_info["room"]
         self._authorizer.is_teacher(request, room)
         return json_response(self._state(room))
@@ -141,7 +141,7 @@ class RecordingsApi:
         path_params=_ROOM,
     )
     async def switch(self, request: web.Request) -> web.Response:
-        """Order it of the origin and wait for its answer."""
+        """Send the order to the origin and return its answer."""
         room = request.match_info["room"]
         self._authorizer.require(request, Right.TEACHER, room)
         wanted = (await read_input(request, RecordingSwitch)).recording
@@ -169,7 +169,7 @@ class RecordingsApi:
         path_params=_RECORDING,
     )
     async def delete(self, request: web.Request) -> web.Response:
-        """Order it of the node that has it."""
+        """Send the order to the node that has it."""
         room, recording_id = request.match_info["room"], request.match_info["recording_id"]
         self._authorizer.require(request, Right.TEACHER, room)
         forget = (await read_input(request, Forget)).forget
