@@ -18,6 +18,8 @@ from airnode.media.recording import disk
 from airnode.media.recording.fragment_reader import Malformed
 from airnode.media.recording.index import BeginEntry, EndEntry, Entry, SegmentIndex
 from airnode.media.recording.progressive import ProgressiveMp4, build_progressive
+from airnode.store.files.disk import read_at, remove_directory
+from airnode.store.files.retention import StoredItem, expired
 
 log = structlog.get_logger(__name__)
 
@@ -214,7 +216,7 @@ class RecordingCatalog(Service):
 
         def make() -> ProgressiveMp4:
             with recording.media.open("rb", buffering=0) as file:
-                return build_progressive(snapshot, lambda at, size: disk.read_at(file.fileno(), at, size))
+                return build_progressive(snapshot, lambda at, size: read_at(file.fileno(), at, size))
 
         try:
             return await self.run(make)
@@ -228,6 +230,12 @@ class RecordingCatalog(Service):
 
     # -- removing -----------------------------------------------------------------------------------------------------
 
+    def expired(self, now: float, max_age_s: float | None, max_bytes: int | None) -> list[Recording]:
+        """Return the recordings that retention removes; ``now`` in unix seconds."""
+        items = [StoredItem(each.recording_id, each.started_at, each.ended_at, each.size_bytes) for each in self.all()]
+        gone = expired(items, now, max_age_s=max_age_s, max_bytes=max_bytes)
+        return [self._recordings[recording_id] for recording_id in gone]
+
     async def remove(self, recording: Recording) -> None:
         """Remove it and its files.
 
@@ -238,7 +246,7 @@ class RecordingCatalog(Service):
         if recording.status == "recording":
             raise Conflict("This recording is being made; stop it first.")
         try:
-            await self.run(disk.remove, recording.directory)
+            await self.run(remove_directory, recording.directory)
         except FileNotFoundError:
             pass  # somebody removed it by hand
         except OSError as error:

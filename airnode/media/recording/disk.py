@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from errno import ENOSPC
 from pathlib import Path
 
 import structlog
@@ -24,13 +23,12 @@ from airnode.media.recording.index import (
     encode,
     parse,
 )
+from airnode.store.files.disk import REMOVED_PREFIX, sync_directory, write_at
 
 log = structlog.get_logger(__name__)
 
 INDEX, MEDIA = "index.jsonl", "media.mp4"
 _ROOM = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
-_REMOVED = ".removed-"
-_PROBE = ".probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +86,9 @@ class RecordingFile:
         try:
             if take.init != self._init:
                 entries.append(InitEntry(end, len(take.init)))
-                end = _write(self._media, (take.init,), end)
+                end = write_at(self._media, (take.init,), end)
             entries.append(SegmentEntry(end, take.size, take.duration_s, take.start_unix_s, breaks and not first))
-            end = _write(self._media, take.parts, end)
+            end = write_at(self._media, take.parts, end)
             self._append(entries)
         except OSError:
             with contextlib.suppress(OSError):
@@ -104,7 +102,7 @@ class RecordingFile:
 
     def _append(self, entries: Sequence[Entry]) -> None:
         try:
-            self._index_end = _write(self._index, [encode(entry) for entry in entries], self._index_end)
+            self._index_end = write_at(self._index, [encode(entry) for entry in entries], self._index_end)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._index, self._index_end)
@@ -118,7 +116,7 @@ class RecordingFile:
             self._dirty = False
         if not self._named:
             for directory in (self._directory, self._directory.parent, self._directory.parent.parent):
-                _sync_directory(directory)
+                sync_directory(directory)
             self._named = True
 
     def finish(self, ended_at: float) -> EndEntry:
@@ -150,27 +148,6 @@ class RecordingFile:
         self._media = self._index = -1
 
 
-def _sync_directory(path: Path) -> None:
-    """Make the names in it last."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write(fd: int, pieces: Sequence[bytes], at: int) -> int:
-    """Write all at ``at``; the end of it."""
-    for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            written = os.pwrite(fd, view, at)
-            if written <= 0:
-                raise OSError(ENOSPC, os.strerror(ENOSPC))
-            view, at = view[written:], at + written
-    return at
-
-
 # -- what is there ----------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +176,7 @@ def scan(root: Path) -> Iterator[FinishedRecording]:
         if not _ROOM.match(room.name) or not room.is_dir():
             continue
         for directory in sorted(room.iterdir()):
-            if directory.name.startswith(_REMOVED):
+            if directory.name.startswith(REMOVED_PREFIX):
                 shutil.rmtree(directory, ignore_errors=True)
             elif RECORDING_ID.match(directory.name) and directory.is_dir():
                 try:
@@ -271,42 +248,3 @@ def load(directory: Path) -> SegmentIndex | None:
         return parse((directory / INDEX).read_bytes(), (directory / MEDIA).stat().st_size)[0]
     except OSError:
         return None
-
-
-def remove(directory: Path) -> None:
-    """Remove a recording: at once for everyone, its bytes a moment later."""
-    gone = directory.with_name(_REMOVED + directory.name)
-    directory.rename(gone)
-    shutil.rmtree(gone)
-    with contextlib.suppress(OSError):
-        directory.parent.rmdir()  # only where it was the last one
-
-
-def free_bytes(root: Path) -> int:
-    """What an ordinary user may still write to the disk of ``root``, which need not be there yet."""
-    while not root.exists() and root != root.parent:
-        root = root.parent
-    found = os.statvfs(root)
-    return found.f_bavail * found.f_frsize
-
-
-def probe(root: Path) -> None:
-    """Write a little; OSError where that fails."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o750)
-    path = root / _PROBE
-    try:
-        with path.open("wb") as file:
-            file.write(bytes(4096))
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def read_at(fd: int, at: int, size: int) -> bytes:
-    """``size`` bytes from ``at`` on; fewer where the file ends."""
-    pieces = []
-    while size > 0 and (piece := os.pread(fd, size, at)):
-        pieces.append(piece)
-        at, size = at + len(piece), size - len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

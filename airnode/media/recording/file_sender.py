@@ -10,9 +10,9 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from airnode.errors import NotFound, Unavailable
-from airnode.media.recording import disk
 from airnode.media.recording.catalog import RecordingCatalog
-from airnode.media.recording.ranges import RangeNotSatisfiable, requested_range
+from airnode.store.files.disk import read_at
+from airnode.web.byte_ranges import RangeNotSatisfiable, requested_range
 from airnode.web.problems import problem_response
 
 PIECE_BYTES = 256 << 10
@@ -102,7 +102,7 @@ class FileSender:
                     piece = body.head[at : min(stop, at + PIECE_BYTES)]
                 else:
                     size = min(stop - at, PIECE_BYTES)
-                    piece = await self._catalog.run(disk.read_at, fd, body.at + at - head, size)
+                    piece = await self._catalog.run(read_at, fd, body.at + at - head, size)
                 if not piece:
                     raise OSError("the file ends early")
                 await self.write(response, piece)

@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -28,15 +27,14 @@ from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.media.hls.playlist import Segment
-from airnode.media.recording import disk
-from airnode.media.recording.catalog import Recording, RecordingCatalog
-from airnode.media.recording.disk import RecordingFile, SegmentToWrite
+from airnode.media.recording.active_recording import ActiveRecording, WriteJob, complete_files, to_write
+from airnode.media.recording.catalog import RecordingCatalog
+from airnode.media.recording.disk import RecordingFile
 from airnode.media.recording.index import VERSION, BeginEntry, EndEntry, Entry, SegmentIndex
-from airnode.media.recording.metrics import RecordingMetrics
-from airnode.media.recording.retention import StoredItem, expired
-from airnode.media.recording.trouble import DiskTooFull, slow_notice, stopped_notice
+from airnode.media.recording.reporting import RecordingMetrics, slow_notice, stopped_notice
 from airnode.media.room.live_room import LiveRoom
 from airnode.media.room.rooms import Rooms
+from airnode.store.files.disk import free_bytes, probe_writable, require_free_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -54,34 +52,6 @@ _BATCH = 64
 _SLOW_FOR_S = 60.0
 #: Seconds, where a class's target duration is not known even when its first segment has closed.
 _UNKNOWN_TARGET_S = 10
-
-
-@dataclass(slots=True, eq=False)
-class _Tape:
-    """A recording that is being made: the loop's side; ``file`` is the thread's.
-
-    Attributes:
-        next_msn: of the window's next segment. started: one was taken; the first has to begin with a key frame.
-        gap: the last one was left out. ending: nothing will be added.
-    """
-
-    room: LiveRoom
-    recording: Recording
-    begun: BeginEntry
-    next_msn: int
-    gap: bool = False
-    started: bool = False
-    ending: bool = False
-    unlisten: Callable[[], None] | None = None
-    file: RecordingFile | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What the thread does: write a segment, or, without one, end the recording."""
-
-    tape: _Tape
-    take: SegmentToWrite | None
 
 
 class Recorder(Service):
@@ -111,13 +81,13 @@ class Recorder(Service):
         self._tasks = tasks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording-write")
         #: {room: its recording that is being made}.
-        self._tapes: dict[str, _Tape] = {}
-        #: Tapes of which the thread may still have files open.
-        self._open: set[_Tape] = set()
+        self._active: dict[str, ActiveRecording] = {}
+        #: Recordings of which the thread may still have files open.
+        self._open: set[ActiveRecording] = set()
         #: Bounded by ``recording.queue_bytes``.
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[WriteJob] = deque()
         self._queued_bytes = 0
-        self._some = asyncio.Event()
+        self._jobs_waiting = asyncio.Event()
         self._idle = asyncio.Event()
         #: {room: it, while its teacher wants no recording}, with ``recording.mode = all``.
         self._unwanted: dict[str, LiveRoom] = {}
@@ -143,8 +113,8 @@ class Recorder(Service):
 
     async def stop(self) -> None:
         """End all recordings and wait a moment for the disk."""
-        for tape in list(self._tapes.values()):
-            self._finish(tape)
+        for active in list(self._active.values()):
+            self._finish(active)
         try:
             async with asyncio.timeout(_FAREWELL_S):
                 while self._open:
@@ -166,7 +136,7 @@ class Recorder(Service):
         """The health check."""
         if notices := self.notices():
             raise LookupError(" ".join(each.text for each in notices))
-        return f"{len(self._tapes)} running" if self._tapes else None
+        return f"{len(self._active)} running" if self._active else None
 
     # -- starting and stopping ----------------------------------------------------------------------------------------
 
@@ -183,19 +153,19 @@ class Recorder(Service):
         if room is None or room.phase not in ("live", "reconnecting"):
             raise Conflict("This class is not live on this node.")
         self._unwanted.pop(name, None)
-        if name not in self._tapes:
+        if name not in self._active:
             if self._trouble:
                 raise Unavailable(self._trouble.text, retry_after_s=_LOOK_S)
             self._begin(room)
-        return self._tapes[name].recording.recording_id
+        return self._active[name].recording.recording_id
 
     def end(self, name: str) -> None:
         """Record a room no longer; nothing happens where it is not recorded."""
         room = self._rooms.get(name)
         if room is not None:
             self._unwanted[name] = room
-        if (tape := self._tapes.get(name)) is not None:
-            self._finish(tape)
+        if (active := self._active.get(name)) is not None:
+            self._finish(active)
 
     async def remove(self, name: str, recording_id: str) -> None:
         """Remove a recording for good; NotFound (404), Conflict (409) while it is made, Unavailable (503)."""
@@ -207,12 +177,12 @@ class Recorder(Service):
 
     def _room_changed(self, room: LiveRoom) -> None:
         room.recording_mode = self.mode
-        tape = self._tapes.get(room.name)
-        if tape is not None and (tape.room is not room or room.closed or room.phase == "ended"):
-            self._finish(tape)
-            tape = None
+        active = self._active.get(room.name)
+        if active is not None and (active.room is not room or room.closed or room.phase == "ended"):
+            self._finish(active)
+            active = None
         over = room.closed or room.phase != "live"
-        if not over and tape is None and self.mode == "all" and self._unwanted.get(room.name) is not room:
+        if not over and active is None and self.mode == "all" and self._unwanted.get(room.name) is not room:
             self._begin(room)
         if room.closed and self._unwanted.get(room.name) is room:
             del self._unwanted[room.name]
@@ -222,27 +192,27 @@ class Recorder(Service):
         recording_id = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         begun = BeginEntry(VERSION, recording_id, room.name, self._node_id, now, 0)
         recording = self._catalog.begin(begun)
-        tape = self._tapes[room.name] = _Tape(room, recording, begun, room.window.next_msn)
-        self._open.add(tape)
-        tape.unlisten = room.window.add_listener(lambda: self._look(tape))
+        active = self._active[room.name] = ActiveRecording(room, recording, begun, room.window.next_msn)
+        self._open.add(active)
+        active.unlisten = room.window.add_listener(lambda: self._look(active))
         log.info("recording_started", room=room.name, recording_id=recording_id)
-        self._show(tape)
+        self._show(active)
 
-    def _finish(self, tape: _Tape) -> None:
-        self._look(tape)
-        tape.ending = True
-        self._tapes.pop(tape.room.name, None)
-        if tape.unlisten is not None:
-            tape.unlisten()
-            tape.unlisten = None
-        self._put(_Job(tape, None))
-        self._show(tape)
+    def _finish(self, active: ActiveRecording) -> None:
+        self._look(active)
+        active.ending = True
+        self._active.pop(active.room.name, None)
+        if active.unlisten is not None:
+            active.unlisten()
+            active.unlisten = None
+        self._put(WriteJob(active, None))
+        self._show(active)
 
-    def _show(self, tape: _Tape) -> None:
+    def _show(self, active: ActiveRecording) -> None:
         """Let the cluster know whether the room is being recorded."""
-        room = tape.room
-        recording = not tape.ending and not self._trouble
-        shown = tape.recording.recording_id if recording else ""
+        room = active.room
+        recording = not active.ending and not self._trouble
+        shown = active.recording.recording_id if recording else ""
         if room.recording_id != shown:
             room.recording_id = shown
             if not room.closed:
@@ -250,110 +220,100 @@ class Recorder(Service):
 
     # -- from the window to the queue ---------------------------------------------------------------------------------
 
-    def _look(self, tape: _Tape) -> None:
+    def _look(self, active: ActiveRecording) -> None:
         """Put the segments that closed since the last call into the queue."""
-        window = tape.room.window
-        for segment in window.finished_from(tape.next_msn):
-            if segment.msn > tape.next_msn:
-                self._leave_out(tape, "late", segment.msn - tape.next_msn)
-            tape.next_msn = segment.msn + 1
+        window = active.room.window
+        for segment in window.finished_from(active.next_msn):
+            if segment.msn > active.next_msn:
+                self._leave_out(active, "late", segment.msn - active.next_msn)
+            active.next_msn = segment.msn + 1
             if self._trouble:
-                self._leave_out(tape, "disk")
+                self._leave_out(active, "disk")
             elif self._queued_bytes + segment.size > self._section.queue_bytes:
                 self._slow_s = time.monotonic()
-                self._leave_out(tape, "queue")
-            elif tape.started or segment.independent:
-                self._offer(tape, segment, window.init_section(segment.init_name))
+                self._leave_out(active, "queue")
+            elif active.started or segment.independent:
+                self._offer(active, segment, window.init_section(segment.init_name))
 
-    def _leave_out(self, tape: _Tape, reason: str, count: int = 1) -> None:
+    def _leave_out(self, active: ActiveRecording, reason: str, count: int = 1) -> None:
         self._metrics.left_out.labels(reason).inc(count)
-        if not tape.gap:
-            log.warning("recording_segments_left_out", recording_id=tape.recording.recording_id, reason=reason)
-        tape.gap = True
+        if not active.gap:
+            log.warning("recording_segments_left_out", recording_id=active.recording.recording_id, reason=reason)
+        active.gap = True
 
-    def _offer(self, tape: _Tape, segment: Segment, init: bytes) -> None:
-        if not tape.started:
-            target_s = tape.room.window.target_duration_s or _UNKNOWN_TARGET_S
-            tape.begun = replace(tape.begun, target_duration_s=target_s)
-            tape.recording.index = SegmentIndex(tape.begun)
-        take = SegmentToWrite(
-            msn=segment.msn,
-            init=init,
-            parts=[part.data for part in segment.parts],
-            size=segment.size,
-            duration_s=segment.duration_s,
-            start_unix_s=segment.start_unix_s,
-            discontinuity=segment.discontinuity,
-        )
-        tape.started, tape.gap = True, False
-        self._put(_Job(tape, take))
+    def _offer(self, active: ActiveRecording, segment: Segment, init: bytes) -> None:
+        if not active.started:
+            target_s = active.room.window.target_duration_s or _UNKNOWN_TARGET_S
+            active.begun = replace(active.begun, target_duration_s=target_s)
+            active.recording.index = SegmentIndex(active.begun)
+        active.started, active.gap = True, False
+        self._put(WriteJob(active, to_write(segment, init)))
 
-    def _put(self, job: _Job) -> None:
+    def _put(self, job: WriteJob) -> None:
         self._queue.append(job)
-        self._queued_bytes += job.take.size if job.take is not None else 0
+        self._queued_bytes += job.segment_data.size if job.segment_data is not None else 0
         self._metrics.queue.set(self._queued_bytes)
-        self._some.set()
+        self._jobs_waiting.set()
 
     # -- from the queue to the disk -----------------------------------------------------------------------------------
 
     async def _write_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._some.wait()
+            await self._jobs_waiting.wait()
             jobs = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
             if not jobs:
-                self._some.clear()
+                self._jobs_waiting.clear()
                 self._idle.set()
                 continue
             for job in jobs:
                 await self._done(job, await loop.run_in_executor(self._thread, self._write, job))
 
-    def _write(self, job: _Job) -> list[Entry] | EndEntry | OSError:
+    def _write(self, job: WriteJob) -> list[Entry] | EndEntry | OSError:
         """In the thread: one segment, or the end. An error is an answer."""
-        tape, take = job.tape, job.take
+        active, segment_data = job.active, job.segment_data
         try:
-            if take is None:
-                return _ended(tape)
+            if segment_data is None:
+                return complete_files(active)
             if (trouble := self._trouble) is not None:
                 raise OSError(trouble.text)
             with self._metrics.seconds.time():
                 self._require_room()
-                if tape.file is None:
-                    tape.file = RecordingFile(tape.recording.directory, tape.begun)
-                return list(tape.file.write(take))
+                if active.file is None:
+                    active.file = RecordingFile(active.recording.directory, active.begun)
+                return list(active.file.write(segment_data))
         except OSError as error:
-            if take is not None:
-                self._wanted_bytes = _RESUME_SEGMENTS * take.size
+            if segment_data is not None:
+                self._wanted_bytes = _RESUME_SEGMENTS * segment_data.size
             return error
 
-    def _require_room(self, more: int = 0) -> None:
+    def _require_room(self, more_bytes: int = 0) -> None:
         """In the thread: raise OSError when too little is free."""
-        free, least = disk.free_bytes(self._catalog.root), self._section.min_free_bytes + more
-        if free < least:
-            raise DiskTooFull(free, least)
+        least_bytes = self._section.min_free_bytes + more_bytes
+        require_free_bytes(self._catalog.root, least_bytes, "recording.min_free_bytes")
 
-    async def _done(self, job: _Job, outcome: list[Entry] | EndEntry | OSError) -> None:
-        tape, take = job.tape, job.take
-        if take is not None:
-            self._queued_bytes -= take.size
+    async def _done(self, job: WriteJob, outcome: list[Entry] | EndEntry | OSError) -> None:
+        active, segment_data = job.active, job.segment_data
+        if segment_data is not None:
+            self._queued_bytes -= segment_data.size
             self._metrics.queue.set(self._queued_bytes)
         if isinstance(outcome, OSError):
-            self._leave_out(tape, "disk")
+            self._leave_out(active, "disk")
             self._fail(outcome)
         elif isinstance(outcome, EndEntry):
-            self._open.discard(tape)
-            self._catalog.end(tape.recording, outcome)
+            self._open.discard(active)
+            self._catalog.end(active.recording, outcome)
             log.info(
                 "recording_finished",
-                recording_id=tape.recording.recording_id,
+                recording_id=active.recording.recording_id,
                 duration_s=round(outcome.duration_s, 1),
                 size_bytes=outcome.size_bytes,
             )
             self._idle.set()
-        elif take is not None:
+        elif segment_data is not None:
             self._metrics.segments.inc()
-            self._metrics.written.inc(take.size)
-            self._catalog.grow(tape.recording, outcome)
+            self._metrics.written.inc(segment_data.size)
+            self._catalog.grow(active.recording, outcome)
 
     # -- the disk -----------------------------------------------------------------------------------------------------
 
@@ -367,8 +327,8 @@ class Recorder(Service):
         self._trouble_changed()
 
     def _trouble_changed(self) -> None:
-        for tape in list(self._tapes.values()):
-            self._show(tape)
+        for active in list(self._active.values()):
+            self._show(active)
         self._idle.set()
 
     async def _look_for_ever(self) -> None:
@@ -408,30 +368,25 @@ class Recorder(Service):
 
     def _sync(self) -> None:
         """In the thread: force what was written onto the disk."""
-        for tape in self._open.copy():
-            if tape.file is not None:
-                tape.file.sync()
+        for active in self._open.copy():
+            if active.file is not None:
+                active.file.sync()
 
     def _probe(self) -> None:
         """In the thread: raise OSError where nothing can be written."""
-        self._metrics.free.set(disk.free_bytes(self._catalog.root))
+        self._metrics.free.set(free_bytes(self._catalog.root))
         self._require_room(self._wanted_bytes if self._trouble else 0)
         if self._trouble:
-            disk.probe(self._catalog.root)
+            probe_writable(self._catalog.root)
 
     def _measure(self) -> None:
-        self._metrics.recorded.set(0 if self._trouble else len(self._tapes))
-        self._metrics.stalled.set(len(self._tapes) if self._trouble else 0)
+        self._metrics.recorded.set(0 if self._trouble else len(self._active))
+        self._metrics.stalled.set(len(self._active) if self._trouble else 0)
         self._metrics.kept.set(sum(each.size_bytes for each in self._catalog.all()))
 
     async def _apply_retention(self) -> None:
-        section, kept = self._section, self._catalog.all()
-        aged = [
-            StoredItem(each.recording_id, each.started_at, each.ended_at, each.size_bytes)
-            for each in self._catalog.all()
-        ]
-        gone = set(expired(aged, time.time(), max_age_s=section.max_age_s, max_bytes=section.max_bytes))
-        for recording in [each for each in kept if each.recording_id in gone]:
+        section = self._section
+        for recording in self._catalog.expired(time.time(), section.max_age_s, section.max_bytes):
             try:
                 await self._catalog.remove(recording)
             except AirnodeError as error:
@@ -439,10 +394,3 @@ class Recorder(Service):
                 continue
             self._metrics.removed.labels("retention").inc()
             log.info("recording_expired", recording_id=recording.recording_id, room=recording.room)
-
-
-def _ended(tape: _Tape) -> EndEntry:
-    """In the thread: complete the files; of a recording that never got any, there is nothing to complete."""
-    if tape.file is None:
-        return EndEntry("finished", time.time(), 0, 0.0, 0)
-    return tape.file.finish(time.time())

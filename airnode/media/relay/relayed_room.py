@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import structlog
 
@@ -22,8 +21,8 @@ from airnode.media.hls.blocking_reload import Waiters
 from airnode.media.live.feed import LiveFeed
 from airnode.media.live.splitter import LivePiece, LiveSplitter
 from airnode.media.relay.relayed_window import RelayedWindow
-from airnode.media.relay.tiers import FIRST, SECOND, EdgeNode, NoRelayPlace, Route, UpstreamNode
-from airnode.media.relay.upstream import BLOCKED_TIMEOUT_S, RelayMetrics, UpstreamClient
+from airnode.media.relay.tiers import FIRST, SECOND, NoRelayPlace, Route, UpstreamNode
+from airnode.media.relay.upstream import BLOCKED_TIMEOUT_S, UpstreamAccess, UpstreamClient, codecs_of
 from airnode.media.room.origins import Origin
 from airnode.media.room.viewers import Viewers
 from airnode.media.room.watchable import RequestKind
@@ -47,22 +46,6 @@ _OLDER_PLAYLISTS = 5
 _SECOND_TIER_LATER_S = 0.5
 #: Below all decode times, and below a fragment that has none.
 _BEFORE_ALL_DTS_TICKS = -2
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamAccess:
-    """How a relayed room gets to other nodes.
-
-    Attributes:
-        node_id: this node's.
-        upstream: makes the client for a room at a node.
-        upstream_node: returns the address of an edge of the first tier.
-    """
-
-    node_id: str
-    upstream: Callable[[str, UpstreamNode], UpstreamClient]
-    upstream_node: Callable[[EdgeNode], UpstreamNode]
-    metrics: RelayMetrics
 
 
 class RelayedRoom:
@@ -397,12 +380,6 @@ class RelayedRoom:
         self.live.take(piece.fragment)
         self._live_dts_ticks = max(self._live_dts_ticks, piece.dts_ticks)
         return _BEFORE_ALL_DTS_TICKS
-
-
-def codecs_of(content_type: str) -> tuple[str, ...]:
-    """The codecs that a Content-Type names (RFC 6381)."""
-    named = content_type.partition('codecs="')[2].partition('"')[0]
-    return tuple(named.split(",")) if named else ()
 
 
 def _now_s() -> float:

@@ -19,9 +19,9 @@ from airnode.errors import Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.media.relay.reachability import NodeReachability
-from airnode.media.relay.relayed_room import RelayedRoom, UpstreamAccess
+from airnode.media.relay.relayed_room import RelayedRoom
 from airnode.media.relay.tiers import SECOND, EdgeNode, UpstreamNode
-from airnode.media.relay.upstream import NodeToken, RelayMetrics, UpstreamClient, connector
+from airnode.media.relay.upstream import NodeToken, RelayMetrics, UpstreamAccess, UpstreamClient, connector
 from airnode.media.room.origins import Origins
 from airnode.media.room.rooms import Rooms
 from airnode.media.room.watchable import WatchableRoom

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import aiohttp
@@ -182,6 +183,28 @@ class UpstreamClient:
             self._metrics.failures.labels(kind).inc()
             raise
         return body
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAccess:
+    """How a relayed room gets to other nodes.
+
+    Attributes:
+        node_id: this node's.
+        upstream: makes the client for a room at a node.
+        upstream_node: returns the address of an edge of the first tier.
+    """
+
+    node_id: str
+    upstream: Callable[[str, UpstreamNode], UpstreamClient]
+    upstream_node: Callable[[EdgeNode], UpstreamNode]
+    metrics: RelayMetrics
+
+
+def codecs_of(content_type: str) -> tuple[str, ...]:
+    """The codecs that a Content-Type names (RFC 6381)."""
+    named = content_type.partition('codecs="')[2].partition('"')[0]
+    return tuple(named.split(",")) if named else ()
 
 
 def connector() -> aiohttp.TCPConnector:

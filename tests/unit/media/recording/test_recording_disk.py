@@ -12,6 +12,7 @@ import pytest
 from airnode.media.recording import disk
 from airnode.media.recording.disk import INDEX, MEDIA, RecordingFile, SegmentToWrite
 from airnode.media.recording.index import BeginEntry, parse
+from airnode.store.files.disk import probe_writable, remove_directory
 
 ID = "20261122T091500Z-5f0c2a91"
 BEGUN = BeginEntry(1, ID, "stream", "node-1", 1_700_000_000.0, 2)
@@ -99,7 +100,7 @@ def test_removing_is_finished_by_the_next_start(tmp_path: Path):
 
 def test_a_removed_recording_leaves_nothing(tmp_path: Path):
     made(tmp_path, take(0)).finish(1.8e9)
-    disk.remove(tmp_path / "stream" / ID)
+    remove_directory(tmp_path / "stream" / ID)
     assert os.listdir(tmp_path) == []
 
 
@@ -173,14 +174,7 @@ def test_a_read_only_directory_fails_and_leaves_nothing(tmp_path: Path):
         with pytest.raises(PermissionError):
             made(tmp_path)
         with pytest.raises(PermissionError):
-            disk.probe(tmp_path)
+            probe_writable(tmp_path)
     finally:
         tmp_path.chmod(0o700)
     assert os.listdir(tmp_path) == []
-
-
-def test_free_space_is_told_before_the_directory_is_there(tmp_path: Path):
-    there = os.statvfs(tmp_path)
-    assert disk.free_bytes(tmp_path / "not" / "yet") == pytest.approx(there.f_bavail * there.f_frsize, rel=0.2)
-    disk.probe(tmp_path / "not" / "yet")
-    assert os.listdir(tmp_path / "not" / "yet") == []

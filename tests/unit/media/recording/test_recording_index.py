@@ -1,7 +1,5 @@
 """The index file: what a crash leaves, and the playlist that is made of it."""
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +15,6 @@ from airnode.media.recording.index import (
     parse,
 )
 from airnode.media.recording.playlist import lookup, render
-from airnode.media.recording.ranges import RangeNotSatisfiable, requested_range
-from airnode.media.recording.retention import StoredItem, expired
 from tests.support.hls import read_media
 
 BEGUN = BeginEntry(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
@@ -135,65 +131,3 @@ def test_the_target_duration_covers_every_segment():
 )
 def test_names(name: str, found: Entry | None):
     assert lookup(built(), name) == found
-
-
-# -- ranges -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("", None),
-        ("bytes=0-", (0, 100)),
-        ("bytes=10-19", (10, 20)),
-        ("bytes=90-500", (90, 100)),
-        ("bytes=-10", (90, 100)),
-        ("bytes=-500", (0, 100)),
-        ("bytes=5-4", None),
-        ("bytes=0-1,5-6", None),
-        ("items=0-1", None),
-        ("bytes=-", None),
-        ("bytes=a-b", None),
-        ("bytes=" + "9" * 40 + "-", None),
-        ("bytes=99-", (99, 100)),
-    ],
-)
-def test_ranges(header: str, expected: tuple[int, int] | None):
-    assert requested_range(header, 100) == expected
-
-
-@pytest.mark.parametrize("header", ["bytes=100-", "bytes=200-300", "bytes=-0"])
-def test_ranges_behind_the_end(header: str):
-    with pytest.raises(RangeNotSatisfiable) as refused:
-        requested_range(header, 100)
-    assert refused.value.size == 100
-
-
-# -- retention --------------------------------------------------------------------------------------------------------
-
-
-def kept(*ages_s: float | None, size: int = 10) -> list[StoredItem]:
-    """Recordings by how long ago they ended; None: still running. The first is the oldest."""
-    made = [
-        StoredItem(f"r{n}", 1000.0 + n, None if age is None else 10_000 - age, size) for n, age in enumerate(ages_s)
-    ]
-    random.Random(1).shuffle(made)
-    return made
-
-
-def test_nothing_goes_without_a_limit():
-    assert expired(kept(9000, 5, None), 10_000, max_age_s=None, max_bytes=None) == []
-
-
-def test_old_ones_go_and_running_ones_never():
-    assert expired(kept(None, 500, 101, 99, 5), 10_000, max_age_s=100, max_bytes=None) == ["r1", "r2"]
-
-
-def test_the_oldest_go_until_the_rest_fits():
-    assert expired(kept(50, 40, 30, 20), 10_000, max_age_s=None, max_bytes=25) == ["r0", "r1"]
-    assert expired(kept(None, 40, 30, None), 10_000, max_age_s=None, max_bytes=15) == ["r1", "r2"]
-    assert expired(kept(50, 40), 10_000, max_age_s=None, max_bytes=20) == []
-
-
-def test_what_goes_for_its_age_makes_room():
-    assert expired(kept(500, 40, 30), 10_000, max_age_s=100, max_bytes=20) == ["r0"]

@@ -7,7 +7,7 @@ import pytest
 from airnode.media.frames import Frame
 from airnode.media.live.fragmenter import Fragment, Fragmenter, http_chunk
 from airnode.media.live.splitter import LiveSplitter
-from airnode.media.relay.relayed_room import codecs_of
+from airnode.media.relay.upstream import codecs_of
 
 VIDEO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovvide----"
 AUDIO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovsoun----"

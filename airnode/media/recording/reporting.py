@@ -1,6 +1,12 @@
-"""Metrics of recording."""
+"""What recording reports: its metrics, and notices about a disk that fails."""
+
+import errno
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from airnode.bus.messages import Notice
+from airnode.store.files.disk import is_full
 
 
 class RecordingMetrics:
@@ -29,3 +35,20 @@ class RecordingMetrics:
             buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0),
             registry=registry,
         )
+
+
+def stopped_notice(error: OSError, root: Path) -> Notice:
+    """Return the notice that the disk accepts no more writes."""
+    reason = error.strerror or str(error)
+    text = f"Recording has stopped: {reason} ({root}). Make room or repair the disk; it goes on by itself."
+    if is_full(error):
+        return Notice("recording_disk_full", text, {"path": str(root)})
+    if error.errno == errno.EROFS:
+        return Notice("recording_disk_read_only", text, {"path": str(root)})
+    return Notice("recording_disk_failed", text, {"path": str(root), "error": reason})
+
+
+def slow_notice(root: Path) -> Notice:
+    """Return the notice that the disk is too slow."""
+    text = f"The disk of {root} is too slow: segments are missing in recordings."
+    return Notice("recording_disk_slow", text, {"path": str(root)})

@@ -8,7 +8,7 @@ _ONE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*\Z", re.ASCII)
 
 
 class RangeNotSatisfiable(AirnodeError):
-    """What was asked for lies behind the end; ``size`` is the length of the whole."""
+    """The requested range begins behind the end (RFC 9110 15.5.17); ``size`` is the length of the whole, in bytes."""
 
     code, title, status = "range_not_satisfiable", "Range not satisfiable", 416
 
@@ -18,10 +18,12 @@ class RangeNotSatisfiable(AirnodeError):
 
 
 def requested_range(header: str, size: int) -> tuple[int, int] | None:
-    """(start, stop) of what a Range header asks for; None: all of it, as for what is no single range of bytes.
+    """Return (start, stop) of the range in a Range header, in bytes.
+
+    None: send all of it, as for a header that is not one range of bytes (RFC 9110 14.2).
 
     Raises:
-        RangeNotSatisfiable: (416) there is nothing in it.
+        RangeNotSatisfiable: (416) no byte of it exists.
     """
     match = _ONE.match(header)
     if match is None or not (match[1] or match[2]):

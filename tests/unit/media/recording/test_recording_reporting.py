@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airnode.media.recording.trouble import DiskTooFull, slow_notice, stopped_notice
+from airnode.media.recording.reporting import slow_notice, stopped_notice
+from airnode.store.files.disk import DiskTooFull
 
 ROOT = Path(__file__).parents[4]
 PLACE = Path("/recordings")
@@ -20,7 +21,7 @@ def failed(number: int) -> OSError:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (DiskTooFull(1 << 20, 1 << 30), "recording_disk_full"),
+        (DiskTooFull(1 << 20, 1 << 30, "recording.min_free_bytes"), "recording_disk_full"),
         (failed(errno.ENOSPC), "recording_disk_full"),
         (failed(errno.EDQUOT), "recording_disk_full"),
         (failed(errno.EROFS), "recording_disk_read_only"),

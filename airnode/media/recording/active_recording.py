@@ -1,0 +1,59 @@
+"""A recording that is being made, and what the writing thread does for it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airnode.media.hls.playlist import Segment
+from airnode.media.recording.catalog import Recording
+from airnode.media.recording.disk import RecordingFile, SegmentToWrite
+from airnode.media.recording.index import BeginEntry, EndEntry
+from airnode.media.room.live_room import LiveRoom
+
+
+@dataclass(slots=True, eq=False)
+class ActiveRecording:
+    """A recording that is being made: the loop's side; ``file`` is the thread's.
+
+    Attributes:
+        next_msn: of the window's next segment. started: one was taken; the first has to begin with a key frame.
+        gap: the last one was left out. ending: nothing will be added.
+    """
+
+    room: LiveRoom
+    recording: Recording
+    begun: BeginEntry
+    next_msn: int
+    gap: bool = False
+    started: bool = False
+    ending: bool = False
+    unlisten: Callable[[], None] | None = None
+    file: RecordingFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteJob:
+    """What the thread does: write a segment, or, without one, end the recording."""
+
+    active: ActiveRecording
+    segment_data: SegmentToWrite | None
+
+
+def complete_files(active: ActiveRecording) -> EndEntry:
+    """In the thread: complete the files; of a recording that never got any, there is nothing to complete."""
+    if active.file is None:
+        return EndEntry("finished", time.time(), 0, 0.0, 0)
+    return active.file.finish(time.time())
+
+
+def to_write(segment: Segment, init: bytes) -> SegmentToWrite:
+    """Return what the thread needs of a closed segment of the window."""
+    return SegmentToWrite(
+        msn=segment.msn,
+        init=init,
+        parts=[part.data for part in segment.parts],
+        size=segment.size,
+        duration_s=segment.duration_s,
+        start_unix_s=segment.start_unix_s,
+        discontinuity=segment.discontinuity,
+    )

@@ -1,0 +1,101 @@
+"""What every store of files needs of a disk. All of it blocks: call it in a thread, never on the event loop."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+#: A directory with this prefix is being removed; whoever finds one after a crash removes it.
+REMOVED_PREFIX = ".removed-"
+_PROBE = ".probe"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class DiskTooFull(OSError):
+    """Less is free than a setting requires.
+
+    Args:
+        key: the configuration key that sets ``least_bytes``.
+    """
+
+    def __init__(self, free_bytes: int, least_bytes: int, key: str) -> None:
+        text = f"{free_bytes >> 10:,} KiB are free, and {least_bytes >> 10:,} KiB have to be ({key})"
+        super().__init__(text)
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether the disk, or the quota, is full."""
+    return isinstance(error, DiskTooFull) or error.errno in _FULL
+
+
+def require_free_bytes(root: Path, least_bytes: int, key: str) -> None:
+    """Raise DiskTooFull when less is free on the disk of ``root``; ``key`` is the setting to name."""
+    free = free_bytes(root)
+    if free < least_bytes:
+        raise DiskTooFull(free, least_bytes, key)
+
+
+def free_bytes(root: Path) -> int:
+    """Return how much an ordinary user may still write to the disk of ``root``, which need not exist yet."""
+    while not root.exists() and root != root.parent:
+        root = root.parent
+    found = os.statvfs(root)
+    return found.f_bavail * found.f_frsize
+
+
+def probe_writable(root: Path) -> None:
+    """Write and remove a small file in ``root``, which is made where it is missing.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    root.mkdir(parents=True, exist_ok=True, mode=0o750)
+    path = root / _PROBE
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def read_at(fd: int, at: int, size: int) -> bytes:
+    """Return ``size`` bytes from ``at`` on; fewer where the file ends."""
+    pieces = []
+    while size > 0 and (piece := os.pread(fd, size, at)):
+        pieces.append(piece)
+        at, size = at + len(piece), size - len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def write_at(fd: int, pieces: Sequence[bytes], at: int) -> int:
+    """Write all pieces from ``at`` on; return where they end."""
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            written = os.pwrite(fd, view, at)
+            if written <= 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            view, at = view[written:], at + written
+    return at
+
+
+def sync_directory(path: Path) -> None:
+    """Force the names in a directory onto the disk, so that they survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove a directory: it vanishes at once, its bytes a moment later. The parent goes with its last entry."""
+    gone = directory.with_name(REMOVED_PREFIX + directory.name)
+    directory.rename(gone)
+    shutil.rmtree(gone)
+    with contextlib.suppress(OSError):
+        directory.parent.rmdir()  # only where it was the last one
