@@ -239,7 +239,7 @@ async def test_a_node_that_goes_down_ends_its_responses(node: AirnodeProcess, ap
 
 
 class SlowViewer:
-    """A plain socket that asks for live.mp4 and reads only when told to."""
+    """A plain socket that requests live.mp4 and reads only when the test wants it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""What a packager knows about its stream right now."""
+"""What a packager has measured of its stream."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ _BITRATE_WINDOW_S = 2.5
 
 @dataclass(slots=True)
 class PackagerStats:
-    """Readable at any time; written by the packager alone.
+    """Counts and measurements of one room's stream; the packager and its segmenter write them, anybody may read.
 
     Attributes:
         video_codecs, audio_codecs: RFC 6381 strings of the current tracks; empty: there is no such track.
         frame_rate: measured, in frames a second. key_frame_interval_s: between the last two key frames.
-        dropped: samples that did not make it, by reason (``before_key``, ``audio_overlap``, ``setup``, ``no_config``).
+        dropped: frames that were not written, by reason (``before_key``, ``audio_overlap``, ``setup``, ``no_config``).
         discontinuities: after the first period. timestamp_jumps: those of them that broken timestamps caused.
-        audio_gaps: holes in the audio that were jumped over. audio_corrections: frames stretched against drift.
+        audio_gaps: holes in the audio. audio_corrections: frames made longer or shorter against drift.
         irregular_parts: parts longer than PART-TARGET, which made it grow.
-        forced_segments: cut without a key frame.
-        repeated_stills: key frames shown again while the video was gone.
-        last_sample_s: wall clock of the last sample's arrival.
+        forced_segments: that begin without a key frame.
+        repeated_stills: how often a key frame was shown again while no video came.
+        last_frame_s: unix time at which the last frame arrived.
     """
 
     video_codecs: str = ""
@@ -27,13 +27,10 @@ class PackagerStats:
     encoder: str = ""
     width: int = 0
     height: int = 0
-    channels: int = 0
-    sample_rate: int = 0
     frame_rate: float = 0.0
     key_frame_interval_s: float = 0.0
     video_samples: int = 0
     audio_samples: int = 0
-    bytes_in: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     discontinuities: int = 0
     timestamp_jumps: int = 0
@@ -42,9 +39,9 @@ class PackagerStats:
     irregular_parts: int = 0
     forced_segments: int = 0
     repeated_stills: int = 0
-    last_sample_s: float = 0.0
+    last_frame_s: float = 0.0
+    #: (unix time, bytes that came within 0.1 s of it), oldest first.
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
-    _recent_bytes: int = 0
 
     @property
     def codecs(self) -> tuple[str, ...]:
@@ -53,11 +50,11 @@ class PackagerStats:
 
     @property
     def dropped_samples(self) -> int:
-        """All samples that did not make it."""
+        """The number of frames that were not written."""
         return self.dropped.total()
 
     def faults(self) -> dict[str, int]:
-        """What was wrong with the stream so far, {kind: how often}."""
+        """Return what was wrong with the stream so far, {kind: how often}."""
         return {
             "timestamp_jump": self.timestamp_jumps,
             "audio_gap": self.audio_gaps,
@@ -66,23 +63,23 @@ class PackagerStats:
             **{f"dropped_{reason}": count for reason, count in self.dropped.items()},
         }
 
-    def count_bytes(self, size: int, now: float) -> None:
-        """Add a sample's bytes to the total and to the sliding window."""
-        self.bytes_in += size
-        self.last_sample_s = now
+    def count_bytes(self, size_bytes: int, arrived_s: float) -> None:
+        """Add a frame's bytes to the sliding window of the bit rate."""
+        self.last_frame_s = arrived_s
         recent = self._recent
-        if recent and now - recent[-1][0] < 0.1:
-            recent[-1] = (recent[-1][0], recent[-1][1] + size)
+        if recent and arrived_s - recent[-1][0] < 0.1:
+            recent[-1] = (recent[-1][0], recent[-1][1] + size_bytes)
         else:
-            recent.append((now, size))
-        self._recent_bytes += size
-        while recent[0][0] < now - _BITRATE_WINDOW_S:
-            self._recent_bytes -= recent.popleft()[1]
+            recent.append((arrived_s, size_bytes))
+        since_s = arrived_s - _BITRATE_WINDOW_S
+        while recent[0][0] < since_s:
+            recent.popleft()
 
-    def bitrate_bps(self, now: float) -> float:
-        """Bits a second over the last seconds before ``now``; 0 for a stream that has fallen silent."""
-        since = now - _BITRATE_WINDOW_S
-        recent = [(at, size) for at, size in self._recent if at >= since]
+    def bitrate_bps(self, now_s: float) -> float:
+        """Return the bits a second over the last seconds before the unix time ``now_s``; 0: nothing came in them."""
+        since_s = now_s - _BITRATE_WINDOW_S
+        recent = [(arrived_s, size_bytes) for arrived_s, size_bytes in self._recent if arrived_s >= since_s]
         if not recent:
             return 0.0
-        return sum(size for _, size in recent) * 8 / max(0.5, min(_BITRATE_WINDOW_S, now - recent[0][0]))
+        duration_s = max(0.5, min(_BITRATE_WINDOW_S, now_s - recent[0][0]))
+        return sum(size_bytes for _, size_bytes in recent) * 8 / duration_s

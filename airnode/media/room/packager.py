@@ -218,7 +218,6 @@ class Packager:
         stats.video_codecs = video.codecs if video is not None else ""
         stats.audio_codecs = audio.codecs if audio is not None else ""
         stats.width, stats.height = (video.width, video.height) if video is not None else (0, 0)
-        stats.channels, stats.sample_rate = (audio.channels, audio.sample_rate) if audio is not None else (0, 0)
 
     def _frame_rate(self) -> float:
         """Return what the bitstream declares, else what onMetaData announced; 0: neither is believable."""

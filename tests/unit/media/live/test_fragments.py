@@ -55,23 +55,23 @@ class Bench:
         return self.stream.samples(track)
 
 
-def obeys_mse(samples: list[bmff.Sample]) -> bool:
+def is_continuous_for_mse(samples: list[bmff.Sample]) -> bool:
     """No step that a browser takes for a discontinuity (W3C MSE, coded frame processing)."""
     steps = itertools.pairwise(samples)
     return all(a.time < b.time and b.time - a.time <= 2 * a.duration for a, b in steps)
 
 
-def test_each_frame_is_a_fragment_the_moment_it_comes():
+def test_each_frame_becomes_a_fragment_at_once():
     bench = Bench(audio=False)
     for index in range(5):
         bench.frame(index * 100 / 3, key=index == 0)
         assert len(bench.fragments) == index + 1
     assert [fragment.is_key for fragment in bench.fragments] == [True, False, False, False, False]
     assert [sample.time + sample.cts for sample in bench.samples(VIDEO_TRACK)] == bench.sent
-    assert obeys_mse(bench.samples(VIDEO_TRACK))
+    assert is_continuous_for_mse(bench.samples(VIDEO_TRACK))
 
 
-def test_each_fragment_tells_when_it_came_in():
+def test_each_fragment_has_the_arrival_time_of_its_frame():
     bench = Bench(audio=False)
     bench.frame(0, key=True)
     bench.frame(40)
@@ -81,7 +81,7 @@ def test_each_fragment_tells_when_it_came_in():
     assert [first.media_time, second.media_time] == bench.sent
 
 
-def test_a_fragment_of_several_frames_tells_when_its_first_came_in():
+def test_a_fragment_of_several_frames_has_the_arrival_time_of_the_first():
     bench = Bench(100, audio=False)
     for index in range(6):
         bench.frame(index * 100 / 3, key=index == 0)
@@ -90,7 +90,7 @@ def test_a_fragment_of_several_frames_tells_when_its_first_came_in():
     assert second.unix_s == pytest.approx(1000.1, abs=1e-3)
 
 
-def test_frames_are_put_together_where_that_is_wished_for_and_their_durations_are_exact():
+def test_fragments_of_several_frames_have_exact_durations():
     bench = Bench(100, audio=False)
     for index in range(31):
         bench.frame(index * 100 / 3, key=index in (0, 10, 14, 20))
@@ -111,7 +111,7 @@ def test_a_late_frame_is_shown_in_time_and_is_no_discontinuity():
     for ms in (0, 33, 66, 900, 933, 966, 1000, 1033):
         bench.frame(ms, key=ms == 0)
     samples = bench.samples(VIDEO_TRACK)
-    assert obeys_mse(samples)
+    assert is_continuous_for_mse(samples)
     assert [sample.time + sample.cts for sample in samples] == bench.sent
 
 
@@ -133,7 +133,7 @@ def test_whatever_the_frame_times_nothing_is_lost_and_no_step_is_a_discontinuity
         at_ms += step
     bench.it.finish()
     samples = bench.samples(VIDEO_TRACK)
-    assert obeys_mse(samples)
+    assert is_continuous_for_mse(samples)
     assert [sample.time + sample.cts for sample in samples] == bench.sent
     for fragment in bench.stream.fragments:
         assert not any(sample.sync for sample in fragment.tracks[VIDEO_TRACK][1:])
@@ -147,7 +147,7 @@ def test_b_frames_keep_their_presentation_times():
     assert [sample.time + sample.cts for sample in bench.samples(VIDEO_TRACK)] == bench.sent
 
 
-def test_audio_rides_with_the_next_video_frame():
+def test_audio_is_written_with_the_next_video_frame():
     bench = Bench()
     bench.frame(0, key=True)
     bench.sound(0)
@@ -180,7 +180,7 @@ def test_audio_before_the_key_frame_is_left_out():
     assert START + 9000 < end <= START + 9000 + 1920
 
 
-def test_audio_alone_comes_in_small_pieces_and_can_be_entered_twice_a_second():
+def test_audio_alone_comes_in_small_fragments_and_playback_can_begin_twice_a_second():
     bench = Bench(video=False)
     for index in range(100):
         bench.sound(index * 64 / 3)
@@ -198,7 +198,7 @@ def test_a_hole_in_audio_is_filled_with_silence():
         bench.sound(ms)
     bench.it.finish()
     samples = bench.samples(AUDIO_TRACK)
-    assert obeys_mse(samples)
+    assert is_continuous_for_mse(samples)
     assert samples[-1].time - samples[0].time == pytest.approx(0.2213 * RATE, abs=2)
     assert {sample.data for sample in samples[3:-2]} == {silent_aac(AUDIO)}
     assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(samples))
@@ -211,7 +211,7 @@ def test_audio_that_stops_is_replaced_by_silence_and_may_come_back():
         if not 10 < index < 60:
             bench.sound(index * 100 / 3, 1600)
     audio = bench.samples(AUDIO_TRACK)
-    assert obeys_mse(audio)
+    assert is_continuous_for_mse(audio)
     heard = START
     for fragment in bench.stream.fragments[1:]:
         for sample in fragment.tracks.get(AUDIO_TRACK, []):
@@ -232,7 +232,7 @@ def test_video_that_stops_is_shown_as_a_still_until_the_next_key_frame():
     for index in range(10):
         bench.frame(6000 + index * 100 / 3, key=index == 5)
     video = bench.samples(VIDEO_TRACK)
-    assert obeys_mse(video)
+    assert is_continuous_for_mse(video)
     stills = [sample for sample in video[30:-5]]
     assert stills
     assert {sample.data for sample in stills} == {video[0].data}

@@ -1,4 +1,4 @@
-"""The live feed at rest: nothing is made while nobody watches, and nobody who comes notices."""
+"""The live feed at rest: no fragments are made while nobody watches, and a viewer who joins sees no difference."""
 
 import itertools
 
@@ -17,14 +17,14 @@ OTHER_SIZE = VideoConfig("avc", bytes.fromhex("0142c01effe1000001"), VIDEO.codec
 OTHER_CODEC = VideoConfig("avc", bytes.fromhex("0164001fffe1000000"), "avc1.64001f", 640, 360)
 
 
-class Show:
+class Broadcast:
     """A room and what is still to be sent into it."""
 
     def __init__(self, timed: list[Timed], limits: LiveLimits | None = None) -> None:
         self.room = (Room(limits) if limits else Room()).configure(VIDEO, AUDIO)
         self._rest = timed
 
-    def until(self, at_s: float) -> "Show":
+    def until(self, at_s: float) -> "Broadcast":
         self.room.push([each for each in self._rest if each[0] < at_s])
         self._rest = [each for each in self._rest if each[0] >= at_s]
         return self
@@ -39,7 +39,7 @@ def contiguous(numbers: list[int]) -> bool:
     return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def obeys_mse(samples: list[Sample]) -> bool:
+def is_continuous_for_mse(samples: list[Sample]) -> bool:
     """No step that a browser takes for a discontinuity (W3C MSE, coded frame processing)."""
     return all(a.time < b.time <= a.time + 2 * a.duration for a, b in itertools.pairwise(samples))
 
@@ -51,30 +51,30 @@ def plays(viewer: Viewer, frames: list[int]) -> None:
     assert viewer.stream.fragments[0].key
     assert contiguous(viewer.sequence_numbers())
     pictures, sound = viewer.stream.samples(VIDEO_TRACK), viewer.stream.samples(AUDIO_TRACK)
-    assert obeys_mse(pictures)
+    assert is_continuous_for_mse(pictures)
     assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(sound))
     begin_s, end_s = pictures[0].time / 90_000, (pictures[-1].time + pictures[-1].duration) / 90_000
     assert sound[0].time / AUDIO.sample_rate == pytest.approx(begin_s, abs=0.05)
     assert (sound[-1].time + sound[-1].duration) / AUDIO.sample_rate == pytest.approx(end_s, abs=0.15)
 
 
-def test_nothing_is_made_before_the_first_viewer_comes():
-    show = Show(clip(12)).until(10.5)
-    viewer = Viewer(show.room)
+def test_no_fragments_are_made_before_the_first_viewer_joins():
+    broadcast = Broadcast(clip(12)).until(10.5)
+    viewer = Viewer(broadcast.room)
     assert viewer.sequence_numbers()[0] == 1
-    show.until(12)
+    broadcast.until(12)
     plays(viewer, list(range(300, 360)))
 
 
 @pytest.mark.parametrize("cts_ms", [0, 66])
 @pytest.mark.parametrize("fps", [15, 30, 60])
-def test_whoever_comes_late_gets_the_same_samples_as_who_was_there(fps: int, cts_ms: int):
+def test_a_late_viewer_gets_the_same_frames_as_an_early_one(fps: int, cts_ms: int):
     timed = list(interleave(video(fps, 4, cts_ms=cts_ms), audio(4)))
-    eager = Show(timed)
+    eager = Broadcast(timed)
     first = Viewer(eager.until(0.1).room)
     eager.until(4)
     for tenths in range(11, 35, 3):
-        late = Show(timed).until(tenths / 10 + 0.05)
+        late = Broadcast(timed).until(tenths / 10 + 0.05)
         viewer = Viewer(late.room)
         late.until(4)
         plays(viewer, list(range(tenths // 10 * fps, 4 * fps)))
@@ -84,22 +84,24 @@ def test_whoever_comes_late_gets_the_same_samples_as_who_was_there(fps: int, cts
             assert ours.items() <= theirs.items()
 
 
-def test_fragments_that_are_made_late_tell_when_their_frames_came():
-    show = Show(clip(3)).until(2.6)
-    show.room.now_s += 100
-    told = [each.unix_s - 1_700_000_000 for each in Viewer(show.room).stream.fragments if VIDEO_TRACK in each.tracks]
-    assert told == pytest.approx([2 + index / 30 for index in range(len(told))], abs=0.001)
-    assert len(told) == 18
+def test_fragments_that_are_made_late_have_the_arrival_times_of_their_frames():
+    broadcast = Broadcast(clip(3)).until(2.6)
+    broadcast.room.now_s += 100
+    arrived_s = [
+        each.unix_s - 1_700_000_000 for each in Viewer(broadcast.room).stream.fragments if VIDEO_TRACK in each.tracks
+    ]
+    assert arrived_s == pytest.approx([2 + index / 30 for index in range(len(arrived_s))], abs=0.001)
+    assert len(arrived_s) == 18
 
 
 def test_two_viewers_far_apart_in_time():
-    show = Show(clip(60)).until(1.5)
-    first = Viewer(show.room)
-    show.until(3.2)
+    broadcast = Broadcast(clip(60)).until(1.5)
+    first = Viewer(broadcast.room)
+    broadcast.until(3.2)
     first.leave()
-    show.until(50.5)
-    second = Viewer(show.room)
-    show.until(52)
+    broadcast.until(50.5)
+    second = Viewer(broadcast.room)
+    broadcast.until(52)
     plays(first, list(range(30, 96)))
     plays(second, list(range(1500, 1560)))
     between = second.sequence_numbers()[0] - first.sequence_numbers()[-1]
@@ -108,69 +110,69 @@ def test_two_viewers_far_apart_in_time():
 
 
 def test_a_viewer_that_comes_right_after_the_last_one_left():
-    show = Show(clip(6)).until(1.5)
-    first = Viewer(show.room)
-    show.until(3.2)
+    broadcast = Broadcast(clip(6)).until(1.5)
+    first = Viewer(broadcast.room)
+    broadcast.until(3.2)
     first.leave()
-    second = Viewer(show.room)
-    show.until(5)
+    second = Viewer(broadcast.room)
+    broadcast.until(5)
     plays(second, list(range(90, 150)))
     second.leave()
-    show.until(5.3)
-    third = Viewer(show.room)
-    show.until(6)
+    broadcast.until(5.3)
+    third = Viewer(broadcast.room)
+    broadcast.until(6)
     plays(third, list(range(150, 180)))
     assert set(second.sequence_numbers()) & set(first.sequence_numbers())
     assert second.sequence_numbers()[-1] < third.sequence_numbers()[0]
 
 
 def test_it_rests_again_only_at_a_key_frame():
-    show = Show(clip(40, gop=600)).until(1)
-    first = Viewer(show.room)
-    show.until(2)
+    broadcast = Broadcast(clip(40, gop=600)).until(1)
+    first = Viewer(broadcast.room)
+    broadcast.until(2)
     first.leave()
-    show.until(19)
-    second = Viewer(show.room)
-    show.until(20)
+    broadcast.until(19)
+    second = Viewer(broadcast.room)
+    broadcast.until(20)
     plays(second, list(range(600)))
 
 
 @pytest.mark.parametrize("before_s", [0.0, 2.5], ids=["never watched", "watched before"])
 def test_a_configuration_that_changes_while_nobody_watches(before_s: float):
-    show = Show(clip(12)).until(before_s)
+    broadcast = Broadcast(clip(12)).until(before_s)
     if before_s:
-        Viewer(show.room).leave()
-    show.until(11)
-    show.room.configure(OTHER_SIZE)
-    show.follow(2.5, 11)
-    viewer = Viewer(show.room)
-    show.follow(0.5, 13.5)
+        Viewer(broadcast.room).leave()
+    broadcast.until(11)
+    broadcast.room.configure(OTHER_SIZE)
+    broadcast.follow(2.5, 11)
+    viewer = Viewer(broadcast.room)
+    broadcast.follow(0.5, 13.5)
     assert viewer.frames() == [*range(60, 75), *range(15)]
     assert len(viewer.stream.inits) == 1
     assert OTHER_SIZE.record in viewer.stream.inits[0][1]
-    assert obeys_mse(viewer.stream.samples(VIDEO_TRACK))
+    assert is_continuous_for_mse(viewer.stream.samples(VIDEO_TRACK))
     assert contiguous(viewer.sequence_numbers())
 
 
 def test_other_codecs_while_nobody_watches():
-    show = Show(clip(4)).until(3)
-    show.room.configure(OTHER_CODEC)
-    assert show.room.feed.content_type == 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
-    assert Viewer(show.room).frames() == []
-    show.follow(1.2, 3)
-    viewer = Viewer(show.room)
+    broadcast = Broadcast(clip(4)).until(3)
+    broadcast.room.configure(OTHER_CODEC)
+    assert broadcast.room.feed.content_type == 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
+    assert Viewer(broadcast.room).frames() == []
+    broadcast.follow(1.2, 3)
+    viewer = Viewer(broadcast.room)
     assert viewer.frames() == list(range(30, 36))
     assert OTHER_CODEC.record in viewer.stream.inits[0][1]
 
 
 def test_the_last_frames_of_a_publisher_that_went_away():
-    show = Show(clip(3), LiveLimits(fragment_ms=100)).until(2.45)
-    show.room.packager.finish()
-    viewer = Viewer(show.room)
+    broadcast = Broadcast(clip(3), LiveLimits(fragment_ms=100)).until(2.45)
+    broadcast.room.packager.finish()
+    viewer = Viewer(broadcast.room)
     assert viewer.frames() == list(range(60, 74))
-    show.room.packager.restart()
-    show.room.configure(VIDEO, AUDIO)
-    show.room.push([(3 + at_s, event) for at_s, event in clip(1)])
+    broadcast.room.packager.restart()
+    broadcast.room.configure(VIDEO, AUDIO)
+    broadcast.room.push([(3 + at_s, event) for at_s, event in clip(1)])
     assert viewer.frames() == [*range(60, 74), *range(30)][: len(viewer.frames())]
     assert len(viewer.frames()) > 40
 
@@ -191,24 +193,24 @@ def test_sound_alone_can_be_entered_at_any_time():
     assert later.sequence_numbers()[0] == viewer.sequence_numbers()[-1] + 1
 
 
-def test_silence_and_stills_are_filled_in_for_who_comes_later():
-    silent = Show(list(interleave(video(30, 8), audio(2.2)))).until(7.5)
+def test_silence_and_stills_are_filled_in_for_a_late_viewer():
+    silent = Broadcast(list(interleave(video(30, 8), audio(2.2)))).until(7.5)
     sound = Viewer(silent.room).stream.samples(AUDIO_TRACK)
     assert sum(sample.duration for sample in sound) / AUDIO.sample_rate == pytest.approx(0.3, abs=0.2)
-    held = Show(list(interleave(video(30, 2.5), audio(40)))).until(39)
+    held = Broadcast(list(interleave(video(30, 2.5), audio(40)))).until(39)
     pictures = Viewer(held.room).stream.samples(VIDEO_TRACK)
     assert {int.from_bytes(sample.data[:4], "big") for sample in pictures} == {60}
     assert pictures[-1].time / 90_000 > 10 + 37
 
 
 def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    long = Show(list(interleave(video(30, 2.5), audio(120)))).until(119)
+    long = Broadcast(list(interleave(video(30, 2.5), audio(120)))).until(119)
     assert HELD_FRAMES < 119 * 47
     viewer = Viewer(long.room)
     assert viewer.sequence_numbers()[0] > 1
     assert set(viewer.frames()) == {60}
     monkeypatch.setattr("airnode.media.live.on_demand.HELD_BYTES", 100_000)
-    fat = Show(clip(9, gop=150, size=2_000)).until(4)
+    fat = Broadcast(clip(9, gop=150, size=2_000)).until(4)
     assert Viewer(fat.room).frames() == list(range(120))
     fat.until(6)
     late = Viewer(fat.room)

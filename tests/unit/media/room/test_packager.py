@@ -35,7 +35,7 @@ def moved(timed, by_s, by_ms):
         yield at + by_s, replace(event, dts_90k=event.dts_90k + by_ms * 90)
 
 
-def test_multivariant_playlist_tells_the_truth():
+def test_the_multivariant_playlist_declares_what_was_sent():
     recorder = Recorder().configure(VIDEO, AUDIO).push(interleave(video(30, 10, size=8000), audio(10, size=340)))
     found, uri = read_multivariant(recorder.window.multivariant_playlist())
     assert uri == recorder.window.media_uri
@@ -67,7 +67,7 @@ def test_video_that_never_has_a_key_frame_is_refused():
     with pytest.raises(KeyFrameMissing, match="key frame"):
         recorder.push(timed)
     assert not recorder.window.ready
-    last = recorder.packager.stats.last_sample_s - recorder.start_unix_s
+    last = recorder.packager.stats.last_frame_s - recorder.start_unix_s
     assert KEY_FRAME_WAIT_S < last < KEY_FRAME_WAIT_S + 3
 
 
