@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { alarms, pipelineAlarms } from "../src/admin/alarms.ts";
+import { alarms, sentenceKey } from "../src/admin/alarms.ts";
 import { bandwidth, percent, rate, shortTime } from "../src/admin/figures.ts";
 import { latest, lines, span } from "../src/admin/series.ts";
-import type { NodeList, NodeView, Notice, PipelineStatus, SeriesView, StreamList, StreamView } from "../src/api/schema.ts";
+import type { Alarm, NodeList, PipelineStatus, SeriesView, StreamList } from "../src/api/schema.ts";
 
-const NODE: NodeView = {
-  ...{ node_id: "n", node_name: "a", current_connections: 10, max_connections: 150, load_percentage: 6.7, status: "healthy", reserved: 0 },
-  ...{ sent_bps: 25_000_000, bandwidth_bps: null, streams: 1, version: "1.0", host: "h", media_port: 8888, rtmp_port: 1935, last_beat: 0, last_beat_age_s: 1, cut_from: [], alarms: [], notices: [] },
-};
-const STREAM: StreamView = {
-  ...{ room: "math", state: "live", origin: "n", origin_name: "a", epoch: 1, since: 0, viewers: 3, edges: {}, relays: {}, bitrate_bps: 2_500_000, dropped_samples: 0 },
-};
 const TOPIC = { topic: "orders", produced: 10, produced_per_s: 1, landed: 10, landed_per_s: 1, dead: 0, lag: 0 };
 const CACHE = { users: 1, products: 1, swaps: 1, hits: 1, misses: 0, hit_ratio: 1, refreshed_at: 990, interval_s: 50, oldest_uncached_age_s: 0, worker: "a" };
-const MEMBERS = ["consumer", "producer"].map((role) => ({ role, node_name: "a", troubles: [] as string[], notices: [] as Notice[] }));
+const MEMBERS = ["consumer", "producer"].map((role) => ({ role, node_name: "a", troubles: [], notices: [] }));
 const HOUR = Array.from({ length: 60 }, (_, index) => index);
 
 function series(change: Partial<SeriesView> = {}): SeriesView {
@@ -33,52 +26,18 @@ function status(change: Partial<PipelineStatus> = {}): PipelineStatus {
   };
 }
 
-function keysOf(nodes: NodeView[], streams: StreamView[] = [], change: Partial<NodeList> = {}): string[] {
-  const healthy = nodes.filter((node) => node.status === "healthy").length;
-  const list: NodeList = { total_nodes: nodes.length, healthy_nodes: healthy, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, nodes, alarms: [], ...change };
-  const found: StreamList = { total_streams: streams.length, total_viewers: 0, alarms: [], streams };
-  return alarms(list, found, status()).map(({ level, key }) => `${level} ${key}`);
-}
+const alarm = (change: Partial<Alarm>): Alarm => ({ level: "warning", code: "node_full", text: "a is full", fields: { name: "a" }, node_id: "n", room: "", ...change });
 
-test("a well cluster and a well pipeline raise no alarm", () => {
-  assert.deepEqual(keysOf([NODE], [STREAM]), []);
+test("alarms of all three lists are shown, the critical ones first", () => {
+  const nodes: NodeList = { total_nodes: 0, healthy_nodes: 0, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, nodes: [], alarms: [alarm({})] };
+  const streams: StreamList = { total_streams: 0, total_viewers: 0, streams: [], alarms: [alarm({ code: "room_reconnecting" })] };
+  const pipeline = status({ alarms: [alarm({ code: "redis_missing", level: "critical" })] });
+  assert.deepEqual(alarms(nodes, streams, pipeline).map(({ code }) => code), ["redis_missing", "node_full", "room_reconnecting"]);
 });
 
-test("each trouble of the cluster is an alarm, the worst first", () => {
-  assert.deepEqual(keysOf([]), ["critical alarm.no_nodes"]);
-  assert.deepEqual(keysOf([NODE], [], { utilization: 93.4 }), ["warning alarm.nearly_full"]);
-  assert.deepEqual(keysOf([NODE, { ...NODE, status: "overloaded" }, { ...NODE, status: "offline" }]), ["critical alarm.offline", "warning alarm.full"]);
-  assert.deepEqual(keysOf([{ ...NODE, last_beat_age_s: 30 }]), ["warning alarm.late"]);
-  assert.deepEqual(keysOf([{ ...NODE, cut_from: ["x"], alarms: ["full disk"] }]), ["critical alarm.node", "warning alarm.cut"]);
-  assert.deepEqual(keysOf([NODE, { ...NODE, version: "2.0" }, { ...NODE, status: "offline", version: "3.0" }]).slice(1), ["warning alarm.versions"]);
-  assert.deepEqual(keysOf([NODE], [{ ...STREAM, origin_name: "", dropped_samples: 3 }]), ["critical alarm.origin_gone", "warning alarm.dropped"]);
-  assert.deepEqual(keysOf([NODE], [{ ...STREAM, state: "reconnecting" }]), ["warning alarm.reconnecting"]);
-});
-
-test("what a node tells with a code is in the page's words, once; the rest as it came", () => {
-  const full: Notice = { code: "recording_disk_full", text: "Recording has stopped: …", fields: { path: "/data" } };
-  const next: Notice = { code: "of_a_later_version", text: "Something new.", fields: {} };
-  const node: NodeView = { ...NODE, alarms: [full.text, next.text], notices: [full, next] };
-  const list: NodeList = { ...{ total_nodes: 1, healthy_nodes: 1, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, alarms: [] }, nodes: [node] };
-  assert.deepEqual(alarms(list, { total_streams: 0, total_viewers: 0, alarms: [], streams: [] }, status()), [
-    { level: "critical", key: "alarm.recording_full", params: { path: "/data", name: "a" } },
-    { level: "critical", key: "alarm.node", params: { text: "Something new.", name: "a" } },
-  ]);
-  const waits = ["one", "two"].map((text): Notice => ({ code: "not_landed", text, fields: {} }));
-  const member = { role: "consumer", node_name: "a", troubles: ["one", "two"], notices: waits };
-  assert.deepEqual(pipelineAlarms(status({ members: [member] })), [
-    { level: "warning", key: "alarm.not_landed", params: { role: "consumer", name: "a" } },
-  ]);
-});
-
-test("each trouble of the pipeline is an alarm, and a pipeline that nobody runs is none", () => {
-  const keys = (change: Partial<PipelineStatus>) => pipelineAlarms(status(change)).map(({ key }) => key);
-  assert.deepEqual(keys({ running: false, members: [], cache: { ...CACHE, refreshed_at: 1 } }), []);
-  assert.deepEqual(keys({ missing: ["redis", "postgres"] }), ["alarm.redis", "alarm.postgres"]);
-  assert.deepEqual(keys({ members: [{ role: "consumer", node_name: "a", troubles: ["away", "away", "stuck"], notices: [] }] }), ["alarm.member", "alarm.member"]);
-  assert.deepEqual(keys({ members: MEMBERS.slice(1) }), ["alarm.no_consumer"]);
-  assert.deepEqual(keys({ dead_letters: { total: 2, counted_up_to: 10_000, last: [] } }), ["alarm.dead_letters"]);
-  assert.deepEqual(keys({ cache: { ...CACHE, refreshed_at: 900 } }), ["alarm.cache_late"]);
+test("an alarm is in the page's words, and in the master's when the page does not know its code", () => {
+  assert.equal(sentenceKey(alarm({})), "alarm.full");
+  assert.equal(sentenceKey(alarm({ code: "of_a_later_version" })), null);
 });
 
 test("nothing is drawn before anything happened, and the running minute counts for what is over of it", () => {

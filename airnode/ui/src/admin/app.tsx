@@ -5,7 +5,8 @@ import { useStore } from "../lib/hooks.ts";
 import { Spinner } from "../live/curtain.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { Shell } from "../parts/shell.tsx";
-import { alarms, type Alarm } from "./alarms.ts";
+import type { Alarm } from "../api/schema.ts";
+import { alarms, sentenceKey } from "./alarms.ts";
 import { Cluster } from "./cluster.tsx";
 import { Pipeline } from "./pipeline.tsx";
 import { SignIn } from "./signin.tsx";
@@ -77,6 +78,11 @@ function Board({ visit, found }: { visit: AdminVisit; found: Alarm[] }) {
 
 const SHOWN = 4;
 
+function sentenceOf(alarm: Alarm): string {
+  const key = sentenceKey(alarm);
+  return key ? t(key, alarm.fields) : alarm.text;
+}
+
 function Alarms({ found }: { found: Alarm[] }) {
   const [all, setAll] = useState(false);
   const shown = all ? found : found.slice(0, SHOWN);
@@ -89,10 +95,10 @@ function Alarms({ found }: { found: Alarm[] }) {
             <span>{t("alarm.none")}</span>
           </li>
         )}
-        {shown.map(({ level, key, params }) => (
-          <li key={`${key} ${Object.values(params).filter((value) => typeof value === "string").join(" ")}`} class={level}>
-            <Icon name={level === "critical" ? "alert" : "warn"} size={18} />
-            <span>{t(key, params)}</span>
+        {shown.map((alarm) => (
+          <li key={`${alarm.code} ${Object.values(alarm.fields).filter((value) => typeof value === "string").join(" ")}`} class={alarm.level}>
+            <Icon name={alarm.level === "critical" ? "alert" : "warn"} size={18} />
+            <span>{sentenceOf(alarm)}</span>
           </li>
         ))}
       </ul>
