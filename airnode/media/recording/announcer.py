@@ -1,4 +1,4 @@
-"""Tells the cluster what recordings are here, and takes its orders; see :mod:`airnode.bus.recordings`."""
+"""Publishes which recordings are here, and executes orders; see :mod:`airnode.bus.recordings`."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ from airnode.web.addresses import Addresses, PortName
 
 log = structlog.get_logger(__name__)
 
-#: How often the cluster hears how far running recordings are, and how often all is compared.
+#: How often the progress of running recordings is published, and how often all is compared.
 _PROGRESS_S, _COMPARE_S = 5.0, 60.0
 
 
@@ -53,22 +53,22 @@ class RecordingAnnouncer(Service):
         self._node_id = node_id
         self._addresses = addresses
         self._tasks = tasks
-        #: {recording_id: room}, of those whose change is still to be told. Bounded by the recordings there are.
+        #: {recording_id: room}, of those whose change is not published yet. Bounded by the recordings there are.
         self._changed: dict[str, str] = {}
         self._wake = asyncio.Event()
         catalog.on_change(self._mark)
 
     async def start(self) -> None:
-        """Tell all, then go on."""
+        """Publish all recordings, then every change."""
         await self._bus.subscribe(RECORDINGS, RecordingOrder, self._ordered)
         await self._compare()
-        self._tasks.spawn("tell", self._tell_for_ever())
+        self._tasks.spawn("publish", self._publish_for_ever())
 
     async def stop(self) -> None:
-        """Tell what is left."""
+        """Publish the last changes."""
         await self._tasks.aclose()
         try:
-            await self._tell()
+            await self._publish_changes()
         except Unavailable as error:
             log.warning("recordings_not_announced", error=str(error))
 
@@ -77,7 +77,7 @@ class RecordingAnnouncer(Service):
         self._wake.set()
 
     def record(self, recording: Recording) -> RecordingRecord:
-        """What the cluster is told of one."""
+        """Return the record of one recording, as it is published."""
         return replace(
             recording.record(self._node_id),
             host=url_host(self._addresses.host),
@@ -85,9 +85,9 @@ class RecordingAnnouncer(Service):
             media_port=self._addresses.ports[PortName.MEDIA],
         )
 
-    # -- telling ------------------------------------------------------------------------------------------------------
+    # -- publishing ----------------------------------------------------------------------------------------------------
 
-    async def _tell_for_ever(self) -> None:
+    async def _publish_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
         compared_s = loop.time()
         while True:
@@ -100,7 +100,7 @@ class RecordingAnnouncer(Service):
                         self._changed[recording.recording_id] = recording.room
             self._wake.clear()
             try:
-                await self._tell()
+                await self._publish_changes()
                 if loop.time() - compared_s >= _COMPARE_S:
                     compared_s = loop.time()
                     await self._compare()
@@ -109,8 +109,8 @@ class RecordingAnnouncer(Service):
                 await asyncio.sleep(1.0)
                 self._wake.set()
 
-    async def _tell(self) -> None:
-        """Write what changed, and say so. What fails is told the next time."""
+    async def _publish_changes(self) -> None:
+        """Write and publish the changes. A change that fails stays for the next time."""
         for recording_id, room in list(self._changed.items()):
             found = self._catalog.get(room, recording_id)
             if found is not None and found.status == "recording" and not found.duration_s:
@@ -130,13 +130,13 @@ class RecordingAnnouncer(Service):
 
     async def _compare(self) -> None:
         """Make the tables say what is here: Redis may have lost its memory, and files may have gone."""
-        told = await self._records.all_records(recordings_of(self._node_id), RecordingRecord)
+        published = await self._records.all_records(recordings_of(self._node_id), RecordingRecord)
         here = {each.recording_id: self.record(each) for each in self._catalog.all() if each.duration_s}
-        for recording_id, record in told.items():
+        for recording_id, record in published.items():
             if recording_id not in here:
                 await self._records.drop_record(recordings_in(record.room), recording_id)
         for recording_id, record in here.items():
-            if told.get(recording_id) != record:
+            if published.get(recording_id) != record:
                 await self._records.set_record(recordings_in(record.room), recording_id, record)
         await self._records.replace_records(recordings_of(self._node_id), here)
         await self._bus.publish(RECORDINGS, RecordingsAnnounced(self._node_id, len(here)))
@@ -162,5 +162,5 @@ class RecordingAnnouncer(Service):
             self._recorder.end(order.room)
         else:
             await self._recorder.remove(order.room, order.recording_id)
-            await self._tell()
+            await self._publish_changes()
         return ""

@@ -123,7 +123,7 @@ class RecordingCatalog(Service):
         """Call ``listener`` with each recording that is new, has ended, or is gone (not in here any more)."""
         self._listeners.append(listener)
 
-    def _tell(self, recording: Recording) -> None:
+    def _notify(self, recording: Recording) -> None:
         for listener in self._listeners:
             listener(recording)
 
@@ -144,7 +144,7 @@ class RecordingCatalog(Service):
         made = self._recordings[begun.recording_id] = Recording(
             begun.recording_id, begun.room, directory, "recording", begun.started_at, index=SegmentIndex(begun)
         )
-        self._tell(made)
+        self._notify(made)
         return made
 
     def grow(self, recording: Recording, entries: list[Entry]) -> None:
@@ -158,13 +158,13 @@ class RecordingCatalog(Service):
         if index.ended is not None:
             recording.status, recording.ended_at = index.ended.status, index.ended.ended_at
             self._keep(recording)
-            self._tell(recording)
+            self._notify(recording)
 
     def end(self, recording: Recording, ended: EndEntry) -> None:
         """It is complete. One that never got a segment is not kept."""
         if not ended.segments:
             self._recordings.pop(recording.recording_id, None)
-            self._tell(recording)
+            self._notify(recording)
         else:
             self.grow(recording, [ended])
 
@@ -255,4 +255,4 @@ class RecordingCatalog(Service):
         self._loaded.pop(recording.recording_id, None)
         for key in [key for key in self._files if key[0] == recording.recording_id]:
             del self._files[key]
-        self._tell(recording)
+        self._notify(recording)

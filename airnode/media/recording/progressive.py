@@ -46,7 +46,7 @@ class ProgressiveMp4:
 
 
 @dataclass(slots=True)
-class _TrackTables:
+class _OutputTrack:
     """A track of the file."""
 
     header: TrackHeader
@@ -82,7 +82,7 @@ class _TrackTables:
         self.chunks.append((len(run.sizes), self.entries.index(header.entry) + 1))
 
     def _converted(self, run: Run, timescale: int) -> tuple[int, list[int]]:
-        """Times in this lane's ticks, without drift: each is rounded by itself."""
+        """Times in this track's ticks, without drift: each is rounded by itself."""
         wanted = self.header.timescale
         times, time = [run.base_time * wanted // timescale], run.base_time
         for duration in run.durations:
@@ -99,7 +99,7 @@ class _TrackTables:
 
     @property
     def shown_from(self) -> int:
-        """Composition time of the first sample to be shown, from the lane's start."""
+        """Composition time of the first sample to be shown, from the track's start."""
         time, first = 0, self.cts[0]
         for duration, cts in zip(self.durations[:_REORDERED], self.cts[:_REORDERED], strict=True):
             first, time = min(first, time + cts), time + duration
@@ -120,21 +120,21 @@ def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
     """
     if not index.segments:
         raise Malformed("nothing is recorded yet")
-    tables_by_track = _collect_tables(index, read)
-    if not tables_by_track:
+    output_tracks = _output_tracks(index, read)
+    if not output_tracks:
         raise Malformed("there are no samples")
     first, last = index.segments[0], index.segments[-1]
     size = last.at + last.size - first.at
     wide = size > _MAX_OFFSET
-    tables = [_tables(lane) for lane in tables_by_track]
-    head_bytes = len(_head(index, tables_by_track, tables, size, 0, wide=wide))
-    return ProgressiveMp4(_head(index, tables_by_track, tables, size, head_bytes - first.at, wide=wide), first.at, size)
+    tables = [_tables(output) for output in output_tracks]
+    head_bytes = len(_head(index, output_tracks, tables, size, 0, wide=wide))
+    return ProgressiveMp4(_head(index, output_tracks, tables, size, head_bytes - first.at, wide=wide), first.at, size)
 
 
-def _collect_tables(index: SegmentIndex, read: Read) -> list[_TrackTables]:
+def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
     inits = [{track.track_id: track for track in read_init(read(each.at, each.size))} for each in index.inits]
-    #: {(handler, codec): lane}
-    tables_by_track: dict[tuple[bytes, bytes], _TrackTables] = {}
+    #: {(handler, codec): its track of the file}
+    output_tracks: dict[tuple[bytes, bytes], _OutputTrack] = {}
     for number, segment in enumerate(index.segments):
         tracks = inits[index.init_of[number]]
         at, end = segment.at, segment.at + segment.size
@@ -145,12 +145,12 @@ def _collect_tables(index: SegmentIndex, read: Read) -> list[_TrackTables]:
                 if header is None:
                     raise Malformed("a run is of a track that there is not")
                 key = header.handler, header.entry[4:8]
-                lane = tables_by_track.get(key)
-                if lane is None:
-                    lane = tables_by_track[key] = _TrackTables(header, [], run.base_time, run.base_time)
-                lane.add(run, header, at + run.data_offset)
+                output = output_tracks.get(key)
+                if output is None:
+                    output = output_tracks[key] = _OutputTrack(header, [], run.base_time, run.base_time)
+                output.add(run, header, at + run.data_offset)
             at += fragment_bytes
-    return sorted(tables_by_track.values(), key=lambda lane: lane.header.handler != b"vide")
+    return sorted(output_tracks.values(), key=lambda output: output.header.handler != b"vide")
 
 
 def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
@@ -176,7 +176,7 @@ def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
 
 def _head(
     index: SegmentIndex,
-    tables_by_track: Sequence[_TrackTables],
+    output_tracks: Sequence[_OutputTrack],
     tables: Sequence[bytes],
     size: int,
     shift: int,
@@ -185,29 +185,29 @@ def _head(
 ) -> bytes:
     """Everything before the recorded bytes; ``shift``: from a place in the recorded file to the one in this file."""
     created = int(index.begun.started_at) + _MP4_EPOCH_S
-    begin = min(_ticks(lane.start + lane.shown_from, lane) for lane in tables_by_track)
+    begin = min(_ticks(output.start + output.shown_from, output) for output in output_tracks)
     traks, duration = [], 0
-    for number, (lane, table) in enumerate(zip(tables_by_track, tables, strict=True), 1):
-        delay = _ticks(lane.start + lane.shown_from, lane) - begin
-        shown = _ticks(lane.duration - lane.shown_from, lane)
+    for number, (output, table) in enumerate(zip(output_tracks, tables, strict=True), 1):
+        delay = _ticks(output.start + output.shown_from, output) - begin
+        shown = _ticks(output.duration - output.shown_from, output)
         duration = max(duration, delay + shown)
-        traks.append(_trak(lane, number, created, delay, shown, table + _chunk_offsets(lane, shift, wide=wide)))
+        traks.append(_trak(output, number, created, delay, shown, table + _chunk_offsets(output, shift, wide=wide)))
     times = pack(">QQIQ", created, created, VIDEO_TIMESCALE, duration)
     mvhd = full_box(
-        b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(tables_by_track) + 1)
+        b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(output_tracks) + 1)
     )
     ftyp = box(b"ftyp", b"isom", pack(">I", 0x200), b"isom", b"iso2", b"mp41", b"mp42")
     mdat = pack(">I4sQ", 1, b"mdat", size + 16) if wide else pack(">I4s", size + 8, b"mdat")
     return ftyp + box(b"moov", mvhd, *traks) + mdat
 
 
-def _ticks(time: int, lane: _TrackTables) -> int:
+def _ticks(time: int, output: _OutputTrack) -> int:
     """In the movie's timescale."""
-    return time * VIDEO_TIMESCALE // lane.header.timescale
+    return time * VIDEO_TIMESCALE // output.header.timescale
 
 
-def _trak(lane: _TrackTables, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
-    header, video = lane.header, lane.header.handler == b"vide"
+def _trak(output: _OutputTrack, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
+    header, video = output.header, output.header.handler == b"vide"
     alternate_group, volume = (0, 0) if video else (1, 0x100)
     name = b"VideoHandler\0" if video else b"SoundHandler\0"
     tkhd = full_box(
@@ -219,9 +219,9 @@ def _trak(lane: _TrackTables, number: int, created: int, delay: int, shown: int,
         pack(">II", header.width, header.height),
     )
     edits = [(delay, -1)] if delay else []
-    edits.append((shown, lane.shown_from))
+    edits.append((shown, output.shown_from))
     elst = b"".join(pack(">QqI", length, at, 0x10000) for length, at in edits)
-    mdhd = full_box(b"mdhd", 1, 0, pack(">QQIQHH", created, created, header.timescale, lane.duration, 0x55C4, 0))
+    mdhd = full_box(b"mdhd", 1, 0, pack(">QQIQHH", created, created, header.timescale, output.duration, 0x55C4, 0))
     hdlr = full_box(b"hdlr", 0, 0, bytes(4), header.handler, bytes(12), name)
     dinf = box(b"dinf", full_box(b"dref", 0, 0, pack(">I", 1), full_box(b"url ", 0, 1)))
     return box(
@@ -232,16 +232,16 @@ def _trak(lane: _TrackTables, number: int, created: int, delay: int, shown: int,
     )
 
 
-def _tables(lane: _TrackTables) -> bytes:
+def _tables(output: _OutputTrack) -> bytes:
     """The sample tables that do not depend on where the samples lie."""
-    made = [full_box(b"stsd", 0, 0, pack(">I", len(lane.entries)), *lane.entries)]
-    made.append(_run_lengths(b"stts", 0, lane.durations))
-    if any(lane.cts):
-        made.append(_run_lengths(b"ctts", 1 if min(lane.cts) < 0 else 0, lane.cts))
-    if len(lane.sync) < len(lane.sizes):
-        made.append(full_box(b"stss", 0, 0, pack(">I", len(lane.sync)), _big_endian(lane.sync)))
-    made.append(_sample_to_chunk(lane))
-    made.append(full_box(b"stsz", 0, 0, pack(">II", 0, len(lane.sizes)), _big_endian(lane.sizes)))
+    made = [full_box(b"stsd", 0, 0, pack(">I", len(output.entries)), *output.entries)]
+    made.append(_run_lengths(b"stts", 0, output.durations))
+    if any(output.cts):
+        made.append(_run_lengths(b"ctts", 1 if min(output.cts) < 0 else 0, output.cts))
+    if len(output.sync) < len(output.sizes):
+        made.append(full_box(b"stss", 0, 0, pack(">I", len(output.sync)), _big_endian(output.sync)))
+    made.append(_sample_to_chunk(output))
+    made.append(full_box(b"stsz", 0, 0, pack(">II", 0, len(output.sizes)), _big_endian(output.sizes)))
     return b"".join(made)
 
 
@@ -252,17 +252,17 @@ def _run_lengths(kind: bytes, version: int, values: "array[int]") -> bytes:
     return full_box(kind, version, 0, pack(">I", len(flat) // 2), _big_endian(flat))
 
 
-def _sample_to_chunk(lane: _TrackTables) -> bytes:
+def _sample_to_chunk(output: _OutputTrack) -> bytes:
     flat, chunk = array("I"), 1
-    for (samples, entry), group in groupby(lane.chunks):
+    for (samples, entry), group in groupby(output.chunks):
         flat.extend((chunk, samples, entry))
         chunk += sum(1 for _ in group)
     return full_box(b"stsc", 0, 0, pack(">I", len(flat) // 3), _big_endian(flat))
 
 
-def _chunk_offsets(lane: _TrackTables, shift: int, *, wide: bool) -> bytes:
+def _chunk_offsets(output: _OutputTrack, shift: int, *, wide: bool) -> bytes:
     # Without the shift, lengths are what counts.
-    offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in lane.offsets])
+    offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in output.offsets])
     return full_box(b"co64" if wide else b"stco", 0, 0, pack(">I", len(offsets)), _big_endian(offsets))
 
 
