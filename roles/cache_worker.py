@@ -1,6 +1,6 @@
 """The cache-worker: keeps users and products of PostgreSQL in the Redis. Several may run, and one of them acts."""
 
-from airnode.bus.leader_election import Candidacy
+from airnode.bus.leader_election import LeaderElection
 from airnode.bus.leases import Leases
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.cache.metrics import CacheMetrics
@@ -16,7 +16,7 @@ from airnode.web.health import HealthCheck
 def build(ctx: RoleContext) -> RoleParts:
     node = ctx.identity
     worker = CacheWorker(
-        Candidacy(Leases(ctx.bus), "cache-worker", node.node_id, node.node_name, lease_s=LEASE_S),
+        LeaderElection(Leases(ctx.bus), "cache-worker", node.node_id, node.node_name, lease_s=LEASE_S),
         CacheStore(ctx.bus),
         CacheSource(ctx.postgres),
         ctx.settings.cache,

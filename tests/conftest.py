@@ -16,7 +16,7 @@ from tests.support.eventlog import logs
 from tests.support.ffmpeg import make_clip
 from tests.support.forking import forker
 from tests.support.kafka import kafka
-from tests.support.kafkasecured import all_closed, secured_kafka, way
+from tests.support.kafka_secured import all_closed, secured_kafka, way
 from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.servers import postgres_url, servers, valkey_url
 

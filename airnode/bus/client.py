@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 import structlog
@@ -15,13 +15,14 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 
 from airnode.bus import keys
 from airnode.bus.envelope import encode
-from airnode.bus.listener import Listener
-from airnode.bus.subscription import AnySubscription, BusMetrics, DropReport, Subscription
+from airnode.bus.listener import PubSubListener
+from airnode.bus.subscription import AnyChannelSubscription, BusMetrics, ChannelSubscription, DropReport
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import StartupError, Unavailable
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope, ended
+from airnode.kernel.urls import host_port, url_host
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,8 @@ _RETRY_FIRST_S = 0.05
 _RETRY_LAST_S = 1.0
 _PING_TIMEOUT_S = 2.0
 _COMMAND_TIMEOUT_S = 10.0
+#: Host names that only mean something on the machine itself.
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 
 
 class Bus(Service):
@@ -39,23 +42,25 @@ class Bus(Service):
     Args:
         section: the address, or ``host`` and its companions.
         url: stands before the section's, for the embedded server.
-        patient: the start waits for the server as long as it takes, and says so.
+        retry_forever: ``start`` retries without a limit, and logs that it waits.
     """
 
     name = "bus"
 
-    def __init__(self, section: RedisSection, metrics: BusMetrics, *, url: str = "", patient: bool = False) -> None:
+    def __init__(
+        self, section: RedisSection, metrics: BusMetrics, *, url: str = "", retry_forever: bool = False
+    ) -> None:
         super().__init__()
         self._section = section
         self._metrics = metrics
-        self._patient = patient
+        self._retry_forever = retry_forever
         self._url = url or section.url or f"redis://{section.host}:{section.port}"
         self._drops = DropReport(metrics)
         self._tasks = TaskScope("bus")
         #: {subscription: the task that calls its handler}. Owned by this class.
-        self._workers: dict[AnySubscription, asyncio.Task[None]] = {}
+        self._workers: dict[AnyChannelSubscription, asyncio.Task[None]] = {}
         self._client: aioredis.Redis | None = None
-        self._listener: Listener | None = None
+        self._listener: PubSubListener | None = None
         self._listening: asyncio.Task[None] | None = None
 
     @property
@@ -76,7 +81,7 @@ class Bus(Service):
         return self._client
 
     async def start(self) -> None:
-        """Connect, and try again until ``redis.connect_timeout_s`` have passed, or for ever if patient.
+        """Connect. Retry for ``redis.connect_timeout_s``, or without a limit if ``retry_forever``.
 
         Raises:
             StartupError: the server does not answer, or refuses us.
@@ -86,7 +91,7 @@ class Bus(Service):
         except ValueError as error:
             raise StartupError(f"redis.url is not an address of a Redis: {error}") from None
         await self._until_answering(self._client)
-        self._listener = Listener(self._pubsub_pool(), self._metrics, self._drops)
+        self._listener = PubSubListener(self._pubsub_pool(), self._metrics, self._drops)
         self._listening = self._tasks.spawn("listener", self._listener.run())
         log.info("bus_connected", address=self.address)
 
@@ -131,7 +136,7 @@ class Bus(Service):
         handler: Callable[[M], Awaitable[None]],
         *,
         on_resubscribed: Callable[[], Awaitable[None]] | None = None,
-    ) -> Subscription[M]:
+    ) -> ChannelSubscription[M]:
         """Call ``handler`` for each message of this type; returns once the server has confirmed.
 
         Messages are handled one at a time and in order. ``on_resubscribed`` is called where messages may be missing.
@@ -142,7 +147,9 @@ class Bus(Service):
         listener = self._listener
         if listener is None:
             raise Unavailable("Redis is not connected.")
-        subscription = Subscription(keys.channel(channel), kind, handler, on_resubscribed, self._metrics, self._drops)
+        subscription = ChannelSubscription(
+            keys.channel(channel), kind, handler, on_resubscribed, self._metrics, self._drops
+        )
         self._workers[subscription] = self._tasks.spawn(f"handle-{channel}", subscription.run())
         try:
             with unavailable():
@@ -154,7 +161,7 @@ class Bus(Service):
             raise
         return subscription
 
-    async def unsubscribe(self, subscription: AnySubscription) -> None:
+    async def unsubscribe(self, subscription: AnyChannelSubscription) -> None:
         """Stop it; its handler is cancelled. Nothing happens when it has been stopped already."""
         worker = self._workers.pop(subscription, None)
         if worker is not None and worker is not asyncio.current_task():
@@ -177,18 +184,18 @@ class Bus(Service):
         backoff = Backoff(_RETRY_FIRST_S, _RETRY_LAST_S)
         while True:
             try:
-                async with asyncio.timeout(timeout_s) if self._patient else asyncio.timeout_at(deadline):
+                async with asyncio.timeout(timeout_s) if self._retry_forever else asyncio.timeout_at(deadline):
                     await client.ping()
                 return
             except (RedisError, OSError, TimeoutError) as error:
                 if refusal := _refusal(error):
                     raise StartupError(f"Redis at {self.address} refuses: {refusal}.") from None
                 pause_s = backoff.next_s()
-                if not self._patient and loop.time() + pause_s >= deadline:
+                if not self._retry_forever and loop.time() + pause_s >= deadline:
                     raise StartupError(
                         f"Redis at {self.address} did not answer within {timeout_s:g} s.", debug=repr(error)
                     ) from None
-                if self._patient and not logged:
+                if self._retry_forever and not logged:
                     logged = True
                     log.warning("redis_not_reached", address=self.address, error=str(error), detail="trying on")
             await asyncio.sleep(pause_s)
@@ -242,3 +249,25 @@ def unavailable(detail: str = "Redis does not answer.") -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise Unavailable(detail, debug=repr(error)) from error
+
+
+def shared_url(section: RedisSection, host: str) -> str:
+    """Return the URL of this node's Redis for another node, with the password.
+
+    Args:
+        host: the host name that the other node used for this machine; it replaces ``localhost`` and the like.
+
+    Returns:
+        Empty for a unix socket: other machines cannot reach it.
+    """
+    url = section.url or f"redis://{host_port(section.host, section.port)}"
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or parts.hostname is None:
+        return ""
+    login, at, _ = parts.netloc.rpartition("@")
+    password = section.password.get_secret_value()
+    if password and not parts.password:
+        login, at = f"{login.rstrip(':')}:{quote(password, safe='')}", "@"
+    name = url_host(host if parts.hostname in _LOCAL_HOSTS else parts.hostname)
+    port = f":{parts.port}" if parts.port is not None else ""
+    return urlunsplit(parts._replace(netloc=f"{login}{at}{name}{port}"))

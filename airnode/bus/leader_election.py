@@ -1,4 +1,4 @@
-"""One of several processes acts, the others stand by: a claim that holds while its holder's lease lives."""
+"""Leader election: one of several processes acts while it holds a claim; the others wait."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from airnode.bus.leases import Leases
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """What a candidate says about itself.
+    """The value of a candidate's lease and of the leader's claim.
 
     Attributes:
         name: for people.
@@ -15,58 +15,65 @@ class Candidate(msgspec.Struct, frozen=True):
     name: str
 
 
-class Candidacy:
-    """One candidate. Each time in office has an epoch of its own, higher than all before it: what the holder writes
-    carries it, so that a holder who was away and does not know that it has been replaced is refused.
+class LeaderElection:
+    """One candidate of an election.
+
+    The leader holds a claim for as long as its lease is alive. Each term has a number (the epoch of the claim) that is
+    higher than all earlier ones. The leader writes that number with its data, so that readers and scripts can reject
+    a leader that was offline and does not know yet that it was replaced.
 
     Args:
-        office: what there is one of.
-        member: this candidate's id.
-        lease_s: a holder that is silent for this long is replaced.
+        election: key of the claim and group of the candidates' leases.
+        member: id of this candidate.
+        lease_s: a leader that has not renewed its lease for this long is replaced.
     """
 
-    def __init__(self, leases: Leases, office: str, member: str, name: str, *, lease_s: float) -> None:
+    def __init__(self, leases: Leases, election: str, member: str, name: str, *, lease_s: float) -> None:
         self._leases = leases
-        self._office = office
+        self._election = election
         self._member = member
         self._me = Candidate(name)
         self._lease_s = lease_s
-        self._last_epoch = 0
-        #: The epoch while this one holds the office, as far as it knows.
-        self.epoch: int | None = None
-        #: Name of who holds it.
-        self.holder = ""
+        self._last_term = 0
+        #: Number of the term while this candidate is the leader, as far as it knows; else None.
+        self.term: int | None = None
+        #: Name of the leader; empty: there is none.
+        self.leader = ""
 
-    async def stand(self) -> None:
-        """Renew the lease, and take the office where it is free. To be called several times in ``lease_s``.
+    async def campaign(self) -> None:
+        """Renew the lease, and become the leader if there is none. Call this several times per ``lease_s``.
 
         Raises:
-            Unavailable: the Redis does not answer.
+            Unavailable: Redis does not answer.
         """
-        await self._leases.put_lease(self._office, self._member, self._me, self._lease_s)
-        claim = await self._leases.read_claim(self._office, Candidate)
-        if claim is not None and self.epoch is not None and (claim.owner, claim.epoch) == (self._member, self.epoch):
+        await self._leases.put_lease(self._election, self._member, self._me, self._lease_s)
+        claim = await self._leases.read_claim(self._election, Candidate)
+        if claim is not None and self.term is not None and (claim.owner, claim.epoch) == (self._member, self.term):
             return
-        self.epoch = None
-        self.holder = claim.value.name if claim is not None and claim.value is not None else ""
+        self.term = None
+        self.leader = claim.value.name if claim is not None and claim.value is not None else ""
         other = claim is not None and claim.owner not in ("", self._member) and claim.owner
-        if other and await self._leases.read_lease(self._office, other, Candidate) is not None:
+        if other and await self._leases.read_lease(self._election, other, Candidate) is not None:
             return
-        await self._take(max(claim.epoch if claim is not None else 0, self._last_epoch) + 1)
+        await self._start_term(max(claim.epoch if claim is not None else 0, self._last_term) + 1)
 
-    async def _take(self, epoch: int) -> None:
-        granted, claim = await self._leases.claim(self._office, self._member, epoch, self._me)
-        self.holder = claim.value.name if claim.value is not None else ""
+    async def _start_term(self, term: int) -> None:
+        granted, claim = await self._leases.claim(self._election, self._member, term, self._me)
+        self.leader = claim.value.name if claim.value is not None else ""
         if granted:
-            self.epoch = self._last_epoch = epoch
+            self.term = self._last_term = term
 
-    def lose(self) -> None:
-        """Somebody else was found to hold it."""
-        self.epoch = None
+    def step_down(self) -> None:
+        """End the term: another leader was found."""
+        self.term = None
 
-    async def leave(self) -> None:
-        """Give the office back, and stand no longer. Raises Unavailable when the Redis does not answer."""
-        epoch, self.epoch = self.epoch, None
-        if epoch is not None:
-            await self._leases.release_claim(self._office, self._member, epoch)
-        await self._leases.drop_lease(self._office, self._member)
+    async def resign(self) -> None:
+        """Release the claim and the lease, so that another candidate can take over at once.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        term, self.term = self.term, None
+        if term is not None:
+            await self._leases.release_claim(self._election, self._member, term)
+        await self._leases.drop_lease(self._election, self._member)

@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from airnode.bus.envelope import Undecodable, decode
-from airnode.bus.subscription import AnySubscription, BusMetrics, DropReport
+from airnode.bus.subscription import AnyChannelSubscription, BusMetrics, DropReport
 from airnode.kernel.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ _BACKOFF_LAST_S = 5.0
 _SILENCE_S = 10.0
 
 
-class Listener:
+class PubSubListener:
     """Reads one connection and hands messages to subscriptions; comes back with backoff when the server goes away.
 
     redis-py's own ``PubSub`` reconnects inside a read without telling, so that a gap would go unseen; this one uses a
@@ -34,12 +34,12 @@ class Listener:
         self._drops = drops
         self._connection: AbstractConnection | None = None
         #: {channel: its subscriptions}. Owned by this class.
-        self._channels: dict[str, list[AnySubscription]] = {}
+        self._channels: dict[str, list[AnyChannelSubscription]] = {}
         #: Channels that the server has confirmed on the connection of the moment. Owned by this class.
         self._confirmed: set[str] = set()
         self._some = asyncio.Event()
 
-    async def add(self, subscription: AnySubscription) -> None:
+    async def add(self, subscription: AnyChannelSubscription) -> None:
         """Subscribe; returns at once. ``subscription.ready`` is set when the server has confirmed it."""
         others = self._channels.setdefault(subscription.channel, [])
         others.append(subscription)
@@ -49,7 +49,7 @@ class Listener:
         elif len(others) == 1:
             await self._send("SUBSCRIBE", subscription.channel)
 
-    async def remove(self, subscription: AnySubscription) -> None:
+    async def remove(self, subscription: AnyChannelSubscription) -> None:
         """Unsubscribe; nothing happens when it is not there."""
         subscriptions = self._channels.get(subscription.channel, [])
         if subscription in subscriptions:

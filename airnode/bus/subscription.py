@@ -68,7 +68,7 @@ class DropReport:
             )
 
 
-class Subscription(Generic[M]):
+class ChannelSubscription(Generic[M]):
     """Messages of one type on one channel, handled one at a time and in order.
 
     Args:
@@ -139,4 +139,4 @@ class Subscription(Generic[M]):
             self._drops.count("handler_failed", self.channel, repr(error))
 
 
-AnySubscription = Subscription[Any]
+AnyChannelSubscription = ChannelSubscription[Any]

@@ -13,9 +13,9 @@ from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.runtime.open_stores import open_stores
 from airnode.runtime.resources import Resource
 from airnode.store.eventlog import reader_groups
-from airnode.store.eventlog.open_log import on_kafka
-from airnode.store.eventlog.reader_groups import Group
-from airnode.store.eventlog.streams import StreamLog
+from airnode.store.eventlog.create_log import uses_kafka
+from airnode.store.eventlog.reader_groups import ReaderGroup
+from airnode.store.eventlog.stream_log import StreamLog
 
 
 async def init(settings: Settings, *, grow: bool) -> dict[str, Any]:
@@ -52,49 +52,49 @@ def init_text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-async def groups(settings: Settings) -> list[Group]:
+async def groups(settings: Settings) -> list[ReaderGroup]:
     """Return all reader groups. Raises StartupError if the event log is on Kafka or cannot be reached."""
     async with _streams(settings) as (log, bus):
-        return await reader_groups.groups(log, bus)
+        return await reader_groups.list_groups(log, bus)
 
 
 async def unread(settings: Settings, group: str) -> int:
     """Return how many events a group has not read. Raises NotFound, or Conflict if it has members."""
     async with _streams(settings) as (log, bus):
-        return sum((await reader_groups.gone(log, bus, group)).behind.values())
+        return sum((await reader_groups.unused_group(log, bus, group)).unread.values())
 
 
 async def forget(settings: Settings, group: str) -> None:
     """Delete a group. Raises NotFound, or Conflict if it has members."""
     async with _streams(settings) as (log, bus):
-        await reader_groups.forget(log, bus, group)
+        await reader_groups.forget_group(log, bus, group)
 
 
 @contextlib.asynccontextmanager
 async def _streams(settings: Settings) -> AsyncIterator[tuple[StreamLog, Bus]]:
-    if on_kafka(settings):
+    if uses_kafka(settings.kafka):
         raise StartupError(
             "The event log is on Kafka, which forgets groups by itself (offsets.retention.minutes): "
             "see its kafka-consumer-groups.sh --list, --describe and --delete."
         )
     async with open_stores(settings, PIPELINE_ACCESS, Resource.REDIS, Resource.EVENT_LOG) as stores:
-        assert isinstance(stores.event_log, StreamLog)  # noqa: S101 - checked by on_kafka
+        assert isinstance(stores.event_log, StreamLog)  # noqa: S101 - checked by uses_kafka
         yield stores.event_log, stores.bus
 
 
-def groups_table(found: Sequence[Group]) -> str:
+def groups_table(found: Sequence[ReaderGroup]) -> str:
     """Return one line per group and topic."""
     rows = [("group", "members", "topic", "behind")]
     rows += [
         (each.name, str(each.members) if each.members else "nobody", topic, f"{records:,}")
         for each in found
-        for topic, records in each.behind.items()
+        for topic, records in each.unread.items()
     ]
     if len(rows) == 1:
         return "Nobody has read anything yet."
     return columns(rows)
 
 
-def groups_document(found: Sequence[Group]) -> list[dict[str, Any]]:
+def groups_document(found: Sequence[ReaderGroup]) -> list[dict[str, Any]]:
     """Return the groups as JSON objects."""
-    return [{"group": each.name, "members": each.members, "behind": dict(each.behind)} for each in found]
+    return [{"group": each.name, "members": each.members, "behind": dict(each.unread)} for each in found]

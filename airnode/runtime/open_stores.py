@@ -18,8 +18,8 @@ from airnode.kernel.access import RemoteAccess
 from airnode.runtime import endpoints
 from airnode.runtime.joining import command_join, completed, join_master, join_request
 from airnode.runtime.resources import Resource, is_configured
+from airnode.store.eventlog.create_log import create_event_log, uses_kafka
 from airnode.store.eventlog.log import EventLog
-from airnode.store.eventlog.open_log import event_log, on_kafka
 from airnode.store.postgres import Postgres
 from airnode.web.master_client import CredentialRefused
 
@@ -85,7 +85,7 @@ async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resourc
     Raises:
         StartupError: a store is neither configured nor found, does not answer, or refuses us; or the master does.
     """
-    in_redis = Resource.EVENT_LOG in wanted and not on_kafka(settings)
+    in_redis = Resource.EVENT_LOG in wanted and not uses_kafka(settings.kafka)
     needed = {*wanted, Resource.REDIS} if in_redis else {*wanted}
     settings = await _joined(settings, access, needed)
     registry = CollectorRegistry()
@@ -98,7 +98,7 @@ async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resourc
     if Resource.EVENT_LOG in needed:
         bus = clients.get(Resource.REDIS) or Bus(settings.redis, BusMetrics(registry))  # Kafka's log does not use it
         assert isinstance(bus, Bus)  # noqa: S101 - made above
-        clients[Resource.EVENT_LOG] = event_log(settings, bus, registry)
+        clients[Resource.EVENT_LOG] = create_event_log(settings.kafka, settings.eventlog, bus, registry)
     async with contextlib.AsyncExitStack() as stack:
         for client in clients.values():
             stack.push_async_callback(client.stop)

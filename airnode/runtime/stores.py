@@ -6,8 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from airnode.bus.address import shared_url
-from airnode.bus.client import Bus
+from airnode.bus.client import Bus, shared_url
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.embedded.postgres import EmbeddedPostgres
@@ -18,8 +17,8 @@ from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 from airnode.runtime.remote_users import own_redis_password, postgres_network, redis_network
 from airnode.runtime.resources import Resource, is_configured
 from airnode.runtime.role import Role
+from airnode.store.eventlog.create_log import create_event_log
 from airnode.store.eventlog.log import EventLog
-from airnode.store.eventlog.open_log import event_log
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from airnode.web.health import HealthCheck
@@ -82,7 +81,7 @@ class Stores:
                 self.embedded_urls["redis_url"] = url = self._valkey.url
             # A node that cannot run a Redis of its own got the address of one: that one will come (back).
             patient = Resource.REDIS not in embeddable
-            self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, patient=patient)
+            self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, retry_forever=patient)
         if Resource.POSTGRES in needed:
             url = ""
             if not is_configured(settings, Resource.POSTGRES):
@@ -94,7 +93,7 @@ class Stores:
         if Resource.EVENT_LOG in needed:
             bus = self.clients[Resource.REDIS]
             assert isinstance(bus, Bus)  # noqa: S101 - an invariant of the roles
-            self.clients[Resource.EVENT_LOG] = event_log(settings, bus, registry)
+            self.clients[Resource.EVENT_LOG] = create_event_log(settings.kafka, settings.eventlog, bus, registry)
 
     async def start(self) -> None:
         """Start the servers side by side, then connect."""

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from airnode.bus.client import Bus
-from airnode.bus.leader_election import Candidacy
+from airnode.bus.leader_election import LeaderElection
 from airnode.bus.leases import Leases
 from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.cache import CacheSection
@@ -83,7 +83,7 @@ class Rig:
 
     async def work(self) -> None:
         worker = CacheWorker(
-            Candidacy(Leases(self.bus), "cache-worker", "bench", "bench", lease_s=LEASE_S),
+            LeaderElection(Leases(self.bus), "cache-worker", "bench", "bench", lease_s=LEASE_S),
             CacheStore(self.bus),
             CacheSource(self.postgres),
             CacheSection(),

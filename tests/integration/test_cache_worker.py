@@ -14,7 +14,7 @@ from redis import asyncio as aioredis
 from redis.exceptions import ResponseError
 
 from airnode.bus.client import Bus
-from airnode.bus.leader_election import Candidacy
+from airnode.bus.leader_election import LeaderElection
 from airnode.bus.leases import Leases
 from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.cache import CacheSection
@@ -82,7 +82,7 @@ class Rig:
         self.registries[name] = CollectorRegistry()
         bus = await self.bus()
         worker = CacheWorker(
-            Candidacy(Leases(bus), "cache-worker", name, name, lease_s=lease_s),
+            LeaderElection(Leases(bus), "cache-worker", name, name, lease_s=lease_s),
             CacheStore(bus),
             CacheSource(await self.connect()),
             CacheSection(**{"refresh_interval_s": 0.1, "batch_size": 100, **section}),
@@ -291,7 +291,7 @@ async def test_the_second_worker_stands_by_and_follows_one_that_leaves(rig: Rig)
     first = await rig.worker("one")
     await rig.swaps()
     second = await rig.worker("two")
-    await eventually(lambda: second._election.holder, 20)
+    await eventually(lambda: second._election.leader, 20)
     await says(first, "acting")
     await says(second, "standing by for one")
     await rig.swaps(3)
@@ -352,19 +352,19 @@ async def test_a_worker_that_was_replaced_stands_back(rig: Rig):
     await rig.fill(10, 10)
     worker = await rig.worker()
     await rig.swaps()
-    other = Candidacy(Leases(await rig.bus()), "cache-worker", "other", "other", lease_s=60)
+    other = LeaderElection(Leases(await rig.bus()), "cache-worker", "other", "other", lease_s=60)
     await rig.redis.delete("airnode:lease:{cache-worker}:values", "airnode:lease:{cache-worker}:ends")
 
     async def took() -> bool:
         await rig.redis.hdel("airnode:lease:{cache-worker}:values", "one")
-        await other.stand()
-        return other.epoch is not None
+        await other.campaign()
+        return other.term is not None
 
     await eventually(took, 20)
-    await CacheStore(await rig.bus()).begin("users", other.epoch or 0)
+    await CacheStore(await rig.bus()).begin("users", other.term or 0)
 
     await says(worker, "standing by for other")
-    await other.leave()
+    await other.resign()
     await rig.swaps()
     await says(worker, "acting")
 

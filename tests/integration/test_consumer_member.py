@@ -27,7 +27,7 @@ from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, ne
 from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.pipeline.preconditions import ensure_topics, require_unique_keys
 from airnode.store.eventlog.log import Partition, Record
-from airnode.store.eventlog.stream_ids import stream_key
+from airnode.store.eventlog.stream_layout import stream_key
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig

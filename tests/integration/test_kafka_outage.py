@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.integration.test_pipeline_outage import more_lands, told
-from tests.support.kafkasecured import TRAVELLER, SecuredKafka, environment
+from tests.support.kafka_secured import TRAVELLER, SecuredKafka, environment
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 

@@ -5,9 +5,9 @@ import uuid
 import pytest
 
 from airnode.errors import AirnodeError, StartupError, Unavailable
-from airnode.store.eventlog.log import Partition, Rebalancing, Record, Subscription
+from airnode.store.eventlog.log import GroupSubscription, Partition, Rebalancing, Record
 from tests.support.eventlog import read
-from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
+from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("all_closed")]
@@ -130,7 +130,7 @@ async def test_a_group_that_has_us_no_more_and_then_again(secured_kafka: Secured
                 await member.stop()
 
 
-async def _started(member: Subscription) -> None:
+async def _started(member: GroupSubscription) -> None:
     """Brokers know of a right a moment after it was given."""
 
     async def started() -> bool:

@@ -15,7 +15,7 @@ from airnode.store.eventlog.log import Record
 from tests.integration.test_pipeline_commands import Command
 from tests.integration.test_seed import begin
 from tests.support.forking import Forker
-from tests.support.kafkasecured import SecuredKafka, environment, flags, opened
+from tests.support.kafka_secured import SecuredKafka, environment, flags, opened
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 

@@ -13,7 +13,7 @@ from airnode.errors import StartupError
 from airnode.store.eventlog.log import Record
 from tests.support.eventlog import read
 from tests.support.forking import Forker
-from tests.support.kafkasecured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, opened
+from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, opened
 from tests.support.tls import Authority
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("all_closed")]

@@ -18,7 +18,7 @@ from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
 from tests.support.forking import Forker
-from tests.support.kafkasecured import Way
+from tests.support.kafka_secured import Way
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 

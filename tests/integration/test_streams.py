@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from airnode.errors import Conflict, NotFound, StartupError, Unavailable
 from airnode.store.eventlog import reader_groups
 from airnode.store.eventlog.log import Partition, Rebalancing, Record
-from airnode.store.eventlog.stream_ids import stream_key, to_id, to_offset
+from airnode.store.eventlog.stream_layout import stream_key, to_id, to_offset
 from tests.support.eventlog import SESSION_S, LogRig, nothing_more, polling, read
 from tests.support.valkey import ExternalValkey
 from tests.support.waiting import eventually
@@ -106,19 +106,19 @@ async def test_a_group_that_never_comes_back_is_named_and_can_be_forgotten(strea
         await member.commit({partition: found[-1].next_offset})
         await eventually(lambda: [each for each in said if each["event"] == "eventlog_full"], 20, "it is full")
     assert {each["waits_for"] for each in said if each["event"] == "eventlog_full"} == {gone}
-    known = {each.name: each for each in await reader_groups.groups(log, log._bus)}
-    assert (known[gone].members, known[gone].behind) == (0, {topic: 1000})
+    known = {each.name: each for each in await reader_groups.list_groups(log, log._bus)}
+    assert (known[gone].members, known[gone].unread) == (0, {topic: 1000})
     assert known[here].members == 1
     with pytest.raises(Conflict, match="stop its consumers"):
-        await reader_groups.forget(log, log._bus, here)
-    await reader_groups.forget(log, log._bus, gone)
+        await reader_groups.forget_group(log, log._bus, here)
+    await reader_groups.forget_group(log, log._bus, gone)
     while len(found) < 2000:
         found += await read(member, 1)
         await member.commit({partition: found[-1].next_offset})
     await publishing
     assert [int(record.value) for record in found] == list(range(2000))
     with pytest.raises(NotFound, match="There is no group"):
-        await reader_groups.forget(log, log._bus, gone)
+        await reader_groups.forget_group(log, log._bus, gone)
 
 
 async def test_a_full_redis_is_said_in_words_and_is_over_when_there_is_room(tmp_path):

@@ -21,10 +21,9 @@ from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.config.sections.kafka import KafkaSection
 from airnode.config.sections.redis import RedisSection
-from airnode.store.eventlog.kafka import KafkaLog
-from airnode.store.eventlog.log import Delivered, EventLog, Subscription
-from airnode.store.eventlog.metrics import EventLogMetrics
-from airnode.store.eventlog.streams import StreamLog
+from airnode.store.eventlog.kafka_log import KafkaLog
+from airnode.store.eventlog.log import Delivered, EventLog, EventLogMetrics, GroupSubscription
+from airnode.store.eventlog.stream_log import StreamLog
 
 _ROOT = Path(__file__).parents[2]
 #: What a member that was killed is missed after.
@@ -69,7 +68,7 @@ class LogRig:
         self._closing.push_async_callback(log.stop)
         return log
 
-    async def join(self, log: EventLog, topics: Sequence[str], group: str, rebalancing=None) -> Subscription:
+    async def join(self, log: EventLog, topics: Sequence[str], group: str, rebalancing=None) -> GroupSubscription:
         """A started member, left again at the end of the test."""
         member = log.subscribe(topics, group, rebalancing)
         await member.start()
@@ -97,7 +96,7 @@ class LogRig:
         return process
 
 
-async def read(member: Subscription, count: int, within_s: float = 30) -> list[Delivered]:
+async def read(member: GroupSubscription, count: int, within_s: float = 30) -> list[Delivered]:
     """At least so many records."""
     found: list[Delivered] = []
     async with asyncio.timeout(within_s):
@@ -106,14 +105,14 @@ async def read(member: Subscription, count: int, within_s: float = 30) -> list[D
     return found
 
 
-async def nothing_more(member: Subscription, polls: int = 5) -> None:
+async def nothing_more(member: GroupSubscription, polls: int = 5) -> None:
     """A few polls bring nothing."""
     for _ in range(polls):
         assert await member.poll(max_records=500, wait_s=0.2) == []
 
 
 @contextlib.asynccontextmanager
-async def polling(member: Subscription) -> AsyncIterator[list[Delivered]]:
+async def polling(member: GroupSubscription) -> AsyncIterator[list[Delivered]]:
     """Reads beside the test, as only a member that polls takes part in a rebalance."""
     found: list[Delivered] = []
     done = asyncio.Event()

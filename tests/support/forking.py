@@ -67,7 +67,7 @@ def _serve() -> None:
     import airnode.commands.dlq_view
     import airnode.commands.pipeline_work
     import airnode.runtime.main
-    import airnode.store.eventlog.kafka  # noqa: F401 - imported once for all
+    import airnode.store.eventlog.kafka_log  # noqa: F401 - imported once for all
     from airnode.cli import main
     from airnode.runtime.registry import installed
 

@@ -34,7 +34,7 @@ from airnode.pipeline.events import (
     new_id_and_time,
 )
 from airnode.pipeline.preconditions import ensure_topics
-from airnode.store.eventlog.log import EventLog, Record, Subscription
+from airnode.store.eventlog.log import EventLog, GroupSubscription, Record
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
@@ -330,7 +330,7 @@ class Pipeline:
         return await self.lag() == 0
 
 
-async def _joined(member: Subscription) -> bool:
+async def _joined(member: GroupSubscription) -> bool:
     await member.poll(max_records=1, wait_s=0.1)
     return len(member.assigned) == 3 * len(TOPICS)
 

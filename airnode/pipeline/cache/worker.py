@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from airnode.bus.leader_election import Candidacy
+from airnode.bus.leader_election import LeaderElection
 from airnode.config.sections.cache import CacheSection
 from airnode.errors import Unavailable
 from airnode.kernel.backoff import Backoff
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 LEASE_S, _CAMPAIGN_EVERY_S = 4.0, 1.0
 #: An empty table is read again after this: somebody is probably about to fill it.
 _EMPTY_S = 1.0
-_LEAVE_TIMEOUT_S = 2.0
+_RESIGN_TIMEOUT_S = 2.0
 #: A refresh that is later than this is reported in /health.
 _OVERDUE_S = 3.0
 #: The database's own count of statements is read at the first refresh and then every so many refreshes.
@@ -43,7 +43,7 @@ class CacheWorker(Service):
 
     def __init__(
         self,
-        candidacy: Candidacy,
+        election: LeaderElection,
         store: CacheStore,
         source: CacheSource,
         section: CacheSection,
@@ -53,7 +53,7 @@ class CacheWorker(Service):
         tasks: TaskScope,
     ) -> None:
         super().__init__()
-        self._election = candidacy
+        self._election = election
         self._store = store
         self._source = source
         self._section = section
@@ -81,14 +81,14 @@ class CacheWorker(Service):
         await self._tasks.aclose()
         await self._source.close()
         with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
-                await self._election.leave()
+            async with asyncio.timeout(_RESIGN_TIMEOUT_S):
+                await self._election.resign()
 
     async def check(self) -> str:
         """For ``/health``. Raises Unavailable while the cache cannot be refreshed."""
         self._trouble.check()
         if not self._is_leader.is_set():
-            return f"standing by for {self._election.holder or 'another worker'}"
+            return f"standing by for {self._election.leader or 'another worker'}"
         late_s = asyncio.get_running_loop().time() - self._due_s
         if late_s > _OVERDUE_S:
             raise Unavailable(f"The refresh of the cache is {late_s:.0f} s late: the database or the Redis is slow.")
@@ -99,7 +99,7 @@ class CacheWorker(Service):
     async def _campaign_loop(self) -> None:
         while True:
             try:
-                await self._election.stand()
+                await self._election.campaign()
             except Unavailable as error:
                 self._trouble.begin(error, "campaign", tried="campaign")
             else:
@@ -108,14 +108,14 @@ class CacheWorker(Service):
             await asyncio.sleep(_CAMPAIGN_EVERY_S)
 
     def _apply_election(self) -> None:
-        acts = self._election.epoch is not None
+        acts = self._election.term is not None
         if acts and not self._is_leader.is_set():
-            log.info("cache_worker_took_over", epoch=self._election.epoch)
+            log.info("cache_worker_took_over", epoch=self._election.term)
             self._due_s = asyncio.get_running_loop().time()
             self._is_leader.set()
         elif not acts:
             if self._is_leader.is_set():
-                log.info("cache_worker_stood_back", holder=self._election.holder)
+                log.info("cache_worker_stood_back", holder=self._election.leader)
             self._is_leader.clear()
             self._trouble.forget("refresh")  # the leader reports its own
 
@@ -143,13 +143,13 @@ class CacheWorker(Service):
     async def _sleep_while_leader(self, for_s: float) -> None:
         """Sleep, but not beyond the term: a new leader refreshes at once."""
         deadline_s = asyncio.get_running_loop().time() + for_s
-        epoch = self._election.epoch
-        while self._election.epoch == epoch and (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
+        epoch = self._election.term
+        while self._election.term == epoch and (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left_s, _CAMPAIGN_EVERY_S / 2))
 
     async def _refresh(self) -> bool:
         """Refresh both tables; return False if one of them is empty."""
-        epoch = self._election.epoch
+        epoch = self._election.term
         if epoch is None:
             return True
         loop = asyncio.get_running_loop()
@@ -163,7 +163,7 @@ class CacheWorker(Service):
         except LeaderReplaced:
             self._metrics.refreshes.labels("refused").inc()
             log.warning("cache_refresh_refused", epoch=epoch, detail="another worker has taken over")
-            self._election.lose()
+            self._election.step_down()
             self._apply_election()
             return True
         done = RefreshResult(

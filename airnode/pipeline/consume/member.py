@@ -23,7 +23,7 @@ from airnode.kernel.trouble import Trouble
 from airnode.pipeline.consume.buffer import Batch, Buffer
 from airnode.pipeline.consume.sinks import Sink
 from airnode.pipeline.metrics import ConsumerMetrics
-from airnode.store.eventlog.log import EventLog, Partition, Rebalancing, Subscription
+from airnode.store.eventlog.log import EventLog, GroupSubscription, Partition, Rebalancing
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class ConsumerMember(Service):
         #: Loop time of the last commit; one commit at a time, by the writer or by a rebalance.
         self._committed_s = 0.0
         self._committing = asyncio.Lock()
-        self._subscription: Subscription | None = None
+        self._subscription: GroupSubscription | None = None
         self._draining = False
         self._paused: frozenset[Partition] = frozenset()
         #: Partitions of the batch that is being written, without those that were lost.
@@ -118,7 +118,7 @@ class ConsumerMember(Service):
 
     # -- fetching -----------------------------------------------------------------------------------------------------
 
-    async def _fetch_loop(self, subscription: Subscription) -> None:
+    async def _fetch_loop(self, subscription: GroupSubscription) -> None:
         while True:
             await self._wait_for_space()
             self._pause_or_resume(subscription)
@@ -136,7 +136,7 @@ class ConsumerMember(Service):
                 async with asyncio.timeout(_POLL_S):
                     await self._space_freed.wait()
 
-    def _pause_or_resume(self, subscription: Subscription) -> None:
+    def _pause_or_resume(self, subscription: GroupSubscription) -> None:
         """Pause all partitions while the buffer is full, also those assigned meanwhile."""
         if self._buffer.full:
             if not self._paused:
@@ -176,7 +176,7 @@ class ConsumerMember(Service):
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    async def _write_loop(self, subscription: Subscription) -> None:
+    async def _write_loop(self, subscription: GroupSubscription) -> None:
         while True:
             await self._wait_for_batch()
             batch = self._buffer.take(self._section.batch_records)
@@ -218,7 +218,7 @@ class ConsumerMember(Service):
             return True
         return False
 
-    async def _commit(self, subscription: Subscription) -> None:
+    async def _commit(self, subscription: GroupSubscription) -> None:
         """Commit what is written; a failed commit is repeated with the next batch."""
         async with self._committing:
             self._committed_s = _now_s()

@@ -1,8 +1,9 @@
 """What is published at about the same time goes to a partition as one batch, as Kafka's work is by the batch."""
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -123,3 +124,25 @@ class _PartitionBatches:
             batch.stored.set_exception(error)
         else:
             batch.stored.set_result(None)
+
+
+class InFlightLimit:
+    """Limits the bytes that are being published and not stored yet. Callers wait in the order of their calls."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._room = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def reserve(self, count_bytes: int) -> AsyncIterator[None]:
+        """Wait for room, and keep it inside the context. A request above the limit is let through alone."""
+        async with self._room:
+            await self._room.wait_for(lambda: self._bytes == 0 or self._bytes + count_bytes <= self._limit_bytes)
+            self._bytes += count_bytes
+        try:
+            yield
+        finally:
+            async with self._room:
+                self._bytes -= count_bytes
+                self._room.notify_all()

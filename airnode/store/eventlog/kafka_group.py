@@ -17,11 +17,10 @@ from aiokafka.errors import (
 
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.errors import AirnodeError, Unavailable
-from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Subscription
-from airnode.store.eventlog.metrics import EventLogMetrics
+from airnode.store.eventlog.log import Delivered, EventLogMetrics, GroupSubscription, Partition, Rebalancing
 
 if TYPE_CHECKING:
-    from airnode.store.eventlog.kafka import KafkaLog
+    from airnode.store.eventlog.kafka_log import KafkaLog
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +32,8 @@ _AGAIN_S = 1.0
 _NOT_OURS = (CommitFailedError, IllegalStateError, RebalanceInProgressError)
 
 
-class KafkaSubscription(Subscription):
-    """See :class:`airnode.store.eventlog.log.Subscription`. The group's heartbeats are sent beside the processing."""
+class KafkaSubscription(GroupSubscription):
+    """A group member on Kafka. aiokafka sends the heartbeats in its own task, beside the processing."""
 
     name = "eventlog-subscription"
 
@@ -53,7 +52,7 @@ class KafkaSubscription(Subscription):
         self._metrics = metrics
         self._topics = tuple(topics)
         self._group = group
-        self._listener = _Listener(rebalancing or Rebalancing(), metrics, group)
+        self._listener = _RebalanceListener(rebalancing or Rebalancing(), metrics, group)
         self._consumer: AIOKafkaConsumer | None = None
         self._draining = False
         #: Loop time from which on to join again, where aiokafka gave the group up.
@@ -174,7 +173,7 @@ class KafkaSubscription(Subscription):
             self._consumer.resume(*(tp for each in partitions if (tp := TopicPartition(*each)) in owned))
 
 
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Tells of partitions that come and go, in the words of the log."""
 
     def __init__(self, rebalancing: Rebalancing, metrics: EventLogMetrics, group: str) -> None:

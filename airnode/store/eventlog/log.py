@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
+from prometheus_client import CollectorRegistry, Counter
 
+from airnode.errors import TooLarge
 from airnode.kernel.service import Service
 
 
@@ -91,7 +93,7 @@ class Rebalancing:
     lost: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_nothing)
 
 
-class Subscription(Service, ABC):
+class GroupSubscription(Service, ABC):
     """A member of a group. ``start`` joins; ``drain`` stops fetching; ``stop`` leaves: others take over at once.
 
     Not to be used by two tasks at once, but for ``commit``, ``pause`` and ``resume`` beside a ``poll``.
@@ -176,10 +178,61 @@ class EventLog(Protocol):
         """
         ...
 
-    def subscribe(self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None) -> Subscription:
+    def subscribe(self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None) -> GroupSubscription:
         """A new member of the group, to be started and stopped by the caller."""
         ...
 
     async def lag(self, group: str, topics: Sequence[str]) -> dict[Partition, Lag]:
         """How far the group is behind; a partition that it never committed counts from its beginning."""
         ...
+
+
+def check_sizes(records: Sequence[Record], limit_bytes: int) -> None:
+    """Raises TooLarge for the first record over the limit."""
+    for record in records:
+        if len(record.value) > limit_bytes:
+            raise TooLarge(
+                f"A record of {len(record.value)} bytes for {record.topic} is over eventlog.max_record_bytes "
+                f"({limit_bytes})."
+            )
+
+
+class EventLogMetrics:
+    """Metrics of the event log, by topic."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.published = Counter(
+            "airnode_eventlog_published_total", "Records stored by this process.", ["topic"], registry=registry
+        )
+        self.received = Counter(
+            "airnode_eventlog_received_total", "Records handed out, repeats included.", ["topic"], registry=registry
+        )
+        self.reclaimed = Counter(
+            "airnode_eventlog_reclaimed_total",
+            "Records taken over from a member that is gone.",
+            ["topic"],
+            registry=registry,
+        )
+        self.rebalanced = Counter(
+            "airnode_eventlog_partitions_moved_total",
+            "Partitions assigned, revoked, lost.",
+            ["how"],
+            registry=registry,
+        )
+        self.full = Counter(
+            "airnode_eventlog_full_total",
+            "Times that publishing waited for readers (eventlog.stream_max_records).",
+            ["topic"],
+            registry=registry,
+        )
+        self.trimmed = Counter(
+            "airnode_eventlog_trimmed_total",
+            "Records let go of, as every group has read them.",
+            ["topic"],
+            registry=registry,
+        )
+        self.commit_failed = Counter(
+            "airnode_eventlog_commits_skipped_total",
+            "Commits of partitions that another member owns by now.",
+            registry=registry,
+        )

@@ -9,25 +9,25 @@ from airnode.bus.client import Bus, unavailable
 from airnode.errors import Conflict, NotFound
 from airnode.store.eventlog.log import Partition
 from airnode.store.eventlog.stream_group import members_of
-from airnode.store.eventlog.stream_ids import stream_key
-from airnode.store.eventlog.streams import StreamLog
+from airnode.store.eventlog.stream_layout import stream_key
+from airnode.store.eventlog.stream_log import StreamLog
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ReaderGroup:
     """A group that has read something.
 
     Attributes:
         members: how many it has now; 0: nobody reads on.
-        behind: {topic: records that it has not committed}.
+        unread: {topic: records that it has not committed}.
     """
 
     name: str
     members: int
-    behind: Mapping[str, int]
+    unread: Mapping[str, int]
 
 
-async def groups(log: StreamLog, bus: Bus) -> list[Group]:
+async def list_groups(log: StreamLog, bus: Bus) -> list[ReaderGroup]:
     """All groups, by name. Raises Unavailable."""
     topics: dict[str, set[str]] = {}
     for partition in await _partitions(log):
@@ -36,13 +36,13 @@ async def groups(log: StreamLog, bus: Bus) -> list[Group]:
     return [await _group(log, bus, name, sorted(read)) for name, read in sorted(topics.items())]
 
 
-async def gone(log: StreamLog, bus: Bus, group: str) -> Group:
+async def unused_group(log: StreamLog, bus: Bus, group: str) -> ReaderGroup:
     """A group that has no members.
 
     Raises:
         NotFound: there is no such group. Conflict: it has members. Unavailable.
     """
-    found = {each.name: each for each in await groups(log, bus)}.get(group)
+    found = {each.name: each for each in await list_groups(log, bus)}.get(group)
     if found is None:
         raise NotFound(f"There is no group {group}: airnode pipeline groups lists them.")
     if found.members:
@@ -50,9 +50,9 @@ async def gone(log: StreamLog, bus: Bus, group: str) -> Group:
     return found
 
 
-async def forget(log: StreamLog, bus: Bus, group: str) -> None:
-    """Forget where a group is, and keep nothing for it. Raises what :func:`gone` does."""
-    await gone(log, bus, group)
+async def forget_group(log: StreamLog, bus: Bus, group: str) -> None:
+    """Forget where a group is, and keep nothing for it. Raises what :func:`unused_group` does."""
+    await unused_group(log, bus, group)
     for partition in await _partitions(log):
         if group in await _groups_of(bus, partition):
             with unavailable():
@@ -60,11 +60,11 @@ async def forget(log: StreamLog, bus: Bus, group: str) -> None:
             await log.trim(partition)
 
 
-async def _group(log: StreamLog, bus: Bus, name: str, topics: Sequence[str]) -> Group:
+async def _group(log: StreamLog, bus: Bus, name: str, topics: Sequence[str]) -> ReaderGroup:
     behind = dict.fromkeys(topics, 0)
     for partition, lag in (await log.lag(name, topics)).items():
         behind[partition.topic] += lag.records
-    return Group(name, await members_of(bus, name), behind)
+    return ReaderGroup(name, await members_of(bus, name), behind)
 
 
 async def _groups_of(bus: Bus, partition: Partition) -> list[str]:

@@ -27,13 +27,12 @@ from airnode.bus.client import Bus, unavailable
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
-from airnode.store.eventlog.assignment import share
-from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Subscription
-from airnode.store.eventlog.metrics import EventLogMetrics
-from airnode.store.eventlog.stream_ids import delivered, stream_key, to_id
+from airnode.store.eventlog.log import Delivered, EventLogMetrics, GroupSubscription, Partition, Rebalancing
+from airnode.store.eventlog.stream_layout import delivered, stream_key, to_id
+from airnode.store.eventlog.stream_membership import share
 
 if TYPE_CHECKING:
-    from airnode.store.eventlog.streams import StreamLog
+    from airnode.store.eventlog.stream_log import StreamLog
 
 log = structlog.get_logger(__name__)
 _BEATS_PER_SESSION = 5
@@ -118,8 +117,8 @@ class _View:
     owners: Mapping[Partition, str]
 
 
-class StreamSubscription(Subscription):
-    """See :class:`airnode.store.eventlog.log.Subscription`."""
+class StreamSubscription(GroupSubscription):
+    """See :class:`airnode.store.eventlog.log.GroupSubscription`."""
 
     name = "eventlog-subscription"
 

@@ -9,13 +9,13 @@ from airnode.config.sections.pipeline import PipelineSection
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline.consume.member import ConsumerMember
 from airnode.pipeline.metrics import ConsumerMetrics
-from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Subscription
+from airnode.store.eventlog.log import Delivered, GroupSubscription, Partition, Rebalancing
 from tests.support.waiting import eventually
 
 _ORDERS = Partition("orders", 0)
 
 
-class EndlessLog(Subscription):
+class EndlessLog(GroupSubscription):
     """A log with one member, which always has more; remembers how long it was asked to wait while paused."""
 
     name = "endless"
@@ -26,7 +26,7 @@ class EndlessLog(Subscription):
         self._paused: set[Partition] = set()
         self._next = 0
 
-    def subscribe(self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None) -> Subscription:
+    def subscribe(self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None) -> GroupSubscription:
         return self
 
     @property

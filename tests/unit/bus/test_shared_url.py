@@ -1,7 +1,7 @@
 import pytest
 from pydantic import SecretStr
 
-from airnode.bus.address import shared_url
+from airnode.bus.client import shared_url
 from airnode.config.sections.redis import RedisSection
 
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.store.eventlog.assignment import share
 from airnode.store.eventlog.log import Partition
+from airnode.store.eventlog.stream_membership import share
 
 PARTS = [Partition("orders", number) for number in range(3)] + [Partition("users", number) for number in range(3)]
 BOTH = ("orders", "users")

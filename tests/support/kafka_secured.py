@@ -27,8 +27,8 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.config.sections.kafka import KafkaSection
-from airnode.store.eventlog.kafka import KafkaLog
-from airnode.store.eventlog.metrics import EventLogMetrics
+from airnode.store.eventlog.kafka_log import KafkaLog
+from airnode.store.eventlog.log import EventLogMetrics
 from tests.support.kafka import Kafka, fetch_jars, why_not
 from tests.support.ports import free_ports
 from tests.support.tls import Authority

@@ -25,11 +25,9 @@ from airnode.bus.client import Bus, unavailable
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.errors import StartupError, Unavailable
 from airnode.kernel.logging import LogLimiter
-from airnode.store.eventlog.in_flight import check_sizes
-from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
-from airnode.store.eventlog.metrics import EventLogMetrics
+from airnode.store.eventlog.log import EventLogMetrics, Lag, Partition, Rebalancing, Record, check_sizes
 from airnode.store.eventlog.stream_group import StreamSubscription
-from airnode.store.eventlog.stream_ids import stream_key, to_id, to_offset
+from airnode.store.eventlog.stream_layout import stream_key, to_id, to_offset
 
 log = structlog.get_logger(__name__)
 

@@ -32,7 +32,7 @@ from airnode.kernel.tls import error_reason, load_certificate
 from airnode.kernel.urls import host_port
 
 #: Rights that our user does not have.
-REFUSALS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+MISSING_RIGHTS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 _CLOSE_S = 1.0
 #: Of OpenSSL's X509_V_ERR_*.
 _EXPIRED, _OTHER_NAMES = 10, (62, 64)
@@ -42,17 +42,17 @@ _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 @dataclass(frozen=True, slots=True)
-class Barred:
+class KafkaRefused:
     """Why there is no way in.
 
     Attributes:
-        words: a sentence that says what to do.
-        lasting: trying again does not help: somebody has to change something first.
+        sentence: a sentence that says what to do.
+        permanent: trying again does not help: somebody has to change something first.
         answered: somebody was there at all.
     """
 
-    words: str
-    lasting: bool
+    sentence: str
+    permanent: bool
     answered: bool = True
     debug: str = ""
 
@@ -76,7 +76,7 @@ def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
     return context
 
 
-async def way_in(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: float) -> str | Barred:
+async def probe(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: float) -> str | KafkaRefused:
     """Sign in to all brokers of ``kafka.bootstrap`` at once: the address of the first that takes us, or why none does.
 
     Args:
@@ -84,8 +84,8 @@ async def way_in(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: fl
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
-    tasks, barred = TaskScope("kafka-door"), list[Barred]()
-    pending = {tasks.spawn(each, _enter(each, kafka, arguments)) for each in kafka.bootstrap}
+    tasks, barred = TaskScope("kafka-door"), list[KafkaRefused]()
+    pending = {tasks.spawn(each, _probe_broker(each, kafka, arguments)) for each in kafka.bootstrap}
     try:
         while pending:
             left_s = max(0.0, deadline_s - loop.time())
@@ -95,27 +95,29 @@ async def way_in(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: fl
                     return found
                 barred.append(found)
             if not done:
-                barred.append(explained(TimeoutError(), f"Kafka at {', '.join(kafka.bootstrap)}", kafka))
+                barred.append(explain(TimeoutError(), f"Kafka at {', '.join(kafka.bootstrap)}", kafka))
                 break
     finally:
         await tasks.aclose()
-    return max(barred, key=lambda each: (each.lasting, each.answered))
+    return max(barred, key=lambda each: (each.permanent, each.answered))
 
 
-async def _enter(broker: str, kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | Barred:
+async def _probe_broker(broker: str, kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | KafkaRefused:
     """Its address, or why not."""
     try:
         async with _connection(broker, arguments) as connection:
             known = (await connection.send(MetadataRequest([]))).brokers
     except (KafkaError, OSError, TimeoutError, ValueError) as error:
-        return explained(error, f"Kafka at {broker}", kafka)
+        return explain(error, f"Kafka at {broker}", kafka)
     others = {host_port(host, port) for _, host, port, *_ in known}
     if not others or broker in others:
         return broker
-    return await _sent_on(broker, sorted(others), kafka, arguments)
+    return await _probe_advertised(broker, sorted(others), kafka, arguments)
 
 
-async def _sent_on(broker: str, others: list[str], kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | Barred:
+async def _probe_advertised(
+    broker: str, others: list[str], kafka: KafkaSection, arguments: Mapping[str, Any]
+) -> str | KafkaRefused:
     """A broker that names addresses that cannot be reached from here is of no use."""
     barred = None
     for other in others:
@@ -123,7 +125,7 @@ async def _sent_on(broker: str, others: list[str], kafka: KafkaSection, argument
             async with _connection(other, arguments):
                 return broker
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            why = explained(error, f"Kafka at {broker} sends us on to {other} (its advertised.listeners), which", kafka)
+            why = explain(error, f"Kafka at {broker} sends us on to {other} (its advertised.listeners), which", kafka)
             barred = barred or why
     assert barred is not None  # noqa: S101 - there is one at least
     return barred
@@ -145,21 +147,21 @@ async def _connection(broker: str, arguments: Mapping[str, Any]) -> AsyncIterato
                 await connection.close()
 
 
-def explained(error: Exception, where: str, kafka: KafkaSection) -> Barred:
+def explain(error: Exception, where: str, kafka: KafkaSection) -> KafkaRefused:
     """An error in words.
 
     Args:
         where: the sentence begins with it.
     """
-    words, lasting = _said(error, kafka)
-    return Barred(f"{where} {words}", lasting, not isinstance(error, TimeoutError), repr(error))
+    words, permanent = _explain(error, kafka)
+    return KafkaRefused(f"{where} {words}", permanent, not isinstance(error, TimeoutError), repr(error))
 
 
-def _said(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
+def _explain(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
     protocol, mechanism = kafka.security_protocol, kafka.sasl_mechanism
     match error:
         case ssl.SSLCertVerificationError():
-            return _certificate(error), True
+            return _explain_certificate(error), True
         case SaslAuthenticationFailed() | AuthenticationFailedError():
             return (
                 f"does not let {kafka.sasl_username!r} sign in with {mechanism}: check kafka.sasl_username, "
@@ -172,9 +174,9 @@ def _said(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
             plain = protocol.removeprefix("SASL_")
             return f"has no accounts on this port: set kafka.security_protocol to {plain}, or name another port.", True
         case ClusterAuthorizationFailedError() | GroupAuthorizationFailedError() | TopicAuthorizationFailedError():
-            return refused(error), True
+            return missing_right(error), True
         case KafkaConnectionError():
-            return _hung_up(error, kafka)
+            return _explain_closed_connection(error, kafka)
         case ssl.SSLError() | ConnectionResetError() | ConnectionAbortedError() if protocol.endswith("SSL"):
             open_ = "SASL_PLAINTEXT" if protocol.startswith("SASL") else "PLAINTEXT"
             return (
@@ -193,7 +195,7 @@ def _said(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
     return f"refuses us: {error}.", False
 
 
-def _certificate(error: ssl.SSLCertVerificationError) -> str:
+def _explain_certificate(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code in _OTHER_NAMES:
         return (
             f"shows a certificate for another name ({error.verify_message.rstrip('.')}): put the name that it is for "
@@ -207,7 +209,7 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
     )
 
 
-def _hung_up(error: KafkaConnectionError, kafka: KafkaSection) -> tuple[str, bool]:
+def _explain_closed_connection(error: KafkaConnectionError, kafka: KafkaSection) -> tuple[str, bool]:
     protocol, cause = kafka.security_protocol, error.__cause__
     signs_in = protocol.startswith("SASL")
     if isinstance(cause, ssl.SSLError):
@@ -223,7 +225,7 @@ def _hung_up(error: KafkaConnectionError, kafka: KafkaSection) -> tuple[str, boo
     return f"hangs up: set kafka.security_protocol to what this port is for{wanted}.", False
 
 
-def refused(error: KafkaError) -> str:
+def missing_right(error: KafkaError) -> str:
     """A right that Kafka has not given us, in words that go on after its address."""
     what = error.args[0] if error.args else ""
     names = ", ".join(sorted(map(str, what))) if isinstance(what, set | frozenset | list | tuple) else str(what)

@@ -25,12 +25,17 @@ from airnode.config.sections.kafka import KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.trouble import Trouble
-from airnode.store.eventlog.in_flight import Unsent, check_sizes
-from airnode.store.eventlog.kafka_batches import KafkaBatches
-from airnode.store.eventlog.kafka_connect import REFUSALS, Barred, explained, refused, tls_context, way_in
+from airnode.store.eventlog.kafka_batches import InFlightLimit, KafkaBatches
 from airnode.store.eventlog.kafka_group import KafkaSubscription
-from airnode.store.eventlog.log import Lag, Partition, Rebalancing, Record
-from airnode.store.eventlog.metrics import EventLogMetrics
+from airnode.store.eventlog.kafka_probe import (
+    MISSING_RIGHTS,
+    KafkaRefused,
+    explain,
+    missing_right,
+    probe,
+    tls_context,
+)
+from airnode.store.eventlog.log import EventLogMetrics, Lag, Partition, Rebalancing, Record, check_sizes
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +75,7 @@ class KafkaLog:
         self._retiring: set[asyncio.Task[None]] = set()
         #: Why this process cannot read in a group. Kept by the group's members.
         self.trouble = Trouble()
-        self._unsent = Unsent(section.max_unsent_bytes)
+        self._in_flight = InFlightLimit(section.max_unsent_bytes)
 
     @property
     def address(self) -> str:
@@ -129,9 +134,9 @@ class KafkaLog:
             with self._available():
                 await self._cluster().describe_cluster()
         except Unavailable as error:
-            found = await way_in(self._kafka, self.connection(), _LOOK_S)
-            if isinstance(found, Barred):
-                raise Unavailable(found.words, debug=found.debug) from error
+            found = await probe(self._kafka, self.connection(), _LOOK_S)
+            if isinstance(found, KafkaRefused):
+                raise Unavailable(found.sentence, debug=found.debug) from error
             raise
         self.trouble.check()
 
@@ -143,9 +148,9 @@ class KafkaLog:
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._connect_timeout_s
-        said = explained(TimeoutError(), self.address, self._kafka)
+        said = explain(TimeoutError(), self.address, self._kafka)
         while True:
-            found = await way_in(self._kafka, self.connection(), deadline_s - loop.time())
+            found = await probe(self._kafka, self.connection(), deadline_s - loop.time())
             if isinstance(found, str):
                 self._door = found
                 client = make()
@@ -155,10 +160,10 @@ class KafkaLog:
                     return client
                 except (KafkaError, OSError, TimeoutError) as error:
                     await _close(client)
-                    found = explained(error, self.address, self._kafka)
+                    found = explain(error, self.address, self._kafka)
             said = found if found.answered else said
-            if found.lasting or loop.time() + _RETRY_S >= deadline_s:
-                raise failing(said.words, debug=said.debug)
+            if found.permanent or loop.time() + _RETRY_S >= deadline_s:
+                raise failing(said.sentence, debug=said.debug)
             await asyncio.sleep(_RETRY_S)
 
     # -- topics -------------------------------------------------------------------------------------------------------
@@ -200,8 +205,8 @@ class KafkaLog:
             error = for_code(code)
             if not code:
                 made.append(topic)
-            elif issubclass(error, REFUSALS):
-                raise StartupError(f"{self.address} {refused(error(topic))}")
+            elif issubclass(error, MISSING_RIGHTS):
+                raise StartupError(f"{self.address} {missing_right(error(topic))}")
             elif error is not TopicAlreadyExistsError:
                 raise StartupError(f"{self.address} does not make the topic {topic}: {error.__name__} {words}.")
         return made
@@ -238,7 +243,7 @@ class KafkaLog:
         try:
             await self._cluster().find_coordinator(group)
         except GroupAuthorizationFailedError as error:
-            raise StartupError(f"{self.address} {refused(GroupAuthorizationFailedError(group))}") from error
+            raise StartupError(f"{self.address} {missing_right(GroupAuthorizationFailedError(group))}") from error
         except (KafkaError, OSError, TimeoutError) as error:  # a member that joins waits for it
             log.info("eventlog_group_not_found", group=group, error=repr(error))
 
@@ -252,7 +257,7 @@ class KafkaLog:
         """Store all, in as few batches as they fit in; waits while too many bytes are under way."""
         check_sizes(records, self._section.max_record_bytes)
         batches = self._batches or await self._make_producer()
-        async with self._unsent.room_for(sum(len(record.value) for record in records)):
+        async with self._in_flight.reserve(sum(len(record.value) for record in records)):
             with self._available():
                 try:
                     await batches.publish(records)
@@ -349,8 +354,8 @@ class KafkaLog:
             ) from error
         except UnknownTopicOrPartitionError as error:
             raise StartupError("There is no such topic: make the topics with: airnode pipeline init") from error
-        except REFUSALS as error:
-            raise Unavailable(f"{self.address} {refused(error)}", debug=repr(error)) from error
+        except MISSING_RIGHTS as error:
+            raise Unavailable(f"{self.address} {missing_right(error)}", debug=repr(error)) from error
         except (KafkaError, KafkaConnectionError, OSError, TimeoutError) as error:
             raise Unavailable("Kafka does not answer.", debug=repr(error)) from error
 
