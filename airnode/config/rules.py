@@ -69,7 +69,7 @@ _KNOWN_PARTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ConfigRule:
     """A rule over the values of ``keys``, reported at the first of them.
 
     Attributes:
@@ -80,7 +80,7 @@ class Rule:
     broken: Callable[..., str | None]
 
 
-def broken_rules(settings: Settings) -> Iterator[tuple[Rule, str]]:
+def broken_rules(settings: Settings) -> Iterator[tuple[ConfigRule, str]]:
     """Yield each rule that the settings break, with a message."""
     for rule in RULES:
         if message := rule.broken(*(value_at(settings, key) for key in rule.keys)):
@@ -252,35 +252,35 @@ def _topics(topics: tuple[str, ...]) -> str | None:
 
 
 RULES = (
-    Rule(("http.tls_cert", "http.tls_key"), _needs("http.tls_key")),
-    Rule(("http.tls_key", "http.tls_cert"), _needs("http.tls_cert")),
-    Rule(("rtmp.tls_cert", "rtmp.tls_key"), _needs("rtmp.tls_key")),
-    Rule(("rtmp.tls_key", "rtmp.tls_cert"), _needs("rtmp.tls_cert")),
-    Rule(("rtmp.tls_port", "rtmp.tls_cert"), _needs("rtmp.tls_cert")),
-    Rule(("rtmp.tls_port", "rtmp.tls_key"), _needs("rtmp.tls_key")),
-    Rule(("cluster.lease_s", "cluster.heartbeat_s"), _longer_than_heartbeat),
-    Rule(("hls.segment_max_s", "hls.segment_duration_s"), _not_below_shortest),
-    Rule(("hls.part_target_ms", "hls.segment_duration_s"), _parts_fit),
-    Rule(("redis.url",), _address("redis", "rediss", "unix")),
-    Rule(("postgres.url",), _address("postgres", "postgresql")),
-    Rule(("cluster.master_url",), _address("http", "https")),
-    Rule(("mediamtx.api_url",), _address("http")),
-    Rule(("mediamtx.api_url",), _loopback),
-    Rule(("http.trusted_proxies",), _networks),
-    Rule(("http.allowed_origins",), _origins),
-    Rule(("auth.jwt_secret",), _long_enough),
-    Rule(("auth.teacher_secret",), _not_known),
-    Rule(("auth.admin_secret",), _not_known),
-    Rule(("cluster.token",), _long_enough),
-    Rule(("cluster.pipeline_token",), _long_enough),
-    Rule(("cluster.pipeline_token", "cluster.token"), _not_the_cluster_token),
-    Rule(("kafka.enabled", "kafka.bootstrap"), _has_brokers),
-    Rule(("kafka.bootstrap",), _brokers),
-    Rule(("kafka.security_protocol", "kafka.sasl_username", "kafka.sasl_password"), _signs_in),
-    Rule(("kafka.tls_cert", "kafka.tls_key"), _needs("kafka.tls_key")),
-    Rule(("kafka.tls_key", "kafka.tls_cert"), _needs("kafka.tls_cert")),
-    Rule(("pipeline.topics",), _topics),
-    Rule(("redis.password",), _not_masked),
-    Rule(("postgres.password",), _not_masked),
-    Rule(("kafka.sasl_password",), _not_masked),
+    ConfigRule(("http.tls_cert", "http.tls_key"), _needs("http.tls_key")),
+    ConfigRule(("http.tls_key", "http.tls_cert"), _needs("http.tls_cert")),
+    ConfigRule(("rtmp.tls_cert", "rtmp.tls_key"), _needs("rtmp.tls_key")),
+    ConfigRule(("rtmp.tls_key", "rtmp.tls_cert"), _needs("rtmp.tls_cert")),
+    ConfigRule(("rtmp.tls_port", "rtmp.tls_cert"), _needs("rtmp.tls_cert")),
+    ConfigRule(("rtmp.tls_port", "rtmp.tls_key"), _needs("rtmp.tls_key")),
+    ConfigRule(("cluster.lease_s", "cluster.heartbeat_s"), _longer_than_heartbeat),
+    ConfigRule(("hls.segment_max_s", "hls.segment_duration_s"), _not_below_shortest),
+    ConfigRule(("hls.part_target_ms", "hls.segment_duration_s"), _parts_fit),
+    ConfigRule(("redis.url",), _address("redis", "rediss", "unix")),
+    ConfigRule(("postgres.url",), _address("postgres", "postgresql")),
+    ConfigRule(("cluster.master_url",), _address("http", "https")),
+    ConfigRule(("mediamtx.api_url",), _address("http")),
+    ConfigRule(("mediamtx.api_url",), _loopback),
+    ConfigRule(("http.trusted_proxies",), _networks),
+    ConfigRule(("http.allowed_origins",), _origins),
+    ConfigRule(("auth.jwt_secret",), _long_enough),
+    ConfigRule(("auth.teacher_secret",), _not_known),
+    ConfigRule(("auth.admin_secret",), _not_known),
+    ConfigRule(("cluster.token",), _long_enough),
+    ConfigRule(("cluster.pipeline_token",), _long_enough),
+    ConfigRule(("cluster.pipeline_token", "cluster.token"), _not_the_cluster_token),
+    ConfigRule(("kafka.enabled", "kafka.bootstrap"), _has_brokers),
+    ConfigRule(("kafka.bootstrap",), _brokers),
+    ConfigRule(("kafka.security_protocol", "kafka.sasl_username", "kafka.sasl_password"), _signs_in),
+    ConfigRule(("kafka.tls_cert", "kafka.tls_key"), _needs("kafka.tls_key")),
+    ConfigRule(("kafka.tls_key", "kafka.tls_cert"), _needs("kafka.tls_cert")),
+    ConfigRule(("pipeline.topics",), _topics),
+    ConfigRule(("redis.password",), _not_masked),
+    ConfigRule(("postgres.password",), _not_masked),
+    ConfigRule(("kafka.sasl_password",), _not_masked),
 )

@@ -19,7 +19,7 @@ import roles
 from airnode.errors import AirnodeError
 
 ROOT = Path(airnode.__file__).parents[1]
-MAX_LINES = 500
+MAX_LINES = 400
 
 #: Where a bare ``except Exception`` stands, and why: {file: how many}. One that is not in here is a bug.
 BOUNDARIES = {
@@ -77,6 +77,14 @@ def test_there_is_something_to_check():
 
 def test_no_file_is_too_long():
     assert {name(path): lines for path in sources() if (lines := len(path.read_text().splitlines())) > MAX_LINES} == {}
+
+
+def test_a_class_name_means_one_thing():
+    places: dict[str, list[str]] = {}
+    for path, node in nodes():
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            places.setdefault(node.name, []).append(f"{name(path)}:{node.lineno}")
+    assert {each: found for each, found in places.items() if len(found) > 1} == {}
 
 
 def test_tasks_are_started_in_scopes():
@@ -230,10 +238,53 @@ def test_both_readmes_say_the_same():
     assert links[0] == links[1]
 
 
-@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "CHANGELOG.md"])
+#: Documents for people who work on the code.
+MAPS = ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"]
+
+
+def known_names() -> set[str]:
+    """Every name that is defined somewhere in the sources."""
+    found = set()
+    for _, node in nodes():
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.AnnAssign | ast.Assign):
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+            found |= {dotted(target).rpartition(".")[2] for target in targets}
+    return found
+
+
+@pytest.mark.parametrize("document", MAPS)
+def test_the_maps_name_what_exists(document: str):
+    text = outside_blocks((ROOT / document).read_text())
+    quoted = re.findall(r"`([^`\s]+)`", text)
+    files = [each for each in quoted if re.fullmatch(r"(airnode|roles|tests|deploy|docs|configs)(/[\w.]+)+/?", each)]
+    assert [each for each in files if not (ROOT / each).exists()] == []
+    sources_ = [name(path) for path in sources()] + [name(path) for path in (ROOT / "airnode/ui/src").rglob("*.ts")]
+    short = [each for each in quoted if re.fullmatch(r"[\w/]+\.(py|ts)", each) and each not in files]
+    assert [each for each in short if not any(f"/{path}".endswith(f"/{each}") for path in sources_)] == []
+    modules = [
+        each for each in quoted if re.fullmatch(r"(kernel|bus|web|store|runtime|cluster|media|pipeline)(\.\w+)+", each)
+    ]
+    known = known_names()
+    missing = []
+    for module in modules:
+        parts = module.split(".")
+        while parts and not any((ROOT / "airnode" / "/".join(parts)).with_suffix(end).exists() for end in ("", ".py")):
+            if parts.pop() not in known:
+                missing.append(module)
+                break
+    classes = [each for each in quoted if re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+", each)]
+    assert missing + [each for each in classes if each not in known] == []
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "CHANGELOG.md", *MAPS])
 def test_links_lead_somewhere(document: str):
+    folder = (ROOT / document).parent
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / document).read_text()):
-        assert (ROOT / target).exists(), target
+        assert (folder / target).exists(), target
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
