@@ -86,7 +86,9 @@ class TimedPublisher:
         for kind, stamp_ms, body in read_tags(self._clip):
             await asyncio.sleep(max(0.0, started_s + stamp_ms / 1000 - loop.time()))
             csid = {_AUDIO: 4, _VIDEO: 6}.get(kind, 5)
-            peer.send(chunk(kind, body, timestamp=stamp_ms, stream_id=stream_id, csid=csid, chunk_size=_CHUNK_BYTES))
+            peer.send(
+                chunk(kind, body, timestamp_ms=stamp_ms, stream_id=stream_id, csid=csid, chunk_size_bytes=_CHUNK_BYTES)
+            )
             if kind == _VIDEO and body[1] == 1:
                 self.sent_s[len(self.sent_s)] = time.time()
             await peer.writer.drain()

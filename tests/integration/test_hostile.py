@@ -311,7 +311,7 @@ async def publisher(live: LiveClass, key: str) -> AsyncIterator[tuple[RtmpPublis
 
 
 def video(stream_id: int, at_ms: int, body: bytes, *, key: bool = False, kind: int = 1) -> bytes:
-    return chunk(9, tag_video(kind, body, key=key), timestamp=at_ms & 0xFFFFFFFF, stream_id=stream_id, csid=6)
+    return chunk(9, tag_video(kind, body, key=key), timestamp_ms=at_ms & 0xFFFFFFFF, stream_id=stream_id, csid=6)
 
 
 async def view(live: LiveClass, name: str, token: str) -> dict:
@@ -380,17 +380,17 @@ async def test_ten_thousand_tiny_chunks(live: LiveClass, room: tuple[str, str, s
     name, key, token = room
     async with live.unharmed(), publisher(live, key) as (peer, stream_id, remote):
         peer.send(chunk(1, struct.pack(">I", 1), csid=2))
-        peer.send(chunk(9, tag_video(0, AVCC, key=True), stream_id=stream_id, csid=6, chunk_size=1))
+        peer.send(chunk(9, tag_video(0, AVCC, key=True), stream_id=stream_id, csid=6, chunk_size_bytes=1))
         big = KEY_FRAME[:3] + bytes([2]) + KEY_FRAME[4:]
         filler = struct.pack(">I", 9_990) + b"\x65" + bytes(9_989)
-        peer.send(chunk(9, tag_video(1, big + filler, key=True), stream_id=stream_id, csid=6, chunk_size=1))
+        peer.send(chunk(9, tag_video(1, big + filler, key=True), stream_id=stream_id, csid=6, chunk_size_bytes=1))
         for index in range(10_000):
-            peer.send(chunk(18, b"\x05", timestamp=index, stream_id=stream_id, csid=7, chunk_size=1))
+            peer.send(chunk(18, b"\x05", timestamp_ms=index, stream_id=stream_id, csid=7, chunk_size_bytes=1))
         for index in range(1, 100):
             is_key = index % 30 == 0
             body = KEY_FRAME if is_key else INTER_FRAME
             data = tag_video(1, body, key=is_key)
-            peer.send(chunk(9, data, timestamp=index * 33, stream_id=stream_id, csid=6, chunk_size=1))
+            peer.send(chunk(9, data, timestamp_ms=index * 33, stream_id=stream_id, csid=6, chunk_size_bytes=1))
         await peer.writer.drain()
         await eventually(lambda: playlist(live, name, token), what="the stream is whole after them")
         assert ends(live.node, remote) == []

@@ -332,7 +332,7 @@ async def test_enhanced_rtmp(
         # CodedFrames with a composition time for HEVC, CodedFramesX for every second one; AV1 has no composition time.
         plain = codec == "av1" or index % 2 == 1
         body = tag_enhanced(3, fourcc, sample) if plain else tag_enhanced(1, fourcc, bytes(3) + sample)
-        peer.send(chunk(9, body, timestamp=40 * index, stream_id=stream_id, csid=6))
+        peer.send(chunk(9, body, timestamp_ms=40 * index, stream_id=stream_id, csid=6))
     await rig.until(lambda: len(room.frames("video")) == len(samples))
     config = room.of(VideoConfig)[0]
     assert isinstance(config, VideoConfig)
@@ -408,7 +408,7 @@ async def test_nothing_is_read_while_a_key_is_checked(rig: Rig) -> None:
     peer.send(command("publish", 3.0, None, KEY, "live", stream_id=stream_id))
     peer.send(chunk(9, tag_video(0, AVCC, key=True), stream_id=stream_id, csid=6))
     await rig.until(lambda: rig.authority.requests)
-    peer.send(chunk(9, tag_video(1, NAL, key=True), timestamp=40, stream_id=stream_id, csid=6))
+    peer.send(chunk(9, tag_video(1, NAL, key=True), timestamp_ms=40, stream_id=stream_id, csid=6))
     assert rig.hub.rooms == []
     rig.authority.answers.set()
     assert await peer.status() == "NetStream.Publish.Start"
@@ -458,11 +458,11 @@ async def test_publishing_again_on_the_same_connection(rig: Rig) -> None:
 @pytest.mark.parametrize("start", [0xFFFFFF - 100, (1 << 32) - 100])
 async def test_timestamps_beyond_24_and_32_bits(rig: Rig, start: int) -> None:
     peer, stream_id, room = await rig.publisher()
-    peer.send(chunk(8, tag_audio(0, ASC), timestamp=start, stream_id=stream_id, csid=4))
+    peer.send(chunk(8, tag_audio(0, ASC), timestamp_ms=start, stream_id=stream_id, csid=4))
     times = [start + 23 * index for index in range(20)]
     for stamp in times:
         body = tag_audio(1, os.urandom(300))
-        peer.send(chunk(8, body, timestamp=stamp & 0xFFFFFFFF, stream_id=stream_id, csid=4))
+        peer.send(chunk(8, body, timestamp_ms=stamp & 0xFFFFFFFF, stream_id=stream_id, csid=4))
     await rig.until(lambda: len(room.frames("audio")) == 20)
     assert [frame.dts_90k // 90 for frame in room.frames("audio")] == times
     await peer.aclose()
@@ -549,7 +549,7 @@ async def test_hostile_bytes_end_one_connection_and_nothing_else(rig: Rig) -> No
     await ended(rig, chunk(1, struct.pack(">I", 100_000_000), csid=2), "chunk_size")
     await ended(rig, command("connect", 1.0, {"app": "live"}) + command("createStream", 2.0, None) * 9, "streams")
     await ended(rig, chunk(20, b"\x03\0\1a" * 100), "amf_depth")
-    peer.send(chunk(8, tag_audio(1, b"sound"), timestamp=20, stream_id=stream_id))
+    peer.send(chunk(8, tag_audio(1, b"sound"), timestamp_ms=20, stream_id=stream_id))
     await rig.until(lambda: room.frames("audio"))
     assert room.closed == []
     await peer.aclose()
@@ -570,8 +570,8 @@ async def test_ten_thousand_tiny_chunks(rig: Rig) -> None:
     peer, stream_id, room = await rig.publisher()
     sound = os.urandom(10_000)
     peer.send(chunk(1, struct.pack(">I", 1), csid=2))
-    peer.send(chunk(8, tag_audio(0, ASC), stream_id=stream_id, chunk_size=1))
-    peer.send(chunk(8, tag_audio(1, sound), timestamp=5, stream_id=stream_id, csid=4, chunk_size=1))
+    peer.send(chunk(8, tag_audio(0, ASC), stream_id=stream_id, chunk_size_bytes=1))
+    peer.send(chunk(8, tag_audio(1, sound), timestamp_ms=5, stream_id=stream_id, csid=4, chunk_size_bytes=1))
     await rig.until(lambda: room.frames("audio"))
     assert [(frame.dts_90k, frame.data) for frame in room.frames("audio")] == [(5 * 90, sound)]
     await peer.aclose()
@@ -581,7 +581,7 @@ async def test_malformed_media_is_counted_and_ends_in_the_long_run(rig: Rig) -> 
     peer, stream_id, room = await rig.publisher()
     malformed = chunk(9, b"\x17\x01", stream_id=stream_id, csid=6)
     peer.send(malformed * 99 + chunk(9, tag_video(0, AVCC, key=True), stream_id=stream_id, csid=6) + malformed * 99)
-    peer.send(chunk(9, tag_video(1, NAL, key=True), timestamp=40, stream_id=stream_id, csid=6))
+    peer.send(chunk(9, tag_video(1, NAL, key=True), timestamp_ms=40, stream_id=stream_id, csid=6))
     await rig.until(lambda: room.frames("video"))
     assert rig.metric("airnode_rtmp_protocol_errors_total", reason="malformed_media") == 198
     peer.send(malformed * 100)

@@ -22,18 +22,18 @@ def chunk(
     type_id: int,
     payload: bytes,
     *,
-    timestamp: int = 0,
+    timestamp_ms: int = 0,
     stream_id: int = 0,
     csid: int = 3,
-    chunk_size: int = DEFAULT_CHUNK,
+    chunk_size_bytes: int = DEFAULT_CHUNK,
     extended_in_continuations: bool = True,
 ) -> bytes:
     """One message, header format 0, with all its continuation chunks."""
-    extension = struct.pack(">I", timestamp) if timestamp >= 0xFFFFFF else b""
-    head = bytes([csid]) + min(timestamp, 0xFFFFFF).to_bytes(3, "big") + len(payload).to_bytes(3, "big")
+    extension = struct.pack(">I", timestamp_ms) if timestamp_ms >= 0xFFFFFF else b""
+    head = bytes([csid]) + min(timestamp_ms, 0xFFFFFF).to_bytes(3, "big") + len(payload).to_bytes(3, "big")
     head += bytes([type_id]) + struct.pack("<I", stream_id) + extension
     again = bytes([0xC0 | csid]) + (extension if extended_in_continuations else b"")
-    pieces = [payload[at : at + chunk_size] for at in range(0, len(payload), chunk_size)] or [b""]
+    pieces = [payload[at : at + chunk_size_bytes] for at in range(0, len(payload), chunk_size_bytes)] or [b""]
     return head + again.join(pieces)
 
 

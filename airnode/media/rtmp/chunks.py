@@ -1,6 +1,6 @@
 """The RTMP chunk stream, sans-IO: bytes to messages and back (Adobe RTMP 1.0 section 5.3).
 
-A message is cut into chunks, chunks of several chunk streams interleave, and headers of four formats leave out what did
+A message is cut into chunks, chunks of several chunk streams interleave, and headers of four formats omit what did
 not change on their chunk stream. Two protocol control messages change how the bytes are read and are handled here: Set
 Chunk Size (1) and Abort Message (2).
 """
@@ -10,30 +10,29 @@ from typing import Final, NamedTuple
 
 from airnode.media.rtmp.errors import ProtocolViolation
 
-DEFAULT_CHUNK_SIZE: Final = 128
-#: A message length is 24 bits, so a larger chunk size means the same as this one (section 5.4.1).
-MAX_USEFUL_CHUNK_SIZE: Final = 0xFFFFFF
+DEFAULT_CHUNK_SIZE_BYTES: Final = 128
 SET_CHUNK_SIZE, ABORT = 1, 2
+#: With this value of a 24-bit timestamp, the 32-bit extended timestamp follows.
 _EXTENDED: Final = 0xFFFFFF
-#: {header format: bytes of its message header}
-_HEADER_SIZE: Final = (11, 7, 3, 0)
+#: {header format: size of its message header}
+_HEADER_BYTES: Final = (11, 7, 3, 0)
 
 
 class Message(NamedTuple):
-    """One RTMP message. ``timestamp`` is in milliseconds, modulo 2**32."""
+    """One RTMP message. ``timestamp_ms`` is modulo 2**32."""
 
     type_id: int
     stream_id: int
-    timestamp: int
+    timestamp_ms: int
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
-    """What a peer may make us hold.
+    """Limits of what a peer can make the decoder hold.
 
     Attributes:
-        max_buffered_bytes: of all messages that are not complete yet, together.
+        max_buffered_bytes: of all incomplete messages together.
     """
 
     max_message_bytes: int = 8 << 20
@@ -43,15 +42,15 @@ class ChunkLimits:
 
 
 class _ChunkStream:
-    """What the last header on a chunk stream said, and its message so far."""
+    """The last header of a chunk stream, and the message that is being received on it."""
 
-    __slots__ = ("csid", "delta", "extended", "length", "partial", "stream_id", "timestamp", "type_id")
+    __slots__ = ("csid", "delta_ms", "extended", "length_bytes", "partial", "stream_id", "timestamp_ms", "type_id")
 
     def __init__(self, csid: int) -> None:
         self.csid = csid
-        self.timestamp = 0
-        self.delta = 0
-        self.length = 0
+        self.timestamp_ms = 0
+        self.delta_ms = 0
+        self.length_bytes = 0
         self.type_id = 0
         self.stream_id = 0
         self.extended = False
@@ -62,50 +61,56 @@ class _ChunkStream:
 class ChunkDecoder:
     """Bytes in with :meth:`feed`, messages out with :meth:`next_message`.
 
-    Payload is moved out of the input at once, so the input that waits is at most one header, unless the owner stops
-    asking for messages.
+    Payload is copied out of the input at once. If the owner calls :meth:`next_message` until it returns None, at most
+    one header remains in the input.
     """
 
     def __init__(self, limits: ChunkLimits) -> None:
         self.limits = limits
-        self.chunk_size = DEFAULT_CHUNK_SIZE
+        self.chunk_size_bytes = DEFAULT_CHUNK_SIZE_BYTES
         #: {chunk stream id: its state}. Owned by this class.
         self._streams: dict[int, _ChunkStream] = {}
         self._data = b""
         self._pos = 0
-        #: The chunk whose payload is being read, and how much of that chunk is still to come.
+        #: The stream of the chunk whose payload is being read, and how much of that payload has not arrived.
         self._current: _ChunkStream | None = None
-        self._chunk_left = 0
-        self._buffered = 0
+        self._chunk_left_bytes = 0
+        self._partial_bytes = 0
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes held: input not looked at yet, and messages not complete yet."""
-        return self._buffered + len(self._data) - self._pos
+        """Return the size of the input that is not decoded yet and of the incomplete messages."""
+        return self._partial_bytes + len(self._data) - self._pos
 
     def feed(self, data: bytes) -> None:
-        """Add input. Ask for messages until there is none before the next call, or input piles up."""
+        """Add input. Call :meth:`next_message` until it returns None before the next call, or the input grows."""
         self._data = self._data[self._pos :] + data if self._pos < len(self._data) else data
         self._pos = 0
 
     def peek(self, data: bytes) -> tuple[int, int] | None:
-        """Type of the message that ``data``, were it fed now, would begin with, and how many bytes it is short of it.
+        """Return the (type, missing bytes) of the first message in ``data`` if ``data`` were the next input.
 
-        Told only where a header says it by itself (formats 0 and 1, no extended timestamp) and one chunk is enough.
+        The number of missing bytes is negative if more follows the message. None if the header alone does not give both
+        (formats 2 and 3, extended timestamps), or if the message needs more than one chunk.
         """
         if len(data) < 8 or data[0] >> 6 > 1 or self._current is not None or self._pos < len(self._data):
             return None
         stream = self._streams.get(data[0] & 0x3F)
-        length = int.from_bytes(data[4:7], "big")
-        if stream is None or stream.partial is not None or length > self.chunk_size or data[1:4] == b"\xff\xff\xff":
+        size_bytes = int.from_bytes(data[4:7], "big")
+        if (
+            stream is None
+            or stream.partial is not None
+            or size_bytes > self.chunk_size_bytes
+            or data[1:4] == b"\xff\xff\xff"
+        ):
             return None
-        return data[7], 1 + _HEADER_SIZE[data[0] >> 6] + length - len(data)
+        return data[7], 1 + _HEADER_BYTES[data[0] >> 6] + size_bytes - len(data)
 
     def next_message(self) -> Message | None:
-        """The next complete message, or None until more is fed.
+        """Return the next complete message, or None if more input is needed.
 
         Raises:
-            ProtocolViolation: the decoder is of no use afterwards.
+            ProtocolViolation: the decoder cannot be used afterwards.
         """
         while True:
             if self._current is None and (self._pos >= len(self._data) or not self._begin_chunk()):
@@ -122,7 +127,7 @@ class ChunkDecoder:
                 return message
 
     def _begin_chunk(self) -> bool:
-        """Read one chunk's headers; False, and nothing is consumed, while they are not all there."""
+        """Read one chunk's headers. Return False, with nothing consumed, while they are incomplete."""
         data, pos, end = self._data, self._pos, len(self._data)
         fmt, csid = data[pos] >> 6, data[pos] & 0x3F
         pos += 1
@@ -132,27 +137,27 @@ class ChunkDecoder:
             high = data[pos + 1] << 8 if csid else 0
             csid, pos = 64 + data[pos] + high, pos + 1 + csid
         stream = self._streams.get(csid) or self._open(csid, fmt)
-        header_end = pos + _HEADER_SIZE[fmt]
+        header_end = pos + _HEADER_BYTES[fmt]
         if end < header_end:
             return False
         extended = data[pos : pos + 3] == b"\xff\xff\xff" if fmt < 3 else stream.extended
         if extended and end < header_end + 4:
             return False
-        time = int.from_bytes(data[header_end : header_end + 4] if extended else data[pos : pos + 3], "big")
+        timestamp_ms = int.from_bytes(data[header_end : header_end + 4] if extended else data[pos : pos + 3], "big")
         if stream.partial is not None:
-            self._pos = header_end + self._continue_message(stream, fmt, time)
+            self._pos = header_end + self._continue_message(stream, fmt, timestamp_ms)
             return True
         if fmt < 2:
-            stream.length = int.from_bytes(data[pos + 3 : pos + 6], "big")
+            stream.length_bytes = int.from_bytes(data[pos + 3 : pos + 6], "big")
             stream.type_id = data[pos + 6]
         if fmt == 0:
             stream.stream_id = int.from_bytes(data[pos + 7 : pos + 11], "little")
-        self._begin_message(stream, fmt, time, extended)
+        self._begin_message(stream, fmt, timestamp_ms, extended)
         self._pos = header_end + (4 if extended else 0)
         return True
 
     def _open(self, csid: int, fmt: int) -> _ChunkStream:
-        # A first chunk of format 1 is against the letter; librtmp does it on chunk stream 2, where the stream id is 0.
+        # Format 1 in a first chunk is not allowed, but librtmp uses it on chunk stream 2, where the stream id is 0.
         if fmt > 1:
             raise ProtocolViolation("chunk_format", f"chunk stream {csid} begins with a header of format {fmt}")
         if len(self._streams) >= self.limits.max_chunk_streams:
@@ -160,70 +165,70 @@ class ChunkDecoder:
         stream = self._streams[csid] = _ChunkStream(csid)
         return stream
 
-    def _begin_message(self, stream: _ChunkStream, fmt: int, time: int, extended: bool) -> None:
-        if stream.length > self.limits.max_message_bytes:
-            raise ProtocolViolation("message_size", f"a message of {stream.length} bytes")
+    def _begin_message(self, stream: _ChunkStream, fmt: int, timestamp_ms: int, extended: bool) -> None:
+        if stream.length_bytes > self.limits.max_message_bytes:
+            raise ProtocolViolation("message_size", f"a message of {stream.length_bytes} bytes")
         if fmt == 3 and not extended:
-            time = stream.delta
+            timestamp_ms = stream.delta_ms
         # After a format 0 header its timestamp is the delta of a following format 3 message (section 5.3.1.2.4).
-        stream.delta = time
-        stream.timestamp = time if fmt == 0 else (stream.timestamp + time) & 0xFFFFFFFF
+        stream.delta_ms = timestamp_ms
+        stream.timestamp_ms = timestamp_ms if fmt == 0 else (stream.timestamp_ms + timestamp_ms) & 0xFFFFFFFF
         stream.extended = extended
         stream.partial = bytearray()
         self._current = stream
-        self._chunk_left = min(stream.length, self.chunk_size)
+        self._chunk_left_bytes = min(stream.length_bytes, self.chunk_size_bytes)
 
-    def _continue_message(self, stream: _ChunkStream, fmt: int, time: int) -> int:
-        """Go on with a message; returns the size of the extended timestamp that was there."""
+    def _continue_message(self, stream: _ChunkStream, fmt: int, timestamp_ms: int) -> int:
+        """Continue a message. Return the size of the extended timestamp in this chunk's header: 4 or 0."""
         partial = stream.partial
         if fmt != 3 or partial is None:
             raise ProtocolViolation("chunk_interrupted", f"a message on chunk stream {stream.csid} was left incomplete")
         self._current = stream
-        self._chunk_left = min(stream.length - len(partial), self.chunk_size)
-        # Some encoders leave the extended timestamp out of the chunks after the first: those four bytes are payload.
-        return 4 if stream.extended and time == stream.delta else 0
+        self._chunk_left_bytes = min(stream.length_bytes - len(partial), self.chunk_size_bytes)
+        # Some encoders omit the extended timestamp in the chunks after the first: those four bytes are payload.
+        return 4 if stream.extended and timestamp_ms == stream.delta_ms else 0
 
     def _read_payload(self) -> Message | None:
-        """Move payload of the current chunk; a message if that completed one."""
+        """Copy payload of the current chunk. Return the message if it is complete now."""
         stream = self._current
         if stream is None or stream.partial is None:
             return None
         partial, start = stream.partial, self._pos
-        stop = min(start + self._chunk_left, len(self._data))
+        stop = min(start + self._chunk_left_bytes, len(self._data))
         moved = stop - start
-        if moved == stream.length:  # the whole message at once: the usual case, one copy
+        if moved == stream.length_bytes:  # the whole message at once: the usual case, one copy
             self._end_message(stream, stop)
-            return Message(stream.type_id, stream.stream_id, stream.timestamp, self._data[start:stop])
+            return Message(stream.type_id, stream.stream_id, stream.timestamp_ms, self._data[start:stop])
         partial += self._data[start:stop]
         self._pos = stop
-        self._chunk_left -= moved
-        self._buffered += moved
-        if len(partial) == stream.length:
-            self._buffered -= stream.length
+        self._chunk_left_bytes -= moved
+        self._partial_bytes += moved
+        if len(partial) == stream.length_bytes:
+            self._partial_bytes -= stream.length_bytes
             self._end_message(stream, stop)
-            return Message(stream.type_id, stream.stream_id, stream.timestamp, bytes(partial))
-        if self._buffered > self.limits.max_buffered_bytes:
+            return Message(stream.type_id, stream.stream_id, stream.timestamp_ms, bytes(partial))
+        if self._partial_bytes > self.limits.max_buffered_bytes:
             raise ProtocolViolation("buffered_bytes", "too many incomplete messages at once")
-        if self._chunk_left == 0:
+        if self._chunk_left_bytes == 0:
             self._current = None
         return None
 
     def _end_message(self, stream: _ChunkStream, pos: int) -> None:
         stream.partial = None
         self._current = None
-        self._chunk_left = 0
+        self._chunk_left_bytes = 0
         self._pos = pos
 
     def _set_chunk_size(self, payload: bytes) -> None:
         size = _control_value(payload)
         if not 1 <= size <= self.limits.max_chunk_size_bytes:
             raise ProtocolViolation("chunk_size", f"a chunk size of {size} bytes")
-        self.chunk_size = size
+        self.chunk_size_bytes = size
 
     def _abort(self, payload: bytes) -> None:
         stream = self._streams.get(_control_value(payload))
         if stream is not None and stream.partial is not None:
-            self._buffered -= len(stream.partial)
+            self._partial_bytes -= len(stream.partial)
             stream.partial = None
 
 
@@ -234,28 +239,28 @@ def _control_value(payload: bytes) -> int:
 
 
 class ChunkEncoder:
-    """Messages to bytes; every message starts with a full (format 0) header, as a server's few messages may."""
+    """Messages to bytes. Every message starts with a full header (format 0), since a server sends only a few."""
 
-    def __init__(self, chunk_size: int = DEFAULT_CHUNK_SIZE) -> None:
-        self.chunk_size = chunk_size
+    def __init__(self, chunk_size_bytes: int = DEFAULT_CHUNK_SIZE_BYTES) -> None:
+        self.chunk_size_bytes = chunk_size_bytes
 
     def encode(self, csid: int, message: Message) -> bytes:
-        """One message as chunks on chunk stream ``csid`` (2..65599)."""
-        extended = message.timestamp >= _EXTENDED
-        extension = message.timestamp.to_bytes(4, "big") if extended else b""
+        """Return one message as chunks on chunk stream ``csid`` (2..65599)."""
+        extended = message.timestamp_ms >= _EXTENDED
+        extension = message.timestamp_ms.to_bytes(4, "big") if extended else b""
         out = bytearray(basic_header(0, csid))
-        out += min(message.timestamp, _EXTENDED).to_bytes(3, "big") + len(message.payload).to_bytes(3, "big")
+        out += min(message.timestamp_ms, _EXTENDED).to_bytes(3, "big") + len(message.payload).to_bytes(3, "big")
         out += bytes((message.type_id,)) + message.stream_id.to_bytes(4, "little") + extension
         continuation = basic_header(3, csid) + extension
-        for start in range(0, len(message.payload), self.chunk_size):
+        for start in range(0, len(message.payload), self.chunk_size_bytes):
             if start:
                 out += continuation
-            out += message.payload[start : start + self.chunk_size]
+            out += message.payload[start : start + self.chunk_size_bytes]
         return bytes(out)
 
 
 def basic_header(fmt: int, csid: int) -> bytes:
-    """A chunk's basic header, in its shortest form (section 5.3.1.1).
+    """Return a chunk's basic header in its shortest form (section 5.3.1.1).
 
     Raises:
         ValueError: ``csid`` is not in 2..65599.
@@ -269,20 +274,21 @@ def basic_header(fmt: int, csid: int) -> bytes:
     return bytes((fmt << 6 | 1, (csid - 64) & 0xFF, (csid - 64) >> 8))
 
 
-class TimestampLine:
-    """RTMP's 32-bit millisecond clock as a line that never wraps (section 5.3.1.3: compare by serial arithmetic).
+class TimestampUnwrapper:
+    """Turns RTMP's 32-bit timestamps into ones that never wrap (section 5.3.1.3: serial number arithmetic).
 
-    A step is the nearest one either way: interleaved audio and video, and publishers that restart, jump back.
+    Each step is the shorter one of forward and backward. Timestamps also go back: audio and video interleave, and
+    publishers restart their clock.
     """
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self._last_ms: int | None = None
 
-    def unwrap(self, timestamp: int) -> int:
-        """The place on the line of a 32-bit timestamp."""
-        if self._last is None:
-            self._last = timestamp
+    def unwrap(self, timestamp_ms: int) -> int:
+        """Return the unwrapped form of a 32-bit timestamp."""
+        if self._last_ms is None:
+            self._last_ms = timestamp_ms
         else:
-            step = (timestamp - self._last) & 0xFFFFFFFF
-            self._last += step if step < 0x80000000 else step - 0x100000000
-        return self._last
+            step_ms = (timestamp_ms - self._last_ms) & 0xFFFFFFFF
+            self._last_ms += step_ms if step_ms < 0x80000000 else step_ms - 0x100000000
+        return self._last_ms

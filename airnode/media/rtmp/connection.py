@@ -12,7 +12,7 @@ import structlog
 from airnode.errors import AirnodeError, Conflict, Forbidden, NotFound, Unauthenticated
 from airnode.kernel.tasks import TaskScope
 from airnode.media.frames import MediaEvent
-from airnode.media.rtmp.errors import ProtocolViolation
+from airnode.media.rtmp.errors import MalformedMedia, ProtocolViolation
 from airnode.media.rtmp.events import (
     AudioReceived,
     DataReceived,
@@ -21,7 +21,7 @@ from airnode.media.rtmp.events import (
     PublishStopped,
     VideoReceived,
 )
-from airnode.media.rtmp.flv import FlvDemuxer, MalformedMedia
+from airnode.media.rtmp.flv import FlvDemuxer
 from airnode.media.rtmp.metrics import RtmpMetrics
 from airnode.media.rtmp.publishing import (
     Ingest,
@@ -86,20 +86,15 @@ class RtmpConnection(asyncio.Protocol):
         #: {"audio" | "video": malformed messages in a row}
         self._malformed = {"audio": 0, "video": 0}
         self._end_reason: str | None = None
-        self._gone = False
+        self._closed = False
         self._deciding = False
         self._write_paused = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def gone(self) -> bool:
-        """The transport is closed."""
-        return self._gone
-
-    @property
-    def publishing(self) -> bool:
-        """It has an ingest."""
-        return self._ingest is not None
+    def closed(self) -> bool:
+        """Return whether the transport is closed."""
+        return self._closed
 
     # --- called by the transport
 
@@ -129,7 +124,7 @@ class RtmpConnection(asyncio.Protocol):
         if self._end_reason is None:
             self._advance(b"")  # what the session postponed
         self._count_bytes()
-        self._gone = True
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         silent = self._session.received_bytes == 0

@@ -1,13 +1,13 @@
-"""What can be wrong with the bytes of an RTMP peer."""
+"""Errors in the bytes of an RTMP peer."""
 
 from airnode.errors import AirnodeError
 
 
 class ProtocolViolation(AirnodeError):
-    """The peer broke the protocol or a limit; its connection ends, nothing else does.
+    """The peer broke the protocol or a limit; only its connection ends.
 
     Args:
-        reason: a short stable label (``chunk_size``, ``amf_depth``), good as a metric's label value.
+        reason: a short stable label (``chunk_size``, ``amf_depth``), used as a metric's label value.
         detail: a sentence for the log.
     """
 
@@ -16,3 +16,15 @@ class ProtocolViolation(AirnodeError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class UnsupportedCodec(AirnodeError):
+    """The publisher sends a codec that browsers cannot play; ``detail`` names it."""
+
+    code, title, status = "unsupported_codec", "Unsupported codec", 415
+
+
+class MalformedMedia(AirnodeError):
+    """One audio or video message is malformed; the messages around it may be right."""
+
+    code, title, status = "malformed_media", "Malformed media", 400

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Final
 
-from airnode.errors import AirnodeError
 from airnode.media.codecs.aac import UnsupportedObjectType, parse_asc
 from airnode.media.codecs.av1 import complete, lacks_sequence_header, parse_av1c, without_temporal_delimiter
 from airnode.media.codecs.avc import parse_avcc
@@ -22,6 +21,7 @@ from airnode.media.frames import (
     VideoCodec,
     VideoConfig,
 )
+from airnode.media.rtmp.errors import MalformedMedia, UnsupportedCodec
 
 _VIDEO_NAMES: Final = {2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2"}
 _AUDIO_NAMES: Final = {
@@ -49,18 +49,6 @@ _COMMAND_FRAME: Final = 5
 _SEQUENCE_START, _CODED_FRAMES, _SEQUENCE_END, _CODED_FRAMES_X, _METADATA = 0, 1, 2, 3, 4
 _AUDIO_MULTICHANNEL, _AUDIO_MULTITRACK, _VIDEO_MULTITRACK, _MOD_EX = 4, 5, 6, 7
 _MAX_MOD_EX: Final = 8
-
-
-class UnsupportedCodec(AirnodeError):
-    """The publisher sends what browsers cannot play; ``detail`` names it."""
-
-    code, title, status = "unsupported_codec", "Unsupported codec", 415
-
-
-class MalformedMedia(AirnodeError):
-    """One audio or video message that makes no sense; those around it may."""
-
-    code, title, status = "malformed_media", "Malformed media", 400
 
 
 class FlvDemuxer:

@@ -28,7 +28,6 @@ from airnode.media.rtmp.publishing import (
     PublishRequest,
 )
 from airnode.media.rtmp.session import SessionLimits
-from airnode.media.rtmp.tuning import tune
 from airnode.web.sockets import bind, tls_context
 
 __all__ = [
@@ -46,7 +45,10 @@ log = structlog.get_logger(__name__)
 _ACCEPT_PAUSE_S: Final = 0.5
 _BACKLOG: Final = 128
 _REFUSAL_LOG_INTERVAL_S: Final = 1.0
-_GOODBYE: Final = "The server is shutting down; connect again."
+#: TCP keep-alive: seconds of silence before the first probe, seconds between two probes, number of probes without an
+#: answer until the kernel closes the connection.
+_KEEPALIVE_OPTIONS: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_SHUTDOWN_STATUS: Final = "The server is shutting down; connect again."
 
 
 class RtmpServer(Service):
@@ -110,7 +112,7 @@ class RtmpServer(Service):
         """
         self._draining = True
         for connection in list(self._connections):
-            connection.disconnect(_GOODBYE)
+            connection.disconnect(_SHUTDOWN_STATUS)
 
     async def stop(self) -> None:
         """End all connections; encoders are told why."""
@@ -120,7 +122,7 @@ class RtmpServer(Service):
             sock.close()
         self._sockets.clear()
         for connection in list(self._connections):
-            connection.disconnect(_GOODBYE)
+            connection.disconnect(_SHUTDOWN_STATUS)
         try:
             async with asyncio.timeout(LINGER_S / 2):
                 await self._no_connections.wait()
@@ -156,7 +158,7 @@ class RtmpServer(Service):
         """Make a connection of an accepted socket; a TLS handshake counts against the limit, too."""
         timeout_s = self._settings.handshake_timeout_s if tls else None
         try:
-            tune(sock)
+            _set_options(sock)
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: RtmpConnection(self._context),
                 sock,
@@ -184,7 +186,7 @@ class RtmpServer(Service):
         return PublishRefusal("draining", "The server is shutting down; try again.") if self._draining else None
 
     def _changed(self, connection: RtmpConnection) -> None:
-        if connection.gone:
+        if connection.closed:
             self._connections.discard(connection)
         else:
             self._connections.add(connection)
@@ -195,8 +197,18 @@ class RtmpServer(Service):
             self._no_connections.set()
 
 
+def _set_options(sock: socket.socket) -> None:
+    """Set the options of an accepted socket: small writes are sent at once, and a peer that vanished is noticed."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE_OPTIONS:
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def session_limits(settings: RtmpSection) -> SessionLimits:
-    """The settings, as a session needs them."""
     return SessionLimits(
         chunks=ChunkLimits(
             max_message_bytes=settings.max_message_bytes,

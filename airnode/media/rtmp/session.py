@@ -2,24 +2,23 @@
 
 ::
 
-    handshake ──▶ connecting ──▶ ready ──publish──▶ asked ──accept──▶ publishing
-                                   ▲                  │                   │
-                                   │                reject           FCUnpublish,
-                                   │                  ▼              deleteStream
-                                   │                closed                │
-                                   └──────────────────────────────────────┘
+    handshake ──▶ connecting ──▶ ready ──publish──▶ publish requested ──accept──▶ publishing
+                                   ▲                        │                         │
+                                   │                      reject                 FCUnpublish,
+                                   │                        ▼                    deleteStream
+                                   │                      closed                      │
+                                   └──────────────────────────────────────────────────┘
 
-While a publish is asked for, nothing behind it is read: no media before the owner's answer.
+While a publish waits for the owner's answer, the bytes behind it are not decoded: there is no media before the answer.
 """
 
 import enum
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from airnode.media.rtmp import amf0, replies
-from airnode.media.rtmp.aggregate import split_aggregate
+from airnode.media.rtmp import amf0, messages
 from airnode.media.rtmp.amf0 import AmfInput, AmfValue
-from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampLine
+from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampUnwrapper
 from airnode.media.rtmp.errors import ProtocolViolation
 from airnode.media.rtmp.events import (
     AudioReceived,
@@ -30,23 +29,31 @@ from airnode.media.rtmp.events import (
     VideoReceived,
 )
 from airnode.media.rtmp.handshake import ServerHandshake
-from airnode.media.rtmp.names import split_name
-
-# Message types (sections 5.4, 7.1).
-ACKNOWLEDGEMENT, USER_CONTROL, WINDOW_ACK_SIZE, SET_PEER_BANDWIDTH = 3, 4, 5, 6
-AUDIO, VIDEO = 8, 9
-DATA_AMF3, COMMAND_AMF3, DATA_AMF0, COMMAND_AMF0, AGGREGATE = 15, 17, 18, 20, 22
-PING_REQUEST: Final = 6
+from airnode.media.rtmp.messages import (
+    ACKNOWLEDGEMENT,
+    AGGREGATE,
+    AUDIO,
+    COMMAND_AMF0,
+    COMMAND_AMF3,
+    DATA_AMF0,
+    DATA_AMF3,
+    PING_REQUEST,
+    SET_PEER_BANDWIDTH,
+    USER_CONTROL,
+    VIDEO,
+    WINDOW_ACK_SIZE,
+    split_aggregate,
+    split_stream_name,
+    status_info,
+)
+from airnode.media.rtmp.read_coalescer import ReadCoalescer
 
 _CONTROL_CSID, _COMMAND_CSID, _STATUS_CSID = 2, 3, 5
-#: Commands fit in this; whoever has not published yet may not make us hold more.
+#: Commands fit in this; a peer that has not published yet cannot make the server hold more.
 _MAX_COMMAND_BYTES: Final = 64 << 10
-#: What a peer may say before it asks to publish, all in all: encoders need 5 KiB and a dozen messages.
+#: The total that a peer may send before it requests a publish: encoders need 5 KiB and a dozen messages.
 _MAX_PREAMBLE_BYTES: Final = 128 << 10
 _MAX_PREAMBLE_MESSAGES: Final = 1000
-#: Sound waits for the picture that it plays beside, but not if so many of its messages came since the last picture.
-_MOST_SOUND: Final = 4
-_MAX_POSTPONED_BYTES: Final = 4096
 
 
 def _before_publishing(limits: ChunkLimits) -> ChunkLimits:
@@ -58,19 +65,19 @@ def _before_publishing(limits: ChunkLimits) -> ChunkLimits:
 
 
 class SessionState(enum.StrEnum):
-    """Where a session is; the diagram stands in the module's docstring."""
+    """The state of a session; the module's docstring has the diagram."""
 
     HANDSHAKE = "handshake"
     CONNECTING = "connecting"
     READY = "ready"
-    ASKED = "asked"
+    PUBLISH_REQUESTED = "publish_requested"
     PUBLISHING = "publishing"
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What one peer may ask of us; times in seconds."""
+    """The limits of one peer."""
 
     chunks: ChunkLimits = field(default_factory=ChunkLimits)
     max_streams: int = 8
@@ -82,10 +89,11 @@ class SessionLimits:
 
 
 class ServerSession:
-    """One connection. After :class:`ProtocolViolation` or a reject it is closed: flush what it has to send and hang up.
+    """One connection. After a :class:`ProtocolViolation` or a reject it is closed: send what :meth:`data_to_send`
+    returns, then close the transport.
 
     Args:
-        now_s: the time, on the same monotonic clock that later calls use.
+        now_s: the time in seconds, on the same monotonic clock that later calls use.
     """
 
     def __init__(self, limits: SessionLimits, now_s: float) -> None:
@@ -97,38 +105,34 @@ class ServerSession:
         self._out = bytearray()
         self._app = ""
         self._tc_url = ""
-        #: Ids of the streams that createStream made and deleteStream did not end.
+        #: Ids of the streams that createStream made and deleteStream did not remove.
         self._stream_ids: set[int] = set()
         self._next_stream_id = 1
-        #: 0 until the first publish is asked for.
+        #: 0 until the first publish is requested.
         self._publish_id = 0
         self._preamble_messages = 0
-        self._line = TimestampLine()
-        #: Messages of sound that are read with what comes next; how many of them came since the last picture.
-        self._postponed: list[bytes] = []
-        self._sounds = _MOST_SOUND
-        #: ... and behind them, a header whose payload is still to come.
-        self._begun = b""
+        self._timestamps = TimestampUnwrapper()
+        self._coalescer = ReadCoalescer(self._decoder)
         self.received_bytes = 0
         self._acknowledged_bytes = 0
-        self._ack_window_bytes = replies.WINDOW_BYTES
-        self._since_s = now_s
+        self._ack_window_bytes = messages.ACK_WINDOW_BYTES
+        self._state_since_s = now_s
         self._last_receive_s = now_s
 
     # --- time
 
     def deadline(self) -> tuple[float, str] | None:
-        """When (on the caller's clock) to call :meth:`expire`, and the reason it will give; None: never."""
+        """Return the (time on the caller's clock, reason) at which to call :meth:`expire`; None: never."""
         if self.state is SessionState.HANDSHAKE:
-            return self._since_s + self._limits.handshake_timeout_s, "handshake_timeout"
+            return self._state_since_s + self._limits.handshake_timeout_s, "handshake_timeout"
         if self.state in (SessionState.CONNECTING, SessionState.READY):
-            return self._since_s + self._limits.publish_timeout_s, "publish_timeout"
+            return self._state_since_s + self._limits.publish_timeout_s, "publish_timeout"
         if self.state is SessionState.PUBLISHING:
             return self._last_receive_s + self._limits.idle_timeout_s, "idle_timeout"
         return None
 
     def expire(self, now_s: float) -> None:
-        """End the session if its deadline is over.
+        """Close the session if its deadline has passed.
 
         Raises:
             ProtocolViolation: ``handshake_timeout``, ``publish_timeout`` or ``idle_timeout``.
@@ -141,47 +145,31 @@ class ServerSession:
     # --- bytes
 
     def postpone(self, data: bytes, now_s: float) -> bool:
-        """Keep bytes for the next :meth:`receive` if nothing is lost by it; False: nothing was kept, receive them.
-
-        More than half of a publisher's reads are of two kinds that are cheaper handled with the next one: a message of
-        sound, which nobody hears before the next picture (kept only while pictures come), and a header alone, as ffmpeg
-        writes it, whose payload follows at once.
-        """
-        if self.state is not SessionState.PUBLISHING or len(data) > _MAX_POSTPONED_BYTES:
-            return False
-        begun = self._begun + data if self._begun else data
-        seen = self._decoder.peek(begun)
-        if seen == (AUDIO, 0) and self._sounds < _MOST_SOUND:
-            self._postponed.append(begun)
-            self._begun = b""
-            self._sounds += 1
-        elif seen is not None and seen[0] in (AUDIO, VIDEO) and seen[1] > 0 and begun is data and len(data) <= 12:
-            self._begun = data
-        else:
+        """Keep a read for the next :meth:`receive` (see ``read_coalescer.py``); False: it was not kept."""
+        if self.state is not SessionState.PUBLISHING or not self._coalescer.postpone(data):
             return False
         self._last_receive_s = now_s
         self.received_bytes += len(data)
         return True
 
     def receive(self, data: bytes, now_s: float) -> list[Event]:
-        """Take bytes. After :meth:`accept_publish` call it with ``b""`` for what came behind the publish command.
+        """Return the events of new bytes and of the postponed ones.
+
+        After :meth:`accept_publish` call it with ``b""`` to decode what came behind the publish command.
 
         Raises:
             ProtocolViolation: the peer broke the protocol or a limit.
         """
         if self.state is SessionState.CLOSED:
             return []
-        flooded = self._publish_id == 0 and self.received_bytes > _MAX_PREAMBLE_BYTES
+        is_flood = self._publish_id == 0 and self.received_bytes > _MAX_PREAMBLE_BYTES
         if data:
             self._last_receive_s = now_s
             self.received_bytes += len(data)
-        if self._postponed or self._begun:
-            data = b"".join((*self._postponed, self._begun, data))
-            self._postponed.clear()
-            self._begun = b""
+        data = self._coalescer.take(data)
         events: list[Event] = []
         try:
-            if flooded:
+            if is_flood:
                 raise ProtocolViolation("flood", "too many bytes without a publish")
             if self.state is SessionState.HANDSHAKE:
                 data = self._shake_hands(data, now_s)
@@ -193,7 +181,7 @@ class ServerSession:
         return events
 
     def data_to_send(self) -> bytes:
-        """Bytes for the peer; asking takes them."""
+        """Return the bytes for the peer and forget them."""
         out = bytes(self._out)
         self._out.clear()
         return out
@@ -203,16 +191,16 @@ class ServerSession:
         self._out += self._handshake.data_to_send()
         if self._handshake.done:
             self.state = SessionState.CONNECTING
-            self._since_s = now_s
+            self._state_since_s = now_s
         return rest
 
     def _read(self, data: bytes, events: list[Event], now_s: float) -> None:
         decoder = self._decoder
         if data:
             decoder.feed(data)
-        while self.state is not SessionState.ASKED and (message := decoder.next_message()) is not None:
+        while self.state is not SessionState.PUBLISH_REQUESTED and (message := decoder.next_message()) is not None:
             self._handle(message, events, now_s)
-        # Only an owner that goes on feeding us without answering a publish gets here with much.
+        # Only an owner that continues to pass bytes without an answer to a publish can exceed this.
         if decoder.buffered_bytes > self._limits.chunks.max_buffered_bytes + (1 << 20):
             raise ProtocolViolation("buffered_bytes", "too much input while a publish was being decided")
 
@@ -227,59 +215,59 @@ class ServerSession:
         """Let the peer publish.
 
         Raises:
-            RuntimeError: no publish is asked for.
+            RuntimeError: no publish is requested.
         """
-        self._require_asked()
+        self._require_publish_requested()
         self.state = SessionState.PUBLISHING
-        self._line = TimestampLine()
+        self._timestamps = TimestampUnwrapper()
         self._decoder.limits = self._limits.chunks
-        self._send_control(USER_CONTROL, replies.stream_begin(self._publish_id))
+        self._send_control(USER_CONTROL, messages.stream_begin(self._publish_id))
         self._send_status("status", "NetStream.Publish.Start", "Publishing")
 
     def reject_publish(self, code: str, description: str) -> None:
-        """Refuse the publish that is asked for; the session is closed then.
+        """Refuse the requested publish; the session is closed then.
 
         Raises:
-            RuntimeError: no publish is asked for.
+            RuntimeError: no publish is requested.
         """
-        self._require_asked()
-        self._end_with(code, description)
+        self._require_publish_requested()
+        self._close_with_status(code, description)
 
     def abort_publish(self, code: str, description: str) -> None:
-        """Close the session, whatever it is doing; a peer that publishes or has asked to is told why."""
-        if self.state in (SessionState.ASKED, SessionState.PUBLISHING):
-            self._end_with(code, description)
+        """Close the session in any state; a peer that publishes or has requested it receives the status."""
+        if self.state in (SessionState.PUBLISH_REQUESTED, SessionState.PUBLISHING):
+            self._close_with_status(code, description)
         self.state = SessionState.CLOSED
 
-    def _require_asked(self) -> None:
-        if self.state is not SessionState.ASKED:
-            raise RuntimeError(f"no publish is asked for (the session is {self.state})")
+    def _require_publish_requested(self) -> None:
+        if self.state is not SessionState.PUBLISH_REQUESTED:
+            raise RuntimeError(f"no publish is requested (the session is {self.state})")
 
-    def _end_with(self, code: str, description: str) -> None:
+    def _close_with_status(self, code: str, description: str) -> None:
         self._send_status("error", code, description)
         self.state = SessionState.CLOSED
 
     # --- messages
 
     def _handle(self, message: Message, events: list[Event], now_s: float) -> None:
-        kind = message.type_id
+        type_id = message.type_id
         if self._publish_id == 0:
             self._preamble_messages += 1
             if self._preamble_messages > _MAX_PREAMBLE_MESSAGES:
                 raise ProtocolViolation("flood", "too many messages without a publish")
-        if kind in (AUDIO, VIDEO, DATA_AMF0, DATA_AMF3, AGGREGATE):
+        if type_id in (AUDIO, VIDEO, DATA_AMF0, DATA_AMF3, AGGREGATE):
             self._handle_media(message, events)
-        elif kind in (COMMAND_AMF0, COMMAND_AMF3):
+        elif type_id in (COMMAND_AMF0, COMMAND_AMF3):
             self._handle_command(message, events, now_s)
-        elif kind == WINDOW_ACK_SIZE:
+        elif type_id == WINDOW_ACK_SIZE:
             self._ack_window_bytes = max(int.from_bytes(message.payload[:4], "big"), 1)
-        elif kind == USER_CONTROL and message.payload[:2] == PING_REQUEST.to_bytes(2, "big"):
-            self._send_control(USER_CONTROL, replies.ping_response(message.payload[2:6]))
-        # Acknowledgements, bandwidth, shared objects and types that nobody defined need no answer.
+        elif type_id == USER_CONTROL and message.payload[:2] == PING_REQUEST.to_bytes(2, "big"):
+            self._send_control(USER_CONTROL, messages.ping_response(message.payload[2:6]))
+        # Acknowledgements, bandwidth, shared objects and undefined types need no answer.
 
     def _handle_media(self, message: Message, events: list[Event]) -> None:
         if self.state is not SessionState.PUBLISHING or message.stream_id != self._publish_id:
-            # Before a publish it is a violation; after one, the rest of what the peer had under way.
+            # Before a publish it is a violation; after one, it is what the peer had sent before it ended.
             if self._publish_id == 0:
                 raise ProtocolViolation("media_before_publish", "media without a publish")
             return
@@ -291,20 +279,20 @@ class ServerSession:
 
     def _media_event(self, message: Message, events: list[Event]) -> None:
         if message.type_id == VIDEO:
-            self._sounds = 0
-            events.append(VideoReceived(self._line.unwrap(message.timestamp), message.payload))
+            self._coalescer.video_received()
+            events.append(VideoReceived(self._timestamps.unwrap(message.timestamp_ms), message.payload))
         elif message.type_id == AUDIO:
-            events.append(AudioReceived(self._line.unwrap(message.timestamp), message.payload))
+            events.append(AudioReceived(self._timestamps.unwrap(message.timestamp_ms), message.payload))
         elif message.type_id in (DATA_AMF0, DATA_AMF3):
             values = self._values(message)
             if values and values[0] == "@setDataFrame":
                 del values[0]
-            # Its time is none: metadata stands at 0 wherever the media begins.
+            # Without a timestamp: metadata has 0 even where the media begins at another time.
             events.append(DataReceived(values))
 
     def _values(self, message: Message) -> list[AmfValue]:
         payload = message.payload
-        # The AMF3 forms begin with a format byte, and hold AMF0 values as long as nobody agreed on AMF3.
+        # The AMF3 forms begin with a format byte; they hold AMF0 values unless both sides agreed on AMF3.
         if message.type_id in (COMMAND_AMF3, DATA_AMF3) and payload[:1] == b"\x00":
             payload = payload[1:]
         return amf0.decode(payload, max_depth=self._limits.max_amf_depth, max_items=self._limits.max_amf_items)
@@ -331,7 +319,7 @@ class ServerSession:
         elif name in ("play", "play2"):
             self._send_status("error", "NetStream.Play.Failed", "Only publishing is possible here", message.stream_id)
         elif name == "FCPublish":
-            self._send_command("onFCPublish", 0.0, None, replies.info("status", "NetStream.Publish.Start", ""))
+            self._send_command("onFCPublish", 0.0, None, status_info("status", "NetStream.Publish.Start", ""))
         elif transaction and name in ("releaseStream", "getStreamLength", "_checkbw"):
             self._send_command("_result", transaction, None, amf0.UNDEFINED)
 
@@ -342,13 +330,13 @@ class ServerSession:
         app, tc_url = options.get("app"), options.get("tcUrl")
         self._app = app if isinstance(app, str) else ""
         self._tc_url = tc_url if isinstance(tc_url, str) else ""
-        self._send_control(WINDOW_ACK_SIZE, replies.WINDOW_BYTES.to_bytes(4, "big"))
-        self._send_control(SET_PEER_BANDWIDTH, replies.WINDOW_BYTES.to_bytes(4, "big") + b"\x02")
-        self._send_control(1, replies.CHUNK_SIZE.to_bytes(4, "big"))
-        self._encoder.chunk_size = replies.CHUNK_SIZE
-        self._send_command("_result", transaction, *replies.connect_result(options))
+        self._send_control(WINDOW_ACK_SIZE, messages.ACK_WINDOW_BYTES.to_bytes(4, "big"))
+        self._send_control(SET_PEER_BANDWIDTH, messages.ACK_WINDOW_BYTES.to_bytes(4, "big") + b"\x02")
+        self._send_control(1, messages.SERVER_CHUNK_SIZE_BYTES.to_bytes(4, "big"))
+        self._encoder.chunk_size_bytes = messages.SERVER_CHUNK_SIZE_BYTES
+        self._send_command("_result", transaction, *messages.connect_result(options))
         self.state = SessionState.READY
-        self._since_s = now_s
+        self._state_since_s = now_s
 
     def _create_stream(self, transaction: float) -> None:
         if len(self._stream_ids) >= self._limits.max_streams:
@@ -366,23 +354,23 @@ class ServerSession:
             raise ProtocolViolation("command_order", "publish without createStream")
         if self.state is not SessionState.READY:
             raise ProtocolViolation("command_order", "a second publish in one connection")
-        self.state = SessionState.ASKED
+        self.state = SessionState.PUBLISH_REQUESTED
         self._publish_id = stream_id
-        app, name, params = split_name(self._app, self._tc_url, name)
+        app, name, params = split_stream_name(self._app, self._tc_url, name)
         events.append(PublishRequested(app, name, params, stream_id))
 
     def _stop(self, command: str, stream_id: int, arguments: list[AmfValue], events: list[Event], now_s: float) -> None:
         if command == "deleteStream":
-            named = arguments[1] if len(arguments) > 1 else 0.0
-            stream_id = int(named) if isinstance(named, float) and 0 <= named <= 0xFFFFFFFF else 0
+            argument = arguments[1] if len(arguments) > 1 else 0.0
+            stream_id = int(argument) if isinstance(argument, float) and 0 <= argument <= 0xFFFFFFFF else 0
             self._stream_ids.discard(stream_id)
-        elif command == "FCUnpublish":  # comes on the connection, and names the stream by its name
+        elif command == "FCUnpublish":  # sent on stream 0; it contains the stream's name, not its id
             stream_id = self._publish_id
-            self._send_command("onFCUnpublish", 0.0, None, replies.info("status", "NetStream.Unpublish.Success", ""))
+            self._send_command("onFCUnpublish", 0.0, None, status_info("status", "NetStream.Unpublish.Success", ""))
         if self.state is SessionState.PUBLISHING and stream_id == self._publish_id:
             self._send_status("status", "NetStream.Unpublish.Success", "Publishing ended")
             self.state = SessionState.READY
-            self._since_s = now_s
+            self._state_since_s = now_s
             events.append(PublishStopped(stream_id, command))
 
     # --- sending
@@ -395,6 +383,6 @@ class ServerSession:
         self._out += self._encoder.encode(_COMMAND_CSID, Message(COMMAND_AMF0, 0, 0, payload))
 
     def _send_status(self, level: str, code: str, description: str, stream_id: int | None = None) -> None:
-        payload = amf0.encode(("onStatus", 0.0, None, replies.info(level, code, description)))
-        on = self._publish_id if stream_id is None else stream_id
-        self._out += self._encoder.encode(_STATUS_CSID, Message(COMMAND_AMF0, on, 0, payload))
+        payload = amf0.encode(("onStatus", 0.0, None, status_info(level, code, description)))
+        status_stream_id = self._publish_id if stream_id is None else stream_id
+        self._out += self._encoder.encode(_STATUS_CSID, Message(COMMAND_AMF0, status_stream_id, 0, payload))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.frames import AudioConfig, Frame, StreamMetadata, VideoConfig
-from airnode.media.rtmp.flv import FlvDemuxer, MalformedMedia, UnsupportedCodec
+from airnode.media.rtmp.errors import MalformedMedia, UnsupportedCodec
+from airnode.media.rtmp.flv import FlvDemuxer
 from tests.support.rtmp import tag_audio, tag_enhanced, tag_video
 
 AVCC = bytes.fromhex("0142c01effe100196742c01eda0280bfe5c044000003000400000300f03c58ba8001000468ce0fc8")

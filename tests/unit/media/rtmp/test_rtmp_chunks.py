@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampLine, basic_header
+from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampUnwrapper, basic_header
 from airnode.media.rtmp.errors import ProtocolViolation
 from tests.support.rtmp import chunk
 
@@ -59,7 +59,7 @@ def test_example_2_of_the_specification() -> None:
 def test_a_message_of_format_3_after_format_0_moves_by_the_timestamp() -> None:
     # Section 5.3.1.2.4; FFmpeg writes it so.
     data = bytes.fromhex("03 000064 000001 08 01000000 61 c3 62 c3 63")
-    assert [message.timestamp for message in decode(data)] == [100, 200, 300]
+    assert [message.timestamp_ms for message in decode(data)] == [100, 200, 300]
 
 
 def test_format_1_keeps_the_stream() -> None:
@@ -102,7 +102,7 @@ def test_interleaved_messages() -> None:
 @pytest.mark.parametrize("timestamp", [0xFFFFFE, 0xFFFFFF, 0x1000000, 0xFFFFFFFF])
 def test_extended_timestamps(timestamp: int, in_continuations: bool) -> None:
     body = bytes(range(256)) * 2
-    data = chunk(9, body, timestamp=timestamp, csid=6, extended_in_continuations=in_continuations)
+    data = chunk(9, body, timestamp_ms=timestamp, csid=6, extended_in_continuations=in_continuations)
     assert decode(data) == [Message(9, 0, timestamp, body)]
     assert decode(data, step=3) == [Message(9, 0, timestamp, body)]
     if in_continuations:
@@ -116,12 +116,12 @@ def test_extended_delta_of_formats_1_2_and_3() -> None:
         + bytes.fromhex("c3 01000000 63")
         + bytes.fromhex("43 ffffff 000001 08 ff000000 64")
     )
-    assert [message.timestamp for message in decode(data)] == [1, 0x1000001, 0x2000001, 0x1000001]
+    assert [message.timestamp_ms for message in decode(data)] == [1, 0x1000001, 0x2000001, 0x1000001]
 
 
 def test_set_chunk_size_and_abort() -> None:
     body = bytes(200)
-    data = chunk(1, (1000).to_bytes(4, "big"), csid=2) + chunk(9, body, chunk_size=1000)
+    data = chunk(1, (1000).to_bytes(4, "big"), csid=2) + chunk(9, body, chunk_size_bytes=1000)
     assert decode(data) == [Message(9, 0, 0, body)]
     started = chunk(9, body, csid=5)[:140]
     abort = chunk(2, (5).to_bytes(4, "big"), csid=2)
@@ -159,14 +159,14 @@ def test_limits(data: bytes, expected: str) -> None:
 def test_incomplete_messages_are_bounded_together() -> None:
     limits = ChunkLimits(max_message_bytes=10_000, max_chunk_streams=64, max_buffered_bytes=15_000)
     size = chunk(1, (9_000).to_bytes(4, "big"), csid=2)
-    halves = [chunk(9, bytes(9_500), csid=csid, chunk_size=9_000)[:9_012] for csid in (5, 6)]
+    halves = [chunk(9, bytes(9_500), csid=csid, chunk_size_bytes=9_000)[:9_012] for csid in (5, 6)]
     assert reason(size + b"".join(halves), limits) == "buffered_bytes"
 
 
 def test_ten_thousand_tiny_chunks() -> None:
     limits = ChunkLimits(max_message_bytes=100_000)
     body = bytes(10_000)
-    data = chunk(1, (1).to_bytes(4, "big"), csid=2) + chunk(9, body, csid=5, chunk_size=1)
+    data = chunk(1, (1).to_bytes(4, "big"), csid=2) + chunk(9, body, csid=5, chunk_size_bytes=1)
     begun = time.process_time()
     assert decode(data, limits, step=1) == [Message(9, 0, 0, body)]
     assert decode(data, limits) == [Message(9, 0, 0, body)]
@@ -204,7 +204,7 @@ _MESSAGES = st.lists(
 def test_round_trip(sent: list[tuple[int, Message]], chunk_size: int, step: int) -> None:
     encoder = ChunkEncoder()
     data = encoder.encode(2, Message(1, 0, 0, chunk_size.to_bytes(4, "big")))
-    encoder.chunk_size = chunk_size
+    encoder.chunk_size_bytes = chunk_size
     data += b"".join(encoder.encode(csid, message) for csid, message in sent)
     assert decode(data, step=step) == [message for _, message in sent]
 
@@ -233,7 +233,7 @@ def test_any_bytes_end_in_messages_or_a_violation(data: bytes, step: int) -> Non
 
 
 def test_timestamps_become_a_line() -> None:
-    line = TimestampLine()
+    line = TimestampUnwrapper()
     steps = [0xFFFFFFF0, 0xFFFFFFFA, 4, 2, 0xFFFFFFFE, 10, 3_600_010, 10]
     turn = 1 << 32
     assert [line.unwrap(step) for step in steps] == [
@@ -251,7 +251,7 @@ def test_timestamps_become_a_line() -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(-(1 << 31) + 1, (1 << 31) - 1), max_size=50), st.integers(0, 0xFFFFFFFF))
 def test_the_line_follows_any_steps(steps: list[int], start: int) -> None:
-    line, at = TimestampLine(), start
+    line, at = TimestampUnwrapper(), start
     assert line.unwrap(start) == start
     for step in steps:
         at += step

@@ -43,11 +43,11 @@ class Peer:
 
 
 def sound(time: int, size: int = 40) -> bytes:
-    return chunk(8, b"\xaf\x01" + bytes(size), timestamp=time, stream_id=1, csid=4)
+    return chunk(8, b"\xaf\x01" + bytes(size), timestamp_ms=time, stream_id=1, csid=4)
 
 
 def picture(time: int, size: int = 60) -> bytes:
-    return chunk(9, b"\x27\x01\0\0\0" + bytes(size), timestamp=time, stream_id=1, csid=6)
+    return chunk(9, b"\x27\x01\0\0\0" + bytes(size), timestamp_ms=time, stream_id=1, csid=6)
 
 
 def times(events: list[Event]) -> list[int]:

@@ -17,7 +17,7 @@ from airnode.media.rtmp.events import (
     PublishStopped,
     VideoReceived,
 )
-from airnode.media.rtmp.names import split_name
+from airnode.media.rtmp.messages import split_stream_name
 from airnode.media.rtmp.session import ServerSession, SessionLimits, SessionState
 from tests.support.rtmp import chunk, command, simple_c1
 
@@ -77,7 +77,7 @@ def test_connect_is_answered() -> None:
     peer = Peer()
     messages = peer.connect()
     assert [message.type_id for message in messages] == [5, 6, 20]
-    assert peer.decoder.chunk_size == 65_536
+    assert peer.decoder.chunk_size_bytes == 65_536
     assert messages[0].payload == struct.pack(">I", 2_500_000)
     assert messages[1].payload == struct.pack(">IB", 2_500_000, 2)
     name, transaction, properties, info = amf0.decode(messages[2].payload)
@@ -153,7 +153,7 @@ def test_nothing_behind_a_publish_is_read_before_the_answer() -> None:
     publish = command("publish", 3.0, None, "key", "live", stream_id=1)
     events = peer.send(publish, chunk(9, b"\x17\x00", stream_id=1, csid=6), chunk(8, b"\xaf\x00", stream_id=1, csid=4))
     assert [type(event) for event in events] == [PublishRequested]
-    assert peer.send(chunk(9, b"\x27\x01", timestamp=40, stream_id=1, csid=6)) == []
+    assert peer.send(chunk(9, b"\x27\x01", timestamp_ms=40, stream_id=1, csid=6)) == []
     peer.session.accept_publish()
     assert peer.send() == [
         VideoReceived(0, b"\x17\x00"),
@@ -177,8 +177,8 @@ def test_media_and_metadata() -> None:
     events = peer.send(
         chunk(18, amf0.encode(("@setDataFrame", "onMetaData", metadata)), stream_id=1, csid=4),
         chunk(15, b"\0" + amf0.encode(("onMetaData", metadata)), stream_id=1, csid=4),
-        chunk(9, b"v" * 1000, timestamp=0xFFFFFFF0, stream_id=1, csid=6),
-        chunk(8, b"a", timestamp=16, stream_id=1, csid=4),
+        chunk(9, b"v" * 1000, timestamp_ms=0xFFFFFFF0, stream_id=1, csid=6),
+        chunk(8, b"a", timestamp_ms=16, stream_id=1, csid=4),
     )
     assert events == [
         DataReceived(["onMetaData", metadata]),
@@ -192,7 +192,7 @@ def test_timestamps_past_32_bits() -> None:
     peer = Peer()
     peer.publish()
     times = [0xFFFFFF00, 0xFFFFFFF0, 0x10, 0x1000]
-    events = peer.send(*(chunk(8, b"a", timestamp=time, stream_id=1, csid=4) for time in times))
+    events = peer.send(*(chunk(8, b"a", timestamp_ms=time, stream_id=1, csid=4) for time in times))
     assert [event.timestamp_ms for event in events if isinstance(event, AudioReceived)] == [
         0xFFFFFF00,
         0xFFFFFFF0,
@@ -211,7 +211,7 @@ def test_aggregate_messages() -> None:
     peer.publish()
     body = _tag(8, 0x1000010, b"a") + _tag(9, 0x1000020, b"v") + _tag(8, 0x1000030, b"b")
     for payload in (body, body[:-4]):  # some leave the last back pointer out
-        assert peer.send(chunk(22, payload, timestamp=5000, stream_id=1, csid=4)) == [
+        assert peer.send(chunk(22, payload, timestamp_ms=5000, stream_id=1, csid=4)) == [
             AudioReceived(5000, b"a"),
             VideoReceived(5016, b"v"),
             AudioReceived(5032, b"b"),
@@ -399,7 +399,7 @@ def test_slow_peers(reason: str) -> None:
     ],
 )
 def test_names_and_queries(app: str, tc_url: str, name: str, expected: tuple[str, str, dict[str, str]]) -> None:
-    assert split_name(app, tc_url, name) == expected
+    assert split_stream_name(app, tc_url, name) == expected
 
 
 _BITS = st.sampled_from(
@@ -427,7 +427,7 @@ def test_any_conversation_ends_in_events_or_a_violation(conversation: list[bytes
     try:
         for data in conversation:
             peer.send(data)
-            if peer.session.state is SessionState.ASKED and accept:
+            if peer.session.state is SessionState.PUBLISH_REQUESTED and accept:
                 peer.session.accept_publish()
                 peer.send()
             assert len(peer.session.data_to_send()) < 10_000
