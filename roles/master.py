@@ -6,14 +6,15 @@ from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
 from airnode.cluster.classes_api import ClassesApi
 from airnode.cluster.join_api import JoinApi
-from airnode.cluster.node_board import NodeBoard
+from airnode.cluster.node_states import NodeStates
 from airnode.cluster.nodes_api import NodesApi
 from airnode.cluster.recording_index import RecordingIndex
 from airnode.cluster.recordings import ClusterRecordings
 from airnode.cluster.recordings_api import RecordingsApi
 from airnode.cluster.reservations import Reservations
-from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_events import RoomEvents
 from airnode.cluster.room_nodes import RoomNodes
+from airnode.cluster.room_states import RoomStates
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import TokenIssuer
 from airnode.cluster.tokens_api import TokensApi
@@ -49,22 +50,17 @@ def build(ctx: RoleContext) -> RoleParts:
     settings = ctx.settings
     classes = Classes(ctx.postgres, settings.classes.max_classes)
     room = settings.classes.default_room
-    nodes = NodeBoard(ctx.bus, settings.cluster, ctx.tasks("node-board"), ctx.registry)
-    board = RoomBoard(
-        ctx.bus,
-        ctx.tasks("room-board"),
-        ctx.registry,
-        write_timeout_s=settings.http.request_timeout_s,
-        watched=nodes.watched,
-    )
+    nodes = NodeStates(ctx.bus, settings.cluster, ctx.tasks("node-states"), ctx.registry)
+    rooms = RoomStates(ctx.bus, ctx.tasks("room-states"), watched=nodes.watched)
+    room_events = RoomEvents(rooms, ctx.registry, write_timeout_s=settings.http.request_timeout_s)
     clients = Clients(settings.http.trusted_proxies)
     stream_keys = StreamKeyPublisher(ctx.bus, classes, room, ctx.tasks("class-directory"))
     attempts = class_attempts(settings.auth, ctx.registry)
     rules = master_rules(settings.auth, settings.cluster, cluster_attempts(settings.auth, ctx.registry), attempts)
     authorizer = Authorizer(ctx.tokens, clients, rules)
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
-    recordings_api = RecordingsApi(authorizer, recordings, board, nodes, settings.recording)
-    room_nodes, urls = RoomNodes(nodes, board), ClassUrls(clients, ctx.addresses)
+    recordings_api = RecordingsApi(authorizer, recordings, rooms, nodes, settings.recording)
+    room_nodes, urls = RoomNodes(nodes, rooms), ClassUrls(clients, ctx.addresses)
     issuer = TokenIssuer(
         settings.auth,
         room,
@@ -79,11 +75,12 @@ def build(ctx: RoleContext) -> RoleParts:
         authorizer=authorizer,
         classes=classes,
         stream_keys=stream_keys,
-        rooms=board,
+        rooms=rooms,
+        room_events=room_events,
         room_nodes=room_nodes,
         urls=urls,
     )
-    nodes_api = _nodes_api(ctx, nodes, board, clients, authorizer)
+    nodes_api = _nodes_api(ctx, nodes, rooms, clients, authorizer)
     joins = _join_api(ctx, nodes, clients, authorizer)
     overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
 
@@ -115,7 +112,15 @@ def build(ctx: RoleContext) -> RoleParts:
         return f"{count} serving"
 
     return RoleParts(
-        services=(stream_keys, nodes, Ordered(board, after=(nodes,)), recordings, overview, catalogue),
+        services=(
+            stream_keys,
+            nodes,
+            Ordered(rooms, after=(nodes,)),
+            Ordered(room_events, after=(rooms,)),
+            recordings,
+            overview,
+            catalogue,
+        ),
         routes={PortName.HTTP: routes},
         checks=(HealthCheck("nodes", serving, critical=False),),
         endpoints=endpoints,
@@ -123,7 +128,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
 
 def _nodes_api(
-    ctx: RoleContext, nodes: NodeBoard, rooms: RoomBoard, clients: Clients, authorizer: Authorizer
+    ctx: RoleContext, nodes: NodeStates, rooms: RoomStates, clients: Clients, authorizer: Authorizer
 ) -> NodesApi:
     settings = ctx.settings
     return NodesApi(
@@ -136,7 +141,7 @@ def _nodes_api(
     )
 
 
-def _join_api(ctx: RoleContext, nodes: NodeBoard, clients: Clients, authorizer: Authorizer) -> JoinApi:
+def _join_api(ctx: RoleContext, nodes: NodeStates, clients: Clients, authorizer: Authorizer) -> JoinApi:
     return JoinApi(
         accesses=ctx.accesses,
         authorizer=authorizer,

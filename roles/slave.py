@@ -5,11 +5,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from airnode.bus.messages import ROOM_PATTERN
 from airnode.bus.records import Records
 from airnode.cluster.access import NODE_ACCESS
-from airnode.cluster.codes import ROOM_PATTERN
-from airnode.cluster.heartbeat import Heartbeat, Meters
-from airnode.cluster.heartbeat_client import HeartbeatClient
+from airnode.cluster.heartbeat import Heartbeat, HeartbeatClient, Meters
 from airnode.cluster.stream_keys import StreamKeys
 from airnode.kernel.urls import url_host
 from airnode.media.live.feed import LiveLimits

@@ -1,5 +1,6 @@
 """What nodes tell each other over the bus about themselves and about rooms."""
 
+import re
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,8 @@ ROOMS = "rooms"
 PLACES = "places"
 #: The table of :class:`ClassRecord`, by the SHA-256 of the stream key.
 STREAM_KEYS = "stream-keys"
+#: A valid name of a room. PostgreSQL checks the same pattern.
+ROOM_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 NodeStatus = Literal["healthy", "draining", "overloaded"]
 #: What an admin wants of a node; empty: nothing.

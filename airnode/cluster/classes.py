@@ -6,7 +6,8 @@ from typing import Any
 
 import asyncpg
 
-from airnode.cluster.codes import ROOM_PATTERN, is_code, new_code, new_room, new_stream_key
+from airnode.bus.messages import ROOM_PATTERN
+from airnode.cluster.codes import is_code, new_code, new_room, new_stream_key
 from airnode.errors import Conflict, NotFound
 from airnode.store.postgres import Postgres
 

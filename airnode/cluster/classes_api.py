@@ -4,13 +4,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from airnode.bus.messages import RoomPhase
+from airnode.bus.messages import ROOM_PATTERN, RoomPhase
 from airnode.cluster.api_types import RoomView
 from airnode.cluster.class_urls import ClassUrls, StreamKeyResponse
 from airnode.cluster.classes import Class, Classes
-from airnode.cluster.codes import ROOM_PATTERN
-from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_events import RoomEvents
 from airnode.cluster.room_nodes import RoomNodes
+from airnode.cluster.room_states import RoomStates
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import check_text
 from airnode.errors import FieldError, InvalidInput
@@ -56,7 +56,8 @@ class ClassesApi:
         authorizer: Authorizer,
         classes: Classes,
         stream_keys: StreamKeyPublisher,
-        rooms: RoomBoard,
+        rooms: RoomStates,
+        room_events: RoomEvents,
         room_nodes: RoomNodes,
         urls: ClassUrls,
     ) -> None:
@@ -64,6 +65,7 @@ class ClassesApi:
         self._classes = classes
         self._stream_keys = stream_keys
         self._rooms = rooms
+        self._room_events = room_events
         self._room_nodes = room_nodes
         self._urls = urls
 
@@ -127,7 +129,7 @@ class ClassesApi:
     async def room_events(self, request: web.Request) -> web.StreamResponse:
         """Stream until the client leaves, its token expires or the node drains."""
         claims = self._authorizer.room_claims(request, request.match_info["room"])
-        return await self._rooms.stream(
+        return await self._room_events.stream(
             request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
         )
 

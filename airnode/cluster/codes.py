@@ -7,7 +7,6 @@ import secrets
 #: No 0/O, 1/I/L, U/V look-alikes: 28 letters and digits.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTWXY"
 _CODE_LENGTH = 6
-ROOM_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 def new_code() -> str:

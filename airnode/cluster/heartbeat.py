@@ -12,8 +12,7 @@ from msgspec.structs import replace
 import airnode
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
-from airnode.cluster.api_types import HeartbeatRequest
-from airnode.cluster.heartbeat_client import HeartbeatClient
+from airnode.cluster.api_types import HeartbeatAnswer, HeartbeatRequest
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.cluster import ClusterSection
@@ -24,6 +23,7 @@ from airnode.kernel.tasks import TaskScope
 from airnode.kernel.urls import url_host
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.health import Identity
+from airnode.web.master_client import CredentialRefused, MasterConnection
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,20 @@ class Meters:
     sent_bytes: Callable[[], float]
     cut_from: Callable[[], list[str]]
     notices: Callable[[], list[Notice]]
+
+
+class HeartbeatClient:
+    """Sends heartbeats to ``cluster.master_url`` with the cluster token."""
+
+    def __init__(self, section: ClusterSection) -> None:
+        self._master = MasterConnection(section.master_url, section.token.get_secret_value())
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatAnswer:
+        """Send a heartbeat. Raises Unavailable; also for a refusal: the next heartbeat may be accepted."""
+        try:
+            return await self._master.post("/cluster/heartbeat", request, HeartbeatAnswer)
+        except CredentialRefused as error:
+            raise Unavailable(str(error)) from None
 
 
 class Heartbeat(Service):

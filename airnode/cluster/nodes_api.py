@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from airnode.bus.messages import NodeOrder, NodeRecord, Relayed, RoomState
+from airnode.bus.messages import ROOM_PATTERN, NodeOrder, NodeRecord, Relayed, RoomState
 from airnode.cluster.alarms import node_alarms, stream_alarms
 from airnode.cluster.api_types import (
     BestNode,
@@ -19,12 +19,11 @@ from airnode.cluster.api_types import (
     StreamList,
     StreamView,
 )
-from airnode.cluster.codes import ROOM_PATTERN
 from airnode.cluster.join_api import require_node_id
-from airnode.cluster.node_board import NodeBoard
+from airnode.cluster.node_states import NodeStates
 from airnode.cluster.placement import NodeHealth
 from airnode.cluster.reservations import Reservations
-from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_states import RoomStates
 from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import FieldError, InvalidInput
 from airnode.web.addresses import rtmp_server
@@ -53,8 +52,8 @@ class NodesApi:
         *,
         section: ClusterSection,
         authorizer: Authorizer,
-        nodes: NodeBoard,
-        rooms: RoomBoard,
+        nodes: NodeStates,
+        rooms: RoomStates,
         reservations: Reservations,
         clients: Clients,
     ) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airnode.bus.messages import ROOM_PATTERN
 from airnode.bus.recordings import RECORDING_ID, RecordingRecord, RecordingStatus
-from airnode.cluster.codes import ROOM_PATTERN
 from airnode.store.postgres import Postgres
 
 _SELECT = """SELECT recording_id, r.room, coalesce(c.title, r.room) AS title, node_id, status, started_at, ended_at,

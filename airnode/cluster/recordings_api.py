@@ -5,10 +5,10 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.recordings import RecordingMode, RecordingStatus
-from airnode.cluster.node_board import NodeBoard
+from airnode.cluster.node_states import NodeStates
 from airnode.cluster.recording_index import IndexedRecording
 from airnode.cluster.recordings import ClusterRecordings
-from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_states import RoomStates
 from airnode.config.sections.recording import RecordingSection
 from airnode.errors import Conflict, NotFound, Unavailable
 from airnode.web.credentials import Authorizer, Right
@@ -81,8 +81,8 @@ class RecordingsApi:
         self,
         authorizer: Authorizer,
         recordings: ClusterRecordings,
-        rooms: RoomBoard,
-        nodes: NodeBoard,
+        rooms: RoomStates,
+        nodes: NodeStates,
         section: RecordingSection,
     ) -> None:
         self._authorizer = authorizer

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 
 from airnode.bus.messages import NodeRecord
-from airnode.cluster.node_board import NodeBoard
-from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.node_states import NodeStates
+from airnode.cluster.room_states import RoomStates
 
 
 class RoomNodes:
     """Chooses nodes by the load of all nodes and by the room's origin."""
 
-    def __init__(self, nodes: NodeBoard, rooms: RoomBoard) -> None:
+    def __init__(self, nodes: NodeStates, rooms: RoomStates) -> None:
         self._nodes = nodes
         self._rooms = rooms
 

@@ -22,7 +22,7 @@ from rich.table import Table
 from airnode.bus.client import Bus
 from airnode.bus.messages import NodeRecord
 from airnode.bus.subscription import BusMetrics
-from airnode.cluster.node_board import NodeBoard
+from airnode.cluster.node_states import NodeStates
 from airnode.cluster.placement import Placement
 from airnode.config.sections.cluster import ClusterSection
 from airnode.config.sections.embedded import EmbeddedSection
@@ -129,7 +129,7 @@ async def with_redis(nodes: int) -> dict[str, float]:
         bus = Bus(RedisSection(), BusMetrics(registry), url=server.url)
         await bus.start()
         tasks = TaskScope("bench")
-        placement = NodeBoard(bus, ClusterSection(lease_s=600, heartbeat_s=2), tasks, registry)
+        placement = NodeStates(bus, ClusterSection(lease_s=600, heartbeat_s=2), tasks, registry)
         for index in range(nodes):
             await placement.registry.beat(node(index, 0, 1000, time.time()), 600)
         await placement.start()

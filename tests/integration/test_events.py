@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus
 from airnode.bus.messages import ROOMS, RoomState, StreamInfo
 from airnode.bus.subscription import BusMetrics
-from airnode.cluster.room_board import RoomBoard
+from airnode.cluster.room_events import RoomEvents
+from airnode.cluster.room_states import RoomStates
 from airnode.config.sections.redis import RedisSection
 from airnode.kernel.tasks import TaskScope
 from tests.integration.conftest import Client, Lesson
@@ -197,14 +198,15 @@ async def test_a_client_that_vanishes_frees_its_slot(school: AirnodeProcess, ses
 # -- a client that never reads ----------------------------------------------------------------------------------------
 
 
-class Board:
-    """A room board on a real bus and a real port."""
+class RoomStreams:
+    """Event streams on a real bus and a real port."""
 
     def __init__(self, url: str) -> None:
         self.registry = CollectorRegistry()
         self.bus = Bus(RedisSection(url=url), BusMetrics(self.registry))
-        self.tasks = TaskScope("board")
-        self.board = RoomBoard(self.bus, self.tasks, self.registry, write_timeout_s=0.5)
+        self.tasks = TaskScope("room-states")
+        self.rooms = RoomStates(self.bus, self.tasks)
+        self.room_events = RoomEvents(self.rooms, self.registry, write_timeout_s=0.5)
         self.transports: list[asyncio.Transport] = []
 
     def value(self, name: str) -> float:
@@ -213,30 +215,31 @@ class Board:
     async def events(self, request: web.Request) -> web.StreamResponse:
         assert isinstance(request.transport, asyncio.Transport)
         self.transports.append(request.transport)
-        return await self.board.stream(request, "big", stats=True)
+        return await self.room_events.stream(request, "big", stats=True)
 
 
 @pytest.fixture
-async def board(valkey_url: str) -> AsyncIterator[tuple[Board, int]]:
-    made = Board(valkey_url)
+async def room_streams(valkey_url: str) -> AsyncIterator[tuple[RoomStreams, int]]:
+    made = RoomStreams(valkey_url)
     app = web.Application()
     app.router.add_get("/events", made.events)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
     await made.bus.start()
-    await made.board.start()
+    await made.rooms.start()
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
         yield made, runner.addresses[0][1]
     finally:
-        await made.board.stop()
+        await made.room_events.stop()
+        await made.rooms.stop()
         await runner.cleanup()
         await made.bus.stop()
 
 
-async def test_a_client_that_never_reads_is_cut_and_hurts_nobody(board: tuple[Board, int], session):
-    made, port = board
+async def test_a_client_that_never_reads_is_cut_and_hurts_nobody(room_streams: tuple[RoomStreams, int], session):
+    made, port = room_streams
     stuck = socket.socket()
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stuck.connect(("127.0.0.1", port))

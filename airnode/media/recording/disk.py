@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from airnode.bus.messages import ROOM_PATTERN
 from airnode.bus.recordings import RECORDING_ID, RecordingStatus
 from airnode.media.recording.index import (
     MAX_LINE_BYTES,
@@ -28,7 +28,6 @@ from airnode.store.files.disk import REMOVED_PREFIX, sync_directory, write_at
 log = structlog.get_logger(__name__)
 
 INDEX, MEDIA = "index.jsonl", "media.mp4"
-_ROOM = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ def scan(root: Path) -> Iterator[FinishedRecording]:
     if not root.is_dir():
         return
     for room in sorted(root.iterdir()):
-        if not _ROOM.match(room.name) or not room.is_dir():
+        if not ROOM_PATTERN.match(room.name) or not room.is_dir():
             continue
         for directory in sorted(room.iterdir()):
             if directory.name.startswith(REMOVED_PREFIX):

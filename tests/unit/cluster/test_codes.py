@@ -1,4 +1,5 @@
-from airnode.cluster.codes import ROOM_PATTERN, new_code, new_room, new_stream_key, normal_code
+from airnode.bus.messages import ROOM_PATTERN
+from airnode.cluster.codes import new_code, new_room, new_stream_key, normal_code
 
 
 def test_codes_can_be_read_aloud_and_typed_in_any_way():

@@ -53,10 +53,10 @@ class NodeMetrics:
         )
 
 
-class NodeBoard(Service):
+class NodeStates(Service):
     """Holds the view and places viewers and publishers."""
 
-    name = "node-board"
+    name = "node-states"
 
     def __init__(self, bus: Bus, section: ClusterSection, tasks: TaskScope, registry: CollectorRegistry) -> None:
         super().__init__()

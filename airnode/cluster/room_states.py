@@ -1,0 +1,106 @@
+"""The master's view of the rooms.
+
+Masters have no state of their own: the view is read from the leases in Redis, and updated with what nodes publish.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from airnode.bus.client import Bus
+from airnode.bus.leased_records import LeasedRecords, RecordChange
+from airnode.bus.leased_view import LeasedView
+from airnode.bus.messages import ROOMS, RoomState, room_rules
+from airnode.cluster.api_types import RoomView
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+
+#: An origin reports each second. No publisher is sent to one that has not reported for this long.
+_SILENT_S = 3.0
+
+
+class RoomStates(Service):
+    """Holds the view, and notifies its listeners when a room has changed.
+
+    Args:
+        watched: returns {room: {node_id: viewers there}}, from the nodes' heartbeats.
+    """
+
+    name = "room-states"
+
+    def __init__(
+        self,
+        bus: Bus,
+        tasks: TaskScope,
+        *,
+        watched: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+    ) -> None:
+        super().__init__()
+        self._watched = watched
+        #: The state of each room. A room without one is waiting for its teacher.
+        self._rooms: LeasedRecords[RoomState] = LeasedRecords(room_rules())
+        self._rooms_view = LeasedView(
+            bus,
+            self._rooms,
+            tasks,
+            group=ROOMS,
+            kind=RoomState,
+            failed="room_board_not_synced",
+            on_change=self._notify,
+        )
+        self._listeners: list[Callable[[str], None]] = []
+
+    async def start(self) -> None:
+        """Read the leases, and follow the reports from then on."""
+        await self._rooms_view.start()
+
+    async def stop(self) -> None:
+        """End the syncs."""
+        await self._rooms_view.stop()
+
+    def add_listener(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with the name of each room that changes."""
+        self._listeners.append(listener)
+
+    def states(self) -> list[RoomState]:
+        """Return the rooms that are live or were until a moment ago."""
+        return list(self._rooms)
+
+    def room(self, room: str) -> RoomState | None:
+        """Return the state that the room's origin reported; None: the room is waiting for its teacher."""
+        return self._rooms.get(room)
+
+    def origin(self, room: str) -> str | None:
+        """Return the id of the node that takes the room's publisher; None: nobody published lately."""
+        state = self._rooms.get(room)
+        return state.node_id if state is not None else None
+
+    def silent(self, room: str) -> bool:
+        """Return whether the room's origin has missed its reports while Redis delivered those of others."""
+        if self._rooms.get(room) is None:
+            return False
+        reported_s = max(self._rooms.received_s(room), self._rooms.complete_since_s)
+        return time.monotonic() - reported_s > _SILENT_S
+
+    def view(self, room: str) -> RoomView:
+        """Return the room as pages show it."""
+        state = self._rooms.get(room)
+        now = time.time()
+        if state is None:
+            return RoomView(room, "waiting", 0.0, None, 0, 0, now, None)
+        edges = self._watched().get(room, {})
+        viewers = state.viewers + sum(count for node_id, count in edges.items() if node_id != state.node_id)
+        return RoomView(
+            room,
+            state.phase,
+            state.since,
+            state.reconnect_deadline,
+            viewers,
+            state.epoch,
+            now,
+            state.stream,
+            recording=bool(state.recording_id),
+        )
+
+    def _notify(self, change: RecordChange[RoomState]) -> None:
+        for listener in self._listeners:
+            listener(change.key)
