@@ -121,7 +121,7 @@ async def test_what_the_log_does_not_take_comes_again_unchanged_and_in_order(rig
     producer, registry = await rig.producer(log, 0)
     await eventually(lambda: len(log.taken) > 2000, 30)
     log.refusing = True
-    await eventually(lambda: producer._troubles, 30)
+    await eventually(lambda: producer._trouble, 30)
     with pytest.raises(Unavailable, match="away"):
         await producer.check()
     refused = len(log.tried)
@@ -130,7 +130,7 @@ async def test_what_the_log_does_not_take_comes_again_unchanged_and_in_order(rig
     assert all(batch in [[each.value for each in some] for some in log.tried[: refused + 4]] for batch in again)
     assert produced(registry) == len(log.taken)
     log.refusing = False
-    await eventually(lambda: not producer._troubles, 30)
+    await eventually(lambda: not producer._trouble, 30)
     await producer.drain()
     by_key: dict[str, list[OrderPlaced]] = {}
     for record in log.taken:
@@ -175,7 +175,7 @@ async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):
 async def test_it_waits_for_the_cache_and_says_so(rig: Rig):
     log = Recorder()
     producer, _ = await rig.producer(log, 100)
-    await eventually(lambda: producer._troubles, 20)
+    await eventually(lambda: producer._trouble, 20)
     with pytest.raises(Unavailable, match="cache has no users: run a cache-worker"):
         await producer.check()
     await rig.fill()
@@ -189,7 +189,7 @@ async def test_what_was_made_when_it_drains_is_published(rig: Rig):
     producer, registry = await rig.producer(log, 0)
     await eventually(lambda: log.taken, 20)
     log.refusing = True
-    await eventually(lambda: producer._troubles, 20)
+    await eventually(lambda: producer._trouble, 20)
     draining = asyncio.create_task(producer.drain())
     before = len(log.taken)
     log.refusing = False
@@ -205,7 +205,7 @@ async def test_a_log_that_stays_away_does_not_keep_it_from_ending(rig: Rig):
     log = Recorder()
     log.refusing = True
     producer, registry = await rig.producer(log, 0, drain_s=0.2)
-    await eventually(lambda: producer._troubles, 20)
+    await eventually(lambda: producer._trouble, 20)
     async with asyncio.timeout(20):
         await producer.drain()
         await producer.stop()
