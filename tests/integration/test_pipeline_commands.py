@@ -10,7 +10,7 @@ from redis import asyncio as aioredis
 
 from airnode.pipeline.admin.dlq import NEWEST, DeadLetterFilter
 from airnode.store.eventlog.log import Record
-from airnode.store.eventlog.stream_log import TOPICS as TOPICS_KEY
+from airnode.store.eventlog.stream_layout import TOPICS_KEY
 from tests.integration.test_consumer_member import Rig, order
 from tests.support.eventlog import LogRig
 from tests.support.forking import Forker

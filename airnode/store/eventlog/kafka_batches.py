@@ -1,4 +1,7 @@
-"""What is published at about the same time goes to a partition as one batch, as Kafka's work is by the batch."""
+"""Publishing to Kafka in batches: concurrent calls for one partition share a batch.
+
+The cost for Kafka and aiokafka is mostly per batch. While one batch of a partition is being sent, the next one fills.
+"""
 
 import asyncio
 import contextlib
@@ -16,27 +19,28 @@ from airnode.store.eventlog.log import Partition, Record
 
 
 class KafkaBatches:
-    """Hands records to the producer batch by batch: that takes a fraction of what handing over single ones takes."""
+    """Passes records to a producer in batches. This takes a fraction of the time that single records take."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
         self._partitioner = DefaultPartitioner()
-        self._any_key = itertools.count()
+        #: Spreads records without a key over the partitions.
+        self._next_number = itertools.count()
         self._partitions: dict[Partition, _PartitionBatches] = {}
         self._tasks = TaskScope("eventlog-batches")
         self._stopped = False
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Return when all are stored.
+        """Return when all records are stored.
 
         Raises:
-            KafkaError, Unavailable: some may not be.
+            KafkaError, Unavailable: some records may not be stored.
         """
         used: list[_Batch] = []
-        placed = await self._placed(records)
-        if self._stopped:  # another who publishes has met trouble; again, on the next producer
-            raise Unavailable("The event log's connection is being made anew.")
-        for partition, group in placed.items():
+        by_partition = await self._by_partition(records)
+        if self._stopped:  # another call failed; the caller retries with the next producer
+            raise Unavailable("The event log's connection is being renewed.")
+        for partition, group in by_partition.items():
             if partition not in self._partitions:
                 self._partitions[partition] = _PartitionBatches(self._producer, partition, self._tasks)
             used += self._partitions[partition].add(group)
@@ -46,16 +50,16 @@ class KafkaBatches:
             batch.stored.result()
 
     async def stop(self) -> None:
-        """Send what is on its way, and disconnect."""
+        """Send what is being published, and disconnect."""
         self._stopped = True
         try:
             await self._producer.stop()
         finally:
             await self._tasks.aclose()
 
-    async def _placed(self, records: Sequence[Record]) -> dict[Partition, list[Record]]:
+    async def _by_partition(self, records: Sequence[Record]) -> dict[Partition, list[Record]]:
         numbers: dict[str, list[int]] = {}
-        placed: dict[Partition, list[Record]] = {}
+        by_partition: dict[Partition, list[Record]] = {}
         for record in records:
             if record.topic not in numbers:
                 numbers[record.topic] = sorted(await self._producer.partitions_for(record.topic))
@@ -63,32 +67,32 @@ class KafkaBatches:
             if record.key:
                 number = self._partitioner(record.key.encode(), all_numbers, all_numbers)
             else:
-                number = all_numbers[next(self._any_key) % len(all_numbers)]
-            placed.setdefault(Partition(record.topic, number), []).append(record)
-        return placed
+                number = all_numbers[next(self._next_number) % len(all_numbers)]
+            by_partition.setdefault(Partition(record.topic, number), []).append(record)
+        return by_partition
 
 
 class _Batch:
-    """Takes records until it is sent; ``stored`` says what became of it."""
+    """A batch that takes records until it is sent; ``stored`` is done when Kafka has stored or refused it."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self.stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def put(self, record: Record) -> bool:
-        """False: it is full."""
+        """Add a record; return False if the batch is full."""
         key, headers = record.key.encode() or None, list(record.headers)
         return self.builder.append(key=key, value=record.value, headers=headers, timestamp=None) is not None
 
     def ended(self, _sending: object) -> None:
-        """Nobody sends it any more: tell those who still wait for it."""
+        """End the waiting of callers if the sending task ended early."""
         if not self.stored.done():
             self.stored.set_exception(Unavailable("The event log was closed in the midst of publishing."))
-        self.stored.exception()  # there may be nobody who waits
+        self.stored.exception()  # marks it as retrieved: perhaps no caller waits any more
 
 
 class _PartitionBatches:
-    """One partition: one batch is on its way, the next one fills until that is stored."""
+    """The batches of one partition: one is being sent, and the next one fills until that is stored."""
 
     def __init__(self, producer: AIOKafkaProducer, partition: Partition, tasks: TaskScope) -> None:
         self._producer = producer
@@ -98,7 +102,7 @@ class _PartitionBatches:
         self._sending = asyncio.Lock()
 
     def add(self, records: Sequence[Record]) -> list[_Batch]:
-        """Put records into as many batches as they need, the first of which others may have begun."""
+        """Add records to the batch that fills, and to further batches as needed; return these batches."""
         used: list[_Batch] = []
         for record in records:
             if self._filling is None or not self._filling.put(record):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,10 +17,8 @@ from aiokafka.errors import (
 
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.errors import AirnodeError, Unavailable
+from airnode.store.eventlog.kafka_client import KafkaClient
 from airnode.store.eventlog.log import Delivered, EventLogMetrics, GroupSubscription, Partition, Rebalancing
-
-if TYPE_CHECKING:
-    from airnode.store.eventlog.kafka_log import KafkaLog
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +26,9 @@ _HEARTBEATS_PER_SESSION = 4
 _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 100
 _LEAVE_S = 3.0
-_AGAIN_S = 1.0
-_NOT_OURS = (CommitFailedError, IllegalStateError, RebalanceInProgressError)
+_REJOIN_EVERY_S = 1.0
+#: A commit of partitions that another member owns by now.
+_NOT_OWNED = (CommitFailedError, IllegalStateError, RebalanceInProgressError)
 
 
 class KafkaSubscription(GroupSubscription):
@@ -39,7 +38,7 @@ class KafkaSubscription(GroupSubscription):
 
     def __init__(
         self,
-        kafka: "KafkaLog",
+        client: KafkaClient,
         section: EventLogSection,
         metrics: EventLogMetrics,
         topics: Sequence[str],
@@ -47,7 +46,7 @@ class KafkaSubscription(GroupSubscription):
         rebalancing: Rebalancing | None,
     ) -> None:
         super().__init__()
-        self._log = kafka
+        self._client = client
         self._session_ms = round(section.session_timeout_s * 1000)
         self._metrics = metrics
         self._topics = tuple(topics)
@@ -55,12 +54,12 @@ class KafkaSubscription(GroupSubscription):
         self._listener = _RebalanceListener(rebalancing or Rebalancing(), metrics, group)
         self._consumer: AIOKafkaConsumer | None = None
         self._draining = False
-        #: Loop time from which on to join again, where aiokafka gave the group up.
-        self._again_s: float | None = None
+        #: Loop time of the next attempt to rejoin, after aiokafka gave up the group.
+        self._rejoin_s: float | None = None
 
     @property
     def assigned(self) -> frozenset[Partition]:
-        """What this member owns now."""
+        """Return the partitions that this member owns."""
         if self._consumer is None:
             return frozenset()
         return frozenset(map(_partition, self._consumer.assignment()))
@@ -69,11 +68,11 @@ class KafkaSubscription(GroupSubscription):
         """Join the group.
 
         Raises:
-            StartupError: a topic is not there, we may not join the group, or Kafka does not answer.
+            StartupError: a topic does not exist, we may not join the group, or Kafka does not answer.
         """
-        await self._log.partitions_of(self._topics)
-        await self._log.may_join(self._group)
-        self._consumer = await self._log.consumer(
+        await self._client.partitions_of(self._topics)
+        await self._client.check_group_rights(self._group)
+        self._consumer = await self._client.connect_consumer(
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -85,26 +84,26 @@ class KafkaSubscription(GroupSubscription):
         self._consumer.subscribe(self._topics, listener=self._listener)
 
     async def drain(self) -> None:
-        """Fetch no more; what was handed out can still be committed."""
+        """Stop fetching; records that were returned can still be committed."""
         self._draining = True
         self.pause(self.assigned)
 
     async def stop(self) -> None:
-        """Leave; others take over at once."""
+        """Leave the group; other members take over at once."""
         self.pause(self.assigned)
         consumer, self._consumer = self._consumer, None
-        self._log.trouble.end(self._group)
+        self._client.trouble.end(self._group)
         if consumer is not None:
-            # A connection with TLS that is closed while an answer is on its way hangs for 30 s at times.
+            # Closing a TLS connection while an answer arrives sometimes blocks for 30 s.
             await asyncio.sleep(_FETCH_WAIT_MS / 1000)
             with contextlib.suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_LEAVE_S):
                     await consumer.stop()
 
-    async def _join_again(self) -> None:
-        """Begin anew, now and then until it succeeds; whoever reads meanwhile has the partitions."""
+    async def _rejoin(self) -> None:
+        """Start again, from time to time until it succeeds. Other members own the partitions until then."""
         loop = asyncio.get_running_loop()
-        if self._again_s is not None and loop.time() < self._again_s:
+        if self._rejoin_s is not None and loop.time() < self._rejoin_s:
             return
         lost = self.assigned
         await self.stop()
@@ -112,16 +111,16 @@ class KafkaSubscription(GroupSubscription):
         try:
             await self.start()
         except AirnodeError as error:
-            self._again_s = loop.time() + _AGAIN_S
-            self._log.trouble.begin(error, self._group)
+            self._rejoin_s = loop.time() + _REJOIN_EVERY_S
+            self._client.trouble.begin(error, self._group)
         else:
-            self._again_s = None
+            self._rejoin_s = None
             log.info("eventlog_group_joined_again", group=self._group)
 
     async def poll(self, *, max_records: int, wait_s: float) -> list[Delivered]:
-        """What has come."""
-        if self._again_s is not None and not self._draining:
-            await self._join_again()
+        """See the base class."""
+        if self._rejoin_s is not None and not self._draining:
+            await self._rejoin()
         consumer = self._consumer
         if consumer is None or self._draining:
             await asyncio.sleep(min(wait_s, 0.05))
@@ -131,7 +130,7 @@ class KafkaSubscription(GroupSubscription):
         except KafkaError as error:
             log.info("eventlog_read_failed", group=self._group, error=repr(error))
             if isinstance(error, GroupAuthorizationFailedError) or type(error) is KafkaError:
-                await self._join_again()  # aiokafka has given the group up for good
+                await self._rejoin()  # aiokafka never joins this group again
             await asyncio.sleep(min(wait_s, 0.2))
             return []
         records = []
@@ -142,7 +141,7 @@ class KafkaSubscription(GroupSubscription):
         return records
 
     async def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Store where the group goes on."""
+        """See the base class."""
         consumer = self._consumer
         if consumer is None:
             return
@@ -153,28 +152,28 @@ class KafkaSubscription(GroupSubscription):
             return
         try:
             await consumer.commit(ours)
-        except _NOT_OURS as error:
-            # They have gone to another member meanwhile, which reads from the last commit on.
+        except _NOT_OWNED as error:
+            # Another member owns the partitions now, and reads on from the last commit.
             self._metrics.commit_failed.inc(len(ours))
             log.info("eventlog_commit_skipped", group=self._group, error=repr(error))
         except KafkaError as error:
             raise Unavailable("Kafka does not answer.", debug=repr(error)) from error
 
     def pause(self, partitions: Collection[Partition]) -> None:
-        """Fetch nothing of these."""
+        """See the base class."""
         if self._consumer is not None:
             owned = self._consumer.assignment()
             self._consumer.pause(*(tp for each in partitions if (tp := TopicPartition(*each)) in owned))
 
     def resume(self, partitions: Collection[Partition]) -> None:
-        """Fetch them again."""
+        """See the base class."""
         if self._consumer is not None:
             owned = self._consumer.assignment()
             self._consumer.resume(*(tp for each in partitions if (tp := TopicPartition(*each)) in owned))
 
 
 class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Tells of partitions that come and go, in the words of the log."""
+    """Calls a :class:`Rebalancing` and counts moved partitions."""
 
     def __init__(self, rebalancing: Rebalancing, metrics: EventLogMetrics, group: str) -> None:
         self._rebalancing = rebalancing
@@ -182,19 +181,19 @@ class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # ai
         self._group = group
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Before they go to others; also where they are lost, as aiokafka does not tell these apart."""
+        """Handle partitions that other members will own. aiokafka also calls this for lost partitions."""
         if revoked:
             self._metrics.rebalanced.labels("revoked").inc(len(revoked))
             await self._rebalancing.revoked(frozenset(map(_partition, revoked)))
 
     async def lost(self, partitions: frozenset[Partition]) -> None:
-        """They may be others' already."""
+        """Handle partitions that another member may own already."""
         if partitions:
             self._metrics.rebalanced.labels("lost").inc(len(partitions))
             await self._rebalancing.lost(partitions)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Before reading goes on."""
+        """Handle new partitions, before their records are read."""
         self._metrics.rebalanced.labels("assigned").inc(len(assigned))
         log.info("eventlog_partitions_assigned", group=self._group, partitions=len(assigned))
         await self._rebalancing.assigned(frozenset(map(_partition, assigned)))

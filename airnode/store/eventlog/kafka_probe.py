@@ -1,6 +1,6 @@
-"""The way into Kafka, gone once by hand, so that it can be said why it is barred.
+"""Tests the connection to Kafka, and explains in one sentence why a broker cannot be used.
 
-aiokafka only logs why it cannot use a broker, and then raises the same error whatever it was.
+aiokafka only logs the reason, and then raises the same error for all reasons. So this module opens connections itself.
 """
 
 import asyncio
@@ -31,24 +31,24 @@ from airnode.kernel.tasks import TaskScope
 from airnode.kernel.tls import error_reason, load_certificate
 from airnode.kernel.urls import host_port
 
-#: Rights that our user does not have.
+#: Our user does not have a right.
 MISSING_RIGHTS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 _CLOSE_S = 1.0
 #: Of OpenSSL's X509_V_ERR_*.
 _EXPIRED, _OTHER_NAMES = 10, (62, 64)
-#: An answer whose length reads like this is a TLS alert (RFC 8446, 5.1): content type 21, version 3.x.
+#: The first bytes of a TLS alert (RFC 8446, 5.1), read as the length of an answer: content type 21, version 3.x.
 _TLS_ALERT = 0x1503
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaRefused:
-    """Why there is no way in.
+    """Why Kafka cannot be used.
 
     Attributes:
-        sentence: a sentence that says what to do.
-        permanent: trying again does not help: somebody has to change something first.
-        answered: somebody was there at all.
+        sentence: the reason, and what to do.
+        permanent: a retry does not help; somebody has to change something first.
+        answered: a server answered.
     """
 
     sentence: str
@@ -58,10 +58,10 @@ class KafkaRefused:
 
 
 def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
-    """For brokers that speak TLS, with our certificate where there is one. Reads files.
+    """Return the TLS context, with our certificate if one is configured; None without TLS. Reads files.
 
     Raises:
-        StartupError: a file is missing, unreadable, encrypted, or not what it should be.
+        StartupError: a file is missing, unreadable, encrypted, or has other content.
     """
     if not kafka.security_protocol.endswith("SSL"):
         return None
@@ -77,14 +77,14 @@ def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
 
 
 async def probe(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: float) -> str | KafkaRefused:
-    """Sign in to all brokers of ``kafka.bootstrap`` at once: the address of the first that takes us, or why none does.
+    """Sign in to all brokers of ``kafka.bootstrap`` at once. Return the first that accepts us, or why none does.
 
     Args:
-        arguments: what clients of aiokafka are made with.
+        arguments: of a client of aiokafka.
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
-    tasks, barred = TaskScope("kafka-door"), list[KafkaRefused]()
+    tasks, refusals = TaskScope("kafka-probe"), list[KafkaRefused]()
     pending = {tasks.spawn(each, _probe_broker(each, kafka, arguments)) for each in kafka.bootstrap}
     try:
         while pending:
@@ -93,17 +93,17 @@ async def probe(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: flo
             for found in [each.result() for each in done]:
                 if isinstance(found, str):
                     return found
-                barred.append(found)
+                refusals.append(found)
             if not done:
-                barred.append(explain(TimeoutError(), f"Kafka at {', '.join(kafka.bootstrap)}", kafka))
+                refusals.append(explain(TimeoutError(), f"Kafka at {', '.join(kafka.bootstrap)}", kafka))
                 break
     finally:
         await tasks.aclose()
-    return max(barred, key=lambda each: (each.permanent, each.answered))
+    return max(refusals, key=lambda each: (each.permanent, each.answered))
 
 
 async def _probe_broker(broker: str, kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | KafkaRefused:
-    """Its address, or why not."""
+    """Return the address of the broker, or why it cannot be used."""
     try:
         async with _connection(broker, arguments) as connection:
             known = (await connection.send(MetadataRequest([]))).brokers
@@ -118,27 +118,29 @@ async def _probe_broker(broker: str, kafka: KafkaSection, arguments: Mapping[str
 async def _probe_advertised(
     broker: str, others: list[str], kafka: KafkaSection, arguments: Mapping[str, Any]
 ) -> str | KafkaRefused:
-    """A broker that names addresses that cannot be reached from here is of no use."""
-    barred = None
+    """Return the address of the broker if one of the addresses that it advertises can be used, else why not."""
+    refused = None
     for other in others:
         try:
             async with _connection(other, arguments):
                 return broker
         except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            why = explain(error, f"Kafka at {broker} sends us on to {other} (its advertised.listeners), which", kafka)
-            barred = barred or why
-    assert barred is not None  # noqa: S101 - there is one at least
-    return barred
+            refusal = explain(
+                error, f"Kafka at {broker} sends us on to {other} (its advertised.listeners), which", kafka
+            )
+            refused = refused or refusal
+    assert refused is not None  # noqa: S101 - others is not empty
+    return refused
 
 
 @contextlib.asynccontextmanager
 async def _connection(broker: str, arguments: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConnection]:
-    """One that has signed in."""
+    """Open a connection that has signed in."""
     host, _, port = broker.rpartition(":")
-    taken = {
+    options = {
         name: value for name, value in arguments.items() if name not in ("bootstrap_servers", "metadata_max_age_ms")
     }
-    connection = await create_conn(host.strip("[]"), int(port), **taken)
+    connection = await create_conn(host.strip("[]"), int(port), **options)
     try:
         yield connection
     finally:
@@ -148,13 +150,13 @@ async def _connection(broker: str, arguments: Mapping[str, Any]) -> AsyncIterato
 
 
 def explain(error: Exception, where: str, kafka: KafkaSection) -> KafkaRefused:
-    """An error in words.
+    """Return the explanation of an error.
 
     Args:
-        where: the sentence begins with it.
+        where: the start of the sentence.
     """
-    words, permanent = _explain(error, kafka)
-    return KafkaRefused(f"{where} {words}", permanent, not isinstance(error, TimeoutError), repr(error))
+    reason, permanent = _explain(error, kafka)
+    return KafkaRefused(f"{where} {reason}", permanent, not isinstance(error, TimeoutError), repr(error))
 
 
 def _explain(error: Exception, kafka: KafkaSection) -> tuple[str, bool]:
@@ -226,7 +228,7 @@ def _explain_closed_connection(error: KafkaConnectionError, kafka: KafkaSection)
 
 
 def missing_right(error: KafkaError) -> str:
-    """A right that Kafka has not given us, in words that go on after its address."""
+    """Return which right our user does not have; the sentence starts with the address of Kafka."""
     what = error.args[0] if error.args else ""
     names = ", ".join(sorted(map(str, what))) if isinstance(what, set | frozenset | list | tuple) else str(what)
     match error:

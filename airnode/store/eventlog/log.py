@@ -1,8 +1,9 @@
-"""What an event log is. Kafka and Redis Streams each implement it, and one contract suite runs against both.
+"""The interface of an event log. Kafka and Redis Streams implement it, and the same tests run against both.
 
-A topic has partitions; records of one key go to one partition and stay in order. A group shares the partitions of its
-topics among its members: each has one owner at a time. Delivery is at least once: what was not committed comes again,
-to whoever owns the partition then. Readers tell repeats by what is in the record.
+A topic has partitions. Records with the same key go to the same partition and stay in order. A group shares the
+partitions of its topics among its members; each partition has one owner at a time. Delivery is at least once: records
+that were not committed are delivered again, to the member that owns the partition then. Readers detect repeats by the
+content of the record.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +26,7 @@ class Partition(NamedTuple):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What is published. A struct, as a frozen dataclass takes four times as long to make.
+    """A record to publish. A struct, because creating a frozen dataclass takes four times as long.
 
     Attributes:
         key: records of one key keep their order; empty: any partition.
@@ -39,7 +40,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):
-    """A record as it comes out.
+    """A record that was read.
 
     Attributes:
         offset: grows along the partition, not always by one.
@@ -55,7 +56,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def next_offset(self) -> int:
-        """What to commit once this one is dealt with."""
+        """Return the offset to commit when this record is processed."""
         return self.offset + 1
 
 
@@ -64,9 +65,9 @@ class Lag:
     """How far a group is behind in one partition.
 
     Attributes:
-        committed: offset that the group goes on from.
-        end: offset that the next record gets, or more.
-        records: how many lie between; exact where the log can tell.
+        committed: offset of the next record for the group.
+        end: lowest offset that the next published record can get.
+        records: number of records between the two; exact if the log can count them.
     """
 
     committed: int
@@ -74,49 +75,51 @@ class Lag:
     records: int
 
 
-async def _nothing(_partitions: Collection[Partition]) -> None:
-    """Nobody listens."""
+async def _ignore(_partitions: Collection[Partition]) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rebalancing:
-    """What a member does when partitions come and go; both are awaited before reading goes on.
+    """Callbacks of a member for partitions that move. Each one is awaited before more records are read.
 
     Attributes:
-        revoked: the member still owns them here, and may write and commit what it holds of them; afterwards whatever
-            it still holds of them must be forgotten. Takes no longer than ``eventlog.session_timeout_s``.
-        lost: another member owns them already (this one was silent for too long): forget, do not commit.
+        assigned: this member owns the partitions now.
+        revoked: this member still owns the partitions during the call, and may write and commit their records. After
+            the call it must discard their records. Takes no longer than ``eventlog.session_timeout_s``.
+        lost: another member owns the partitions already, because this one was silent for too long. Their records must
+            be discarded and not committed.
     """
 
-    assigned: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_nothing)
-    revoked: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_nothing)
-    lost: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_nothing)
+    assigned: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_ignore)
+    revoked: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_ignore)
+    lost: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_ignore)
 
 
 class GroupSubscription(Service, ABC):
-    """A member of a group. ``start`` joins; ``drain`` stops fetching; ``stop`` leaves: others take over at once.
+    """A member of a group. ``start`` joins the group, ``drain`` stops fetching, ``stop`` leaves the group.
 
-    Not to be used by two tasks at once, but for ``commit``, ``pause`` and ``resume`` beside a ``poll``.
+    Only one task may use it at a time, except for ``commit``, ``pause`` and ``resume`` during a ``poll``.
     """
 
     @property
     @abstractmethod
     def assigned(self) -> frozenset[Partition]:
-        """What this member owns now."""
+        """Return the partitions that this member owns."""
 
     @abstractmethod
     async def poll(self, *, max_records: int, wait_s: float) -> list[Delivered]:
-        """Up to ``max_records`` of what has come, in order within each partition; empty after ``wait_s`` of nothing.
+        """Return up to ``max_records`` new records, in order within each partition; empty if none come for ``wait_s``.
 
-        A log that is away is waited for, within ``wait_s``; it is not an error here (see ``ping`` of the log).
+        An unreachable log is not an error here: poll waits up to ``wait_s``, and ``ping`` of the log reports it.
 
         Raises:
-            StartupError: the topic is not there, or we may not read it.
+            StartupError: the topic does not exist, or we may not read it.
         """
 
     @abstractmethod
     async def commit(self, positions: Mapping[Partition, int]) -> None:
-        """Go on from these offsets after a restart; partitions that this member does not own (any more) are left out.
+        """Store the offsets at which the group continues. Partitions that this member does not own are skipped.
 
         Raises:
             Unavailable: not stored; commit again later.
@@ -124,27 +127,27 @@ class GroupSubscription(Service, ABC):
 
     @abstractmethod
     def pause(self, partitions: Collection[Partition]) -> None:
-        """Fetch nothing of these until :meth:`resume`; membership goes on."""
+        """Fetch no records of these partitions until :meth:`resume`. The member still owns them."""
 
     @abstractmethod
     def resume(self, partitions: Collection[Partition]) -> None:
-        """Fetch again, from where it was paused."""
+        """Fetch records of these partitions again, from the position of the pause."""
 
 
 class EventLog(Protocol):
-    """The log: a service like the other stores."""
+    """An event log; started and stopped like the other stores."""
 
     @property
     def address(self) -> str:
-        """Where the log is; for people."""
+        """Return the address of the log, for people."""
         ...
 
     async def start(self) -> None:
-        """Connect. Raises StartupError with what to do where the log refuses us or does not answer in time."""
+        """Connect. Raises StartupError if the log refuses us or does not answer in time."""
         ...
 
     async def stop(self) -> None:
-        """Send what is still to be sent, and disconnect."""
+        """Send what is being published, and disconnect."""
         ...
 
     async def ping(self) -> None:
@@ -152,43 +155,43 @@ class EventLog(Protocol):
         ...
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
-        """Make the topics that are not there, with so many partitions. Returns those made now.
+        """Create missing topics, {name: number of partitions}; return those that were created.
 
         Raises:
-            StartupError: a topic is there with fewer partitions; says how to add some.
+            StartupError: a topic has fewer partitions already.
         """
         ...
 
     async def topics(self) -> dict[str, int]:
-        """All topics, {name: partitions}."""
+        """Return all topics, {name: number of partitions}."""
         ...
 
     async def grow_topics(self, partitions: Mapping[str, int]) -> None:
-        """Give topics more partitions. Keys move to others: nobody may publish meanwhile, to keep their order."""
+        """Add partitions to topics. Keys move to other partitions, so their order is kept only if nobody publishes."""
         ...
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Store all of them; returns once they are durable as the log has it (all in-sync replicas; append-only file).
+        """Store all records. Returns when they are durable (all in-sync replicas; append-only file).
 
-        Waits while too much is under way (back-pressure). Order within a key is the order of calls.
+        Waits while too many records are being published (back-pressure). The order within a key is the order of calls.
 
         Raises:
-            Unavailable: some may be stored and some not; publish all again (readers tell repeats).
-            TooLarge: nothing was stored: a record is over ``eventlog.max_record_bytes``.
+            Unavailable: some records may be stored and others not. Publish all again; readers detect repeats.
+            TooLarge: nothing was stored, because a record is over ``eventlog.max_record_bytes``.
         """
         ...
 
     def subscribe(self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None) -> GroupSubscription:
-        """A new member of the group, to be started and stopped by the caller."""
+        """Return a new member of the group. The caller starts and stops it."""
         ...
 
     async def lag(self, group: str, topics: Sequence[str]) -> dict[Partition, Lag]:
-        """How far the group is behind; a partition that it never committed counts from its beginning."""
+        """Return how far the group is behind. A partition that it never committed counts from its beginning."""
         ...
 
 
 def check_sizes(records: Sequence[Record], limit_bytes: int) -> None:
-    """Raises TooLarge for the first record over the limit."""
+    """Raises TooLarge if a record is over the limit."""
     for record in records:
         if len(record.value) > limit_bytes:
             raise TooLarge(
@@ -198,7 +201,7 @@ def check_sizes(records: Sequence[Record], limit_bytes: int) -> None:
 
 
 class EventLogMetrics:
-    """Metrics of the event log, by topic."""
+    """Metrics of the event log; the same for Kafka and Redis Streams."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.published = Counter(

@@ -1,4 +1,4 @@
-"""Who reads the log in the Redis, and letting go of who does not any more: what a group has not read is kept for it."""
+"""Lists and deletes the groups of the event log in Redis. Records are kept until every group has read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from redis.exceptions import ResponseError
 from airnode.bus.client import Bus, unavailable
 from airnode.errors import Conflict, NotFound
 from airnode.store.eventlog.log import Partition
-from airnode.store.eventlog.stream_group import members_of
 from airnode.store.eventlog.stream_layout import stream_key
 from airnode.store.eventlog.stream_log import StreamLog
+from airnode.store.eventlog.stream_membership import count_members
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class ReaderGroup:
     """A group that has read something.
 
     Attributes:
-        members: how many it has now; 0: nobody reads on.
-        unread: {topic: records that it has not committed}.
+        members: current number of members.
+        unread: {topic: number of records that it has not committed}.
     """
 
     name: str
@@ -28,7 +28,7 @@ class ReaderGroup:
 
 
 async def list_groups(log: StreamLog, bus: Bus) -> list[ReaderGroup]:
-    """All groups, by name. Raises Unavailable."""
+    """Return all groups, sorted by name. Raises Unavailable."""
     topics: dict[str, set[str]] = {}
     for partition in await _partitions(log):
         for name in await _groups_of(bus, partition):
@@ -37,7 +37,7 @@ async def list_groups(log: StreamLog, bus: Bus) -> list[ReaderGroup]:
 
 
 async def unused_group(log: StreamLog, bus: Bus, group: str) -> ReaderGroup:
-    """A group that has no members.
+    """Return a group that has no members.
 
     Raises:
         NotFound: there is no such group. Conflict: it has members. Unavailable.
@@ -51,7 +51,7 @@ async def unused_group(log: StreamLog, bus: Bus, group: str) -> ReaderGroup:
 
 
 async def forget_group(log: StreamLog, bus: Bus, group: str) -> None:
-    """Forget where a group is, and keep nothing for it. Raises what :func:`unused_group` does."""
+    """Delete a group, and the records that were kept for it. Raises what :func:`unused_group` does."""
     await unused_group(log, bus, group)
     for partition in await _partitions(log):
         if group in await _groups_of(bus, partition):
@@ -64,7 +64,7 @@ async def _group(log: StreamLog, bus: Bus, name: str, topics: Sequence[str]) -> 
     behind = dict.fromkeys(topics, 0)
     for partition, lag in (await log.lag(name, topics)).items():
         behind[partition.topic] += lag.records
-    return ReaderGroup(name, await members_of(bus, name), behind)
+    return ReaderGroup(name, await count_members(bus, name), behind)
 
 
 async def _groups_of(bus: Bus, partition: Partition) -> list[str]:

@@ -1,14 +1,4 @@
-"""The event log in the Redis: one stream a partition (docs/adr/0014).
-
-=============================  =====================================================================================
-key                            content
-=============================  =====================================================================================
-``airnode:log:topics``         hash {topic: partitions}
-``airnode:log:{topic/n}``      stream of fields ``k`` (key), ``v`` (value), ``h`` (headers, MessagePack); its consumer
-                               groups are the log's groups
-``airnode:log:group:{g}:…``    who is in the group, and who owns which partition (:mod:`.streamgroup`)
-=============================  =====================================================================================
-"""
+"""The event log on Redis Streams: topics, publishing, lag, trimming (:mod:`.stream_layout`)."""
 
 import asyncio
 import contextlib
@@ -27,14 +17,13 @@ from airnode.errors import StartupError, Unavailable
 from airnode.kernel.logging import LogLimiter
 from airnode.store.eventlog.log import EventLogMetrics, Lag, Partition, Rebalancing, Record, check_sizes
 from airnode.store.eventlog.stream_group import StreamSubscription
-from airnode.store.eventlog.stream_layout import stream_key, to_id, to_offset
+from airnode.store.eventlog.stream_layout import StreamTopics, stream_key, to_id, to_offset
 
 log = structlog.get_logger(__name__)
 
-TOPICS = "airnode:log:topics"
-# Appends all records or, where too many wait for readers, none. Arguments: limit, then key, value, headers of each.
-# While the server's clock stands, or was set back, ids count on within one millisecond; here they go on to the next
-# one long before an offset runs out of room for that (:mod:`.streamids`).
+# Appends all records, or none if too many wait for readers. Arguments: limit, then key, value, headers of each record.
+# While the server's clock does not advance, or was set back, Redis only increments the number within the millisecond.
+# The script moves to the next millisecond long before that number needs more bits than an offset has for it.
 _APPEND = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return -1 end
 local id = '0-0'
@@ -49,15 +38,15 @@ local ms, number = string.match(id, '(%d+)-(%d+)')
 if tonumber(number) >= 524288 then redis.call('XSETID', KEYS[1], string.format('%.0f-0', ms + 1)) end
 return redis.call('XLEN', KEYS[1])
 """
-#: Between two looks at whether readers have caught up.
+#: Pause between two checks whether readers have caught up.
 _FULL_PAUSE_S = 0.1
 _LOG_FULL_EVERY_S = 10.0
-#: A partition is trimmed each time so many records have come to what was left.
+#: A partition is trimmed again after this many new records.
 _TRIM_EVERY = 5_000
 
 
 class StreamLog:
-    """See :class:`airnode.store.eventlog.log.EventLog`. Durable as the Redis is: see its append-only file."""
+    """The event log on Redis Streams. It is as durable as the Redis server (append-only file)."""
 
     name = "eventlog"
 
@@ -65,25 +54,26 @@ class StreamLog:
         self._bus = bus
         self._section = section
         self._metrics = metrics
-        #: {topic: partitions}, as read from the server.
-        self._partitions: dict[str, int] = {}
-        self._any_key = itertools.count()
+        self._topics = StreamTopics(bus)
+        #: Spreads records without a key over the partitions.
+        self._next_number = itertools.count()
         #: {partition: length at which it is trimmed}.
         self._trim_at: dict[Partition, int] = {}
         self._full_limiter = LogLimiter(_LOG_FULL_EVERY_S)
 
     @property
     def address(self) -> str:
-        """Where the log is; for people."""
+        """Return the address of the log, for people."""
         return f"Redis Streams at {self._bus.address}"
 
     async def start(self) -> None:
-        """The bus is connected by its node.
+        """Check the kind of Redis server. The node connects the bus.
 
         Raises:
-            StartupError: it is a Redis Cluster: members read all their partitions at once, and those lie in many slots.
+            StartupError: it is a Redis Cluster. A member reads all its partitions in one command, and they are in many
+                slots.
         """
-        with contextlib.suppress(RedisError, OSError, TimeoutError):  # away, or a user who may not ask: that says ping
+        with contextlib.suppress(RedisError, OSError, TimeoutError):  # unreachable or not permitted: ping reports it
             if (await self._bus.client.info("cluster"))["cluster_enabled"]:
                 raise StartupError(
                     f"The Redis at {self._bus.address} is a cluster, which can hold the cache and not the event log: "
@@ -91,69 +81,42 @@ class StreamLog:
                 )
 
     async def stop(self) -> None:
-        """Nothing is buffered."""
+        """Do nothing: no records are buffered."""
 
     async def ping(self) -> None:
-        """Raises Unavailable while the Redis does not answer."""
+        """Raises Unavailable while Redis does not answer."""
         await self._bus.ping()
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
-        """Make topics. Raises StartupError for one that has fewer partitions already."""
-        made = []
-        with unavailable():
-            for topic, count in partitions.items():
-                if await self._bus.client.hsetnx(TOPICS, topic, str(count)):
-                    made.append(topic)
-        there = await self.topics()
-        for topic, count in partitions.items():
-            if there[topic] < count:
-                raise StartupError(
-                    f"The topic {topic} has {there[topic]} partitions, and {count} are wanted (eventlog.partitions): "
-                    f"stop all producers and consumers, then run: airnode pipeline init --grow"
-                )
-        return made
+        """See :class:`airnode.store.eventlog.log.EventLog`."""
+        return await self._topics.ensure(partitions)
 
     async def grow_topics(self, partitions: Mapping[str, int]) -> None:
-        """Give topics more partitions. Keys move to others: nobody may publish meanwhile, to keep their order."""
-        there = await self.topics()
-        with unavailable():
-            for topic, count in partitions.items():
-                if there.get(topic, 0) < count:
-                    await self._bus.client.hset(TOPICS, topic, str(count))
+        """See :class:`airnode.store.eventlog.log.EventLog`."""
+        await self._topics.grow(partitions)
 
     async def topics(self) -> dict[str, int]:
-        """All topics, {name: partitions}."""
-        with unavailable():
-            flat: Any = await self._bus.client.hgetall(TOPICS)
-        self._partitions = {topic.decode(): int(count) for topic, count in flat.items()}
-        return self._partitions
+        """See :class:`airnode.store.eventlog.log.EventLog`."""
+        return await self._topics.read()
 
     async def partitions_of(self, topics: Sequence[str]) -> list[Partition]:
-        """All partitions of these topics.
-
-        Raises:
-            StartupError: there is no such topic.
-        """
-        there = await self.topics()
-        for topic in topics:
-            if topic not in there:
-                raise StartupError(f"There is no topic {topic}: make the topics with: airnode pipeline init")
-        return [Partition(topic, number) for topic in topics for number in range(there[topic])]
+        """Return all partitions of these topics. Raises StartupError if a topic does not exist."""
+        return await self._topics.partitions_of(topics)
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Append all, in one round trip; waits while readers are too far behind."""
+        """Append all records, in one round trip. Waits while readers are too far behind."""
         check_sizes(records, self._section.max_record_bytes)
-        if any(record.topic not in self._partitions for record in records):
+        if any(record.topic not in self._topics.partition_counts for record in records):
             await self.partitions_of(sorted({record.topic for record in records}))
-        waiting = self._place(records)
+        waiting = self._by_partition(records)
         while waiting:
             waiting = await self._append(waiting)
             if waiting:
                 await self._make_room(waiting)
 
     async def _append(self, batches: "Mapping[Partition, list[Record]]") -> "dict[Partition, list[Record]]":
-        """Append what there is room for; returns the rest."""
-        with unavailable(), _full_in_words():
+        """Append to the partitions that have room; return the others."""
+        with unavailable(), _full_as_unavailable():
             pipeline = self._bus.client.pipeline(transaction=False)
             for partition, records in batches.items():
                 fields = [field for record in records for field in _fields(record)]
@@ -172,11 +135,19 @@ class StreamLog:
     def subscribe(
         self, topics: Sequence[str], group: str, rebalancing: Rebalancing | None = None
     ) -> StreamSubscription:
-        """A new member of the group."""
-        return StreamSubscription(self, self._bus, self._section, self._metrics, topics, group, rebalancing)
+        """Return a new member of the group."""
+        return StreamSubscription(
+            topics,
+            group,
+            rebalancing,
+            existing_topics=self._topics,
+            bus=self._bus,
+            section=self._section,
+            metrics=self._metrics,
+        )
 
     async def lag(self, group: str, topics: Sequence[str]) -> dict[Partition, Lag]:
-        """How far the group is behind."""
+        """See :class:`airnode.store.eventlog.log.EventLog`."""
         partitions = await self.partitions_of(topics)
         return {partition: await self._lag(group, partition) for partition in partitions}
 
@@ -200,7 +171,7 @@ class StreamLog:
         return Lag(0, end, stream["length"])
 
     async def _unread(self, key: str, group: Mapping[str, Any]) -> int:
-        """Count what the server cannot tell, as records were deleted from the middle."""
+        """Count the unread records. Redis does not know the number after records in the middle were deleted."""
         after = b"(" + group["last-delivered-id"]
         unread: Any = await self._bus.client.xrange(key, min=after, max="+", count=self._section.stream_max_records)
         return len(unread)
@@ -208,7 +179,7 @@ class StreamLog:
     # -- room ---------------------------------------------------------------------------------------------------------
 
     async def trim(self, partition: Partition) -> int:
-        """Let go of what every group has committed; without a group nothing goes. Returns how many are left."""
+        """Delete what every group has committed, nothing if there is no group. Returns the number of records left."""
         key = stream_key(partition)
         with unavailable():
             try:
@@ -217,7 +188,7 @@ class StreamLog:
                 return 0
             positions = [await self._position(key, each) for each in groups]
             if positions:
-                # From this id on everything stays; the last one delivered is kept too.
+                # Everything from this id on is kept, including the last record that was delivered.
                 trimmed = await self._bus.client.xtrim(key, approximate=False, minid=to_id(min(positions)))
                 self._metrics.trimmed.labels(partition.topic).inc(int(trimmed))
             left = int(await self._bus.client.xlen(key))
@@ -225,15 +196,15 @@ class StreamLog:
         return left
 
     async def _position(self, key: str, group: Mapping[str, Any]) -> int:
-        """The oldest record that the group still needs, or the last one that it was given."""
+        """Return the offset of the oldest record that the group still needs, or of the last one delivered to it."""
         if not group["pending"]:
             return to_offset(group["last-delivered-id"])
         summary: Any = await self._bus.client.xpending(key, group["name"])
         return to_offset(summary["min"] or b"0-0")
 
     async def _make_room(self, partitions: Collection[Partition]) -> None:
-        left = {partition: await self.trim(partition) for partition in partitions}
-        for partition, length in left.items():
+        lengths = {partition: await self.trim(partition) for partition in partitions}
+        for partition, length in lengths.items():
             if length >= self._section.stream_max_records:
                 self._metrics.full.labels(partition.topic).inc()
                 await self._log_full(partition)
@@ -241,7 +212,7 @@ class StreamLog:
                 return
 
     async def _log_full(self, partition: Partition) -> None:
-        """Log the group that is the furthest behind: perhaps nobody runs it any more."""
+        """Log the group that is the furthest behind: it may have no members any more."""
         if self._full_limiter.held_back() is None:
             return
         key = stream_key(partition)
@@ -257,12 +228,13 @@ class StreamLog:
             detail="airnode pipeline groups shows who reads, airnode pipeline forget lets go of one that is not needed",
         )
 
-    def _place(self, records: Sequence[Record]) -> dict[Partition, list[Record]]:
-        placed: dict[Partition, list[Record]] = {}
+    def _by_partition(self, records: Sequence[Record]) -> dict[Partition, list[Record]]:
+        counts = self._topics.partition_counts
+        batches: dict[Partition, list[Record]] = {}
         for record in records:
-            number = zlib.crc32(record.key.encode()) if record.key else next(self._any_key)
-            placed.setdefault(Partition(record.topic, number % self._partitions[record.topic]), []).append(record)
-        return placed
+            number = zlib.crc32(record.key.encode()) if record.key else next(self._next_number)
+            batches.setdefault(Partition(record.topic, number % counts[record.topic]), []).append(record)
+        return batches
 
 
 def _fields(record: Record) -> tuple[str, bytes, bytes]:
@@ -270,7 +242,7 @@ def _fields(record: Record) -> tuple[str, bytes, bytes]:
 
 
 @contextlib.contextmanager
-def _full_in_words() -> Iterator[None]:
+def _full_as_unavailable() -> Iterator[None]:
     try:
         yield
     except OutOfMemoryError as error:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.store.eventlog.log import Partition
-from airnode.store.eventlog.stream_membership import share
+from airnode.store.eventlog.stream_membership import assign_partitions
 
 PARTS = [Partition("orders", number) for number in range(3)] + [Partition("users", number) for number in range(3)]
 BOTH = ("orders", "users")
@@ -15,21 +15,21 @@ def owned(shares: dict[Partition, str], member: str) -> set[Partition]:
 
 
 def test_one_member_owns_all_that_it_reads():
-    assert owned(share(PARTS, {"a": BOTH}, {}), "a") == set(PARTS)
-    assert owned(share(PARTS, {"a": ("users",)}, {}), "a") == set(PARTS[3:])
-    assert share(PARTS, {}, {}) == {}
+    assert owned(assign_partitions(PARTS, {"a": BOTH}, {}), "a") == set(PARTS)
+    assert owned(assign_partitions(PARTS, {"a": ("users",)}, {}), "a") == set(PARTS[3:])
+    assert assign_partitions(PARTS, {}, {}) == {}
 
 
 def test_a_second_member_takes_half_and_the_rest_stays_where_it_is():
-    before = share(PARTS, {"b": BOTH}, {})
-    after = share(PARTS, {"a": BOTH, "b": BOTH}, before)
+    before = assign_partitions(PARTS, {"b": BOTH}, {})
+    after = assign_partitions(PARTS, {"a": BOTH, "b": BOTH}, before)
     assert len(owned(after, "a")) == len(owned(after, "b")) == 3
     assert owned(after, "b") <= owned(before, "b")
 
 
 def test_what_a_dead_member_owned_is_shared_and_nothing_else_moves():
-    before = share(PARTS, {"a": BOTH, "b": BOTH, "c": BOTH}, {})
-    after = share(PARTS, {"a": BOTH, "c": BOTH}, before)
+    before = assign_partitions(PARTS, {"a": BOTH, "b": BOTH, "c": BOTH}, {})
+    after = assign_partitions(PARTS, {"a": BOTH, "c": BOTH}, before)
     for member in "ac":
         assert owned(before, member) <= owned(after, member)
         assert len(owned(after, member)) == 3
@@ -41,7 +41,7 @@ groups = st.dictionaries(names, st.lists(st.sampled_from(BOTH), min_size=1, uniq
 
 @given(groups, st.dictionaries(st.sampled_from(PARTS), names))
 def test_shares_are_whole_even_and_stable(members: dict[str, list[str]], owners: dict[Partition, str]):
-    shares = share(PARTS, members, owners)
+    shares = assign_partitions(PARTS, members, owners)
     read = {topic for topics in members.values() for topic in topics}
     assert set(shares) == {partition for partition in PARTS if partition.topic in read}
     assert all(partition.topic in members[member] for partition, member in shares.items())
@@ -49,4 +49,4 @@ def test_shares_are_whole_even_and_stable(members: dict[str, list[str]], owners:
     for partition, owner in shares.items():
         able = [member for member, topics in members.items() if partition.topic in topics]
         assert counts[owner] - min(counts[member] for member in able) <= 1
-    assert share(PARTS, members, shares) == shares
+    assert assign_partitions(PARTS, members, shares) == shares
