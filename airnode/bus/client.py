@@ -37,11 +37,11 @@ _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 
 
 class Bus(Service):
-    """Connections to Redis: a pool for commands, one for pub/sub.
+    """Connections to Redis: a pool for commands, and one connection for pub/sub.
 
     Args:
-        section: the address, or ``host`` and its companions.
-        url: stands before the section's, for the embedded server.
+        section: the URL, or ``host``, ``port`` and ``password``.
+        url: overrides the URL of the section, for the embedded server.
         retry_forever: ``start`` retries without a limit, and logs that it waits.
     """
 
@@ -65,13 +65,13 @@ class Bus(Service):
 
     @property
     def address(self) -> str:
-        """Where the server is, without the password; for people."""
+        """Return the address of the server without the password, for people."""
         parts = urlsplit(self._url)
         return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def client(self) -> aioredis.Redis:
-        """The pooled client; answers are bytes.
+        """Return the client with the connection pool; its answers are bytes.
 
         Raises:
             Unavailable: not started yet, or stopped. HTTP 503.
@@ -96,7 +96,7 @@ class Bus(Service):
         log.info("bus_connected", address=self.address)
 
     async def stop(self) -> None:
-        """Close all connections; messages still queued are dropped."""
+        """Close all connections. Queued messages are dropped."""
         await self._tasks.aclose()
         self._workers.clear()
         client, self._client, self._listener = self._client, None, None
@@ -104,17 +104,17 @@ class Bus(Service):
             await client.aclose()
 
     async def ping(self) -> None:
-        """Ask the server something.
+        """Send a PING.
 
         Raises:
-            Unavailable: it does not answer.
+            Unavailable: the server does not answer.
         """
         with unavailable(f"Redis at {self.address} does not answer."):
             async with asyncio.timeout(_PING_TIMEOUT_S):
                 await self.client.ping()
 
     async def publish(self, channel: str, message: msgspec.Struct) -> int:
-        """Send a message to those who listen now, and return how many connections that are.
+        """Send a message to the current subscribers; return the number of connections that receive it.
 
         Args:
             channel: without the prefix; see :func:`airnode.bus.keys.channel`.
@@ -137,9 +137,9 @@ class Bus(Service):
         *,
         on_resubscribed: Callable[[], Awaitable[None]] | None = None,
     ) -> ChannelSubscription[M]:
-        """Call ``handler`` for each message of this type; returns once the server has confirmed.
+        """Call ``handler`` for each message of this type. Returns when the server has confirmed the subscription.
 
-        Messages are handled one at a time and in order. ``on_resubscribed`` is called where messages may be missing.
+        Messages are handled one at a time and in order. ``on_resubscribed`` is called when messages may be missing.
 
         Raises:
             Unavailable: the server did not confirm within ``redis.connect_timeout_s``.
@@ -162,7 +162,7 @@ class Bus(Service):
         return subscription
 
     async def unsubscribe(self, subscription: AnyChannelSubscription) -> None:
-        """Stop it; its handler is cancelled. Nothing happens when it has been stopped already."""
+        """End a subscription and cancel its handler. Does nothing if it has ended already."""
         worker = self._workers.pop(subscription, None)
         if worker is not None and worker is not asyncio.current_task():
             await ended(worker)
@@ -170,7 +170,7 @@ class Bus(Service):
             await self._listener.remove(subscription)
 
     def decode_value(self, data: bytes | str, kind: type[M], place: str) -> M | None:
-        """Decode what somebody stored; None, counted and logged, when it is not of this type."""
+        """Decode a stored value; return None if it is not of this type, which is counted and logged."""
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -201,7 +201,7 @@ class Bus(Service):
             await asyncio.sleep(pause_s)
 
     def _command_pool(self) -> aioredis.ConnectionPool:
-        # A connection that the server closed while it was idle is found out by its next command: one retry hides that.
+        # A connection that the server closed while idle is detected by its next command. The retries hide that.
         return aioredis.BlockingConnectionPool.from_url(
             self._url,
             timeout=self._section.connect_timeout_s,
@@ -221,7 +221,7 @@ class Bus(Service):
         options: dict[str, Any] = {
             "socket_connect_timeout": self._section.connect_timeout_s,
             "client_name": "airnode",
-            # RESP2 everywhere: the listener counts on it, and a missing password is told in plain words.
+            # RESP2: the listener parses it, and the server explains a missing password in plain words.
             "protocol": 2,
         }
         if password and not urlsplit(self._url).password:
@@ -230,7 +230,7 @@ class Bus(Service):
 
 
 def _refusal(error: BaseException | None) -> str:
-    """Return the server's words when it wants other credentials, else nothing; redis-py may wrap the error."""
+    """Return the server's message if it rejects our credentials, else an empty string. redis-py may wrap the error."""
     while error is not None:
         if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
             return str(error).rstrip(".")
@@ -240,7 +240,7 @@ def _refusal(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def unavailable(detail: str = "Redis does not answer.") -> Iterator[None]:
-    """Turn what redis-py raises when the server is away or unwell into one error of ours.
+    """Translate all errors that redis-py raises while the server cannot serve.
 
     Raises:
         Unavailable: with the cause in ``debug``. HTTP 503.

@@ -1,4 +1,4 @@
-"""What travels on a channel."""
+"""The wire format of messages on a channel."""
 
 import msgspec
 
@@ -16,9 +16,9 @@ class Envelope(msgspec.Struct, frozen=True):
     =====  =======  ============================================================================
     name   type     meaning
     =====  =======  ============================================================================
-    ``v``  integer  version of this envelope; a reader drops what is not 1
-    ``t``  string   type of the body: the tag of its struct, or the struct's name without one
-    ``b``  object   the body; a reader ignores members it does not know
+    ``v``  integer  version of this envelope; readers drop other versions than 1
+    ``t``  string   type of the body: the tag of its struct, or the name of the struct
+    ``b``  object   the body; readers ignore members that they do not know
     =====  =======  ============================================================================
     """
 
@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Undecodable(Exception):
-    """A message that is dropped; ``reason`` is a label of the metric."""
+    """A message cannot be decoded and is dropped. ``reason`` is a label of the metric."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -40,13 +40,13 @@ _encoder = msgspec.json.Encoder()
 
 
 def type_name(kind: type[msgspec.Struct]) -> str:
-    """Return what stands in ``t`` for this type of body."""
+    """Return the value of ``t`` for this type of body."""
     tag = kind.__struct_config__.tag
     return kind.__name__ if tag is None else str(tag)
 
 
 def encode(body: msgspec.Struct) -> bytes:
-    """Wrap a body.
+    """Return the message for a body.
 
     Raises:
         TooLarge: the message is above 256 KiB. HTTP 413.
@@ -58,7 +58,7 @@ def encode(body: msgspec.Struct) -> bytes:
 
 
 def decode(data: bytes) -> Envelope:
-    """Unwrap a message; its body is still undecoded.
+    """Return the envelope of a message, with the body undecoded.
 
     Raises:
         Undecodable: too large, not an envelope, or of another version.

@@ -1,4 +1,4 @@
-"""Leases (values that vanish by themselves), claims (values with an epoch), all on the server's clock."""
+"""Leases (values that expire) and claims (values with an epoch), by the clock of the Redis server."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,9 +15,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 #: Largest epoch: Lua counts in doubles.
 MAX_EPOCH = 2**53 - 1
 
-# A group is a hash of values and a sorted set of ends: reading touches one group, whatever else the server holds.
-# The ends are removed first by whoever comes along; both keys expire with the last lease, so that a group that nobody
-# reads goes too.
+# A group is a hash of values and a sorted set of the leases' ends. A read touches only the keys of that group. Every
+# script first removes ended leases. Both keys expire with the last lease, so a group that nobody reads expires too.
 _SWEEP = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -53,7 +52,7 @@ if wanted > epoch or (wanted == epoch and owner == ARGV[1]) then
 end
 return {granted, redis.call('HMGET', KEYS[1], 'owner', 'epoch', 'value')}
 """
-# The epoch stays behind, so that a late claim with an old one is refused for ever.
+# The epoch is kept, so that a late claim with an old epoch is always refused.
 _RELEASE = """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] then
     return 0
@@ -65,7 +64,7 @@ return 1
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[T]):
-    """Who holds a key. ``owner`` is empty and ``value`` None after a release; the epoch never goes back."""
+    """The owner of a key. After a release ``owner`` is empty and ``value`` is None. The epoch never decreases."""
 
     owner: str
     epoch: int
@@ -79,7 +78,7 @@ class Leases:
         self._bus = bus
 
     async def put_lease(self, group: str, member: str, value: msgspec.Struct, ttl_s: float) -> None:
-        """Write or renew ``member``'s lease; it vanishes ``ttl_s`` (1 ms or more) after the last renewal.
+        """Write or renew the lease of ``member``. It expires ``ttl_s`` (1 ms or more) after the last renewal.
 
         Raises:
             TooLarge: the value is above 256 KiB.
@@ -87,26 +86,26 @@ class Leases:
         await self._run_script(PUT, group, member, encode_value(value), max(1, round(ttl_s * 1000)))
 
     async def read_leases(self, group: str, kind: type[T]) -> dict[str, T]:
-        """Return the living leases of a group, {member: value}; values that are not of this type are left out."""
+        """Return the leases of a group, {member: value}, without values that are not of this type."""
         flat: list[bytes] = await self._run_script(_READ, group)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         found = {member.decode(): self._bus.decode_value(data, kind, f"lease {group}") for member, data in pairs}
         return {member: value for member, value in found.items() if value is not None}
 
     async def read_lease(self, group: str, member: str, kind: type[T]) -> T | None:
-        """Return one living lease; None: there is none, or not of this type."""
+        """Return one lease; None if there is none, or if it is not of this type."""
         data: bytes | None = await self._run_script(_GET, group, member)
         return None if data is None else self._bus.decode_value(data, kind, f"lease {group}")
 
     async def drop_lease(self, group: str, member: str) -> bool:
-        """Give a lease back; False when there was none."""
+        """Remove a lease; return False if there was none."""
         return bool(await self._run_script(_DROP, group, member))
 
     async def claim(self, key: str, owner: str, epoch: int, value: T) -> tuple[bool, Claim[T]]:
-        """Take ``key`` for ``owner``, or renew it; return whether that was granted, and who holds it now.
+        """Claim ``key`` for ``owner``, or renew the claim; return whether it was granted, and the current claim.
 
-        Granted when ``epoch`` is higher than the one there, or the same and ``owner`` is the holder. So of two who
-        claim the same epoch the first wins, and a late one with a lower epoch cannot take the key back.
+        It is granted if ``epoch`` is higher than the current one, or if it is the same and ``owner`` is the current
+        owner. So the first of two claims with the same epoch wins, and a late claim with a lower epoch is refused.
 
         Raises:
             InvalidInput: no owner, or an epoch outside 0 to 2**53 - 1.
@@ -120,13 +119,13 @@ class Leases:
         return bool(granted), self._to_claim(fields, type(value), key)
 
     async def read_claim(self, key: str, kind: type[T]) -> Claim[T] | None:
-        """Return who holds ``key``; None: nobody ever did."""
+        """Return the claim on ``key``; None if it was never claimed."""
         with unavailable():
             fields: Any = await self._bus.client.hmget(keys.claim(key), ["owner", "epoch", "value"])
         return None if fields[1] is None else self._to_claim(fields, kind, key)
 
     async def release_claim(self, key: str, owner: str, epoch: int) -> bool:
-        """Give ``key`` back, keeping its epoch; False when somebody else holds it by now."""
+        """Release ``key`` and keep its epoch; return False if it has another owner or epoch."""
         with unavailable():
             return bool(await self._bus.client.eval(_RELEASE, 1, keys.claim(key), owner, epoch))
 
@@ -141,7 +140,7 @@ class Leases:
 
 
 def encode_value(value: msgspec.Struct) -> bytes:
-    """Encode a stored value: the JSON of the struct.
+    """Return a struct as JSON, to be stored.
 
     Raises:
         TooLarge: above 256 KiB.

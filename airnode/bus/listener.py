@@ -1,4 +1,4 @@
-"""The one pub/sub connection of a process."""
+"""The pub/sub connection of a process."""
 
 import asyncio
 import contextlib
@@ -17,15 +17,15 @@ log = structlog.get_logger(__name__)
 
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_LAST_S = 5.0
-#: After this silence the server is asked for a sign of life, and given as long again to answer.
+#: After this time without data a PING is sent, and the server has the same time to answer.
 _SILENCE_S = 10.0
 
 
 class PubSubListener:
-    """Reads one connection and hands messages to subscriptions; comes back with backoff when the server goes away.
+    """Reads one connection, and passes messages to subscriptions. Reconnects with backoff when the server goes away.
 
-    redis-py's own ``PubSub`` reconnects inside a read without telling, so that a gap would go unseen; this one uses a
-    plain connection, speaks RESP2, and notes a gap for every subscription that was there before.
+    redis-py's own ``PubSub`` reconnects inside a read without a notice, which hides missed messages. This class uses a
+    plain connection with RESP2, and marks a gap in every subscription that existed before the reconnect.
     """
 
     def __init__(self, pool: aioredis.ConnectionPool, metrics: BusMetrics, drops: DropReport) -> None:
@@ -35,22 +35,22 @@ class PubSubListener:
         self._connection: AbstractConnection | None = None
         #: {channel: its subscriptions}. Owned by this class.
         self._channels: dict[str, list[AnyChannelSubscription]] = {}
-        #: Channels that the server has confirmed on the connection of the moment. Owned by this class.
+        #: Channels that the server has confirmed on the current connection. Owned by this class.
         self._confirmed: set[str] = set()
-        self._some = asyncio.Event()
+        self._has_channels = asyncio.Event()
 
     async def add(self, subscription: AnyChannelSubscription) -> None:
-        """Subscribe; returns at once. ``subscription.ready`` is set when the server has confirmed it."""
+        """Subscribe. ``subscription.ready`` is set later, when the server has confirmed it."""
         others = self._channels.setdefault(subscription.channel, [])
         others.append(subscription)
-        self._some.set()
+        self._has_channels.set()
         if subscription.channel in self._confirmed:
             subscription.ready.set()
         elif len(others) == 1:
             await self._send("SUBSCRIBE", subscription.channel)
 
     async def remove(self, subscription: AnyChannelSubscription) -> None:
-        """Unsubscribe; nothing happens when it is not there."""
+        """Unsubscribe. Does nothing if the subscription has been removed already."""
         subscriptions = self._channels.get(subscription.channel, [])
         if subscription in subscriptions:
             subscriptions.remove(subscription)
@@ -64,7 +64,7 @@ class PubSubListener:
         pause_s = 0.0
         backoff, losses = Backoff(_BACKOFF_FIRST_S, _BACKOFF_LAST_S), 0
         while True:
-            await self._some.wait()
+            await self._has_channels.wait()
             try:
                 await self._connect(again=losses > 0)
                 backoff.reset()
@@ -95,30 +95,30 @@ class PubSubListener:
                 await connection.disconnect(nowait=True)
 
     async def _send(self, *command: str) -> None:
-        """Send on the connection of the moment; without one, :meth:`_connect` subscribes to everything anyway."""
+        """Send on the current connection. Without one, :meth:`_connect` will subscribe to all channels anyway."""
         connection = self._connection
         if connection is None or not connection.is_connected:
             return
-        # A failed write is seen by the reader as well, which then connects anew.
+        # The reader detects a failed write too, and reconnects.
         with contextlib.suppress(RedisError, OSError):
             await connection.send_packed_command(connection.pack_command(*command), check_health=False)
 
     async def _read(self) -> None:
-        connection, asked = self._connection, False
+        connection, pinged = self._connection, False
         if connection is None:
             return
         while True:
             answer = await connection.read_response(timeout=_SILENCE_S, disconnect_on_error=False)
             if answer is not None:
-                asked = False
-                self._take(answer)
-            elif asked:
+                pinged = False
+                self._handle(answer)
+            elif pinged:
                 raise TimeoutError(f"no sign of life for {2 * _SILENCE_S:g} s")
             else:
-                asked = True
+                pinged = True
                 await self._send("PING")
 
-    def _take(self, answer: Any) -> None:
+    def _handle(self, answer: Any) -> None:
         match answer:
             case [b"message", bytes(name), bytes(data)]:
                 self._dispatch(name.decode(errors="replace"), data)
@@ -127,20 +127,20 @@ class PubSubListener:
 
     def _confirm(self, channel: str) -> None:
         if channel not in self._channels:
-            return  # unsubscribed meanwhile
+            return  # unsubscribed in the meantime
         self._confirmed.add(channel)
         for subscription in self._channels[channel]:
-            if subscription.ready.is_set():  # it was there before: this is a new connection
+            if subscription.ready.is_set():  # it existed before: this is a new connection
                 subscription.mark_gap()
             subscription.ready.set()
 
     def _dispatch(self, channel: str, data: bytes) -> None:
         try:
             envelope = decode(data)
-            takers = [s for s in self._channels.get(channel, ()) if s.type_name == envelope.t]
-            if not takers and channel in self._channels:
+            receivers = [s for s in self._channels.get(channel, ()) if s.type_name == envelope.t]
+            if not receivers and channel in self._channels:
                 raise Undecodable("unknown_type", envelope.t[:100])
-            for subscription in takers:
+            for subscription in receivers:
                 subscription.offer(envelope)
         except Undecodable as error:
             self._drops.count(error.reason, channel, str(error))

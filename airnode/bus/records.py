@@ -1,4 +1,4 @@
-"""Tables of records: typed hashes, such as the mirror of stream keys. The truth is elsewhere; this is quick to read."""
+"""Tables of records: typed Redis hashes. They are copies; the originals are in PostgreSQL or in files."""
 
 import uuid
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from airnode.bus.leases import encode_value
 T = TypeVar("T", bound=msgspec.Struct)
 
 _BATCH = 500
-#: A half-built table that nobody finishes goes after this.
+#: An unfinished table expires after this time.
 _UNFINISHED_TTL_S = 600
 
 
@@ -29,13 +29,13 @@ class Records:
             await self._bus.client.hset(keys.records(table), key, encode_value(value))
 
     async def get_record(self, table: str, key: str, kind: type[T]) -> T | None:
-        """Read one record; None: there is none, or it is not of this type (counted and logged)."""
+        """Return one record; None if there is none, or if it is not of this type (counted and logged)."""
         with unavailable():
             data = await self._bus.client.hget(keys.records(table), key)
         return None if data is None else self._bus.decode_value(data, kind, f"record {table}")
 
     async def all_records(self, table: str, kind: type[T]) -> dict[str, T]:
-        """Read the whole table; records that are not of this type are left out (counted and logged)."""
+        """Return all records, {key: record}; without records that are not of this type (counted and logged)."""
         with unavailable():
             data = await self._bus.client.hgetall(keys.records(table))
         found = {
@@ -47,17 +47,17 @@ class Records:
         return {key: value for key, value in found.items() if value is not None}
 
     async def drop_record(self, table: str, key: str) -> bool:
-        """Remove one record; False when there was none."""
+        """Remove one record; return False if there was none."""
         with unavailable():
             return bool(await self._bus.client.hdel(keys.records(table), key))
 
     async def has_records(self, table: str) -> bool:
-        """Whether there is such a table."""
+        """Return whether the table exists."""
         with unavailable():
             return bool(await self._bus.client.exists(keys.records(table)))
 
     async def replace_records(self, table: str, records: Mapping[str, msgspec.Struct]) -> None:
-        """Put exactly these records in place of the table; readers see the old ones or the new ones, never a mix."""
+        """Replace the whole table. Readers see the old records or the new ones, never a mixture."""
         target, next_ = keys.records(table), keys.records_next(table, uuid.uuid4().hex)
         encoded = [(key, encode_value(value)) for key, value in records.items()]
         with unavailable():

@@ -1,4 +1,4 @@
-"""One subscriber of a channel: decoding, a bounded queue, and the task that calls its handler."""
+"""A subscription to a channel: decoding, a bounded queue, and the task that calls the handler."""
 
 import asyncio
 import collections
@@ -17,13 +17,13 @@ log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=msgspec.Struct)
 
-#: Messages that wait for one subscriber; further ones are dropped, counted, and reported to it as a gap.
+#: Most messages in the queue of a subscription. More messages are dropped, counted, and reported as a gap.
 QUEUE_MAX = 1000
 _LOG_EVERY_S = 1.0
 
 
 class _QueueMark(enum.Enum):
-    """What stands in a queue where messages are missing."""
+    """Marks the place in a queue where messages are missing."""
 
     GAP = enum.auto()
 
@@ -72,8 +72,8 @@ class ChannelSubscription(Generic[M]):
     """Messages of one type on one channel, handled one at a time and in order.
 
     Args:
-        on_resubscribed: called between two messages where some may be missing: the connection was lost, or this
-            subscriber's queue was full. Whatever rides on pub/sub is read again from where it is kept.
+        on_resubscribed: called between two messages if messages between them may be missing, because the connection
+            was lost or the queue was full. The callback reads the state again from where it is stored.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class ChannelSubscription(Generic[M]):
         self._on_resubscribed = on_resubscribed
         self._metrics = metrics
         self._drops = drops
-        #: Decoded messages and marks of gaps, at most QUEUE_MAX + 1. Filled by the listener, emptied by :meth:`run`.
+        #: Decoded messages and gaps, at most QUEUE_MAX + 1. Filled by the listener, emptied by :meth:`run`.
         self._queue: collections.deque[M | _QueueMark] = collections.deque()
         self._wake = asyncio.Event()
 
     def offer(self, envelope: Envelope) -> None:
-        """Queue a message.
+        """Decode a message and put it into the queue.
 
         Raises:
             Undecodable: the body is not of this type.
@@ -115,13 +115,13 @@ class ChannelSubscription(Generic[M]):
         self._wake.set()
 
     def mark_gap(self) -> None:
-        """Note that messages may be missing from here on."""
+        """Mark that messages may be missing at this point."""
         if not self._queue or self._queue[-1] is not _GAP:
             self._queue.append(_GAP)
             self._wake.set()
 
     async def run(self) -> None:
-        """Handle what comes, until cancelled."""
+        """Handle messages until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -1,6 +1,6 @@
-"""Schema migrations: numbered SQL files, applied once each, in order, by one process at a time.
+"""Schema migrations: numbered SQL files, each applied once, in order, by one process at a time.
 
-A file is ``migrations/NNNN_name.sql`` and is never changed after a release: a new file changes what an old one made.
+A file is named ``migrations/NNNN_name.sql`` and never changes after a release; a new file changes the schema further.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
 
-#: Whoever works on the database must be able to see that its schema is not newer or older than this airnode.
+#: Every user of the database must be able to check that the schema has the version of this airnode.
 READ_MIGRATIONS = SqlGrant("public", "SELECT", "airnode_migrations")
 
-#: Any number that nobody else uses; all airnodes on one database queue up on it.
+#: Advisory lock: an arbitrary number that nothing else uses. All airnodes on one database wait for it.
 _LOCK_KEY = 0x6169726E6F6465
 _FILE = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _LEDGER = """
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS airnode_migrations (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file."""
+    """One migration file."""
 
     version: int
     name: str
@@ -45,15 +45,15 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """Digest of the text, hexadecimal."""
+        """Return the digest of the SQL text, hexadecimal."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def load(directory: Traversable | None = None) -> list[Migration]:
-    """Read the files, by default the package's own.
+    """Return the migrations of a directory, by default those of this package.
 
     Raises:
-        ValueError: a name is wrong, or the numbers are not 1, 2, 3, ….
+        ValueError: a file name is invalid, or the numbers are not 1, 2, 3, ….
     """
     folder = directory or resources.files("airnode.store").joinpath("migrations")
     found = []
@@ -71,13 +71,13 @@ def load(directory: Traversable | None = None) -> list[Migration]:
 
 
 def pending(migrations: Sequence[Migration], applied: Mapping[int, str]) -> list[Migration]:
-    """Return what is left to apply.
+    """Return the migrations that are not applied yet.
 
     Args:
-        applied: digest by version, as the database has it.
+        applied: {version: digest} of the database.
 
     Raises:
-        StartupError: the database is newer than this code, or an applied file was changed since.
+        StartupError: the database is newer than this code, or an applied file was changed.
     """
     newest = max(applied, default=0)
     if newest > len(migrations):
@@ -95,16 +95,16 @@ def pending(migrations: Sequence[Migration], applied: Mapping[int, str]) -> list
 
 
 async def migrate(postgres: Postgres, migrations: Sequence[Migration] | None = None) -> list[int]:
-    """Bring the schema up to date; safe when several processes do it at once. Returns the versions applied now.
+    """Apply pending migrations and return their versions. Several processes may call this at the same time.
 
-    Each file is one transaction. Cancellation rolls the file at hand back.
+    Each file is one transaction. Cancellation rolls the current file back.
 
     Raises:
         StartupError: see :func:`pending`; or a file failed.
     """
     wanted = load() if migrations is None else migrations
     done: list[int] = []
-    # A look needs no lock, and no right to change anything: some come to do nothing else.
+    # Reading needs no lock and no right to change the schema, which some database users do not have.
     if not pending(wanted, await _applied(postgres)):
         return done
     while await _apply_next(postgres, wanted, done):
@@ -113,10 +113,10 @@ async def migrate(postgres: Postgres, migrations: Sequence[Migration] | None = N
 
 
 async def require_current(postgres: Postgres) -> None:
-    """See that the schema is the one that this code knows; changes nothing.
+    """Check that the schema has the version of this code.
 
     Raises:
-        StartupError: see :func:`pending`; or there is something to apply.
+        StartupError: see :func:`pending`; or a migration is pending.
     """
     if left := pending(load(), await _applied(postgres)):
         raise StartupError(
@@ -126,16 +126,16 @@ async def require_current(postgres: Postgres) -> None:
 
 
 async def _applied(postgres: Postgres) -> dict[int, str]:
-    """What the database says was applied, digest by version."""
+    """Return the applied migrations, {version: digest}."""
     there = await postgres.fetchval("SELECT to_regclass('airnode_migrations') IS NOT NULL")
     rows = await postgres.fetch("SELECT version, sha256 FROM airnode_migrations") if there else []
     return {row["version"]: row["sha256"] for row in rows}
 
 
 async def _apply_next(postgres: Postgres, migrations: Sequence[Migration], done: list[int]) -> bool:
-    """Apply the next file in its own transaction; False when none is left."""
+    """Apply the next file in its own transaction; return whether more files are pending."""
     async with postgres.transaction() as connection:
-        # Held to the end of this transaction: it ends with the connection as well, so that no lock is left behind.
+        # A lock of the transaction: it ends with the connection too, so a killed process leaves no lock.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
         try:
             await connection.execute(_LEDGER)

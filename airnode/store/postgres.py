@@ -23,17 +23,17 @@ _RETRY_FIRST_S = 0.05
 _RETRY_LAST_S = 1.0
 _PING_TIMEOUT_S = 2.0
 
-#: What a server says while it cannot serve anyone yet, or any more; worth another try.
-_NOT_NOW = (
+#: The server is starting, stopping or unreachable: a retry may succeed.
+_TEMPORARY = (
     OSError,
     TimeoutError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
-    asyncpg.InternalClientError,  # a connection that died while it was given back
+    asyncpg.InternalClientError,  # the connection was lost while it was returned to the pool
 )
-#: What another try does not change.
-_NEVER = (
+#: A retry does not help.
+_PERMANENT = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
@@ -45,12 +45,12 @@ _NEVER = (
 class Postgres(Service):
     """One pool for the whole process.
 
-    A connection that died (the server went away) is dropped by the pool when it is next handed out; the statement that
-    met it fails once, later ones open a new connection.
+    When the server goes away, its connections are only detected as dead when they are used. The first statement on
+    such a connection fails; later statements open a new one.
 
     Args:
-        section: the address, or ``host`` and its companions.
-        url: stands before the section's, for the embedded server.
+        section: the URL, or ``host``, ``port``, ``user``, ``password`` and ``database``.
+        url: overrides the URL of the section, for the embedded server.
     """
 
     name = "postgres"
@@ -63,12 +63,12 @@ class Postgres(Service):
 
     @property
     def address(self) -> str:
-        """Where the server is, without the password; for people."""
+        """Return the address of the server without the password, for people."""
         return _address(self._arguments)
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
-        """The pool.
+        """Return the pool.
 
         Raises:
             Unavailable: not started yet, or stopped. HTTP 503.
@@ -78,7 +78,7 @@ class Postgres(Service):
         return self._pool
 
     async def start(self) -> None:
-        """Connect, and try again until ``postgres.connect_timeout_s`` have passed.
+        """Connect. Retry for ``postgres.connect_timeout_s``.
 
         Raises:
             StartupError: the server does not answer, or refuses us.
@@ -88,9 +88,9 @@ class Postgres(Service):
         while self._pool is None:
             try:
                 self._pool = await self._open(deadline - loop.time())
-            except _NEVER as error:
+            except _PERMANENT as error:
                 raise StartupError(f"PostgreSQL at {self.address} refuses: {self._safe(error)}.") from None
-            except _NOT_NOW as error:
+            except _TEMPORARY as error:
                 pause_s = backoff.next_s()
                 if loop.time() + pause_s >= deadline:
                     raise StartupError(
@@ -101,7 +101,7 @@ class Postgres(Service):
         log.info("postgres_connected", address=self.address)
 
     async def stop(self) -> None:
-        """Close the pool; statements that still run after two seconds are cut off."""
+        """Close the pool. Statements that still run after two seconds are cancelled."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -112,35 +112,35 @@ class Postgres(Service):
             pool.terminate()
 
     async def ping(self) -> None:
-        """Ask the server something.
+        """Execute a statement to check the connection.
 
         Raises:
-            Unavailable: it does not answer.
+            Unavailable: the server does not answer.
         """
         try:
             async with asyncio.timeout(_PING_TIMEOUT_S):
                 await self.pool.fetchval("SELECT 1")
-        except (*_NOT_NOW, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*_TEMPORARY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unavailable("The database does not answer.", debug=self._safe(error)) from error
 
     async def fetch(self, statement: str, *values: object) -> "list[asyncpg.Record]":
-        """All rows; Unavailable (503) while the server is away."""
+        """Return all rows. Raises Unavailable (503) while the server does not answer."""
         with self._available():
             rows: list[asyncpg.Record] = await self.pool.fetch(statement, *values)
         return rows
 
     async def fetchrow(self, statement: str, *values: object) -> "asyncpg.Record | None":
-        """The first row, or None; Unavailable (503) while the server is away."""
+        """Return the first row, or None. Raises Unavailable (503) while the server does not answer."""
         with self._available():
             return await self.pool.fetchrow(statement, *values)
 
     async def fetchval(self, statement: str, *values: object) -> Any:
-        """The first value of the first row; Unavailable (503) while the server is away."""
+        """Return the first value of the first row. Raises Unavailable (503) while the server does not answer."""
         with self._available():
             return await self.pool.fetchval(statement, *values)
 
     async def execute(self, statement: str, *values: object) -> None:
-        """No result; Unavailable (503) while the server is away."""
+        """Execute a statement. Raises Unavailable (503) while the server does not answer."""
         with self._available():
             await self.pool.execute(statement, *values)
 
@@ -148,26 +148,27 @@ class Postgres(Service):
     def _available(self) -> Iterator[None]:
         try:
             yield
-        except (*_NOT_NOW, asyncpg.InterfaceError) as error:
+        except (*_TEMPORARY, asyncpg.InterfaceError) as error:
             raise Unavailable("The database does not answer.", debug=self._safe(error), retry_after_s=1) from error
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        """Lend a connection inside a transaction: committed at the end, rolled back on any error.
+        """Open a transaction and return its connection. It is committed at the end, and rolled back on any error.
 
-        A server that goes away meanwhile is told by asyncpg's PostgresError or InterfaceError, or by an OSError;
-        whether the transaction was committed is then unknown.
+        Raises:
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the server went away. It is unknown then whether
+                the transaction was committed.
         """
         try:
             async with self.pool.acquire() as connection, connection.transaction():
                 yield connection
         except asyncpg.InternalClientError as error:
-            # How asyncpg tells of it where the connection dies just as it is given back to the pool.
+            # asyncpg raises this if the connection is lost while it is returned to the pool.
             raise asyncpg.ConnectionDoesNotExistError(f"the connection was lost: {error}") from error
 
     async def _open(self, timeout_s: float) -> "asyncpg.Pool[asyncpg.Record]":
         pool = asyncpg.create_pool(
-            min_size=0,  # asyncpg would log a traceback for each try to restore its minimum while the server is away
+            min_size=0,  # with a minimum, asyncpg logs a traceback for each failed attempt to restore it
             max_size=self._section.pool_max,
             timeout=max(timeout_s, 0.1),
             command_timeout=60,

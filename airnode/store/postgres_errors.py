@@ -1,4 +1,4 @@
-"""Translates errors of PostgreSQL: an invalid row, a foreign schema, or a database that is away."""
+"""Translates errors of PostgreSQL: invalid rows, a schema that does not match, an unreachable database."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from airnode.errors import Unavailable
 
 #: SQLSTATE classes of invalid rows: 22 data exception, 23 integrity constraint violation.
 _INVALID_ROW = ("22", "23")
-#: SQLSTATE class of a schema that does not fit: a retry does not help, only a person does.
-_FOREIGN_SCHEMA = "42"
+#: SQLSTATE class of a schema that does not match this airnode: somebody has to change it.
+_WRONG_SCHEMA = "42"
 _RETRY_AFTER_S = 1.0
 
 
@@ -20,10 +20,10 @@ class StatementRefused(Exception):
 
 @contextlib.contextmanager
 def translated(unavailable: str) -> Iterator[None]:
-    """Translate errors: distinguish an invalid row from a database that is away.
+    """Translate errors of asyncpg.
 
     Args:
-        unavailable: the sentence for a database that is away.
+        unavailable: the sentence for an unreachable database.
 
     Raises:
         StatementRefused: a row is invalid. Unavailable: anything else.
@@ -35,7 +35,7 @@ def translated(unavailable: str) -> Iterator[None]:
         # A value that asyncpg cannot encode is a DataError, and an InterfaceError as well.
         if state.startswith(_INVALID_ROW) or isinstance(error, asyncpg.DataError):
             raise StatementRefused(str(error)) from error
-        if state.startswith(_FOREIGN_SCHEMA):
+        if state.startswith(_WRONG_SCHEMA):
             raise Unavailable(
                 f"The database's schema is not this airnode's: {error}. Run: airnode pipeline init",
                 retry_after_s=_RETRY_AFTER_S,

@@ -209,7 +209,7 @@ class KafkaClient:
     async def _wait_for_topics(self, partitions: Mapping[str, int]) -> dict[str, int]:
         """Return all topics, as soon as these have the wanted partitions or the time is over.
 
-        A broker that is asked may not know yet what another broker has created.
+        A broker learns of new topics a moment after another broker has created them.
         """
         deadline_s = asyncio.get_running_loop().time() + _TOPIC_KNOWN_S
         while True:

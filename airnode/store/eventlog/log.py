@@ -208,11 +208,14 @@ class EventLogMetrics:
             "airnode_eventlog_published_total", "Records stored by this process.", ["topic"], registry=registry
         )
         self.received = Counter(
-            "airnode_eventlog_received_total", "Records handed out, repeats included.", ["topic"], registry=registry
+            "airnode_eventlog_received_total",
+            "Records read by this process, including repeats.",
+            ["topic"],
+            registry=registry,
         )
         self.reclaimed = Counter(
             "airnode_eventlog_reclaimed_total",
-            "Records taken over from a member that is gone.",
+            "Records taken over from members that left or died.",
             ["topic"],
             registry=registry,
         )
@@ -230,12 +233,12 @@ class EventLogMetrics:
         )
         self.trimmed = Counter(
             "airnode_eventlog_trimmed_total",
-            "Records let go of, as every group has read them.",
+            "Records deleted after every group had read them.",
             ["topic"],
             registry=registry,
         )
         self.commit_failed = Counter(
             "airnode_eventlog_commits_skipped_total",
-            "Commits of partitions that another member owns by now.",
+            "Commits of partitions that another member owned by then.",
             registry=registry,
         )
