@@ -6,22 +6,22 @@ from airnode.media.codecs.bits import BitReader, BitstreamError
 from airnode.media.frames import AudioConfig
 
 _RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
-#: {channelConfiguration: channels}; 0 is told by a program config element.
+#: {channelConfiguration: channels}; with 0 a program config element gives the number.
 _CHANNELS: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
 _LC, _SBR, _PS = 2, 5, 29
 _SYNC_SBR, _SYNC_PS = 0x2B7, 0x548
 
 
 class UnsupportedObjectType(BitstreamError):
-    """AAC, but of a kind that browsers do not play."""
+    """An AAC object type that browsers do not play."""
 
 
 def parse_asc(record: bytes) -> AudioConfig:
-    """The configuration that an AudioSpecificConfig describes: AAC-LC, or HE-AAC (v2) with explicit signalling.
+    """Return the configuration in an AudioSpecificConfig: AAC-LC, or HE-AAC (v2) with explicit signalling.
 
     Raises:
-        UnsupportedObjectType: another kind of AAC.
-        BitstreamError: it is cut short or makes no sense.
+        UnsupportedObjectType: another AAC object type.
+        BitstreamError: it is cut short or invalid.
     """
     r = BitReader(record)
     kind = declared = _object_type(r)
@@ -64,7 +64,7 @@ def _sample_rate(r: BitReader) -> int:
 
 
 def _program_config_channels(r: BitReader) -> int:
-    """Channels of a program_config_element (ISO 14496-3 4.5.2.1)."""
+    """Return the number of channels of a program_config_element (ISO 14496-3 4.5.2.1)."""
     r.skip(10)
     front, side, back, lfe = r.u(4), r.u(4), r.u(4), r.u(2)
     data, coupling = r.u(3), r.u(4)
@@ -84,7 +84,7 @@ def _program_config_channels(r: BitReader) -> int:
 
 
 def _backward_compatible_type(r: BitReader) -> int:
-    """The object type that an extension behind a plain AAC-LC configuration announces."""
+    """Return the object type in the extension behind an AAC-LC configuration."""
     if r.bits_left < 16 or r.u(11) != _SYNC_SBR or r.u(5) != _SBR or not r.bits_left or not r.flag():
         return _LC
     if r.bits_left >= 4:

@@ -11,11 +11,11 @@ _MAX_OBUS: Final = 64
 
 
 def parse_av1c(record: bytes) -> VideoConfig:
-    """The configuration that an av1C record describes; its configOBUs must hold the sequence header (else see
+    """Return the configuration in an av1C record. Its configOBUs must contain the sequence header (see
     :func:`complete`).
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
     if len(record) < _AV1C_HEADER_SIZE or record[0] != 0x81:
         raise BitstreamError("not an AV1 codec configuration record")
@@ -24,15 +24,15 @@ def parse_av1c(record: bytes) -> VideoConfig:
 
 
 def lacks_sequence_header(record: bytes) -> bool:
-    """An av1C record without configOBUs, which is allowed: the sequence header is in every key frame, too."""
+    """Return whether an av1C record has no configOBUs. This is allowed: each key frame has the sequence header, too."""
     return len(record) == _AV1C_HEADER_SIZE and record[0] == 0x81
 
 
 def complete(record: bytes, temporal_unit: bytes) -> bytes:
-    """An av1C record, completed by the sequence header of a key frame.
+    """Return an av1C record with the sequence header of a key frame.
 
     Raises:
-        BitstreamError: the temporal unit has none.
+        BitstreamError: the temporal unit has no sequence header.
     """
     body = _find_sequence_header(temporal_unit)
     if len(body) > 0x7F:
@@ -41,7 +41,7 @@ def complete(record: bytes, temporal_unit: bytes) -> bytes:
 
 
 def codec_string(record: bytes) -> str:
-    """The RFC 6381 string of an av1C record (AV1 in ISOBMFF section 5), e.g. ``av01.0.04M.08``."""
+    """Return the RFC 6381 string of an av1C record (AV1 in ISOBMFF section 5), e.g. ``av01.0.04M.08``."""
     profile, level = record[1] >> 5, record[1] & 0x1F
     tier, high_depth, twelve_bit = record[2] >> 7, record[2] >> 6 & 1, record[2] >> 5 & 1
     depth = (12 if profile == 2 and twelve_bit else 10) if high_depth else 8
@@ -49,12 +49,12 @@ def codec_string(record: bytes) -> str:
 
 
 def without_temporal_delimiter(data: bytes) -> bytes:
-    """A temporal unit without the delimiter in front, which does not belong in a sample (AV1 in ISOBMFF 2.4)."""
+    """Return a temporal unit without its delimiter, which must not be in a sample (AV1 in ISOBMFF 2.4)."""
     return data[2:] if data[:2] == b"\x12\x00" else data
 
 
 def _find_sequence_header(data: bytes) -> bytes:
-    """The body of the first sequence header OBU."""
+    """Return the body of the first sequence header OBU."""
     pos = 0
     for _ in range(_MAX_OBUS):
         if pos >= len(data):
@@ -74,7 +74,7 @@ def _find_sequence_header(data: bytes) -> bytes:
 
 
 def _leb128(data: bytes, pos: int) -> tuple[int, int]:
-    """(value, position behind it) (AV1 4.10.5)."""
+    """Return (value, position behind it) (AV1 4.10.5)."""
     value = 0
     for index, byte in enumerate(data[pos : pos + 8]):
         value |= (byte & 0x7F) << 7 * index
@@ -84,10 +84,10 @@ def _leb128(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def parse_sequence_header(body: bytes) -> tuple[int, int, float | None]:
-    """(width, height, frames a second) of a sequence header OBU's body.
+    """Return (width, height, frames per second) of a sequence header OBU's body.
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
     r = BitReader(body)
     r.skip(4)  # seq_profile, still_picture
@@ -102,7 +102,7 @@ def parse_sequence_header(body: bytes) -> tuple[int, int, float | None]:
 
 
 def _operating_points(r: BitReader) -> float | None:
-    """Pass over timing, decoder model and operating points; returns the frame rate."""
+    """Skip timing, decoder model and operating points. Return the frame rate, or None if it is not given."""
     rate, delay_bits = None, 0
     if r.flag():  # timing_info_present_flag
         ticks, scale = r.u(32), r.u(32)

@@ -9,10 +9,10 @@ _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 
 
 
 def parse_avcc(record: bytes) -> VideoConfig:
-    """The configuration that an avcC record describes.
+    """Return the configuration in an avcC record.
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
     if len(record) < 7 or record[0] != 1:
         raise BitstreamError("not an AVC decoder configuration record")
@@ -27,10 +27,10 @@ def parse_avcc(record: bytes) -> VideoConfig:
 
 
 def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
-    """(width, height, frames a second) of a sequence parameter set; the size is the cropped one.
+    """Return (width, height, frames per second) of a sequence parameter set; the size is the cropped one.
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
     r = BitReader(unescape(nal[1:]))
     profile = r.u(8)
@@ -57,7 +57,7 @@ def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
 
 
 def _skip_high_fields(r: BitReader) -> int:
-    """Pass over what the high profiles add; returns ChromaArrayType."""
+    """Skip the fields of the high profiles. Return ChromaArrayType."""
     chroma = bounded(r.ue(), 3, "chroma_format_idc")
     separate = chroma == 3 and r.flag()
     r.ue()  # bit depths
@@ -91,7 +91,7 @@ def _skip_picture_order(r: BitReader) -> None:
 
 
 def _vui_frame_rate(r: BitReader) -> float | None:
-    """The frame rate of the VUI (H.264 E.1.1); a truncated VUI is no reason to refuse a stream."""
+    """Return the frame rate of the VUI (H.264 E.1.1), or None: a truncated VUI does not make a stream invalid."""
     try:
         if r.flag() and r.u(8) == 255:  # aspect_ratio_idc: Extended_SAR
             r.skip(32)

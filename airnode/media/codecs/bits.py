@@ -1,11 +1,11 @@
-"""Reading bits, as all codec headers need it."""
+"""Reads bit fields of codec headers."""
 
 
 class BitstreamError(ValueError):
-    """A codec header that is cut short, or says what cannot be. The text names the field."""
+    """A codec header is cut short or has an impossible value. The text names the field."""
 
 
-#: Headers are some dozens of bytes long; more is an attack on the reader, not a header.
+#: Real headers have some dozens of bytes; a much longer one is an attack on the reader.
 MAX_HEADER_BYTES = 4096
 
 
@@ -13,7 +13,7 @@ class BitReader:
     """Bits of a header, most significant first.
 
     Raises:
-        BitstreamError: by every method, when the bits are used up.
+        BitstreamError: in every method, if there are not enough bits.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -24,26 +24,26 @@ class BitReader:
 
     @property
     def bits_left(self) -> int:
-        """How many bits can still be read."""
+        """Return the number of bits that are not read yet."""
         return self._left
 
     def u(self, bits: int) -> int:
-        """An unsigned integer of this many bits."""
+        """Return an unsigned integer of this many bits."""
         if bits > self._left:
             raise BitstreamError("a codec header ends early")
         self._left -= bits
         return (self._value >> self._left) & ((1 << bits) - 1)
 
     def flag(self) -> bool:
-        """One bit."""
+        """Return one bit."""
         return self.u(1) == 1
 
     def skip(self, bits: int) -> None:
-        """Pass over this many bits."""
+        """Skip this many bits."""
         self.u(bits)
 
     def ue(self) -> int:
-        """An unsigned Exp-Golomb code (H.264 9.1) of at most 32 leading zeros; also AV1's uvlc()."""
+        """Return an unsigned Exp-Golomb code (H.264 9.1) of at most 32 leading zeros; also AV1's uvlc()."""
         zeros = 0
         while not self.u(1):
             zeros += 1
@@ -52,13 +52,13 @@ class BitReader:
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
-        """A signed Exp-Golomb code."""
+        """Return a signed Exp-Golomb code."""
         code = self.ue()
         return (code + 1) // 2 if code % 2 else -(code // 2)
 
 
 def bounded(value: int, limit: int, name: str) -> int:
-    """``value``, if it is at most ``limit``.
+    """Return ``value`` if it is at most ``limit``.
 
     Raises:
         BitstreamError: it is larger.
@@ -69,10 +69,10 @@ def bounded(value: int, limit: int, name: str) -> int:
 
 
 def picture_size(width: int, height: int) -> tuple[int, int]:
-    """A size that a picture can have.
+    """Return (width, height) if a picture can have this size.
 
     Raises:
-        BitstreamError: it is empty, or beyond 16384 either way.
+        BitstreamError: a side is 0 or larger than 16384 pixels.
     """
     if not (1 <= width <= 16384 and 1 <= height <= 16384):
         raise BitstreamError(f"a picture of {width} x {height}")
@@ -80,7 +80,7 @@ def picture_size(width: int, height: int) -> tuple[int, int]:
 
 
 def frame_rate(time_scale: int, ticks: int) -> float | None:
-    """Frames a second, or None where the header says nonsense (0 and above 1000 are seen in the wild)."""
+    """Return frames per second, or None if the value is not plausible (real encoders send 0 and more than 1000)."""
     if not time_scale or not ticks:
         return None
     rate = time_scale / ticks
@@ -88,5 +88,5 @@ def frame_rate(time_scale: int, ticks: int) -> float | None:
 
 
 def unescape(nal: bytes) -> bytes:
-    """A NAL unit without its emulation prevention bytes (H.264 7.4.1)."""
+    """Return a NAL unit without its emulation prevention bytes (H.264 7.4.1)."""
     return nal.replace(b"\x00\x00\x03", b"\x00\x00")

@@ -10,12 +10,12 @@ _HVCC_HEADER_SIZE: Final = 23
 
 
 def parse_hvcc(record: bytes) -> VideoConfig:
-    """The configuration that an hvcC record describes.
+    """Return the configuration in an hvcC record.
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
-    # Version 0 was written by encoders that followed a draft.
+    # Encoders that implement a draft write version 0.
     if len(record) < _HVCC_HEADER_SIZE or record[0] > 1:
         raise BitstreamError("not an HEVC decoder configuration record")
     width, height, rate = parse_sps(_find_sps(record))
@@ -23,7 +23,7 @@ def parse_hvcc(record: bytes) -> VideoConfig:
 
 
 def codec_string(record: bytes) -> str:
-    """The RFC 6381 string of an hvcC record (ISO 14496-15 Annex E.3), e.g. ``hvc1.1.6.L93.B0``."""
+    """Return the RFC 6381 string of an hvcC record (ISO 14496-15 Annex E.3), e.g. ``hvc1.1.6.L93.B0``."""
     space, tier, profile = record[1] >> 6, record[1] >> 5 & 1, record[1] & 0x1F
     compatibility = int(f"{int.from_bytes(record[2:6], 'big'):032b}"[::-1], 2)
     constraints = record[6:12].rstrip(b"\0")
@@ -38,7 +38,7 @@ def codec_string(record: bytes) -> str:
 
 
 def _find_sps(record: bytes) -> bytes:
-    """The first sequence parameter set in an hvcC record."""
+    """Return the first sequence parameter set in an hvcC record."""
     pos = _HVCC_HEADER_SIZE
     for _ in range(record[22]):
         kind, count = record[pos : pos + 1], int.from_bytes(record[pos + 1 : pos + 3], "big")
@@ -55,10 +55,10 @@ def _find_sps(record: bytes) -> bytes:
 
 
 def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
-    """(width, height, frames a second) of a sequence parameter set; the size is the cropped one.
+    """Return (width, height, frames per second) of a sequence parameter set; the size is the cropped one.
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
     r = BitReader(unescape(nal[2:]))
     r.skip(4)
@@ -79,7 +79,7 @@ def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
 
 
 def _skip_profile_tier_level(r: BitReader, sub_layers: int) -> None:
-    """profile_tier_level(1, sub_layers) (H.265 7.3.3)."""
+    """Skip profile_tier_level(1, sub_layers) (H.265 7.3.3)."""
     r.skip(96)
     present = [(r.flag(), r.flag()) for _ in range(sub_layers)]
     if sub_layers:
@@ -89,7 +89,7 @@ def _skip_profile_tier_level(r: BitReader, sub_layers: int) -> None:
 
 
 def _frame_rate(r: BitReader, sub_layers: int) -> float | None:
-    """The VUI's frame rate. It is behind much else; what cannot be read there is no reason to refuse a stream."""
+    """Return the VUI's frame rate, or None: many fields precede it, and unreadable ones do not make a stream invalid."""
     try:
         _skip_to_vui(r, sub_layers)
         return _vui_frame_rate(r) if r.flag() else None
@@ -107,7 +107,7 @@ def _skip_to_vui(r: BitReader, sub_layers: int) -> None:
         r.ue()
     for _ in range(6):  # block sizes and transform depths
         r.ue()
-    if r.flag() and r.flag():  # scaling lists, and they are in here
+    if r.flag() and r.flag():  # scaling lists are enabled, and are in this SPS
         _skip_scaling_lists(r)
     r.skip(2)  # amp, sample adaptive offset
     if r.flag():  # pcm
@@ -123,7 +123,7 @@ def _skip_to_vui(r: BitReader, sub_layers: int) -> None:
 
 
 def _skip_scaling_lists(r: BitReader) -> None:
-    """scaling_list_data() (H.265 7.3.4)."""
+    """Skip scaling_list_data() (H.265 7.3.4)."""
     for size_id in range(4):
         for _ in range(0, 6, 3 if size_id == 3 else 1):
             if not r.flag():
@@ -136,7 +136,7 @@ def _skip_scaling_lists(r: BitReader) -> None:
 
 
 def _skip_reference_sets(r: BitReader) -> None:
-    """All st_ref_pic_set() of the SPS (H.265 7.3.7); each may be coded by its difference from the one before."""
+    """Skip all st_ref_pic_set() of the SPS (H.265 7.3.7); each can be coded as the difference from the previous one."""
     deltas = 0
     for index in range(bounded(r.ue(), 64, "num_short_term_ref_pic_sets")):
         if index and r.flag():
@@ -151,7 +151,7 @@ def _skip_reference_sets(r: BitReader) -> None:
 
 
 def _vui_frame_rate(r: BitReader) -> float | None:
-    """The frame rate of the VUI (H.265 E.2.1)."""
+    """Return the frame rate of the VUI (H.265 E.2.1), or None if it is not given."""
     if r.flag() and r.u(8) == 255:  # aspect_ratio_idc: EXTENDED_SAR
         r.skip(32)
     if r.flag():  # overscan

@@ -1,21 +1,21 @@
-"""Opus: the dOps box (Encapsulation of Opus in ISO Base Media File Format, 4.3.2), and how long a packet is."""
+"""Opus: the dOps box (Encapsulation of Opus in ISO Base Media File Format, 4.3.2), and the duration of packets."""
 
 from airnode.media.codecs.bits import BitReader, BitstreamError
 from airnode.media.frames import AudioConfig
 
-#: Opus always decodes to this rate, whatever went into the encoder.
+#: Opus always decodes to this rate, for any input rate of the encoder.
 SAMPLE_RATE = 48_000
-#: Samples of a frame of 20 ms, which is what browsers and OBS send.
-USUAL_FRAME = 960
-#: 120 ms.
-LONGEST_PACKET = 5760
+#: Samples of a frame of 20 ms, which browsers and OBS send.
+USUAL_FRAME_SAMPLES = 960
+#: Samples of 120 ms.
+MAX_PACKET_SAMPLES = 5760
 
 
 def parse_dops(record: bytes) -> AudioConfig:
-    """The configuration that the body of a dOps box describes.
+    """Return the configuration in the body of a dOps box.
 
     Raises:
-        BitstreamError: it is cut short or makes no sense.
+        BitstreamError: it is cut short or invalid.
     """
     r = BitReader(record)
     if r.u(8) != 0:
@@ -26,11 +26,11 @@ def parse_dops(record: bytes) -> AudioConfig:
         raise BitstreamError("Opus without channels")
     if r.u(8):  # channel mapping family
         r.skip(16 + 8 * channels)
-    return AudioConfig(record, "opus", SAMPLE_RATE, channels, USUAL_FRAME, codec="opus")
+    return AudioConfig(record, "opus", SAMPLE_RATE, channels, USUAL_FRAME_SAMPLES, codec="opus")
 
 
 def packet_samples(packet: bytes) -> int:
-    """Samples that a packet decodes to, as its first bytes say (RFC 6716 3.1, 3.2); 0 where it does not say."""
+    """Return the number of samples that a packet decodes to (RFC 6716 3.1, 3.2); 0 if its first bytes are invalid."""
     if not packet:
         return 0
     mode, code = packet[0] >> 3, packet[0] & 3
@@ -43,4 +43,4 @@ def packet_samples(packet: bytes) -> int:
     if code < 3:
         return frame * (1 if code == 0 else 2)
     frames = packet[1] & 0x3F if len(packet) > 1 else 0
-    return frame * frames if frame * frames <= LONGEST_PACKET else 0
+    return frame * frames if frame * frames <= MAX_PACKET_SAMPLES else 0

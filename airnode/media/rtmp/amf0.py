@@ -41,7 +41,7 @@ XML_DOCUMENT, TYPED_OBJECT = 0x0F, 0x10
 
 
 class Undefined(enum.Enum):
-    """The type of :data:`UNDEFINED`, AMF0's second kind of nothing."""
+    """The type of :data:`UNDEFINED`, the value of AMF0's type undefined."""
 
     UNDEFINED = "undefined"
 
@@ -50,7 +50,7 @@ UNDEFINED: Final = Undefined.UNDEFINED
 
 
 class EcmaArray(dict[str, "AmfValue"]):
-    """A dict that is written as an ECMA (associative) array; onMetaData usually is one."""
+    """A dict that is written as an ECMA (associative) array; onMetaData usually contains one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ class TypedObject:
 
 
 AmfValue = float | bool | str | None | Undefined | Date | TypedObject | list["AmfValue"] | dict[str, "AmfValue"]
-#: What can be written; wider than what is read, so that callers may pass ints and tuples.
+#: The values that can be encoded; more than can be decoded, so that callers can pass ints and tuples.
 AmfInput = (
     int | float | bool | str | None | Undefined | Date | TypedObject | Sequence["AmfInput"] | Mapping[str, "AmfInput"]
 )
 
 
 def decode(data: bytes, *, max_depth: int = 16, max_items: int = 1024) -> list[AmfValue]:
-    """Read all values of one message.
+    """Return all values of one message.
 
     Args:
         data: the message's payload.
@@ -95,7 +95,7 @@ def decode(data: bytes, *, max_depth: int = 16, max_items: int = 1024) -> list[A
 
 
 class _Reader:
-    """A cursor over one message. Strings that are not UTF-8 keep replacement characters: encoders send Latin-1, too."""
+    """Reads the values of one message. Bytes that are not UTF-8 are replaced: some encoders send Latin-1."""
 
     def __init__(self, data: bytes, max_depth: int, max_items: int) -> None:
         self._data = data
@@ -130,7 +130,7 @@ class _Reader:
         if marker == OBJECT:
             return self._members({}, depth)
         if marker == ECMA_ARRAY:
-            # The count is a hint that encoders get wrong; the end marker decides.
+            # The count is only a hint, and wrong in some encoders; the end marker counts.
             self._take(4)
             return self._members(EcmaArray(), depth)
         if marker == TYPED_OBJECT:
@@ -165,7 +165,7 @@ class _Reader:
 
 
 def encode(values: Iterable[AmfInput]) -> bytes:
-    """Write values one after the other, as the payload of a message.
+    """Return values one after the other, as the payload of a message.
 
     Raises:
         TypeError: a value has no AMF0 form.

@@ -37,23 +37,23 @@ log = structlog.get_logger(__name__)
 
 BAD_NAME: Final = "NetStream.Publish.BadName"
 FAILED: Final = "NetStream.Publish.Failed"
-#: How long a peer may take to read the status that refused it.
+#: Time in which a peer can read the status that refused it.
 LINGER_S: Final = 2.0
-#: Received bytes are counted in portions of so many.
-_COUNTED_BYTES: Final = 64 << 10
-#: Malformed media messages of one kind, in a row, before the publisher is ended.
-_MAX_MALFORMED: Final = 100
+#: The metric of received bytes is updated after this many.
+_COUNT_INTERVAL_BYTES: Final = 64 << 10
+#: This many consecutive malformed messages of one kind end the publisher.
+_MAX_CONSECUTIVE_MALFORMED: Final = 100
 
 Level = Literal["debug", "info", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
-    """What all connections of a server share.
+    """The parts that all connections of a server share.
 
     Attributes:
-        refuse: why no publisher is taken at the moment, or None.
-        changed: called when the connection begins or ends to publish, and when it is gone.
+        refuse: returns why no publisher is accepted at the moment, or None.
+        changed: called when the connection is opened or closed, and when it starts or stops to publish.
     """
 
     limits: SessionLimits
@@ -68,7 +68,7 @@ class ConnectionContext:
 class RtmpConnection(asyncio.Protocol):
     """Moves bytes between a transport and a session, and media from the session to an ingest.
 
-    One line in the log says how it ended; later reasons are only consequences of the first.
+    The log has one line about its end, with the first reason; later reasons are only consequences of it.
     """
 
     def __init__(self, context: ConnectionContext) -> None:
@@ -83,7 +83,7 @@ class RtmpConnection(asyncio.Protocol):
         self._started_s = self._loop.time()
         self._unpushed_bytes = 0
         self._uncounted_bytes = 0
-        #: {"audio" | "video": malformed messages in a row}
+        #: {"audio" | "video": consecutive malformed messages}
         self._malformed = {"audio": 0, "video": 0}
         self._end_reason: str | None = None
         self._closed = False
@@ -99,36 +99,36 @@ class RtmpConnection(asyncio.Protocol):
     # --- called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of the handshake."""
+        """Start the timeout of the handshake."""
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._remote = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else str(peer)
         self._secure = isinstance(transport.get_extra_info("ssl_object"), ssl.SSLObject | ssl.SSLSocket)
         self._context.metrics.accepted.inc()
-        self._arm()
+        self._start_timer()
         self._context.changed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the session; a closing connection only drains what the peer still sends."""
+        """Pass bytes to the session; a closing connection discards what the peer still sends."""
         self._uncounted_bytes += len(data)
         if self._end_reason is None:
             self._unpushed_bytes += len(data)
             if self._session.postpone(data, self._loop.time()):
                 return
             self._advance(data)
-        if self._uncounted_bytes > _COUNTED_BYTES:
+        if self._uncounted_bytes > _COUNT_INTERVAL_BYTES:
             self._count_bytes()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end, whoever wanted it."""
+        """Clean up after the end, no matter which side ended it."""
         if self._end_reason is None:
-            self._advance(b"")  # what the session postponed
+            self._advance(b"")  # the postponed reads
         self._count_bytes()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        silent = self._session.received_bytes == 0
-        self._end("debug" if silent else "info", "connection_lost" if exc else "closed_by_peer")
+        sent_nothing = self._session.received_bytes == 0
+        self._end("debug" if sent_nothing else "info", "connection_lost" if exc else "closed_by_peer")
         self._close_ingest(self._end_reason or "")
         self._context.changed(self)
 
@@ -137,25 +137,25 @@ class RtmpConnection(asyncio.Protocol):
         self._uncounted_bytes = 0
 
     def pause_writing(self) -> None:
-        """A peer that does not read what we answer is not read either."""
+        """Stop reading from a peer that does not read the answers."""
         self._write_paused = True
         self._update_reading()
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Read from the peer again."""
         self._write_paused = False
         self._update_reading()
 
     # --- called by the server and the hub
 
     def disconnect(self, reason: str, code: str = FAILED) -> None:
-        """End it with a status that the encoder shows."""
+        """End the connection with a status that the encoder shows."""
         if self._end_reason is None:
             self._end("info", "disconnected", reason)
             self._close_with_status(code, reason)
 
     def abort(self) -> None:
-        """End it now, with nothing more sent."""
+        """End the connection now, without a status."""
         self._end("info", "aborted")
         self._transport.abort()
 
@@ -173,7 +173,7 @@ class RtmpConnection(asyncio.Protocol):
             self._end("warning", error.code, error.detail)
             self._close_with_status(_status_code(error), error.detail or error.title)
         except Exception:
-            # A boundary: a fault of ours in one stream must leave the others alone, and is never silent.
+            # A boundary: an error in this program must not affect other streams, and it is always logged.
             log.exception("rtmp_connection_failed", remote=self._remote, room=self._room)
             self._end("warning", "internal")
             self._close_with_status(FAILED, "Internal error")
@@ -185,13 +185,13 @@ class RtmpConnection(asyncio.Protocol):
         arrived_s = time.time()
         for event in events:
             if isinstance(event, PublishRequested):
-                self._decide(event)
+                self._start_decision(event)
             elif isinstance(event, PublishStopped):
                 self._push(media)
                 media = []
                 log.info("rtmp_publish_ended", remote=self._remote, room=self._room, reason=event.reason)
                 self._close_ingest(event.reason)
-                self._arm()
+                self._start_timer()
             else:
                 media += self._demux(event, arrived_s)
         self._push(media)
@@ -211,8 +211,10 @@ class RtmpConnection(asyncio.Protocol):
         except MalformedMedia as error:
             self._malformed[kind] += 1
             self._context.metrics.protocol_errors.labels("malformed_media").inc()
-            if self._malformed[kind] >= _MAX_MALFORMED:
-                raise MalformedMedia(f"{_MAX_MALFORMED} {kind} messages in a row make no sense: {error}") from error
+            if self._malformed[kind] >= _MAX_CONSECUTIVE_MALFORMED:
+                raise MalformedMedia(
+                    f"{_MAX_CONSECUTIVE_MALFORMED} {kind} messages in a row make no sense: {error}"
+                ) from error
             return []
         if self._malformed[kind]:
             self._malformed[kind] = 0
@@ -220,13 +222,13 @@ class RtmpConnection(asyncio.Protocol):
 
     # --- publishing
 
-    def _decide(self, event: PublishRequested) -> None:
+    def _start_decision(self, event: PublishRequested) -> None:
         self._deciding = True
         self._update_reading()
-        _ = self._context.tasks.spawn("publish", self._decided(event))
+        _ = self._context.tasks.spawn("publish", self._decide(event))
 
-    async def _decided(self, event: PublishRequested) -> None:
-        """Ask the authority, then the hub; nothing is read from the peer meanwhile."""
+    async def _decide(self, event: PublishRequested) -> None:
+        """Answer a publish by the authority and the hub; meanwhile nothing is read from the peer."""
         key = event.params.get("key") or event.name
         request = PublishRequest(event.app, event.name, event.params, self._remote, key, self._secure)
         try:
@@ -242,7 +244,7 @@ class RtmpConnection(asyncio.Protocol):
             self._reject(error.code, error.detail or error.title, _status_code(error))
             return
         except Exception:
-            # A boundary, as in _advance: without an answer the peer would wait for ever.
+            # A boundary, as in _advance: without an answer the peer would wait until its own timeout.
             log.exception("rtmp_connection_failed", remote=self._remote)
             self._reject("internal", "Internal error", FAILED)
             return
@@ -265,7 +267,7 @@ class RtmpConnection(asyncio.Protocol):
         self._context.metrics.publishers.inc()
         self._context.changed(self)
         log.info("rtmp_publish_started", remote=self._remote, room=room, secure=self._secure)
-        self._arm()
+        self._start_timer()
         self._update_reading()
         self._advance(b"")
 
@@ -284,16 +286,16 @@ class RtmpConnection(asyncio.Protocol):
 
     # --- time
 
-    def _arm(self) -> None:
-        """Look at the session's deadline when it is due; receiving moves it without touching the timer."""
+    def _start_timer(self) -> None:
+        """Start the timer for the session's deadline. Received bytes move the deadline but not the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         deadline = self._session.deadline()
         if deadline is not None and self._end_reason is None:
-            self._timer = self._loop.call_at(deadline[0], self._tick)
+            self._timer = self._loop.call_at(deadline[0], self._check_deadline)
 
-    def _tick(self) -> None:
+    def _check_deadline(self) -> None:
         try:
             self._session.expire(self._loop.time())
         except ProtocolViolation as error:
@@ -301,7 +303,7 @@ class RtmpConnection(asyncio.Protocol):
             self._end("warning", error.reason, error.detail)
             self._close()
         else:
-            self._arm()
+            self._start_timer()
 
     # --- sending and ending
 
@@ -313,20 +315,20 @@ class RtmpConnection(asyncio.Protocol):
     def _update_reading(self) -> None:
         if self._transport.is_closing():
             return
-        # A closing connection is read, and what it says thrown away: closing with unread input would reset it, and the
-        # status might never arrive.
-        wanted = self._end_reason is not None or not (self._write_paused or self._deciding)
-        if wanted and not self._transport.is_reading():
+        # A closing connection is still read and the input discarded: a close with unread input would reset the
+        # connection, and the peer might not receive the status.
+        should_read = self._end_reason is not None or not (self._write_paused or self._deciding)
+        if should_read and not self._transport.is_reading():
             self._transport.resume_reading()
-        elif not wanted and self._transport.is_reading():
+        elif not should_read and self._transport.is_reading():
             self._transport.pause_reading()
 
     def _end(self, level: Level, reason: str, detail: str = "") -> None:
-        """Note why it ends, and say so once."""
+        """Store the reason of the end and log it; later reasons are ignored."""
         if self._end_reason is not None:
             return
         self._end_reason = reason
-        fields = {"detail": detail} if detail else {}
+        detail_field = {"detail": detail} if detail else {}
         getattr(log, level)(
             "rtmp_connection_ended",
             reason=reason,
@@ -334,7 +336,7 @@ class RtmpConnection(asyncio.Protocol):
             room=self._room or None,
             received_bytes=self._session.received_bytes,
             duration_s=round(self._loop.time() - self._started_s, 3),
-            **fields,
+            **detail_field,
         )
 
     def _close_with_status(self, code: str, description: str) -> None:
@@ -342,7 +344,7 @@ class RtmpConnection(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
-        """Flush, say that no more comes, and give the peer a moment to read it."""
+        """Send what is left, close the sending direction, and give the peer time to read it."""
         if self._timer is not None:
             self._timer.cancel()
         self._loop.call_soon(self._close_ingest, self._end_reason or "")
@@ -358,5 +360,5 @@ class RtmpConnection(asyncio.Protocol):
 
 
 def _status_code(error: AirnodeError) -> str:
-    """Encoders show BadName as a wrong or taken stream key."""
+    """Return the status code of an error. Encoders show BadName as a wrong stream key or one in use."""
     return BAD_NAME if isinstance(error, Conflict | Forbidden | NotFound | Unauthenticated) else FAILED

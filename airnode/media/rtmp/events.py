@@ -1,4 +1,4 @@
-"""What a session tells its owner."""
+"""The events of a session."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ class PublishRequested:
     Attributes:
         app: without a query.
         name: the stream name, without a query.
-        params: the queries of the stream name, the app and tcUrl merged; the first of them wins.
+        params: the query parameters of the stream name, the app and tcUrl together.
     """
 
     app: str
@@ -27,21 +27,21 @@ class PublishRequested:
 
 @dataclass(frozen=True, slots=True)
 class PublishStopped:
-    """The peer ended an accepted publish and may start another."""
+    """The peer ended an accepted publish and can start another one."""
 
     stream_id: int
     reason: str
 
 
 class AudioReceived(msgspec.Struct, frozen=True, gc=False):
-    """An FLV audio tag's body; the time is on the unwrapped line."""
+    """The body of an FLV audio tag; the timestamp is unwrapped."""
 
     timestamp_ms: int
     payload: bytes
 
 
 class VideoReceived(msgspec.Struct, frozen=True, gc=False):
-    """An FLV video tag's body; the time is on the unwrapped line."""
+    """The body of an FLV video tag; the timestamp is unwrapped."""
 
     timestamp_ms: int
     payload: bytes
@@ -49,7 +49,7 @@ class VideoReceived(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class DataReceived:
-    """A data message (onMetaData and the like), ``@setDataFrame`` taken off."""
+    """A data message, such as onMetaData, without ``@setDataFrame``."""
 
     values: list[AmfValue]
 

@@ -1,7 +1,7 @@
 """FLV tag bodies, as RTMP carries them, to frames (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
 
-The legacy forms carry H.264 and AAC; the enhanced ones name their codec by a FourCC: avc1, hvc1, av01, mp4a are taken.
-Codec id 12, with which many encoders sent HEVC before there was Enhanced RTMP, is taken as well.
+The legacy forms carry H.264 and AAC. The enhanced ones name their codec by a FourCC; avc1, hvc1, av01 and mp4a are
+accepted. Codec id 12, with which many encoders sent HEVC before Enhanced RTMP, is accepted as well.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ _MAX_MOD_EX: Final = 8
 
 
 class FlvDemuxer:
-    """Tag bodies in, media events out; remembers the configurations of one publish."""
+    """Tag bodies in, media events out; keeps the configurations of one publish."""
 
     def __init__(self) -> None:
         self._video: VideoConfig | None = None
@@ -63,7 +63,7 @@ class FlvDemuxer:
     # --- video
 
     def video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
-        """Return the events of a video tag's body, which came at the unix time ``arrived_s``.
+        """Return the events of a video tag's body, which arrived at the unix time ``arrived_s``.
 
         Raises:
             UnsupportedCodec: it is not H.264, HEVC or AV1, or has several tracks.
@@ -146,7 +146,7 @@ class FlvDemuxer:
     # --- audio
 
     def audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
-        """Return the events of an audio tag's body, which came at the unix time ``arrived_s``.
+        """Return the events of an audio tag's body, which arrived at the unix time ``arrived_s``.
 
         Raises:
             UnsupportedCodec: it is not AAC-LC or HE-AAC, or has several tracks.
@@ -196,18 +196,18 @@ class FlvDemuxer:
     # --- metadata
 
     def metadata(self, values: Sequence[object]) -> list[MediaEvent]:
-        """Events of a data message: onMetaData makes one, all others (cue points, captions) none. Never raises."""
+        """Return the events of a data message: one for onMetaData, none for others (cue points, captions)."""
         if len(values) < 2 or values[0] != "onMetaData" or not isinstance(values[1], dict):
             return []
-        said = values[1]
-        width, height = _number(said.get("width"), 1, 16384), _number(said.get("height"), 1, 16384)
-        video_kbps, audio_kbps = _number(said.get("videodatarate")), _number(said.get("audiodatarate"))
-        encoder = said.get("encoder")
+        fields = values[1]
+        width, height = _number(fields.get("width"), 1, 16384), _number(fields.get("height"), 1, 16384)
+        video_kbps, audio_kbps = _number(fields.get("videodatarate")), _number(fields.get("audiodatarate"))
+        encoder = fields.get("encoder")
         return [
             StreamMetadata(
                 width=None if width is None else int(width),
                 height=None if height is None else int(height),
-                frame_rate=_number(said.get("framerate"), 0.1, 1000),
+                frame_rate=_number(fields.get("framerate"), 0.1, 1000),
                 video_bitrate_bps=None if video_kbps is None else round(video_kbps * 1000),
                 audio_bitrate_bps=None if audio_kbps is None else round(audio_kbps * 1000),
                 encoder=encoder[:128] if isinstance(encoder, str) else "",
@@ -216,7 +216,7 @@ class FlvDemuxer:
 
 
 def _number(value: object, low: float = 0.001, high: float = 1e7) -> float | None:
-    """A plausible number of onMetaData; numbers come as strings, too."""
+    """Return a number of onMetaData if it is plausible. Some encoders send numbers as strings."""
     try:
         number = float(value) if isinstance(value, float | int | str) else 0.0
     except (ValueError, OverflowError):
@@ -225,17 +225,17 @@ def _number(value: object, low: float = 0.001, high: float = 1e7) -> float | Non
 
 
 def _skip_mod_ex(payload: bytes) -> tuple[int, int]:
-    """(packet type, position behind it) of an enhanced tag, its modifiers passed over (Enhanced RTMP v2, ModEx)."""
+    """Return (packet type, position behind it) of an enhanced tag, without its modifiers (Enhanced RTMP v2, ModEx)."""
     packet_type, pos = payload[0] & 0x0F, 1
     for _ in range(_MAX_MOD_EX):
         if packet_type != _MOD_EX:
             return packet_type, pos
-        size = payload[pos] + 1 if pos < len(payload) else 0
+        size_bytes = payload[pos] + 1 if pos < len(payload) else 0
         pos += 1
-        if size == 256:
-            size = int.from_bytes(payload[pos : pos + 2], "big") + 1
+        if size_bytes == 256:
+            size_bytes = int.from_bytes(payload[pos : pos + 2], "big") + 1
             pos += 2
-        pos += size
+        pos += size_bytes
         if pos >= len(payload):
             raise MalformedMedia("an enhanced message is cut short")
         packet_type = payload[pos] & 0x0F

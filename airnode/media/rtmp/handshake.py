@@ -1,8 +1,8 @@
 """The server's half of the RTMP handshake, sans-IO (Adobe RTMP 1.0 section 5.2).
 
-The *simple* form of the specification echoes random bytes. The *complex* form that Flash Player 9 brought, and that
-FFmpeg and hardware encoders still speak, hides an HMAC-SHA256 digest in C1 and S1 and signs C2 and S2 with it. Where
-the digest lies depends on the scheme: its offset is the sum of four bytes at 8 (scheme 0) or at 772 (scheme 1).
+The *simple* form of the specification echoes random bytes. The *complex* form, introduced by Flash Player 9 and still
+used by FFmpeg and hardware encoders, hides an HMAC-SHA256 digest in C1 and S1 and signs C2 and S2 with it. The position
+of the digest depends on the scheme: its offset is the sum of four bytes at 8 (scheme 0) or at 772 (scheme 1).
 
 ::
 
@@ -37,20 +37,20 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 
 def digest_offset(packet: bytes, scheme: int) -> int:
-    """Where the digest of a C1 or S1 lies."""
+    """Return the position of the digest in a C1 or S1."""
     at = _OFFSET_AT[scheme]
     return sum(packet[at : at + 4]) % 728 + at + 4
 
 
 def sign(packet: bytes, scheme: int, key: bytes) -> bytes:
-    """Put the digest into a C1 or S1, at the place that its own bytes name."""
+    """Return a C1 or S1 with its digest, at the position that its own bytes give."""
     at = digest_offset(packet, scheme)
     head, tail = packet[:at], packet[at + DIGEST_SIZE :]
     return head + _hmac(key, head + tail) + tail
 
 
 def find_digest(packet: bytes, key: bytes) -> tuple[int, bytes] | None:
-    """The (scheme, digest) of a C1 or S1, or None where neither scheme's digest is right."""
+    """Return the (scheme, digest) of a C1 or S1, or None if the digest of neither scheme is right."""
     for scheme in (0, 1):
         at = digest_offset(packet, scheme)
         digest = packet[at : at + DIGEST_SIZE]
@@ -60,13 +60,13 @@ def find_digest(packet: bytes, key: bytes) -> tuple[int, bytes] | None:
 
 
 def answer(digest: bytes, key: bytes, random: bytes) -> bytes:
-    """The C2 or S2 that answers a packet with this digest: 1,504 random bytes and their signature."""
+    """Return the C2 or S2 that answers a packet with this digest: 1,504 random bytes and their signature."""
     body = random[: SIZE - DIGEST_SIZE]
     return body + _hmac(_hmac(key, digest), body)
 
 
 class ServerHandshake:
-    """Takes bytes until C2 is complete.
+    """Receives bytes until C2 is complete.
 
     Attributes:
         complex: whether the client's C1 carried a right digest; None before C1.
@@ -74,17 +74,17 @@ class ServerHandshake:
 
     def __init__(self, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._random_bytes = random_bytes
-        #: At most C0, C1 and C2, plus what came in the same read. Owned by receive().
+        #: At most C0, C1 and C2, plus the rest of the last read. Changed by receive() only.
         self._buffer = bytearray()
         self._out = b""
         self.complex: bool | None = None
         self.done = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes; returns those after C2, which are the first chunks.
+        """Receive bytes. Return those behind C2, which are the first chunks.
 
         Raises:
-            ProtocolViolation: ``not_rtmp`` or ``encrypted``; from the first byte on, so that garbage ends at once.
+            ProtocolViolation: ``not_rtmp`` or ``encrypted``, from the first byte on: other protocols end at once.
         """
         self._buffer += data
         if not self._buffer:
@@ -92,7 +92,7 @@ class ServerHandshake:
         _check_version(self._buffer[0])
         if self.complex is None and len(self._buffer) >= 1 + SIZE:
             self._reply(bytes(self._buffer[1 : 1 + SIZE]))
-        # C2 should echo S1, or be signed with its digest. Encoders get both wrong and it protects nothing: not checked.
+        # C2 should echo S1 or be signed with its digest. It is not checked: encoders do both wrong, and it has no use.
         if len(self._buffer) < 1 + 2 * SIZE:
             return b""
         self.done = True
@@ -101,7 +101,7 @@ class ServerHandshake:
         return rest
 
     def data_to_send(self) -> bytes:
-        """What is to be sent now: nothing, or S0 S1 S2."""
+        """Return the bytes for the peer and forget them: nothing, or S0 S1 S2."""
         out, self._out = self._out, b""
         return out
 

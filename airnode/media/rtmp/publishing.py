@@ -1,4 +1,4 @@
-"""What the RTMP server needs from outside: who may publish, and where the media goes."""
+"""The interfaces that the RTMP server uses: who may publish, and where the media goes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from airnode.media.frames import MediaEvent
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """Somebody wants to publish. Whatever may hold the stream key is kept out of the representation.
+    """A publisher's request. The fields that may contain the stream key are excluded from the representation.
 
     Attributes:
         name: the stream name, without its query.
         params: the query parameters of the stream name, the app and tcUrl.
         remote: address and port of the peer.
         key: the parameter ``key``, or else the stream name itself.
-        secure: it came over TLS.
+        secure: the connection uses TLS.
     """
 
     app: str
@@ -29,7 +29,7 @@ class PublishRequest:
 
 @dataclass(frozen=True, slots=True)
 class PublishRefusal:
-    """The authority says no.
+    """The authority refuses a publish.
 
     Attributes:
         reason: a short stable label, for the metric and the log.
@@ -44,17 +44,21 @@ class PublishAuthority(Protocol):
     """Decides who may publish where."""
 
     async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
-        """The room to publish to, or a refusal. Raising an AirnodeError refuses, too."""
+        """Return the room to publish to, or a refusal.
+
+        Raises:
+            AirnodeError: this refuses the publish, too.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherInfo:
-    """A publisher, as the hub sees it.
+    """What the hub gets about a publisher.
 
     Attributes:
-        disconnect: ends the publisher with this reason, which the encoder is told. No push() follows; close() does, in
-            a later turn of the loop.
+        disconnect: ends the publisher; its encoder shows the reason. No push() follows. close() follows, in a later
+            iteration of the event loop.
     """
 
     remote: str
@@ -64,28 +68,28 @@ class PublisherInfo:
 
 
 class Ingest(Protocol):
-    """Takes one publisher's media."""
+    """Receives the media of one publisher."""
 
     def push(self, events: Sequence[MediaEvent], received_bytes: int) -> None:
-        """Take media, in order. ``received_bytes``: network bytes since the last call.
+        """Receive media, in order. ``received_bytes``: network bytes since the last call.
 
         Raises:
-            AirnodeError: ends the publisher; ``detail`` is what its encoder shows.
+            AirnodeError: this ends the publisher; its encoder shows ``detail``.
         """
         ...
 
     def close(self, reason: str) -> None:
-        """The publisher is gone; called exactly once."""
+        """End the publish; called exactly once."""
         ...
 
 
 class IngestHub(Protocol):
-    """Owns the rooms' media."""
+    """Holds the media of the rooms."""
 
     def open(self, room: str, publisher: PublisherInfo) -> Ingest:
-        """Take a new publisher.
+        """Return the ingest of a new publisher.
 
         Raises:
-            AirnodeError: refused (``Conflict``: the room is live already); ``detail`` is what its encoder shows.
+            AirnodeError: it is refused (``Conflict``: the room is live already); its encoder shows ``detail``.
         """
         ...

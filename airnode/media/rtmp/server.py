@@ -1,6 +1,6 @@
-"""The RTMP(S) server: accepts connections, bounds them, ends them.
+"""The RTMP(S) server: accepts connections, limits their number, ends them.
 
-What it needs from outside are a :class:`PublishAuthority` and an :class:`IngestHub` (``publishing.py``).
+It uses a :class:`PublishAuthority` and an :class:`IngestHub` (``publishing.py``).
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class RtmpServer(Service):
 
     Args:
         host: the address to listen on.
-        registry: where its metrics go.
+        registry: the registry of its metrics.
     """
 
     name = "rtmp"
@@ -77,9 +77,9 @@ class RtmpServer(Service):
         self._acceptors = TaskScope("rtmp-accept")
         self._sockets: list[socket.socket] = []
         self._tls: ssl.SSLContext | None = None
-        #: Connections whose transport is open. Owned by _changed().
+        #: Connections whose transport is open. Changed by _changed() only.
         self._connections: set[RtmpConnection] = set()
-        #: Accepted sockets that have no connection yet: in the TLS handshake.
+        #: Accepted sockets without a connection: their TLS handshake is not done.
         self._opening = 0
         self._draining = False
         self._no_connections = asyncio.Event()
@@ -92,10 +92,10 @@ class RtmpServer(Service):
         )
 
     async def start(self) -> None:
-        """Listen; the ports are bound when it returns.
+        """Listen. The ports are bound when it returns.
 
         Raises:
-            StartupError: a port cannot be had, or the certificate is no good.
+            StartupError: a port cannot be bound, or the certificate cannot be used.
         """
         settings = self._settings
         if settings.tls_port is not None:
@@ -107,15 +107,17 @@ class RtmpServer(Service):
             self.tls_port = await self._listen(settings.tls_port, "RTMPS", "rtmp.tls_port", self._tls)
 
     async def drain(self) -> None:
-        """Refuse new publishers, and tell those that are there to go: an encoder then comes back, to another node if it
-        is sent there. Waiting for a class to end would only delay what its encoder and its pages survive by themselves.
+        """Refuse new publishers and disconnect the present ones.
+
+        Their encoders connect again, to another node if the master sends them there. Encoders and pages survive this,
+        so there is no reason to wait for the end of a class.
         """
         self._draining = True
         for connection in list(self._connections):
             connection.disconnect(_SHUTDOWN_STATUS)
 
     async def stop(self) -> None:
-        """End all connections; encoders are told why."""
+        """End all connections with a status that encoders show."""
         self._draining = True
         await self._acceptors.aclose()
         for sock in self._sockets:
@@ -132,8 +134,8 @@ class RtmpServer(Service):
         await self._tasks.aclose()
         await self._no_connections.wait()
 
-    async def _listen(self, port: int, what: str, how: str, tls: ssl.SSLContext | None) -> int:
-        sockets = await asyncio.to_thread(bind, self._host, port, what, how, backlog=_BACKLOG)
+    async def _listen(self, port: int, protocol: str, option: str, tls: ssl.SSLContext | None) -> int:
+        sockets = await asyncio.to_thread(bind, self._host, port, protocol, option, backlog=_BACKLOG)
         self._sockets += sockets
         for sock in sockets:
             _ = self._acceptors.spawn("accept", self._accept(sock, tls))
@@ -144,18 +146,18 @@ class RtmpServer(Service):
         while True:
             try:
                 sock, _ = await loop.sock_accept(listener)
-            except OSError as error:  # out of file descriptors, most likely: existing connections go on
+            except OSError as error:  # probably no file descriptor left: the open connections continue
                 log.warning("rtmp_accept_failed", error=str(error))
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             if len(self._connections) + self._opening >= self._settings.max_connections:
-                self._turn_away(sock)
+                self._reject(sock)
             else:
                 self._opening += 1
                 _ = self._acceptors.spawn("open", self._open(sock, tls))
 
     async def _open(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Make a connection of an accepted socket; a TLS handshake counts against the limit, too."""
+        """Make a connection of an accepted socket. It counts for the limit during the TLS handshake already."""
         timeout_s = self._settings.handshake_timeout_s if tls else None
         try:
             _set_options(sock)
@@ -174,13 +176,13 @@ class RtmpServer(Service):
         finally:
             self._opening -= 1
 
-    def _turn_away(self, sock: socket.socket) -> None:
-        """Close a connection above the limit; a flood of them is one line a second."""
+    def _reject(self, sock: socket.socket) -> None:
+        """Close a connection above the limit; at most one log line per second."""
         sock.close()
         self._metrics.rejected.labels("too_many_connections").inc()
-        held_back = self._refusal_limiter.held_back()
-        if held_back is not None:
-            log.warning("rtmp_connections_refused", reason="too_many_connections", count=held_back + 1)
+        suppressed = self._refusal_limiter.held_back()
+        if suppressed is not None:
+            log.warning("rtmp_connections_refused", reason="too_many_connections", count=suppressed + 1)
 
     def _refuse(self) -> PublishRefusal | None:
         return PublishRefusal("draining", "The server is shutting down; try again.") if self._draining else None

@@ -16,7 +16,7 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from airnode.media.rtmp import amf0, messages
+from airnode.media.rtmp import amf0
 from airnode.media.rtmp.amf0 import AmfInput, AmfValue
 from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampUnwrapper
 from airnode.media.rtmp.errors import ProtocolViolation
@@ -30,6 +30,7 @@ from airnode.media.rtmp.events import (
 )
 from airnode.media.rtmp.handshake import ServerHandshake
 from airnode.media.rtmp.messages import (
+    ACK_WINDOW_BYTES,
     ACKNOWLEDGEMENT,
     AGGREGATE,
     AUDIO,
@@ -38,13 +39,17 @@ from airnode.media.rtmp.messages import (
     DATA_AMF0,
     DATA_AMF3,
     PING_REQUEST,
+    SERVER_CHUNK_SIZE_BYTES,
     SET_PEER_BANDWIDTH,
     USER_CONTROL,
     VIDEO,
     WINDOW_ACK_SIZE,
+    connect_result,
+    ping_response,
     split_aggregate,
     split_stream_name,
     status_info,
+    stream_begin,
 )
 from airnode.media.rtmp.read_coalescer import ReadCoalescer
 
@@ -115,7 +120,7 @@ class ServerSession:
         self._coalescer = ReadCoalescer(self._decoder)
         self.received_bytes = 0
         self._acknowledged_bytes = 0
-        self._ack_window_bytes = messages.ACK_WINDOW_BYTES
+        self._ack_window_bytes = ACK_WINDOW_BYTES
         self._state_since_s = now_s
         self._last_receive_s = now_s
 
@@ -221,7 +226,7 @@ class ServerSession:
         self.state = SessionState.PUBLISHING
         self._timestamps = TimestampUnwrapper()
         self._decoder.limits = self._limits.chunks
-        self._send_control(USER_CONTROL, messages.stream_begin(self._publish_id))
+        self._send_control(USER_CONTROL, stream_begin(self._publish_id))
         self._send_status("status", "NetStream.Publish.Start", "Publishing")
 
     def reject_publish(self, code: str, description: str) -> None:
@@ -262,7 +267,7 @@ class ServerSession:
         elif type_id == WINDOW_ACK_SIZE:
             self._ack_window_bytes = max(int.from_bytes(message.payload[:4], "big"), 1)
         elif type_id == USER_CONTROL and message.payload[:2] == PING_REQUEST.to_bytes(2, "big"):
-            self._send_control(USER_CONTROL, messages.ping_response(message.payload[2:6]))
+            self._send_control(USER_CONTROL, ping_response(message.payload[2:6]))
         # Acknowledgements, bandwidth, shared objects and undefined types need no answer.
 
     def _handle_media(self, message: Message, events: list[Event]) -> None:
@@ -330,11 +335,11 @@ class ServerSession:
         app, tc_url = options.get("app"), options.get("tcUrl")
         self._app = app if isinstance(app, str) else ""
         self._tc_url = tc_url if isinstance(tc_url, str) else ""
-        self._send_control(WINDOW_ACK_SIZE, messages.ACK_WINDOW_BYTES.to_bytes(4, "big"))
-        self._send_control(SET_PEER_BANDWIDTH, messages.ACK_WINDOW_BYTES.to_bytes(4, "big") + b"\x02")
-        self._send_control(1, messages.SERVER_CHUNK_SIZE_BYTES.to_bytes(4, "big"))
-        self._encoder.chunk_size_bytes = messages.SERVER_CHUNK_SIZE_BYTES
-        self._send_command("_result", transaction, *messages.connect_result(options))
+        self._send_control(WINDOW_ACK_SIZE, ACK_WINDOW_BYTES.to_bytes(4, "big"))
+        self._send_control(SET_PEER_BANDWIDTH, ACK_WINDOW_BYTES.to_bytes(4, "big") + b"\x02")
+        self._send_control(1, SERVER_CHUNK_SIZE_BYTES.to_bytes(4, "big"))
+        self._encoder.chunk_size_bytes = SERVER_CHUNK_SIZE_BYTES
+        self._send_command("_result", transaction, *connect_result(options))
         self.state = SessionState.READY
         self._state_since_s = now_s
 
