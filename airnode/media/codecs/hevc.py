@@ -89,7 +89,7 @@ def _skip_profile_tier_level(r: BitReader, sub_layers: int) -> None:
 
 
 def _frame_rate(r: BitReader, sub_layers: int) -> float | None:
-    """Return the VUI's frame rate, or None: many fields precede it, and unreadable ones do not make a stream invalid."""
+    """Return the VUI's frame rate, or None: an error in the many fields before it does not make a stream invalid."""
     try:
         _skip_to_vui(r, sub_layers)
         return _vui_frame_rate(r) if r.flag() else None

@@ -1,4 +1,4 @@
-"""MediaMTX's own HTTP API (``/v3``), as far as airnode needs it."""
+"""A client of MediaMTX's HTTP API (``/v3``), as far as airnode needs it, and the metrics of the engine."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -8,16 +8,16 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.errors import NotFound, Unavailable
 from airnode.media.mediamtx.config_file import API_USER, Value
-from airnode.media.mediamtx.metrics import MediaMtxMetrics
 
-_PAGE = 500
-#: Most pages of paths that are read: MediaMTX can have no more publishers than that.
+_PAGE_SIZE = 500
+#: Further pages of paths are not read, which limits the number of publishers.
 _MAX_PAGES = 20
-#: {type of a path's source: the collection that it is kicked from}.
-_KICKED_FROM = {
+#: {type of a path's source: its collection in the API}
+_COLLECTIONS = {
     "rtmpConn": "rtmpconns",
     "rtmpsConn": "rtmpsconns",
     "rtspSession": "rtspsessions",
@@ -27,15 +27,44 @@ _KICKED_FROM = {
 }
 
 
+class MediaMtxMetrics:
+    """Metrics of the requests to MediaMTX, of its publishers and of its hook."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.publishers = Gauge(
+            "airnode_media_mediamtx_publishers", "Publishers that come through MediaMTX", registry=registry
+        )
+        self.refused = Counter(
+            "airnode_media_mediamtx_refused_total", "What MediaMTX's hook was refused", ["reason"], registry=registry
+        )
+        self.intruders = Counter(
+            "airnode_media_mediamtx_intruders_total", "Requests to the hook without its secret", registry=registry
+        )
+        self.failures = Counter(
+            "airnode_media_mediamtx_failures_total", "Requests to MediaMTX that failed", ["kind"], registry=registry
+        )
+        self.kicked = Counter(
+            "airnode_media_mediamtx_kicked_total", "Publishers that MediaMTX was told to end", registry=registry
+        )
+        self.lost = Counter(
+            "airnode_media_mediamtx_lost_segments_total",
+            "Segments that were gone before they were read",
+            registry=registry,
+        )
+        self.received = Counter(
+            "airnode_media_mediamtx_received_bytes_total", "Media bytes from MediaMTX", registry=registry
+        )
+
+
 class PathSource(msgspec.Struct, frozen=True):
-    """Who publishes to a path."""
+    """The publisher of a path."""
 
     type: str = ""
     id: str = ""
 
     @property
     def protocol(self) -> str:
-        """In people's words."""
+        """Return the usual name of the protocol: ``SRT``, ``WHIP``."""
         return {"webRTCSession": "WHIP"}.get(self.type, self.type.removesuffix("Conn").removesuffix("Session").upper())
 
 
@@ -43,7 +72,7 @@ class _Path(msgspec.Struct):
     name: str
     source: PathSource | None = None
     ready: bool = False
-    #: What newer versions call it.
+    #: The same as ``ready``, in newer versions.
     available: bool = False
     tracks: list[str] | None = None
 
@@ -55,7 +84,7 @@ class _Page(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class PublishedPath:
-    """A path that has a publisher whose media can be read. ``tracks``: as MediaMTX names codecs."""
+    """A path with a publisher whose media can be read. ``tracks``: the codecs, as MediaMTX names them."""
 
     name: str
     source: PathSource
@@ -65,7 +94,7 @@ class PublishedPath:
 class MediaMtxApi:
     """The API of one MediaMTX.
 
-    All methods raise Unavailable when it does not answer as it should.
+    All methods raise Unavailable if there is no valid answer.
     """
 
     def __init__(
@@ -78,16 +107,16 @@ class MediaMtxApi:
         timeout_s: float,
     ) -> None:
         self._session = session
-        self._base = base_url
+        self._base_url = base_url
         self._headers = {"Authorization": aiohttp.encode_basic_auth(API_USER, secret)}
         self._metrics = metrics
         self._timeout_s = timeout_s
 
     async def paths(self) -> list[PublishedPath]:
-        """Paths with a publisher that is ready."""
+        """Return the paths with a publisher that is ready."""
         found: list[PublishedPath] = []
         for number in range(_MAX_PAGES):
-            query = {"itemsPerPage": str(_PAGE), "page": str(number)}
+            query = {"itemsPerPage": str(_PAGE_SIZE), "page": str(number)}
             page = _decoded(await self._call("GET", "/v3/paths/list", params=query), _Page)
             found += [
                 PublishedPath(path.name, path.source, tuple(path.tracks or ()))
@@ -99,17 +128,17 @@ class MediaMtxApi:
         return found
 
     async def config(self) -> dict[str, Any]:
-        """Its global configuration."""
+        """Return the global configuration."""
         found: dict[str, Any] = _decoded(await self._call("GET", "/v3/config/global/get"), dict[str, Any])
         return found
 
     async def configure(self, values: Mapping[str, Value]) -> None:
-        """Change its global configuration, for as long as it runs."""
+        """Change the global configuration, until MediaMTX stops."""
         await self._call("PATCH", "/v3/config/global/patch", json=dict(values))
 
     async def kick(self, source: PathSource) -> None:
-        """End a publisher; one that has gone by itself is fine, too."""
-        collection = _KICKED_FROM.get(source.type)
+        """End a publisher. It is no error if it has ended already."""
+        collection = _COLLECTIONS.get(source.type)
         if collection is None:
             raise Unavailable(f"MediaMTX has no way to end a {source.type!r}.")
         self._metrics.kicked.inc()
@@ -123,7 +152,7 @@ class MediaMtxApi:
             async with (
                 asyncio.timeout(self._timeout_s),
                 self._session.request(
-                    method, self._base().rstrip("/") + path, headers=self._headers, allow_redirects=False, **kwargs
+                    method, self._base_url().rstrip("/") + path, headers=self._headers, allow_redirects=False, **kwargs
                 ) as response,
             ):
                 body = await response.read()

@@ -1,7 +1,7 @@
-"""The HTTP hook that MediaMTX asks: a port of its own on loopback, with a secret in its path.
+"""The HTTP hook to which MediaMTX sends its authorization requests: a separate loopback port with a secret in its path.
 
-Neither the address nor the secret is known outside this machine; what comes without the secret is answered like any
-path that does not exist, and counted.
+Address and secret are not known outside this machine. A request without the secret gets 404, like any path that does
+not exist, and is counted.
 """
 
 import ipaddress
@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from airnode.errors import InvalidInput, NotFound
 from airnode.kernel.service import Service
+from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.authorizer import AuthRequest, MediaMtxAuthorizer
-from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.web.credentials import same_secret
 from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.openapi import operation
@@ -28,7 +28,7 @@ _SHUTDOWN_S = 1.0
 
 
 class AuthHook(Service):
-    """Listens on ``127.0.0.1``; bound by the time that `start` returns."""
+    """Listens on ``127.0.0.1``; the port is bound when `start` returns."""
 
     name = "mediamtx-hook"
 
@@ -41,13 +41,12 @@ class AuthHook(Service):
 
     @property
     def url(self) -> str:
-        """What MediaMTX is told."""
+        """Return the URL for MediaMTX's configuration (``authHTTPAddress``)."""
         if self._listener is None:
             raise RuntimeError("the hook has not been started")
         return f"http://127.0.0.1:{self._listener.port}/mediamtx/{self._secret}"
 
     async def start(self) -> None:
-        """Listen."""
         app = web.Application(middlewares=[problems], client_max_size=_MAX_BODY_BYTES)
         app.router.add_post("/mediamtx/{secret}", self._answer)
         sockets = bind("127.0.0.1", 0, "MediaMTX's hook", "--host")
@@ -55,7 +54,6 @@ class AuthHook(Service):
         await self._listener.start()
 
     async def stop(self) -> None:
-        """End listening."""
         listener, self._listener = self._listener, None
         if listener is not None:
             await listener.stop()
@@ -68,20 +66,20 @@ class AuthHook(Service):
         path_params=(("secret", "Known to the MediaMTX of this node alone"),),
     )
     async def _answer(self, request: web.Request) -> web.Response:
-        given = request.match_info["secret"]
-        if not same_secret(given, self._secret) or not _local(request.remote):
+        secret = request.match_info["secret"]
+        if not same_secret(secret, self._secret) or not _is_loopback(request.remote):
             self._metrics.intruders.inc()
             log.warning("mediamtx_hook_intruder", remote=request.remote)
             raise NotFound("There is nothing here.")
         try:
-            asked = msgspec.json.decode(await request.read(), type=AuthRequest)
+            auth_request = msgspec.json.decode(await request.read(), type=AuthRequest)
         except msgspec.DecodeError as error:
             raise InvalidInput(f"This is not what MediaMTX asks: {error}") from error
-        await self._authorizer.decide(asked)
+        await self._authorizer.decide(auth_request)
         return web.json_response({})
 
 
-def _local(remote: str | None) -> bool:
+def _is_loopback(remote: str | None) -> bool:
     try:
         return ipaddress.ip_address(remote or "").is_loopback
     except ValueError:

@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from airnode.errors import AirnodeError, Conflict, Forbidden, InvalidInput, Unauthenticated
+from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.config_file import API_USER
-from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublishRefusal, PublishRequest
 from airnode.web.credentials import same_secret

@@ -1,8 +1,8 @@
-"""The MediaMTX engine: publishers come in through MediaMTX, and their media goes the way of all media.
+"""The MediaMTX engine: publishers connect to MediaMTX, and airnode packages their media like that of RTMP.
 
-MediaMTX is where SRT, RTSP and WHIP are spoken. Each path that it has a publisher for is read (``reader.py``) and
-packaged by airnode like an RTMP stream: one window, ``live.mp4``, recordings, edges, tokens and counts are the same
-(docs/adr/0011). What is live is asked of its API twice a second, and at once when somebody was let in.
+MediaMTX implements SRT, RTSP and WHIP. airnode reads each path with a publisher (``reader.py``) and packages it like an
+RTMP stream: window, ``live.mp4``, recordings, edges, tokens and counts are the same (docs/adr/0011). The engine polls
+MediaMTX's list of paths, and does so at once when a publisher was admitted.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.urls import url_host
 from airnode.media.frames import MediaEvent, StreamMetadata
-from airnode.media.mediamtx.api import MediaMtxApi, PathSource, PublishedPath
+from airnode.media.mediamtx.api import MediaMtxApi, MediaMtxMetrics, PathSource, PublishedPath
 from airnode.media.mediamtx.auth_hook import AuthHook
 from airnode.media.mediamtx.authorizer import MediaMtxAuthorizer, PublishGrant
 from airnode.media.mediamtx.config_file import (
@@ -36,29 +36,29 @@ from airnode.media.mediamtx.config_file import (
     required_config,
     to_yaml,
 )
-from airnode.media.mediamtx.metrics import MediaMtxMetrics, MediaMtxRestarts
 from airnode.media.mediamtx.reader import PathReader
-from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxServer, find_mediamtx
+from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxRestarts, MediaMtxServer, find_mediamtx
 from airnode.media.room.rooms import RoomIngest, Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
 from airnode.web.rate_limit import AttemptLimit
 
 log = structlog.get_logger(__name__)
 
-#: Time between two looks while somebody is let in whose media has not come.
+#: Time between two polls while an admitted publisher has not sent media yet.
 _FAST_POLL_S = 0.1
-#: Failed looks in a row after which MediaMTX, and all its publishers, count as gone.
-_FAILURES_UNTIL_GONE = 2
-#: Codecs that are carried, as MediaMTX names them.
+#: After this many consecutive failed polls, MediaMTX counts as unreachable and all its publishers as ended.
+_MAX_FAILURES = 2
+#: The names of the supported codecs in MediaMTX.
 _SUPPORTED_CODECS = frozenset({"H264", "H265", "AV1", "MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What the engine is made from.
+    """The settings of the engine.
 
     Attributes:
-        host: that publishers' ports listen on. public_host: how WebRTC peers reach this node, where it is known.
+        host: the address on which the ports of publishers listen.
+        public_host: the address for WebRTC peers; empty: not known.
         tls: certificate and key for WHIP.
     """
 
@@ -73,7 +73,7 @@ class EngineSettings:
 
 @dataclass(slots=True, eq=False)
 class _Publisher:
-    """A publisher whose media is read. ``reading`` is set as soon as the task is there."""
+    """A publisher whose media is read by the task ``reading``."""
 
     source: PathSource
     room: str
@@ -82,10 +82,10 @@ class _Publisher:
 
 
 class MediaMtxEngine(Service):
-    """Starts or finds MediaMTX, and reads what is published there into this node's rooms.
+    """Starts MediaMTX or connects to a running one, and reads what is published there into this node's rooms.
 
     Args:
-        wrong_keys: how many wrong stream keys may come from one address.
+        wrong_keys: the limit of wrong stream keys per network.
     """
 
     name = "mediamtx"
@@ -122,22 +122,22 @@ class MediaMtxEngine(Service):
         self._session: aiohttp.ClientSession | None = None
         self._api: MediaMtxApi | None = None
         self._hls_url = ""
-        #: Whether a MediaMTX that is not ours has been told what it needs to know.
+        #: Whether a MediaMTX that airnode did not start has been configured.
         self._adopted = False
         self._failures = 0
         self._problem = "MediaMTX has not been asked yet."
-        #: {path: it}. Owned by _sync() and _end().
+        #: {path: publisher}. Changed by _begin() and _end() only.
         self._publishers: dict[str, _Publisher] = {}
-        #: Sources that were told to go and are still listed.
+        #: Sources that were kicked and are still listed.
         self._kicked_sources: set[PathSource] = set()
 
-    # ---- life --------------------------------------------------------------------------------------------------------
+    # ---- start and stop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the hook, and start MediaMTX or look for the one that is configured.
+        """Open the hook. Start MediaMTX, or begin to poll the configured one.
 
         Raises:
-            StartupError: there is no program to start, or it does not start.
+            StartupError: MediaMTX is not found, or it does not start.
         """
         section = self._settings.mediamtx
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
@@ -146,14 +146,12 @@ class MediaMtxEngine(Service):
         )
         await self._hook.start()
         if not section.api_url:
-            self._server = self._own_server(await asyncio.to_thread(find_mediamtx, section.binary), self._api)
+            self._server = self._make_server(await asyncio.to_thread(find_mediamtx, section.binary), self._api)
             await self._server.start()
-        self._tasks.spawn(
-            "look", self._poll_forever(self._api, HangDetector(section.restart_after_s, self._rooms.now_s()))
-        )
+        self._tasks.spawn("poll", self._poll(self._api, HangDetector(section.restart_after_s, self._rooms.now_s())))
 
     async def stop(self) -> None:
-        """End all publishers, then MediaMTX where it is ours."""
+        """End all publishers, then the MediaMTX that airnode started."""
         for path in list(self._publishers):
             self._end(path, "the server is shutting down")
         await self._tasks.aclose()
@@ -165,7 +163,7 @@ class MediaMtxEngine(Service):
             await session.close()
 
     async def check(self) -> str | None:
-        """For ``/health``.
+        """Return the number of publishers, for ``/health``.
 
         Raises:
             Unavailable: MediaMTX does not answer.
@@ -174,7 +172,7 @@ class MediaMtxEngine(Service):
             raise Unavailable(self._problem)
         return f"{len(self._publishers)} publishers"
 
-    def _own_server(self, binary: Path, api: MediaMtxApi) -> MediaMtxServer:
+    def _make_server(self, binary: Path, api: MediaMtxApi) -> MediaMtxServer:
         settings = self._settings
         return MediaMtxServer(
             binary,
@@ -202,7 +200,7 @@ class MediaMtxEngine(Service):
     # ---- a MediaMTX that runs already --------------------------------------------------------------------------------
 
     async def _adopt(self, api: MediaMtxApi) -> None:
-        """Change what it must be told, and learn where its HLS is."""
+        """Change the values that airnode requires, and read the address of its HLS."""
         current = await api.config()
         changes = changed_values(current, required_config(self._settings.hls, self._hook.url, self._secrets))
         if changes:
@@ -215,9 +213,9 @@ class MediaMtxEngine(Service):
         self._adopted = True
         log.info("mediamtx_adopted", changed=sorted(changes))
 
-    # ---- looking -----------------------------------------------------------------------------------------------------
+    # ---- polling -----------------------------------------------------------------------------------------------------
 
-    async def _poll_forever(self, api: MediaMtxApi, liveness: HangDetector) -> None:
+    async def _poll(self, api: MediaMtxApi, liveness: HangDetector) -> None:
         while True:
             self._poll_soon.clear()
             try:
@@ -227,7 +225,7 @@ class MediaMtxEngine(Service):
                     await self._adopt(api)
                 paths = await api.paths()
             except (Unavailable, NotFound) as error:
-                self._failed(error)
+                self._poll_failed(error)
                 if self._server is not None and liveness.hangs(self._rooms.now_s()):
                     self._server.kill()
             else:
@@ -241,19 +239,19 @@ class MediaMtxEngine(Service):
             except TimeoutError:
                 continue
 
-    def _failed(self, error: AirnodeError) -> None:
+    def _poll_failed(self, error: AirnodeError) -> None:
         self._failures += 1
-        if self._failures == _FAILURES_UNTIL_GONE:
+        if self._failures == _MAX_FAILURES:
             log.warning("mediamtx_gone", reason=error.detail, debug=error.debug, publishers=len(self._publishers))
             self._adopted = False
             self._kicked_sources.clear()
             for path in list(self._publishers):
                 self._end(path, "MediaMTX is gone")
-        if self._failures >= _FAILURES_UNTIL_GONE:
+        if self._failures >= _MAX_FAILURES:
             self._problem = error.detail
 
     def _sync(self, paths: Sequence[PublishedPath]) -> None:
-        """Begin to read what has come, and end what has gone."""
+        """Start to read new publishers, and end those that are not listed any more."""
         sources = {path.name: path.source for path in paths}
         self._kicked_sources.intersection_update(sources.values())
         for name, publisher in list(self._publishers.items()):
@@ -268,7 +266,7 @@ class MediaMtxEngine(Service):
 
     def _begin(self, path: PublishedPath, grant: PublishGrant | None) -> None:
         if grant is None:
-            # It was let in before this airnode ran, or its time is over: it is to ask again.
+            # It was admitted before this process started, or too long ago: it must connect again.
             self._kick(path.source, "", "it was not let in by this airnode")
             return
         unsupported = [track for track in path.tracks if track not in _SUPPORTED_CODECS]
@@ -312,8 +310,8 @@ class MediaMtxEngine(Service):
             room=publisher.room,
         )
         try:
-            hello: list[MediaEvent] = [StreamMetadata(encoder=f"{path.source.protocol} (MediaMTX)")]
-            publisher.ingest.push(hello, 0)
+            metadata: list[MediaEvent] = [StreamMetadata(encoder=f"{path.source.protocol} (MediaMTX)")]
+            publisher.ingest.push(metadata, 0)
             await reader.run()
         except AirnodeError as error:
             self._kick(publisher.source, publisher.room, error.detail)
@@ -321,7 +319,7 @@ class MediaMtxEngine(Service):
                 self._end(path.name, error.detail)
 
     def _end(self, path: str, reason: str) -> None:
-        """Stop reading; the room goes on without a publisher."""
+        """Stop reading; the room continues without a publisher."""
         publisher = self._publishers.pop(path)
         log.info("mediamtx_publish_ended", room=publisher.room, reason=reason)
         self._metrics.publishers.set(len(self._publishers))
@@ -330,18 +328,18 @@ class MediaMtxEngine(Service):
         publisher.ingest.close(reason)
 
     def _kick(self, source: PathSource, room: str, reason: str) -> None:
-        """Have MediaMTX end a publisher."""
+        """Let MediaMTX end a publisher."""
         if source in self._kicked_sources:
             return
         self._kicked_sources.add(source)
         log.warning("mediamtx_publisher_kicked", room=room or None, protocol=source.protocol, reason=reason)
-        self._tasks.spawn("kick", self._kicked(source))
+        self._tasks.spawn("kick", self._kick_source(source))
 
-    async def _kicked(self, source: PathSource) -> None:
+    async def _kick_source(self, source: PathSource) -> None:
         if self._api is None:
             return
         try:
             await self._api.kick(source)
         except Unavailable as error:
-            self._kicked_sources.discard(source)  # the next look tries again
+            self._kicked_sources.discard(source)  # the next poll tries again
             log.warning("mediamtx_kick_failed", protocol=source.protocol, error=error.detail)

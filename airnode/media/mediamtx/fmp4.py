@@ -1,6 +1,7 @@
-"""Taking fragmented MP4 apart into frames (ISO/IEC 14496-12): what another muxer wrote, for our own to write anew.
+"""Reads frames from the fragmented MP4 of another muxer (ISO/IEC 14496-12), sans-IO.
 
-No I/O. Every track of the initialization section is read; frames have the publisher's times.
+Every track of the initialization section is read. Frames keep the publisher's timestamps. A name with ``_ticks`` is in
+the timescale of its track.
 """
 
 from collections.abc import Iterator
@@ -22,43 +23,43 @@ _VIDEO_RECORDS = {
     b"hev1": (b"hvcC", parse_hvcc),
     b"av01": (b"av1C", parse_av1c),
 }
-#: Bytes of a sample entry before the boxes in it: VisualSampleEntry, AudioSampleEntry.
-_VISUAL_ENTRY, _AUDIO_ENTRY = 78, 28
+#: Size of a sample entry before the boxes in it: VisualSampleEntry, AudioSampleEntry.
+_VISUAL_ENTRY_BYTES, _AUDIO_ENTRY_BYTES = 78, 28
 _NON_SYNC = 0x10000
-#: Descriptors of an esds (14496-1 7.2.6): of the stream, of its decoder, and what is specific to that.
+#: Tags of the descriptors in an esds (14496-1 7.2.6): ES, DecoderConfig, DecoderSpecificInfo.
 _ES, _DECODER, _SPECIFIC = 3, 4, 5
 _MAX_SAMPLES = 100_000
 
 
 class UnsupportedTrack(InvalidInput):
-    """A codec that no browser plays from fragmented MP4, or that airnode does not carry."""
+    """Browsers do not play this codec from fragmented MP4, or airnode does not support it."""
 
     code, title = "unsupported_track", "Unsupported codec"
 
 
 @dataclass(frozen=True, slots=True)
 class Fmp4Track:
-    """A track of the file. ``duration``, ``size``, ``flags``: the defaults of its samples (trex)."""
+    """A track of the file, with the default values of its samples (trex)."""
 
     config: VideoConfig | AudioConfig
     timescale: int
-    duration: int
-    size: int
+    duration_ticks: int
+    size_bytes: int
     flags: int
 
     @property
     def kind(self) -> str:
-        """``video`` or ``audio``."""
+        """Return ``video`` or ``audio``."""
         return "video" if isinstance(self.config, VideoConfig) else "audio"
 
     def in_90k(self, ticks: int) -> int:
-        """Return ticks of the track as ticks of 1/90,000 s."""
+        """Return a time in ticks of 1/90,000 s."""
         return ticks * 90_000 // self.timescale
 
 
 @dataclass(frozen=True, slots=True)
 class _TrackRun:
-    """Where the samples of one trun come from."""
+    """The header of a trun. ``at``: the position of its sample table."""
 
     at: int
     count: int
@@ -70,32 +71,32 @@ class Fmp4Demuxer:
     """Reads one file: its initialization section, then fragments in order.
 
     Raises:
-        ValueError: (on construction too) it is cut short or makes no sense. UnsupportedTrack: a codec is not carried.
+        ValueError: the initialization section is cut short or invalid.
+        UnsupportedTrack: a codec is not supported.
     """
 
     def __init__(self, init: bytes) -> None:
         with _TruncationAsValueError():
             moov = _only(_boxes(init, 0, len(init)), b"moov")
-            #: {track id: it}.
+            #: {track id: track}
             self._tracks = _tracks(init, *moov)
         if not self._tracks:
             raise ValueError("a file without tracks")
-        #: {track id: decode time in ticks of its last sample}; what is not later comes a second time.
-        self._last: dict[int, int] = {}
+        #: {track id: decode time of its last sample}. A sample that is not later was read before.
+        self._last_dts_ticks: dict[int, int] = {}
 
     @property
     def tracks(self) -> tuple[Fmp4Track, ...]:
-        """Its tracks."""
         return tuple(self._tracks.values())
 
     def read(self, data: bytes, arrived_s: float) -> list[Frame]:
-        """Return the frames of one or more whole fragments; those that came before are left out.
+        """Return the frames of one or more whole fragments, without the frames that were read before.
 
         Args:
-            arrived_s: unix time at which the data came.
+            arrived_s: unix time at which the data arrived.
 
         Raises:
-            ValueError: it is cut short or makes no sense.
+            ValueError: it is cut short or invalid.
         """
         found: list[Frame] = []
         with _TruncationAsValueError():
@@ -114,41 +115,41 @@ class Fmp4Demuxer:
             return
         track = replace(
             track,
-            duration=header.get("duration", track.duration),
-            size=header.get("size", track.size),
+            duration_ticks=header.get("duration_ticks", track.duration_ticks),
+            size_bytes=header.get("size_bytes", track.size_bytes),
             flags=header.get("flags", track.flags),
         )
         base = header.get("base", moof)
         begin, _ = _only(boxes, b"tfdt")
-        (time,) = unpack_from(">Q" if data[begin] else ">I", data, begin + 4)
+        (dts_ticks,) = unpack_from(">Q" if data[begin] else ">I", data, begin + 4)
         position = base
         for kind, begin, _ in boxes:
             if kind != b"trun":
                 continue
             run, offset = _run(data, begin)
             position = base + offset if offset is not None else position
-            for duration, size, flags, cts in _entries(data, run, track):
-                if position + size > len(data):
+            for duration_ticks, size_bytes, flags, cts_ticks in _entries(data, run, track):
+                if position + size_bytes > len(data):
                     raise ValueError("a sample lies behind the end")
-                if time > self._last.get(track_id, -1):
-                    self._last[track_id] = time
+                if dts_ticks > self._last_dts_ticks.get(track_id, -1):
+                    self._last_dts_ticks[track_id] = dts_ticks
                     is_key = not flags & _NON_SYNC
-                    yield _frame(track, time, cts, data[position : position + size], is_key, arrived_s)
-                position += size
-                time += duration
+                    sample = data[position : position + size_bytes]
+                    yield _frame(track, dts_ticks, cts_ticks, sample, is_key, arrived_s)
+                position += size_bytes
+                dts_ticks += duration_ticks
 
 
-def _frame(track: Fmp4Track, dts: int, cts: int, data: bytes, is_key: bool, arrived_s: float) -> Frame:
-    """Return a frame from times in ticks of the track."""
-    dts_90k = track.in_90k(dts)
+def _frame(track: Fmp4Track, dts_ticks: int, cts_ticks: int, data: bytes, is_key: bool, arrived_s: float) -> Frame:
+    dts_90k = track.in_90k(dts_ticks)
     if isinstance(track.config, VideoConfig):
-        return Frame("video", dts_90k, track.in_90k(dts + cts) - dts_90k, data, is_key, arrived_s)
+        return Frame("video", dts_90k, track.in_90k(dts_ticks + cts_ticks) - dts_90k, data, is_key, arrived_s)
     samples = packet_samples(data) if track.config.codec == "opus" else 0
     return Frame("audio", dts_90k, 0, data, True, arrived_s, 0, samples)
 
 
 class _TruncationAsValueError:
-    """Turns what reading cut data raises into ValueError."""
+    """Raises ValueError instead of the errors that truncated data causes."""
 
     def __enter__(self) -> None:
         """Nothing to set up."""
@@ -162,7 +163,7 @@ class _TruncationAsValueError:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start of the body, end) of the boxes in a range."""
+    """Yield the (type, start of the body, end) of the boxes in a range."""
     while at + 8 <= end:
         size, kind = unpack_from(">I4s", data, at)
         if not 8 <= size <= end - at:
@@ -179,7 +180,7 @@ def _only(boxes: Iterator[tuple[bytes, int, int]] | list[tuple[bytes, int, int]]
 
 
 def _inside(data: bytes, at: int, end: int, *path: bytes) -> tuple[int, int]:
-    """The body of the box that one reaches by these types."""
+    """Return the (start, end) of the body of the box at this path of types."""
     for kind in path:
         at, end = _only(_boxes(data, at, end), kind)
     return at, end
@@ -193,8 +194,8 @@ def _tracks(data: bytes, at: int, end: int) -> dict[int, Fmp4Track]:
     extends = _inside(data, at, end, b"mvex")
     for kind, begin, _ in _boxes(data, *extends):
         if kind == b"trex":
-            track_id, _, duration, size, flags = unpack_from(">5I", data, begin + 4)
-            defaults[track_id] = duration, size, flags
+            track_id, _, duration_ticks, size_bytes, flags = unpack_from(">5I", data, begin + 4)
+            defaults[track_id] = duration_ticks, size_bytes, flags
     found = {}
     for kind, begin, stop in _boxes(data, at, end):
         if kind == b"trak":
@@ -207,8 +208,8 @@ def _track(data: bytes, at: int, end: int) -> tuple[int, int, VideoConfig | Audi
     header, _ = _inside(data, at, end, b"tkhd")
     (track_id,) = unpack_from(">I", data, header + (20 if data[header] else 12))
     media = _inside(data, at, end, b"mdia")
-    times, _ = _inside(data, *media, b"mdhd")
-    (timescale,) = unpack_from(">I", data, times + (20 if data[times] else 12))
+    media_header, _ = _inside(data, *media, b"mdhd")
+    (timescale,) = unpack_from(">I", data, media_header + (20 if data[media_header] else 12))
     if not timescale:
         raise ValueError("a track without a timescale")
     descriptions, stop = _inside(data, *media, b"minf", b"stbl", b"stsd")
@@ -220,13 +221,13 @@ def _track(data: bytes, at: int, end: int) -> tuple[int, int, VideoConfig | Audi
 def _config(data: bytes, entry: bytes, at: int, end: int) -> VideoConfig | AudioConfig:
     if entry in _VIDEO_RECORDS:
         box, parse = _VIDEO_RECORDS[entry]
-        begin, stop = _inside(data, at + _VISUAL_ENTRY, end, box)
+        begin, stop = _inside(data, at + _VISUAL_ENTRY_BYTES, end, box)
         return parse(data[begin:stop])
     if entry == b"mp4a":
-        begin, stop = _inside(data, at + _AUDIO_ENTRY, end, b"esds")
+        begin, stop = _inside(data, at + _AUDIO_ENTRY_BYTES, end, b"esds")
         return parse_asc(_specific(data[begin + 4 : stop]))
     if entry == b"Opus":
-        begin, stop = _inside(data, at + _AUDIO_ENTRY, end, b"dOps")
+        begin, stop = _inside(data, at + _AUDIO_ENTRY_BYTES, end, b"dOps")
         return parse_dops(data[begin:stop])
     raise UnsupportedTrack(
         f"{entry.decode('latin-1').strip()!r} is not carried; send H.264, H.265 or AV1 with AAC or Opus."
@@ -234,7 +235,7 @@ def _config(data: bytes, entry: bytes, at: int, end: int) -> VideoConfig | Audio
 
 
 def _specific(esds: bytes) -> bytes:
-    """The DecoderSpecificInfo of an ES_Descriptor (14496-1 7.2.6.5)."""
+    """Return the DecoderSpecificInfo of an ES_Descriptor (14496-1 7.2.6.5)."""
     at, wanted = 0, _ES
     while at < len(esds):
         tag, size, at = _descriptor(esds, at)
@@ -254,7 +255,7 @@ def _specific(esds: bytes) -> bytes:
 
 
 def _descriptor(data: bytes, at: int) -> tuple[int, int, int]:
-    """(tag, size, start of the body); the size is in the expandable form (8.3.3)."""
+    """Return the (tag, size, start of the body) of a descriptor; the size is in the expandable form (8.3.3)."""
     tag, size = data[at], 0
     at += 1
     for _ in range(4):
@@ -270,18 +271,21 @@ def _descriptor(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
-    """A tfhd: the track, and what it sets: ``base`` (a position in the data), ``duration``, ``size``, ``flags``."""
-    set_here, track_id = unpack_from(">II", data, at)
+    """Return the (track id, defaults) of a tfhd.
+
+    The defaults that it sets are ``base`` (a position in the data), ``duration_ticks``, ``size_bytes`` and ``flags``.
+    """
+    present, track_id = unpack_from(">II", data, at)
     at += 8
     found = {}
     for flag, form, name in (
         (1, ">Q", "base"),
         (2, ">I", ""),
-        (8, ">I", "duration"),
-        (16, ">I", "size"),
+        (8, ">I", "duration_ticks"),
+        (16, ">I", "size_bytes"),
         (32, ">I", "flags"),
     ):
-        if set_here & flag:
+        if present & flag:
             (value,) = unpack_from(form, data, at)
             at += 8 if form == ">Q" else 4
             if name:
@@ -290,27 +294,30 @@ def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
 
 
 def _run(data: bytes, at: int) -> tuple[_TrackRun, int | None]:
-    """A trun, and where its data begins from the base; None: behind the run before."""
+    """Return a trun and the offset of its data from the base; None: the data follows the previous run."""
     flags, count = unpack_from(">II", data, at)
     if count > _MAX_SAMPLES:
         raise ValueError(f"a run of {count} samples")
     at += 8
     offset: int | None = None
-    first: int | None = None
+    first_flags: int | None = None
     if flags & 1:
         (offset,) = unpack_from(">i", data, at)
         at += 4
     if flags & 4:
-        (first,) = unpack_from(">I", data, at)
+        (first_flags,) = unpack_from(">I", data, at)
         at += 4
-    return _TrackRun(at, count, flags, first), offset
+    return _TrackRun(at, count, flags, first_flags), offset
 
 
 def _entries(data: bytes, run: _TrackRun, track: Fmp4Track) -> Iterator[tuple[int, int, int, int]]:
-    """(duration, size, flags, composition offset) of each sample; offsets are signed whatever the version says."""
+    """Yield (duration in ticks, size in bytes, flags, composition offset in ticks) of each sample.
+
+    Offsets are read as signed in both versions: some muxers write negative ones in version 0.
+    """
     at = run.at
     for index in range(run.count):
-        values = [track.duration, track.size, track.flags, 0]
+        values = [track.duration_ticks, track.size_bytes, track.flags, 0]
         if index == 0 and run.first_flags is not None:
             values[2] = run.first_flags
         for position, flag in enumerate((0x100, 0x200, 0x400, 0x800)):

@@ -1,7 +1,7 @@
-"""Reading MediaMTX's playlists, and knowing what to fetch next. No I/O and no clock.
+"""Parses MediaMTX's playlists and chooses what to fetch next. No I/O and no clock.
 
-gohlslib, which makes them, gives each track a rendition of its own, begins with seven gap segments, lists parts for the
-last two segments only, and names everything anew when its muxer starts again.
+gohlslib writes them: each track is a rendition, the first seven segments are gaps, only the last two segments have
+parts, and all names change when the muxer restarts.
 """
 
 import re
@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
-#: Most lines of a playlist that are looked at.
+#: Further lines of a playlist are ignored.
 _MAX_LINES = 20_000
 
 
 class MuxerRestarted(Exception):
-    """The muxer began anew: what was known of its renditions is void."""
+    """The muxer restarted: its renditions must be read from the start."""
 
 
 def attributes(text: str) -> dict[str, str]:
-    """An attribute list (RFC 8216 4.2), without the quotes."""
+    """Return an attribute list (RFC 8216 4.2) without the quotes."""
     return {name: value.strip('"') for name, value in _ATTRIBUTE.findall(text)}
 
 
 def parse_multivariant_playlist(text: str) -> tuple[str, ...]:
-    """URIs of the media playlists that make up one presentation: the first variant's, and of its audio's default.
+    """Return the URIs of the media playlists of one presentation: the first variant and its default audio.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not such a playlist.
     """
     lines = _lines(text)
     renditions: dict[str, str] = {}
@@ -51,10 +51,11 @@ def parse_multivariant_playlist(text: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class ParsedSegment:
-    """A segment as it is listed. The open one has no ``name``.
+    """A segment of a playlist. The open one has no ``name``.
 
     Attributes:
-        init: the initialization section that it needs. parts: their names, as far as they are listed.
+        init: the URI of its initialization section.
+        parts: the names of the listed parts.
     """
 
     msn: int
@@ -76,7 +77,7 @@ class ParsedPlaylist:
 
     @property
     def next(self) -> tuple[int, int]:
-        """(msn, part) of what is not listed yet."""
+        """Return the (msn, part) of the first part that is not listed yet."""
         if not self.segments:
             return self.media_sequence, 0
         last = self.segments[-1]
@@ -84,10 +85,10 @@ class ParsedPlaylist:
 
 
 def parse_media_playlist(text: str) -> ParsedPlaylist:
-    """Read a media playlist.
+    """Return a parsed media playlist.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not such a playlist.
     """
     found = ParsedPlaylist()
     segment: ParsedSegment | None = None
@@ -132,50 +133,50 @@ def _lines(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class PlaylistItem:
-    """Something to fetch: a part or a segment, and the initialization section that it needs."""
+    """A part or a segment to fetch, and the URI of its initialization section."""
 
     name: str
     init: str
 
 
 class PlaylistCursor:
-    """Where one reader of one rendition is."""
+    """The position of one reader in one rendition."""
 
     def __init__(self) -> None:
-        self._at: tuple[int, int] | None = None
-        #: Segments that were gone before they could be read.
-        self.lost = 0
+        self._position: tuple[int, int] | None = None
+        #: Segments that left the playlist before they were read.
+        self.lost_segments = 0
 
     def query(self, playlist: ParsedPlaylist) -> dict[str, str]:
-        """What makes the next reload wait until there is something new; empty: it cannot wait."""
-        if not playlist.blocks or playlist.ended or self._at is None:
+        """Return the query of a blocking reload for the next part; empty: the server cannot block it."""
+        if not playlist.blocks or playlist.ended or self._position is None:
             return {}
-        return {"_HLS_msn": str(self._at[0]), "_HLS_part": str(self._at[1])}
+        return {"_HLS_msn": str(self._position[0]), "_HLS_part": str(self._position[1])}
 
     def take(self, playlist: ParsedPlaylist) -> list[PlaylistItem]:
-        """What to fetch now, in order: parts, or whole segments whose parts are not listed (any more).
+        """Return the items to fetch now, in order: parts, or whole segments if their parts are not listed (any more).
 
         Raises:
-            MuxerRestarted: the playlist ends before what was read already.
+            MuxerRestarted: the playlist ends before the items that were read already.
         """
-        if self._at is None:
-            self._at = (_entry(playlist), 0)
-        elif playlist.next < self._at:
+        if self._position is None:
+            self._position = (_first_msn(playlist), 0)
+        elif playlist.next < self._position:
             raise MuxerRestarted
-        if playlist.media_sequence > self._at[0]:
-            self.lost += playlist.media_sequence - self._at[0]
-            self._at = (playlist.media_sequence, 0)
+        if playlist.media_sequence > self._position[0]:
+            self.lost_segments += playlist.media_sequence - self._position[0]
+            self._position = (playlist.media_sequence, 0)
         found = [
             PlaylistItem(name, segment.init)
             for segment in playlist.segments
-            if segment.msn >= self._at[0]
+            if segment.msn >= self._position[0]
             for name in self._new(segment)
         ]
-        self._at = playlist.next
+        self._position = playlist.next
         return found
 
     def _new(self, segment: ParsedSegment) -> Iterator[str]:
-        msn, part = self._at or (0, 0)
+        msn, part = self._position or (0, 0)
         if segment.gap:
             return
         if segment.parts:
@@ -184,8 +185,11 @@ class PlaylistCursor:
             yield segment.name
 
 
-def _entry(playlist: ParsedPlaylist) -> int:
-    """Where to begin: the newest segment that has parts; it begins with a key frame, and all renditions cut alike."""
+def _first_msn(playlist: ParsedPlaylist) -> int:
+    """Return the segment to start with: the newest one with parts.
+
+    It starts with a key frame, and all renditions have the same segment boundaries.
+    """
     for segment in reversed(playlist.segments):
         if segment.parts and not segment.gap:
             return segment.msn

@@ -1,7 +1,7 @@
-"""Reading one path of MediaMTX: its LL-HLS, taken apart into samples as the parts appear.
+"""Reads one path of MediaMTX: fetches the parts of its LL-HLS and demuxes them into samples.
 
-Each rendition is followed by blocking reloads, and each part is fetched once. The secret of MediaMTX's CDN hook goes
-along, so there are no sessions, cookies and redirects; viewers' tokens never come near it.
+Each rendition is followed by blocking reloads, and each part is fetched once. The requests contain MediaMTX's
+``hlsCDNSecret``, so there are no sessions, cookies and redirects. Viewers' tokens are never sent to MediaMTX.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ import structlog
 from airnode.errors import AirnodeError
 from airnode.kernel.tasks import TaskScope
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, TrackKind
+from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.fmp4 import Fmp4Demuxer
 from airnode.media.mediamtx.interleave import Interleaver
-from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.mediamtx.playlist import (
     MuxerRestarted,
     ParsedPlaylist,
@@ -30,11 +30,11 @@ from airnode.media.mediamtx.playlist import (
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.3
-#: Between two looks at a playlist that cannot be waited for, or that has nothing new.
+#: Time between two requests of a playlist without blocking reload, or without new items.
 _POLL_S = 0.1
-#: MediaMTX answers a blocked reload when the part is there, or never when the publisher has stopped.
+#: MediaMTX answers a blocking reload when the part exists, and never if the publisher has stopped.
 _TIMEOUT_S = 15.0
-_CONNECT_S = 3.0
+_CONNECT_TIMEOUT_S = 3.0
 _MAX_PLAYLIST_BYTES = 4 << 20
 _MAX_OBJECT_BYTES = 64 << 20
 
@@ -42,11 +42,11 @@ Push = Callable[[Sequence[MediaEvent], int], None]
 
 
 class _ReadFailed(Exception):
-    """This attempt is over; another one may do better."""
+    """This attempt failed; the reader tries again."""
 
 
 class _Rendition:
-    """One media playlist that is followed. ``items``: what of it is to be fetched next."""
+    """One media playlist that is followed. ``items``: what to fetch next."""
 
     def __init__(self, uri: str, playlist: ParsedPlaylist) -> None:
         self.uri = uri
@@ -56,12 +56,12 @@ class _Rendition:
         self.demuxer: Fmp4Demuxer | None = None
         self._init = ""
 
-    def needs(self, item: PlaylistItem) -> bool:
-        """Whether another initialization section comes first."""
+    def needs_init(self, item: PlaylistItem) -> bool:
+        """Return whether the item has another initialization section than the current one."""
         return self.demuxer is None or item.init != self._init
 
     def begin(self, item: PlaylistItem, init: bytes) -> list[MediaEvent]:
-        """Take it; the configurations of its tracks."""
+        """Use this initialization section. Return the configurations of its tracks."""
         self.demuxer, self._init = Fmp4Demuxer(init), item.init
         return [track.config for track in self.demuxer.tracks]
 
@@ -70,8 +70,9 @@ class PathReader:
     """Reads a path until it is cancelled.
 
     Args:
-        base_url: of MediaMTX's HLS. secret: its ``hlsCDNSecret``.
-        push: takes samples in order; what it raises ends the reading.
+        base_url: the URL of MediaMTX's HLS.
+        secret: its ``hlsCDNSecret``.
+        push: receives samples in order; its errors end the reading.
     """
 
     def __init__(
@@ -93,24 +94,24 @@ class PathReader:
         self._log = log.bind(room=room)
 
     async def run(self) -> None:
-        """Read; begin anew whenever something is wrong with what comes.
+        """Read; start again after each error of the playlists or the media.
 
         Raises:
-            AirnodeError: what ``push`` raised, or a codec is not carried.
+            AirnodeError: ``push`` raised it, or a codec is not supported.
         """
-        said = ""
+        logged_reason = ""
         while True:
             try:
                 await self._attempt()
             except (_ReadFailed, MuxerRestarted, ValueError) as error:
                 reason = str(error) or type(error).__name__
-                if reason != said:
+                if reason != logged_reason:
                     self._log.info("mediamtx_reading_failed", reason=reason)
-                said = reason
+                logged_reason = reason
                 await asyncio.sleep(_RETRY_S)
 
     async def _attempt(self) -> None:
-        """From the multivariant playlist to whatever ends it."""
+        """Read from the multivariant playlist on, until an error."""
         uris = parse_multivariant_playlist(await self._text("index.m3u8"))
         renditions = [_Rendition(uri, parse_media_playlist(await self._text(uri))) for uri in uris]
         configs: list[MediaEvent] = []
@@ -119,28 +120,28 @@ class PathReader:
                 raise _ReadFailed("there is no media yet")
             configs += await self._begin(rendition, rendition.items[0])
         self._push(configs, 0)
-        together = Interleaver({_kind(config) for config in configs})
+        interleaver = Interleaver({_kind(config) for config in configs})
         scope = TaskScope("mediamtx-renditions")
         try:
-            following = [scope.spawn("follow", self._ended(each, together)) for each in renditions]
+            following = [scope.spawn("follow", self._follow(each, interleaver)) for each in renditions]
             done, _ = await asyncio.wait(following, return_when=asyncio.FIRST_COMPLETED)
             raise next(iter(done)).result()
         finally:
             await scope.aclose()
 
-    async def _ended(self, rendition: _Rendition, together: Interleaver) -> Exception:
-        """Follow it; what ended that, which is no failure of the task."""
+    async def _follow(self, rendition: _Rendition, interleaver: Interleaver) -> Exception:
+        """Read a rendition until an error. Return the error: it is no failure of the task."""
         try:
             while True:
-                await self._fetch(rendition, together)
+                await self._fetch(rendition, interleaver)
                 await self._reload(rendition)
         except (_ReadFailed, MuxerRestarted, ValueError, AirnodeError) as error:
             return error
 
-    async def _fetch(self, rendition: _Rendition, together: Interleaver) -> None:
-        """Fetch what is listed, and pass on what it brings."""
+    async def _fetch(self, rendition: _Rendition, interleaver: Interleaver) -> None:
+        """Fetch the listed items, and push their samples as far as the other track allows."""
         for item in rendition.items:
-            events: list[MediaEvent] = await self._begin(rendition, item) if rendition.needs(item) else []
+            events: list[MediaEvent] = await self._begin(rendition, item) if rendition.needs_init(item) else []
             body = await self._get(item.name, {}, _MAX_OBJECT_BYTES)
             self._metrics.received.inc(len(body))
             if rendition.demuxer is not None:
@@ -148,23 +149,24 @@ class PathReader:
             ready: list[MediaEvent] = []
             kinds: tuple[TrackKind, ...] = ("video", "audio")
             for kind in kinds:
-                if mine := [event for event in events if _kind(event) == kind]:
-                    ready += together.add(kind, mine)
+                if of_kind := [event for event in events if _kind(event) == kind]:
+                    ready += interleaver.add(kind, of_kind)
             self._push(ready, len(body))
 
     async def _reload(self, rendition: _Rendition) -> None:
-        """Wait for something new."""
+        """Wait for new items."""
         if rendition.playlist.ended:
             raise _ReadFailed("the playlist has ended")
         query = rendition.cursor.query(rendition.playlist)
         if not query or not rendition.items:
             await asyncio.sleep(_POLL_S)
         rendition.playlist = parse_media_playlist(await self._text(rendition.uri, query))
-        lost = rendition.cursor.lost
+        lost_before = rendition.cursor.lost_segments
         rendition.items = rendition.cursor.take(rendition.playlist)
-        if rendition.cursor.lost > lost:
-            self._metrics.lost.inc(rendition.cursor.lost - lost)
-            self._log.warning("mediamtx_segments_lost", count=rendition.cursor.lost - lost)
+        lost_segments = rendition.cursor.lost_segments - lost_before
+        if lost_segments > 0:
+            self._metrics.lost.inc(lost_segments)
+            self._log.warning("mediamtx_segments_lost", count=lost_segments)
 
     async def _begin(self, rendition: _Rendition, item: PlaylistItem) -> list[MediaEvent]:
         if not item.init:
@@ -174,18 +176,18 @@ class PathReader:
     async def _text(self, uri: str, query: Mapping[str, str] | None = None) -> str:
         return (await self._get(uri, query or {}, _MAX_PLAYLIST_BYTES)).decode()
 
-    async def _get(self, uri: str, query: Mapping[str, str], limit: int) -> bytes:
+    async def _get(self, uri: str, query: Mapping[str, str], max_bytes: int) -> bytes:
         url = urljoin(self._base, uri)
         if not url.startswith(self._base):
             raise ValueError("a playlist names what is not beside it")
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_TIMEOUT_S)
         try:
             async with self._session.get(
                 url, params=query, headers=self._headers, timeout=timeout, allow_redirects=False
             ) as response:
                 self._check(response.status)
-                if (response.content_length or 0) > limit:
-                    raise _ReadFailed(f"{response.content_length} bytes, which is more than {limit}")
+                if (response.content_length or 0) > max_bytes:
+                    raise _ReadFailed(f"{response.content_length} bytes, which is more than {max_bytes}")
                 return await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self._metrics.failures.labels("hls").inc()

@@ -1,4 +1,4 @@
-"""A MediaMTX of airnode's own: found, given its configuration, supervised."""
+"""The MediaMTX that airnode starts: finds the program, writes its configuration, supervises the process."""
 
 import asyncio
 import os
@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Counter
+
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.errors import AirnodeError, StartupError
 from airnode.processes.child import LaunchSpec
 from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
 
 _FILE = "mediamtx.yml"
-#: Stream keys stand in paths, and paths in MediaMTX's log.
+#: MediaMTX logs paths, and paths contain stream keys.
 SECRET_PATHS = re.compile(r"live/[^\s'\"\]/?]+")
 
 
@@ -27,12 +29,22 @@ class MediaMtxPorts:
     hls: int
 
 
+class MediaMtxRestarts(EmbeddedMetrics):
+    """The metric of the supervisor, under the name of this engine."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.restarts = Counter(
+            "airnode_media_mediamtx_restarts_total", "Unexpected exits of MediaMTX", ["server"], registry=registry
+        )
+
+
 class MediaMtxServer(ChildServer):
     """MediaMTX in ``<data_dir>/mediamtx``.
 
     Args:
-        render: the configuration for these ports. probe: asks it something; raises AirnodeError while it is not there.
-        api_port, hls_port: 0 takes any free one, at each launch anew.
+        api_port, hls_port: with 0, each launch takes a free port.
+        render: returns the configuration for these ports.
+        probe: sends a request; raises AirnodeError until MediaMTX answers.
     """
 
     def __init__(
@@ -50,19 +62,19 @@ class MediaMtxServer(ChildServer):
         super().__init__("mediamtx", data_dir / "mediamtx.lock", settings, metrics)
         self._binary = binary
         self._directory = data_dir / "mediamtx"
-        self._wanted = MediaMtxPorts(api_port, hls_port)
+        self._configured_ports = MediaMtxPorts(api_port, hls_port)
         self._render = render
         self._probe = probe
-        self.ports = self._wanted
+        self.ports = self._configured_ports
 
     async def prepare(self) -> LaunchSpec:
-        """Choose the ports and write the file."""
-        self.ports = MediaMtxPorts(*_free_ports(self._wanted.api, self._wanted.hls))
+        """Choose the ports and write the configuration file."""
+        self.ports = MediaMtxPorts(*_free_ports(self._configured_ports.api, self._configured_ports.hls))
         await asyncio.to_thread(self._write, self._render(self.ports))
         return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, redact=SECRET_PATHS)
 
     async def probe(self) -> None:
-        """Ask its API."""
+        """Send a request to its API."""
         try:
             await self._probe()
         except AirnodeError as error:
@@ -78,36 +90,37 @@ class MediaMtxServer(ChildServer):
 
 
 class HangDetector:
-    """Whether a server that runs has hung: it did not answer for ``restart_after_s``. Time is passed in."""
+    """Detects that a running server does not answer for ``restart_after_s``. Time is passed in."""
 
     def __init__(self, restart_after_s: float, now_s: float) -> None:
         self._restart_after_s = restart_after_s
-        self._since_s = now_s
+        self._last_answer_s = now_s
 
     def answered(self, now_s: float) -> None:
-        """It did."""
-        self._since_s = now_s
+        """The server answered."""
+        self._last_answer_s = now_s
 
     def hangs(self, now_s: float) -> bool:
-        """It did not; True once each time that it has gone on for too long."""
-        if now_s - self._since_s < self._restart_after_s:
+        """Return whether the server hangs: True once per ``restart_after_s`` without an answer."""
+        if now_s - self._last_answer_s < self._restart_after_s:
             return False
-        self._since_s = now_s
+        self._last_answer_s = now_s
         return True
 
 
-def _free_ports(*wanted: int) -> list[int]:
-    """Each port, or a free one of loopback where it is 0. Another program may take it before MediaMTX does, which then
-    ends and is started again with others.
+def _free_ports(*configured: int) -> list[int]:
+    """Return the ports, with a free loopback port for each 0.
+
+    If another program takes a port before MediaMTX binds it, MediaMTX exits and is started again with other ports.
 
     Raises:
-        StartupError: a port that was asked for cannot be had.
+        StartupError: a configured port is in use.
     """
-    taken: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     try:
-        for port in wanted:
+        for port in configured:
             sock = socket.socket()
-            taken.append(sock)
+            sockets.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind(("127.0.0.1", port))
@@ -116,17 +129,17 @@ def _free_ports(*wanted: int) -> list[int]:
                     f"Port {port} on 127.0.0.1 for MediaMTX cannot be had: {error.strerror}; set mediamtx.api_port and "
                     "mediamtx.hls_port to 0 for any free ones."
                 ) from None
-        return [int(sock.getsockname()[1]) for sock in taken]
+        return [int(sock.getsockname()[1]) for sock in sockets]
     finally:
-        for sock in taken:
+        for sock in sockets:
             sock.close()
 
 
 def find_mediamtx(configured: Path | None) -> Path:
-    """The program to run.
+    """Return the path of the program.
 
     Raises:
-        StartupError: there is none.
+        StartupError: it is not found.
     """
     if configured is not None:
         path = configured.expanduser().absolute()

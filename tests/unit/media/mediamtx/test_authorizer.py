@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Forbidden, InvalidInput, RateLimited
+from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.authorizer import AuthRequest, KeyRefused, MediaMtxAuthorizer, publish_request
-from airnode.media.mediamtx.metrics import MediaMtxMetrics
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
 from airnode.media.sent_bytes import SentBytesMeter

@@ -95,9 +95,9 @@ def test_who_falls_behind_gets_whole_segments_and_loses_what_is_gone():
     cursor = PlaylistCursor()
     cursor.take(listing(3, [("s3", ["p3"])], []))
     assert names(cursor, listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["s4", "p5", "p6"]
-    assert cursor.lost == 0
+    assert cursor.lost_segments == 0
     assert names(cursor, listing(9, [("s9", ["p9"])], [])) == ["p9"]
-    assert cursor.lost == 3
+    assert cursor.lost_segments == 3
 
 
 def test_a_playlist_that_goes_back_is_another_one():
