@@ -141,9 +141,9 @@ def top(url: str, secret: str, data_dir: str, interval_s: float, once: bool, as_
     """
     from airnode.commands import top as view
 
-    target = view.find(url, secret, pathlib.Path(data_dir))
+    target = view.find_target(url, secret, pathlib.Path(data_dir))
     if once or as_json:
-        shot = view.look(target, None, 3.0)
+        shot = view.poll(target, None, 3.0)
         click.echo(shot.json()) if as_json else view.print_once(shot)
         sys.exit(1 if shot.error else 0)
     try:

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
 from airnode.cluster.classes_api import ClassesApi
@@ -142,15 +143,14 @@ def _nodes_api(
 
 
 def _join_api(ctx: RoleContext, nodes: NodeStates, clients: Clients, authorizer: Authorizer) -> JoinApi:
-    return JoinApi(
+    issuer = AccessIssuer(
         accesses=ctx.accesses,
-        authorizer=authorizer,
-        registry=nodes.registry,
-        clients=clients,
+        node_orders=nodes.registry,
         store_urls=ctx.remote_urls,
         shared_values=lambda access: shared_values(ctx.settings, access),
         jwt_secret=ctx.settings.auth.jwt_secret.get_secret_value(),
     )
+    return JoinApi(issuer, authorizer, clients)
 
 
 def _endpoints(addresses: Addresses, code: str, stream_key: str, secret: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A view of leased records that this process keeps: requests are answered from it without a question to Redis."""
+"""A view of leased records in this process, so that requests are answered without a query to Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ class LeasedView(Service, Generic[R]):
         kind: the type of both. The member that holds a lease must be the key of its record.
         failed: name of the log event of a sync that failed; Redis is tried again.
         on_change: called for each change, at once.
-        after_sync: awaited after each sync; for what is kept beside the leases.
+        after_sync: awaited after each sync, to read what Redis has beside the leases.
     """
 
     name = "leased-view"

@@ -1,4 +1,4 @@
-"""What nodes tell each other over the bus about themselves and about rooms."""
+"""What nodes publish on the bus about themselves and about rooms."""
 
 import re
 from typing import Literal
@@ -8,10 +8,10 @@ import msgspec
 from airnode.bus.leased_records import RecordRules
 from airnode.bus.recordings import RecordingMode
 
-#: Names of channels and lease groups alike.
+#: Names of channels, and of the lease groups of the same records.
 NODES = "nodes"
 ROOMS = "rooms"
-#: Channel on which masters tell each other of the places they give away.
+#: Channel on which masters publish their reservations to each other.
 PLACES = "places"
 #: The table of :class:`ClassRecord`, by the SHA-256 of the stream key.
 STREAM_KEYS = "stream-keys"
@@ -19,23 +19,23 @@ STREAM_KEYS = "stream-keys"
 ROOM_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 NodeStatus = Literal["healthy", "draining", "overloaded"]
-#: What an admin wants of a node; empty: nothing.
+#: An admin's order for a node; empty: none.
 NodeOrder = Literal["", "drain", "removed"]
 RoomPhase = Literal["waiting", "live", "reconnecting", "ended"]
 
 
 class Relayed(msgspec.Struct, frozen=True):
-    """From where an edge pulls a room. ``tier`` 1: from the origin; 2: from an edge of the first tier; 0: not yet."""
+    """The node that an edge pulls a room from. ``tier`` 1: the origin; 2: an edge of the first tier; 0: none yet."""
 
     parent: str
     tier: int
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something that somebody should look at.
+    """Something that an operator should check.
 
     Attributes:
-        code: what it is, for pages that have words of their own. fields: what stands in those words.
+        code: its kind, for pages with own texts. fields: the values in these texts.
         text: the same as an English sentence.
     """
 
@@ -45,19 +45,19 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
-    """A slave, as its lease says; a dead one vanishes with its lease.
+    """A slave's heartbeat and the value of its lease; a dead node disappears when its lease ends.
 
     Attributes:
-        host: under which viewers reach it; empty: the host through which they reached the master.
+        host: host under which viewers reach it; empty: the host under which they reached the master.
         scheme: of its media port, ``http`` or ``https``.
         beat_at: unix seconds of the node's clock.
-        sent_bps: what it sent to viewers since the beat before.
+        sent_bps: bandwidth to viewers since the heartbeat before.
         bandwidth_bps: most that it may send; None: no limit.
-        reserved: places given away whose viewers had not shown up at this beat.
+        reserved: reserved places whose viewers had not connected at this heartbeat.
         streams: rooms that it is the origin of.
-        rooms: {room: viewers}, for rooms that somebody watches here.
-        relays: {room: from where}, for rooms that come from another node.
-        alarms: what somebody should look at there, as sentences; notices: the same with codes.
+        rooms: {room: viewers}, for rooms with viewers here.
+        relays: {room: its source}, for rooms that come from another node.
+        alarms: what an operator should check there, as sentences; notices: the same with codes.
         cut_from: ids of origins that report to the cluster and do not answer this node.
     """
 
@@ -84,26 +84,26 @@ class NodeRecord(msgspec.Struct, frozen=True):
 
 
 class NodeOrdered(msgspec.Struct, frozen=True):
-    """An admin's order for a node has changed."""
+    """The order of an admin for a node changed."""
 
     node_id: str
     order: NodeOrder
 
 
 class NodeLeft(msgspec.Struct, frozen=True):
-    """A node went down on purpose; nothing is remembered of it."""
+    """A node stopped on purpose; masters forget it."""
 
     node_id: str
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """A master gave places away: {node_id: places reserved there now}."""
+    """A master reserved places: {node_id: places that are reserved there now}."""
 
     counts: dict[str, int]
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
-    """What is being published; 0 where not known (yet)."""
+    """The stream that is being published; 0: not known (yet)."""
 
     width: int = 0
     height: int = 0
@@ -122,13 +122,13 @@ class RoomState(msgspec.Struct, frozen=True):
 
     Attributes:
         phase: ``reconnecting`` while the class is kept for a publisher that dropped.
-        since: unix seconds since when the phase holds.
+        since: unix seconds at which the phase began.
         reconnect_deadline: unix seconds until when the class is kept, while reconnecting.
-        epoch: of the origin's claim; grows for ever.
-        host, scheme, media_port: where edges get it from; host as in :class:`NodeRecord`.
-        next_msn, target_duration_s, part_target_s, discontinuities: where its playlist is, for an origin that takes
-            over.
-        silent_s: since the publisher sent anything.
+        epoch: of the origin's claim; it only grows.
+        host, scheme, media_port: of the origin, for edges; host as in :class:`NodeRecord`.
+        next_msn, target_duration_s, part_target_s, discontinuities: the position of its playlist, for an
+            origin that takes over.
+        silent_s: time since the publisher sent anything.
         recording_id: of the recording that is being made; empty: none is.
         recording_mode: of the node, see the ``recording`` section.
     """
@@ -168,6 +168,6 @@ def room_rules(keep_s: float = 0.0) -> RecordRules[RoomState]:
 
 
 class ClassRecord(msgspec.Struct, frozen=True):
-    """What slaves need to know of the class that a stream key opens."""
+    """What slaves need of the class that a stream key belongs to."""
 
     room: str

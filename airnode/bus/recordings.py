@@ -1,8 +1,9 @@
-"""What nodes and masters tell each other about recordings.
+"""What nodes and masters publish to each other about recordings.
 
 The files on a node's disk are the truth. Each node writes what it has into two tables of :class:`RecordingRecord`, by
-room (for edges, which look one up) and by node (for masters, which mirror it into PostgreSQL), and says so on the
-channel. Orders go the other way, each with an answer; one that is lost is given again by whoever waits for it.
+room (for edges, which look one up) and by node (for masters, which mirror it into PostgreSQL), and publishes
+each change on the channel. Masters send orders to nodes, and each gets an answer; the sender repeats an order that was
+lost.
 """
 
 import re
@@ -12,7 +13,7 @@ import msgspec
 
 #: Name of the channel.
 RECORDINGS = "recordings"
-#: UTC time of the start, and 32 random bits: sorts by time, stands in paths and URLs as it is.
+#: UTC time of the start, and 32 random bits: sorts by time, and needs no quoting in paths and URLs.
 RECORDING_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
 
 RecordingStatus = Literal["recording", "finished", "interrupted"]
@@ -21,12 +22,12 @@ RecordingAction = Literal["start", "stop", "delete"]
 
 
 def recordings_in(room: str) -> str:
-    """Table {recording_id: record} of one room."""
+    """Return the name of the table {recording_id: record} of a room."""
     return f"recordings-in:{room}"
 
 
 def recordings_of(node_id: str) -> str:
-    """Table {recording_id: record} of one node."""
+    """Return the name of the table {recording_id: record} of a node."""
     return f"recordings-of:{node_id}"
 
 
@@ -34,9 +35,9 @@ class RecordingRecord(msgspec.Struct, frozen=True):
     """A recording on a node's disk.
 
     Attributes:
-        ended_at: unix seconds; None while it is being made.
-        status: ``interrupted`` when the node died while it was being made; it has all up to then.
-        host, scheme, media_port: where edges get it from; host as in :class:`airnode.bus.messages.NodeRecord`.
+        ended_at: unix seconds; None: it is not finished.
+        status: ``interrupted``: the node failed during the recording, which ends there.
+        host, scheme, media_port: of the node, for edges; host as in :class:`airnode.bus.messages.NodeRecord`.
     """
 
     recording_id: str
@@ -53,14 +54,14 @@ class RecordingRecord(msgspec.Struct, frozen=True):
 
 
 class RecordingsAnnounced(msgspec.Struct, frozen=True):
-    """A node wrote its tables anew: it has ``count`` recordings."""
+    """A node rewrote its tables; it has ``count`` recordings."""
 
     node_id: str
     count: int
 
 
 class RecordingsChanged(msgspec.Struct, frozen=True):
-    """Some recordings of a node are new, went on or ended; ``gone`` are ids of those that were removed."""
+    """Some recordings of a node are new, longer or finished; ``gone``: ids of the removed ones."""
 
     node_id: str
     changed: list[RecordingRecord] = []
@@ -68,7 +69,7 @@ class RecordingsChanged(msgspec.Struct, frozen=True):
 
 
 class RecordingOrder(msgspec.Struct, frozen=True):
-    """A teacher wants something of the node that has the room, or the recording."""
+    """A teacher's order for the node that has the room or the recording."""
 
     order_id: str
     node_id: str
@@ -78,11 +79,11 @@ class RecordingOrder(msgspec.Struct, frozen=True):
 
 
 class RecordingAnswer(msgspec.Struct, frozen=True):
-    """What became of an order.
+    """The result of an order.
 
     Attributes:
-        recording_id: of the recording that is being made; empty: none is.
-        refused: code of the error; empty: it was done. detail: for people.
+        recording_id: of the recording in progress; empty: there is none.
+        refused: code of the error; empty: the order was carried out. detail: the error as a sentence.
     """
 
     order_id: str

@@ -13,7 +13,7 @@ class RegisterRequest(msgspec.Struct):
 
     Attributes:
         node_id: the one it had before; empty: it gets one.
-        host: how viewers reach it, if it was told; else the master says what it sees.
+        host: host under which viewers reach it; empty: the address that the master sees.
     """
 
     node_name: str
@@ -69,11 +69,11 @@ class NodeView(msgspec.Struct):
 
     Attributes:
         load_percentage: of its places.
-        reserved: places given away whose viewers are still to come.
+        reserved: reserved places whose viewers have not connected yet.
         bandwidth_bps: most that it may send; null: no limit.
         last_beat: unix seconds of the node's clock.
         cut_from: ids of origins that report to the cluster and do not answer this node.
-        alarms: what somebody should look at there, as sentences; notices: the same with codes (none of older nodes).
+        alarms: what an operator should check there, as sentences; notices: the same with codes (none of older nodes).
     """
 
     node_id: str

@@ -56,7 +56,7 @@ class Classes:
             return await self.by_room(room)
 
     async def create(self, title: str, room: str | None = None) -> Class:
-        """Create a class with a new code and key.
+        """Return a new class, with a new code and key.
 
         Raises:
             Conflict: (409) the room exists, or there are as many classes as are allowed.
@@ -91,7 +91,7 @@ class Classes:
         return [_class(row) for row in rows]
 
     async def renew_stream_key(self, room: str) -> Class:
-        """Give the class a new key; the old one is no longer valid."""
+        """Return the class with a new key; the old one is no longer valid. NotFound (404): no such class."""
         row = await self._postgres.fetchrow(_RENEW, _room(room), new_stream_key())
         if row is None:
             raise NotFound(f"There is no class in the room {room!r}.")
@@ -109,7 +109,7 @@ class Classes:
 
 
 def _room(name: str) -> str:
-    """Return ``name`` if it can be a room: PostgreSQL is not asked about text that it cannot hold."""
+    """Return ``name`` if it is a valid room name; other text is not sent to PostgreSQL."""
     if not ROOM_PATTERN.match(name):
         raise NotFound("There is no such class.")
     return name

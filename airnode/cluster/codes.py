@@ -1,4 +1,4 @@
-"""Class codes and stream keys: made to be read aloud, and made not to be guessed."""
+"""Class codes, stream keys and room names. Codes can be read aloud; codes and keys cannot be guessed."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ def new_code() -> str:
 
 
 def normal_code(text: str) -> str:
-    """Return the code that somebody typed in any case, with blanks or dashes."""
+    """Return the code that somebody typed in any case, with spaces or dashes."""
     return re.sub(r"[\s-]", "", text).upper()
 
 
@@ -30,7 +30,7 @@ def new_stream_key() -> str:
 
 
 def key_digest(stream_key: str) -> str:
-    """Return what stands for a stream key outside PostgreSQL: its SHA-256 in hex."""
+    """Return the SHA-256 of a stream key in hex; outside PostgreSQL it is used in place of the key."""
     return hashlib.sha256(stream_key.encode()).hexdigest()
 
 

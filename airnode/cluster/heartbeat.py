@@ -1,4 +1,4 @@
-"""A slave's heartbeat: its lease in Redis, and a message to the masters each time; through a master without Redis."""
+"""A slave's heartbeat: it renews the lease in Redis and is published to the masters, or goes through a master."""
 
 import asyncio
 import time
@@ -27,19 +27,19 @@ from airnode.web.master_client import CredentialRefused, MasterConnection
 
 log = structlog.get_logger(__name__)
 
-#: Newcomers that wait for a heartbeat; more than these are dropped, and their reservations end by themselves.
+#: New viewers that wait for a heartbeat; more than these are dropped, and their reservations expire.
 _NEWCOMERS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """Where the heartbeat reads how full the node is.
+    """Where the heartbeat reads the load of the node.
 
     Attributes:
-        viewers: {room: viewers here}. newcomers: sessions of viewers that came since the last call.
+        viewers: {room: viewers here}. newcomers: sessions of viewers that connected since the last call.
         relays: {room: from where}, for rooms of other nodes. streams: rooms that are published here.
-        sent_bytes: sent to viewers since the start. cut_from: ids of nodes whose rooms do not get through to here.
-        notices: what an operator should look at.
+        sent_bytes: sent to viewers since the start. cut_from: ids of origins that this node cannot reach.
+        notices: what an operator should check.
     """
 
     viewers: Callable[[], Mapping[str, int]]
@@ -66,10 +66,10 @@ class HeartbeatClient:
 
 
 class Heartbeat(Service):
-    """Reports to the cluster that this node lives and how full it is, and follows the orders of admins.
+    """Reports to the cluster that this node is alive and what its load is, and follows the orders of admins.
 
     Args:
-        rtmp_port: where it takes publishers.
+        rtmp_port: returns the port for publishers.
         master: takes heartbeats when Redis cannot be reached; None: there is none.
     """
 
@@ -104,11 +104,11 @@ class Heartbeat(Service):
         self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
         #: Monotonic seconds of the last heartbeat that was delivered.
         self._delivered_s = time.monotonic()
-        #: (monotonic seconds, bytes sent by then) of the last beat.
+        #: (monotonic seconds, bytes sent until then) of the last heartbeat.
         self._sent = (time.monotonic(), 0.0)
 
     async def start(self) -> None:
-        """Send the first heartbeat, then go on."""
+        """Send the first heartbeat, and then one each ``cluster.heartbeat_s``."""
         await self._beat()
         self._tasks.spawn("beat", repeat_every(self._section.heartbeat_s, self._beat, failed="heartbeat_missed"))
 
@@ -151,7 +151,7 @@ class Heartbeat(Service):
         return NodeRecord(
             node_id=self._identity.node_id,
             node_name=self._identity.node_name,
-            # Not an admin's order: masters know it, and would learn late that it was taken back.
+            # Without the admin's order: masters read it from Redis, and would see late here that it was taken back.
             status="draining" if self._draining else status,
             host=url_host(self._addresses.host),
             scheme=self._addresses.scheme,
@@ -185,7 +185,7 @@ class Heartbeat(Service):
         self._newcomers.extend(self._meters.newcomers())
         seen, record = list(self._newcomers), self.record()
         try:
-            # Half of what the lease leaves, so that there is time for the other way.
+            # Half of the time that the lease leaves, so that there is time for the heartbeat through the master.
             async with asyncio.timeout(max(0.2, (self._section.lease_s - self._section.heartbeat_s) / 2)):
                 order = await self._beat_redis(record, seen)
         except (Unavailable, TimeoutError) as error:

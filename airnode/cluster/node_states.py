@@ -1,7 +1,7 @@
-"""The master's view of the nodes, and the places it gives away.
+"""The master's view of the nodes, and the places that it assigns.
 
-Masters keep nothing of their own: nodes, orders and reservations are in Redis; what is here is read from there, kept
-fresh by what nodes and masters publish, and read again every two seconds (:class:`LeasedView`).
+Masters have no state of their own: nodes, orders and reservations are in Redis. The view is read from there, updated
+with what nodes and masters publish, and read again every two seconds (:class:`LeasedView`).
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from airnode.kernel.tasks import TaskScope
 
 log = structlog.get_logger(__name__)
 
-#: Masters tell each other of their placements this often.
-_TELL_S = 0.02
-#: A token is not held up longer by a Redis that hangs; its place then is only known here.
+#: Reservations are collected for this long before they are published to the other masters.
+_PUBLISH_DELAY_S = 0.02
+#: A request for a token waits at most this long for Redis; after that only this master counts the place.
 _RESERVE_TIMEOUT_S = 0.5
 _ATTEMPTS = 5
-#: Each open page asks for the viewers of its room once a second or so; they are added up at most this often.
+#: Each open page needs the viewers of its room about once a second; they are added up at most this often.
 _WATCHED_S = 0.5
 
 
 class NodeMetrics:
-    """Metrics of the cluster as one master sees it."""
+    """Metrics of the cluster, from the view of one master."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.nodes = Gauge("airnode_cluster_nodes", "Nodes by how they are", ["status"], registry=registry)
@@ -54,7 +54,7 @@ class NodeMetrics:
 
 
 class NodeStates(Service):
-    """Holds the view and places viewers and publishers."""
+    """Holds the view, and assigns nodes to viewers and publishers."""
 
     name = "node-states"
 
@@ -66,7 +66,7 @@ class NodeStates(Service):
         self._section = section
         self._tasks = tasks
         self._metrics = NodeMetrics(registry)
-        #: The last beat of each node that has a lease.
+        #: The last heartbeat of each node that has a lease.
         self._beats: LeasedRecords[NodeRecord] = LeasedRecords(
             RecordRules(key=lambda record: record.node_id, lease_is_report=True)
         )
@@ -81,34 +81,34 @@ class NodeStates(Service):
             after_sync=self._sync,
         )
         self._placement = Placement(random.Random(), section.lease_s)  # noqa: S311 - spreads load, guards nothing
-        #: {node_id: its last beat}, of nodes that are gone too, until they are forgotten.
+        #: {node_id: its last heartbeat}, also of offline nodes until they are forgotten.
         self._remembered: dict[str, NodeRecord] = {}
         self._watched: Mapping[str, Mapping[str, int]] = {}
         self._watched_s = float("-inf")
-        #: {node_id: reserved places}, to be told to other masters.
-        self._untold: dict[str, int] = {}
-        self._some_untold = asyncio.Event()
+        #: {node_id: reserved places}, not published to the other masters yet.
+        self._pending: dict[str, int] = {}
+        self._has_pending = asyncio.Event()
 
     async def start(self) -> None:
-        """Read what Redis has, then listen."""
-        await self._bus.subscribe(NODES, NodeOrdered, self._ordered)
-        await self._bus.subscribe(NODES, NodeLeft, self._left)
-        await self._bus.subscribe(PLACES, Placed, self._placed)
+        """Subscribe, and read what Redis has."""
+        await self._bus.subscribe(NODES, NodeOrdered, self._receive_order)
+        await self._bus.subscribe(NODES, NodeLeft, self._receive_leave)
+        await self._bus.subscribe(PLACES, Placed, self._receive_placed)
         await self._beats_view.start()
-        self._tasks.spawn("tell", self._tell_for_ever())
+        self._tasks.spawn("publish", self._publish_pending())
 
     async def stop(self) -> None:
-        """End listening."""
+        """End the syncs and the publishing."""
         await self._tasks.aclose()
 
     # -- the view -----------------------------------------------------------------------------------------------------
 
     def nodes(self) -> dict[str, NodeRecord]:
-        """Nodes heard of within the lease."""
+        """Return {node_id: last heartbeat} of the nodes that sent one within the lease."""
         return self._placement.fresh(time.monotonic())
 
     def watched(self) -> Mapping[str, Mapping[str, int]]:
-        """{room: {node_id: viewers there}}, not older than ``_WATCHED_S``."""
+        """Return {room: {node_id: viewers there}}, at most ``_WATCHED_S`` old."""
         now_s = time.monotonic()
         if now_s - self._watched_s > _WATCHED_S:
             watched: dict[str, dict[str, int]] = {}
@@ -119,11 +119,11 @@ class NodeStates(Service):
         return self._watched
 
     def health(self, node_id: str) -> NodeHealth:
-        """How a node is."""
+        """Return the health of a node."""
         return self._placement.health(node_id, time.monotonic())
 
     def known(self) -> list[tuple[NodeRecord, NodeHealth, int]]:
-        """Every node that is not forgotten, how it is, and its places that are reserved; by name."""
+        """Return each node that is not forgotten, its health and its number of reserved places, sorted by name."""
         now_s = time.monotonic()
         records = {**self._remembered, **self._placement.fresh(now_s)}
         found = [
@@ -132,16 +132,16 @@ class NodeStates(Service):
         ]
         return sorted(found, key=lambda each: (each[0].node_name, each[0].node_id))
 
-    # -- placing ------------------------------------------------------------------------------------------------------
+    # -- assigning ----------------------------------------------------------------------------------------------------
 
     async def place_viewer(self, session: str, avoid: Collection[str] = ()) -> NodeRecord:
-        """Give a place away: reserved until the viewer shows up or ``cluster.reservation_s`` have passed.
+        """Return a node, with a place there that is reserved for the viewer for ``cluster.reservation_s``.
 
         Args:
-            avoid: nodes that failed the viewer; taken only when there is no other.
+            avoid: ids of nodes that failed the viewer; they are taken only where there is no other.
 
         Raises:
-            NoHealthyNodes: (503) none is there, or all are full or shutting down.
+            NoHealthyNodes: (503) there is no node, or all are full or shutting down.
         """
         with self._metrics.seconds.time():
             for _ in range(_ATTEMPTS):
@@ -156,25 +156,25 @@ class NodeStates(Service):
         self._metrics.refused.inc()
         raise NoHealthyNodes("No healthy nodes available: all are full", retry_after_s=1)
 
-    def severed(self, origin: str | None) -> list[str]:
-        """Nodes to which rooms of that origin do not get through: no place for their viewers."""
+    def cut_off_from(self, origin: str | None) -> list[str]:
+        """Return the ids of nodes that cannot reach that origin, so that viewers of its rooms go elsewhere."""
         return self._placement.cut_off_from(origin)
 
     def place_publisher(self, origin: str | None, avoid: Collection[str] = (), *, silent: bool = False) -> NodeRecord:
-        """The room's origin while it lives, else the least loaded node.
+        """Return the room's origin while it has a lease, else the least loaded node.
 
         Args:
-            silent: the origin has missed its reports: any other node is better.
+            silent: the origin has missed its reports, so that any other node is better.
 
         Raises:
-            NoHealthyNodes: (503) none is there, or all are full or shutting down.
+            NoHealthyNodes: (503) there is no node, or all are full or shutting down.
         """
         if origin is not None and (silent or origin in avoid):
             avoid, origin = {*avoid, origin}, None
         return self._placement.best(time.monotonic(), origin, avoid)
 
     async def _reserve(self, session: str, node_id: str) -> bool:
-        """Turn a held place into a reservation that all masters count; False when others took the last one."""
+        """Return whether the held place is reserved in Redis now; False: another master took the last one."""
         granted, count = True, None
         free = self._placement.free_places(node_id)
         try:
@@ -185,11 +185,11 @@ class NodeStates(Service):
         finally:
             self._placement.confirm(node_id, count)
         if count is not None:
-            self._untold[node_id] = count
-            self._some_untold.set()
+            self._pending[node_id] = count
+            self._has_pending.set()
         return granted
 
-    # -- keeping the view ---------------------------------------------------------------------------------------------
+    # -- updating the view --------------------------------------------------------------------------------------------
 
     def _beat_changed(self, change: RecordChange[NodeRecord]) -> None:
         # A node whose lease ran out stays in the list of known nodes, as offline.
@@ -202,33 +202,33 @@ class NodeStates(Service):
         self._remembered.pop(node_id, None)
         self._placement.remove(node_id)
 
-    async def _ordered(self, message: NodeOrdered) -> None:
+    async def _receive_order(self, message: NodeOrdered) -> None:
         log.info("node_ordered", node_id=message.node_id, order=message.order or "none")
         if message.order == "removed":
             self._remove(message.node_id)
         else:
             self._placement.set_drained(message.node_id, on=message.order == "drain")
 
-    async def _left(self, message: NodeLeft) -> None:
+    async def _receive_leave(self, message: NodeLeft) -> None:
         log.info("node_left", node_id=message.node_id)
         self._remove(message.node_id)
 
-    async def _placed(self, message: Placed) -> None:
+    async def _receive_placed(self, message: Placed) -> None:
         self._placement.raise_reserved(message.counts)
 
-    async def _tell_for_ever(self) -> None:
+    async def _publish_pending(self) -> None:
         while True:
-            await self._some_untold.wait()
-            await asyncio.sleep(_TELL_S)
-            self._some_untold.clear()
-            counts, self._untold = self._untold, {}
+            await self._has_pending.wait()
+            await asyncio.sleep(_PUBLISH_DELAY_S)
+            self._has_pending.clear()
+            counts, self._pending = self._pending, {}
             try:
                 await self._bus.publish(PLACES, Placed(counts))
             except Unavailable:
-                continue  # the others read the counts anyway
+                continue  # the other masters read the counts from Redis with their next sync
 
     async def _sync(self) -> None:
-        """Read what Redis keeps beside the leases."""
+        """Read what Redis has beside the leases."""
         remembered = await self.registry.remembered()
         orders: dict[str, NodeOrder] = await self.registry.orders()
         counts = await self._reservations.counts()
@@ -238,19 +238,21 @@ class NodeStates(Service):
             self._remove(node_id)
         self._placement.set_drained_nodes(node_id for node_id, order in orders.items() if order == "drain")
         self._placement.set_reserved(counts)
-        await self._forget()
-        self._measure()
+        await self._forget_offline()
+        self._update_metrics()
 
-    async def _forget(self) -> None:
+    async def _forget_offline(self) -> None:
         oldest = time.time() - self._section.remember_s
-        gone = [node_id for node_id, record in self._remembered.items() if record.beat_at < oldest]
-        gone = [node_id for node_id in gone if node_id not in self.nodes()]
+        online = self.nodes()
+        gone = [
+            node_id for node_id, record in self._remembered.items() if record.beat_at < oldest and node_id not in online
+        ]
         if gone:
             await self.registry.forget(gone)
             for node_id in gone:
                 self._remove(node_id)
 
-    def _measure(self) -> None:
+    def _update_metrics(self) -> None:
         totals: dict[str, int] = dict.fromkeys(("healthy", "draining", "overloaded", "offline"), 0)
         for _, health, _ in self.known():
             totals[health] += 1

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.messages import ROOM_PATTERN, NodeOrder, NodeRecord, Relayed, RoomState
+from airnode.cluster.access_issuer import require_node_id
 from airnode.cluster.alarms import node_alarms, stream_alarms
 from airnode.cluster.api_types import (
     BestNode,
@@ -19,7 +20,6 @@ from airnode.cluster.api_types import (
     StreamList,
     StreamView,
 )
-from airnode.cluster.join_api import require_node_id
 from airnode.cluster.node_states import NodeStates
 from airnode.cluster.placement import NodeHealth
 from airnode.cluster.reservations import Reservations
@@ -39,7 +39,7 @@ _REFUSALS = (401, 403, 429, 503)
 
 
 class RoomQuery(msgspec.Struct):
-    """Whose stream it is about."""
+    """The room of the stream."""
 
     room: str = ""
 
@@ -85,7 +85,7 @@ class NodesApi:
         auth="node",
     )
     async def heartbeat(self, request: web.Request) -> web.Response:
-        """Write its lease."""
+        """Renew the lease of the node, and return its order."""
         self._authorizer.require(request, Right.NODE)
         body = await read_input(request, HeartbeatRequest)
         require_node_id(body.record.node_id, "record.node_id")
@@ -121,7 +121,7 @@ class NodesApi:
         auth="cluster",
     )
     async def best_node(self, request: web.Request) -> web.Response:
-        """503 "No healthy nodes available" without one."""
+        """Return the node, or 503 where there is none."""
         self._authorizer.require(request, Right.READER)
         room = request.query.get("room", "")
         _check("room", not room or ROOM_PATTERN.match(room), "1 to 63 of a-z, 0-9, - and _")
@@ -150,7 +150,7 @@ class NodesApi:
         auth="cluster",
     )
     async def streams(self, request: web.Request) -> web.Response:
-        """From the rooms' leases and the nodes' heartbeats."""
+        """Return the rooms, from their leases and the nodes' heartbeats."""
         self._authorizer.require(request, Right.READER)
         nodes = self._nodes.nodes()
         found = []
@@ -271,7 +271,7 @@ def _node_view(record: NodeRecord, health: NodeHealth, reserved: int, now: float
 
 
 def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Relayed]:
-    """Return {edge: from where it pulls the room}."""
+    """Return {id of an edge: the source of the room there}."""
     return {
         node_id: node.relays[state.room]
         for node_id, node in nodes.items()

@@ -46,7 +46,7 @@ class _Slot:
 
     @property
     def promised(self) -> int:
-        """Places that wait for viewers who have not connected yet."""
+        """Return the number of places for viewers who have not connected yet."""
         return self.reserved + self.pending
 
     def viewer_bps(self) -> float:

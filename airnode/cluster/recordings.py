@@ -55,7 +55,7 @@ class ClusterRecordings(Service):
         await self._bus.subscribe(RECORDINGS, RecordingsChanged, self._changed, on_resubscribed=self._resubscribed)
         await self._bus.subscribe(RECORDINGS, RecordingsAnnounced, self._announced_again)
         self._announced.update(dict.fromkeys(await self.index.nodes()))
-        self._tasks.spawn("sync", self._sync_for_ever())
+        self._tasks.spawn("sync", self._sync_repeatedly())
 
     async def stop(self) -> None:
         """Stop reading tables."""
@@ -107,7 +107,7 @@ class ClusterRecordings(Service):
         await self._remember_nodes()
         self._wake.set()
 
-    async def _sync_for_ever(self) -> None:
+    async def _sync_repeatedly(self) -> None:
         while True:
             self._wake.clear()
             try:

@@ -51,13 +51,13 @@ class RecordingList(msgspec.Struct):
 
 
 class RecordingSwitch(msgspec.Struct):
-    """Whether the class shall be recorded."""
+    """The wanted state: recorded or not."""
 
     recording: bool
 
 
 class RecordingState(msgspec.Struct):
-    """Whether a class is being recorded now, and as which recording."""
+    """The present state of a class: recorded or not, and as which recording."""
 
     recording: bool
     mode: RecordingMode

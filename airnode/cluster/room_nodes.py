@@ -23,7 +23,7 @@ class RoomNodes:
         Raises:
             NoHealthyNodes: (503) no node is left, or all are full or draining.
         """
-        return await self._nodes.place_viewer(session_id, [*avoid, *self._nodes.severed(self._rooms.origin(room))])
+        return await self._nodes.place_viewer(session_id, [*avoid, *self._nodes.cut_off_from(self._rooms.origin(room))])
 
     def for_publisher(self, room: str, avoid: Collection[str] = ()) -> NodeRecord:
         """Return the room's origin while it reports, else the least loaded node.

@@ -51,7 +51,7 @@ class StreamKeys(Service):
         self._tasks.spawn("recheck", repeat_every(_RECHECK_S, self.recheck, failed="stream_keys_not_rechecked"))
 
     async def stop(self) -> None:
-        """End that."""
+        """Stop the lookups."""
         await self._tasks.aclose()
 
     async def room_of(self, stream_key: str) -> str | None:
@@ -76,7 +76,7 @@ class StreamKeys(Service):
         return room
 
     async def _look_up(self, digest: str) -> str | None:
-        """Ask Redis; a key that is no longer valid is forgotten."""
+        """Return the room of the key from Redis; forget a key that is no longer valid."""
         try:
             async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
                 found = await self._records.get_record(STREAM_KEYS, digest, ClassRecord)

@@ -1,4 +1,4 @@
-"""Issuing tokens: who may join which class, as which session, and on which node. Knows nothing of HTTP."""
+"""Issuing tokens: who may join which class, as which session, and on which node. No HTTP."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -49,13 +49,13 @@ class NodeChoice(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOrder:
-    """What somebody asks for.
+    """A request for a token.
 
     Attributes:
-        address: IP address that it comes from.
+        address: IP address of the client.
         code: class code as it was typed. secret: the teacher secret.
         credential: the request's bearer: a student's present token, or the teacher secret.
-        room: of the class, where no code says it; empty: the default room.
+        room: of the class, where no code is given; empty: the default room.
         avoid: ids of nodes that just failed this student, with commas between them.
     """
 
@@ -85,7 +85,7 @@ class TokenIssuer:
 
     Args:
         attempts: limits requests, and wrong codes and secrets, per network.
-        default_room: the class of those who name none.
+        default_room: used where a request names no room.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class TokenRequest(msgspec.Struct):
     """What ``POST /api/token`` takes, as query or JSON.
 
     Attributes:
-        avoid: ids of nodes that just failed this student, with commas between them: the cluster may not know yet.
+        avoid: ids of nodes that just failed this student, with commas between them; masters may not know yet.
     """
 
     user_type: Literal["student", "teacher"]
@@ -31,7 +31,7 @@ class TokenRequest(msgspec.Struct):
 
 
 class TokenResponse(msgspec.Struct, omit_defaults=True):
-    """A token and the place to use it; what stands below ``title`` is for teachers."""
+    """A token and the place to use it; the fields after ``title`` are for teachers."""
 
     token: str
     hls_url: str

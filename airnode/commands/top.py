@@ -1,4 +1,4 @@
-"""``airnode top``: asks a master again and again, and shows what it says."""
+"""``airnode top``: polls a master and renders its answers."""
 
 import http.client
 import signal
@@ -23,17 +23,17 @@ A = TypeVar("A", bound=msgspec.Struct)
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Whom to ask, and with which credential."""
+    """The address of a master, and the credential for it."""
 
     url: str
     secret: str
 
 
-def find(url: str, secret: str, data_dir: Path) -> Target:
-    """Fill in what is not said from the node that runs on this machine with ``data_dir``.
+def find_target(url: str, secret: str, data_dir: Path) -> Target:
+    """Return the target; what is empty is taken from the node that runs on this machine with ``data_dir``.
 
     Raises:
-        StartupError: neither an address nor a running node.
+        StartupError: there is neither an address nor a running node.
     """
     try:
         local = endpoints.read(data_dir)
@@ -51,37 +51,37 @@ def find(url: str, secret: str, data_dir: Path) -> Target:
     return Target(found.rstrip("/"), secret)
 
 
-def look(target: Target, before: Snapshot | None, timeout_s: float) -> Snapshot:
-    """One look. Never raises for what the network or the master does: the snapshot then says why."""
-    shot = before or Snapshot(target.url, time.time())
+def poll(target: Target, before: Snapshot | None, timeout_s: float) -> Snapshot:
+    """Return a new snapshot, or ``before`` with the error where the master cannot be reached or refuses."""
+    snapshot = before or Snapshot(target.url, time.time())
     try:
         nodes = _get(target, "/cluster/nodes", NodeList, timeout_s)
         streams = _get(target, "/cluster/streams", StreamList, timeout_s)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return replace(shot, error=f"{target.url}: {str(error) or type(error).__name__}")
+        return replace(snapshot, error=f"{target.url}: {str(error) or type(error).__name__}")
     return Snapshot(target.url, time.time(), nodes, streams)
 
 
 def run(target: Target, interval_s: float) -> None:
-    """Show it until Ctrl+C, or SIGTERM."""
+    """Show the view until Ctrl+C or SIGTERM."""
     stop = threading.Event()
-    # Not by KeyboardInterrupt: one that is raised in a destructor is printed and lost.
+    # Not with KeyboardInterrupt: one that is raised in a destructor is printed and lost.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     console = Console()
-    shot = look(target, None, 3.0)
-    with Live(render(shot, height=console.height), console=console, screen=True, auto_refresh=False) as live:
+    snapshot = poll(target, None, 3.0)
+    with Live(render(snapshot, height=console.height), console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(render(shot, height=console.height), refresh=True)
+            live.update(render(snapshot, height=console.height), refresh=True)
             if stop.wait(interval_s):
                 return
-            shot = look(target, shot, 3.0)
+            snapshot = poll(target, snapshot, 3.0)
 
 
-def print_once(shot: Snapshot) -> None:
-    """The view, as text."""
+def print_once(snapshot: Snapshot) -> None:
+    """Print the view once, as text."""
     console = Console()
-    console.print(render(shot, height=10_000))
+    console.print(render(snapshot, height=10_000))
 
 
 def _get(target: Target, path: str, kind: type[A], timeout_s: float) -> A:

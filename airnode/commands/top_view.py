@@ -33,9 +33,10 @@ _EMPTY_STREAMS = StreamList(0, 0, [])
 
 @dataclass(slots=True)
 class Snapshot:
-    """One look at the cluster; ``error`` says why there is none, the rest is then of the look before.
+    """The state of the cluster at one time.
 
     Attributes:
+        error: why the master could not be polled; the other fields are then those of the snapshot before.
         taken_at: unix seconds.
     """
 
@@ -46,7 +47,7 @@ class Snapshot:
     error: str = ""
 
     def json(self) -> str:
-        """For scripts."""
+        """Return the snapshot as JSON, for scripts."""
         body = {
             "url": self.url,
             "taken_at": self.taken_at,
@@ -58,37 +59,39 @@ class Snapshot:
         return msgspec.json.format(msgspec.json.encode(body), indent=2).decode()
 
 
-def alarms(shot: Snapshot) -> list[Alarm]:
-    """Return what the master judged to be wrong, or that it does not answer, the worst first."""
-    if not shot.error:
-        return worst_first([*shot.nodes.alarms, *shot.streams.alarms])
-    # What it judged last is still shown, but for the cluster as a whole: that is not known now.
-    judged = [alarm for alarm in shot.nodes.alarms if alarm.code not in ("no_healthy_nodes", "nearly_full")]
-    unreachable = Alarm(level="critical", code="master_not_reached", text=shot.error)
-    return worst_first([unreachable, *judged, *shot.streams.alarms])
+def alarms(snapshot: Snapshot) -> list[Alarm]:
+    """Return the master's alarms, and one if it does not answer; the worst first."""
+    if not snapshot.error:
+        return worst_first([*snapshot.nodes.alarms, *snapshot.streams.alarms])
+    # Its last alarms are still shown, except those of the cluster as a whole, which is not known now.
+    known = [alarm for alarm in snapshot.nodes.alarms if alarm.code not in ("no_healthy_nodes", "nearly_full")]
+    unreachable = Alarm(level="critical", code="master_not_reached", text=snapshot.error)
+    return worst_first([unreachable, *known, *snapshot.streams.alarms])
 
 
-# -- drawing ----------------------------------------------------------------------------------------------------------
+# -- rendering --------------------------------------------------------------------------------------------------------
 
 
-def render(shot: Snapshot, *, height: int) -> RenderableType:
-    """The whole view, for a terminal of so many lines and 80 columns or more."""
-    raised = _alarm_lines(alarms(shot))
-    nodes, streams = _shared(height - _FRAME - len(raised), len(shot.nodes.nodes), len(shot.streams.streams))
+def render(snapshot: Snapshot, *, height: int) -> RenderableType:
+    """Return the whole view, for a terminal of ``height`` lines and at least 80 columns."""
+    raised = _alarm_lines(alarms(snapshot))
+    nodes, streams = _rows_per_table(
+        height - _FRAME - len(raised), len(snapshot.nodes.nodes), len(snapshot.streams.streams)
+    )
     return Group(
-        _heading(shot),
-        _summary(shot),
+        _heading(snapshot),
+        _summary(snapshot),
         Text(),
-        *_nodes(shot.nodes.nodes, nodes),
+        *_nodes(snapshot.nodes.nodes, nodes),
         Text(),
-        *_streams(shot.streams.streams, streams),
+        *_streams(snapshot.streams.streams, streams),
         Text(),
         *raised,
     )
 
 
-def _shared(rows: int, nodes: int, streams: int) -> tuple[int, int]:
-    """Rows for each of two tables: all that they want, or half of what there is and what the other leaves."""
+def _rows_per_table(rows: int, nodes: int, streams: int) -> tuple[int, int]:
+    """Return the rows of the two tables: all that each needs, or half of ``rows`` and what the other does not use."""
     rows, nodes, streams = max(rows, 4), max(nodes, 1), max(streams, 1)
     half = rows // 2
     if streams <= half:
@@ -96,35 +99,35 @@ def _shared(rows: int, nodes: int, streams: int) -> tuple[int, int]:
     return min(nodes, rows - half), min(streams, rows - min(nodes, rows - half))
 
 
-def _cut(count: int, rows: int) -> tuple[int, list[RenderableType]]:
-    """How many of ``count`` rows are shown, and what stands below them."""
+def _fit(count: int, rows: int) -> tuple[int, list[RenderableType]]:
+    """Return how many of ``count`` rows are shown, and the line below them."""
     if count <= rows:
         return count, []
     return rows - 1, [Text(f"... and {count - rows + 1} more", "dim")]
 
 
-def _heading(shot: Snapshot) -> Table:
+def _heading(snapshot: Snapshot) -> Table:
     line = Table.grid(expand=True, padding=(0, 1))
     line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     line.add_column(justify="right", no_wrap=True)
     line.add_column(justify="right", no_wrap=True)
     line.add_row(
-        Text.assemble(("airnode top  ", "bold"), (shot.url, "cyan")),
-        _counts(shot.nodes),
-        Text(time.strftime("%H:%M:%S", time.localtime(shot.taken_at)), "dim"),
+        Text.assemble(("airnode top  ", "bold"), (snapshot.url, "cyan")),
+        _counts(snapshot.nodes),
+        Text(time.strftime("%H:%M:%S", time.localtime(snapshot.taken_at)), "dim"),
     )
     return line
 
 
 def _counts(nodes: NodeList) -> Text:
-    """``3 healthy, 1 offline``."""
+    """Return a text such as ``3 healthy, 1 offline``."""
     counts = Counter(node.status for node in nodes.nodes)
     found = [Text(f"{counts[status]} {status}", style) for status, style in _NODE_STYLE.items() if counts[status]]
     return Text(", ").join(found or [Text("no nodes", "red")])
 
 
-def _summary(shot: Snapshot) -> Text:
-    nodes, streams = shot.nodes, shot.streams.total_streams
+def _summary(snapshot: Snapshot) -> Text:
+    nodes, streams = snapshot.nodes, snapshot.streams.total_streams
     return Text.assemble(
         f"{nodes.total_connections:,} of {nodes.total_capacity:,} places  ",
         bar(nodes.utilization),
@@ -153,7 +156,7 @@ def _nodes(nodes: Sequence[NodeView], rows: int) -> list[RenderableType]:
         ("ROOMS", "right", 5),
         ("BEAT", "right", 5),
     )
-    shown, below = _cut(len(nodes), rows)
+    shown, below = _fit(len(nodes), rows)
     worst_first = sorted(nodes, key=lambda node: (node.status == "healthy", node.node_name))
     for node in nodes if shown == len(nodes) else worst_first[:shown]:
         style = "dim" if node.status == "offline" else ""
@@ -170,9 +173,11 @@ def _nodes(nodes: Sequence[NodeView], rows: int) -> list[RenderableType]:
 
 
 def _viewers(node: NodeView, style: str) -> Text:
-    """Those who are there, those who are about to come, and how many may."""
-    coming = f"+{node.reserved}" if node.reserved else ""
-    return Text.assemble((str(node.current_connections), style), (coming, "cyan"), (f"/{node.max_connections}", "dim"))
+    """Return the number of viewers, of reserved places and of all places."""
+    reserved = f"+{node.reserved}" if node.reserved else ""
+    return Text.assemble(
+        (str(node.current_connections), style), (reserved, "cyan"), (f"/{node.max_connections}", "dim")
+    )
 
 
 def _streams(streams: Sequence[StreamView], rows: int) -> list[RenderableType]:
@@ -186,7 +191,7 @@ def _streams(streams: Sequence[StreamView], rows: int) -> list[RenderableType]:
         ("SINCE", "right", 6),
     )
     now = time.time()
-    shown, below = _cut(len(streams), rows)
+    shown, below = _fit(len(streams), rows)
     for stream in sorted(streams, key=lambda each: -each.viewers)[:shown]:
         edges = [node_id for node_id in stream.edges if node_id != stream.origin]
         table.add_row(
@@ -204,14 +209,14 @@ def _streams(streams: Sequence[StreamView], rows: int) -> list[RenderableType]:
 def _alarm_lines(raised: Sequence[Alarm]) -> list[RenderableType]:
     if not raised:
         return [Text("no alarms", "green")]
-    shown, below = _cut(len(raised), _ALARMS_MAX)
+    shown, below = _fit(len(raised), _ALARMS_MAX)
     styles = {"critical": ("!!", "bold red"), "warning": (" !", "yellow")}
     lines = [(*styles[alarm.level], alarm.text) for alarm in raised[:shown]]
     return [*(Text(f"{mark} {text}", style, no_wrap=True, overflow="ellipsis") for mark, style, text in lines), *below]
 
 
 def bar(percentage: float) -> Text:
-    """Ten cells, filled in eighths."""
+    """Return a bar of ten cells, filled in eighths."""
     eighths = round(max(0.0, min(percentage, 100.0)) / 100 * _BAR * 8)
     full, rest = divmod(eighths, 8)
     filled = "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
@@ -220,7 +225,7 @@ def bar(percentage: float) -> Text:
 
 
 def bits(per_second: float) -> str:
-    """``2.6 Mbit/s``."""
+    """Return a text such as ``2.6 Mbit/s``."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if per_second >= size:
             return f"{per_second / size:.1f} {unit}bit/s"

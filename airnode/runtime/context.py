@@ -49,21 +49,21 @@ class RoleContext:
 
     @property
     def bus(self) -> Bus:
-        """The Redis bus."""
+        """Return the Redis bus."""
         found = self._resource(Resource.REDIS)
         assert isinstance(found, Bus)  # noqa: S101 - an invariant of the node
         return found
 
     @property
     def postgres(self) -> Postgres:
-        """The PostgreSQL pool."""
+        """Return the PostgreSQL pool."""
         found = self._resource(Resource.POSTGRES)
         assert isinstance(found, Postgres)  # noqa: S101 - an invariant of the node
         return found
 
     @property
     def event_log(self) -> EventLog:
-        """The event log."""
+        """Return the event log."""
         found = self._resource(Resource.EVENT_LOG)
         assert not isinstance(found, Bus | Postgres)  # noqa: S101 - an invariant of the node
         return found

@@ -38,7 +38,7 @@ def complete(found: Mapping[str, object]) -> dict[str, object]:
 
 
 def write(data_dir: Path, endpoints: Mapping[str, object]) -> Path:
-    """Write the file, mode 600; whole or not at all. Return its path."""
+    """Write the file atomically, with mode 600, and return its path."""
     path = data_dir / FILE_NAME
     write_private(path, orjson.dumps(dict(endpoints), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     return path

@@ -92,7 +92,7 @@ def require_token(settings: Settings, access: RemoteAccess, who: str) -> None:
 
 
 async def joined(settings: Settings, join: Join, request: JoinRequest) -> Settings:
-    """Ask until the master answers, and return the settings with its answer.
+    """Repeat the request until the master answers, and return the settings with its answer.
 
     Raises:
         StartupError: the master refuses the credential, or cannot give what is needed.

@@ -33,7 +33,7 @@ _BANNER_LINES = (
 
 
 def run(names: list[str], loaded: "Loaded") -> int:
-    """Run the roles until a signal and return the exit code. What cannot start is a sentence on standard error."""
+    """Run the roles until a signal and return the exit code. An error at the start is printed to standard error."""
     settings = loaded.settings
     try:
         roles = resolve(names)
@@ -58,7 +58,7 @@ def _print_banner(endpoints: Mapping[str, object], data_dir: str) -> None:
 
 
 def banner(endpoints: Mapping[str, object], data_dir: str) -> str:
-    """Return what a ready node prints: where to go next. A blank line stands around it."""
+    """Return what a ready node prints: the addresses to open, between blank lines."""
     lines = [(label, str(endpoints[field])) for field, label in _BANNER_LINES if endpoints.get(field)]
     if not lines:
         lines = [("API", str(endpoints.get("api_url", "")))]

@@ -94,7 +94,7 @@ class Node:
         self._stop_requested = asyncio.Event()
         self._skip_drain = asyncio.Event()
         self._failure: str | None = None
-        #: Whether this process holds the data directory; another airnode's must be left alone.
+        #: This process holds the data directory; without the lock it may belong to another airnode.
         self._has_data = False
         self.phase = Phase.STARTING
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ class Node:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Start, wait for a signal or a failure, stop. Return the exit code."""
+        """Start, wait for a signal or a failure, stop, and return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop, signal.Signals(number).name)
@@ -139,7 +139,7 @@ class Node:
         self._stop_requested.set()
 
     async def _start_unless_stopped(self) -> bool:
-        """Start. Return False when a stop was requested meanwhile: the start is then abandoned."""
+        """Return whether the node started; False: a stop was requested, and the start was cancelled."""
         start = asyncio.ensure_future(self.start())  # noqa: TID251 - awaited below, whatever happens
         stopped = asyncio.ensure_future(self._stop_requested.wait())  # noqa: TID251 - likewise
         try:
@@ -227,7 +227,7 @@ class Node:
         # A node that serves no routes signs and verifies no token of others: it shares no key with the cluster.
         if any(role.makes_secrets for role in self._roles) or not any(role.ports for role in self._roles):
             return with_own_secrets(settings, self._data.path)
-        if embeds(settings, self._roles, Resource.POSTGRES):  # there is no other master that must know them
+        if embeds(settings, self._roles, Resource.POSTGRES):  # no other master needs them
             return with_own_credentials(settings, self._data.path)
         return settings
 
@@ -243,7 +243,7 @@ class Node:
         return identity
 
     def _require_cluster_secrets(self, settings: Settings) -> None:
-        """Raise ConfigError where a role that is not a whole cluster by itself lacks what all masters share."""
+        """Raise ConfigError where secrets that all masters share are missing, unless a role makes its own."""
         if any(role.makes_secrets for role in self._roles):
             return
         needed = {
@@ -330,7 +330,7 @@ class Node:
     # -- stopping -----------------------------------------------------------------------------------------------------
 
     async def _stop_in_time(self) -> bool:
-        """Stop. Return False when it took longer than the deadline."""
+        """Return whether everything stopped before the deadline."""
         try:
             async with asyncio.timeout(self._settings.drain.deadline_s):
                 warning = asyncio.get_running_loop().call_later(

@@ -47,28 +47,28 @@ class OpenStores:
 
     @property
     def bus(self) -> Bus:
-        """The Redis bus."""
+        """Return the Redis bus."""
         found = self.clients[Resource.REDIS]
         assert isinstance(found, Bus)  # noqa: S101 - see open_stores
         return found
 
     @property
     def postgres(self) -> Postgres:
-        """The PostgreSQL pool; its schema is as it was found."""
+        """Return the PostgreSQL pool; the schema is not migrated."""
         found = self.clients[Resource.POSTGRES]
         assert isinstance(found, Postgres)  # noqa: S101 - see open_stores
         return found
 
     @property
     def event_log(self) -> EventLog:
-        """The event log."""
+        """Return the event log."""
         found = self.clients[Resource.EVENT_LOG]
         assert not isinstance(found, Bus | Postgres)  # noqa: S101 - see open_stores
         return found
 
 
 def run(loaded: "Loaded", command: Coroutine[Any, Any, T]) -> T:
-    """Run a command on an event loop of its own. Its log shows warnings only, unless a level is configured."""
+    """Return the result of a command, run on its own event loop. Its log shows warnings, unless a level is set."""
     settings = loaded.settings
     level = "warning" if loaded.origins["log.level"] == "default" else settings.log.level
     logging.configure(level, settings.log.format, {})

@@ -53,7 +53,7 @@ class Role:
         ports: HTTP ports it adds routes to.
         includes: roles that run with it.
         makes_secrets: the node generates a signing key and a teacher secret where none is configured: it is a whole
-            cluster by itself, and joins no other.
+            cluster on its own, and joins no other.
         section: its own part of the configuration, ``[roles.<name>]``; None: the common sections are enough.
         access: what it gets from a master on another machine where no address is configured; None: it does not join.
         needs_cluster_secrets: it starts only where the signing key and the cluster token are configured, unless the

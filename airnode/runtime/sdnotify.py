@@ -5,7 +5,7 @@ import socket
 
 
 def notify(state: str) -> bool:
-    """Send ``state`` (``READY=1``, ``STOPPING=1``, ``WATCHDOG=1``). Return False when nobody listens."""
+    """Send ``state`` (``READY=1``, ``STOPPING=1``, ``WATCHDOG=1``). Return False where systemd does not listen."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
         return False

@@ -132,8 +132,8 @@ class Stores:
     def checks(self) -> list[HealthCheck]:
         """Return one check for each store.
 
-        Only a node that answers requests from the database is unready without it. Without Redis a node goes on with
-        what it has, and roles that get no requests retry by themselves: to take them out of service, or to restart
+        Only a node that answers requests from the database is unready without it. Without Redis a node continues with
+        what it has, and roles that get no requests retry on their own: to take them out of service, or to restart
         them, would help nobody (docs/adr/0012).
         """
         serves_from_postgres = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)

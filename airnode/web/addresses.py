@@ -54,7 +54,7 @@ class Addresses:
 
     @property
     def scheme(self) -> str:
-        """``http`` or ``https``."""
+        """Return ``http`` or ``https``."""
         return "https" if self.tls else "http"
 
     @property

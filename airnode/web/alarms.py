@@ -1,4 +1,4 @@
-"""Alarms: what an operator should look at. Masters judge them; the admin page and ``airnode top`` only show them."""
+"""Alarms: what an operator should check. Masters raise them; the admin page and ``airnode top`` only show them."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that an operator should look at.
+    """Something that an operator should check.
 
     Attributes:
         code: what it is, for pages that have sentences of their own. fields: the values in those sentences.

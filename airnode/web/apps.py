@@ -29,8 +29,8 @@ def build_app(
     """Return an application with problem documents, CORS, the gate of the node's start, and the routes of ``adders``.
 
     Args:
-        gate: raises while only health may be asked.
-        documents: all applications of the node with their base URLs, asked for when the OpenAPI document is.
+        gate: raises while only the health endpoints are open.
+        documents: returns all applications of the node with their base URLs; called for each OpenAPI document.
     """
 
     @web.middleware

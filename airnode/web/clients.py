@@ -36,7 +36,7 @@ class Clients:
         return peer
 
     def scheme(self, request: web.Request) -> str:
-        """``http`` or ``https``, as the client sees it."""
+        """Return ``http`` or ``https``, as the client sees it."""
         if self._is_trusted(request.remote or ""):
             forwarded = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
             if forwarded in ("http", "https"):
@@ -67,7 +67,7 @@ class Clients:
 
 
 def strip_port(host: str) -> str:
-    """``example:8000`` -> ``example``; ``[::1]:8000`` -> ``[::1]``."""
+    """Return ``example`` for ``example:8000``, and ``[::1]`` for ``[::1]:8000``."""
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]

@@ -205,7 +205,7 @@ def credential(request: web.Request) -> str:
 
 
 def same_secret(given: str, expected: str) -> bool:
-    """Compare in constant time; an empty ``expected`` matches nothing."""
+    """Return whether both are equal, in constant time; an empty ``expected`` matches nothing."""
     # Bytes of a header that are not UTF-8 arrive as surrogates, which encode() alone refuses.
     raw = given.encode(errors="surrogatepass")
     return bool(expected) and hmac.compare_digest(raw, expected.encode())

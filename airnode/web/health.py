@@ -22,7 +22,7 @@ class HealthCheck:
     Attributes:
         check: raises when something is wrong; the error's text is shown. A returned string is shown as a remark.
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
-        while_starting: it also runs while the node starts, and says what it waits for.
+        while_starting: it also runs while the node starts, and reports what the node waits for.
         meanwhile: {role: what does not work while it fails}, as sentences.
     """
 
@@ -100,18 +100,18 @@ class HealthEndpoints:
 
     @operation(summary="State of this node and of what it depends on", tag="health", returns=Health, errors=(503,))
     async def health(self, request: web.Request) -> web.Response:
-        """200 while nothing critical fails, else 503."""
+        """Return 200 while no critical check fails, else 503."""
         report = await self.report()
         return json_response(report, status=503 if report.status == "unhealthy" else 200)
 
     @operation(summary="Is the process alive", tag="health", returns="text/plain")
     async def liveness(self, request: web.Request) -> web.Response:
-        """Always 200: that the event loop answers is the answer."""
+        """Return 200 always: an answer proves that the event loop runs."""
         return web.Response(text="alive\n")
 
     @operation(summary="May traffic come here", tag="health", returns="text/plain", errors=(503,))
     async def readiness(self, request: web.Request) -> web.Response:
-        """200 when ready; 503 while starting, draining or when a critical check fails."""
+        """Return 200 when ready; 503 while starting, draining or when a critical check fails."""
         phase = self._phase()
         if phase != "ready":
             return web.Response(text=f"{phase}\n", status=503)
@@ -123,11 +123,11 @@ class HealthEndpoints:
 
     @operation(summary="Prometheus metrics", tag="health", returns="text/plain")
     async def metrics(self, request: web.Request) -> web.Response:
-        """Everything this process counts."""
+        """Return all metrics of this process."""
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def report(self) -> Health:
-        """Run all checks at once, each within its own time."""
+        """Return the results of all checks; they run at the same time, each with its own timeout."""
         phase = self._phase()
         checks = [check for check in self._checks if phase != "starting" or check.while_starting]
         done = await asyncio.gather(*(_run(check) for check in checks))
@@ -159,7 +159,7 @@ async def _run(check: HealthCheck) -> CheckResult:
             detail = await check.check()
     except TimeoutError:
         ok, detail = False, f"no answer within {check.timeout_s:g} s"
-    except Exception as error:  # noqa: BLE001 - a check may fail in any way; that is its result
+    except Exception as error:  # noqa: BLE001 - any error is the result of the check
         ok, detail = False, str(error) or type(error).__name__
     meanwhile = None if ok or not check.meanwhile else dict(check.meanwhile)
     return CheckResult(ok, check.critical, round((time.perf_counter() - started_s) * 1000, 2), detail, meanwhile)

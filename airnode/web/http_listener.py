@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 
 
 class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp's log, in which bytes that are no HTTP are one line and a count instead of a traceback that quotes them:
-    what is quoted may hold a token.
+    """aiohttp's log. Bytes that are not HTTP become one line and a count instead of a traceback: a traceback
+    quotes the bytes, which may contain a token.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -26,12 +26,12 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
         self._malformed = Counter("airnode_http_malformed_total", "Requests that are no HTTP", registry=registry)
 
     def debug(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """What aiohttp says of a first line that is no HTTP, and chatter."""
+        """Log the errors of malformed requests, which aiohttp logs at this level; drop all other messages."""
         if isinstance(kwargs.get("exc_info"), http_exceptions.HttpProcessingError):
             self.exception(msg, *args, **kwargs)
 
     def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
-        """Errors of a request that never reached a handler."""
+        """Count a malformed request and log it in one line; log other errors with their traceback."""
         error = kwargs.get("exc_info")
         if not isinstance(error, http_exceptions.HttpProcessingError):
             super().exception(msg, *args, **kwargs)
@@ -70,7 +70,7 @@ class HttpListener:
 
     @property
     def port(self) -> int:
-        """The port number."""
+        """Return the port number."""
         port: int = self._sockets[0].getsockname()[1]
         return port
 

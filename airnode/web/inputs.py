@@ -17,7 +17,7 @@ BODY_TIMEOUT_S = web.AppKey("body_timeout_s", float)
 
 
 async def read_input(request: web.Request, kind: type[S]) -> S:
-    """Merge query and body (body wins) and convert to ``kind``; numbers may come as text.
+    """Return query and body, merged (the body wins), as a ``kind``; numbers may be text.
 
     Raises:
         InvalidInput: (400) not JSON, not an object, or a field that is missing or wrong; names the field.

@@ -53,7 +53,7 @@ class MasterConnection:
 
 
 async def retry_until_answered(url: str, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the master at ``url`` answers, however long that takes; what keeps it from it is logged.
+    """Return the first answer of the master at ``url``. Calls are repeated without end, and failures are logged.
 
     Raises:
         StartupError: it refuses the credential.

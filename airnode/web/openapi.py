@@ -12,6 +12,9 @@ import airnode
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 _ATTRIBUTE = "__airnode_operation__"
+#: Who may call an operation. ``query``: with a token as ``?jwt=`` only. ``cluster``: with the cluster token, or as an
+#: admin or a teacher. ``join``: with the cluster token or the pipeline token, as the access in the body needs it.
+Auth = Literal["none", "token", "query", "teacher", "admin", "cluster", "node", "pipeline", "join"]
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
 
@@ -44,7 +47,7 @@ class Operation:
         body: struct of the JSON body (its fields are taken from the query too).
         returns: struct of the JSON answer, or a media type such as ``text/plain``.
         errors: statuses of the problem documents it may answer.
-        auth: who may call it; ``query``: with a token as ``?jwt=`` only.
+        auth: who may call it.
     """
 
     summary: str
@@ -55,12 +58,12 @@ class Operation:
     returns: type[msgspec.Struct] | str = "application/json"
     status: int = 200
     errors: Sequence[int] = ()
-    auth: Literal["none", "token", "query", "teacher", "admin", "node", "pipeline"] = "none"
+    auth: Auth = "none"
     path_params: tuple[tuple[str, str], ...] = ()
 
 
 def operation(**values: Any) -> Callable[[Handler], Handler]:
-    """Attach an :class:`Operation` to a handler."""
+    """Return a decorator that attaches an :class:`Operation` to a handler."""
 
     def attach(handler: Handler) -> Handler:
         setattr(handler, _ATTRIBUTE, Operation(**values))
@@ -70,13 +73,13 @@ def operation(**values: Any) -> Callable[[Handler], Handler]:
 
 
 def operation_of(handler: object) -> Operation | None:
-    """The operation attached to ``handler`` (also to a bound method)."""
+    """Return the operation attached to ``handler`` (also to a bound method)."""
     found = getattr(handler, _ATTRIBUTE, None)
     return found if isinstance(found, Operation) else None
 
 
 def document(apps: Iterable[tuple[web.Application, str]]) -> dict[str, Any]:
-    """Build the document for ``(application, server url)`` pairs; routes without an operation are left out."""
+    """Return the document for ``(application, server url)`` pairs; routes without an operation are left out."""
     paths: dict[str, dict[str, Any]] = {}
     kinds: set[type] = {Problem}
     for app, server_url in apps:

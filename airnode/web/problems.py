@@ -18,7 +18,7 @@ _BY_STATUS: dict[int, type[AirnodeError]] = {400: InvalidInput, 404: NotFound, 4
 
 
 def problem_response(error: AirnodeError, instance: str) -> web.Response:
-    """Render ``error``; ``instance`` is the request's id, the one that stands in the log."""
+    """Return the document of ``error``; ``instance`` is the request's id, as in the log."""
     body: dict[str, object] = {
         "type": f"urn:airnode:problem:{error.code}",
         "title": error.title,
@@ -44,7 +44,7 @@ def problem_response(error: AirnodeError, instance: str) -> web.Response:
 
 
 def route_name(request: web.Request) -> str:
-    """The route's pattern, never its path: paths may carry tokens."""
+    """Return the route's pattern, never its path: paths may contain tokens."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "(no route)"
 

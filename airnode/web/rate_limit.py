@@ -36,11 +36,11 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_s(self, key: str, now_s: float) -> float:
-        """Seconds until ``key`` may take one; 0 when it may now. Takes nothing."""
+        """Return the seconds until ``key`` may take one, 0 if it may now; takes nothing."""
         return max(0.0, (1.0 - self._level(key, now_s)) / self._rate_per_s)
 
     def take(self, key: str, now_s: float) -> float:
-        """Take one if there is one. Returns 0, or the seconds to wait (and takes nothing)."""
+        """Return 0 and take one if there is one; else return the seconds to wait, and take nothing."""
         wait_s = self.wait_s(key, now_s)
         if wait_s == 0.0:
             self._buckets[key] = (self._level(key, now_s) - 1.0, now_s)

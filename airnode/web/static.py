@@ -1,4 +1,4 @@
-"""The web pages, as built into the package: hashed assets for ever, documents never cached."""
+"""The web pages, as built into the package: hashed assets are cached without end, documents never."""
 
 from importlib import resources
 from pathlib import Path
@@ -22,7 +22,7 @@ _NOT_BUILT = "The pages are not built. Run `make pages` in the checkout, or inst
 
 
 def static_dir() -> Path:
-    """Where the built pages are; it may not exist in a checkout."""
+    """Return the directory of the built pages; it may not exist in a checkout."""
     return Path(str(resources.files("airnode.web"))) / "static"
 
 

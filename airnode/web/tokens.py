@@ -18,13 +18,13 @@ UserType = Literal["student", "teacher"]
 
 _CACHE_SIZE = 20_000
 _MAX_TOKEN_CHARS = 1024
-#: A node's token is checked by another machine, whose clock may differ a little.
+#: A node's token is checked on another machine, and the clocks may differ a little.
 _NODE_TTL_S = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: which user, as what, in which room, until when.
+    """The content of a token: which user, as what, in which room, until when.
 
     Attributes:
         session_id: names this one token; viewers are counted by it.
@@ -50,7 +50,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class RelayClaims:
-    """What an edge says to the node that it pulls a room from.
+    """The content of the token that an edge sends to the node that it pulls a room from.
 
     Attributes:
         tier: 1: it pulls from the origin; 2: from an edge of the first tier.
@@ -94,7 +94,7 @@ class Tokens:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def issue(self, user_id: str, user_type: UserType, room: str, session_id: str | None = None) -> tuple[str, Claims]:
-        """Sign a new token, of a new session or (to renew) of an existing one. Return its text and its claims."""
+        """Return the text and the claims of a new token, for a new session or (to renew) for an existing one."""
         now = int(time.time())
         claims = Claims(user_id, user_type, room, session_id or secrets.token_urlsafe(9), now + int(self._ttl_s))
         payload = {
@@ -131,7 +131,7 @@ class Tokens:
         return jwt.encode(payload, self._secret, algorithm="HS256")
 
     def verify_node(self, token: str) -> str:
-        """Return the id of the node whose token this is.
+        """Return the id of the node that signed this token.
 
         Raises:
             Unauthenticated: (401) missing, malformed, wrongly signed or expired.
@@ -157,7 +157,7 @@ class Tokens:
         return jwt.encode(payload, self._secret, algorithm="HS256")
 
     def verify_relay(self, token: str) -> RelayClaims:
-        """Return what an edge says about itself.
+        """Return the content of an edge's token.
 
         Raises:
             Unauthenticated: (401) missing, malformed, wrongly signed or expired.
