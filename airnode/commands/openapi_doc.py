@@ -3,6 +3,7 @@
 The build of the pages makes their types from it.
 """
 
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +18,8 @@ from airnode.config.model import Settings
 from airnode.config.sections.redis import RedisSection
 from airnode.kernel.access import StoreUrls
 from airnode.runtime.context import RoleContext
-from airnode.runtime.registry import accesses, resolve
 from airnode.runtime.resources import Resource
+from airnode.runtime.role import Role
 from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
 from airnode.web import openapi
@@ -50,11 +51,11 @@ def applications(data_dir: Path) -> dict[PortName, web.Application]:
                 Tokens("s" * 32, 60),
                 resources,
                 lambda name, error: None,
-                accesses=accesses(),
+                accesses={},
                 remote_urls=lambda access, host: StoreUrls(),
             )
         )
-        for role in resolve(["standalone"])
+        for role in standalone_roles()
     ]
     apps: dict[PortName, web.Application] = {}
     for port in PortName:
@@ -63,6 +64,15 @@ def applications(data_dir: Path) -> dict[PortName, web.Application]:
             adders.append(HealthEndpoints(identity, (), lambda: "ready", registry).add_routes)
         apps[port] = build_app(settings.http, adders, lambda: None, lambda: [])
     return apps
+
+
+def standalone_roles() -> list[Role]:
+    """Return the roles of a standalone node.
+
+    They are imported by name, not found by their entry points: while a wheel is built the package is not installed.
+    """
+    standalone: Role = import_module("roles.standalone").ROLE
+    return [*(import_module(f"roles.{name.replace('-', '_')}").ROLE for name in standalone.includes), standalone]
 
 
 @click.command()
