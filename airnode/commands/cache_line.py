@@ -95,7 +95,7 @@ class CacheState:
         return None if found is None else int(found)
 
     def _number(self, name: str) -> float | None:
-        """What others wrote is read with care: a number, or nothing."""
+        """Return a finite number of at least 0, or None: other programs write these fields."""
         try:
             found = float(self.stats.get(name, ""))
         except ValueError:
@@ -104,5 +104,5 @@ class CacheState:
 
 
 def _floor(percent: float) -> str:
-    """One digit, and 100.0 only where nothing was missed."""
+    """Return the percentage with one digit, rounded down: 100.0 only without a miss."""
     return f"{math.floor(percent * 10) / 10:.1f}"

@@ -35,7 +35,7 @@ class ConfigFailed(click.ClickException):
 
 
 def painter(stream: IO[Any]) -> Callable[[str, str], str]:
-    """A function that colours text where ``stream`` is a terminal and ``NO_COLOR`` is not set."""
+    """Return a function that colours text where ``stream`` is a terminal and ``NO_COLOR`` is not set."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return lambda text, _colour: text
     return lambda text, colour: click.style(text, dim=True) if colour == "dim" else click.style(text, fg=colour)
@@ -54,7 +54,7 @@ def loaded_or_exit(params: Mapping[str, Any]) -> "Loaded":
 
 
 def _with_outer(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters, and those given before the command's name: ``airnode --port 80 config show``."""
+    """Return the parameters together with those before the command's name: ``airnode --port 80 config show``."""
     merged = dict(params)
     context = click.get_current_context().parent
     while context is not None:
@@ -68,7 +68,7 @@ def _with_outer(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def role_sections() -> "Mapping[str, type[Section]]":
-    """The sections of third-party roles, as the program found them; none where it did not say."""
+    """Return the sections of third-party roles that the program found, or none."""
     found = click.get_current_context().meta.get(ROLE_SECTIONS)
     sections: Mapping[str, type[Section]] = found() if found else {}
     return sections

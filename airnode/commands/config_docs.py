@@ -42,12 +42,12 @@ code 2), `airnode config defaults` prints a file to start from (also `configs/ai
 
 
 def example() -> str:
-    """What ``configs/airnode.example.toml`` holds."""
+    """Return the text of ``configs/airnode.example.toml``."""
     return render.defaults()
 
 
 def reference(index: KeyIndex | None = None) -> str:
-    """What ``docs/config.md`` holds."""
+    """Return the text of ``docs/config.md``."""
     index = index or index_of({})
     parts = [_INTRO]
     for name, model in index.sections.items():

@@ -102,7 +102,7 @@ def _with(options: Sequence[Option], command: Command) -> Command:
 
 
 def flags_from(params: Mapping[str, Any]) -> tuple[dict[str, Flag], list[ConfigProblem]]:
-    """The flags among a command's parameters, and what is wrong with a ``--set``. An option beats ``--set``."""
+    """Return the flags among a command's parameters, and the problems of ``--set``. An option overrides ``--set``."""
     flags: dict[str, Flag] = {}
     problems: list[ConfigProblem] = []
     for text in params.get("set") or ():
@@ -119,7 +119,7 @@ def flags_from(params: Mapping[str, Any]) -> tuple[dict[str, Flag], list[ConfigP
 
 
 def files_from(params: Mapping[str, Any]) -> Sequence[Path]:
-    """The files that ``--config`` names, in order."""
+    """Return the files that ``--config`` names, in order."""
     return tuple(Path(name) for name in params.get("config") or ())
 
 

@@ -29,8 +29,8 @@ from tests.bench import cache
 from tests.bench.meters import ProcessMeter, load1, quantile, slope
 from tests.bench.report import machine
 from tests.support.kafka import Kafka, fetch_jars, why_not
-from tests.support.landing import TABLES, Pipeline
 from tests.support.node import AirnodeProcess
+from tests.support.pipeline import TABLES, Pipeline
 from tests.support.servers import TestServers
 from tests.support.waiting import eventually
 

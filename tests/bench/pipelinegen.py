@@ -15,7 +15,7 @@ import structlog
 
 from airnode.store.eventlog.log import EventLog
 from tests.support.eventlog import LogRig
-from tests.support.landing import event, order, publish
+from tests.support.pipeline import event, order, publish
 
 _BATCH = 1000
 _AT_ONCE = 4

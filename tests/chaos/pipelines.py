@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.landing import Pipeline
 from tests.support.outage import FrailServers
+from tests.support.pipeline import Pipeline
 
 #: AIRNODE_CHAOS_WHOLE=1, as `make chaos` has it: all of it lasts as long as it is promised to be survived.
 _WHOLE = bool(os.environ.get("AIRNODE_CHAOS_WHOLE"))

@@ -19,9 +19,9 @@ from airnode.pipeline.events import decode_event
 from airnode.pipeline.seed.new_customers import register
 from airnode.store.eventlog.log import Record
 from tests.chaos.pipelines import frail, lasting_s, opened
-from tests.support.landing import SESSION_S, LedgerFile, Pipeline, publish, start_producer
 from tests.support.node import AirnodeProcess
 from tests.support.outage import FrailServers
+from tests.support.pipeline import SESSION_S, LedgerFile, Pipeline, publish, start_producer
 from tests.support.waiting import eventually
 
 __all__ = ["frail"]

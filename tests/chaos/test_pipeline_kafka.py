@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.chaos.pipelines import frail, opened
 from tests.support.kafka import Kafka
-from tests.support.landing import Pipeline
 from tests.support.outage import FrailServers
+from tests.support.pipeline import Pipeline
 from tests.support.waiting import eventually
 
 __all__ = ["frail"]

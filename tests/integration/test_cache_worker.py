@@ -384,7 +384,7 @@ async def test_while_the_database_is_not_ours_the_old_cache_stays(rig: Rig):
     await says(worker, "acting")
 
 
-async def test_a_refresh_that_hangs_is_told_of(rig: Rig):
+async def test_a_hanging_refresh_is_reported(rig: Rig):
     await rig.fill(10, 10)
     worker = await rig.worker()
     await rig.swaps()

@@ -97,7 +97,7 @@ async def test_what_the_cache_has_not_comes_from_the_database_once(rig: Rig):
     assert await alone.user(7) == Read(None, hit=False)
 
 
-async def test_a_schema_that_is_not_ours_is_said_and_stops_nothing(rig: Rig):
+async def test_a_foreign_schema_is_reported_and_stops_nothing(rig: Rig):
     catalogue, _ = await rig.reader()
     await rig.postgres.execute("DROP SCHEMA pipeline CASCADE")
     with pytest.raises(Unavailable, match="Run: airnode pipeline init") as refused:

@@ -236,7 +236,7 @@ async def test_an_order_beyond_measure_does_not_spoil_the_totals_of_others(rig: 
     assert await rig.count("dead_letters") == 0
 
 
-async def test_a_letter_that_is_told_twice_is_kept_once(rig: Rig):
+async def test_a_dead_letter_published_twice_is_stored_once(rig: Rig):
     await rig.letters()
     letter = dead_letters.DeadLetter(
         dead_letters.Partition("orders", 1), 7, "k\0", b"\xff", "invalid", "no\0", 2, "g", datetime.now(UTC)
@@ -314,7 +314,7 @@ async def test_lag_is_shown_and_a_partition_that_stands_still_is_an_alarm(rig: R
     await watch.check()
 
 
-async def test_a_table_without_its_unique_key_is_said_before_anything_lands_twice(rig: Rig):
+async def test_a_missing_unique_key_is_an_error_at_the_start(rig: Rig):
     await require_unique_keys(rig.postgres)
     await rig.postgres.execute("ALTER TABLE pipeline.orders DROP CONSTRAINT orders_pkey")
     with pytest.raises(StartupError, match=r"ALTER TABLE pipeline.orders ADD PRIMARY KEY \(event_id\)"):

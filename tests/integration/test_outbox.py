@@ -155,7 +155,7 @@ async def test_one_relay_acts_at_a_time(rig: Rig):
     assert [event.price_krw for event in events] == [1, 2]
 
 
-async def test_a_log_that_is_away_leaves_all_in_the_outbox_and_says_so(rig: Rig):
+async def test_an_unavailable_log_leaves_all_in_the_outbox_and_is_reported(rig: Rig):
     log = Halting(rig.log)
     log.refuse = True
     log.go_on.set()

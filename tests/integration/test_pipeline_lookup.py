@@ -110,7 +110,7 @@ async def test_misses_are_one_statement_and_outages_are_bridged(
         await node.close()
 
 
-def test_what_is_told_is_what_is_cached():
+def test_cache_status_describes_where_the_value_came_from():
     assert set(MINA) == set(CachedUser.__struct_fields__)
     assert set(COURSE) == set(CachedProduct.__struct_fields__)
 

@@ -171,7 +171,7 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
     assert abs(letter.died_at - time.time()) < 120
 
 
-async def test_a_store_that_is_away_is_named_and_the_rest_is_told(rig: Rig):
+async def test_an_unavailable_store_is_listed_as_missing_and_the_rest_is_returned(rig: Rig):
     process = await rig.process("one")
     process.landed.add(4, "orders")
 
@@ -201,7 +201,7 @@ async def test_a_database_that_hangs_does_not_hold_up_the_answer(rig: Rig):
     await eventually(back, 30, "it is told again")
 
 
-async def test_only_an_admin_is_told(school: AirnodeProcess, client: Client, lesson: Lesson):
+async def test_only_an_admin_gets_the_status(school: AirnodeProcess, client: Client, lesson: Lesson):
     path = "/api/pipeline/status"
     assert (await client.call("GET", path))[0] == 401
     for credential in (lesson.student, lesson.teacher, school["teacher_secret"]):
@@ -215,7 +215,7 @@ async def test_only_an_admin_is_told(school: AirnodeProcess, client: Client, les
     assert (body["running"], body["missing"], len(body["series"]["minutes"])) == (False, [], 60)
 
 
-async def test_the_page_is_there_and_tells_nothing_by_itself(school: AirnodeProcess, client: Client):
+async def test_the_page_is_served_and_contains_no_data(school: AirnodeProcess, client: Client):
     assert school["admin_url"] == f"{school['api_url']}/admin#secret={school['admin_secret']}"
     for path in ("/admin", "/admin/pipeline"):
         async with client.session.get(school["api_url"] + path) as response:

@@ -153,7 +153,7 @@ async def test_while_the_log_takes_nothing_little_is_held(rig: Rig):
     assert len(held) <= len(producer._queues) * 5000  # what a lane publishes at once
 
 
-async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):
+async def test_a_full_log_is_reported(rig: Rig, valkey_url: str):
     await rig.fill()
     async with LogRig(redis_url=valkey_url, stream_max_records=1000) as logs:
         log = await logs.open()
@@ -172,7 +172,7 @@ async def test_a_log_that_is_full_is_said(rig: Rig, valkey_url: str):
         await producer.stop()
 
 
-async def test_it_waits_for_the_cache_and_says_so(rig: Rig):
+async def test_it_waits_for_the_cache_and_reports_it(rig: Rig):
     log = Recorder()
     producer, _ = await rig.producer(log, 100)
     await eventually(lambda: producer._trouble, 20)

@@ -232,7 +232,7 @@ async def test_following_and_monitoring_end_with_a_signal(postgres_url: str, val
 
 
 @pytest.mark.timeout(180)
-async def test_where_there_is_no_store_it_says_what_to_do(tmp_path: Path):
+async def test_without_a_store_the_error_says_what_to_do(tmp_path: Path):
     nowhere = ("--data-dir", str(tmp_path / "none"))
     (code, _, err), (other_code, _, other) = await asyncio.gather(
         command("seed", *nowhere), command("cache-monitor", *nowhere, "--once")

@@ -228,7 +228,7 @@ def _sorted(members: Sequence[PipelineProcess]) -> list[PipelineProcess]:
 
 
 def _topics(reported: ReportedStats) -> list[str]:
-    """The topics we know, then those that consumers were reported to read besides."""
+    """Return the known topics, then other topics that processes report."""
     others = {name.partition(":")[2] for name in reported.totals if name.startswith(("produced:", "landed:", "dead:"))}
     return [*TOPICS, *sorted(others - set(TOPICS))]
 

@@ -168,7 +168,7 @@ def _answer(read: Read[R | None], none: str) -> web.Response:
 
 
 def cache_status(read: Read[R | None]) -> str:
-    """The value of ``Cache-Status`` (RFC 9211): a stale value that is served is a hit whose ``ttl`` is negative."""
+    """Return the value of ``Cache-Status`` (RFC 9211); a stale value is a hit with a negative ``ttl``."""
     if not read.hit:
         return "airnode; fwd=miss; collapsed" if read.collapsed else "airnode; fwd=miss"
     return "airnode; hit" if read.ttl_s is None else f"airnode; hit; ttl={math.floor(read.ttl_s)}"

@@ -113,7 +113,7 @@ class Catalogue(Service):
         return await self._one(USERS, user_id)
 
     async def product(self, product_id: int) -> Read[CachedProduct | None]:
-        """One product; see :meth:`user`."""
+        """Return one product; see :meth:`user`."""
         return await self._one(PRODUCTS, product_id)
 
     async def _one(self, cached: CachedTable[C], row_id: int) -> Read[C | None]:

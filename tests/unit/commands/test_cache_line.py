@@ -64,7 +64,7 @@ def test_hits_are_the_readers_and_100_is_all(hits: str, misses: str, shown: str)
     assert f"| HIT: {shown} |" in look(users_hits=hits, products_misses=misses).line(_CLOCK)
 
 
-def test_the_document_says_it_all():
+def test_the_document_has_all_fields():
     document = json.loads(json.dumps(look(1100, **_TOLD).document()))
     assert document["late"] is True
     assert document["position_s"] == 115.4

@@ -103,7 +103,7 @@ def test_every_row_comes_within_the_bound_while_rows_come_and_go(batch, ratio, f
 
 @settings(max_examples=300)
 @given(st.integers(2, 12), st.floats(0, 0.99), st.integers(1, 80), _changes)
-def test_the_age_that_is_told_is_never_too_small(batch, ratio, first, changes):
+def test_the_reported_age_is_never_too_small(batch, ratio, first, changes):
     shop, next_id = Shop(batch, ratio), itertools.count(1)
     for _ in range(first):
         shop.insert(next(next_id))

@@ -104,7 +104,7 @@ def test_members_that_are_not_known_are_passed_over():
         (ORDER.record().value, "users", "invalid"),
     ],
 )
-def test_what_cannot_be_read_says_why(value: bytes, topic: str, reason: str):
+def test_an_undecodable_record_has_a_reason(value: bytes, topic: str, reason: str):
     with pytest.raises(EventDecodeError) as caught:
         decode_event(value, topic)
     assert caught.value.reason == reason

@@ -78,7 +78,7 @@ def test_the_last_hour_by_minute():
     assert status.cache.hit_ratio == 0.75
 
 
-def test_the_cache_as_its_worker_and_its_readers_tell():
+def test_the_cache_part_of_the_status():
     stats = {
         "users_hits": "8",
         "products_hits": "4",

@@ -41,7 +41,7 @@ def test_after_a_pause_no_more_than_a_second_of_it_is_made_up(rate: float, pause
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 10, 49, 50, 51, 1000, 7777.7])
-def test_waking_when_it_says_keeps_the_rate_with_few_looks(rate: float):
+def test_waking_after_wait_s_keeps_the_rate_with_few_wakeups(rate: float):
     pace, now_s, made, looks = Pace(rate), 0.0, 0, 0
     jitter = random.Random(1)
     while now_s < 60:

@@ -6,7 +6,7 @@ from airnode.kernel.meter import Meter
 from airnode.pipeline.admin.stats_reporter import GrowthByMinute, ReportedMeter, totals_of
 
 
-def test_only_what_grew_is_told_and_the_minute_it_grew_in():
+def test_only_growth_is_reported_with_its_minute():
     growth = GrowthByMinute()
     growth.update({"landed:orders": 0}, {}, 100, 0.0)
     growth.update({"landed:orders": 5, "landed:users": 2}, {}, 100, 1.0)
@@ -18,7 +18,7 @@ def test_only_what_grew_is_told_and_the_minute_it_grew_in():
     assert growth.take() is None
 
 
-def test_of_a_minute_the_highest_lag_is_told():
+def test_the_highest_lag_of_a_minute_is_reported():
     growth = GrowthByMinute()
     for records in (3, 40, 0):
         growth.update({}, {"g": {"orders": records}}, 100, 0.0)
@@ -39,7 +39,7 @@ def test_rates_are_those_of_the_last_seconds():
     assert growth.per_s() == {}
 
 
-def test_what_cannot_be_told_for_hours_is_bounded_and_none_of_it_is_lost():
+def test_unreported_minutes_are_bounded_and_no_count_is_lost():
     growth = GrowthByMinute()
     for minute in range(1000):
         growth.update({"landed:orders": minute}, {"g": {"orders": 1}}, minute, float(minute))

@@ -95,7 +95,7 @@ async def test_that_there_is_nothing_is_believed_for_a_moment_only(source, rows)
     assert await rows.get("a") == loaded("a2"), "who was added meanwhile is found"
 
 
-async def test_a_failed_load_is_told_to_all_who_wait_and_stale_values_stay(source, rows):
+async def test_all_waiting_requests_get_the_error_of_a_load_and_stale_values_stay(source, rows):
     source.away = True
     results = await asyncio.gather(*(rows.get("a") for _ in range(5)), return_exceptions=True)
     assert [type(each) for each in results] == [Unavailable] * 5

@@ -1,6 +1,6 @@
 """A pipeline for tests: consumers as processes, events with a ledger, and the count of what came of them.
 
-``python -m tests.support.landing '{"redis_url": …, "bootstrap": […], "ledger": "file"}'`` is a producer to be killed:
+``python -m tests.support.pipeline '{"redis_url": …, "bootstrap": […], "ledger": "file"}'`` is a producer to be killed:
 it writes down what it is going to publish, publishes it, and so on.
 """
 
@@ -378,7 +378,7 @@ async def start_producer(pipeline: Pipeline, ledger: Path) -> asyncio.subprocess
     """Publishes what the ledger has and was never confirmed, then new batches for ever."""
     wanted = {"redis_url": pipeline.redis_url, "bootstrap": pipeline.bootstrap, "ledger": str(ledger)}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.landing", json.dumps(wanted), cwd=_ROOT
+        sys.executable, "-m", "tests.support.pipeline", json.dumps(wanted), cwd=_ROOT
     )
 
 
