@@ -161,14 +161,14 @@ def _log_from_here(live: LiveClass) -> None:
 
 
 def ends(node: AirnodeProcess, remote: str) -> list[dict]:
-    """The log's lines about the end of the RTMP connection from ``remote``."""
+    """Return the log lines about the end of the RTMP connection from ``remote``."""
     log = node.log[_LOG_FROM[node] :]
     lines = [line for line in log.splitlines() if "rtmp_connection_ended" in line and f'"{remote}"' in line]
     return [json.loads(line) for line in lines]
 
 
 async def the_end(node: AirnodeProcess, remote: str) -> dict:
-    """The one line about it."""
+    """Return the only log line about it."""
     await eventually(lambda: ends(node, remote), what=f"the end of {remote} is logged")
     (line,) = ends(node, remote)
     return line
@@ -300,7 +300,7 @@ async def room(live: LiveClass, request: pytest.FixtureRequest) -> tuple[str, st
 
 @contextlib.asynccontextmanager
 async def publisher(live: LiveClass, key: str) -> AsyncIterator[tuple[RtmpPublisher, int, str]]:
-    """Somebody with a good key: the connection, its stream, its address in the log."""
+    """Yield an accepted publisher: the connection, its stream, its address in the log."""
     peer = await RtmpPublisher.connect(live.rtmp_port)
     try:
         stream_id, code = await peer.publish(key)
@@ -341,7 +341,7 @@ async def test_video_without_a_key_frame(live: LiveClass, room: tuple[str, str, 
 
 
 def lines(node: AirnodeProcess, event: str, room: str) -> int:
-    """How many log lines an event has about a room."""
+    """Return the number of log lines of an event in a room."""
     return sum(f'"event":"{event}"' in line and f'"room":"{room}"' in line for line in node.log.splitlines())
 
 
@@ -392,12 +392,12 @@ async def test_ten_thousand_tiny_chunks(live: LiveClass, room: tuple[str, str, s
             data = tag_video(1, body, key=is_key)
             peer.send(chunk(9, data, timestamp_ms=index * 33, stream_id=stream_id, csid=6, chunk_size_bytes=1))
         await peer.writer.drain()
-        await eventually(lambda: playlist(live, name, token), what="the stream is whole after them")
+        await eventually(lambda: playlist(live, name, token), what="the stream is complete after them")
         assert ends(live.node, remote) == []
 
 
 def long_string(size: int) -> bytes:
-    """An AMF0 long string that claims to be this long."""
+    """Return the start of an AMF0 long string of this claimed size."""
     return b"\x0c" + struct.pack(">I", size) + b"x" * 100
 
 
@@ -417,7 +417,7 @@ def long_string(size: int) -> bytes:
         pytest.param(chunk(20, amf0.encode(("x", 1.0)) + b"\x03\0\1a" * 5000), id="deep AMF"),
     ],
 )
-async def test_sizes_that_are_claimed_and_not_sent(live: LiveClass, room: tuple[str, str, str], sent: bytes):
+async def test_claimed_sizes_without_the_bytes(live: LiveClass, room: tuple[str, str, str], sent: bytes):
     name, key, _ = room
     async with live.unharmed():
         errors = await live.metric("airnode_rtmp_protocol_errors_total")

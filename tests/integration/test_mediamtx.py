@@ -44,7 +44,7 @@ class Lesson:
 
     @property
     def api(self) -> str:
-        """The fake's, which moves when it is started again."""
+        """Return the URL of the fake's API; it changes with each start."""
         return f"http://{written(self.node.data_dir)['apiAddress']}"
 
     def url(self, name: str) -> str:
@@ -75,9 +75,11 @@ class Lesson:
 
         await eventually(served, WITHIN_S, "there is something to play")
 
-    async def refusal(self, **asked: str) -> dict:
-        """What an encoder is refused with, as MediaMTX got it from the hook."""
-        status, body = await FakePublisher(self.api, asked.pop("path", f"live/{self.room}"), **asked).ask()
+    async def refusal(self, **fields: str) -> dict:
+        """Return the problem with which the hook refuses an encoder."""
+        status, body = await FakePublisher(
+            self.api, fields.pop("path", f"live/{self.room}"), **fields
+        ).request_publish()
         assert status == 401, body
         return json.loads(body["error"].partition(": ")[2])
 
@@ -88,8 +90,8 @@ async def open_class(node: AirnodeProcess, session: aiohttp.ClientSession) -> Le
     async with session.post(f"{node['api_url']}/api/classes", json={"title": room, "room": room}, headers=headers) as r:
         assert r.status == 201, await r.text()
         code = (await r.json())["class_code"]
-    asked = {"user_type": "teacher", "user_id": "t", "secret": node["teacher_secret"], "room": room}
-    async with session.post(f"{node['api_url']}/api/token", json=asked) as r:
+    body = {"user_type": "teacher", "user_id": "t", "secret": node["teacher_secret"], "room": room}
+    async with session.post(f"{node['api_url']}/api/token", json=body) as r:
         key = (await r.json())["stream_key"]
     async with session.post(
         f"{node['api_url']}/api/token", json={"user_type": "student", "user_id": "s", "code": code}
@@ -128,7 +130,7 @@ async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Airn
 
 @pytest.fixture(scope="module")
 def opus_clip(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the audio that browsers send."""
+    """Return a clip with Opus audio, like that of browsers."""
     path = tmp_path_factory.mktemp("opus") / "clock.mkv"
     subprocess.run(
         ["ffmpeg", "-v", "error", "-i", str(clip), "-t", "40", "-c:v", "copy", "-c:a", "libopus", str(path)], check=True
@@ -148,7 +150,7 @@ async def lesson(studio: AirnodeProcess, session: aiohttp.ClientSession) -> Less
 
 
 async def decoded(media: bytes, track: str) -> tuple[int, str]:
-    """Frames of a track that ffmpeg decodes, and what it complains about."""
+    """Return the number of frames that ffmpeg decodes of a track, and its error output."""
     process = await asyncio.create_subprocess_exec(
         "ffmpeg",
         "-v",
@@ -180,10 +182,10 @@ async def metric(session: aiohttp.ClientSession, node: AirnodeProcess, name: str
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 
-# -- what viewers see -------------------------------------------------------------------------------------------------
+# -- viewers ----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_comes_by_srt_plays_from_our_own_addresses(lesson: Lesson, clip: Path):
+async def test_media_from_srt_plays_from_airnodes_addresses(lesson: Lesson, clip: Path):
     publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
     follower = Follower(lesson.session, lesson.url("media.m3u8"))
     live = LiveReader(lesson.session, lesson.url("live.mp4"))
@@ -198,9 +200,9 @@ async def test_what_comes_by_srt_plays_from_our_own_addresses(lesson: Lesson, cl
     assert follower.msns == list(range(follower.msns[0], follower.msns[0] + len(follower.msns)))
     assert follower.media_playlist.control["CAN-BLOCK-RELOAD"] == "YES"
     for track, frames in (("v", 45), ("a", 60)):
-        count, complaints = await decoded(follower.media(), track)
+        count, errors = await decoded(follower.media(), track)
         assert count >= frames, track
-        assert complaints == ""
+        assert errors == ""
     assert live.headers["Content-Type"] == 'video/mp4; codecs="avc1.42c01e,mp4a.40.2"'
     pictures = [sample.time for sample in stream.samples(VIDEO)]
     assert all(2_900 <= after - before <= 3_100 for before, after in itertools.pairwise(pictures)), (
@@ -212,26 +214,30 @@ async def test_what_comes_by_srt_plays_from_our_own_addresses(lesson: Lesson, cl
     assert state["viewers"] == 1, "one token, two ways of watching"
     assert state["stream"]["encoder"] == "SRT (MediaMTX)"
     assert (state["stream"]["video_codecs"], state["stream"]["audio_codecs"]) == ("avc1.42c01e", "mp4a.40.2")
-    await nothing_of_viewers_came_to_mediamtx(lesson)
+    await mediamtx_received_nothing_of_viewers(lesson)
 
 
-async def nothing_of_viewers_came_to_mediamtx(lesson: Lesson) -> None:
-    """Neither tokens nor sessions; and what is secret is in no log."""
+async def mediamtx_received_nothing_of_viewers(lesson: Lesson) -> None:
+    """Check that MediaMTX got no tokens and sessions, and that no log has secrets."""
     secret = written(lesson.node.data_dir)["hlsCDNSecret"]
-    told = await report(lesson.api)
-    seen = [each for each in told["seen"] if each[0].startswith(f"/live/{lesson.room}/")]
+    fake_report = await report(lesson.api)
+    seen = [each for each in fake_report["hls_requests"] if each[0].startswith(f"/live/{lesson.room}/")]
     assert len(seen) > 20
     assert {authorization for _, _, authorization in seen} == {f"Bearer {secret}"}
     assert all(query.startswith("_HLS_msn=") or not query for _, query, _ in seen)
-    assert lesson.token not in json.dumps(told)
-    assert not [each for each in told["asked"] if each["action"] == "read"], "HLS is read without a session"
+    assert lesson.token not in json.dumps(fake_report)
+    assert not [each for each in fake_report["auth_requests"] if each["action"] == "read"], (
+        "HLS is read without a session"
+    )
     names = [path for path, query, _ in seen if "_part" in path]
     assert len(names) == len(set(names)), "each part is fetched once"
     for hidden in (secret, lesson.key, lesson.token, urlsplit(written(lesson.node.data_dir)["authHTTPAddress"]).path):
         assert hidden not in lesson.node.log
 
 
-async def test_a_class_waits_for_its_publisher_and_goes_on_from_a_browser(lesson: Lesson, clip: Path, opus_clip: Path):
+async def test_a_class_waits_for_its_publisher_and_continues_from_a_browser(
+    lesson: Lesson, clip: Path, opus_clip: Path
+):
     first = await FakePublisher(lesson.api, f"live/{lesson.key}", protocol="rtsp").start(clip)
     follower = Follower(lesson.session, lesson.url("media.m3u8"))
     browsers = {"protocol": "webrtc", "token": lesson.key, "tracks": ["H264", "Opus"]}
@@ -244,18 +250,18 @@ async def test_a_class_waits_for_its_publisher_and_goes_on_from_a_browser(lesson
         await lesson.until("reconnecting")
         await again.start(opus_clip)
         await lesson.until("live")
-        await eventually(lambda: [len(run.parts) > 9 for run in follower.runs[1:]] == [True], WITHIN_S, "it goes on")
+        await eventually(lambda: [len(run.parts) > 9 for run in follower.runs[1:]] == [True], WITHIN_S, "it continues")
         stream = (await lesson.state())["stream"]
         assert (stream["encoder"], stream["audio_codecs"]) == ("WHIP (MediaMTX)", "opus")
-        count, complaints = await decoded(follower.media(1), "a")
+        count, errors = await decoded(follower.media(1), "a")
         assert count >= 90, "ten parts of ten packets, less what begins before the key frame"
-        assert complaints == ""
+        assert errors == ""
     finally:
         await asyncio.gather(follower.stop(), first.stop(), again.stop())
     assert lesson.key not in lesson.node.log
 
 
-# -- who may do what --------------------------------------------------------------------------------------------------
+# -- authorization ----------------------------------------------------------------------------------------------------
 
 
 async def test_only_the_stream_key_opens_a_room_and_for_one_publisher(lesson: Lesson, clip: Path):
@@ -280,7 +286,7 @@ async def test_only_the_stream_key_opens_a_room_and_for_one_publisher(lesson: Le
     assert await metric(lesson.session, lesson.node, "airnode_media_mediamtx_refused_total") == before + 7
 
 
-async def test_nobody_reads_from_mediamtx_but_airnode(lesson: Lesson, clip: Path):
+async def test_only_airnode_reads_from_mediamtx(lesson: Lesson, clip: Path):
     publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
     try:
         await lesson.until_playing()
@@ -307,14 +313,14 @@ async def test_nobody_reads_from_mediamtx_but_airnode(lesson: Lesson, clip: Path
 
 async def test_nobody_reaches_the_hook_without_its_secret(lesson: Lesson):
     address = urlsplit(written(lesson.node.data_dir)["authHTTPAddress"])
-    asked = {"action": "publish", "path": f"live/{lesson.key}", "protocol": "srt", "ip": "127.0.0.1"}
+    body = {"action": "publish", "path": f"live/{lesson.key}", "protocol": "srt", "ip": "127.0.0.1"}
     before = await metric(lesson.session, lesson.node, "airnode_media_mediamtx_intruders_total")
     for path in ("/mediamtx/x", f"{address.path}x", address.path[:-1]):
-        async with lesson.session.post(f"http://{address.netloc}{path}", json=asked) as response:
+        async with lesson.session.post(f"http://{address.netloc}{path}", json=body) as response:
             assert response.status == 404
     assert await metric(lesson.session, lesson.node, "airnode_media_mediamtx_intruders_total") == before + 3
     for port in ("api_url", "media_url"):
-        async with lesson.session.post(f"{lesson.node[port]}{address.path}", json=asked) as response:
+        async with lesson.session.post(f"{lesson.node[port]}{address.path}", json=body) as response:
             assert response.status in (404, 405), "it is on a port of its own"
     with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
         sock.connect(("127.0.0.2", address.port or 0))
@@ -326,22 +332,22 @@ async def test_nobody_reaches_the_hook_without_its_secret(lesson: Lesson):
     assert lesson.room not in [line["room"] for line in lines(lesson.node, "publisher_joined")]
 
 
-async def test_codecs_that_are_not_carried_are_told_and_end_the_publisher(lesson: Lesson, clip: Path):
+async def test_unsupported_codecs_are_logged_and_end_the_publisher(lesson: Lesson, clip: Path):
     publisher = FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}", tracks=["VP8"])
     await publisher.start(clip)
     try:
         await publisher.ended(WITHIN_S)
     finally:
         await publisher.stop()
-    told = [line for line in lines(lesson.node, "mediamtx_publisher_kicked") if line["room"] == lesson.room]
-    assert told[0]["reason"] == "VP8 is not carried; send H.264 with AAC or Opus"
+    kicked = [line for line in lines(lesson.node, "mediamtx_publisher_kicked") if line["room"] == lesson.room]
+    assert kicked[0]["reason"] == "VP8 is not carried; send H.264 with AAC or Opus"
     assert (await lesson.state())["state"] == "waiting"
 
 
-# -- when something dies ----------------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_mediamtx_that_crashes_is_started_again_and_the_class_goes_on(lesson: Lesson, clip: Path):
+async def test_a_crashed_mediamtx_is_started_again_and_the_class_continues(lesson: Lesson, clip: Path):
     publisher = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
     again = None
     before = await metric(lesson.session, lesson.node, "airnode_media_mediamtx_restarts_total")

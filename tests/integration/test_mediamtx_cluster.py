@@ -11,7 +11,7 @@ import pytest
 from airnode.web.tokens import Tokens
 from tests.support.cluster import KEY, Cluster
 from tests.support.follower import Follower
-from tests.support.mediamtx import FakePublisher, Standing, report
+from tests.support.mediamtx import ExternalMediaMtx, FakePublisher, report
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(150)]
@@ -29,23 +29,25 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
-async def standing(tmp_path: Path) -> AsyncIterator[Standing]:
-    made = await Standing(tmp_path).start()
+async def external(tmp_path: Path) -> AsyncIterator[ExternalMediaMtx]:
+    made = await ExternalMediaMtx(tmp_path).start()
     try:
         yield made
     finally:
         await made.kill()
 
 
-async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: Cluster, standing: Standing, clip: Path):
+async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(
+    cluster: Cluster, external: ExternalMediaMtx, clip: Path
+):
     key = cluster.master["stream_key"]
-    stranger = await FakePublisher(standing.api, "live/stranger").start(clip)
+    stranger = await FakePublisher(external.api, "live/stranger").start(clip)
     origin = await cluster.add_slave(
         "slave-1",
         "--set",
         "media.engine=mediamtx",
         "--set",
-        f"mediamtx.api_url={standing.api}",
+        f"mediamtx.api_url={external.api}",
         "--set",
         "mediamtx.publish_timeout_s=30",
     )
@@ -53,7 +55,7 @@ async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: C
     token = Tokens(KEY, 600).issue("mina", "student", "stream")[0]
     url = f"{edge['media_url']}/v/{token}/stream/media.m3u8"
     follower = Follower(cluster.session, url)
-    publishers = [FakePublisher(standing.api, "live/stream", query=f"key={key}") for _ in range(2)]
+    publishers = [FakePublisher(external.api, "live/stream", query=f"key={key}") for _ in range(2)]
 
     async def served() -> bool:
         async with cluster.session.get(url) as response:
@@ -62,7 +64,7 @@ async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: C
     try:
         await stranger.ended(WITHIN_S)
         assert "it was not let in by this airnode" in origin.log
-        config = (await report(standing.api))["config"]
+        config = (await report(external.api))["config"]
         assert (config["authMethod"], config["hlsAlwaysRemux"]) == ("http", True)
         assert config["authHTTPAddress"].startswith("http://127.0.0.1:")
 
@@ -80,9 +82,9 @@ async def test_a_running_mediamtx_is_taken_over_and_its_class_relayed(cluster: C
 
         await eventually(listed, WITHIN_S, "the first slave is its origin")
 
-        await standing.kill()
+        await external.kill()
         await eventually(lambda: "mediamtx_gone" in origin.log, WITHIN_S, "it is missed")
-        await standing.start()
+        await external.start()
         await eventually(lambda: origin.log.count("mediamtx_adopted") > 1, WITHIN_S, "it is told everything again")
         await publishers[1].start(clip)
         await follower.more_parts(5, WITHIN_S)

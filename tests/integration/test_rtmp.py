@@ -1,4 +1,4 @@
-"""The RTMP server with real encoders and with peers that behave badly."""
+"""The RTMP server with real encoders and with misbehaving peers."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ KEY = "sesame-7f3a"
 
 
 class Room:
-    """Remembers what one publisher sent."""
+    """Stores what one publisher sent."""
 
     def __init__(self, hub: "Hub", name: str, publisher: PublisherInfo) -> None:
         self.hub = hub
@@ -72,7 +72,7 @@ class Room:
 
 
 class Hub:
-    """One publisher a room."""
+    """Accepts one publisher per room."""
 
     def __init__(self) -> None:
         self.rooms: list[Room] = []
@@ -88,7 +88,7 @@ class Hub:
 
 
 class Authority:
-    """Knows one key."""
+    """Accepts one key."""
 
     def __init__(self) -> None:
         self.requests: list[PublishRequest] = []
@@ -107,7 +107,7 @@ class Authority:
 
 
 class Rig:
-    """A running server and what stands behind it."""
+    """A running server with its authority and its hub."""
 
     def __init__(self, **settings: object) -> None:
         self.registry = CollectorRegistry()
@@ -120,7 +120,7 @@ class Rig:
         return self.registry.get_sample_value(name, labels) or 0.0
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until a condition holds, looking whenever the hub heard something, and every 10 ms for the rest."""
+        """Wait until a condition is true; it is checked after each change in the hub, and every 10 ms."""
         async with asyncio.timeout(20):
             while not condition():
                 self.hub.changed.clear()
@@ -131,7 +131,7 @@ class Rig:
         await self.until(lambda: self.metric("airnode_rtmp_connections") == 0)
 
     async def publisher(self, name: str = KEY) -> tuple[RtmpPublisher, int, Room]:
-        """A publisher that was accepted, its stream id and its room."""
+        """Return an accepted publisher, its stream id and its room."""
         peer = await RtmpPublisher.connect(self.server.port)
         stream_id, code = await peer.publish(name)
         assert code == "NetStream.Publish.Start"
@@ -153,8 +153,8 @@ async def running(**settings: object) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    async with running() as made:
-        yield made
+    async with running() as running_rig:
+        yield running_rig
 
 
 VIDEO = ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=30"]
@@ -164,19 +164,19 @@ AAC = ["-c:a", "aac", "-b:a", "64k"]
 
 
 async def ffmpeg(*arguments: str) -> tuple[int, str]:
-    """The exit code and what it said."""
+    """Return the exit code and the error output."""
     process = await asyncio.create_subprocess_exec(
         "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments, stderr=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(40):
-            _, said = await process.communicate()
+            _, errors = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, errors.decode()
 
 
 # --- encoders
@@ -187,8 +187,8 @@ async def ffmpeg(*arguments: str) -> tuple[int, str]:
 async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) -> None:
     with capture_logs() as logs:
         url = f"rtmp://127.0.0.1:{rig.server.port}/{path}"
-        code, said = await ffmpeg(*VIDEO, *AUDIO, "-t", "3", *H264, *AAC, "-f", "flv", url)
-        assert code == 0, said
+        code, errors = await ffmpeg(*VIDEO, *AUDIO, "-t", "3", *H264, *AAC, "-f", "flv", url)
+        assert code == 0, errors
         await rig.no_connections()
     made = rig.hub.rooms[0]
     assert made.name == room
@@ -221,7 +221,7 @@ async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) 
         "rtmp_connection_ended",
     ]
     assert KEY not in repr(logs)
-    # The samples decode: H.264 in Annex B form, as a decoder outside takes it.
+    # The samples decode: H.264 in Annex B form, as another decoder expects it.
     stream = tmp_path / "sent.h264"
     stream.write_bytes(annex_b(AVC_SETS(config[0].record)) + b"".join(annex_b(nals(sample.data)) for sample in video))
     assert await frames(stream) == 90
@@ -229,7 +229,7 @@ async def test_ffmpeg_publishes(rig: Rig, tmp_path: Path, path: str, room: str) 
 
 @pytest.mark.ffmpeg
 async def test_b_frames_have_composition_times(rig: Rig) -> None:
-    code, said = await ffmpeg(
+    code, errors = await ffmpeg(
         *VIDEO,
         "-t",
         "2",
@@ -247,7 +247,7 @@ async def test_b_frames_have_composition_times(rig: Rig) -> None:
         "flv",
         f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}",
     )
-    assert code == 0, said
+    assert code == 0, errors
     await rig.no_connections()
     video = rig.hub.rooms[0].frames("video")
     presented = [sample.dts_90k + sample.cts_90k for sample in video]
@@ -261,10 +261,10 @@ async def test_b_frames_have_composition_times(rig: Rig) -> None:
 async def test_ffmpeg_with_a_wrong_key_fails(rig: Rig, path: str) -> None:
     with capture_logs() as logs:
         url = f"rtmp://127.0.0.1:{rig.server.port}/{path}"
-        code, said = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url)
+        code, errors = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url)
         await rig.no_connections()
     assert code != 0
-    assert "The stream key is wrong." in said
+    assert "The stream key is wrong." in errors
     assert rig.hub.rooms == []
     assert rig.metric("airnode_rtmp_rejected_total", reason="key") == 1
     assert [(entry["event"], entry["reason"]) for entry in logs] == [("rtmp_connection_ended", "key")]
@@ -273,23 +273,23 @@ async def test_ffmpeg_with_a_wrong_key_fails(rig: Rig, path: str) -> None:
 
 
 @pytest.mark.ffmpeg
-async def test_ffmpeg_is_told_that_the_room_is_live(rig: Rig) -> None:
+async def test_ffmpeg_shows_that_the_room_is_live(rig: Rig) -> None:
     peer, _, room = await rig.publisher()
     url = f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}"
-    code, said = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url)
+    code, errors = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url)
     assert code != 0
-    assert "This class is live already." in said
+    assert "This class is live already." in errors
     assert room.closed == []
     assert rig.metric("airnode_rtmp_rejected_total", reason="conflict") == 1
     await peer.aclose()
 
 
 @pytest.mark.ffmpeg
-async def test_ffmpeg_is_told_about_a_codec_that_cannot_be_played(rig: Rig) -> None:
+async def test_ffmpeg_shows_that_a_codec_cannot_be_played(rig: Rig) -> None:
     url = f"rtmp://127.0.0.1:{rig.server.port}/live/{KEY}"
-    code, said = await ffmpeg("-re", *VIDEO, "-t", "30", "-c:v", "flv", "-f", "flv", url)
+    code, errors = await ffmpeg("-re", *VIDEO, "-t", "30", "-c:v", "flv", "-f", "flv", url)
     assert code != 0
-    assert "Sorenson H.263" in said
+    assert "Sorenson H.263" in errors
     await rig.no_connections()
     assert len(rig.hub.rooms[0].closed) == 1
 
@@ -304,7 +304,7 @@ async def test_enhanced_rtmp(
 ) -> None:
     movie = tmp_path / "sample.mp4"
     options = ["-x265-params", "log-level=error"] if codec == "hevc" else ["-cpu-used", "8", "-usage", "realtime"]
-    code, said = await ffmpeg(
+    code, errors = await ffmpeg(
         *VIDEO,
         "-frames:v",
         "20",
@@ -319,9 +319,9 @@ async def test_enhanced_rtmp(
         "+frag_every_frame+delay_moov+default_base_moof",
         str(movie),
     )
-    if "Unknown encoder" in said:
+    if "Unknown encoder" in errors:
         pytest.skip(f"this ffmpeg has no {encoder}")
-    assert code == 0, said
+    assert code == 0, errors
     data = movie.read_bytes()
     record = box_body(data, box)
     samples = [body for kind, body in boxes(data) if kind == b"mdat" and body]
@@ -381,10 +381,10 @@ def HEVC_SETS(record: bytes) -> list[bytes]:  # noqa: N802
 
 
 async def frames(stream: Path) -> int:
-    """How many frames of a file ffmpeg decodes, without an error."""
+    """Return how many frames of a file ffmpeg decodes without an error."""
     frames_out = stream.with_suffix(".md5")
-    code, said = await ffmpeg("-xerror", "-i", str(stream), "-f", "framemd5", str(frames_out))
-    assert code == 0, said
+    code, errors = await ffmpeg("-xerror", "-i", str(stream), "-f", "framemd5", str(frames_out))
+    assert code == 0, errors
     return sum(not line.startswith("#") for line in frames_out.read_text().splitlines())
 
 
@@ -507,7 +507,7 @@ async def test_an_ingest_that_refuses_ends_the_publisher(rig: Rig, error: Airnod
     await peer.aclose()
 
 
-async def test_a_fault_in_one_ingest_leaves_the_server_alone(rig: Rig) -> None:
+async def test_an_error_in_one_ingest_does_not_affect_the_server(rig: Rig) -> None:
     peer, stream_id, room = await rig.publisher()
     rig.hub.fails_with = ZeroDivisionError("a fault of ours")
     with capture_logs() as logs:
@@ -521,11 +521,11 @@ async def test_a_fault_in_one_ingest_leaves_the_server_alone(rig: Rig) -> None:
     await other.aclose()
 
 
-# --- peers that behave badly
+# --- misbehaving peers
 
 
 async def ended(rig: Rig, data: bytes, reason: str, *, after_handshake: bool = True) -> None:
-    """Send bytes that end the connection; one log line and one count say why."""
+    """Send bytes that end the connection; check the reason in one log line and one metric."""
     peer = await RtmpPublisher.connect(rig.server.port)
     if after_handshake:
         await peer.handshake()
@@ -544,7 +544,7 @@ async def test_hostile_bytes_end_one_connection_and_nothing_else(rig: Rig) -> No
     await ended(rig, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not_rtmp", after_handshake=False)
     await ended(rig, b"\x06" + bytes(1536), "encrypted", after_handshake=False)
     await ended(rig, b"\xff" * 100, "chunk_format")
-    # A message header of 16 MiB, the most that 24 bits can say, and a chunk size of 100 MB.
+    # A message header of 16 MiB, the maximum of 24 bits, and a chunk size of 100 MB.
     await ended(rig, bytes.fromhex("03 000000 ffffff 14 00000000") + bytes(1000), "message_size")
     await ended(rig, chunk(1, struct.pack(">I", 100_000_000), csid=2), "chunk_size")
     await ended(rig, command("connect", 1.0, {"app": "live"}) + command("createStream", 2.0, None) * 9, "streams")
@@ -577,7 +577,7 @@ async def test_ten_thousand_tiny_chunks(rig: Rig) -> None:
     await peer.aclose()
 
 
-async def test_malformed_media_is_counted_and_ends_in_the_long_run(rig: Rig) -> None:
+async def test_malformed_media_is_counted_and_ends_the_publisher_eventually(rig: Rig) -> None:
     peer, stream_id, room = await rig.publisher()
     malformed = chunk(9, b"\x17\x01", stream_id=stream_id, csid=6)
     peer.send(malformed * 99 + chunk(9, tag_video(0, AVCC, key=True), stream_id=stream_id, csid=6) + malformed * 99)
@@ -592,7 +592,7 @@ async def test_malformed_media_is_counted_and_ends_in_the_long_run(rig: Rig) -> 
 
 
 @pytest.mark.parametrize("stage", ["nothing", "half a handshake", "handshake", "publishing"])
-async def test_peers_that_fall_silent(stage: str) -> None:
+async def test_silent_peers_time_out(stage: str) -> None:
     async with running(handshake_timeout_s=0.15, publish_timeout_s=0.2, idle_timeout_s=0.25) as rig:
         with capture_logs() as logs:
             peer = await RtmpPublisher.connect(rig.server.port)
@@ -631,13 +631,13 @@ async def test_more_connections_than_allowed() -> None:
         await third.aclose()
 
 
-async def test_a_peer_that_never_reads_is_not_answered_for_ever() -> None:
+async def test_a_peer_that_never_reads_is_disconnected() -> None:
     async with running(idle_timeout_s=0.5) as rig:
         peer, _, room = await rig.publisher()
         transport = peer.writer.transport
         transport.pause_reading()
         ping = chunk(4, struct.pack(">HI", 6, 1), csid=2)
-        # More answers than both sockets' buffers take: the server stops reading, and gives up on the silence.
+        # More answers than both sockets' buffers hold: the server stops reading, and the idle timeout ends the peer.
         for _ in range(3000):
             if transport.is_closing() or room.closed:
                 break
@@ -650,10 +650,10 @@ async def test_a_peer_that_never_reads_is_not_answered_for_ever() -> None:
         transport.abort()
 
 
-# --- life
+# --- start and stop
 
 
-async def test_drain_sends_the_publishers_away_and_takes_no_more(rig: Rig) -> None:
+async def test_drain_disconnects_the_publishers_and_accepts_no_more(rig: Rig) -> None:
     peer, _, room = await rig.publisher()
     await rig.server.drain()
     assert (await peer.answer("onStatus"))[2]["description"] == "The server is shutting down; connect again."  # type: ignore[index]
@@ -668,7 +668,7 @@ async def test_drain_sends_the_publishers_away_and_takes_no_more(rig: Rig) -> No
     await other.aclose()
 
 
-async def test_stop_tells_the_publishers() -> None:
+async def test_stop_sends_a_status_to_the_publishers() -> None:
     async with running() as rig:
         peer, _, room = await rig.publisher()
         idle = await RtmpPublisher.connect(rig.server.port)
@@ -718,14 +718,14 @@ async def test_ffmpeg_publishes_over_tls(certificate: tuple[Path, Path]) -> None
     async with running(tls_port=0, tls_cert=certificate[0], tls_key=certificate[1]) as rig:
         assert rig.server.tls_port not in (0, None, rig.server.port)
         url = f"rtmps://127.0.0.1:{rig.server.tls_port}/live/{KEY}"
-        code, said = await ffmpeg(*VIDEO, *AUDIO, "-t", "2", *H264, *AAC, "-f", "flv", url)
-        assert code == 0, said
+        code, errors = await ffmpeg(*VIDEO, *AUDIO, "-t", "2", *H264, *AAC, "-f", "flv", url)
+        assert code == 0, errors
         await rig.no_connections()
         assert len(rig.hub.rooms[0].frames("video")) == 60
         assert rig.authority.requests[0].secure
-        code, said = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url.replace(KEY, "wrong"))
+        code, errors = await ffmpeg(*VIDEO, "-t", "30", *H264, "-f", "flv", url.replace(KEY, "wrong"))
         assert code != 0
-        assert "The stream key is wrong." in said
+        assert "The stream key is wrong." in errors
 
 
 async def test_half_open_tls_counts_and_ends(certificate: tuple[Path, Path]) -> None:
@@ -734,13 +734,13 @@ async def test_half_open_tls_counts_and_ends(certificate: tuple[Path, Path]) -> 
         assert rig.server.tls_port is not None
         with capture_logs() as logs:
             silent = await RtmpPublisher.connect(rig.server.tls_port)
-            turned_away = await RtmpPublisher.connect(rig.server.port)
-            assert await turned_away.closes()
+            rejected = await RtmpPublisher.connect(rig.server.port)
+            assert await rejected.closes()
             assert await silent.closes()
             await rig.until(lambda: rig.metric("airnode_rtmp_protocol_errors_total", reason="tls") == 1)
         assert [entry["reason"] for entry in logs] == ["too_many_connections", "tls"]
         await silent.aclose()
-        await turned_away.aclose()
+        await rejected.aclose()
         trust = ssl.create_default_context(cafile=cert)
         peer = await RtmpPublisher.connect(rig.server.tls_port, tls=trust)
         _, code = await peer.publish(KEY)
@@ -749,7 +749,7 @@ async def test_half_open_tls_counts_and_ends(certificate: tuple[Path, Path]) -> 
 
 
 @pytest.mark.parametrize("fault", ["no certificate", "missing file", "not a certificate", "key of another"])
-async def test_a_broken_certificate_is_one_plain_sentence(
+async def test_a_broken_certificate_is_one_clear_error(
     certificate: tuple[Path, Path], tmp_path: Path, fault: str
 ) -> None:
     cert, key = certificate

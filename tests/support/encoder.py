@@ -1,4 +1,4 @@
-"""ffmpeg in the loop that people put around it: ask where to publish, publish, and again when that ends."""
+"""ffmpeg in the loop that users write: request a node, publish, and repeat when that ends."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from tests.support.cluster import Cluster
 from tests.support.ffmpeg import Publisher
 
 _PAUSE_S = 0.5
-#: Without it ffmpeg waits for a machine that hangs for ever; microseconds.
+#: In microseconds. Without it ffmpeg never stops to wait for a hanging machine.
 _TIMEOUT = ("-rw_timeout", "3000000")
 
 
@@ -18,7 +18,7 @@ class Encoder:
     """Publishes to the node that ``GET /cluster/best-node?room=`` names, until it is closed.
 
     Args:
-        url: always go there instead; a stream key is part of it.
+        url: always publish there instead; it contains the stream key.
 
     Attributes:
         tries: (monotonic seconds, node id or address) of each start.
@@ -35,7 +35,7 @@ class Encoder:
         self.errors: list[str] = []
 
     async def start(self) -> "Encoder":
-        self._task.start(self._go_on())
+        self._task.start(self._run())
         return self
 
     async def close(self) -> None:
@@ -43,23 +43,23 @@ class Encoder:
         if self.publisher is not None:
             await self.publisher.kill()
 
-    async def _go_on(self) -> None:
+    async def _run(self) -> None:
         while True:
-            if (found := await self._where()) is not None:
-                where, url = found
-                self.tries.append((time.monotonic(), where))
+            if (found := await self._target()) is not None:
+                target, url = found
+                self.tries.append((time.monotonic(), target))
                 self.publisher = await Publisher(url, "-re", "-i", str(self._clip), "-c", "copy", *_TIMEOUT).start()
                 _, errors = await self.publisher.result(3600)
                 self.errors.append(errors)
             await asyncio.sleep(_PAUSE_S)
 
-    async def _where(self) -> tuple[str, str] | None:
+    async def _target(self) -> tuple[str, str] | None:
         if self._url:
             return self._url.rpartition("/")[0], self._url
-        status, body = await self._best()
+        status, body = await self._best_node()
         if status != 200:
             return None
         return body["node_id"], f"{body['rtmp_url']}/{self._cluster.master['stream_key']}"
 
-    async def _best(self) -> tuple[int, dict[str, Any]]:
+    async def _best_node(self) -> tuple[int, dict[str, Any]]:
         return await self._cluster.call("GET", f"/cluster/best-node?room={self._room}")

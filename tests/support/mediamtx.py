@@ -1,12 +1,12 @@
-"""A stand-in for MediaMTX, which no package carries: HLS, API and hook as its source and documents tell them.
+"""A fake of MediaMTX, which no package contains: HLS, API and hook according to its source and documentation.
 
-It runs as a process of its own (``mediamtx mediamtx.yml``), reads the file that airnode writes, and does what MediaMTX
-1.20 does as far as airnode can see it: the HTTP hook is asked about everybody; HLS answers 302 with ``cookieCheck`` and
-then wants a session of the same address, unless the CDN secret comes along; each track is a rendition of its own, with
-seven gap segments first, parts of the last two segments, a preload hint, blocking reloads, 400 for what is out of
-range, and names that change with each publisher.
+It runs as a process (``mediamtx mediamtx.yml``), reads the file that airnode writes, and behaves like MediaMTX 1.20 as
+far as airnode uses it: the HTTP hook authorizes each client; HLS answers 302 with ``cookieCheck`` and then requires a
+session of the same address, unless the request has the CDN secret; each track is a rendition with seven gap segments
+first, parts of the last two segments, a preload hint, blocking reloads, 400 for an item out of range, and names that
+change with each publisher.
 
-What it does not have is SRT, RTSP and WebRTC: publishers come over HTTP (:class:`FakePublisher`), as fragmented MP4
+It has no SRT, RTSP and WebRTC: publishers connect over HTTP (:class:`FakePublisher`), as fragmented MP4
 that ffmpeg makes, one upload a track; ffmpeg's fragments are the parts.
 """
 
@@ -40,7 +40,7 @@ COLLECTIONS = {
 
 
 class Muxer:
-    """One track, as gohlslib shows it."""
+    """The muxer of one track, like that of gohlslib."""
 
     def __init__(self, kind: str, prefix: str, segment_s: float, leading: "Muxer | None") -> None:
         self.name = {"video": "video1", "audio": "audio2"}[kind]
@@ -53,7 +53,7 @@ class Muxer:
         #: Finished segments: (duration, parts: [(duration, number, independent)]); None is a gap.
         self.segments: list[list[tuple[float, int, bool]] | None] = [None] * GAPS
         self.open: list[tuple[float, int, bool]] = []
-        #: When each segment begins, in seconds of media.
+        #: The start of each segment, in seconds of media.
         self.begins: list[float] = [0.0] * GAPS
         self.parts: list[bytes] = []
         self.changed = asyncio.Event()
@@ -67,8 +67,8 @@ class Muxer:
         self.wake()
 
     def add(self, fragment: bytes) -> None:
-        """A part."""
-        time, duration, key = look(fragment)
+        """Add a part."""
+        time, duration, key = parse_fragment(fragment)
         begin, length = time / self.timescale, duration / self.timescale
         if not self.open:
             self.begins.append(begin)
@@ -131,7 +131,7 @@ class Muxer:
         ]
 
     def has(self, msn: int, part: int | None) -> bool | None:
-        """Whether a reload is answered now; None: 400."""
+        """Return whether a reload is answered now; None: with 400."""
         following = len(self.segments)
         if msn > following + 1 or msn < following - 7:
             return None
@@ -140,8 +140,8 @@ class Muxer:
         return msn == following and part is not None and part < len(self.open)
 
 
-def look(fragment: bytes) -> tuple[int, int, bool]:
-    """(decode time, duration, begins with a key frame) of a fragment of one track, as ffmpeg writes it."""
+def parse_fragment(fragment: bytes) -> tuple[int, int, bool]:
+    """Return the (decode time, duration, begins with a key frame) of a fragment of one track, as ffmpeg writes it."""
     (flags,) = unpack_from(">I", fragment, at := fragment.index(b"tfhd") + 4)
     at += 8 + (8 if flags & 1 else 0) + (4 if flags & 2 else 0)
     default_duration = unpack_from(">I", fragment, at)[0] if flags & 8 else 0
@@ -178,13 +178,13 @@ class PublishedPath:
         video = Muxer("video", prefix, segment_s, None)
         self.muxers = {"video": video, "audio": Muxer("audio", prefix, segment_s, video)}
         self.uploads: set[asyncio.Task[Any]] = set()
-        self.gone = asyncio.Event()
+        self.ended = asyncio.Event()
 
     @property
     def ready(self) -> bool:
         return all(muxer.init for muxer in self.muxers.values())
 
-    def described(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "confName": "~^live/[^/]+$",
@@ -199,19 +199,24 @@ class PublishedPath:
 
 
 class FakeMediaMtx:
-    """All of it. ``asked``: what was asked of the hook; ``seen``: what came to HLS, as (path, query, authorization)."""
+    """The whole server.
+
+    Attributes:
+        auth_requests: the requests to the hook.
+        hls_requests: the HLS requests, as (path, query, authorization).
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
-        #: {path: its publisher}.
+        #: {path: publisher}
         self.paths: dict[str, PublishedPath] = {}
-        #: {session: address}.
+        #: {session: address}
         self.sessions: dict[str, str] = {}
-        self.asked: list[dict[str, Any]] = []
-        self.seen: list[tuple[str, str, str]] = []
+        self.auth_requests: list[dict[str, Any]] = []
+        self.hls_requests: list[tuple[str, str, str]] = []
 
     async def allowed(self, request: web.Request, action: str, **fields: str) -> str:
-        """Empty, or why not: ``authMethod: http``."""
+        """Return the reason of a refusal, or an empty string (``authMethod: http``)."""
         if any(each.get("action") == action for each in self.config.get("authHTTPExclude", [])):
             return ""
         if self.config.get("authMethod") != "http":
@@ -232,7 +237,7 @@ class FakeMediaMtx:
             **fields,
         }
         body["id"] = secrets.token_hex(4) if action == "publish" else ""
-        self.asked.append(body)
+        self.auth_requests.append(body)
         try:
             async with (
                 aiohttp.ClientSession() as session,
@@ -253,7 +258,7 @@ class FakeMediaMtx:
         match request.method, request.match_info["what"].split("/"):
             case "GET", ["paths", "list"]:
                 size, page = int(request.query.get("itemsPerPage", "100")), int(request.query.get("page", "0"))
-                items = [path.described() for path in self.paths.values()]
+                items = [path.to_json() for path in self.paths.values()]
                 pages = max(1, -(-len(items) // size))
                 return web.json_response(
                     {"itemCount": len(items), "pageCount": pages, "items": items[page * size : (page + 1) * size]}
@@ -273,17 +278,17 @@ class FakeMediaMtx:
     # -- publishers ----------------------------------------------------------------------------------------------------
 
     async def publish(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        protocol, tracks = asked.pop("protocol"), asked.pop("tracks")
-        fields = {"user": "", "password": "", "token": "", "query": "", "ip": "127.0.0.1", **asked}
+        body = await request.json()
+        protocol, tracks = body.pop("protocol"), body.pop("tracks")
+        fields = {"user": "", "password": "", "token": "", "query": "", "ip": "127.0.0.1", **body}
         if refusal := await self.allowed(request, "publish", protocol=protocol, **fields):
             return web.json_response({"error": refusal}, status=401)
-        before = self.paths.get(asked["path"])
+        before = self.paths.get(body["path"])
         if before is not None:
             self.end(before)  # overridePublisher
         segment_s = float(self.config["hlsSegmentDuration"].removesuffix("s"))
-        made = self.paths[asked["path"]] = PublishedPath(asked["path"], protocol, tracks, segment_s)
-        return web.json_response({"id": made.id})
+        path = self.paths[body["path"]] = PublishedPath(body["path"], protocol, tracks, segment_s)
+        return web.json_response({"id": path.id})
 
     async def upload(self, request: web.Request) -> web.Response:
         path = next(each for each in self.paths.values() if each.id == request.match_info["id"])
@@ -309,7 +314,7 @@ class FakeMediaMtx:
     def end(self, path: PublishedPath) -> None:
         if self.paths.get(path.name) is path:
             del self.paths[path.name]
-        path.gone.set()
+        path.ended.set()
         for muxer in path.muxers.values():
             muxer.wake()
         for task in path.uploads - {asyncio.current_task()}:
@@ -319,7 +324,7 @@ class FakeMediaMtx:
 
     async def hls(self, request: web.Request) -> web.StreamResponse:
         name, _, file = request.match_info["rest"].rpartition("/")
-        self.seen.append((request.path, request.query_string, request.headers.get("Authorization", "")))
+        self.hls_requests.append((request.path, request.query_string, request.headers.get("Authorization", "")))
         cdn = request.headers.get("Authorization") == f"Bearer {self.config.get('hlsCDNSecret') or None}"
         suffix = ""
         if not cdn:
@@ -355,7 +360,7 @@ class FakeMediaMtx:
             while not (answer := muxer.has(msn, part)):
                 if answer is None:
                     return web.Response(status=400)
-                if path.gone.is_set():
+                if path.ended.is_set():
                     return web.Response(status=404)
                 await muxer.changed.wait()
         return web.Response(text=muxer.playlist(suffix), content_type="application/vnd.apple.mpegurl")
@@ -368,16 +373,18 @@ class FakeMediaMtx:
             return web.Response(body=b"".join(muxer.parts[part[1]] for part in parts), content_type="video/mp4")
         if what.startswith("part") and (number := int(what[4:])) <= len(muxer.parts):
             while number == len(muxer.parts):
-                if path.gone.is_set():
+                if path.ended.is_set():
                     return web.Response(status=404)
                 await muxer.changed.wait()
             return web.Response(body=muxer.parts[number], content_type="video/mp4")
         return web.Response(status=404)
 
-    # -- what tests ask of it ------------------------------------------------------------------------------------------
+    # -- for the tests ------------------------------------------------------------------------------------------------
 
     async def report(self, request: web.Request) -> web.Response:
-        return web.json_response({"asked": self.asked, "seen": self.seen, "config": self.config})
+        return web.json_response(
+            {"auth_requests": self.auth_requests, "hls_requests": self.hls_requests, "config": self.config}
+        )
 
 
 def multivariant(path: PublishedPath, suffix: str) -> str:
@@ -441,7 +448,7 @@ def make_program(directory: Path) -> Path:
 
 
 class FakePublisher:
-    """An encoder: asks the fake to be let in, then sends a clip with ffmpeg, at its own pace.
+    """An encoder: requests a publish of the fake, then sends a clip with ffmpeg, at its own pace.
 
     Args:
         api: of the fake. path, fields: what a real one would send by SRT, RTSP or WHIP.
@@ -449,18 +456,18 @@ class FakePublisher:
 
     def __init__(self, api: str, path: str, *, protocol: str = "srt", **fields: Any) -> None:
         self.api = api
-        self.asked = {"path": path, "protocol": protocol, "tracks": ["H264", "MPEG-4 Audio"], **fields}
+        self.request = {"path": path, "protocol": protocol, "tracks": ["H264", "MPEG-4 Audio"], **fields}
         self._process: asyncio.subprocess.Process | None = None
 
-    async def ask(self) -> tuple[int, dict[str, Any]]:
+    async def request_publish(self) -> tuple[int, dict[str, Any]]:
         async with (
             aiohttp.ClientSession() as session,
-            session.post(f"{self.api}/fake/publish", json=self.asked) as answer,
+            session.post(f"{self.api}/fake/publish", json=self.request) as answer,
         ):
             return answer.status, await answer.json()
 
     async def start(self, clip: Path) -> "FakePublisher":
-        status, body = await self.ask()
+        status, body = await self.request_publish()
         assert status == 200, body
         fragments = (
             "-c",
@@ -505,17 +512,17 @@ class FakePublisher:
             await self._process.wait()
 
     async def ended(self, within_s: float = 20.0) -> None:
-        """It was cut off."""
+        """Wait until the fake ended the publisher."""
         assert self._process is not None
         async with asyncio.timeout(within_s):
             await self._process.wait()
 
 
-class Standing:
-    """A MediaMTX that somebody else runs, with a configuration of its own: anybody on this machine may do anything."""
+class ExternalMediaMtx:
+    """A MediaMTX that airnode did not start, with the default authorization: local clients may do everything."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = directory / "standing.yml"
+        self._file = directory / "external.yml"
         self._process: asyncio.subprocess.Process | None = None
         with socket.socket() as first, socket.socket() as second:
             for sock in (first, second):
@@ -538,7 +545,7 @@ class Standing:
             )
         )
 
-    async def start(self) -> "Standing":
+    async def start(self) -> "ExternalMediaMtx":
         program = make_program(self._file.parent)
         self._process = await asyncio.create_subprocess_exec(str(program), str(self._file), stdout=subprocess.DEVNULL)
 
@@ -562,13 +569,13 @@ def main() -> None:
 
 
 def written(data_dir: Path) -> dict[str, Any]:
-    """The configuration that airnode wrote last."""
+    """Return the configuration that airnode wrote last."""
     found: dict[str, Any] = yaml.safe_load((data_dir / "mediamtx" / "mediamtx.yml").read_text())
     return found
 
 
 async def report(api: str) -> dict[str, Any]:
-    """What the fake was asked and asked itself."""
+    """Return the HLS requests and the hook requests of the fake."""
     async with aiohttp.ClientSession() as session, session.get(f"{api}/fake/report") as answer:
         found: dict[str, Any] = json.loads(await answer.text())
         return found

@@ -1,4 +1,4 @@
-"""Made-up publishers, and a recorder that watches a packager's window as a strict client would."""
+"""Synthetic publishers, and a recorder that checks a packager's window like a strict client."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ Timed = tuple[float, MediaEvent]
 
 
 def video_frame(dts_ms: int, data: bytes = b"video", *, is_key: bool = False, cts_ms: int = 0) -> Frame:
-    """A frame as an ingest makes it; whoever sends it decides when it arrives (`arriving`)."""
+    """Return a frame as an ingest makes it; `arriving` sets its time of arrival."""
     return Frame("video", dts_ms * 90, cts_ms * 90, data, is_key, 0.0)
 
 
@@ -32,14 +32,14 @@ def audio_frame(dts_ms: int, data: bytes = b"audio") -> Frame:
 
 
 def arriving(event: MediaEvent, unix_s: float) -> MediaEvent:
-    """The same event; a frame that arrives at this time."""
+    """Return the event; a frame arrives at this time."""
     return replace(event, arrived_s=unix_s) if isinstance(event, Frame) else event
 
 
 def video(
     fps: float, duration_s: float, *, gop: int = 0, start_ms: float = 0.0, size: int = 400, cts_ms: int = 0
 ) -> Iterator[Timed]:
-    """(arrival in s, frame) at a constant rate, timestamps cut to milliseconds as encoders do."""
+    """Yield (arrival in s, frame) at a constant rate, with timestamps truncated to milliseconds, as encoders do."""
     gop = gop or max(1, round(fps))
     for index in range(round(fps * duration_s)):
         at_ms = index * 1000 / fps
@@ -48,7 +48,7 @@ def video(
 
 
 def frames(times_ms: Iterable[int], *, gop_ms: int = 1000, size: int = 400) -> Iterator[Timed]:
-    """Frames at any times, with a key frame whenever ``gop_ms`` have passed."""
+    """Yield frames at any times, with a key frame every ``gop_ms``."""
     last_key = None
     for index, at_ms in enumerate(times_ms):
         is_key = last_key is None or at_ms - last_key >= gop_ms
@@ -57,7 +57,7 @@ def frames(times_ms: Iterable[int], *, gop_ms: int = 1000, size: int = 400) -> I
 
 
 def audio(duration_s: float, *, rate: int = 48000, start_ms: float = 0.0, size: int = 40) -> Iterator[Timed]:
-    """AAC frames without a hole."""
+    """Yield AAC frames without a gap."""
     for index in range(int(duration_s * rate / 1024)):
         at_ms = index * 1024_000 / rate
         yield at_ms / 1000, audio_frame(int(start_ms + at_ms), (index | 1 << 31).to_bytes(4, "big") * (size // 4))
@@ -112,7 +112,7 @@ class Recorder:
         return self
 
     def look(self) -> None:
-        """What a client that reloads after every change sees and fetches."""
+        """Check what a client fetches that reloads after every change."""
         if not self.window.ready or self.window.version == self._seen_version:
             return
         self._seen_version = self.window.version
@@ -145,10 +145,10 @@ class Recorder:
         return b"".join(found.body)
 
     def samples(self) -> dict[int, list[bmff.Sample]]:
-        """All samples of all finished segments, by track."""
+        """Return all samples of all finished segments, by track."""
         return bmff.samples(b"".join(self.bodies[msn] for msn in sorted(self.bodies)))
 
 
 def monotonic(samples: list[bmff.Sample]) -> bool:
-    """Whether decode times never overlap."""
+    """Return whether decode times never overlap."""
     return all(a.time + a.duration <= b.time for a, b in itertools.pairwise(samples))

@@ -1,6 +1,6 @@
-"""An RTMP publisher for tests: it can say anything, right or wrong, and reads what the server answers.
+"""An RTMP publisher for tests: it can send any bytes, right or wrong, and reads the answers of the server.
 
-The bytes it writes are made here, by hand, and not by the code under test.
+Its bytes are made here and not by the code under test.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ def chunk(
     chunk_size_bytes: int = DEFAULT_CHUNK,
     extended_in_continuations: bool = True,
 ) -> bytes:
-    """One message, header format 0, with all its continuation chunks."""
+    """Return one message, header format 0, with all its continuation chunks."""
     extension = struct.pack(">I", timestamp_ms) if timestamp_ms >= 0xFFFFFF else b""
     head = bytes([csid]) + min(timestamp_ms, 0xFFFFFF).to_bytes(3, "big") + len(payload).to_bytes(3, "big")
     head += bytes([type_id]) + struct.pack("<I", stream_id) + extension
-    again = bytes([0xC0 | csid]) + (extension if extended_in_continuations else b"")
+    continuation = bytes([0xC0 | csid]) + (extension if extended_in_continuations else b"")
     pieces = [payload[at : at + chunk_size_bytes] for at in range(0, len(payload), chunk_size_bytes)] or [b""]
-    return head + again.join(pieces)
+    return head + continuation.join(pieces)
 
 
 def command(name: str, transaction: float, *arguments: object, stream_id: int = 0) -> bytes:
@@ -46,7 +46,7 @@ def simple_c1() -> bytes:
 
 
 def complex_c1(scheme: int) -> bytes:
-    """A C1 with a right digest, computed from the description of the two schemes."""
+    """Return a C1 with a right digest, computed from the description of the two schemes."""
     packet = bytearray(struct.pack(">I", 1000) + bytes([128, 0, 7, 2]) + os.urandom(1528))
     base = 8 if scheme == 0 else 772
     at = sum(packet[base : base + 4]) % 728 + base + 4
@@ -68,7 +68,7 @@ def tag_audio(packet_type: int, body: bytes) -> bytes:
 
 
 class RtmpPublisher:
-    """A publisher's connection; :meth:`publish` is the whole way to the server's answer."""
+    """The connection of a publisher; :meth:`publish` does all steps up to the answer of the server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -85,14 +85,14 @@ class RtmpPublisher:
         self.writer.write(data)
 
     async def handshake(self, c1: bytes | None = None) -> bytes:
-        """Returns S1 and S2."""
+        """Return S1 and S2."""
         self.send(b"\x03" + (c1 or simple_c1()))
         answer = await self.reader.readexactly(1 + 2 * 1536)
         self.send(answer[1:1537])
         return answer[1:]
 
     async def message(self) -> Message | None:
-        """The server's next message; None when it hung up."""
+        """Return the server's next message; None: the server closed the connection."""
         while (message := self._decoder.next_message()) is None:
             data = await self.reader.read(65536)
             if not data:
@@ -102,10 +102,10 @@ class RtmpPublisher:
         return message
 
     async def answer(self, name: str) -> list[object]:
-        """The arguments of the server's next command of this name.
+        """Return the arguments of the server's next command of this name.
 
         Raises:
-            ConnectionError: the server hung up before.
+            ConnectionError: the server closed the connection before.
         """
         while (message := await self.message()) is not None:
             if message.type_id == 20:
@@ -126,20 +126,20 @@ class RtmpPublisher:
         return int(stream_id)
 
     async def publish(self, name: str, app: str = "live") -> tuple[int, str]:
-        """The (stream id, status code) of a publish."""
+        """Publish and return the (stream id, status code)."""
         stream_id = await self.open_stream(app)
         self.send(command("publish", 3.0, None, name, "live", stream_id=stream_id))
         return stream_id, await self.status()
 
     async def status(self) -> str:
-        """The code of the server's next status."""
+        """Return the code of the server's next status."""
         arguments = await self.answer("onStatus")
         info = arguments[2]
         assert isinstance(info, dict)
         return str(info["code"])
 
     async def closes(self) -> bool:
-        """Wait until the server hangs up."""
+        """Wait until the server closes the connection."""
         try:
             while await self.message() is not None:
                 pass
@@ -154,7 +154,7 @@ class RtmpPublisher:
 
 
 def boxes(data: bytes) -> Sequence[tuple[bytes, bytes]]:
-    """The (type, body) of the MP4 boxes in ``data``."""
+    """Return the (type, body) of the MP4 boxes in ``data``."""
     found, pos = [], 0
     while pos + 8 <= len(data):
         size = int.from_bytes(data[pos : pos + 4], "big")
@@ -164,7 +164,7 @@ def boxes(data: bytes) -> Sequence[tuple[bytes, bytes]]:
 
 
 def box_body(data: bytes, name: bytes) -> bytes:
-    """The body of the first box of this name, however deep it lies."""
+    """Return the body of the first box of this name, at any depth."""
     at = data.index(name)
     size = int.from_bytes(data[at - 4 : at], "big")
     return data[at + 4 : at - 4 + size]

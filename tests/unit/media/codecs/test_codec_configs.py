@@ -155,7 +155,7 @@ def test_av1_reduced_still_picture_header() -> None:
     )
 
 
-def test_temporal_delimiter_goes() -> None:
+def test_the_temporal_delimiter_is_removed() -> None:
     assert av1.without_temporal_delimiter(b"\x12\x00\x32\x01x") == b"\x32\x01x"
     assert av1.without_temporal_delimiter(b"\x32\x01x") == b"\x32\x01x"
 
@@ -178,7 +178,7 @@ def test_audio_channels_of_a_program_config_element() -> None:
         (0, 4),
         (0, 1),
         (0, 1),
-        (0, 1),  # LC, 48 kHz, channels told by the element
+        (0, 1),  # LC, 48 kHz, channels given by the element
         (0, 4),
         (1, 2),
         (3, 4),
@@ -200,7 +200,7 @@ def test_audio_channels_of_a_program_config_element() -> None:
 
 
 @pytest.mark.parametrize("kind", [1, 4, 23, 39, 42])
-def test_other_kinds_of_aac_are_named(kind: int) -> None:
+def test_other_aac_object_types_are_named(kind: int) -> None:
     head = [(kind, 5)] if kind < 31 else [(31, 5), (kind - 32, 6)]
     with pytest.raises(aac.UnsupportedObjectType, match=f"object type {kind}"):
         aac.parse_asc(_bits(*head, (3, 4), (2, 4), (0, 3), (0, 16)))
@@ -240,7 +240,7 @@ def test_every_truncation_is_an_error_or_a_configuration(name: str) -> None:
 @pytest.mark.parametrize("name", PARSERS)
 @settings(deadline=None)
 @given(data=st.data())
-def test_damaged_records_end_in_the_one_error(name: str, data: st.DataObject) -> None:
+def test_damaged_records_raise_only_bitstream_errors(name: str, data: st.DataObject) -> None:
     parse, records = PARSERS[name]
     record = bytearray(data.draw(st.sampled_from(records)))
     for at, value in data.draw(st.lists(st.tuples(st.integers(0, len(record) - 1), st.integers(0, 255)), max_size=8)):
@@ -258,7 +258,7 @@ def test_damaged_records_end_in_the_one_error(name: str, data: st.DataObject) ->
 @pytest.mark.parametrize("name", PARSERS)
 @settings(deadline=None)
 @given(record=st.binary(max_size=5000))
-def test_any_bytes_end_in_the_one_error(name: str, record: bytes) -> None:
+def test_any_bytes_raise_only_bitstream_errors(name: str, record: bytes) -> None:
     parse, _ = PARSERS[name]
     with contextlib.suppress(BitstreamError):
         parse(record)

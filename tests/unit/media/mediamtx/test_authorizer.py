@@ -18,14 +18,14 @@ SECRET = "the-readers-secret"
 
 
 class Authority:
-    """Knows one key; its refusals are those of RTMP."""
+    """Accepts one key; its refusals are those of RTMP."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
-        room = {"k1": "physics", "k2": "history"}.get(request.key)
-        if request.app != "live" or room is None:
+    async def authorize(self, auth_request: PublishRequest) -> str | PublishRefusal:
+        room = {"k1": "physics", "k2": "history"}.get(auth_request.key)
+        if auth_request.app != "live" or room is None:
             return PublishRefusal("key", "The stream key is not right; copy it from the studio page.")
         self._rooms.require_space(room)
         return room
@@ -72,7 +72,7 @@ def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) ->
 
 
 @pytest.mark.parametrize(
-    ("asked", "key", "name"),
+    ("auth_request", "key", "name"),
     [
         (publish(query="key=k1"), "k1", "physics"),
         (publish(query="", user="any", password="k1"), "k1", "physics"),
@@ -82,13 +82,13 @@ def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) ->
     ],
     ids=["query", "password", "bearer", "path", "query wins"],
 )
-def test_the_key_may_come_in_each_of_these_ways(asked: AuthRequest, key: str, name: str):
-    request = publish_request(asked)
-    assert (request.app, request.name, request.key) == ("live", name, key)
-    assert key not in repr(request)
+def test_the_key_is_accepted_in_each_of_these_fields(auth_request: AuthRequest, key: str, name: str):
+    auth_request = publish_request(auth_request)
+    assert (auth_request.app, auth_request.name, auth_request.key) == ("live", name, key)
+    assert key not in repr(auth_request)
 
 
-async def test_a_publisher_with_its_key_is_let_in_and_awaited_once(world: World):
+async def test_a_publisher_with_its_key_is_admitted_and_its_media_awaited_once(world: World):
     await world.authorizer.decide(publish())
     assert world.granted == 1
     assert world.authorizer.awaiting
@@ -100,19 +100,19 @@ async def test_a_publisher_with_its_key_is_let_in_and_awaited_once(world: World)
     assert not world.authorizer.awaiting
 
 
-async def test_one_that_sends_nothing_in_time_is_forgotten(world: World):
+async def test_a_publisher_without_media_is_forgotten_after_the_timeout(world: World):
     await world.authorizer.decide(publish())
     world.now_s += 10.1
     assert world.authorizer.take("live/physics") is None
 
 
-async def refusal(world: World, asked: AuthRequest) -> AirnodeError:
+async def refusal(world: World, auth_request: AuthRequest) -> AirnodeError:
     with pytest.raises(AirnodeError) as caught:
-        await world.authorizer.decide(asked)
+        await world.authorizer.decide(auth_request)
     return caught.value
 
 
-async def test_a_wrong_key_is_refused_in_the_words_of_rtmp(world: World):
+async def test_a_wrong_key_is_refused_with_the_same_text_as_in_rtmp(world: World):
     error = await refusal(world, publish(query="key=guess"))
     assert isinstance(error, KeyRefused)
     assert error.status == 401
@@ -121,7 +121,7 @@ async def test_a_wrong_key_is_refused_in_the_words_of_rtmp(world: World):
     assert not world.authorizer.awaiting
 
 
-async def test_guessing_is_slowed_down_for_the_network_that_guesses(world: World):
+async def test_wrong_keys_are_limited_per_network(world: World):
     for _ in range(3):
         assert isinstance(await refusal(world, publish(query="key=guess")), KeyRefused)
     error = await refusal(world, publish(query="key=k1"))
@@ -141,16 +141,16 @@ async def test_one_room_has_one_publisher(world: World):
 
 
 def _ignore(reason: str) -> None:
-    """It is told to go."""
+    """The publisher is disconnected."""
 
 
-async def test_a_node_that_goes_down_takes_nobody(world: World):
+async def test_a_draining_node_accepts_no_publisher(world: World):
     await world.rooms.drain()
     assert isinstance(await refusal(world, publish()), Draining)
 
 
 @pytest.mark.parametrize("action", ["read", "playback", "api", "metrics", "pprof", "", "unknown"])
-async def test_whoever_is_not_airnode_does_nothing_else(world: World, action: str):
+async def test_other_clients_may_only_publish(world: World, action: str):
     for fields in (
         {},
         {"token": "x"},
@@ -167,7 +167,7 @@ async def test_whoever_is_not_airnode_does_nothing_else(world: World, action: st
 @pytest.mark.parametrize(
     "fields", [{"token": SECRET}, {"user": "airnode", "password": SECRET}], ids=["bearer", "basic"]
 )
-async def test_airnode_itself_may_read_and_ask_the_api(world: World, fields: dict[str, str]):
+async def test_airnode_may_read_and_use_the_api(world: World, fields: dict[str, str]):
     for action in ("read", "api"):
         await world.authorizer.decide(AuthRequest(action, "live/physics", "hls", "127.0.0.1", **fields))
 
@@ -177,5 +177,5 @@ async def test_the_readers_secret_is_no_stream_key(world: World):
 
 
 @pytest.mark.parametrize("make", [lambda: publish("live/" + "x" * 3000), lambda: publish(query="a=" * 2000)])
-async def test_what_is_too_long_is_refused_before_it_is_looked_at(world: World, make: Callable[[], AuthRequest]):
+async def test_too_long_fields_are_refused_before_they_are_parsed(world: World, make: Callable[[], AuthRequest]):
     assert isinstance(await refusal(world, make()), InvalidInput)

@@ -1,4 +1,4 @@
-"""What MediaMTX is told, and where it is found."""
+"""The configuration of MediaMTX, its program and its supervision."""
 
 import stat
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_only_publishers_ports_are_reachable_from_outside():
     assert "rtmpAddress" not in found
 
 
-def test_everybody_is_asked_about_even_at_the_api():
+def test_every_request_is_authorized_even_at_the_api():
     found = made()
     assert found["authMethod"] == "http"
     assert found["authHTTPExclude"] == []
@@ -48,13 +48,13 @@ def test_everybody_is_asked_about_even_at_the_api():
     assert found["paths"] == {"~^live/[^/]+$": {}}
 
 
-def test_low_latency_hls_runs_before_anybody_reads_it():
+def test_low_latency_hls_is_muxed_without_readers():
     found = made()
     assert (found["hlsVariant"], found["hlsAlwaysRemux"]) == ("lowLatency", True)
     assert (found["hlsPartDuration"], found["hlsSegmentDuration"], found["hlsSegmentCount"]) == ("200ms", "1s", 7)
 
 
-def test_ports_can_be_moved_and_left_out():
+def test_ports_can_be_changed_and_disabled():
     section = MediaMtxSection(srt_port=0, rtsp_port=0, webrtc_port=9000, rtmp_port=1936)
     found = made(section, host="192.0.2.1", public_host="class.example", tls=(Path("/c.pem"), Path("/k.pem")))
     assert [found[each] for each in ("srt", "rtsp", "webrtc", "rtmp")] == [False, False, True, True]
@@ -64,7 +64,7 @@ def test_ports_can_be_moved_and_left_out():
     assert made(host="::1")["srtAddress"] == "[::1]:8890"
 
 
-def test_a_running_one_is_changed_where_it_differs():
+def test_only_different_values_of_a_running_mediamtx_are_changed():
     wanted = required_config(HlsSection(), HOOK, SECRETS)
     assert changed_values(wanted, wanted) == {}
     assert changed_values({**wanted, "hlsVariant": "mpegts", "other": 1}, wanted) == {"hlsVariant": "lowLatency"}
@@ -73,7 +73,7 @@ def test_a_running_one_is_changed_where_it_differs():
 @pytest.mark.parametrize(
     ("address", "local"), [("127.0.0.1:8888", True), ("[::1]:8888", True), (":8888", False), ("192.0.2.1:1", False)]
 )
-def test_what_loopback_is(address: str, local: bool):
+def test_loopback_addresses(address: str, local: bool):
     assert is_loopback(address) is local
 
 
@@ -81,7 +81,7 @@ def test_secrets_are_not_shown():
     assert "secret" not in repr(SECRETS)
 
 
-def test_stream_keys_are_left_out_of_what_mediamtx_says():
+def test_stream_keys_are_removed_from_the_log_of_mediamtx():
     line = "WAR [path live/c1a55-k3y] closed, [HLS] live/c1a55-k3y: 'live/c1a55-k3y?key=x'"
     assert "c1a55" not in SECRET_PATHS.sub("***", line)
 
@@ -98,7 +98,7 @@ def test_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert find_mediamtx(program) == find_mediamtx(None) == program
 
 
-def test_one_that_hangs_is_told_from_one_that_is_slow():
+def test_a_hanging_mediamtx_is_distinguished_from_a_slow_one():
     liveness = HangDetector(30, 100)
     assert not liveness.hangs(129)
     liveness.answered(129)

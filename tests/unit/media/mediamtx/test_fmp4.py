@@ -1,4 +1,4 @@
-"""Other muxers' fragmented MP4, and ours, taken apart."""
+"""Frames of fragmented MP4 from other muxers and from airnode."""
 
 import contextlib
 import itertools
@@ -28,9 +28,9 @@ AAC = AudioConfig(bytes.fromhex("1190"), "mp4a.40.2", 48000, 2)
 OPUS = parse_dops(bytes.fromhex("0002013800 00bb80000000".replace(" ", "")))
 
 
-def fragments(*, times: list[int], start: int = 0, opus_frame: int = 0) -> bytes:
+def fragments(*, durations_90k: list[int], start: int = 0, opus_frame: int = 0) -> bytes:
     video = TrackRun(1, start, video=True)
-    for index, duration in enumerate(times):
+    for index, duration in enumerate(durations_90k):
         video.add_video(b"v%d" % index, duration, 900, is_key=index == 0)
     audio = TrackRun(2, start * 48 // 90, video=False)
     for index in range(3):
@@ -44,10 +44,12 @@ def video_config() -> VideoConfig:
 
 
 @pytest.mark.parametrize("audio", [AAC, OPUS], ids=["aac", "opus"])
-def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig):
+def test_fragments_of_airnode_are_read(video_config: VideoConfig, audio: AudioConfig):
     demuxer = Fmp4Demuxer(init_segment([Track(1, video_config), Track(2, audio)]))
     assert [track.config for track in demuxer.tracks] == [video_config, audio]
-    found = demuxer.read(fragments(times=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame), ARRIVED_S)
+    found = demuxer.read(
+        fragments(durations_90k=[3000, 3000], start=90_000, opus_frame=audio.samples_per_frame), ARRIVED_S
+    )
     assert [each for each in found if each.track == "video"] == [
         Frame("video", 90_000, 900, b"v0", True, ARRIVED_S),
         Frame("video", 93_000, 900, b"v1", False, ARRIVED_S),
@@ -75,33 +77,33 @@ def test_what_we_write_reads_back(video_config: VideoConfig, audio: AudioConfig)
         ("", 0),
     ],
 )
-def test_an_opus_packet_says_how_long_it_is(packet: str, samples: int):
+def test_the_number_of_samples_in_an_opus_packet(packet: str, samples: int):
     assert packet_samples(bytes.fromhex(packet)) == samples
 
 
-def test_what_comes_twice_counts_once(video_config: VideoConfig):
+def test_repeated_samples_are_read_once(video_config: VideoConfig):
     demuxer = Fmp4Demuxer(init_segment([Track(1, video_config), Track(2, AAC)]))
-    part = fragments(times=[3000, 3000])
+    part = fragments(durations_90k=[3000, 3000])
     assert len(demuxer.read(part, ARRIVED_S)) == 5
     assert demuxer.read(part, ARRIVED_S) == []
-    whole = part + fragments(times=[3000], start=6000)
+    whole = part + fragments(durations_90k=[3000], start=6000)
     assert [each.data for each in demuxer.read(whole, ARRIVED_S) if each.track == "video"] == [b"v0"]
 
 
-def test_a_codec_that_is_not_carried_is_named(video_config: VideoConfig):
+def test_an_unsupported_codec_is_named(video_config: VideoConfig):
     init = init_segment([Track(1, video_config)]).replace(b"avc1", b"vp09")
     with pytest.raises(UnsupportedTrack, match="vp09"):
         Fmp4Demuxer(init)
 
 
 @pytest.mark.parametrize("init", [b"", b"\0\0\0\x08moov", box(b"moov", box(b"mvex")), b"x" * 40], ids=repr)
-def test_what_is_no_initialization_section_is_refused(init: bytes):
-    with pytest.raises(ValueError):  # noqa: PT011 - any sentence will do
+def test_other_bytes_are_no_initialization_section(init: bytes):
+    with pytest.raises(ValueError):  # noqa: PT011 - any message
         Fmp4Demuxer(init)
 
 
 def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
-    init, part = init_segment([Track(1, video_config), Track(2, AAC)]), fragments(times=[3000, 3000])
+    init, part = init_segment([Track(1, video_config), Track(2, AAC)]), fragments(durations_90k=[3000, 3000])
     for size in range(1, len(part)):
         try:
             found = Fmp4Demuxer(init).read(part[:size], ARRIVED_S)
@@ -125,9 +127,9 @@ def test_a_fragment_that_is_cut_short_is_refused(video_config: VideoConfig):
 
 @settings(max_examples=150)
 @given(st.data())
-def test_hostile_bytes_raise_nothing_else(data: st.DataObject):
+def test_hostile_bytes_raise_only_the_documented_errors(data: st.DataObject):
     init = init_segment([Track(1, parse_avcc(AVCC)), Track(2, AAC)])
-    whole = bytearray(init + fragments(times=[3000, 3000]))
+    whole = bytearray(init + fragments(durations_90k=[3000, 3000]))
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(ValueError, UnsupportedTrack):
@@ -144,7 +146,7 @@ def test_hostile_bytes_raise_nothing_else(data: st.DataObject):
     ],
     ids=["avc-bframes-aac", "hevc-aac", "avc-opus"],
 )
-def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video: str, audio: str):
+def test_fragments_of_ffmpeg_are_read(tmp_path: Path, codecs: tuple[str, ...], video: str, audio: str):
     encoders = subprocess.run(["ffmpeg", "-v", "error", "-encoders"], capture_output=True, text=True, check=True).stdout
     if any(each.startswith("lib") and each not in encoders for each in codecs):
         pytest.skip(f"this ffmpeg has no {codecs[0]} or {codecs[-1]}")
@@ -191,13 +193,13 @@ def test_what_ffmpeg_writes_reads(tmp_path: Path, codecs: tuple[str, ...], video
     assert configs["video"].codecs.startswith(video)
     assert configs["audio"].codecs == audio
     found = demuxer.read(data[at:], ARRIVED_S)
-    pictures = [each for each in found if each.track == "video"]
-    assert [each.is_key for each in pictures] == [True] + [False] * 24
-    shown = sorted(each.dts_90k + each.cts_90k for each in pictures)
-    assert all(39 * 90 <= b - a <= 41 * 90 for a, b in itertools.pairwise(shown))
-    sounds = [each.dts_90k for each in found if each.track == "audio"]
-    assert len(sounds) >= 46
-    assert sounds == sorted(sounds)
+    video_frames = [each for each in found if each.track == "video"]
+    assert [each.is_key for each in video_frames] == [True] + [False] * 24
+    shown_90k = sorted(each.dts_90k + each.cts_90k for each in video_frames)
+    assert all(39 * 90 <= b - a <= 41 * 90 for a, b in itertools.pairwise(shown_90k))
+    audio_dts_90k = [each.dts_90k for each in found if each.track == "audio"]
+    assert len(audio_dts_90k) >= 46
+    assert audio_dts_90k == sorted(audio_dts_90k)
 
 
 @pytest.mark.ffmpeg

@@ -1,4 +1,4 @@
-"""What gohlslib writes, and what is fetched of it."""
+"""Playlists as gohlslib writes them, and the items that are fetched."""
 
 import pytest
 
@@ -28,18 +28,18 @@ def listing(
 ):
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD={blocks}"]
     lines += [f"#EXT-X-MEDIA-SEQUENCE:{first}", f'#EXT-X-MAP:URI="{init}"']
-    for name, its in segments:
+    for name, segment_parts in segments:
         if name.startswith("gap"):
             lines.append("#EXT-X-GAP")
-        lines += [f'#EXT-X-PART:DURATION=0.2,URI="{part}",INDEPENDENT=YES' for part in its]
+        lines += [f'#EXT-X-PART:DURATION=0.2,URI="{part}",INDEPENDENT=YES' for part in segment_parts]
         lines += ["#EXTINF:1,", name]
     lines += [f'#EXT-X-PART:DURATION=0.2,URI="{part}"' for part in parts]
     lines += ['#EXT-X-PRELOAD-HINT:TYPE=PART,URI="next.mp4"']
     return parse_media_playlist("\n".join(lines) + "\n")
 
 
-def names(cursor: PlaylistCursor, of) -> list[str]:
-    return [piece.name for piece in cursor.take(of)]
+def names(cursor: PlaylistCursor, playlist) -> list[str]:
+    return [item.name for item in cursor.take(playlist)]
 
 
 GAPS = [("gap.mp4", [])] * 7
@@ -57,13 +57,13 @@ def test_audio_alone_is_one_rendition():
 
 
 @pytest.mark.parametrize("text", ["", "404", "#EXTM3U\n", "#EXTM3U\n#EXT-X-STREAM-INF:A=1\n"])
-def test_what_is_no_multivariant_playlist_is_refused(text: str):
+def test_other_text_is_no_multivariant_playlist(text: str):
     with pytest.raises(ValueError, match="playlist"):
         parse_multivariant_playlist(text)
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "#EXTM3U\n", "#EXTM3U\n#EXT-X-TARGETDURATION:x\n"])
-def test_what_is_no_media_playlist_is_refused(text: str):
+def test_other_text_is_no_media_playlist(text: str):
     with pytest.raises(ValueError, match=r"playlist|invalid literal"):
         parse_media_playlist(text)
 
@@ -74,7 +74,7 @@ def test_gap_segments_count_though_they_share_a_name():
     assert PlaylistCursor().query(found) == {}
 
 
-def test_reading_begins_with_the_newest_segment_and_goes_on_part_by_part():
+def test_reading_starts_with_the_newest_segment_and_continues_part_by_part():
     cursor = PlaylistCursor()
     assert names(cursor, listing(0, GAPS, ["p0"])) == ["p0"]
     assert cursor.query(listing(0, GAPS, ["p0"])) == {"_HLS_msn": "7", "_HLS_part": "1"}
@@ -85,13 +85,13 @@ def test_reading_begins_with_the_newest_segment_and_goes_on_part_by_part():
     assert names(cursor, closed) == []
 
 
-def test_who_comes_in_the_middle_begins_where_a_segment_begins():
+def test_reading_starts_at_the_start_of_a_segment():
     assert names(PlaylistCursor(), listing(4, [("s4", []), ("s5", ["p5"]), ("s6", ["p6", "p7"])], [])) == ["p6", "p7"]
     assert names(PlaylistCursor(), listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["p6"]
     assert names(PlaylistCursor(), listing(4, [("s4", []), ("s5", [])], [], blocks="NO")) == ["s5"]
 
 
-def test_who_falls_behind_gets_whole_segments_and_loses_what_is_gone():
+def test_a_slow_reader_gets_whole_segments_and_counts_lost_ones():
     cursor = PlaylistCursor()
     cursor.take(listing(3, [("s3", ["p3"])], []))
     assert names(cursor, listing(4, [("s4", []), ("s5", ["p5"])], ["p6"])) == ["s4", "p5", "p6"]
@@ -100,14 +100,14 @@ def test_who_falls_behind_gets_whole_segments_and_loses_what_is_gone():
     assert cursor.lost_segments == 3
 
 
-def test_a_playlist_that_goes_back_is_another_one():
+def test_a_smaller_media_sequence_means_a_restarted_muxer():
     cursor = PlaylistCursor()
     cursor.take(listing(30, [("s30", ["p30"])], ["p31"]))
     with pytest.raises(MuxerRestarted):
         cursor.take(listing(0, GAPS, ["q0"]))
 
 
-def test_each_piece_knows_its_initialization_section():
+def test_each_item_has_its_initialization_section():
     text = (
         "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:5\n"
         '#EXT-X-MAP:URI="a.mp4"\n#EXT-X-PART:DURATION=1,URI="p1"\n#EXTINF:1,\ns5\n'

@@ -92,7 +92,7 @@ _LEAVES = (
     | _TEXT
     | st.builds(Date, st.floats(allow_nan=False), st.integers(-32768, 32767))
 )
-# An empty name right before an end marker is the end of an object: AMF0 cannot tell them apart.
+# An empty name right before an end marker is the end of an object: AMF0 does not distinguish them.
 _NAMES = _TEXT.filter(bool)
 _VALUES = st.recursive(
     _LEAVES,
@@ -112,7 +112,7 @@ def test_round_trip(values: list[AmfInput]) -> None:
     assert decode(encode(values), max_depth=32) == values
 
 
-def test_nan_survives() -> None:
+def test_nan_is_kept() -> None:
     value = decode(encode([math.nan]))[0]
     assert isinstance(value, float)
     assert math.isnan(value)

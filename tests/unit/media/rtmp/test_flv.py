@@ -38,7 +38,7 @@ def test_h264() -> None:
     assert config == [VideoConfig("avc", AVCC, "avc1.42c01e", 640, 360, 30.0)]
     assert demuxer.video(40, tag_video(1, NAL, key=True, cts=66), ARRIVED_S) == [video_frame(40, 66, True, NAL)]
     assert demuxer.video(80, tag_video(1, NAL, cts=-33), ARRIVED_S) == [video_frame(80, -33, False, NAL)]
-    # Repeated: nothing new. Another one: a change.
+    # A repeated configuration makes no event, a different one does.
     assert demuxer.video(120, tag_video(0, AVCC, key=True), ARRIVED_S) == []
     changed = demuxer.video(120, tag_video(0, OTHER_AVCC, key=True), ARRIVED_S)[0]
     assert isinstance(changed, VideoConfig)
@@ -77,7 +77,7 @@ def test_enhanced_video(fourcc: bytes, record: bytes, codec: str, composition: b
     assert demuxer.video(120, b"\xd1\x00", ARRIVED_S) == []  # a command frame has no FourCC
 
 
-def test_av1_temporal_delimiters_go() -> None:
+def test_av1_temporal_delimiters_are_removed() -> None:
     demuxer = FlvDemuxer()
     demuxer.video(0, tag_enhanced(0, b"av01", AV1C, key=True), ARRIVED_S)
     assert demuxer.video(0, tag_enhanced(1, b"av01", b"\x12\x00\x32\x01x"), ARRIVED_S) == [
@@ -112,7 +112,7 @@ def test_enhanced_audio() -> None:
     assert demuxer.audio(42, b"\x94mp4a\x01\x06", ARRIVED_S) == []
 
 
-def test_modifiers_are_passed_over() -> None:
+def test_modifiers_are_skipped() -> None:
     demuxer = FlvDemuxer()
     demuxer.video(0, tag_enhanced(0, b"hvc1", HVCC, key=True), ARRIVED_S)
     # ModEx with three bytes (a nanosecond offset), then one with 300 bytes (the long form), then coded frames.
@@ -190,12 +190,18 @@ def test_cut_short_composition_time() -> None:
 
 
 def test_metadata() -> None:
-    said = {"width": 1280.0, "height": 720.0, "framerate": "29.97", "videodatarate": 2500.0, "audiodatarate": 128.0}
-    assert FlvDemuxer().metadata(["onMetaData", {**said, "encoder": "obs"}]) == [
+    fields = {"width": 1280.0, "height": 720.0, "framerate": "29.97", "videodatarate": 2500.0, "audiodatarate": 128.0}
+    assert FlvDemuxer().metadata(["onMetaData", {**fields, "encoder": "obs"}]) == [
         StreamMetadata(1280, 720, 29.97, 2_500_000, 128_000, "obs")
     ]
-    nonsense = {"width": math.nan, "height": 1e300, "framerate": "fast", "videodatarate": -1.0, "encoder": "x" * 1000}
-    assert FlvDemuxer().metadata(["onMetaData", nonsense]) == [StreamMetadata(encoder="x" * 128)]
+    implausible = {
+        "width": math.nan,
+        "height": 1e300,
+        "framerate": "fast",
+        "videodatarate": -1.0,
+        "encoder": "x" * 1000,
+    }
+    assert FlvDemuxer().metadata(["onMetaData", implausible]) == [StreamMetadata(encoder="x" * 128)]
     for other in ([], ["onMetaData"], ["onMetaData", 5.0], ["onCuePoint", {}]):
         assert FlvDemuxer().metadata(other) == []
 

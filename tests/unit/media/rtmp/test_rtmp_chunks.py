@@ -57,7 +57,7 @@ def test_example_2_of_the_specification() -> None:
 
 
 def test_a_message_of_format_3_after_format_0_moves_by_the_timestamp() -> None:
-    # Section 5.3.1.2.4; FFmpeg writes it so.
+    # Section 5.3.1.2.4; FFmpeg uses it.
     data = bytes.fromhex("03 000064 000001 08 01000000 61 c3 62 c3 63")
     assert [message.timestamp_ms for message in decode(data)] == [100, 200, 300]
 
@@ -74,7 +74,7 @@ def test_chunk_stream_ids(csid: int) -> None:
     set_size = chunk(1, (100).to_bytes(4, "big"), csid=2)
     assert decode(set_size + data) == [message]
     assert decode(set_size + data, step=1) == [message]
-    # Two chunk streams must not be taken for one.
+    # Two chunk streams are not confused.
     other = Message(8, 1, 6, b"x")
     assert decode(set_size + data[:-1] + ChunkEncoder().encode(3 if csid != 3 else 4, other))[:1] != [message]
 
@@ -130,7 +130,7 @@ def test_set_chunk_size_and_abort() -> None:
     assert decode(unknown + chunk(8, b"new", csid=5)) == [Message(8, 0, 0, b"new")]
 
 
-def test_chunk_size_may_change_while_a_message_is_under_way() -> None:
+def test_chunk_size_can_change_within_a_message() -> None:
     body = bytes(range(250))
     data = chunk(9, body, csid=5)[:140] + chunk(1, (30).to_bytes(4, "big"), csid=2)
     rest = body[128:]
@@ -167,10 +167,10 @@ def test_ten_thousand_tiny_chunks() -> None:
     limits = ChunkLimits(max_message_bytes=100_000)
     body = bytes(10_000)
     data = chunk(1, (1).to_bytes(4, "big"), csid=2) + chunk(9, body, csid=5, chunk_size_bytes=1)
-    begun = time.process_time()
+    started_s = time.process_time()
     assert decode(data, limits, step=1) == [Message(9, 0, 0, body)]
     assert decode(data, limits) == [Message(9, 0, 0, body)]
-    assert time.process_time() - begun < 5  # it takes 0.03 s; something quadratic would take minutes
+    assert time.process_time() - started_s < 5  # it takes 0.03 s; a quadratic algorithm would take minutes
 
 
 def test_a_big_message_is_not_held_twice() -> None:
@@ -232,11 +232,11 @@ def test_any_bytes_end_in_messages_or_a_violation(data: bytes, step: int) -> Non
     }
 
 
-def test_timestamps_become_a_line() -> None:
-    line = TimestampUnwrapper()
+def test_timestamps_are_unwrapped() -> None:
+    unwrapper = TimestampUnwrapper()
     steps = [0xFFFFFFF0, 0xFFFFFFFA, 4, 2, 0xFFFFFFFE, 10, 3_600_010, 10]
     turn = 1 << 32
-    assert [line.unwrap(step) for step in steps] == [
+    assert [unwrapper.unwrap(step) for step in steps] == [
         0xFFFFFFF0,
         0xFFFFFFFA,
         turn + 4,
@@ -250,9 +250,9 @@ def test_timestamps_become_a_line() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(-(1 << 31) + 1, (1 << 31) - 1), max_size=50), st.integers(0, 0xFFFFFFFF))
-def test_the_line_follows_any_steps(steps: list[int], start: int) -> None:
-    line, at = TimestampUnwrapper(), start
-    assert line.unwrap(start) == start
+def test_any_steps_are_unwrapped(steps: list[int], start: int) -> None:
+    unwrapper, at_ms = TimestampUnwrapper(), start
+    assert unwrapper.unwrap(start) == start
     for step in steps:
-        at += step
-        assert line.unwrap(at & 0xFFFFFFFF) == at
+        at_ms += step
+        assert unwrapper.unwrap(at_ms & 0xFFFFFFFF) == at_ms

@@ -1,4 +1,4 @@
-"""Reads that wait for the next one: what comes out is the same, in the same order, and nothing waits for long."""
+"""Postponed reads: the events and their order stay the same, and nothing is postponed for long."""
 
 import struct
 
@@ -15,7 +15,7 @@ LIMITS = SessionLimits(chunks=ChunkLimits(max_message_bytes=200_000, max_buffere
 
 
 class Peer:
-    """A publisher whose every read is offered for postponing first, as the connection does it."""
+    """A publisher; like the connection, it tries to postpone each read before it receives it."""
 
     def __init__(self, *, postpones: bool = True) -> None:
         self.session = ServerSession(LIMITS, 0.0)
@@ -35,108 +35,108 @@ class Peer:
         self.events.clear()
 
     def read(self, data: bytes) -> bool:
-        """Whether it was postponed."""
+        """Return whether the read was postponed."""
         if self.postpones and self.session.postpone(data, self.now_s):
             return True
         self.events += self.session.receive(data, self.now_s)
         return False
 
 
-def sound(time: int, size: int = 40) -> bytes:
-    return chunk(8, b"\xaf\x01" + bytes(size), timestamp_ms=time, stream_id=1, csid=4)
+def audio(timestamp_ms: int, size: int = 40) -> bytes:
+    return chunk(8, b"\xaf\x01" + bytes(size), timestamp_ms=timestamp_ms, stream_id=1, csid=4)
 
 
-def picture(time: int, size: int = 60) -> bytes:
-    return chunk(9, b"\x27\x01\0\0\0" + bytes(size), timestamp_ms=time, stream_id=1, csid=6)
+def video(timestamp_ms: int, size: int = 60) -> bytes:
+    return chunk(9, b"\x27\x01\0\0\0" + bytes(size), timestamp_ms=timestamp_ms, stream_id=1, csid=6)
 
 
-def times(events: list[Event]) -> list[int]:
+def timestamps_ms(events: list[Event]) -> list[int]:
     return [event.timestamp_ms for event in events if isinstance(event, AudioReceived | VideoReceived)]
 
 
-def warm() -> Peer:
-    """A publisher of both tracks."""
+def publishing_peer() -> Peer:
+    """Return a publisher that has sent both tracks."""
     peer = Peer()
-    peer.read(sound(0))
-    peer.read(picture(0))
+    peer.read(audio(0))
+    peer.read(video(0))
     peer.events.clear()
     return peer
 
 
-def test_sound_waits_for_the_picture_and_comes_before_it() -> None:
-    peer = warm()
-    assert peer.read(sound(21))
-    assert peer.read(sound(42))
+def test_audio_waits_for_the_next_video_message_and_precedes_it() -> None:
+    peer = publishing_peer()
+    assert peer.read(audio(21))
+    assert peer.read(audio(42))
     assert peer.events == []
-    assert not peer.read(picture(33))
-    assert times(peer.events) == [21, 42, 33]
+    assert not peer.read(video(33))
+    assert timestamps_ms(peer.events) == [21, 42, 33]
 
 
 def test_a_header_waits_for_its_payload() -> None:
-    peer = warm()
-    data = sound(21)
+    peer = publishing_peer()
+    data = audio(21)
     assert peer.read(data[:12])
     assert peer.read(data[12:])
-    data = picture(33)
+    data = video(33)
     assert peer.read(data[:12])
     assert not peer.read(data[12:])
-    assert times(peer.events) == [21, 33]
+    assert timestamps_ms(peer.events) == [21, 33]
 
 
-def test_pictures_never_wait() -> None:
-    peer = warm()
-    assert not peer.read(picture(33))
-    assert not peer.read(picture(66, size=3))
-    assert times(peer.events) == [33, 66]
+def test_video_is_never_postponed() -> None:
+    peer = publishing_peer()
+    assert not peer.read(video(33))
+    assert not peer.read(video(66, size=3))
+    assert timestamps_ms(peer.events) == [33, 66]
 
 
-def test_sound_alone_does_not_wait() -> None:
+def test_audio_without_video_is_not_postponed() -> None:
     peer = Peer()
-    assert not any(peer.read(sound(each * 21)) for each in range(10))
-    peer = warm()
-    assert [peer.read(sound(each * 21)) for each in range(1, 9)] == [True] * 4 + [False] * 4
-    assert times(peer.events) == [each * 21 for each in range(1, 9)]
+    assert not any(peer.read(audio(each * 21)) for each in range(10))
+    peer = publishing_peer()
+    assert [peer.read(audio(each * 21)) for each in range(1, 9)] == [True] * 4 + [False] * 4
+    assert timestamps_ms(peer.events) == [each * 21 for each in range(1, 9)]
 
 
-def test_commands_and_controls_never_wait() -> None:
-    peer = warm()
-    assert peer.read(sound(21))
+def test_commands_and_control_messages_are_never_postponed() -> None:
+    peer = publishing_peer()
+    assert peer.read(audio(21))
     assert not peer.read(chunk(4, struct.pack(">HI", 6, 77), csid=2))
     assert peer.session.data_to_send().endswith(struct.pack(">HI", 7, 77))
-    assert peer.read(sound(42))
+    assert peer.read(audio(42))
     assert not peer.read(command("deleteStream", 4.0, None, 1.0))
-    assert times(peer.events) == [21, 42]
+    assert timestamps_ms(peer.events) == [21, 42]
     assert isinstance(peer.events[-1], PublishStopped)
 
 
-def test_nothing_waits_before_or_after_publishing() -> None:
+def test_nothing_is_postponed_before_or_after_publishing() -> None:
     session = ServerSession(LIMITS, 0.0)
-    assert not session.postpone(sound(0), 0.0)
-    peer = warm()
+    assert not session.postpone(audio(0), 0.0)
+    peer = publishing_peer()
     peer.read(command("deleteStream", 4.0, None, 1.0))
-    assert not peer.read(sound(21))
+    assert not peer.read(audio(21))
 
 
-def test_what_waits_is_received_all_the_same() -> None:
-    peer = warm()
+def test_postponed_reads_count_as_received() -> None:
+    peer = publishing_peer()
     before = peer.session.received_bytes
     peer.now_s = 20.0
-    assert peer.read(sound(21))
-    assert peer.session.received_bytes - before == len(sound(21))
+    assert peer.read(audio(21))
+    assert peer.session.received_bytes - before == len(audio(21))
     deadline = peer.session.deadline()
     assert deadline is not None
     assert deadline[0] == 20.0 + LIMITS.idle_timeout_s
     assert not peer.read(b"")
-    assert times(peer.events) == [21]
+    assert timestamps_ms(peer.events) == [21]
 
 
 _PIECES = st.sampled_from(
     [
-        sound(10),
-        sound(20, 300),
-        sound(0x1000000),
-        picture(30),
-        picture(40, 900),
+        audio(10),
+        audio(20, 300),
+        audio(0x1000000),
+        video(30),
+        video(40, 900),
         chunk(1, struct.pack(">I", 64), csid=2),
         chunk(1, struct.pack(">I", 4096), csid=2),
         # Headers of formats 1, 2 and 3, and one without its payload.
@@ -152,7 +152,7 @@ _PIECES = st.sampled_from(
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(_PIECES | st.binary(max_size=30), max_size=25), st.lists(st.integers(1, 400), max_size=40), st.data())
-def test_however_it_is_cut_into_reads_the_events_are_the_same(
+def test_the_events_do_not_depend_on_the_sizes_of_the_reads(
     pieces: list[bytes], cuts: list[int], data: st.DataObject
 ) -> None:
     stream = b"".join(pieces)
@@ -166,7 +166,7 @@ def test_however_it_is_cut_into_reads_the_events_are_the_same(
     outcomes = []
     for postpones in (True, False):
         peer, reason = Peer(postpones=postpones), ""
-        peer.events += peer.session.receive(picture(0), 0.0)
+        peer.events += peer.session.receive(video(0), 0.0)
         try:
             for read in reads:
                 if read:

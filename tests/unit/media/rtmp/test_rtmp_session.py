@@ -1,4 +1,4 @@
-"""The server's session, driven with bytes and a clock of the test's own."""
+"""The server's session, with bytes and a time that the test sets."""
 
 import struct
 
@@ -55,13 +55,13 @@ class Peer:
         self.send(command("connect", 1.0, {"app": app, **options}))
         return self.messages()
 
-    def ask(self, name: str = "key", app: str = "live", **options: object) -> list[Event]:
+    def request_publish(self, name: str = "key", app: str = "live", **options: object) -> list[Event]:
         self.connect(app, **options)
         self.send(command("createStream", 2.0, None))
         return self.send(command("publish", 3.0, None, name, "live", stream_id=1))
 
     def publish(self) -> None:
-        self.ask()
+        self.request_publish()
         self.session.accept_publish()
         self.messages()
 
@@ -88,7 +88,7 @@ def test_connect_is_answered() -> None:
     assert "fourCcList" not in properties
 
 
-def test_enhanced_rtmp_is_answered_to_those_who_speak_it() -> None:
+def test_enhanced_rtmp_is_answered_to_clients_that_support_it() -> None:
     messages = Peer().connect(fourCcList=["hvc1", "vp09"], capsEx=15.0)
     properties = amf0.decode(messages[2].payload)[2]
     assert isinstance(properties, dict)
@@ -109,7 +109,7 @@ def test_the_commands_of_an_encoder() -> None:
         )
         == []
     )
-    assert [(said[0], said[1], said[3]) for said in peer.commands() if said[0] == "_result"] == [
+    assert [(values[0], values[1], values[3]) for values in peer.commands() if values[0] == "_result"] == [
         ("_result", 2.0, amf0.UNDEFINED),
         ("_result", 4.0, 1.0),
         ("_result", 5.0, amf0.UNDEFINED),
@@ -118,9 +118,9 @@ def test_the_commands_of_an_encoder() -> None:
     assert peer.commands()[0][0] == "onFCPublish"
 
 
-def test_publish_is_asked_and_accepted() -> None:
+def test_publish_is_requested_and_accepted() -> None:
     peer = Peer()
-    events = peer.ask("room?key=k%20k&x=1", app="live?y=2")
+    events = peer.request_publish("room?key=k%20k&x=1", app="live?y=2")
     assert events == [PublishRequested("live", "room", {"key": "k k", "x": "1", "y": "2"}, 1)]
     assert "room" not in repr(events)
     peer.messages()
@@ -137,7 +137,7 @@ def test_publish_is_asked_and_accepted() -> None:
 
 def test_publish_is_rejected() -> None:
     peer = Peer()
-    peer.ask()
+    peer.request_publish()
     peer.messages()
     peer.session.reject_publish("NetStream.Publish.BadName", "Wrong stream key.")
     status = peer.commands()[0]
@@ -146,7 +146,7 @@ def test_publish_is_rejected() -> None:
     assert peer.send(chunk(9, b"video", stream_id=1)) == []
 
 
-def test_nothing_behind_a_publish_is_read_before_the_answer() -> None:
+def test_nothing_behind_a_publish_is_decoded_before_the_answer() -> None:
     peer = Peer()
     peer.connect()
     peer.send(command("createStream", 2.0, None))
@@ -164,7 +164,7 @@ def test_nothing_behind_a_publish_is_read_before_the_answer() -> None:
 
 def test_input_during_a_decision_is_bounded() -> None:
     peer = Peer()
-    peer.ask()
+    peer.request_publish()
     for _ in range(20):
         assert peer.send(bytes(65_536)) == []
     assert peer.violation(bytes(200_000)) == "buffered_bytes"
@@ -191,8 +191,10 @@ def test_media_and_metadata() -> None:
 def test_timestamps_past_32_bits() -> None:
     peer = Peer()
     peer.publish()
-    times = [0xFFFFFF00, 0xFFFFFFF0, 0x10, 0x1000]
-    events = peer.send(*(chunk(8, b"a", timestamp_ms=time, stream_id=1, csid=4) for time in times))
+    timestamps_ms = [0xFFFFFF00, 0xFFFFFFF0, 0x10, 0x1000]
+    events = peer.send(
+        *(chunk(8, b"a", timestamp_ms=timestamp_ms, stream_id=1, csid=4) for timestamp_ms in timestamps_ms)
+    )
     assert [event.timestamp_ms for event in events if isinstance(event, AudioReceived)] == [
         0xFFFFFF00,
         0xFFFFFFF0,
@@ -201,8 +203,13 @@ def test_timestamps_past_32_bits() -> None:
     ]
 
 
-def _tag(kind: int, time: int, body: bytes) -> bytes:
-    head = bytes([kind]) + len(body).to_bytes(3, "big") + (time & 0xFFFFFF).to_bytes(3, "big") + bytes([time >> 24])
+def _tag(type_id: int, timestamp_ms: int, body: bytes) -> bytes:
+    head = (
+        bytes([type_id])
+        + len(body).to_bytes(3, "big")
+        + (timestamp_ms & 0xFFFFFF).to_bytes(3, "big")
+        + bytes([timestamp_ms >> 24])
+    )
     return head + bytes(3) + body + struct.pack(">I", 11 + len(body))
 
 
@@ -210,7 +217,7 @@ def test_aggregate_messages() -> None:
     peer = Peer()
     peer.publish()
     body = _tag(8, 0x1000010, b"a") + _tag(9, 0x1000020, b"v") + _tag(8, 0x1000030, b"b")
-    for payload in (body, body[:-4]):  # some leave the last back pointer out
+    for payload in (body, body[:-4]):  # some encoders omit the last back pointer
         assert peer.send(chunk(22, payload, timestamp_ms=5000, stream_id=1, csid=4)) == [
             AudioReceived(5000, b"a"),
             VideoReceived(5016, b"v"),
@@ -227,13 +234,13 @@ def test_aggregate_messages() -> None:
         command("closeStream", 5.0, None, stream_id=1),
     ],
 )
-def test_publishing_ends_and_may_begin_again(ending: bytes) -> None:
+def test_publishing_ends_and_can_start_again(ending: bytes) -> None:
     peer = Peer()
     peer.publish()
     events = peer.send(ending)
     assert [type(event) for event in events] == [PublishStopped]
     assert peer.session.state is SessionState.READY
-    # What was still under way is no violation.
+    # Media that was sent before the end is no violation.
     assert peer.send(chunk(9, b"v", stream_id=1)) == []
     assert peer.send(ending) == []
     peer.send(command("createStream", 6.0, None))
@@ -307,9 +314,9 @@ def test_violations_before_connect(data: list[bytes], reason: str) -> None:
 
 def test_violations_after_connect() -> None:
     def peer() -> Peer:
-        made = Peer()
-        made.connect()
-        return made
+        connected = Peer()
+        connected.connect()
+        return connected
 
     create = command("createStream", 2.0, None)
     publish = command("publish", 3.0, None, "key", "live", stream_id=1)
@@ -321,7 +328,7 @@ def test_violations_after_connect() -> None:
     publishing = Peer()
     publishing.publish()
     assert publishing.violation(publish) == "command_order"
-    # Above 64 KiB only a publisher may send, and above the limit nobody.
+    # Only a publisher may send more than 64 KiB, and nobody more than the limit.
     assert peer().violation(chunk(9, bytes(70_000), stream_id=1)) == "message_size"
     publishing = Peer()
     publishing.publish()
@@ -343,7 +350,7 @@ def test_floods_without_a_publish() -> None:
     assert peer.violation(acknowledgement) == "flood"
 
 
-def test_aborting_tells_only_those_who_publish() -> None:
+def test_an_abort_sends_a_status_only_to_publishers() -> None:
     peer = Peer()
     peer.send(b"\x03")
     peer.session.abort_publish("NetStream.Publish.Failed", "over")
@@ -398,11 +405,11 @@ def test_slow_peers(reason: str) -> None:
         ("live", "", "room?key=", ("live", "room", {"key": ""})),
     ],
 )
-def test_names_and_queries(app: str, tc_url: str, name: str, expected: tuple[str, str, dict[str, str]]) -> None:
+def test_stream_names_and_queries(app: str, tc_url: str, name: str, expected: tuple[str, str, dict[str, str]]) -> None:
     assert split_stream_name(app, tc_url, name) == expected
 
 
-_BITS = st.sampled_from(
+_PIECES = st.sampled_from(
     [
         command("connect", 1.0, {"app": "live"}),
         command("createStream", 2.0, None),
@@ -419,7 +426,7 @@ _BITS = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(_BITS | st.binary(max_size=60), max_size=20), st.booleans())
+@given(st.lists(_PIECES | st.binary(max_size=60), max_size=20), st.booleans())
 def test_any_conversation_ends_in_events_or_a_violation(conversation: list[bytes], accept: bool) -> None:
     peer = Peer()
     peer.shake_hands()
