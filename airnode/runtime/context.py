@@ -1,4 +1,4 @@
-"""What ``Role.build`` gets."""
+"""The argument of ``Role.build``."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class RoleContext:
     addresses: Addresses
     tokens: Tokens
     resources: dict[Resource, Bus | Postgres | EventLog]
-    #: Called when a part fails that the node cannot do without.
+    #: Called when a part fails that the node cannot run without.
     fail: Callable[[str, BaseException], None]
     #: {name: access} that roles on other machines may ask this node for.
     accesses: Mapping[str, RemoteAccess]

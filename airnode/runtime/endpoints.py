@@ -10,7 +10,7 @@ from airnode.runtime.private_file import write_private
 
 FILE_NAME = "endpoints.json"
 
-#: The order in which the file lists what there is.
+#: The order of the fields in the file.
 FIELDS = (
     "pid",
     "api_url",

@@ -1,4 +1,4 @@
-"""What a node keeps about itself in its data directory: its id, and the secrets that it generated."""
+"""The id of a node and the secrets that it generated, in its data directory."""
 
 import secrets
 import socket

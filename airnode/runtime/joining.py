@@ -37,10 +37,10 @@ _OWN_STORES = {
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A request to a master that is still to be made.
+    """A request to a master that has not been sent yet.
 
     Attributes:
-        roles: those that need it, for the log. missing: the stores whose address the answer must give.
+        roles: the roles that need it, for the log. missing: the stores whose address the answer must give.
     """
 
     access: RemoteAccess

@@ -1,4 +1,4 @@
-"""From names of roles and a configuration to a process with an exit code."""
+"""Running roles in a process, from their names and the configuration to the exit code."""
 
 import asyncio
 import sys

@@ -42,7 +42,7 @@ _WARN_BEFORE_DEADLINE_S = 1.0
 
 
 class Phase(enum.StrEnum):
-    """Where a node is in its life."""
+    """The phases of a node."""
 
     JOINING = "joining"
     STARTING = "starting"
@@ -99,13 +99,13 @@ class Node:
         self.phase = Phase.STARTING
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        #: What is running, in the order of its start. Owned by start() and stop().
+        #: The running services, in the order of their start. Only start() and stop() change it.
         self._services: list[Service] = []
         self._ports = HttpPorts(settings.http, settings.drain.timeout_s, self._gate, self.registry)
         self._stores: Stores | None = None
         self.endpoints: Mapping[str, object] = {}
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    # -- phases -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
         """Start, wait for a signal or a failure, stop, and return the exit code."""
@@ -134,7 +134,7 @@ class Node:
         self._stop_requested.set()
 
     def fail(self, what: str, error: BaseException) -> None:
-        """A part that the node cannot do without has failed: stop, exit code 1."""
+        """Stop with exit code 1: a part failed that the node cannot run without."""
         self._failure = self._failure or f"{what}: {error!r}"
         self._stop_requested.set()
 
@@ -224,7 +224,7 @@ class Node:
         self._has_data = True
         endpoints.remove(self._data.path)
         settings = self._settings
-        # A node that serves no routes signs and verifies no token of others: it shares no key with the cluster.
+        # A node without routes signs no tokens and verifies none of other nodes, so it needs no shared key.
         if any(role.makes_secrets for role in self._roles) or not any(role.ports for role in self._roles):
             return with_own_secrets(settings, self._data.path)
         if embeds(settings, self._roles, Resource.POSTGRES):  # no other master needs them

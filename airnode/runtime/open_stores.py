@@ -36,7 +36,7 @@ _HOW = {
 
 @dataclass(frozen=True, slots=True)
 class OpenStores:
-    """Started clients; asking for one that was not wanted raises LookupError.
+    """Started clients. The property of a store that was not requested raises LookupError.
 
     Attributes:
         registry: holds the metrics of the clients.
@@ -96,7 +96,9 @@ async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resourc
     if Resource.POSTGRES in needed:
         clients[Resource.POSTGRES] = Postgres(settings.postgres, url=_url_of_node_here(settings, Resource.POSTGRES))
     if Resource.EVENT_LOG in needed:
-        bus = clients.get(Resource.REDIS) or Bus(settings.redis, BusMetrics(registry))  # Kafka's log does not use it
+        bus = clients.get(Resource.REDIS) or Bus(
+            settings.redis, BusMetrics(registry)
+        )  # the Kafka event log does not use it
         assert isinstance(bus, Bus)  # noqa: S101 - made above
         clients[Resource.EVENT_LOG] = create_event_log(settings.kafka, settings.eventlog, bus, registry)
     async with contextlib.AsyncExitStack() as stack:

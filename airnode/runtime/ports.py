@@ -15,7 +15,7 @@ from airnode.web.sockets import bind, tls_context
 
 RouteAdder = Callable[[web.Application], None]
 
-#: {port: (what it is for, the flag that changes it)}, for error messages.
+#: {port: (its purpose, the flag that changes it)}, for error messages.
 _PURPOSES = {PortName.HTTP: ("the pages and the API", "--port"), PortName.MEDIA: ("media", "--media-port")}
 
 
@@ -62,12 +62,12 @@ class HttpPorts:
             await listener.start()
 
     async def stop_listening(self) -> None:
-        """Let open requests end. The ports stay bound."""
+        """Wait until open requests have ended. The ports stay bound."""
         listeners, self._listeners = self._listeners, []
         await asyncio.gather(*(listener.stop() for listener in listeners))
 
     async def close(self) -> None:
-        """Take no new requests, let open ones end, and release the ports. Works when called twice."""
+        """Take no new requests, wait for open ones, and release the ports. Works when called twice."""
         for sock in (each for sockets in self._sockets.values() for each in sockets):
             sock.close()
         await self.stop_listening()

@@ -1,4 +1,4 @@
-"""The users of this node's embedded servers for roles on other machines: which there are, and with which passwords."""
+"""The users of this node's embedded servers for roles on other machines: their names and passwords."""
 
 import secrets
 from collections.abc import Iterable

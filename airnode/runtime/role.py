@@ -1,4 +1,4 @@
-"""What a role is: a declaration, and one function that wires services together."""
+"""The declaration of a role, and the order in which its services start."""
 
 import graphlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,9 +26,9 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class RoleParts:
-    """What a role brings to a node."""
+    """The parts that a role adds to a node."""
 
-    #: Services without an :class:`Ordered` around them depend on no other.
+    #: A service that is not in an :class:`Ordered` depends on no other.
     services: Sequence[Service | Ordered] = ()
     #: {port: function that adds the role's routes to that port's application}
     routes: Mapping[PortName, Callable[[web.Application], None]] = field(default_factory=dict)

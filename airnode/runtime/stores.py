@@ -59,7 +59,7 @@ class Stores:
         self._roles = roles
         self._valkey: EmbeddedValkey | None = None
         self._postgres: EmbeddedPostgres | None = None
-        #: {name in endpoints.json: address}, of the servers that run in here, for commands on this machine.
+        #: {name in endpoints.json: address}, of the servers that run in this process, for commands on this machine.
         self.embedded_urls: dict[str, str] = {}
         #: {resource: its client}, for what the roles need.
         self.clients: dict[Resource, Bus | Postgres | EventLog] = {}
@@ -79,7 +79,7 @@ class Stores:
                 self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, network, password)
                 self._servers.append(self._valkey)
                 self.embedded_urls["redis_url"] = url = self._valkey.url
-            # A node that cannot run a Redis of its own got the address of one: that one will come (back).
+            # A node that may not run its own Redis has the address of one, and waits until that one answers.
             patient = Resource.REDIS not in embeddable
             self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, retry_forever=patient)
         if Resource.POSTGRES in needed:

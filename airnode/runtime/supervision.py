@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 async def start_service(service: Service) -> None:
-    """Start it; what it raises is raised here."""
+    """Start the service, and raise its errors."""
     service.state = State.STARTING
     try:
         await service.start()
@@ -33,7 +33,7 @@ async def drain_service(service: Service, delay_s: float, timeout_s: float) -> N
 
 
 async def stop_service(service: Service) -> None:
-    """Stop it. Failures are logged."""
+    """Stop the service. Failures are logged."""
     await _guarded(service, "stop", service.stop())
     service.state = State.STOPPED
 

@@ -1,4 +1,4 @@
-"""Under which addresses people and encoders reach this node."""
+"""The addresses under which viewers, teachers and encoders reach this node."""
 
 import enum
 import ipaddress

@@ -1,4 +1,4 @@
-"""Putting an application together: what every port has in common."""
+"""Building the application of a port: what all ports have in common."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

@@ -10,7 +10,7 @@ from airnode.kernel.urls import host_port
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: Host and port as RFC 9110 section 7.2 has them, less what no host name of ours has; it goes into addresses we answer.
+#: Host and port (RFC 9110 section 7.2), without characters that host names do not need; answers contain it in URLs.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 

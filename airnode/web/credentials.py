@@ -1,4 +1,4 @@
-"""Who sends a request, and with which right. All endpoints decide here, by one table of rights.
+"""The sender of a request and its rights. All endpoints use this one table of rights.
 
 A request carries one credential (``Authorization: Bearer``, or ``?jwt=``): a token that we signed, or a secret of the
 configuration. To add a right, add a member to :class:`Right` and its line to :func:`master_rules`.
@@ -165,7 +165,7 @@ class Authorizer:
         return True
 
     def _check_secret(self, rule: Rule, address: str, given: str) -> None:
-        # All are compared: the time must not show which of them was nearly right.
+        # All are compared, so that the time does not show which of them was nearly right.
         if not any([same_secret(given, secret) for secret in rule.secrets]):
             rule.attempts.count_wrong(address, "secret")
             raise Forbidden(rule.refusal)

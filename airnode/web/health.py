@@ -1,4 +1,4 @@
-"""Health, readiness and metrics: once, for every role."""
+"""The endpoints for health, readiness and metrics, the same for all roles."""
 
 import asyncio
 import time
@@ -50,7 +50,7 @@ class CheckResult(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
-    """What ``/health`` answers."""
+    """The answer of ``/health``."""
 
     status: str
     role: str
@@ -64,7 +64,7 @@ class Health(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which node this is."""
+    """The id and the name of this node."""
 
     node_id: str
     node_name: str

@@ -75,13 +75,13 @@ class HttpListener:
         return port
 
     async def start(self) -> None:
-        """Serve."""
+        """Start to accept connections."""
         await self._runner.setup()
         for sock in self._sockets:
             await web.SockSite(self._runner, sock, ssl_context=self._tls, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
-        """Stop listening, let open requests end, close."""
+        """Stop listening, wait for open requests, and close."""
         await self._runner.cleanup()
         for sock in self._sockets:
             sock.close()

@@ -12,7 +12,7 @@ from airnode.errors import FieldError, InvalidInput
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-#: Set on applications: how long a request's body may take.
+#: Key of applications: seconds within which a request's body must arrive.
 BODY_TIMEOUT_S = web.AppKey("body_timeout_s", float)
 
 
@@ -43,7 +43,7 @@ async def _body(request: web.Request) -> dict[str, object]:
     if request.content_type == "application/x-www-form-urlencoded":
         try:
             return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
-        except (LookupError, ValueError) as error:  # an unknown charset, bytes that are not in it
+        except (LookupError, ValueError) as error:  # an unknown charset, or bytes that are invalid in it
             raise InvalidInput(f"The body is not a form: {error}.") from None
     try:
         document = orjson.loads(await request.read() or b"{}")

@@ -1,4 +1,4 @@
-"""Requests to a master: one with a credential, or again and again until it answers."""
+"""Requests to a master: one request with a credential, or repeated requests until it answers."""
 
 import ssl
 from collections.abc import Awaitable, Callable

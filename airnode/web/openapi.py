@@ -40,7 +40,7 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What one route does, for people and for clients.
+    """The description of one route, for people and for clients.
 
     Attributes:
         query: struct whose fields are query parameters.
@@ -158,7 +158,7 @@ def _query_parameters(struct: type[msgspec.Struct] | None, *, optional: bool) ->
             "description": field.get("description", name),
         }
         for name, field in schema["properties"].items()
-        if "$ref" not in str(field)  # a structure fits into a body only
+        if "$ref" not in str(field)  # a nested struct can only be in a body
     ]
 
 

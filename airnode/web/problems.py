@@ -81,7 +81,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 class HttpRefusal(AirnodeError):
-    """A refusal of aiohttp's own that has no class in our tree (405, 408, 411, ...)."""
+    """An error of aiohttp without a class in our error tree (405, 408, 411, ...)."""
 
     def __init__(self, status: int, reason: str, allowed: Iterable[str] = ()) -> None:
         super().__init__(reason)

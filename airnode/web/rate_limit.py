@@ -1,4 +1,4 @@
-"""Limits per client: how often it may ask, and how often it may be wrong. Token buckets."""
+"""Limits per client for requests and for wrong secrets. Token buckets."""
 
 import ipaddress
 import time
@@ -32,7 +32,7 @@ class RateLimit:
     def __init__(self, rate_per_s: float, burst: int) -> None:
         self._rate_per_s = rate_per_s
         self._burst = float(burst)
-        #: {key: (level, when)}, least recently used first; bounded, a forgotten bucket is a full one.
+        #: {key: (level, when)}, least recently used first; bounded; a bucket that was dropped counts as full.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_s(self, key: str, now_s: float) -> float:

@@ -1,4 +1,4 @@
-"""Tokens that viewers and teachers carry: HS256 JWTs (RFC 7519), short enough to be part of a path.
+"""Tokens of viewers, teachers and nodes: HS256 JWTs (RFC 7519), short enough to be part of a path.
 
 Nodes send each other tokens of the same key with ``user_type: "node"``, and edges send ``user_type: "relay"`` to the
 node that they pull a class from. No kind is accepted as another.

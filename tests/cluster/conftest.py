@@ -20,7 +20,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def cluster(
     tmp_path: Path, session: aiohttp.ClientSession, empty_database: EmptyDatabase
 ) -> AsyncIterator[Cluster]:
-    """A master, started; slaves are the test's."""
+    """A running master; the tests add slaves."""
     await empty_database.lay(tmp_path / "master")
     made = Cluster(tmp_path, session)
     try:

@@ -25,7 +25,7 @@ SERVICES = yaml.safe_load(COMPOSE.read_text())["services"]
 EXAMPLE = COMPOSE.with_name(".env.example")
 
 
-async def test_the_compose_file_is_one():
+async def test_the_compose_file_is_valid():
     code, output = await command(CHECK, "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
     assert code == 0, output
 
@@ -39,7 +39,7 @@ async def test_the_schema_check_finds_an_error(tmp_path: Path):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 async def test_airnode_knows_every_variable_of_a_service(name: str):
-    # It checks as `config check` does, and also says which variable it took for which key.
+    # It checks like `config check`, and also reports which variable set which key.
     code, output = await command(AIRNODE, "config", "show", "--json", env=bare_env(**PROGRAMS[name].env))
     assert code == 0, output
     origins = {value["origin"] for value in json.loads(output).values()}
@@ -85,19 +85,19 @@ def test_the_pipeline_starts_after_init_and_holds_no_secret_of_the_cluster():
         if name != "pipeline-init":
             waits = SERVICES[name]["depends_on"]
             assert waits == {"pipeline-init": {"condition": "service_completed_successfully"}}
-    # Any number of them: nothing that only one can have.
+    # The service can be scaled: nothing in it may exist only once.
     consumer = PROGRAMS["consumer"]
     assert (consumer.env["AIRNODE_HTTP__PORT"], "AIRNODE_NODE__NAME" in consumer.env) == ("0", False)
     assert SERVICES["consumer"]["volumes"] == ["/var/lib/airnode"]
 
 
 def broker(name: str) -> dict[str, str]:
-    """The environment of a broker, as Compose makes it."""
+    """Return the environment of a broker, as Compose makes it."""
     return {key: interpolated(str(value), {}) for key, value in SERVICES[name]["environment"].items()}
 
 
 def ports_of(name: str) -> list[str]:
-    """Of a broker: for clients, for controllers."""
+    """Return the addresses of a broker: for clients, for controllers."""
     return re.findall(r":(\d+)", broker(name)["KAFKA_LISTENERS"])
 
 
@@ -113,7 +113,7 @@ def test_three_brokers_form_a_cluster_and_lose_nothing_when_one_is_away():
         assert (env["KAFKA_DEFAULT_REPLICATION_FACTOR"], env["KAFKA_MIN_INSYNC_REPLICAS"]) == ("3", "2")
         assert [volume.partition(":")[2] for volume in SERVICES[name]["volumes"]] == [env["KAFKA_LOG_DIRS"]]
         assert len(base64.urlsafe_b64decode(env["CLUSTER_ID"] + "==")) == 16
-    # The brokers that the tests run are of the same release, and the example names these.
+    # The tests run brokers of the same release, and the example names them.
     pom = (ROOT / "tests" / "kafka" / "pom.xml").read_text()
     image = interpolated(SERVICES["kafka-1"]["image"], {})
     assert re.search(rf"<version>{re.escape(image.rpartition(':')[2])}</version>", pom)
@@ -194,7 +194,7 @@ def test_a_profile_adds_its_services_and_the_number_of_consumers():
 
 
 def dockerfile() -> list[str]:
-    """Its instructions, one a line."""
+    """Return the instructions of the Dockerfile, one per line."""
     text = (COMPOSE.with_name("Dockerfile")).read_text().replace("\\\n", " ")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 

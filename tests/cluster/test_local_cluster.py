@@ -1,4 +1,4 @@
-"""The cluster of plain processes that is read from the Compose file."""
+"""The cluster of local processes that is made from the Compose file."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ class Local:
         return json.loads((self.directory / name / "endpoints.json").read_text())
 
     def pids(self) -> set[int]:
-        """Everything below it, embedded servers included."""
+        """Return all its child processes, also embedded servers."""
         return {child.pid for child in psutil.Process(self.process.pid).children(recursive=True)}
 
     async def gone(self, pids: set[int]) -> None:
@@ -70,7 +70,7 @@ def running(pid: int) -> bool:
 
 @asynccontextmanager
 async def local(directory: Path, slaves: int, *more: str) -> AsyncIterator[Local]:
-    """It, being started; whatever it left is killed at the end."""
+    """A cluster that is starting; its remaining processes are killed at the end."""
     output = directory.with_name(directory.name + ".out")
     args = ["--slaves", str(slaves), "--free-ports", "--host", "127.0.0.1", "--data-dir", str(directory), *more]
     with output.open("wb") as file:
@@ -93,7 +93,7 @@ async def local(directory: Path, slaves: int, *more: str) -> AsyncIterator[Local
 
 
 async def place_elsewhere(session: aiohttp.ClientSession, master: dict[str, str], media_url: str) -> str:
-    """The playlist of a student whose place is not on the node of ``media_url``."""
+    """Return the playlist of a student who was not sent to the node of ``media_url``."""
     for number in range(20):
         body = {"user_type": "student", "user_id": f"mina-{number}", "code": master["class_code"]}
         async with session.post(f"{master['api_url']}/api/token", json=body) as response:
@@ -194,7 +194,7 @@ async def test_a_node_that_fails_ends_the_cluster_of_processes(tmp_path: Path):
         await cluster.gone(pids)
 
 
-async def test_a_cluster_that_cannot_start_says_why(tmp_path: Path):
+async def test_a_cluster_that_cannot_start_reports_why(tmp_path: Path):
     code, output = await command(
         sys.executable, "-m", "deploy.local", "--airnode", "no-such-airnode", "--data-dir", str(tmp_path)
     )

@@ -1,4 +1,4 @@
-"""How nodes die, come back, and send heartbeats without Redis: real processes."""
+"""Nodes that fail, return, or send heartbeats without Redis, as real processes."""
 
 import asyncio
 import re
@@ -46,7 +46,7 @@ async def test_old_nodes_are_forgotten_and_reading_can_be_open_to_everybody(tmp_
         await cluster.close()
 
 
-async def test_without_a_node_there_is_no_place(cluster: Cluster):
+async def test_without_a_node_there_is_no_best_node(cluster: Cluster):
     for path in ("/cluster/best-node", "/cluster/best-node?room=stream"):
         status, body = await cluster.call("GET", path)
         assert (status, body["title"], body["detail"]) == (

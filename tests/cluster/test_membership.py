@@ -1,4 +1,4 @@
-"""How nodes join, and what admins order of them: real processes, nothing configured but an address and a token."""
+"""Joining, and the orders of admins: real processes with only an address and a token in the configuration."""
 
 import asyncio
 import stat
@@ -23,7 +23,7 @@ JOIN = {"access": "node", "node_id": "a", "version": "1"}
 
 
 async def refusal(node: AirnodeProcess) -> str:
-    """The one sentence of a node that cannot start."""
+    """Return the one sentence that a node prints when it cannot start."""
     await node.launch()
     assert await node.wait() == 2, node.log
     lines = [line for line in node.log.splitlines() if line and not line.startswith("{")]
@@ -71,7 +71,7 @@ async def test_a_restarted_slave_is_the_same_node(cluster: Cluster):
 
 async def test_a_slave_waits_for_its_master(tmp_path: Path, session: aiohttp.ClientSession):
     cluster = Cluster(tmp_path, session)
-    port, slave_port = free_ports(2)  # known before anything answers there
+    port, slave_port = free_ports(2)  # reserved before anything listens there
     slave = cluster.slave("slave-1", "--port", str(slave_port), master_url=f"http://127.0.0.1:{port}")
     try:
         await slave.launch()
@@ -104,11 +104,11 @@ async def test_a_waiting_slave_stops_at_once(cluster: Cluster, session: aiohttp.
     ("token", "says"),
     [("0" * 31 + "123456789", "refuses this node: The cluster token is not right"), ("", "cluster token is needed")],
 )
-async def test_a_slave_without_the_right_token_is_one_sentence(cluster: Cluster, token: str, says: str):
+async def test_a_slave_without_the_right_token_exits_with_one_sentence(cluster: Cluster, token: str, says: str):
     assert says in await refusal(cluster.slave("stranger", token=token))
 
 
-async def test_a_slave_with_another_key_is_one_sentence(cluster: Cluster):
+async def test_a_slave_with_another_key_exits_with_one_sentence(cluster: Cluster):
     slave = cluster.slave("slave-1")
     slave.env["JWT_SECRET_KEY"] = "another-key-that-is-long-enough-for-all"
     assert "is not the master's" in await refusal(slave)
@@ -123,7 +123,7 @@ async def test_a_slave_with_another_key_is_one_sentence(cluster: Cluster):
         ("JWT_SECRET_KEY", "", "JWT_SECRET_KEY"),
     ],
 )
-async def test_a_master_needs_what_nodes_share(tmp_path: Path, session, name: str, value: str, says: str):
+async def test_a_master_needs_the_shared_secrets(tmp_path: Path, session, name: str, value: str, says: str):
     master = Cluster(tmp_path, session).master
     master.env = {key: text for key, text in {**master.env, name: value}.items() if text}
     await master.launch()
@@ -134,7 +134,7 @@ async def test_a_master_needs_what_nodes_share(tmp_path: Path, session, name: st
 
 
 async def test_a_master_with_its_own_stores_generates_sign_in_secrets(cluster: Cluster, session):
-    """...once: it is the same after a restart, private, and stands where its operator looks."""
+    """They are the same after a restart, private, and in the file that operators read."""
     master = cluster.master
     assert await master.stop() == 0
     master.env = {name: text for name, text in master.env.items() if not name.startswith("AIRNODE_AUTH__")}
@@ -152,7 +152,7 @@ async def test_a_master_with_its_own_stores_generates_sign_in_secrets(cluster: C
     assert (master["teacher_secret"], master["admin_secret"]) == made
 
 
-async def test_the_token_can_stand_in_a_file(cluster: Cluster, tmp_path: Path):
+async def test_the_token_can_be_in_a_file(cluster: Cluster, tmp_path: Path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     slave = cluster.slave("slave-1", "--set", f"cluster.token_file={tmp_path / 'token'}", token="")
     await slave.start()
@@ -169,7 +169,7 @@ async def test_a_slave_reports_how_viewers_reach_it(cluster: Cluster):
 
 
 async def test_a_standalone_node_with_a_token_takes_slaves(tmp_path: Path, session: aiohttp.ClientSession):
-    """It makes its own key, and hands it over."""
+    """It generates its own key, and shares it with the slave."""
     cluster = Cluster(tmp_path, session)
     cluster.master.role, cluster.master.env = "standalone", {"AIRNODE_CLUSTER__TOKEN": TOKEN}
     try:
@@ -182,7 +182,7 @@ async def test_a_standalone_node_with_a_token_takes_slaves(tmp_path: Path, sessi
         await cluster.close()
 
 
-# -- what the master gives away ---------------------------------------------------------------------------------------
+# -- what the master hands out ---------------------------------------------------------------------------------------
 
 
 async def test_only_the_cluster_token_registers(cluster: Cluster):
@@ -212,7 +212,7 @@ async def test_a_slave_of_an_earlier_version_gets_the_same(cluster: Cluster):
     }
 
 
-async def test_guessing_the_token_is_slowed_down(cluster: Cluster):
+async def test_wrong_tokens_are_rate_limited(cluster: Cluster):
     statuses = [
         (await cluster.call("POST", "/cluster/register", secret=f"guess-{index}", json=registration()))[0]
         for index in range(64)
@@ -290,7 +290,7 @@ async def test_a_drained_node_takes_no_new_viewers_until_it_is_undrained(cluster
 
 
 @pytest.mark.ffmpeg
-async def test_a_removed_node_reports_it_and_stays_away_until_it_is_started_again(cluster: Cluster, clip: Path):
+async def test_a_removed_node_reports_it_and_joins_again_only_after_a_restart(cluster: Cluster, clip: Path):
     slave = await cluster.add_slave("slave-1")
     publisher = await Publisher.of_clip(f"{slave['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
     _, student = await cluster.student("mina")

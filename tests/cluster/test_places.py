@@ -1,4 +1,4 @@
-"""Who gets which place: nodes are played by the test over HTTP, masters are processes."""
+"""Assigning nodes to viewers: the test acts as the nodes over HTTP, masters are processes."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ async def beats(cluster: Cluster, node_id: str, *, seen: tuple[str, ...] = (), *
 
 
 async def crowd(cluster: Cluster, masters: list[AirnodeProcess], students: int) -> Counter[str]:
-    """Students that all come within the same second, by turns at each master."""
+    """Students that all connect within one second, at each master in turn."""
     began_s = time.monotonic()
     answers = await asyncio.gather(
         *(cluster.student(f"s{index}", masters[index % len(masters)]) for index in range(students))
@@ -68,7 +68,7 @@ async def test_a_thousand_students_spread_evenly_at_two_masters(cluster: Cluster
     assert max(counts.values()) <= 1.1 * 100, counts
 
 
-async def test_two_masters_never_give_away_more_than_there_is(cluster: Cluster):
+async def test_two_masters_never_assign_more_places_than_there_are(cluster: Cluster):
     await beats(cluster, "n0", max_connections=100)
     await beats(cluster, "n1", max_connections=60)
     second = await cluster.add_master("master-2")
@@ -82,14 +82,14 @@ async def test_two_masters_never_give_away_more_than_there_is(cluster: Cluster):
     assert all(body["status"] == 503 and body["retry_after_s"] > 0 for body in refused)
 
 
-async def test_a_place_is_kept_for_its_viewer_and_given_up_without_one(cluster: Cluster):
+async def test_a_place_is_reserved_for_its_viewer_and_released_without_one(cluster: Cluster):
     await beats(cluster, "n0", max_connections=2)
     await eventually(lambda: all_listed(cluster, 1), what="the node is known")
     (first, came), (second, _) = await cluster.student("mina"), await cluster.student("jisoo")
     assert (first, second) == (200, 200)
     assert (await cluster.student("late"))[0] == 503
     assert (await cluster.listed())["n0"]["reserved"] == 2
-    # One of the two shows up: the beat counts the viewer and ends the reservation in one.
+    # One of the two connects: the heartbeat counts the viewer and ends the reservation in one step.
     answer = await beats(cluster, "n0", max_connections=2, current_connections=1, seen=(session_of(came["token"]),))
     assert answer["reserved"] == 1
     assert (await cluster.student("late"))[0] == 503
@@ -110,7 +110,7 @@ async def test_bandwidth_limits_like_connections(cluster: Cluster):
 
 
 async def test_a_student_whose_node_just_failed_gets_another(cluster: Cluster):
-    """Though the cluster has not missed the dead node yet, and it looks the emptiest."""
+    """The lease of the failed node has not ended yet, and it has the lowest load."""
     await beats(cluster, "n0")
     await beats(cluster, "n1", current_connections=60)
     await eventually(lambda: all_listed(cluster, 2), what="the nodes are known")

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(150)]
 TOKENS = Tokens(KEY, 600)
 
 
-async def test_any_node_plays_any_recording_and_says_when_its_holder_is_gone(tmp_path: Path, session, clip: Path):
+async def test_any_node_plays_any_recording_and_reports_when_its_node_is_offline(tmp_path: Path, session, clip: Path):
     cluster = Cluster(tmp_path, session, *QUICK, "--set", "recording.mode=all")
     try:
         await cluster.start()
@@ -30,7 +30,7 @@ async def test_any_node_plays_any_recording_and_says_when_its_holder_is_gone(tmp
         found = await teacher.until(status="recording", duration_s=2, within_s=40)
         assert (await teacher.call("GET", "/recording"))[1]["mode"] == "all", "slaves take the master's mode"
 
-        # While it is made, from a node that does not have it.
+        # During the recording, from a node that does not have it.
         status, _, text = await student.get(found["playlist_url"])
         media = read_media(text)
         assert (status, media.kind, media.ended) == (200, "EVENT", False)
@@ -68,7 +68,7 @@ async def test_any_node_plays_any_recording_and_says_when_its_holder_is_gone(tmp
         assert (await teacher.remove(done["recording_id"], forget="true"))[0] == 204
         assert await teacher.all() == []
 
-        await holder.start()  # its files are the truth: it is listed again, and plays
+        await holder.start()  # its files are the source: it is listed again, and plays
         again = await teacher.until(status="finished", recording_id=done["recording_id"], available=True)
         assert (again["duration_s"], again["size_bytes"]) == (done["duration_s"], done["size_bytes"])
 
@@ -89,7 +89,7 @@ async def test_any_node_plays_any_recording_and_says_when_its_holder_is_gone(tmp
 
 
 async def eventually_alike(far: Recordings, near: Recordings, relative: str) -> tuple[bytes, bytes]:
-    """What two nodes answer; the other one may show a playlist that is a second old."""
+    """Return the answers of two nodes; the second one may be a playlist that is a second old."""
 
     async def both() -> tuple[bytes, bytes] | None:
         answers = [(await each.get(relative))[2] for each in (far, near)]
@@ -101,7 +101,7 @@ async def eventually_alike(far: Recordings, near: Recordings, relative: str) -> 
 
 
 async def strangers(cluster: Cluster, holder, other, relative: str) -> None:
-    """A token of another class opens it nowhere, and between nodes only a node's credential does."""
+    """A token of another class is refused on each node, and between nodes only a node's credential is accepted."""
     token = TOKENS.issue("m", "student", "other")[0]
     for node in (holder, other):
         stranger = Recordings(cluster.session, cluster.master, node, token)

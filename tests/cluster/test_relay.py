@@ -24,12 +24,12 @@ TOKENS = Tokens(KEY, 600)
 
 
 def viewer(node: AirnodeProcess, user: str = "mina", name: str = "media.m3u8", room: str = "stream") -> str:
-    """A student's address on a node of the test's choice: any node verifies any token."""
+    """Return a student's address on a given node: any node verifies any token."""
     return f"{node['media_url']}/v/{TOKENS.issue(user, 'student', room)[0]}/{room}/{name}"
 
 
 def asker(node_id: str = "slave-x", room: str = "stream", tier: int = 1) -> RelayClaims:
-    """An edge as its credential names it."""
+    """Return the content of an edge's credential."""
     return RelayClaims(node_id, room, tier, "http", "127.0.0.1", 9)
 
 
@@ -65,7 +65,7 @@ async def teacher(cluster: Cluster, slaves: list[AirnodeProcess], clip: Path) ->
 
 
 async def decoded(media: bytes) -> tuple[int, str]:
-    """Frames that ffmpeg decodes, and what it complains about."""
+    """Return the number of frames that ffmpeg decodes, and its error messages."""
     process = await asyncio.create_subprocess_exec(
         "ffmpeg",
         "-v",
@@ -91,7 +91,7 @@ async def test_an_edge_plays_the_origins_class_without_a_gap(
 ):
     follower = await Follower(cluster.session, viewer(slaves[1])).start()
     try:
-        await follower.segments(6)  # the last one may still be on its way
+        await follower.segments(6)  # the last one may not have arrived yet
     finally:
         await follower.stop()
     assert follower.msns == list(range(follower.msns[0], follower.msns[0] + len(follower.msns)))
@@ -114,7 +114,7 @@ async def test_live_mp4_comes_through_an_edge(cluster: Cluster, slaves: list[Air
             await reader.close()
 
 
-async def test_twenty_viewers_cost_the_origin_what_one_costs(
+async def test_twenty_viewers_cost_the_origin_as_much_as_one(
     cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher
 ):
     followers = [await Follower(cluster.session, viewer(slaves[1], f"s{n}")).start() for n in range(20)]
@@ -132,7 +132,7 @@ async def test_twenty_viewers_cost_the_origin_what_one_costs(
         for follower in followers:
             await follower.stop()
     assert sum(follower.parts for follower in followers) >= 19 * fetched
-    # Prefetched before the viewers' first, and hinted at behind their last.
+    # One prefetched before the viewers' first segment, and one from the hint after their last.
     assert fetched <= counts["object"] <= fetched + 20
     assert counts["playlist"] <= reloads + 20
 
@@ -282,7 +282,7 @@ async def test_an_old_origin_that_comes_back_cannot_take_the_room_back(
             await again.kill()
 
 
-async def test_students_of_a_killed_edge_get_another_place_and_play_on(
+async def test_students_of_a_killed_edge_get_another_node_and_continue_to_play(
     cluster: Cluster, slaves: list[AirnodeProcess], teacher: Publisher
 ):
     nodes = await cluster.listed()

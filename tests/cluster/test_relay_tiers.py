@@ -1,4 +1,4 @@
-"""More edges than ``relay.fanout``: a second tier pulls from the first, and outlives it."""
+"""More edges than ``relay.fanout``: a second tier pulls from the first, and survives its failure."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ class Class:
         self.teacher = teacher
 
     async def relays(self) -> dict[str, tuple[str, int]]:
-        """{edge: (the node that it pulls from, its tier)}, by name, as a master says."""
+        """{edge: (the node that it pulls from, its tier)}, by name, as a master reports it."""
         names = {node["node_id"]: name for name, node in (await self.cluster.listed()).items()}
         _, body = await self.cluster.call("GET", "/cluster/streams")
         found = body["streams"][0]["relays"] if body["streams"] else {}
@@ -72,7 +72,7 @@ def gapless(samples: list[bmff.Sample]) -> bool:
     return all(abs(a.time + a.duration - b.time) <= 1 for a, b in itertools.pairwise(samples))
 
 
-async def test_the_second_tier_plays_without_a_gap_and_goes_on_when_the_first_is_killed(tiers: Class):
+async def test_the_second_tier_plays_without_a_gap_also_when_the_first_is_killed(tiers: Class):
     session = tiers.cluster.session
     nodes = (tiers.origin, tiers.first, tiers.second, tiers.second)
     followers = [await Follower(session, viewer(node, f"s{n}")).start() for n, node in enumerate(nodes)]
@@ -137,7 +137,7 @@ async def test_both_tiers_follow_the_teacher_to_another_node(tiers: Class, clip:
             await follower.stop()
 
 
-async def test_nobody_pulls_from_the_wrong_tier(tiers: Class):
+async def test_no_node_pulls_from_the_wrong_tier(tiers: Class):
     session = tiers.cluster.session
     await tiers.until(s2=("s1", 1), s3=("s2", 2))
 

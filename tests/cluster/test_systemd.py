@@ -31,7 +31,7 @@ def unit() -> configparser.ConfigParser:
 
 
 class Systemd:
-    """What systemd does with the unit: the environment, the command, a socket that receives its notifications."""
+    """Runs a unit like systemd: its environment, its command, and a socket that receives the notifications."""
 
     def __init__(self, tmp_path: Path, role: str) -> None:
         self.state = tmp_path / "state"
@@ -130,7 +130,7 @@ def test_the_unit_stops_airnode_with_a_drain():
 async def test_systemd_accepts_the_unit(tmp_path: Path, role: str):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here: it comes with systemd")
-    # Verification wants the command and the files to be there.
+    # systemd-analyze verify needs the command and the files to exist.
     (tmp_path / f"{role}.env").write_text("")
     text = UNIT.read_text().replace("/opt/airnode/bin/airnode", AIRNODE).replace("/etc/airnode/", f"{tmp_path}/")
     text = re.sub("^(User|Group)=.*$", "", text, flags=re.M)

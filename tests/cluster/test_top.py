@@ -35,7 +35,7 @@ async def top(*args: str, env: dict[str, str] | None = None) -> tuple[int, str, 
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_once_for_scripts_and_for_people(cluster: Cluster):
+async def test_top_once_as_json_and_as_text(cluster: Cluster):
     await cluster.add_slave("slave-1")
     code, out, _ = await top("--once", "--json", "--data-dir", str(cluster.master.data_dir))
     found = json.loads(out)
@@ -46,7 +46,7 @@ async def test_once_for_scripts_and_for_people(cluster: Cluster):
     assert "no alarms" in out
 
 
-async def test_what_goes_wrong_is_said(cluster: Cluster, tmp_path):
+async def test_top_reports_errors(cluster: Cluster, tmp_path):
     url = cluster.master["api_url"]
     code, out, _ = await top(url, "--once", "--json", "--secret", "wrong")
     assert code == 1
@@ -59,7 +59,7 @@ async def test_what_goes_wrong_is_said(cluster: Cluster, tmp_path):
     assert err.startswith("airnode: No node runs with ")
 
 
-async def test_live_in_a_terminal(cluster: Cluster):
+async def test_top_in_a_terminal(cluster: Cluster):
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The master's HTTP API as programs use it, right and wrong."""
+"""The master's HTTP API, with valid and invalid requests."""
 
 import asyncio
 import io
@@ -25,7 +25,7 @@ FOR_TEACHERS = FOR_ALL | {"rtmp_url", "rtmp_server", "stream_key", "class_code",
 
 
 def problem(status: int, headers: dict, body: dict, code: str) -> dict:
-    """The body, once it is a whole RFC 9457 document for this code."""
+    """Return the body, after the check that it is a complete RFC 9457 document with this code."""
     assert headers["Content-Type"].startswith("application/problem+json")
     assert body["type"] == f"urn:airnode:problem:{code}"
     assert (body["code"], body["status"]) == (code, status)
@@ -146,7 +146,7 @@ async def test_an_unprintable_name_is_refused_and_a_long_one_too(school: Airnode
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b'"text"', b"null", b"\xff\xfe", b"[" * 5000, b'{"user_id": NaN}', b"1e999"]
 )
-async def test_a_body_that_is_no_json_object(client: Client, body: bytes):
+async def test_a_body_that_is_not_a_json_object(client: Client, body: bytes):
     await refused(
         client, 400, "invalid_input", "POST", "/api/token", data=body, headers={"Content-Type": "application/json"}
     )
@@ -172,7 +172,7 @@ async def test_a_body_that_is_too_large(client: Client):
     await refused(client, 413, "too_large", "POST", "/api/token", data=b"&" * 50_000, headers=form)
 
 
-async def test_a_body_that_does_not_come(school: AirnodeProcess):
+async def test_a_body_that_does_not_arrive(school: AirnodeProcess):
     host, port = school["api_url"].removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -251,7 +251,7 @@ async def test_only_teachers_make_and_list_classes(client: Client, lesson: Lesso
         await refused(client, 403, "forbidden", "POST", path, token=credential)
 
 
-async def test_a_room_is_made_once_and_well_named(school: AirnodeProcess, client: Client, lesson: Lesson):
+async def test_a_room_is_created_once_and_needs_a_valid_name(school: AirnodeProcess, client: Client, lesson: Lesson):
     token = school["teacher_secret"]
     again = {"title": "x", "room": lesson.room}
     await refused(client, 409, "conflict", "POST", "/api/classes", token=token, json=again)
@@ -264,7 +264,9 @@ async def test_a_room_is_made_once_and_well_named(school: AirnodeProcess, client
         assert found["errors"][0]["path"] == "title"
 
 
-async def test_rooms_made_at_once_are_made_once(school: AirnodeProcess, client: Client, lesson: Lesson):
+async def test_a_room_that_is_created_concurrently_is_created_once(
+    school: AirnodeProcess, client: Client, lesson: Lesson
+):
     fields = {"title": "x", "room": f"{lesson.room}-race"}
     answers = await asyncio.gather(
         *(client.call("POST", "/api/classes", token=school["teacher_secret"], json=fields) for _ in range(8))
@@ -290,7 +292,7 @@ async def test_a_renewed_stream_key(school: AirnodeProcess, client: Client, less
         for key, allowed in ((lesson.stream_key, False), (renewed["stream_key"], True)):
             peer = await RtmpPublisher.connect(port)
             _, code = await peer.publish(key)
-            # The running publisher holds the room: a good key is refused by the room, a bad one by the key.
+            # The running publisher holds the room: a valid key is refused because of that, an invalid one as a key.
             assert code == "NetStream.Publish.BadName"
             await peer.aclose()
             assert ("live already" in str(await last_refusal(school))) == allowed
@@ -309,7 +311,7 @@ async def test_a_renewed_stream_key(school: AirnodeProcess, client: Client, less
 
 
 async def last_refusal(node: AirnodeProcess) -> str:
-    """The newest line about a connection that ended."""
+    """Return the newest line about a connection that ended."""
     return [line for line in node.log.splitlines() if "rtmp_connection_ended" in line][-1]
 
 
@@ -344,7 +346,7 @@ async def test_a_whole_school_behind_one_address(school: AirnodeProcess, client:
     assert set(await asyncio.gather(*(join(number) for number in range(500)))) == {200}
 
 
-# -- who may come, and where to ---------------------------------------------------------------------------------------
+# -- who may join, and at which node ----------------------------------------------------------------------------------
 
 
 async def test_a_master_alone_has_no_healthy_nodes(lone_master: AirnodeProcess, session: aiohttp.ClientSession):

@@ -43,19 +43,19 @@ def record(node_id: str, beat_at: float = 1.0) -> NodeRecord:
 # -- reservations -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_reservation_ends_when_its_viewer_comes(bus: Bus):
+async def test_a_reservation_ends_when_its_viewer_connects(bus: Bus):
     places = Reservations(bus)
     assert await places.take("s1", "a", 15, 10) == (True, 1)
     assert await places.take("s2", "a", 15, 10) == (True, 2)
     assert await places.take("s3", "b", 15, 10) == (True, 1)
     assert await places.counts() == {"a": 2, "b": 1}
     assert await places.seen("a", ["s1"]) == 1
-    assert await places.seen("a", ["s1", "unknown"]) == 1  # told twice, or never reserved
-    assert await places.seen("a", ["s3"]) == 1  # a viewer that came to another node than its place's
+    assert await places.seen("a", ["s1", "unknown"]) == 1  # reported twice, or never reserved
+    assert await places.seen("a", ["s3"]) == 1  # a viewer that connected to another node than the reserved one
     assert await places.counts() == {"a": 1}
 
 
-async def test_a_reservation_ends_by_itself(bus: Bus):
+async def test_a_reservation_expires(bus: Bus):
     places = Reservations(bus)
     await places.take("s1", "a", 0.05, 10)
     await places.take("s2", "a", 15, 10)
@@ -83,7 +83,7 @@ async def test_a_session_has_one_place(bus: Bus):
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_counts_always_are_the_number_of_reservations(bus: Bus, seed: int):
+async def test_counts_always_equal_the_number_of_reservations(bus: Bus, seed: int):
     places, rng, held = Reservations(bus), random.Random(seed), {}
     for step in range(150):
         session, node_id = f"s{rng.randrange(20)}", rng.choice("abc")
@@ -103,7 +103,7 @@ async def test_counts_always_are_the_number_of_reservations(bus: Bus, seed: int)
 # -- nodes ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_node_outlives_its_lease_as_a_record(bus: Bus):
+async def test_the_record_of_a_node_outlives_its_lease(bus: Bus):
     nodes = NodeRegistry(bus)
     await nodes.beat(record("a"), 0.05)
 
@@ -116,7 +116,7 @@ async def test_a_node_outlives_its_lease_as_a_record(bus: Bus):
     assert await nodes.remembered() == {}
 
 
-async def test_a_removed_node_comes_back_by_registering_only(bus: Bus):
+async def test_a_removed_node_returns_only_by_registering(bus: Bus):
     nodes = NodeRegistry(bus)
     assert await nodes.beat(record("a"), 60) == ""
     await nodes.remove("a")
@@ -127,7 +127,7 @@ async def test_a_removed_node_comes_back_by_registering_only(bus: Bus):
     assert set(await nodes.living()) == {"a"}
 
 
-async def test_orders_are_for_nodes_that_are_known(bus: Bus):
+async def test_orders_for_unknown_nodes_are_refused(bus: Bus):
     nodes = NodeRegistry(bus)
     for order in (nodes.drain("x", on=True), nodes.drain("x", on=False), nodes.remove("x")):
         with pytest.raises(NotFound):
@@ -152,7 +152,7 @@ async def answered(url: str, *command: str) -> object:
         return await client.execute_command(*command)
 
 
-async def test_its_port_is_kept_and_its_data_outlive_every_change_of_access(tmp_path: Path):
+async def test_port_and_data_survive_every_change_of_access(tmp_path: Path):
     urls = []
     for network in (False, True, True, False):
         server = valkey(tmp_path, network=network)
@@ -168,7 +168,7 @@ async def test_its_port_is_kept_and_its_data_outlive_every_change_of_access(tmp_
     assert urls[1] == urls[2]
 
 
-async def test_a_killed_one_is_back_at_the_same_address(tmp_path: Path):
+async def test_a_killed_valkey_restarts_at_the_same_address(tmp_path: Path):
     server = valkey(tmp_path)
     await server.start()
     try:
@@ -188,7 +188,7 @@ async def test_a_killed_one_is_back_at_the_same_address(tmp_path: Path):
         await server.stop()
 
 
-async def test_a_port_in_use_is_one_sentence(tmp_path: Path):
+async def test_a_port_in_use_is_reported_in_one_sentence(tmp_path: Path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -57,7 +57,7 @@ async def live(api: Api, token: str, state: str = "live") -> None:
 
 
 async def grown(recordings: Recordings, recording_id: str) -> None:
-    """Wait until what is published now is in the recording."""
+    """Wait until the samples that are published now are in the recording."""
     listed = next(each for each in await recordings.all() if each["recording_id"] == recording_id)
 
     async def segments() -> int:
@@ -76,7 +76,7 @@ async def teacher_of(node: AirnodeProcess, api: Api) -> Recordings:
 
 
 async def recorded(api: Api, recordings: Recordings, expected: bool) -> None:
-    """Wait until the room, and the switch, say whether it is being recorded."""
+    """Wait until the room and the switch report whether it is being recorded."""
 
     async def told() -> bool:
         room, (_, state) = await api.room(recordings.token), await recordings.call("GET", "/recording")
@@ -86,7 +86,7 @@ async def recorded(api: Api, recordings: Recordings, expected: bool) -> None:
 
 
 async def healthy(api: Api, expected: bool) -> str:
-    """Wait until the health check of recordings is so; its remark."""
+    """Wait until the health check of recordings has this result, and return its remark."""
 
     async def told() -> dict[str, Any] | None:
         report = await health(api)
@@ -104,7 +104,7 @@ async def health(api: Api) -> dict[str, Any]:
     return found
 
 
-async def test_a_class_is_recorded_on_request_watched_meanwhile_and_downloaded_afterwards(
+async def test_a_class_is_recorded_on_request_played_during_the_class_and_downloaded_later(
     tmp_path: Path, reordered: Path
 ):
     async with running(tmp_path, *ROOMY) as (node, api):
@@ -134,7 +134,7 @@ async def test_a_class_is_recorded_on_request_watched_meanwhile_and_downloaded_a
 
         await publisher.kill()
         await live(api, recordings.token, "reconnecting")
-        publisher = await publish(node, reordered)  # comes back within the grace time
+        publisher = await publish(node, reordered)  # returns within the grace time
         await live(api, recordings.token)
         await grown(recordings, recording_id)
         status, stopped = await recordings.switch(False)
@@ -154,7 +154,7 @@ async def test_a_class_is_recorded_on_request_watched_meanwhile_and_downloaded_a
 
 
 async def watched_while_it_is_made(recordings: Recordings, recording: dict[str, Any]) -> None:
-    """The playlist only ever grows, and what it names plays; a download has what there is."""
+    """The playlist only grows, its segments play, and a download has all of them."""
 
     async def playlist() -> bytes:
         status, headers, body = await recordings.get(recording["playlist_url"], Accept_Encoding="identity")
@@ -197,7 +197,7 @@ async def watched_afterwards(recordings: Recordings, recording: dict[str, Any]) 
 
 
 async def downloaded(recordings: Recordings, recording: dict[str, Any], tmp_path: Path) -> None:
-    """One regular MP4, the same bytes whole and in ranges, that ffmpeg decodes to the end without a complaint."""
+    """One regular MP4, the same bytes whole and in ranges, that ffmpeg decodes to the end without an error."""
     address = recording["download_url"]
     status, headers, whole = await recordings.get(address)
     assert (status, headers["Content-Type"], int(headers["Content-Length"])) == (200, "video/mp4", len(whole))
@@ -256,7 +256,7 @@ async def test_a_killed_node_finds_its_recording_again_and_it_plays(tmp_path: Pa
         assert frames == pytest.approx(30 * after["duration_s"], abs=2)
         assert (await decoded(recordings.url(after["download_url"]))) == (frames, "")
 
-        # The next class is another recording; a teacher may end it, and the class goes on.
+        # The next class is another recording; a teacher may end it, and the class continues.
         publisher = await publish(node, clip)
         second = await recordings.until(status="recording", duration_s=1)
         assert second["recording_id"] > before["recording_id"]
@@ -275,7 +275,7 @@ async def test_a_killed_node_finds_its_recording_again_and_it_plays(tmp_path: Pa
             last = (node.data_dir / "recordings/stream" / each / "index.jsonl").read_text().splitlines()[-1]
             assert json.loads(last)[0] == "end"
 
-        # Started again with a limit on their age, it removes them.
+        # After a restart with a limit on their age, the node removes them.
         stopped_s = time.time()
         await eventually(lambda: time.time() > stopped_s + 1, 5, "the last one is old enough")
         node.args = (*node.args, "--set", "recording.max_age_s=1")
@@ -288,8 +288,8 @@ async def test_a_killed_node_finds_its_recording_again_and_it_plays(tmp_path: Pa
         await eventually(none, 20, "old recordings are removed")
 
 
-async def test_a_disk_that_fails_stops_the_recording_and_never_the_class(tmp_path: Path, clip: Path):
-    """The directory cannot be made, as on a broken disk; then it can. Needs no root."""
+async def test_a_failed_disk_stops_the_recording_but_not_the_class(tmp_path: Path, clip: Path):
+    """The directory cannot be created at first, as on a broken disk. Needs no root."""
     place = tmp_path / "disk"
     place.write_text("not a directory")
     async with running(tmp_path, *ALL, "--set", f"recording.dir={place}") as (node, api):
@@ -308,7 +308,7 @@ async def test_a_disk_that_fails_stops_the_recording_and_never_the_class(tmp_pat
         await healthy(api, True)
         await recorded(api, recordings, True)
         await alarmed(node, api, False)
-        shutil.rmtree(place)  # somebody takes the disk away while it is written
+        shutil.rmtree(place)  # the disk is removed during the recording
         await recordings.switch(False)
         assert publisher.running
         await publisher.kill()
@@ -367,7 +367,7 @@ async def test_a_full_disk(tmp_path: Path, clip: Path):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-async def test_recording_that_is_switched_off_says_how_to_switch_it_on(tmp_path: Path):
+async def test_disabled_recording_reports_how_to_enable_it(tmp_path: Path):
     async with running(tmp_path, *ROOMY, "--set", "recording.mode=off") as (node, api):
         recordings = await teacher_of(node, api)
         status, refused = await recordings.switch(True)
@@ -400,7 +400,7 @@ async def test_who_may_do_what(tmp_path: Path, clip: Path):
 
 
 async def strangers(api: Api, node: AirnodeProcess, found: dict[str, Any]) -> None:
-    """Tokens of another class, of nobody, and of another cluster."""
+    """Requests with tokens of another class or cluster, and without a token."""
     secret = json.loads((node.data_dir / "secrets.json").read_text())["jwt_secret"]
     own, forged = Tokens(secret, 600), Tokens("another-key-that-is-long-enough-for-all", 600)
     other = own.issue("mina", "teacher", "other")[0]
@@ -422,7 +422,7 @@ async def strangers(api: Api, node: AirnodeProcess, found: dict[str, Any]) -> No
         ):
             assert (await stranger.call(method, path))[0] in (401, 403), (method, path)
         assert (await stranger.switch(False))[0] in (401, 403)
-    # A good token of another room does not open this room's recording under its own name either.
+    # A valid token of another room does not open this recording under the name of that room either.
     elsewhere = Recordings(api.session, node, node, other, "other")
     for name in names:
         assert (await elsewhere.get(found[name]))[0] == 404
@@ -435,7 +435,7 @@ async def strangers(api: Api, node: AirnodeProcess, found: dict[str, Any]) -> No
 
 
 async def traversal(api: Api, teacher: Recordings, found: dict[str, Any]) -> None:
-    """Nothing but what a playlist names can be had."""
+    """Only the files that a playlist names are served."""
     recording_id = found["recording_id"]
     for path in (
         "recordings/../../node_id",
@@ -454,7 +454,7 @@ async def traversal(api: Api, teacher: Recordings, found: dict[str, Any]) -> Non
 
 
 async def raw(url: str) -> tuple[int, dict[str, str], bytes]:
-    """GET without a client that tidies the path up."""
+    """GET with a client that does not normalize the path."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)

@@ -102,10 +102,10 @@ async def test_a_slave_of_an_earlier_version_gets_an_id_where_it_has_none(issuer
         ("unix:", ""),
     ],
 )
-def test_the_address_that_the_master_saw(address: str, host: str):
-    """A node on the master's own machine is reached as the master is: through whatever host the viewer used."""
+def test_the_host_of_a_slave_from_its_address(address: str, host: str):
+    """Viewers reach a node on the master's own machine under the host that they used for the master."""
     assert reachable_host(address) == host
 
 
-def test_a_cluster_without_places_is_not_a_division_by_zero():
+def test_the_percentage_of_a_cluster_without_places_is_0():
     assert (percentage(0, 0), percentage(1, 3)) == (0.0, 33.3)

@@ -1,4 +1,4 @@
-"""What masters judge to be an alarm, with codes and values that pages make sentences of."""
+"""The alarms that masters raise, with the codes and values from which pages make sentences."""
 
 import pytest
 from msgspec.structs import replace
@@ -55,7 +55,7 @@ def test_an_offline_node_has_one_alarm_only():
     assert [alarm.code for alarm in node_alarms([NODE, offline], healthy_nodes=1, utilization=0)] == ["node_offline"]
 
 
-def test_alarms_of_the_cluster_the_worst_first():
+def test_alarms_of_the_cluster_are_sorted_the_worst_first():
     assert [alarm.code for alarm in node_alarms([], healthy_nodes=0, utilization=0)] == ["no_healthy_nodes"]
     nodes = [NODE, replace(NODE, version="1.1"), replace(NODE, status="offline")]
     found = node_alarms(nodes, healthy_nodes=2, utilization=93.3)
@@ -77,6 +77,6 @@ def test_an_alarm_of_a_room(change: dict, level: str, code: str, fields: dict):
     assert (alarm.level, alarm.code, alarm.fields, alarm.room) == (level, code, fields, "math")
 
 
-def test_a_well_cluster_has_none():
+def test_a_healthy_cluster_has_no_alarms():
     assert node_alarms([NODE], healthy_nodes=1, utilization=89.9) == []
     assert stream_alarms([STREAM, replace(STREAM, state="ended", origin_name="")]) == []

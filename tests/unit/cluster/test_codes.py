@@ -2,7 +2,7 @@ from airnode.bus.messages import ROOM_PATTERN
 from airnode.cluster.codes import new_code, new_room, new_stream_key, normal_code
 
 
-def test_codes_can_be_read_aloud_and_typed_in_any_way():
+def test_codes_can_be_read_aloud_and_typed_in_any_format():
     codes = {new_code() for _ in range(500)}
     assert len(codes) > 490
     assert not set("".join(codes)) & set("01OILUV")
@@ -10,7 +10,7 @@ def test_codes_can_be_read_aloud_and_typed_in_any_way():
     assert normal_code(f" {code[:3].lower()}-{code[3:]} ") == code
 
 
-def test_stream_keys_survive_any_input_field():
+def test_stream_keys_are_unique_and_alphanumeric():
     assert len({new_stream_key() for _ in range(100)}) == 100
     assert new_stream_key().isalnum()
 

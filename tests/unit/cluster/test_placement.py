@@ -39,17 +39,17 @@ def placement_of(*nodes: NodeRecord, seed: int = 1) -> Placement:
 
 
 def place(placement: Placement, now_s: float = 0.0) -> str:
-    """Place one viewer, reserved at once."""
+    """Return the node of one more viewer, with its place reserved at once."""
     node_id = placement.place(now_s).node_id
     placement.confirm(node_id, None)
     return node_id
 
 
-def test_the_least_loaded_node_by_share_of_its_places():
+def test_the_node_with_the_lowest_share_of_taken_places_is_chosen():
     assert place(placement_of(node("a", 50), node("b", 60, 200), node("c", 90))) == "b"
 
 
-def test_nodes_that_failed_a_viewer_are_left_out_while_there_are_others():
+def test_nodes_that_failed_a_viewer_are_avoided_while_there_are_others():
     placement = placement_of(node("a", 10), node("b", 80), node("c", 90))
     assert placement.place(0.0, ["a"]).node_id == "b"
     assert placement.place(0.0, ["a", "b", "nobody"]).node_id == "c"
@@ -59,7 +59,7 @@ def test_nodes_that_failed_a_viewer_are_left_out_while_there_are_others():
     assert placement_of(node("a", 100), node("b", 100)).best(0.0, avoid=["a"]).node_id == "b"
 
 
-def test_who_avoids_a_node_does_not_bring_back_one_that_fell_silent():
+def test_avoiding_a_node_does_not_restore_a_node_without_heartbeats():
     placement = placement_of(node("a"), node("b"))
     placement.update_node(node("b", beat=2.0), LEASE_S)
     assert {placement.place(LEASE_S + 1, ["a"]).node_id for _ in range(5)} == {"b"}
@@ -67,19 +67,19 @@ def test_who_avoids_a_node_does_not_bring_back_one_that_fell_silent():
 
 
 def test_bandwidth_counts_like_connections():
-    """b has half of its places taken, but nine tenths of its bandwidth."""
+    """On b, half of the places are taken, but nine tenths of the bandwidth."""
     placement = placement_of(node("a", 70), node("b", 50, sent_bps=90_000_000, bandwidth_bps=100_000_000))
     assert {place(placement) for _ in range(10)} == {"a"}
 
 
-def test_a_node_whose_bandwidth_is_used_up_takes_nobody():
+def test_a_node_without_free_bandwidth_gets_no_viewers():
     placement = placement_of(node("a", 10, sent_bps=98_000_000, bandwidth_bps=100_000_000))
     with pytest.raises(NoHealthyNodes, match="full"):
         placement.place(0.0)
     assert placement.health("a", 0.0) == "overloaded"
 
 
-def test_promised_places_use_up_bandwidth_before_anything_is_measured():
+def test_reserved_places_count_as_bandwidth_before_it_is_measured():
     placement = placement_of(node("a", 0, bandwidth_bps=30_000_000))
     for _ in range(10):
         place(placement)
@@ -104,13 +104,13 @@ def test_the_same_seed_gives_the_same_places():
     "nodes",
     [[], [node("a", status="draining")], [node("a", 100)], [node("a", status="overloaded")]],
 )
-def test_nobody_can_serve(nodes):
+def test_no_node_can_take_a_viewer(nodes):
     with pytest.raises(NoHealthyNodes, match="No healthy nodes available") as error:
         placement_of(*nodes).place(0.0)
     assert error.value.retry_after_s
 
 
-def test_a_node_that_is_not_heard_of_gets_nobody_until_it_is_heard_again():
+def test_a_node_without_heartbeats_gets_no_viewers_until_the_next_heartbeat():
     placement = placement_of(node("a"), node("b", 99))
     placement.update_node(node("b", 99, beat=2.0), 5.0)
     assert place(placement, LEASE_S + 1) == "b"
@@ -119,13 +119,13 @@ def test_a_node_that_is_not_heard_of_gets_nobody_until_it_is_heard_again():
     assert place(placement, LEASE_S + 2) == "a"
 
 
-def test_a_beat_that_is_only_read_again_keeps_no_dead_node_alive():
+def test_reading_an_old_heartbeat_again_does_not_keep_a_node_alive():
     placement = placement_of(node("a"))
     placement.update_node(node("a"), LEASE_S)
     assert placement.health("a", LEASE_S + 1) == "offline"
 
 
-def test_an_order_to_drain_holds_against_heartbeats():
+def test_heartbeats_do_not_cancel_an_order_to_drain():
     placement = placement_of(node("a"), node("b", 90))
     placement.set_drained("a", on=True)
     placement.update_node(node("a", beat=2.0), 1.0)
@@ -135,7 +135,7 @@ def test_an_order_to_drain_holds_against_heartbeats():
     assert place(placement, 1.0) == "a"
 
 
-def test_a_publisher_goes_back_to_its_origin_however_full():
+def test_a_publisher_returns_to_its_origin_even_if_it_is_full():
     placement = placement_of(node("a", 100, status="overloaded"), node("b"))
     assert placement.best(0.0, prefer="a").node_id == "a"
     assert placement.best(0.0, prefer="gone").node_id == "b"
@@ -146,7 +146,7 @@ def test_a_publisher_goes_back_to_its_origin_however_full():
     assert full.best(0.0).node_id in ("a", "b"), "a publisher takes no viewer's place"
 
 
-def test_a_heartbeat_says_how_many_of_the_promised_have_come():
+def test_a_heartbeat_updates_the_number_of_reserved_places():
     placement = placement_of(node("a", 0, 10))
     for _ in range(10):
         place(placement)
@@ -177,8 +177,8 @@ def test_a_thousand_students_spread_evenly_over_ten_nodes(capacity: int, seed: i
 
 @pytest.mark.parametrize("capacity", [150, 1000])
 @pytest.mark.parametrize("seed", range(5))
-def test_two_masters_that_hear_late_of_each_other_spread_evenly(capacity: int, seed: int):
-    """Each hears of the other's places after 20 of its own, as when they tell each other each 20 ms."""
+def test_two_masters_with_delayed_messages_spread_viewers_evenly(capacity: int, seed: int):
+    """Each receives the other's reservations after 20 of its own, as if they were published each 20 ms."""
     nodes = [node(f"n{index}", 0, capacity) for index in range(10)]
     boards = [placement_of(*nodes, seed=100 * seed + index) for index in range(2)]
     truth: Counter[str] = Counter()
@@ -197,7 +197,7 @@ def test_two_masters_that_hear_late_of_each_other_spread_evenly(capacity: int, s
 
 
 class Cluster(RuleBasedStateMachine):
-    """Whatever happens in whatever order, nobody is sent where they cannot be served."""
+    """After any events in any order, no viewer is sent to a node that cannot serve it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -291,7 +291,7 @@ TestCluster = Cluster.TestCase
 TestCluster.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
-def test_nodes_that_an_origin_does_not_get_through_to():
+def test_nodes_that_cannot_reach_an_origin():
     placement = placement_of(node("a", cut_from=["o", "p"]), node("b"), node("c", cut_from=["p"]))
     assert placement.cut_off_from("o") == ["a"]
     assert sorted(placement.cut_off_from("p")) == ["a", "c"]

@@ -1,4 +1,4 @@
-"""Who gets a token, for which class and node: without HTTP and without a database."""
+"""Issuing tokens, without HTTP and without a database."""
 
 import datetime as dt
 from collections.abc import Collection
@@ -58,7 +58,7 @@ class ClassesInMemory:
 
 
 class TwoNodes:
-    """``a`` for viewers, and ``b`` for those who avoid it; publishers go to ``origin``."""
+    """Chooses ``a`` for viewers, ``b`` for viewers that avoid ``a``, and ``origin`` for publishers."""
 
     def __init__(self) -> None:
         self.full = False
@@ -129,7 +129,7 @@ async def test_a_student_who_renews_keeps_the_session_also_where_all_nodes_are_f
 
 
 @pytest.mark.parametrize("change", [{"user_id": "other"}, {"code": "XYZ789"}, {"credential": "eyJ.not.valid"}])
-async def test_a_token_of_somebody_else_or_of_another_class_renews_nothing(world: World, change: dict[str, str]):
+async def test_a_token_of_another_user_or_class_does_not_renew_a_session(world: World, change: dict[str, str]):
     first = await world.issuer.issue(student())
     second = await world.issuer.issue(student(**{"credential": first.text, **change}))
     assert second.claims.session_id != first.claims.session_id
@@ -158,7 +158,7 @@ async def test_a_teacher_gets_the_node_to_publish_to_and_no_place(world: World):
         (teacher(credential="\udcff"), "secret"),
     ],
 )
-async def test_a_refusal_is_counted_and_slows_the_network_down(world: World, order: TokenOrder, reason: str):
+async def test_a_refusal_is_counted_and_limits_the_network(world: World, order: TokenOrder, reason: str):
     for _ in range(3):
         with pytest.raises(Forbidden):
             await world.issuer.issue(order)
@@ -169,7 +169,7 @@ async def test_a_refusal_is_counted_and_slows_the_network_down(world: World, ord
     assert world.classes.users == []
 
 
-async def test_who_may_join_is_configured():
+async def test_the_configuration_decides_who_may_join():
     opened = World(student_join="open")
     assert (await opened.issuer.issue(student(code=""))).joined.room == "stream"
     assert (await opened.issuer.issue(student(code="", room="physics"))).joined.room == "physics"

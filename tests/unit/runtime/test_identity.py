@@ -73,7 +73,7 @@ def test_a_missing_secret_is_added_to_those_that_are_there(tmp_path: Path):
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"5", b"\xff\xfe", b'{"jwt_secret": ""}', b'{"jwt_secret": 5}']
 )
-def test_a_broken_file_is_reported_and_left_alone(tmp_path: Path, content: bytes):
+def test_a_broken_file_is_reported_and_not_changed(tmp_path: Path, content: bytes):
     path = tmp_path / "secrets.json"
     path.write_bytes(content)
     with pytest.raises(StartupError, match=r"secrets\.json cannot be read"):
@@ -87,7 +87,7 @@ def test_a_directory_in_place_of_the_file(tmp_path: Path):
         with_own_secrets(Settings(), tmp_path)
 
 
-def test_a_private_file_is_replaced_whole(tmp_path: Path):
+def test_a_private_file_is_replaced_atomically(tmp_path: Path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     os.chmod(path, 0o644)

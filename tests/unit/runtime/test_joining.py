@@ -75,11 +75,11 @@ def test_roles_of_the_pipeline_join_for_the_stores_that_are_not_configured():
 
 
 @pytest.mark.parametrize("names", [["standalone"], ["standalone", "consumer"], ["master"], ["master", "consumer"]])
-def test_roles_beside_those_that_bring_the_stores_join_nothing(names: list[str]):
+def test_roles_in_a_process_with_embedded_stores_do_not_join(names: list[str]):
     assert required_joins(configured(), resolve(names)) == []
 
 
-def test_without_a_master_nobody_joins():
+def test_without_a_master_address_no_role_joins():
     assert required_joins(Settings(), resolve(["slave", "consumer"])) == []
 
 
@@ -114,17 +114,17 @@ def test_a_command_joins_only_for_what_it_uses_and_with_a_credential():
     assert command_join(no_token, PIPELINE_ACCESS, [Resource.POSTGRES]) is None
 
 
-# -- what the answer does to the settings -----------------------------------------------------------------------------
+# -- the settings with the master's answer ----------------------------------------------------------------------------
 
 
-def test_a_slave_takes_over_what_it_does_not_have():
+def test_a_slave_takes_over_settings_that_it_does_not_have():
     found = completed(Settings(), NODE, answer())
     assert found.redis.url == "redis://airnode-node:pw@m:6390"
     assert found.auth.jwt_secret.get_secret_value() == KEY
     assert (found.cluster.heartbeat_s, found.cluster.lease_s, found.node.host) == (1.0, 3.0, "10.0.0.7")
 
 
-def test_who_may_record_holds_for_the_whole_cluster():
+def test_a_slave_takes_over_who_may_record():
     own = Settings(recording=RecordingSection(mode="all", student_download=True, max_age_s=60))
     given = {**SHARED, "recording.mode": "off", "recording.student_download": False}
     found = completed(own, NODE, answer(settings=given))
@@ -132,14 +132,14 @@ def test_who_may_record_holds_for_the_whole_cluster():
     assert found.recording.max_age_s == 60
 
 
-def test_what_a_slave_has_itself_stays():
+def test_a_slave_keeps_its_own_settings():
     redis = RedisSection(url="redis://mine")
     own = Settings(redis=redis, node=NodeSection(host="edge.school"), auth=AuthSection(jwt_secret=SecretStr(KEY)))
     found = completed(own, NODE_WITH_REDIS, answer(redis_url=""))
     assert (found.redis, found.node.host) == (redis, "edge.school")
 
 
-def test_a_slave_with_another_key_verifies_nothing():
+def test_a_slave_with_another_signing_key_is_an_error():
     own = Settings(auth=AuthSection(jwt_secret=SecretStr("other" * 8)))
     with pytest.raises(StartupError, match="is not the master's"):
         completed(own, NODE, answer())

@@ -1,4 +1,4 @@
-"""The node's life with small roles and real ports."""
+"""Start, drain and stop of a node, with small roles and real ports."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from tests.support.waiting import eventually
 
 
 class Part(Service):
-    """Records what happens to it."""
+    """Records the calls of its methods."""
 
     def __init__(self, name: str, events: list[str], **doing: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Part(Service):
 
 
 class Rig:
-    """A node that can be built once, and what its services did."""
+    """Builds one node, and records what its services did."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -109,7 +109,7 @@ async def fails() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_whole_life(rig: Rig, number: int):
+async def test_a_node_starts_drains_and_stops(rig: Rig, number: int):
     parts = [rig.part("a"), rig.part("b")]
     node = rig.node(Ordered(parts[1], after=(parts[0],)), parts[0])
     running = asyncio.create_task(node.run())
@@ -134,7 +134,7 @@ async def test_a_whole_life(rig: Rig, number: int):
     assert await running == Exit.CLEAN
 
 
-async def test_a_start_that_fails_takes_down_what_was_started(rig: Rig):
+async def test_a_failed_start_stops_the_services_that_were_started(rig: Rig):
     parts = [rig.part("a"), rig.part("b"), rig.part("c", start=fails), rig.part("d")]
     with pytest.raises(RuntimeError, match="broken"):
         await rig.node(*parts).run()
@@ -143,7 +143,7 @@ async def test_a_start_that_fails_takes_down_what_was_started(rig: Rig):
     assert not rig.endpoints.exists()
 
 
-async def test_what_cannot_run_as_configured_is_a_startup_error(rig: Rig):
+async def test_a_service_that_refuses_to_start_is_a_startup_error(rig: Rig):
     async def refuse() -> None:
         raise StartupError("There is no such camera.")
 
@@ -170,7 +170,7 @@ async def test_a_port_in_use_starts_nothing(rig: Rig):
     assert "start a" not in rig.events
 
 
-async def test_the_data_directory_of_another_node_is_left_alone(rig: Rig, tmp_path: Path):
+async def test_the_data_directory_of_another_node_is_not_changed(rig: Rig, tmp_path: Path):
     first = rig.node()
     running = asyncio.create_task(first.run())
     await until_ready(first)
@@ -212,7 +212,7 @@ async def test_a_drain_that_takes_too_long_is_cancelled(rig: Rig):
     assert rig.events[-2:] == ["stop b", "stop a"]
 
 
-async def test_a_service_that_cannot_drain_or_stop_does_not_keep_the_others_from_it(rig: Rig):
+async def test_a_service_that_fails_to_drain_or_stop_does_not_block_the_others(rig: Rig):
     node = rig.node(rig.part("a"), rig.part("b", drain=fails, stop=fails), rig.part("c"))
     running = asyncio.create_task(node.run())
     await until_ready(node)
@@ -249,7 +249,7 @@ async def test_a_second_signal_skips_the_drain(rig: Rig):
     assert rig.events == ["start a", "drain a", "stop a"]
 
 
-async def test_a_signal_during_the_start_abandons_it(rig: Rig):
+async def test_a_signal_during_the_start_cancels_it(rig: Rig):
     node = rig.node(rig.part("a"), rig.part("b", start=forever), rig.part("c"))
     running = asyncio.create_task(node.run())
     await eventually(lambda: "start b" in rig.events, what="b starts")
@@ -353,7 +353,7 @@ async def test_failing_checks_are_reported(rig: Rig):
 
 
 @pytest.mark.parametrize("pid", ["", "mine", "1"])
-async def test_systemd_is_notified_of_start_stop_and_life(
+async def test_systemd_is_notified_of_start_watchdog_and_stop(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: str
 ):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:

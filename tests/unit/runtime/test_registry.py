@@ -18,12 +18,12 @@ def test_included_roles_come_first_and_none_twice():
 
 
 @pytest.mark.parametrize(("given", "guess"), [("standalon", "standalone"), ("slaves", "slave"), ("Master", "master")])
-def test_an_unknown_name_gets_a_guess(given, guess):
+def test_an_unknown_name_gets_a_suggestion(given, guess):
     with pytest.raises(StartupError, match=f"did you mean {guess}\\?"):
         resolve([given])
 
 
-def test_a_name_like_nothing_gets_the_list():
+def test_a_name_like_no_other_gets_the_list():
     with pytest.raises(StartupError) as caught:
         resolve(["xyzzy"])
     assert "did you mean" not in str(caught.value)

@@ -43,13 +43,13 @@ def test_is_loopback(hostname, loopback):
         ("[fd00::12]", "::", "[fd00::12]"),
     ],
 )
-def test_the_host_for_someone_on_this_machine(configured, listens_on, local):
+def test_the_host_for_a_client_on_this_machine(configured, listens_on, local):
     addresses = Addresses(configured, listens_on, False, dict(PORTS))
     assert addresses.local_host == local
     assert addresses.url(PortName.HTTP) == f"http://{local}:8000"
 
 
-def test_the_host_for_someone_else():
+def test_the_host_for_a_client_on_another_machine():
     assert Addresses("", "127.0.0.1", False).network_host is None
     assert Addresses("", "::1", False).network_host is None
     assert Addresses("", "192.168.0.12", False).network_host == "192.168.0.12"

@@ -21,11 +21,11 @@ def request(peer, **headers):
         ("10.0.0.1", "10.0.0.2", "10.0.0.1"),
     ],
 )
-def test_only_a_trusted_proxy_says_who_is_asking(peer, forwarded, expected):
+def test_only_a_trusted_proxy_may_set_the_clients_address(peer, forwarded, expected):
     assert Clients(["10.0.0.0/8"]).address(request(peer, X_Forwarded_For=forwarded)) == expected
 
 
-def test_a_stranger_cannot_set_scheme_or_host():
+def test_an_untrusted_client_cannot_set_scheme_or_host():
     clients = Clients(["10.0.0.0/8"])
     stranger = request("198.51.100.7", X_Forwarded_Proto="https", X_Forwarded_Host="evil.example")
     assert (clients.scheme(stranger), clients.hostname(stranger), clients.host(stranger)) == ("http", "a", "a:8000")

@@ -1,4 +1,4 @@
-"""Who has which right: the whole table, secret by secret."""
+"""The table of rights: which secret gives which right."""
 
 from collections.abc import Mapping
 
@@ -104,7 +104,7 @@ def test_open_status_lets_everybody_read_and_nothing_else():
 
 
 @pytest.mark.parametrize(("right", "others"), [(Right.ADMIN, Right.NODE), (Right.TEACHER, Right.ADMIN)])
-def test_wrong_secrets_are_counted_and_slow_their_network_down(right: Right, others: Right):
+def test_wrong_secrets_are_counted_and_limit_their_network(right: Right, others: Right):
     world = World()
     for _ in range(2):
         with pytest.raises(Forbidden):
@@ -118,7 +118,7 @@ def test_wrong_secrets_are_counted_and_slow_their_network_down(right: Right, oth
         world.require(others, SECRETS["admin"])
 
 
-def test_a_missing_credential_is_no_attempt():
+def test_a_missing_credential_is_not_counted_as_an_attempt():
     world = World()
     for _ in range(5):
         with pytest.raises(Unauthenticated):

@@ -9,14 +9,14 @@ from airnode.web.openapi import document, operation, operation_of
 
 
 class Ask(msgspec.Struct):
-    """What is asked."""
+    """A request."""
 
     name: str
     count: int = 1
 
 
 class Answer(msgspec.Struct):
-    """What is answered."""
+    """An answer."""
 
     asked: Ask
     notes: list[str] = []

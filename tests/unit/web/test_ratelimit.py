@@ -14,7 +14,7 @@ def test_a_burst_passes_and_then_the_rate_holds():
     assert limit.take("a", 0.5) == 0.5
 
 
-def test_looking_takes_nothing():
+def test_reading_the_wait_takes_nothing():
     limit = RateLimit(rate_per_s=1.0, burst=1)
     assert [limit.wait_s("a", 0.0) for _ in range(5)] == [0.0] * 5
 

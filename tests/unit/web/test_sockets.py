@@ -36,7 +36,7 @@ def test_a_port_in_use():
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "256.0.0.1"])
-def test_an_address_that_is_not_ours(host):
+def test_an_address_of_another_machine(host):
     with pytest.raises(StartupError, match=r"Cannot listen on .*--host"):
         bind(host, 0, "tests", "--port")
 

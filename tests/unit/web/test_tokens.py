@@ -44,7 +44,7 @@ def payload(**change):
         jwt.encode(payload(user_type="admin"), SECRET, algorithm="HS256"),
     ],
 )
-def test_what_is_not_a_good_token_is_refused(token):
+def test_an_invalid_token_is_refused(token):
     with pytest.raises(Unauthenticated):
         Tokens(SECRET, 60).verify(token)
 
@@ -69,7 +69,7 @@ def test_a_token_is_for_one_room_and_one_kind_of_user():
         claims.require_teacher()
 
 
-def test_edges_have_tokens_of_their_own_that_name_room_and_tier():
+def test_edges_have_their_own_tokens_with_room_and_tier():
     tokens = Tokens(SECRET, 60)
     claims = RelayClaims("slave-1", "a", 2, "https", "[fe80::1]", 8888)
     token = tokens.issue_relay(claims)
@@ -107,7 +107,7 @@ def test_edges_have_tokens_of_their_own_that_name_room_and_tier():
         {"at": ["http", "h", 1 << 16]},
     ],
 )
-def test_what_is_no_edge_is_not_believed(wrong: dict):
+def test_an_invalid_token_of_an_edge_is_refused(wrong: dict):
     payload = {"sub": "n", "user_type": "relay", "room": "a", "tier": 1, "at": ["http", "h", 1], "exp": time.time() + 9}
     tokens = Tokens(SECRET, 60)
     assert tokens.verify_relay(jwt.encode(payload, SECRET, algorithm="HS256")).tier == 1
@@ -115,7 +115,7 @@ def test_what_is_no_edge_is_not_believed(wrong: dict):
         tokens.verify_relay(jwt.encode({**payload, **wrong}, SECRET, algorithm="HS256"))
 
 
-def test_nodes_and_viewers_have_tokens_of_their_own():
+def test_tokens_of_nodes_and_viewers_are_not_interchangeable():
     tokens = Tokens(SECRET, 60)
     node = tokens.issue_node("slave-1")
     assert tokens.verify_node(node) == "slave-1"
