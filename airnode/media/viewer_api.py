@@ -36,7 +36,7 @@ _PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
 _MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
 _LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 #: A live response that ends has so long to get rid of what it holds.
-_FAREWELL_S = 5.0
+_FINISH_TIMEOUT_S = 5.0
 #: Unsent bytes the kernel takes for a live viewer (TCP_NOTSENT_LOWAT); beyond, they wait here, where they are bounded.
 _UNSENT_BYTES = 128 << 10
 _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
@@ -123,7 +123,7 @@ class MediaApi:
         if name == MULTIVARIANT:
             self._require_admission()
         elif name == room.window.media_uri and claims.user_type == "student":
-            room.viewers.saw(claims.session_id, asyncio.get_running_loop().time())
+            room.viewers.note_request(claims.session_id, asyncio.get_running_loop().time())
         return await self.answer(request, room, name)
 
     async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
@@ -184,7 +184,7 @@ class MediaApi:
             room.live.leave(viewer)
         if why != "stuck":
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FAREWELL_S):
+                async with asyncio.timeout(_FINISH_TIMEOUT_S):
                     return await response.write_eof()
         transport.abort()
 
@@ -279,11 +279,11 @@ def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
     if not session_id:
         yield
         return
-    room.viewers.came(session_id)
+    room.viewers.open_response(session_id)
     try:
         yield
     finally:
-        room.viewers.went(session_id, asyncio.get_running_loop().time())
+        room.viewers.close_response(session_id, asyncio.get_running_loop().time())
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:

@@ -1,8 +1,8 @@
-"""What other nodes pull from here: ``/relay/<room>/<name>`` on the media port, behind a node's credential.
+"""The API from which other nodes pull rooms: ``/relay/<room>/<name>`` on the media port, behind a node's credential.
 
 Edges of the first tier pull what is published here; edges of the second tier what this node itself pulls from the
-origin (docs/adr/0009). Each says in its credential which it is, and is refused where that does not fit: an edge never
-pulls from an edge of its own tier, so there are no loops.
+origin (docs/adr/0009). The credential contains the tier of the edge, and a tier that does not fit is refused: an edge
+never pulls from an edge of its own tier, so there are no loops.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ _PATH = (("room", "The class's room."),)
 
 
 class RelayApi:
-    """The handlers; the answers are the media port's.
+    """The handlers; the answers are those of the media port.
 
     Args:
-        rooms: those that are published here. relays: those that are pulled from elsewhere.
+        rooms: published to this node. relays: pulled from other nodes.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RelayApi:
         self._rooms = rooms
         self._relays = relays
         self._section = section
-        #: {(room, tier of those who ask): who has a place}; those without anybody go when the next one is made.
+        #: {(room, tier of the edges): their places}; empty ones are removed when the next one is added.
         self._places: dict[tuple[str, int], RelayPlaces] = {}
         self._media = media
         self._tokens = tokens
@@ -84,7 +84,7 @@ class RelayApi:
         path_params=(*_PATH, ("name", "`index.m3u8`, or what a playlist names.")),
     )
     async def media(self, request: web.Request) -> web.StreamResponse:
-        """A playlist, a part, a segment, an initialization section."""
+        """Return a playlist, a part, a segment or an initialization section."""
         name = request.match_info["name"]
         with self._entered(request) as room:
             (self._playlists if name in (MULTIVARIANT, room.window.media_uri) else self._objects).inc()
@@ -99,7 +99,7 @@ class RelayApi:
         path_params=_PATH,
     )
     async def live(self, request: web.Request) -> web.StreamResponse:
-        """The endless response."""
+        """Stream the endless response."""
         with self._entered(request) as room:
             self._lives.inc()
             if not isinstance(room, RelayedRoom):
@@ -109,45 +109,45 @@ class RelayApi:
 
     @contextlib.contextmanager
     def _entered(self, request: web.Request) -> Iterator[WatchableRoom]:
-        """The room, with a place for the edge that asks for it, as long as its request lasts."""
+        """Yield the room, and hold a place for the requesting edge until its request ends."""
         try:
-            asker = self._tokens.verify_relay(credential(request))
-            room = self._room(asker, request.match_info["room"])
+            claims = self._tokens.verify_relay(credential(request))
+            room = self._room(claims, request.match_info["room"])
         except (Unauthenticated, Forbidden):
             self._refused.inc()
             raise
         now_s = asyncio.get_running_loop().time
-        places = self._places_of(asker, now_s())
-        if not places.enter(EdgeNode(asker.node_id, asker.scheme, asker.host, asker.port), now_s()):
+        places = self._places_of(claims, now_s())
+        if not places.enter(EdgeNode(claims.node_id, claims.scheme, claims.host, claims.port), now_s()):
             self._turned_away.inc()
             raise NoRelayPlace(
                 f"As many edges as relay.fanout allows ({self._section.fanout}) pull this class from here already.",
-                places.children(now_s()) if asker.tier == FIRST else (),
+                places.children(now_s()) if claims.tier == FIRST else (),
             )
         try:
             yield room
         finally:
-            places.leave(asker.node_id, now_s())
+            places.leave(claims.node_id, now_s())
 
-    def _room(self, asker: RelayClaims, name: str) -> WatchableRoom:
-        """The room that the asker's tier may pull from here."""
-        if asker.room != name:
+    def _room(self, claims: RelayClaims, name: str) -> WatchableRoom:
+        """Return the room, if an edge of this tier may pull it from here."""
+        if claims.room != name:
             raise Forbidden("This credential is for another class.")
         own, relayed = self._rooms.get(name), self._relays.relayed(name)
         if own is not None:
-            if asker.tier != FIRST:
+            if claims.tier != FIRST:
                 raise Forbidden("This node is the origin of that class: only edges of the first tier pull from it.")
             return own
         if relayed is None:
             raise NotFound("This node is not the origin of that class.")
-        if asker.tier != SECOND:
+        if claims.tier != SECOND:
             raise Forbidden("This node is an edge of that class: an edge never pulls from an edge of the same tier.")
         if relayed.tier != FIRST:
             raise NoRelayPlace("This node is no edge of the first tier in that class; ask its origin for one.")
         return relayed
 
-    def _places_of(self, asker: RelayClaims, now_s: float) -> RelayPlaces:
-        key = (asker.room, asker.tier)
+    def _places_of(self, claims: RelayClaims, now_s: float) -> RelayPlaces:
+        key = (claims.room, claims.tier)
         if key not in self._places:
             self._places = {each: places for each, places in self._places.items() if places.children(now_s)}
             self._places[key] = RelayPlaces(self._section.fanout, self._section.place_s)

@@ -1,10 +1,12 @@
-"""One room that comes from another node: pulled once, however many watch here (docs/adr/0008, 0009).
+"""One room that another node publishes: pulled once for all viewers of this node (docs/adr/0008, 0009).
 
-While somebody watches, one blocking reload is open at the origin, and each part is fetched once, as soon as the
-playlist hints at it. ``live.mp4`` is one response of the origin, taken apart and given out through the same feed as at
-the origin. When the origin changes, what is open is dropped and the new one is asked; viewers' requests wait meanwhile,
-as they do for a slow publisher, and are told to come back after that. Where the origin has no place for another edge,
-an edge that has one stands for it.
+While somebody watches, one blocking reload is open at the origin, because that has the lowest latency without polling.
+Each part is fetched once, as soon as the playlist hints at it. ``live.mp4`` is one endless response of the origin; it
+is split into fragments and served through the same feed class as at the origin, so that viewers begin at key frames.
+
+When the origin changes, open requests to the old one are cancelled, and the new one is pulled. Viewers' requests wait
+during that time, as they do for a slow publisher; if it takes too long, they are answered with a Retry-After. Where the
+origin has no place for another edge, the room is pulled from an edge of the first tier.
 """
 
 import asyncio
@@ -30,30 +32,30 @@ from airnode.media.room.watchable import RequestKind
 log = structlog.get_logger(__name__)
 
 _MULTIVARIANT = "index.m3u8"
-#: The multivariant playlist tells bit rates, which become known with time.
+#: The multivariant playlist is fetched again at this age: it contains bit rates, which are measured during the class.
 _MULTIVARIANT_AGE_S = 10.0
 _BACKOFF_LAST_S = 2.0
-#: Plain HLS cannot be waited for.
+#: Interval of polling where the origin offers no blocking reload (plain HLS).
 _POLL_S = 0.5
 _FETCH_ATTEMPTS = 3
-#: A blocked reload is answered within three target durations (RFC 8216bis 6.2.5.2), and a little on top for the way.
+#: A blocked reload is answered within three target durations (RFC 8216bis 6.2.5.2), and the slack covers the network.
 _RELOAD_TARGETS, _RELOAD_SLACK_S = 3.0, 2.0
-#: A blocked reload that is refused sooner is refused because of the node, not for want of media.
+#: A blocked reload that is refused sooner is refused because of the node, not because there are no new media.
 _PATIENCE_S = 1.0
-#: An edge that has just become the parent may be a little behind the last one: so many older playlists are left out.
+#: A new parent may lag behind the last one: this many older playlists in a row are ignored.
 _OLDER_PLAYLISTS = 5
-#: When the origin changes, edges of the second tier come to the new one a little later than those of the first.
+#: When the origin changes, edges of the second tier wait up to this long, so that the first tier gets its places first.
 _SECOND_TIER_LATER_S = 0.5
 #: Below all decode times, and below a fragment that has none.
 _BEFORE_ALL_DTS_TICKS = -2
 
 
 class RelayedRoom:
-    """One room of another node, as the media port sees it.
+    """One room of another node, as the media port serves it.
 
     Args:
-        feed: makes a live feed. has_ended: whether the class has ended, as far as is known.
-        viewer_window_s: it is also let go when nobody asked for so long.
+        feed: returns a new live feed. has_ended: returns whether the class has ended, as far as this node knows.
+        viewer_window_s: pulling ends when nobody has requested anything for this long.
         max_bytes: of media that are kept.
     """
 
@@ -84,17 +86,17 @@ class RelayedRoom:
         self._upstream = access.upstream(name, self._route.upstream_node)
         self._tasks = tasks
         self._log = log.bind(room=name)
-        #: {what: loop time when somebody asked for it last}.
+        #: {kind: loop time of its last request}.
         self._requested_s: dict[RequestKind, float] = {}
         self._pulling: dict[RequestKind, asyncio.Task[None]] = {}
         self._fetching: set[str] = set()
         self._multivariant_s = 0.0
         self._older_playlists = 0
-        #: Loop time since when all who answer have no place for this node; None: there is one.
+        #: Loop time since when no node that answers has a place for this node; None: this node has a place.
         self._refused_s: float | None = None
         #: Decode time of the last live fragment.
         self._live_dts_ticks = -1
-        #: Loop time when something new came from the origin last.
+        #: Loop time at which new media came from the origin last.
         self.last_media_s = float("-inf")
         #: Live responses to edges of the second tier.
         self._live_children: set[asyncio.Transport] = set()
@@ -102,7 +104,7 @@ class RelayedRoom:
     # -- viewers ------------------------------------------------------------------------------------------------------
 
     def note_request(self, what: RequestKind) -> None:
-        """A viewer wants it: begin to pull, or go on."""
+        """Note a request of a viewer, and begin to pull unless that is already running."""
         self._requested_s[what] = _now_s()
         task = self._pulling.get(what)
         if self.closed or (task is not None and not task.done()):
@@ -116,39 +118,39 @@ class RelayedRoom:
         self._pulling[what] = self._tasks.spawn(f"pull-{what}-{self.name}", pull)
 
     def is_watched(self, what: RequestKind) -> bool:
-        """Whether anybody watches it, or would if its origin could be reached."""
+        """Return whether somebody watches, or would watch if the origin could be reached."""
         if self.origin_unreachable or (what == "live" and len(self.live)):
             return True
         return _now_s() - self._requested_s.get(what, float("-inf")) < self._idle_s
 
     @property
     def idle(self) -> bool:
-        """Nobody watches."""
+        """Return whether nobody watches."""
         return not self.is_watched("window") and not self.is_watched("live")
 
     # -- where it comes from ------------------------------------------------------------------------------------------
 
     @property
     def upstream_node(self) -> UpstreamNode:
-        """The node that it is pulled from."""
+        """Return the node that the room is pulled from."""
         return self._route.upstream_node
 
     @property
     def tier(self) -> int:
-        """1: it is pulled from the origin, and others may pull it from here; 2: from such an edge; 0: not yet."""
+        """Return 1: pulled from the origin, other edges may pull from here; 2: from such an edge; 0: not yet known."""
         return self._route.tier
 
     @property
     def origin_id(self) -> str:
-        """The node that it comes from in the end."""
+        """Return the node that publishes the room."""
         return self._route.origin_id
 
     def without_place_s(self, now_s: float) -> float:
-        """For how long neither the origin nor an edge that it named gave this node a place."""
+        """Return for how long neither the origin nor one of its edges has given this node a place, in seconds."""
         return now_s - self._refused_s if self._refused_s is not None else 0.0
 
     def set_origin_unreachable(self, unreachable: bool) -> None:
-        """The way to its origin is broken, or whole again."""
+        """Note whether this node reaches the origin. If not, open responses end: players then try other nodes."""
         if unreachable == self.origin_unreachable:
             return
         self.origin_unreachable = unreachable
@@ -163,14 +165,14 @@ class RelayedRoom:
         self.waiters.wake()
 
     def change_origin(self, origin: Origin) -> None:
-        """Pull from there from now on."""
+        """Pull from another origin from now on."""
         self._log.info("relay_moved", origin=origin.node_id, epoch=origin.epoch)
         after_s = _SECOND_TIER_LATER_S * random.random() if self.tier == SECOND else 0.0  # noqa: S311 - spreads load
         self._route = Route(self.name, self._access.node_id, origin)
         self._upstream = self._access.upstream(self.name, self._route.upstream_node)
         self._refused_s = None
         self.origin_unreachable = False
-        self._older_playlists = _OLDER_PLAYLISTS  # its numbers go on, and where they do not, nothing else can be had
+        self._older_playlists = _OLDER_PLAYLISTS  # accept its playlist at once, even if its numbers are lower
         self.window.ended = False
         self._live_dts_ticks = -1
         ended, self.live = self.live, self._make_feed()
@@ -185,7 +187,7 @@ class RelayedRoom:
         self.waiters.wake()
 
     def close(self) -> None:
-        """The room is gone, or this node has become its origin, or nobody watches."""
+        """Stop pulling: the room has ended, or this node has become its origin, or nobody watches."""
         self.closed = True
         for task in self._pulling.values():
             task.cancel()
@@ -194,7 +196,10 @@ class RelayedRoom:
 
     @contextlib.contextmanager
     def live_child(self, transport: asyncio.Transport | None) -> Iterator[None]:
-        """While an edge of the second tier reads ``live.mp4``: it is cut off when this node loses its own place."""
+        """Register the connection of an edge of the second tier that reads ``live.mp4``.
+
+        It is aborted when this node loses its own place: the edge then has to find another parent.
+        """
         if transport is None:
             yield
             return
@@ -205,7 +210,7 @@ class RelayedRoom:
             self._live_children.discard(transport)
 
     def _place_refused(self, upstream: UpstreamClient, refusal: NoRelayPlace) -> bool:
-        """There is no place for this node; whether another one is to be asked at once."""
+        """Note a refusal. Return whether another node should be tried at once."""
         parents = [self._access.upstream_node(parent) for parent in refusal.parents]
         again = self._route.refused(upstream.upstream_node, parents, _now_s())
         self._reroute()
@@ -223,7 +228,7 @@ class RelayedRoom:
         self._reroute()
 
     def _reroute(self) -> None:
-        """Do as the route says, which may have changed."""
+        """Follow the route: connect to its upstream node if that has changed."""
         if self.tier != FIRST:
             for transport in tuple(self._live_children):
                 transport.abort()
@@ -257,7 +262,7 @@ class RelayedRoom:
             except (NotFound, Unavailable) as error:
                 self._log.info("relay_playlist_failed", error=str(error), parent=upstream.upstream_node.node_id)
                 if error.retry_after_s is None or _now_s() - began_s < _PATIENCE_S:
-                    self._pull_failed(upstream)  # otherwise it answered, late: the publisher is silent
+                    self._pull_failed(upstream)  # otherwise the answer came late because the publisher is silent
                 await backoff.pause()
             else:
                 self._pull_succeeded(upstream)
@@ -267,7 +272,7 @@ class RelayedRoom:
             self.window.clear()
 
     async def _reload(self, upstream: UpstreamClient, *, follow_on: bool) -> None:
-        """One blocking reload; what it brings is given out at once, and what it names is fetched."""
+        """Do one blocking reload, publish the playlist to viewers at once, and fetch the new objects in it."""
         window, position = self.window, self.window.position
         query, inits = {}, window.inits
         if follow_on and position is not None:
@@ -276,7 +281,7 @@ class RelayedRoom:
             else:
                 await asyncio.sleep(_POLL_S)
         within_s = _RELOAD_TARGETS * window.target_duration_s + _RELOAD_SLACK_S if window.ready else BLOCKED_TIMEOUT_S
-        self._show(await upstream.playlist(window.media_uri, query, within_s))
+        self._update_window(await upstream.playlist(window.media_uri, query, within_s))
         now_s = _now_s()
         if window.inits != inits or now_s - self._multivariant_s > _MULTIVARIANT_AGE_S or not window.has_multivariant:
             window.set_multivariant(await upstream.playlist(_MULTIVARIANT, {}))
@@ -284,8 +289,8 @@ class RelayedRoom:
         self.last_media_s = now_s
         self.waiters.wake()
 
-    def _show(self, media: bytes) -> None:
-        """Take a playlist, unless it is older than the one that viewers have seen."""
+    def _update_window(self, media: bytes) -> None:
+        """Replace the playlist, unless the new one is older: players must never see a playlist go back."""
         try:
             new = self.window.update(media, forward=self._older_playlists < _OLDER_PLAYLISTS)
         except ValueError:
@@ -296,7 +301,7 @@ class RelayedRoom:
             self._fetch(name)
 
     def _fetch(self, name: str) -> None:
-        """Fetch an object, once."""
+        """Fetch an object, unless that is already running."""
         if name not in self._fetching and not self.closed:
             self._fetching.add(name)
             self._tasks.spawn(f"fetch-{name}", self._fetch_object(name))
@@ -312,8 +317,8 @@ class RelayedRoom:
                     if self._route.upstream_node.tier == FIRST:
                         return self.window.miss(name)
                 except (Unavailable, NoRelayPlace):
-                    pass  # the playlists' requests find another way
-                await backoff.pause()  # also for a parent that has not heard of it yet
+                    pass  # the playlist's requests choose another upstream node
+                await backoff.pause()  # a parent may not have the object yet
             if self._route.upstream_node.tier == SECOND:
                 self.window.miss(name)
         finally:
@@ -347,7 +352,7 @@ class RelayedRoom:
                 self._log.info("relay_live_failed", error=str(error), parent=upstream.upstream_node.node_id)
                 if self._has_ended():
                     return self._end_live()
-                if self._live_dts_ticks == before:  # one that brought something may only have been silent
+                if self._live_dts_ticks == before:  # an upstream that sent media may only have a silent publisher
                     self._pull_failed(upstream)
             if self._live_dts_ticks != before:
                 backoff.reset()
@@ -360,22 +365,30 @@ class RelayedRoom:
         self.waiters.wake()
 
     async def _read_live(self, upstream: UpstreamClient) -> None:
-        splitter, seen = LiveSplitter(), self._live_dts_ticks if self._live_dts_ticks >= 0 else _BEFORE_ALL_DTS_TICKS
+        splitter = LiveSplitter()
+        seen_dts_ticks = self._live_dts_ticks if self._live_dts_ticks >= 0 else _BEFORE_ALL_DTS_TICKS
         async for kind, data in upstream.live():
             self._pull_succeeded(upstream)
             for piece in splitter.feed(data):
-                seen = self._take(piece, kind, seen)
+                seen_dts_ticks = self._forward_piece(piece, kind, seen_dts_ticks)
             if not self.is_watched("live"):
                 return
 
-    def _take(self, piece: LivePiece, kind: str, seen: int) -> int:
-        """Pass a piece on. What came already before the connection was lost, up to ``seen``, is left out."""
+    def _forward_piece(self, piece: LivePiece, content_type: str, seen_dts_ticks: int) -> int:
+        """Append a piece to the live feed, unless it was received before the connection was lost.
+
+        Args:
+            seen_dts_ticks: fragments up to this decode time are skipped.
+
+        Returns:
+            ``seen_dts_ticks`` for the next piece: after the first new fragment, nothing is skipped.
+        """
         if piece.fragment is None:
-            self.live.renew(piece.init, codecs_of(kind))
+            self.live.renew(piece.init, codecs_of(content_type))
             self.waiters.wake()
-            return seen
-        if piece.dts_ticks <= seen:
-            return seen
+            return seen_dts_ticks
+        if piece.dts_ticks <= seen_dts_ticks:
+            return seen_dts_ticks
         self.last_media_s = _now_s()
         self.live.take(piece.fragment)
         self._live_dts_ticks = max(self._live_dts_ticks, piece.dts_ticks)

@@ -1,7 +1,10 @@
-"""The window of a relayed room: the origin's playlists as they came, and the objects that they name, kept a while.
+"""The window of a relayed room: the origin's playlists, unchanged, and the objects that they name, for a limited time.
 
-No I/O and no clock. Objects are immutable, so a name that was fetched once serves all viewers here. A whole segment is
-put together from its parts, which were fetched as they appeared.
+No I/O and no clock. Playlists are passed on unchanged, so that a player can switch between nodes in the middle of a
+class. Objects are immutable, so each one is fetched once for all viewers of this node. Parts are fetched as soon as a
+playlist lists them, because low-latency players request them next. A finished segment is joined from its parts, because
+fetching it as well would double the traffic between the nodes; only where most of its parts are missing (the node has
+just begun to relay) is the whole segment fetched.
 """
 
 import re
@@ -13,18 +16,19 @@ from airnode.media.hls.media_store import Found
 from airnode.media.hls.playlist import delta_update
 from airnode.media.hls.window import Pending
 
-#: Objects can be had for so many segments after they left the playlist.
+#: Objects are kept for this many segments after they left the playlist: slow players still request them.
 RETAINED_SEGMENTS = 2
 _URI = re.compile(r'URI="([^"]*)"')
 
 
 @dataclass(slots=True)
 class RelayedPlaylist:
-    """What a media playlist of ours names.
+    """A media playlist that airnode wrote, parsed.
 
     Attributes:
-        segments: {name of a finished segment: names of its listed parts}; of gap segments too.
-        open_parts: names behind the last finished segment.
+        segments: {name of a finished segment: names of its listed parts}, gap segments included.
+        open_parts: names of the parts after the last finished segment.
+        inits: names of the initialization sections. hint: name of the part that is announced next; empty: none.
     """
 
     media_sequence: int = 0
@@ -40,7 +44,7 @@ class RelayedPlaylist:
 
     @property
     def position(self) -> Position:
-        """Where its end is."""
+        """Return the end of the playlist, as a blocking reload addresses it."""
         last = next(reversed(self.segments.values()), None)
         return Position(
             next_msn=self.media_sequence + len(self.segments),
@@ -51,7 +55,7 @@ class RelayedPlaylist:
         )
 
     def names(self) -> Iterator[str]:
-        """Everything that it names."""
+        """Return all names in the playlist, with the hinted one."""
         yield from self.inits
         for name, parts in self.segments.items():
             yield name
@@ -62,10 +66,10 @@ class RelayedPlaylist:
 
 
 def parse_playlist(text: bytes) -> RelayedPlaylist:
-    """Read a full media playlist of our own making.
+    """Return the content of a full media playlist that airnode wrote; other playlists are not supported.
 
     Raises:
-        ValueError: it is none.
+        ValueError: this is not such a playlist.
     """
     lines = text.decode().splitlines()
     if not lines or lines[0] != "#EXTM3U":
@@ -103,53 +107,53 @@ def parse_playlist(text: bytes) -> RelayedPlaylist:
 
 
 def _end(listing: RelayedPlaylist) -> tuple[int, int]:
-    at = listing.position
-    return at.next_msn, at.open_parts
+    position = listing.position
+    return position.next_msn, position.open_parts
 
 
 class RelayedWindow:
-    """What viewers are answered from.
+    """Playlists and objects from which requests of viewers are answered.
 
     Args:
-        want: called with a name that somebody asks for and that is not here (yet); it may be called again and again.
-        max_bytes: of media; the oldest goes first, the newest object stays however large it is.
+        request_fetch: called with the name of an object that was requested and is not here; may be called repeatedly.
+        max_bytes: of media; the oldest object is dropped first, and the newest one stays however large it is.
 
     Attributes:
-        evicted: objects that went because of ``max_bytes``.
+        evicted: number of objects that were dropped because of ``max_bytes``.
     """
 
     media_uri = "media.m3u8"
 
-    def __init__(self, want: Callable[[str], None], max_bytes: int) -> None:
-        self._want = want
+    def __init__(self, request_fetch: Callable[[str], None], max_bytes: int) -> None:
+        self._request_fetch = request_fetch
         self._max_bytes = max_bytes
         self.evicted = 0
         self.target_duration_s = 0
         self.ended = False
         self._media = b""
-        #: The delta update that goes with it, once somebody asked; empty: nobody did.
+        #: The delta update of ``_media``; empty: nobody has requested it yet.
         self._delta = b""
         self._multivariant = b""
         self._listing: RelayedPlaylist | None = None
         #: {name: body}, oldest first.
         self._objects: dict[str, bytes] = {}
         self._bytes = 0
-        #: {name: the next msn when it was listed last}.
+        #: {name: next_msn of the last playlist that listed it}.
         self._listed: dict[str, int] = {}
-        #: {finished segment: its parts}, as far as all of them were listed.
+        #: {name of a finished segment: names of its parts}, for segments whose parts were listed.
         self._parts: dict[str, tuple[str, ...]] = {}
         self._missing: set[str] = set()
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
     def update(self, media: bytes, *, forward: bool = False) -> list[str]:
-        """Take the origin's playlist; what is new in it and worth fetching at once.
+        """Replace the playlist by a newer one of the origin. Return the new names in it that should be fetched at once.
 
         Args:
-            forward: take no older one than there is: another edge may be behind the one before.
+            forward: reject a playlist that is older than the current one: another edge may lag behind the last one.
 
         Raises:
-            ValueError: it is no playlist of ours, or an older one.
+            ValueError: airnode did not write this playlist, or it is older.
         """
         listing = parse_playlist(media)
         if forward and self._listing is not None and _end(listing) < _end(self._listing):
@@ -167,11 +171,11 @@ class RelayedWindow:
         return [name for name in dict.fromkeys([*new, *hints]) if name not in self._objects]
 
     def set_multivariant(self, text: bytes) -> None:
-        """Take the origin's multivariant playlist."""
+        """Replace the origin's multivariant playlist."""
         self._multivariant = text
 
     def keep(self, name: str, body: bytes) -> None:
-        """Take an object."""
+        """Store an object, and drop the oldest ones beyond ``max_bytes``."""
         if name in self._objects:
             return
         self._objects[name] = body
@@ -182,11 +186,11 @@ class RelayedWindow:
             self._drop(next(iter(self._objects)))
 
     def miss(self, name: str) -> None:
-        """The origin does not have it."""
+        """Note that the origin does not have this object: requests for it are answered with 404."""
         self._missing.add(name)
 
     def clear(self) -> None:
-        """Nobody watches: what is here will be old when somebody comes again."""
+        """Drop everything: nobody watches, and it will be outdated when a viewer comes back."""
         self._media = self._delta = self._multivariant = b""
         self._listing = None
         self._objects.clear()
@@ -197,7 +201,7 @@ class RelayedWindow:
 
     @staticmethod
     def _ahead(listing: RelayedPlaylist) -> Iterator[str]:
-        """What viewers fetch next: initialization sections and parts; segments where there are no parts."""
+        """Return what viewers request next: initialization sections and parts, or segments where there are no parts."""
         yield from listing.inits
         for name, parts in listing.segments.items():
             yield from parts or (() if listing.blocks else (name,))
@@ -213,7 +217,10 @@ class RelayedWindow:
                 self._drop(name)
 
     def _needed(self, name: str, listing: RelayedPlaylist) -> bool:
-        """Whether it is a part of a segment that is listed, though its parts are not any more."""
+        """Return whether this is a part of a listed segment.
+
+        The playlist drops the parts of a segment long before the segment, which is joined from them here.
+        """
         return any(name in self._parts.get(segment, ()) for segment in listing.segments)
 
     def _drop(self, name: str) -> None:
@@ -223,46 +230,46 @@ class RelayedWindow:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a playlist to serve."""
+        """Return whether both playlists can be served."""
         return self._listing is not None and bool(self._multivariant)
 
     @property
     def has_multivariant(self) -> bool:
-        """Whether the multivariant playlist is here."""
+        """Return whether the multivariant playlist has been fetched."""
         return bool(self._multivariant)
 
     @property
     def inits(self) -> frozenset[str]:
-        """Initialization sections that are listed: a new one brings a new multivariant playlist."""
+        """Return the listed initialization sections. A new one means that the multivariant playlist has changed too."""
         return frozenset(self._listing.inits) if self._listing is not None else frozenset()
 
     @property
     def media_bytes(self) -> int:
-        """Bytes held."""
+        """Return the size of the stored objects."""
         return self._bytes
 
     @property
     def position(self) -> Position | None:
-        """Where the end of the playlist is; None: there is none."""
+        """Return the end of the playlist; None: there is no playlist."""
         return self._listing.position if self._listing is not None else None
 
     def multivariant_playlist(self) -> bytes:
-        """As the origin wrote it."""
+        """Return the multivariant playlist as the origin wrote it."""
         return self._multivariant
 
     def media_playlist(self, *, skip: bool = False) -> bytes:
-        """As the origin wrote it; with ``skip`` the delta update that it would write, where it offers to."""
+        """Return the media playlist as the origin wrote it; with ``skip`` its delta update, if offered."""
         if not skip:
             return self._media
         self._delta = self._delta or delta_update(self._media)
         return self._delta
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
-        """As at the origin, for the playlist that is here."""
+        """Return how to answer a playlist request, by the rules of the origin, for the current playlist."""
         return resolve_reload(self.position if self.ready else None, msn, part)
 
     def lookup(self, name: str) -> Found | Pending | None:
-        """A body, or nothing; or Pending, and it is asked for."""
+        """Return an object; None: there is none of this name; Pending: its fetch has been requested."""
         body = self._body(name)
         if body is not None:
             return Found(body)
@@ -270,7 +277,7 @@ class RelayedWindow:
             return None
         parts = self._parts.get(name, ())
         for each in [part for part in parts if part not in self._objects] if self._have_most(parts) else [name]:
-            self._want(each)
+            self._request_fetch(each)
         return Pending()
 
     def _body(self, name: str) -> tuple[bytes, ...] | None:
@@ -282,6 +289,6 @@ class RelayedWindow:
         return tuple(self._objects[part] for part in parts)
 
     def _have_most(self, parts: tuple[str, ...]) -> bool:
-        """Whether a segment is better put together than fetched."""
+        """Return whether fetching the missing parts costs less than fetching the whole segment."""
         missing = [part for part in parts if part not in self._objects]
         return bool(parts) and 2 * len(missing) <= len(parts) and not self._missing.intersection(missing)

@@ -1,8 +1,8 @@
-"""Rooms that come from another node, as long as somebody watches them here (docs/adr/0008, 0009).
+"""Rooms that are pulled from another node while somebody watches them here (docs/adr/0008, 0009).
 
-An origin that reports to the cluster and does not answer here is cut off from this node: viewers are sent away, to
-nodes that reach it, and this node tells masters so and tries on until the way is whole again. So it is where the origin
-answers, has no place for this node, and no edge that stands for it can be reached.
+An origin that reports to the cluster but does not answer this node is cut off from it: viewers are redirected to nodes
+that reach it, and this node reports that to masters and retries until the origin answers again. The same happens where
+the origin has no place for this node and none of its edges can be reached.
 """
 
 import asyncio
@@ -29,15 +29,15 @@ from airnode.media.room.watchable import WatchableRoom
 log = structlog.get_logger(__name__)
 
 _SWEEP_S = 0.5
-#: An origin reports each second; one that was not heard for this long may be dead, and the way to it whole.
+#: An origin reports each second; after this time without a report it may be dead, and the connection to it intact.
 _HEARD_S = 3.0
 
 
 class Relays(Service):
-    """The rooms that this node serves: its own, and those of others as long as somebody watches them here.
+    """The rooms that this node serves: its own ones, and those of other nodes while somebody watches them here.
 
     Args:
-        node_id: this node's. sign: makes a credential for a room and a tier.
+        node_id: this node's. sign: returns a credential for a room and a tier.
     """
 
     name = "relays"
@@ -66,61 +66,61 @@ class Relays(Service):
         self._viewer_window_s = viewer_window_s
         self._tasks = tasks
         self._session: aiohttp.ClientSession | None = None
-        #: {room: it}, of other nodes' rooms that are watched here.
+        #: {room name: the room}, for the rooms of other nodes that are watched here.
         self._relayed: dict[str, RelayedRoom] = {}
         origins.on_change(self._moved)
-        origins.keep_while(self._comes)
+        origins.keep_while(self._is_received)
 
     @property
     def draining(self) -> bool:
-        """The node is going down."""
+        """Return whether the node is shutting down."""
         return self._own.draining
 
     def get(self, name: str) -> WatchableRoom | None:
-        """The room, if there is anything to watch anywhere."""
+        """Return the room, if any node publishes it."""
         own = self._own.get(name)
         if own is not None:
             return own
         return self._relayed.get(name) or self._open(name)
 
     def relayed(self, name: str) -> RelayedRoom | None:
-        """The room, if it is pulled from another node now."""
+        """Return the room, if it is being pulled from another node."""
         return self._relayed.get(name)
 
     def relays(self) -> dict[str, Relayed]:
-        """{room: from where it is pulled}, for the heartbeat."""
+        """Return {room: where it is pulled from}, for the heartbeat."""
         return {name: Relayed(room.upstream_node.node_id, room.tier) for name, room in self._relayed.items()}
 
     def all(self) -> list[WatchableRoom]:
-        """All rooms that are watched here."""
+        """Return this node's own rooms and the relayed ones."""
         return [*self._own.all(), *self._relayed.values()]
 
     def viewers(self) -> dict[str, int]:
-        """{room: its viewers here}."""
+        """Return {room: number of its viewers on this node}."""
         now_s = _now_s()
         return {room.name: room.viewers.count(now_s) for room in self.all()}
 
     def newcomers(self) -> list[str]:
-        """Sessions of viewers who showed up since this was asked last."""
+        """Return the sessions that appeared since the last call."""
         return [session for room in self.all() for session in room.viewers.newcomers()]
 
     def unreachable_origins(self) -> list[str]:
-        """Origins that report to the cluster and whose media do not come here."""
+        """Return the origins that report to the cluster but do not answer this node."""
         return sorted({room.origin_id for room in self._relayed.values() if room.origin_unreachable})
 
     async def start(self) -> None:
-        """Begin to look after rooms that nobody watches any more."""
+        """Open the session, and begin to close the rooms that nobody watches."""
         self._session = aiohttp.ClientSession(connector=connector())
-        self._tasks.spawn("sweep", self._sweep_for_ever())
+        self._tasks.spawn("sweep", self._sweep_forever())
 
     async def drain(self) -> None:
-        """Release requests that are open, whose players then look for another node."""
+        """Answer the requests that wait, so that their players try another node."""
         for room in self._relayed.values():
             room.waiters.wake()
             room.live.end()
 
     async def stop(self) -> None:
-        """Let go of all."""
+        """Close all rooms and connections."""
         for room in list(self._relayed.values()):
             self._close(room)
         await self._tasks.aclose()
@@ -179,7 +179,7 @@ class Relays(Service):
         self._metrics.rooms.set(len(self._relayed))
         log.info("relay_closed", room=room.name)
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now_s = _now_s()
@@ -190,7 +190,7 @@ class Relays(Service):
             self._metrics.unreachable.set(sum(room.origin_unreachable for room in self._relayed.values()))
             self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._relayed.values()))
 
-    def _comes(self, name: str) -> bool:
+    def _is_received(self, name: str) -> bool:
         room = self._relayed.get(name)
         return room is not None and _now_s() - room.last_media_s < _HEARD_S
 

@@ -1,8 +1,9 @@
-"""Who pulls a room from whom: two tiers of edges, so that an origin serves ``relay.fanout`` of them and no more.
+"""Which node pulls a room from which: two tiers of edges, so that an origin serves at most ``relay.fanout`` edges.
 
-No I/O and no clock (docs/adr/0009). The origin gives places to the edges that ask it; one that comes when all are taken
-is told who has them, and pulls from one of those. An edge gives places only while it pulls from the origin itself, and
-only to edges that say that they are of the second tier: no way is longer than two hops, so none leads in a circle.
+No I/O and no clock (docs/adr/0009). The bandwidth of an origin limits how many edges can pull from it. So an origin
+gives places to the first edges; later ones get a refusal that lists the edges with a place, and pull from one of those.
+An edge gives places only while it pulls directly from the origin, and only to edges of the second tier. So no route is
+longer than two hops, which bounds the latency and makes loops impossible without any coordination.
 """
 
 from collections.abc import Sequence
@@ -15,12 +16,12 @@ from airnode.errors import Conflict
 from airnode.media.room.origins import Origin
 
 FIRST, SECOND = 1, 2
-#: A parent that failed is left alone for so long, where there is another way.
+#: A parent that failed is not chosen again for this long.
 SHUN_S = 3.0
 
 
 class EdgeNode(msgspec.Struct, frozen=True):
-    """An edge, and where its media port is; see :class:`airnode.web.tokens.RelayClaims`."""
+    """An edge and the address of its media port; see :class:`airnode.web.tokens.RelayClaims`."""
 
     node_id: str
     scheme: str
@@ -29,10 +30,10 @@ class EdgeNode(msgspec.Struct, frozen=True):
 
 
 class NoRelayPlace(Conflict):
-    """As many edges as ``relay.fanout`` allows pull from here already, or this node is not of the first tier.
+    """``relay.fanout`` edges pull from here already, or this node is not of the first tier.
 
     Args:
-        parents: whom to ask instead.
+        parents: the edges to pull from instead.
     """
 
     code, title = "no_relay_place", "No place for another edge"
@@ -44,7 +45,7 @@ class NoRelayPlace(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamNode:
-    """The node to pull from. ``tier``: of this node, while it pulls from there."""
+    """The node to pull from. ``tier``: of this node while it pulls from there."""
 
     node_id: str
     base_url: str
@@ -52,13 +53,13 @@ class UpstreamNode:
 
 
 class Route:
-    """Which node a room is pulled from: the origin, or an edge that it named.
+    """Which node a room is pulled from: the origin, or an edge that the origin named.
 
     Args:
         node_id: of this node.
 
     Attributes:
-        tier: this node's, as far as it got an answer; 0: none yet.
+        tier: of this node; 0: nothing has answered yet.
     """
 
     def __init__(self, room: str, node_id: str, origin: Origin) -> None:
@@ -67,21 +68,21 @@ class Route:
         self._first = UpstreamNode(origin.node_id, origin.base_url, FIRST)
         self.upstream_node = self._first
         self.tier = 0
-        #: {parent: until when it is left alone}.
+        #: {node_id of a parent that failed: until when it is not chosen}.
         self._shunned: dict[str, float] = {}
 
     @property
     def origin_id(self) -> str:
-        """The origin."""
+        """Return the node that publishes the room."""
         return self._first.node_id
 
     def worked(self, upstream_node: UpstreamNode) -> None:
-        """It answered."""
+        """Note an answer of the upstream node."""
         if upstream_node == self.upstream_node:
             self.tier = upstream_node.tier
 
     def refused(self, upstream_node: UpstreamNode, parents: Sequence[UpstreamNode], now_s: float) -> bool:
-        """It has no place for this node; whether another one is to be asked at once."""
+        """Note that the upstream node has no place. Return whether another node should be tried at once."""
         if upstream_node != self.upstream_node:
             return True
         if upstream_node.tier == SECOND:
@@ -100,14 +101,17 @@ class Route:
         return True
 
     def failed(self, upstream_node: UpstreamNode, now_s: float) -> None:
-        """It does not answer, or not as it should: a parent is left for the origin, which knows of others."""
+        """Note a missing or wrong answer: go back from a parent to the origin, which knows other edges."""
         if upstream_node == self.upstream_node and upstream_node.tier == SECOND:
             self._shunned[upstream_node.node_id] = now_s + SHUN_S
             self.upstream_node, self.tier = self._first, 0
 
 
 def _weight(room: str, node_id: str, parent: str) -> bytes:
-    """Rendezvous hashing: edges spread evenly over parents, and stay where they are when another one comes or goes."""
+    """Return the weight of a parent for this node (rendezvous hashing).
+
+    Edges spread evenly over the parents, and keep their parent when another one is added or removed.
+    """
     return blake2b(f"{room}\0{node_id}\0{parent}".encode(), digest_size=8).digest()
 
 
@@ -119,20 +123,20 @@ class _EdgePlace:
 
 
 class RelayPlaces:
-    """Who pulls one room from this node.
+    """The edges that pull one room from this node.
 
     Args:
-        most: at once. kept_s: a place that nothing was asked from for so long is free.
+        most: places. kept_s: a place without a request for this long is free again.
     """
 
     def __init__(self, most: int, kept_s: float) -> None:
         self._most = most
         self._kept_s = kept_s
-        #: {node_id: it}; never more than ``most``.
+        #: {node_id: its place}; never more than ``most``.
         self._children: dict[str, _EdgePlace] = {}
 
     def enter(self, node: EdgeNode, now_s: float) -> bool:
-        """A request of an edge begins; False: there is no place for it."""
+        """Note the begin of an edge's request. Return False when there is no place for the edge."""
         child = self._children.get(node.node_id)
         if child is None:
             self._free(now_s)
@@ -144,14 +148,14 @@ class RelayPlaces:
         return True
 
     def leave(self, node_id: str, now_s: float) -> None:
-        """A request that was let in has ended."""
+        """Note the end of a request that had a place."""
         child = self._children.get(node_id)
         if child is not None:
             child.open -= 1
             child.seen_s = now_s
 
     def children(self, now_s: float) -> list[EdgeNode]:
-        """Those who have a place."""
+        """Return the edges that have a place."""
         self._free(now_s)
         return [child.node for child in self._children.values()]
 

@@ -15,16 +15,16 @@ from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
 from airnode.media.relay.reachability import NodeReachability
 from airnode.media.relay.tiers import EdgeNode, NoRelayPlace, UpstreamNode
 
-#: Longest wait for a connection, and for the next byte of an answer that is not held back on purpose.
+#: Longest wait for a connection, and for an answer that the node does not delay on purpose.
 CONNECT_TIMEOUT_S = 2.0
 _READ_TIMEOUT_S = 5.0
 #: The origin answers a blocked request within three target durations, at most 15 s at a class's start.
 BLOCKED_TIMEOUT_S = 20.0
-#: A live response that says nothing for this long has lost its origin, or its publisher has gone silent.
+#: A live response without data for this long has lost its origin, or its publisher is silent.
 _LIVE_SILENCE_S = 10.0
 _MAX_PLAYLIST_BYTES = 4 << 20
 _MAX_OBJECT_BYTES = 64 << 20
-#: A way that breaks says nothing, and a blocked request waits for nothing: the kernels ask each other meanwhile.
+#: A broken connection is silent, as a blocked request is: TCP keep-alive distinguishes them.
 _KEEPALIVE = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 4000}
 _MAX_REFUSAL_BYTES = 1 << 20
 #: A node token is renewed when it is this old.
@@ -83,7 +83,7 @@ class NodeToken:
         self._issued_s = 0.0
 
     def header(self) -> dict[str, str]:
-        """As a request carries it."""
+        """Return the Authorization header, with a new token if the last one is too old."""
         now_s = time.monotonic()
         if not self._token or now_s - self._issued_s > _TOKEN_AGE_S:
             self._token, self._issued_s = self._issue(), now_s
@@ -91,7 +91,7 @@ class NodeToken:
 
 
 class _Refusal(msgspec.Struct):
-    """What counts of a problem document with status 409."""
+    """The fields of a problem document (RFC 9457) with status 409."""
 
     code: str = ""
     detail: str = ""
@@ -99,10 +99,10 @@ class _Refusal(msgspec.Struct):
 
 
 class UpstreamClient:
-    """One room at the node that it is pulled from.
+    """Fetches one room from the node that it is pulled from.
 
-    All methods raise NotFound when the node does not have it, InvalidInput when it calls the request wrong,
-    NoRelayPlace when others are to be asked, and Unavailable when it does not answer, or not now.
+    All methods raise NotFound when the node does not have the object, InvalidInput when it answers 400, NoRelayPlace
+    when it has no place for this node, and Unavailable when it does not answer or is not ready.
     """
 
     def __init__(
@@ -122,33 +122,33 @@ class UpstreamClient:
         self._base = f"{upstream_node.base_url}/relay/{quote(room)}"
 
     async def playlist(self, name: str, query: Mapping[str, str], within_s: float = BLOCKED_TIMEOUT_S) -> bytes:
-        """A playlist; a blocked one when it is there, ``within_s``."""
+        """Return a playlist; the answer to a blocking reload may take ``within_s``."""
         return await self._get("playlist", name, query, min(within_s, BLOCKED_TIMEOUT_S), _MAX_PLAYLIST_BYTES)
 
     async def object(self, name: str) -> bytes:
-        """A part, a segment, an initialization section; the part that is being made as soon as it is there."""
+        """Return a part, a segment or an initialization section; a hinted part as soon as it is finished."""
         body = await self._get("object", name, {}, BLOCKED_TIMEOUT_S, _MAX_OBJECT_BYTES)
         self._metrics.received.inc(len(body))
         return body
 
     async def live(self) -> AsyncIterator[tuple[str, bytes]]:
-        """``live.mp4``: its Content-Type and some bytes, again and again until it ends."""
+        """Stream ``live.mp4``: yield (Content-Type, data) until the response ends."""
         self._metrics.requests.labels("live").inc()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_LIVE_SILENCE_S)
-        heard_s = time.monotonic()
+        received_s = time.monotonic()
         try:
             async with self._session.get(
                 f"{self._base}/live.mp4", headers=self._token.header(), timeout=timeout, allow_redirects=False
             ) as response:
                 self._reachability.answered(self.upstream_node.node_id)
                 await _check(response)
-                kind = response.headers.get("Content-Type", "")
+                content_type = response.headers.get("Content-Type", "")
                 async for data in response.content.iter_any():
                     self._metrics.received.inc(len(data))
-                    heard_s = time.monotonic()
-                    yield kind, data
+                    received_s = time.monotonic()
+                    yield content_type, data
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._reachability.failed(self.upstream_node.node_id, heard_s, time.monotonic())
+            self._reachability.failed(self.upstream_node.node_id, received_s, time.monotonic())
             self._metrics.failures.labels("live").inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
@@ -158,7 +158,7 @@ class UpstreamClient:
     async def _get(self, kind: str, name: str, query: Mapping[str, str], within_s: float, limit: int) -> bytes:
         self._metrics.requests.labels(kind).inc()
         timeout = aiohttp.ClientTimeout(total=within_s + _READ_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
-        asked_s = time.monotonic()
+        requested_s = time.monotonic()
         try:
             async with (
                 asyncio.timeout(within_s + _READ_TIMEOUT_S),
@@ -176,7 +176,7 @@ class UpstreamClient:
                     raise Unavailable(f"The origin answers with {response.content_length} bytes.")
                 body = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self._reachability.failed(self.upstream_node.node_id, asked_s, time.monotonic())
+            self._reachability.failed(self.upstream_node.node_id, requested_s, time.monotonic())
             self._metrics.failures.labels(kind).inc()
             raise Unavailable("The origin does not answer.", debug=repr(error)) from error
         except AirnodeError:
@@ -187,11 +187,11 @@ class UpstreamClient:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAccess:
-    """How a relayed room gets to other nodes.
+    """How a relayed room connects to other nodes.
 
     Attributes:
         node_id: this node's.
-        upstream: makes the client for a room at a node.
+        upstream: returns the client of a room at a node.
         upstream_node: returns the address of an edge of the first tier.
     """
 
@@ -202,13 +202,13 @@ class UpstreamAccess:
 
 
 def codecs_of(content_type: str) -> tuple[str, ...]:
-    """The codecs that a Content-Type names (RFC 6381)."""
+    """Return the codecs in a Content-Type (RFC 6381)."""
     named = content_type.partition('codecs="')[2].partition('"')[0]
     return tuple(named.split(",")) if named else ()
 
 
 def connector() -> aiohttp.TCPConnector:
-    """For sessions to other nodes: connections that notice within seconds when nothing gets through."""
+    """Return a connector for sessions to other nodes, which detects broken connections within seconds."""
     return aiohttp.TCPConnector(limit=0, limit_per_host=0, socket_factory=_socket)
 
 

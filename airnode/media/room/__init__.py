@@ -1,1 +1,1 @@
-"""A room on this node: who publishes into it, who watches it, what the cluster is told of it."""
+"""A room on this node: who publishes into it, who watches it, and what is reported to the cluster."""

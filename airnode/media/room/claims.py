@@ -1,7 +1,7 @@
-"""Taking a room for this node, by epoch: of two nodes that are sent the same class, the later one has it.
+"""Claiming a room for this node, by epoch: of two nodes that receive the same class, the later one owns it.
 
-A claim is written before the publisher's first byte of media is taken, and renewed with each report. An origin that
-comes back after another took over has the lower epoch: its next report is refused, and it lets go of the room.
+A claim is written before the first byte of media is accepted from the publisher, and renewed with each report. An
+origin that returns after another one took over has the lower epoch: its next report is refused, and it loses the room.
 """
 
 import asyncio
@@ -20,24 +20,24 @@ from airnode.media.room.rooms import Rooms
 
 log = structlog.get_logger(__name__)
 
-#: An origin reports each second; one that missed two reports has no right to its publisher any more.
+#: An origin reports each second; one that missed two reports loses the room to a new publisher.
 _ALIVE_S = 2.5
 #: Segments that it may have made since its last report.
 _UNREPORTED_SEGMENTS = 2
-#: An encoder is not kept waiting longer by a Redis that hangs.
+#: Longest time that an encoder waits for a Redis that hangs.
 _CLAIM_TIMEOUT_S = 3.0
 
 
 def room_claim(room: str) -> str:
-    """The claim's key on the bus."""
+    """Return the key of the claim on the bus."""
     return f"room:{room}"
 
 
 class RoomClaims:
-    """Claims rooms for publishers that this node lets in.
+    """Claims rooms for publishers that this node accepts.
 
     Args:
-        takeover_after_s: a publisher elsewhere that has been silent for so long gives way.
+        takeover_after_s: a publisher on another node that has been silent for this long is replaced.
     """
 
     def __init__(self, bus: Bus, node_id: str, rooms: Rooms, table: OriginTable, *, takeover_after_s: float) -> None:
@@ -47,12 +47,12 @@ class RoomClaims:
         self._table = table
         self._takeover_after_s = takeover_after_s
 
-    async def take(self, name: str) -> None:
-        """Make the room this node's; nothing happens when it is already.
+    async def claim(self, name: str) -> None:
+        """Claim the room for this node, unless this node already owns it.
 
         Raises:
             Conflict: (409) another node has it, and its publisher is alive.
-            Unavailable: (503) this node takes no room, or Redis does not answer.
+            Unavailable: (503) this node accepts no more rooms, or Redis does not answer.
         """
         self._rooms.require_space(name)
         room = self._rooms.get(name)
@@ -62,11 +62,11 @@ class RoomClaims:
             raise Conflict("This class is live already; end the other stream first.")
         try:
             async with asyncio.timeout(_CLAIM_TIMEOUT_S):
-                await self._claim(name)
+                await self._write_claim(name)
         except TimeoutError:
             raise Unavailable("Redis does not answer: this node cannot take the class.", retry_after_s=2) from None
 
-    async def _claim(self, name: str) -> None:
+    async def _write_claim(self, name: str) -> None:
         held = await self._leases.read_claim(room_claim(name), RoomState)
         epoch = max(time.time_ns() // 1_000_000, held.epoch + 1 if held is not None else 0)
         last = held.value if held is not None else None
@@ -97,7 +97,7 @@ class RoomClaims:
 
 
 def continuation(*known: RoomState | None) -> Continuation:
-    """Where a new window begins, so that whoever watched the last one can go on: the most of what is known."""
+    """Return where a new window begins: after the highest known segment, so that its players can continue."""
     states = [state for state in known if state is not None and state.next_msn]
     if not states:
         return Continuation()

@@ -1,4 +1,4 @@
-"""One room that is published to this node: its window, its packager, and what the cluster is to know about it."""
+"""One room that is published to this node: its window, its packager, and the state that is reported to the cluster."""
 
 import asyncio
 import time
@@ -30,13 +30,13 @@ class Ownership:
 
 
 class LiveRoom:
-    """One room: its window, its packager and whoever publishes at the moment.
+    """One room: its window, its packager and its current publisher.
 
     Attributes:
         epoch: of this node's claim: at least the unix time in milliseconds at which the room went live here.
-        recording_id: of the recording that is being made; empty: there is none. Owned by the recorder.
+        recording_id: of the running recording; empty: there is none. Owned by the recorder.
         recording_mode: which classes this node records; None: not known yet. Owned by the recorder.
-        closed: nothing will change any more.
+        closed: the room will not change any more.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class LiveRoom:
         self.publisher: PublisherInfo | None = None
         self.recording_id = ""
         self.recording_mode: RecordingMode | None = None
-        #: {kind: how many of the packager's faults are in the metrics already}.
+        #: {kind: number of the packager's faults that the metrics contain already}.
         self.counted_faults: dict[str, int] = {}
-        #: Loop time at which media came last.
+        #: Loop time at which the last media came.
         self.last_media_s = 0.0
-        #: Ends the grace time, or the time for which the end can still be seen.
+        #: Ends the grace time, or the time for which an ended room is kept.
         self.timer: asyncio.TimerHandle | None = None
         self.window.add_listener(self.waiters.wake)
 
     def note_request(self, what: RequestKind) -> None:
-        """A viewer requests the window or the live feed: both are here anyway."""
+        """Do nothing: the window and the live feed exist without requests."""
 
     def state(self, node_id: str, now_s: float) -> RoomState:
         """Return what this node reports to the cluster; ``now_s`` is the loop's time."""

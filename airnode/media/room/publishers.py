@@ -29,7 +29,7 @@ class StreamKeyAuthority:
         """The room of the key that came with the request, claimed for this node."""
         room = await self._room(request)
         if isinstance(room, str):
-            await self._claims.take(room)
+            await self._claims.claim(room)
         return room
 
     async def _room(self, request: PublishRequest) -> str | PublishRefusal:

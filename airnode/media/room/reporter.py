@@ -1,4 +1,4 @@
-"""Tells the cluster about this node's rooms: at once when a phase changes, and each second while figures move."""
+"""Reports this node's rooms to the cluster: at once when a phase changes, otherwise each second."""
 
 import asyncio
 import time
@@ -44,25 +44,25 @@ class RoomReporter(Service):
         self._lease_s = lease_s
         self._tasks = tasks
         self._wake = asyncio.Event()
-        #: {room: last state of a room that is gone since}, still to be told. Bounded by the rooms of this node.
-        self._gone: dict[str, RoomState] = {}
+        #: {room name: last state of a closed room} that is not reported yet. Bounded by the rooms of this node.
+        self._closed: dict[str, RoomState] = {}
         rooms.on_change(self._changed)
 
     async def start(self) -> None:
         """Begin to report."""
-        self._tasks.spawn("report", self._report_for_ever())
+        self._tasks.spawn("report", self._report_forever())
 
     async def stop(self) -> None:
-        """End reporting and hand the rooms over."""
+        """End reporting, and release the rooms."""
         await self._tasks.aclose()
         try:
             for room in self._rooms.all():
-                await self._hand_over(room)
+                await self._release_room(room)
         except Unavailable as error:
             log.warning("rooms_not_handed_over", error=str(error))
 
-    async def _hand_over(self, room: LiveRoom) -> None:
-        """Give a room back. One whose publisher may still come back is kept for it, to whatever node it comes."""
+    async def _release_room(self, room: LiveRoom) -> None:
+        """Release the claim. The lease stays while the publisher may reconnect, to this or another node."""
         if not await self._leases.release_claim(room_claim(room.name), self._node_id, room.epoch):
             return
         state = self._state(room)
@@ -78,12 +78,12 @@ class RoomReporter(Service):
 
     def _changed(self, room: LiveRoom) -> None:
         if room.closed:
-            self._gone[room.name] = self._state(room)
+            self._closed[room.name] = self._state(room)
         else:
-            self._gone.pop(room.name, None)
+            self._closed.pop(room.name, None)
         self._wake.set()
 
-    async def _report_for_ever(self) -> None:
+    async def _report_forever(self) -> None:
         while True:
             self._wake.clear()
             self._rooms.measure()
@@ -98,16 +98,16 @@ class RoomReporter(Service):
                 continue
 
     async def _report(self) -> None:
-        for name, state in list(self._gone.items()):
+        for name, state in list(self._closed.items()):
             if await self._leases.release_claim(room_claim(name), self._node_id, state.epoch):
                 await self._leases.drop_lease(ROOMS, name)
                 await self._bus.publish(ROOMS, state)
-            self._gone.pop(name, None)
+            self._closed.pop(name, None)
         for room in self._rooms.all():
             await self._report_room(room)
 
     async def _report_room(self, room: LiveRoom) -> None:
-        """Renew the claim, and with it the lease; a room whose claim went to another node is let go."""
+        """Renew the claim and the lease; give up the room if another node has claimed it."""
         state = self._state(room)
         granted, holder = await self._leases.claim(room_claim(room.name), self._node_id, room.epoch, state)
         if room.closed:
@@ -116,12 +116,12 @@ class RoomReporter(Service):
             await self._leases.put_lease(ROOMS, room.name, state, self._lease_s)
             await self._bus.publish(ROOMS, state)
         elif holder.owner == self._node_id:
-            room.epoch = holder.epoch  # claimed anew, while it was here already
+            room.epoch = holder.epoch  # this node claimed it again in the meantime
             self._wake.set()
         elif holder.owner:
             self._rooms.lose(room, holder.owner)
         else:
-            room.epoch = holder.epoch + 1  # its holder gave it back, and nobody else is there
+            room.epoch = holder.epoch + 1  # the claim was released, and nobody else holds it
             self._wake.set()
 
     def _state(self, room: LiveRoom) -> RoomState:

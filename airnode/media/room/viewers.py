@@ -1,11 +1,11 @@
-"""Counting viewers: by token session, seen within a window. Sans-IO.
+"""Counting viewers: token sessions with a request within a time window. Sans-IO.
 
 Not by address (a school is one address), not by connection, not by hits on segments (research notes, section 6).
 """
 
 from collections import Counter, deque
 
-#: Newcomers that nobody asks for are let go beyond this.
+#: Most newcomers that are kept until they are read; the oldest are dropped.
 _NEWCOMERS_MAX = 10_000
 
 
@@ -18,42 +18,42 @@ class Viewers:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        #: {session id: monotonic seconds}, the longest unseen first.
+        #: {session id: monotonic seconds of its last request}, the oldest first.
         self._seen_s: dict[str, float] = {}
-        #: {session id: its open responses}; those are seen all the time.
+        #: {session id: number of its open responses}; these sessions always count.
         self._watching: Counter[str] = Counter()
-        #: Sessions seen for the first time, until somebody asks.
+        #: New sessions, until they are read.
         self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
 
-    def saw(self, session_id: str, now_s: float) -> None:
+    def note_request(self, session_id: str, now_s: float) -> None:
         """Note a playlist request."""
         if self._seen_s.pop(session_id, None) is None:
             self._newcomers.append(session_id)
         self._seen_s[session_id] = now_s
 
-    def came(self, session_id: str) -> None:
-        """An endless response begins."""
+    def open_response(self, session_id: str) -> None:
+        """Note the begin of an endless response."""
         self._watching[session_id] += 1
 
-    def went(self, session_id: str, now_s: float) -> None:
-        """It has ended: from here on, the session counts as long as after any request."""
+    def close_response(self, session_id: str, now_s: float) -> None:
+        """Note the end of an endless response: from now on the session counts as after any request."""
         if session_id not in self._watching:
             return
         self._watching[session_id] -= 1
         if not self._watching[session_id]:
             del self._watching[session_id]
-        self.saw(session_id, now_s)
+        self.note_request(session_id, now_s)
 
     def newcomers(self) -> list[str]:
-        """Sessions that showed up since this was asked last."""
+        """Return the sessions that are new since the last call."""
         found = list(self._newcomers)
         self._newcomers.clear()
         return found
 
     def count(self, now_s: float) -> int:
-        """Sessions seen within the window; forgets the others."""
+        """Return the number of sessions within the window, and drop the others."""
         for session_id in self._watching:
-            self.saw(session_id, now_s)
+            self.note_request(session_id, now_s)
         oldest_s = now_s - self._window_s
         for session_id, seen_s in list(self._seen_s.items()):
             if seen_s >= oldest_s:
@@ -62,6 +62,6 @@ class Viewers:
         return len(self._seen_s)
 
     def clear(self) -> None:
-        """Nobody is watching: the stream has ended."""
+        """Drop all sessions: the stream has ended."""
         self._seen_s.clear()
         self._watching.clear()

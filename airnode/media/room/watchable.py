@@ -13,39 +13,39 @@ RequestKind = Literal["window", "live"]
 
 
 class WatchableWindow(Protocol):
-    """Playlists, and what their names give; see :class:`airnode.media.hls.window.Window`."""
+    """Playlists and the objects that they name; see :class:`airnode.media.hls.window.Window`."""
 
     media_uri: str
     target_duration_s: int
 
     @property
     def ready(self) -> bool:
-        """Whether there is a playlist to serve."""
+        """Return whether there is a playlist to serve."""
         ...
 
     def multivariant_playlist(self) -> bytes:
-        """The multivariant playlist."""
+        """Return the multivariant playlist."""
         ...
 
     def media_playlist(self, *, skip: bool = False) -> bytes:
-        """The media playlist; with ``skip`` it may be a delta update."""
+        """Return the media playlist; with ``skip`` it may be a delta update."""
         ...
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
-        """What to do with a playlist request."""
+        """Return how to answer a playlist request."""
         ...
 
     def lookup(self, name: str) -> Found | Pending | None:
-        """What a name gives."""
+        """Return the object of a name; None: there is none; Pending: it is not finished yet."""
         ...
 
 
 class WatchableRoom(Protocol):
-    """A room as the media port needs it.
+    """What the media port needs of a room.
 
     Attributes:
-        closed: nothing will change any more.
-        origin_unreachable: what comes cannot reach this node; other nodes may have it.
+        closed: the room will not change any more.
+        origin_unreachable: the origin does not answer this node; other nodes may reach it.
         waiters: woken by each change.
     """
 
@@ -58,22 +58,22 @@ class WatchableRoom(Protocol):
 
     @property
     def window(self) -> WatchableWindow:
-        """Its playlists."""
+        """Return the playlists and objects."""
         ...
 
     def note_request(self, what: RequestKind) -> None:
-        """A request for it came in."""
+        """Note a request of a viewer."""
         ...
 
 
 class WatchableRooms(Protocol):
-    """Where the media port finds rooms."""
+    """The rooms that the media port serves."""
 
     @property
     def draining(self) -> bool:
-        """The node is going down."""
+        """Return whether the node is shutting down."""
         ...
 
     def get(self, name: str) -> WatchableRoom | None:
-        """The room, if there is anything to watch."""
+        """Return the room, if there is anything to watch."""
         ...

@@ -24,7 +24,7 @@ def fragments(count: int = 40) -> list[Fragment]:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_pieces_are_what_was_put_together(seed: int):
+def test_pieces_equal_the_joined_fragments(seed: int):
     made = fragments()
     stream = VIDEO_INIT + b"".join(each.body for each in made[:20]) + VIDEO_INIT
     stream += b"".join(each.body for each in made[20:])
@@ -42,7 +42,7 @@ def test_pieces_are_what_was_put_together(seed: int):
     assert times == sorted(set(times))
 
 
-def test_audio_alone_can_be_entered_now_and_then():
+def test_audio_alone_has_entry_points_at_intervals():
     body = fragments(1)[0].body
     splitter = LiveSplitter()
     pieces = splitter.feed(AUDIO_INIT + body * 60)
@@ -62,7 +62,7 @@ def test_audio_alone_can_be_entered_now_and_then():
         b"\0\0\0\x18moof\0\0\0\x10traf\0\0\0\x08tfhd" + b"\0\0\0\x08mdat",
     ],
 )
-def test_what_is_not_ours_is_a_value_error(data: bytes):
+def test_foreign_bytes_raise_value_error(data: bytes):
     with pytest.raises(ValueError, match=r"."):
         LiveSplitter().feed(VIDEO_INIT + data)
 

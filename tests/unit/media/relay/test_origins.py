@@ -35,13 +35,13 @@ def test_a_higher_epoch_takes_the_room_and_a_lower_one_never_does():
     assert table.origin("stream") is None
 
 
-def test_an_origin_without_a_host_is_where_the_master_is():
+def test_an_origin_without_a_host_has_the_host_of_the_master():
     table = Table()
     table.receive(state(), 0)
     assert table.origin("stream") == Origin("a", 5, "http://master:8888")
 
 
-def test_this_node_is_no_origin_to_itself():
+def test_this_node_is_not_an_origin_for_itself():
     table = Table()
     table.receive(state("me"), 0)
     assert table.origin("stream") is None
@@ -49,7 +49,7 @@ def test_this_node_is_no_origin_to_itself():
     assert table.receive(state("me", 7), 1), "it changed, from another node to this"
 
 
-def test_leases_fill_in_what_was_not_received_and_a_room_without_one_is_kept_a_while():
+def test_leases_replace_lost_reports_and_a_room_without_one_is_kept_for_a_while():
     table = Table()
     assert table.sync({"stream": state("a", 5)}, 0) == ["stream"]
     assert table.sync({"stream": state("a", 5, viewers=3)}, 5) == []
@@ -60,7 +60,7 @@ def test_leases_fill_in_what_was_not_received_and_a_room_without_one_is_kept_a_w
     assert table.state("stream") is None
 
 
-def test_nothing_is_forgotten_over_an_outage_that_leases_did_not_survive():
+def test_rooms_survive_an_outage_in_which_their_leases_expired():
     table = Table()
     table.receive(state("a", 5), 0)
     table.rooms.mark_gap()
@@ -72,7 +72,7 @@ def test_nothing_is_forgotten_over_an_outage_that_leases_did_not_survive():
     assert table.sync({}, 80) == ["stream"], "this one did not"
 
 
-def test_a_new_window_begins_behind_the_most_that_is_known():
+def test_a_new_window_begins_after_the_highest_known_segment():
     assert continuation(None, None).first_msn == 0
     after = continuation(
         state("a", next_msn=40, target_duration_s=2, discontinuities=1),
@@ -81,7 +81,7 @@ def test_a_new_window_begins_behind_the_most_that_is_known():
     assert (after.first_msn, after.target_duration_s, after.discontinuities) == (43, 2, 2)
 
 
-def test_a_room_whose_media_still_arrive_stays_without_a_lease():
+def test_a_room_whose_media_still_arrive_is_kept_without_a_lease():
     table = Table()
     table.receive(state("a", 5), 0)
     table.rooms.keep_while = lambda room: room == "stream"

@@ -3,14 +3,14 @@ from airnode.media.relay.reachability import NodeReachability
 LOST_S = 4.0
 
 
-def test_a_node_that_never_failed_is_in_reach():
+def test_a_node_that_never_failed_is_reachable():
     reachability = NodeReachability(LOST_S)
     assert not reachability.lost("a", 0)
     reachability.answered("a")
     assert not reachability.lost("a", 1000)
 
 
-def test_it_is_lost_after_two_failures_and_the_time():
+def test_a_node_is_lost_after_two_failures_and_the_time():
     reachability = NodeReachability(LOST_S)
     reachability.failed("a", since_s=10, now_s=14)
     assert not reachability.lost("a", 14), "one connection broke"
@@ -19,7 +19,7 @@ def test_it_is_lost_after_two_failures_and_the_time():
     assert not reachability.lost("b", 16.1)
 
 
-def test_quick_failures_wait_for_the_time():
+def test_quick_failures_do_not_count_before_the_time():
     reachability = NodeReachability(LOST_S)
     for at_s in (10.0, 10.1, 10.3, 10.7):
         reachability.failed("a", since_s=at_s, now_s=at_s)
@@ -28,7 +28,7 @@ def test_quick_failures_wait_for_the_time():
     assert reachability.lost("a", 14)
 
 
-def test_any_answer_ends_it():
+def test_any_answer_resets_the_failures():
     reachability = NodeReachability(LOST_S)
     reachability.failed("a", 10, 14)
     reachability.failed("a", 14, 16)
@@ -38,7 +38,7 @@ def test_any_answer_ends_it():
     assert not reachability.lost("a", 30), "the time before the answer does not count"
 
 
-def test_what_nobody_tried_lately_is_forgotten():
+def test_old_failures_are_forgotten():
     reachability = NodeReachability(LOST_S)
     reachability.failed("a", 10, 14)
     reachability.failed("a", 14, 16)

@@ -22,9 +22,9 @@ class Pair:
         part_s: float = 0.2,
     ) -> None:
         self.part_s = part_s
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.waiting: list[str] = []
-        self.edge = RelayedWindow(self.asked.append, max_bytes)
+        self.edge = RelayedWindow(self.requested.append, max_bytes)
         self.origin = Window(low_latency=low_latency, after=after, segment_count=segments)
         self.origin.begin_epoch()
         self.origin.begin_period(b"init", VariantInfo(("avc1.42c01e",), 640, 360, 30), discontinuity=False)
@@ -76,7 +76,7 @@ def test_playlists_pass_unchanged(pair: Pair):
 
 @pytest.mark.parametrize("segments", [3, 7, 40])
 @pytest.mark.parametrize("low_latency", [True, False])
-def test_delta_updates_are_the_origins(segments: int, low_latency: bool):
+def test_delta_updates_equal_those_of_the_origin(segments: int, low_latency: bool):
     # No number of these ends on the skip boundary itself, where the last bit of a sum would decide.
     pair = Pair(low_latency=low_latency, segments=segments, part_s=0.211)
     deltas = 0
@@ -93,7 +93,7 @@ def test_delta_updates_are_the_origins(segments: int, low_latency: bool):
     assert (deltas > 40) == (low_latency and segments == 40)
 
 
-def test_a_delta_update_is_what_a_player_makes_the_whole_of():
+def test_a_player_can_rebuild_the_playlist_from_a_delta_update():
     pair = Pair(segments=40)
     for _ in range(60):
         pair.segment()
@@ -105,14 +105,14 @@ def test_a_delta_update_is_what_a_player_makes_the_whole_of():
     assert whole.segments == read_media(pair.edge.media_playlist()).segments
 
 
-def test_a_server_that_does_not_offer_to_skip_is_passed_on_unchanged(pair: Pair):
+def test_without_skipping_at_the_origin_the_playlist_is_passed_on_unchanged(pair: Pair):
     text = pair.origin.media_playlist().replace(b"CAN-SKIP-UNTIL=12.0,", b"")
     assert b"SKIP" not in text
     pair.edge.update(text)
     assert pair.edge.media_playlist(skip=True) == text
 
 
-def test_an_edge_that_was_ahead_is_not_followed_backwards(pair: Pair):
+def test_an_older_playlist_is_rejected(pair: Pair):
     old = pair.origin.media_playlist()
     pair.parts(1)
     pair.edge.update(pair.origin.media_playlist(), forward=True)
@@ -123,7 +123,7 @@ def test_an_edge_that_was_ahead_is_not_followed_backwards(pair: Pair):
     assert pair.edge.media_playlist() == old, "unless nothing else can be had"
 
 
-def test_memory_is_bounded_in_bytes_and_what_went_is_fetched_anew():
+def test_memory_is_bounded_in_bytes_and_evicted_objects_are_fetched_again():
     pair = Pair(max_bytes=100)
     for _ in range(5):
         pair.segment()
@@ -137,14 +137,14 @@ def test_memory_is_bounded_in_bytes_and_what_went_is_fetched_anew():
     assert pair.edge.media_bytes <= 100
     assert pair.edge.evicted > 10
     assert isinstance(pair.edge.lookup(new[0]), Pending)
-    assert pair.asked[-1] == new[0]
+    assert pair.requested[-1] == new[0]
     pair.fetch(new[0])
     assert pair.edge.lookup(new[0]) == pair.origin.lookup(new[0])
 
 
 @pytest.mark.parametrize("low_latency", [True, False])
 @pytest.mark.parametrize("open_parts", [0, 1, 3])
-def test_every_reload_is_decided_as_at_the_origin(low_latency: bool, open_parts: int):
+def test_reloads_are_resolved_as_at_the_origin(low_latency: bool, open_parts: int):
     pair = Pair(low_latency=low_latency)
     assert isinstance(pair.edge.resolve_reload(7, 0), Wait)
     for _ in range(3):
@@ -161,14 +161,14 @@ def test_every_reload_is_decided_as_at_the_origin(low_latency: bool, open_parts:
     assert kinds == ({Ready, Wait, BadRequest} if low_latency else {Ready, BadRequest})
 
 
-def test_the_end_of_the_class_passes(pair: Pair):
+def test_the_end_of_the_class_is_passed_on(pair: Pair):
     pair.origin.end()
     pair.sync()
     assert pair.edge.ended
     assert isinstance(pair.edge.resolve_reload(99, 0), Ready)
 
 
-def test_what_is_new_is_fetched_at_once_and_only_once(pair: Pair):
+def test_new_objects_are_fetched_at_once_and_only_once(pair: Pair):
     hint = parse_playlist(pair.origin.media_playlist()).hint
     assert isinstance(pair.edge.lookup(hint), Pending)
     pair.parts(2)
@@ -181,7 +181,7 @@ def test_what_is_new_is_fetched_at_once_and_only_once(pair: Pair):
     assert found == pair.origin.lookup(hint)
 
 
-def test_a_segment_is_put_together_from_its_parts(pair: Pair):
+def test_a_segment_is_joined_from_its_parts(pair: Pair):
     pair.fetch(*pair.sync())
     pair.parts(3)
     pair.fetch(*pair.sync())
@@ -190,26 +190,26 @@ def test_a_segment_is_put_together_from_its_parts(pair: Pair):
     listing = parse_playlist(pair.origin.media_playlist())
     name = next(reversed(listing.segments))
     pair.fetch(*listing.segments[name])
-    pair.asked.clear()
+    pair.requested.clear()
     found, wanted = pair.edge.lookup(name), pair.origin.lookup(name)
     assert isinstance(found, Found)
     assert isinstance(wanted, Found)
     assert b"".join(found.body) == b"".join(wanted.body)
-    assert pair.asked == []
+    assert pair.requested == []
 
 
-def test_an_object_is_asked_for_when_somebody_wants_it(pair: Pair):
+def test_an_object_is_fetched_when_a_viewer_requests_it(pair: Pair):
     name = next(reversed(parse_playlist(pair.origin.media_playlist()).segments))
     assert isinstance(pair.edge.lookup(name), Pending)
-    assert pair.asked == [name]
+    assert pair.requested == [name]
     pair.edge.miss(name)
     assert pair.edge.lookup(name) is None
 
 
 @pytest.mark.parametrize("name", ["x", "0_part9.mp4", "", "../media.m3u8", "media.m3u8"])
-def test_what_no_playlist_names_is_never_asked_for(pair: Pair, name: str):
+def test_names_that_no_playlist_lists_are_never_fetched(pair: Pair, name: str):
     assert pair.edge.lookup(name) is None
-    assert pair.asked == []
+    assert pair.requested == []
 
 
 def test_memory_is_bounded_by_the_playlist(pair: Pair):
@@ -232,12 +232,12 @@ def test_memory_is_bounded_by_the_playlist(pair: Pair):
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>", b"#EXTM3U\n", b"\xff\xfe", b"#EXTM3U\n#EXT-X-TARGETDURATION:x\n"])
-def test_what_is_no_playlist_is_refused(text: bytes):
+def test_other_texts_are_refused(text: bytes):
     with pytest.raises(ValueError, match=r"."):
         parse_playlist(text)
 
 
-def test_a_window_goes_on_where_another_was():
+def test_a_window_continues_after_another_one():
     pair = Pair(after=Continuation(first_msn=59, target_duration_s=4, discontinuities=3, part_target_s=0.334))
     pair.segment()
     pair.sync()

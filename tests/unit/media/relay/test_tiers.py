@@ -23,7 +23,7 @@ def route(name: str = "me", room: str = "stream") -> Route:
     return Route(room, name, ORIGIN)
 
 
-def test_there_are_so_many_places_and_no_more():
+def test_places_are_limited():
     places = RelayPlaces(2, 2.0)
     assert places.enter(edge("a"), 0)
     assert places.enter(edge("b"), 0)
@@ -32,7 +32,7 @@ def test_there_are_so_many_places_and_no_more():
     assert [each.node_id for each in places.children(0)] == ["a", "b"]
 
 
-def test_an_open_request_keeps_a_place_and_silence_gives_it_back():
+def test_an_open_request_keeps_a_place_and_an_idle_place_is_freed():
     places = RelayPlaces(1, 2.0)
     places.enter(edge("a"), 0)
     assert not places.enter(edge("b"), 100)
@@ -43,76 +43,76 @@ def test_an_open_request_keeps_a_place_and_silence_gives_it_back():
     assert [each.node_id for each in places.children(103)] == ["b"]
 
 
-def test_the_first_way_is_the_origins_and_no_answer_is_no_tier():
-    way = route()
-    assert way.upstream_node == UpstreamNode("origin", "http://origin:8888", FIRST)
-    assert way.tier == 0
-    way.worked(way.upstream_node)
-    assert way.tier == FIRST
-    way.failed(way.upstream_node, 0)
-    assert way.tier == FIRST, "an origin that does not answer for a moment takes no place away"
+def test_a_route_begins_at_the_origin_and_has_no_tier_before_an_answer():
+    current = route()
+    assert current.upstream_node == UpstreamNode("origin", "http://origin:8888", FIRST)
+    assert current.tier == 0
+    current.worked(current.upstream_node)
+    assert current.tier == FIRST
+    current.failed(current.upstream_node, 0)
+    assert current.tier == FIRST, "an origin that does not answer for a moment takes no place away"
 
 
-def test_where_the_origin_is_full_an_edge_stands_for_it():
-    way = route()
-    first = way.upstream_node
-    assert way.refused(first, [upstream_node("a")], 0)
-    assert (way.upstream_node, way.tier) == (upstream_node("a"), 0)
-    assert way.refused(first, [upstream_node("b")], 0), "a second refusal of what is not asked any more changes nothing"
-    assert way.upstream_node == upstream_node("a")
-    way.worked(way.upstream_node)
-    assert way.tier == SECOND
+def test_an_edge_is_the_upstream_node_when_the_origin_is_full():
+    current = route()
+    first = current.upstream_node
+    assert current.refused(first, [upstream_node("a")], 0)
+    assert (current.upstream_node, current.tier) == (upstream_node("a"), 0)
+    assert current.refused(first, [upstream_node("b")], 0), "a refusal by a former upstream node changes nothing"
+    assert current.upstream_node == upstream_node("a")
+    current.worked(current.upstream_node)
+    assert current.tier == SECOND
 
 
-def test_a_parent_that_fails_is_left_for_the_origin_and_left_alone_for_a_while():
-    way = route()
-    first = way.upstream_node
-    way.refused(first, [upstream_node("a")], 0)
-    way.failed(upstream_node("a"), 10)
-    assert (way.upstream_node, way.tier) == (first, 0)
-    assert not way.refused(first, [upstream_node("a")], 11), "nobody else: pause, and ask the origin again"
-    assert way.upstream_node == first
-    assert way.refused(first, [upstream_node("a"), upstream_node("b")], 11)
-    assert way.upstream_node == upstream_node("b")
-    assert not way.refused(upstream_node("b"), [], 12), "it is full"
-    assert way.refused(first, [upstream_node("a")], 10 + SHUN_S + 0.1)
-    assert way.upstream_node == upstream_node("a")
+def test_a_failed_parent_is_replaced_by_the_origin_and_avoided_for_a_while():
+    current = route()
+    first = current.upstream_node
+    current.refused(first, [upstream_node("a")], 0)
+    current.failed(upstream_node("a"), 10)
+    assert (current.upstream_node, current.tier) == (first, 0)
+    assert not current.refused(first, [upstream_node("a")], 11), "nobody else: pause, and ask the origin again"
+    assert current.upstream_node == first
+    assert current.refused(first, [upstream_node("a"), upstream_node("b")], 11)
+    assert current.upstream_node == upstream_node("b")
+    assert not current.refused(upstream_node("b"), [], 12), "it is full"
+    assert current.refused(first, [upstream_node("a")], 10 + SHUN_S + 0.1)
+    assert current.upstream_node == upstream_node("a")
 
 
 def test_a_late_failure_of_another_node_changes_nothing():
-    way = route()
-    way.refused(way.upstream_node, [upstream_node("a")], 0)
-    way.failed(upstream_node("z"), 1)
-    assert way.upstream_node == upstream_node("a")
+    current = route()
+    current.refused(current.upstream_node, [upstream_node("a")], 0)
+    current.failed(upstream_node("z"), 1)
+    assert current.upstream_node == upstream_node("a")
 
 
 @pytest.mark.parametrize(
     "parents", [[], [upstream_node("me")], [upstream_node("origin")], [UpstreamNode("a", "http://a:1", FIRST)]]
 )
-def test_nobody_pulls_from_itself_from_the_origin_as_second_or_from_its_own_tier(parents: list[UpstreamNode]):
-    way = route()
-    first = way.upstream_node
-    assert not way.refused(first, parents, 0)
-    assert way.upstream_node == first
+def test_no_edge_pulls_from_itself_or_from_its_own_tier(parents: list[UpstreamNode]):
+    current = route()
+    first = current.upstream_node
+    assert not current.refused(first, parents, 0)
+    assert current.upstream_node == first
 
 
-def test_edges_spread_evenly_over_parents_and_stay_when_another_one_goes():
+def test_edges_spread_evenly_over_parents_and_keep_theirs_when_another_leaves():
     parents = [upstream_node(f"first-{index}") for index in range(20)]
     chosen = {}
     for index in range(2000):
-        way = route(f"edge-{index}")
-        way.refused(way.upstream_node, parents, 0)
-        chosen[index] = way.upstream_node
+        current = route(f"edge-{index}")
+        current.refused(current.upstream_node, parents, 0)
+        chosen[index] = current.upstream_node
     counts = Counter(each.node_id for each in chosen.values())
     assert len(counts) == 20
     assert max(counts.values()) < 1.4 * 100
     for index, before in chosen.items():
-        way = route(f"edge-{index}")
-        way.refused(way.upstream_node, parents[1:], 0)
-        assert way.upstream_node == before or before == parents[0]
+        current = route(f"edge-{index}")
+        current.refused(current.upstream_node, parents[1:], 0)
+        assert current.upstream_node == before or before == parents[0]
 
 
-def test_a_refusal_names_the_edges_to_ask():
+def test_a_refusal_lists_the_edges_to_pull_from():
     refusal = NoRelayPlace("full", [edge("a")])
     assert refusal.status == 409
     assert refusal.fields == {"parents": [{"node_id": "a", "scheme": "http", "host": "a.example", "port": 8888}]}
@@ -120,7 +120,7 @@ def test_a_refusal_names_the_edges_to_ask():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_many_edges_settle_in_two_tiers_however_they_come_fail_and_go(seed: int):
+def test_many_edges_settle_in_two_tiers_while_edges_join_fail_and_leave(seed: int):
     """A model of the whole: nodes that answer as relayapi does, requests in random order, nodes that die."""
     chance, fanout, kept_s = random.Random(seed), 4, 2.0
     names = [f"edge-{index}" for index in range(fanout + fanout * fanout // 2)]
@@ -129,18 +129,18 @@ def test_many_edges_settle_in_two_tiers_however_they_come_fail_and_go(seed: int)
     alive, now_s = set(names), 0.0
 
     def ask(name: str) -> None:
-        way = routes[name]
-        target = way.upstream_node
+        current = routes[name]
+        target = current.upstream_node
         if target.node_id != "origin" and target.node_id not in alive:
-            way.failed(target, now_s)
+            current.failed(target, now_s)
             return
         stands = target.node_id == "origin" or routes[target.node_id].tier == FIRST
         if stands and at[target.node_id].enter(edge(name), now_s):
             at[target.node_id].leave(name, now_s)
-            way.worked(target)
+            current.worked(target)
             return
         parents = [upstream_node(each.node_id) for each in at["origin"].children(now_s)] if target.tier == FIRST else []
-        if way.refused(target, parents, now_s):
+        if current.refused(target, parents, now_s):
             ask(name)
 
     for step in range(120):
