@@ -75,7 +75,7 @@ def own_config(
         "logLevel": "warn",
         "logDestinations": ["stdout"],
         **required_config(hls, addresses.hook_url, secrets),
-        # MediaMTX excludes its API from authentication unless told otherwise.
+        # By default MediaMTX excludes its API from authentication.
         "authHTTPExclude": [],
         "api": True,
         "apiAddress": f"127.0.0.1:{addresses.api_port}",

@@ -23,9 +23,9 @@ class Authority:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
 
-    async def authorize(self, auth_request: PublishRequest) -> str | PublishRefusal:
-        room = {"k1": "physics", "k2": "history"}.get(auth_request.key)
-        if auth_request.app != "live" or room is None:
+    async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
+        room = {"k1": "physics", "k2": "history"}.get(request.key)
+        if request.app != "live" or room is None:
             return PublishRefusal("key", "The stream key is not right; copy it from the studio page.")
         self._rooms.require_space(room)
         return room
@@ -83,9 +83,9 @@ def publish(path: str = "live/physics", query: str = "key=k1", **fields: str) ->
     ids=["query", "password", "bearer", "path", "query wins"],
 )
 def test_the_key_is_accepted_in_each_of_these_fields(auth_request: AuthRequest, key: str, name: str):
-    auth_request = publish_request(auth_request)
-    assert (auth_request.app, auth_request.name, auth_request.key) == ("live", name, key)
-    assert key not in repr(auth_request)
+    made = publish_request(auth_request)
+    assert (made.app, made.name, made.key) == ("live", name, key)
+    assert key not in repr(made)
 
 
 async def test_a_publisher_with_its_key_is_admitted_and_its_media_awaited_once(world: World):
