@@ -16,21 +16,21 @@ from tests.support.eventlog import logs
 from tests.support.ffmpeg import make_clip
 from tests.support.forking import forker
 from tests.support.kafka import kafka
-from tests.support.kafka_secured import all_closed, secured_kafka, way
+from tests.support.kafka_secured import connections_closed, log_backend, secured_kafka
 from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.servers import postgres_url, servers, valkey_url
 
 __all__ = [
-    "all_closed",
+    "connections_closed",
     "empty_database",
     "forker",
     "kafka",
+    "log_backend",
     "logs",
     "postgres_url",
     "secured_kafka",
     "servers",
     "valkey_url",
-    "way",
 ]
 
 _NEEDS = {
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, in order; so do the files that share brokers, which start once."""
-    brokers = {"kafka", "logs", "pipeline", "secured_kafka", "way"}
+    brokers = {"kafka", "logs", "pipeline", "secured_kafka", "log_backend"}
     shared = {item.location[0] for item in items if brokers & set(getattr(item, "fixturenames", ()))}
     for item in items:
         file = item.location[0]

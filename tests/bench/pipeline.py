@@ -28,7 +28,7 @@ from airnode.pipeline.events import TOPICS
 from tests.bench import cache
 from tests.bench.meters import ProcessMeter, load1, quantile, slope
 from tests.bench.report import machine
-from tests.support.kafka import Kafka, fetch_jars, why_not
+from tests.support.kafka import Kafka, fetch_jars, unavailable_reason
 from tests.support.node import AirnodeProcess
 from tests.support.pipeline import TABLES, Pipeline
 from tests.support.servers import TestServers
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--cache-seconds", type=float, default=60.0, help="how long statements are counted")
     parser.add_argument("--skip", action="append", default=[], choices=_PARTS)
     options = parser.parse_args()
-    missing = {"kafka": why_not()} if why_not() else {}
+    missing = {"kafka": unavailable_reason()} if unavailable_reason() else {}
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as name:
         servers, kafka = Servers(Path(name) / "stores"), Kafka(Path(name), _JAVA)
         bench = Bench(Path(name), servers, options.events, options.memory_events)

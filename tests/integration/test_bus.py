@@ -43,7 +43,7 @@ class Rig:
 
 
 class Inbox:
-    """Collects what a subscriber gets; gaps as None."""
+    """Collects the messages of a subscriber; a gap is None."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[object] = asyncio.Queue()
@@ -94,7 +94,7 @@ async def test_messages_arrive_in_order_at_all_subscribers_of_their_type(bus):
     assert notes.queue.empty()
 
 
-async def test_an_ended_subscription_gets_nothing_more(bus):
+async def test_an_ended_subscription_receives_no_messages(bus):
     first, second = Inbox(), Inbox()
     ended = await bus.subscribe("room", Note, first.take)
     await bus.subscribe("room", Note, second.take)
@@ -115,7 +115,7 @@ async def test_an_ended_subscription_gets_nothing_more(bus):
     assert await first.next() == Note("c")
 
 
-async def test_garbage_is_counted_logged_once_and_harms_nobody(rig, bus):
+async def test_invalid_messages_are_counted_and_logged_once(rig, bus):
     inbox = Inbox()
     await bus.subscribe("room", Note, inbox.take)
     bad = {
@@ -135,7 +135,7 @@ async def test_garbage_is_counted_logged_once_and_harms_nobody(rig, bus):
     assert sorted(entry["reason"] for entry in logs if entry["event"] == "bus_message_dropped") == sorted(bad)
 
 
-async def test_a_failing_handler_ends_only_that_message(rig, bus):
+async def test_a_failing_handler_drops_only_that_message(rig, bus):
     inbox = Inbox()
 
     async def picky(note: Note) -> None:
@@ -150,7 +150,7 @@ async def test_a_failing_handler_ends_only_that_message(rig, bus):
     assert rig.dropped("handler_failed") == 1
 
 
-async def test_a_slow_handler_loses_messages_is_told_and_holds_up_nobody(rig, bus):
+async def test_a_slow_handler_loses_messages_without_delaying_others(rig, bus):
     slow, quick = Inbox(), Inbox()
     gate = asyncio.Event()
 
@@ -177,7 +177,7 @@ async def test_too_large_messages_are_refused(bus):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-async def test_subscribers_come_back_after_the_server_died_and_hear_of_the_gap(tmp_path, signum):
+async def test_subscribers_recover_after_the_server_was_killed_and_learn_of_the_gap(tmp_path, signum):
     valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     await valkey.start()
     rig = Rig(valkey.url)
@@ -216,7 +216,7 @@ async def test_a_cut_pubsub_connection_is_a_gap_too(bus):
         assert await inbox.next() == Note("after")
 
 
-async def test_a_dead_server_is_one_error_and_comes_back(tmp_path):
+async def test_a_stopped_server_is_unavailable_until_it_starts_again(tmp_path):
     valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     await valkey.start()
     rig = Rig(valkey.url, connect_timeout_s=0.5)
@@ -239,7 +239,7 @@ async def test_a_dead_server_is_one_error_and_comes_back(tmp_path):
         await rig.bus.stop()
 
 
-async def test_a_missing_server_is_one_sentence_without_the_password():
+async def test_the_error_for_a_missing_server_hides_the_password():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         rig = Rig(f"redis://:geheim@127.0.0.1:{closed.getsockname()[1]}/0", connect_timeout_s=0.3)
@@ -250,14 +250,14 @@ async def test_a_missing_server_is_one_sentence_without_the_password():
         await rig.bus.stop()
 
 
-async def test_a_wrong_address_is_one_sentence():
+async def test_an_invalid_url_is_refused():
     rig = Rig("http://localhost:1")
     with pytest.raises(StartupError, match=r"redis\.url is not an address"):
         await rig.bus.start()
     await rig.bus.stop()
 
 
-async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
+async def test_the_start_waits_for_a_server_that_starts_later(tmp_path):
     valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     rig = Rig(valkey.url, connect_timeout_s=20)
     waiting = asyncio.ensure_future(rig.bus.start())
@@ -272,7 +272,7 @@ async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
         await valkey.stop()
 
 
-async def test_leases_are_read_renewed_dropped_and_vanish(bus):
+async def test_leases_are_read_renewed_dropped_and_expire(bus):
     leases = Leases(bus)
     await leases.put_lease("nodes", "a", Note("1"), 60)
     await leases.put_lease("nodes", "b", Note("2"), 0.3)
@@ -304,7 +304,7 @@ async def test_a_renewed_lease_outlives_its_first_end(bus):
     await until(only_kept)
 
 
-async def test_a_group_that_nobody_reads_leaves_nothing(bus):
+async def test_a_group_that_nobody_reads_expires(bus):
     await Leases(bus).put_lease("nodes", "a", Note("1"), 0.1)
 
     async def nothing_left() -> bool:
@@ -313,7 +313,7 @@ async def test_a_group_that_nobody_reads_leaves_nothing(bus):
     await until(nothing_left)
 
 
-async def test_a_thousand_leases_are_one_round_trip_and_unreadable_ones_are_left_out(rig, bus):
+async def test_a_thousand_leases_are_read_in_one_round_trip_without_invalid_ones(rig, bus):
     leases = Leases(bus)
     await asyncio.gather(*(leases.put_lease("nodes", f"n{n}", Other(n), 60) for n in range(1000)))
     await bus.client.hset(keys.lease_values("nodes"), "n5", b"not json")
@@ -343,7 +343,7 @@ async def test_claims_follow_the_epoch(bus):
             await leases.claim("room:x", owner, epoch, Note("x"))
 
 
-async def test_one_of_many_who_claim_the_same_epoch_wins(bus):
+async def test_one_of_many_claims_with_the_same_epoch_wins(bus):
     leases = Leases(bus)
     for epoch in range(1, 6):
         results = await asyncio.gather(*(leases.claim("room:x", f"n{n}", epoch, Other(n)) for n in range(20)))
@@ -384,7 +384,7 @@ async def test_all_keys_have_the_prefix(bus):
     assert all(key.startswith(keys.PREFIX.encode()) for key in await bus.client.keys("*"))
 
 
-async def test_a_wrong_password_is_refused_at_once_and_not_shown(valkey_url):
+async def test_a_wrong_password_is_refused_at_once_and_hidden(valkey_url):
     async with aioredis.from_url(valkey_url) as admin:
         await admin.execute_command("ACL", "SETUSER", "guarded", "on", ">right", "~*", "&*", "+@all")
         try:

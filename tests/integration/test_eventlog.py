@@ -1,4 +1,4 @@
-"""The contract of the event log, against Redis Streams and against a real Kafka of three brokers."""
+"""The behaviour of every event log, tested on Redis Streams and on a real Kafka with three brokers."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.store.eventlog.log import Delivered, Partition, Rebalancing, Record
-from tests.support.eventlog import LogRig, nothing_more, polling, read
+from tests.support.eventlog import LogRig, expect_no_records, polling, read
 from tests.support.kafka import Kafka
 from tests.support.waiting import eventually
 
@@ -25,7 +25,7 @@ def numbered(topic: str, count: int, first: int = 0) -> list[Record]:
     return [Record(topic, KEYS[n % len(KEYS)], b"%d" % n) for n in range(first, first + count)]
 
 
-def ends_of(records: list[Delivered]) -> dict[Partition, int]:
+def next_offsets(records: list[Delivered]) -> dict[Partition, int]:
     ends: dict[Partition, int] = {}
     for record in records:
         ends[record.partition] = max(ends.get(record.partition, 0), record.next_offset)
@@ -36,19 +36,19 @@ def values(records: list[Delivered]) -> list[int]:
     return sorted(int(record.value) for record in records)
 
 
-async def test_what_is_published_comes_out_as_it_was_and_in_order_by_key(logs: LogRig):
+async def test_records_are_read_unchanged_and_in_order_per_key(logs: LogRig):
     log = await logs.open(logs.registry)
     topic = await topic_of(logs, log)
     headers = (("reason", b"\x00\xff"), ("attempt", b"1"))
-    odd = Record(topic, "키", bytes(range(256)), headers)
+    special = Record(topic, "키", bytes(range(256)), headers)
     for first in range(0, 300, 100):
         await log.publish(numbered(topic, 100, first))
-    await log.publish([odd])
+    await log.publish([special])
     member = await logs.join(log, [topic], logs.name("g"))
     records = await read(member, 301)
     assert len(records) == 301
     (found,) = (record for record in records if record.key == "키")
-    assert (found.value, found.headers) == (odd.value, headers)
+    assert (found.value, found.headers) == (special.value, headers)
     assert abs(found.stored_at - time.time()) < 60
     for key in KEYS:
         mine = [record for record in records if record.key == key]
@@ -56,11 +56,11 @@ async def test_what_is_published_comes_out_as_it_was_and_in_order_by_key(logs: L
         assert [int(record.value) for record in mine] == sorted(int(record.value) for record in mine)
         assert [record.offset for record in mine] == sorted(record.offset for record in mine)
     assert len({record.partition for record in records}) == 3
-    await nothing_more(member)
+    await expect_no_records(member)
     assert logs.registry.get_sample_value("airnode_eventlog_published_total", {"topic": topic}) == 301
 
 
-async def test_records_without_a_key_are_spread(logs: LogRig):
+async def test_records_without_a_key_are_spread_over_the_partitions(logs: LogRig):
     log = await logs.open()
     topic = await topic_of(logs, log)
     await log.publish([Record(topic, "", b"%d" % n) for n in range(30)])
@@ -69,7 +69,7 @@ async def test_records_without_a_key_are_spread(logs: LogRig):
     assert len({record.partition for record in records}) == 3
 
 
-async def test_members_share_the_partitions_and_one_that_leaves_is_replaced(logs: LogRig):
+async def test_members_share_the_partitions_and_take_over_when_one_leaves(logs: LogRig):
     log = await logs.open()
     topic, group = await topic_of(logs, log), logs.name("g")
     first, second = await logs.join(log, [topic], group), await logs.join(await logs.open(), [topic], group)
@@ -81,8 +81,8 @@ async def test_members_share_the_partitions_and_one_that_leaves_is_replaced(logs
             await log.publish(numbered(topic, 200))
             await eventually(lambda: len(by_first) + len(by_second) >= 200, 30, "all is read")
             assert values(by_first + by_second) == list(range(200))
-            await first.commit(ends_of(by_first))
-            await second.commit(ends_of(by_second))
+            await first.commit(next_offsets(by_first))
+            await second.commit(next_offsets(by_second))
         await second.stop()
         await eventually(lambda: len(first.assigned) == 3, 30, "the one left owns all")
         await log.publish(numbered(topic, 100, 200))
@@ -90,52 +90,52 @@ async def test_members_share_the_partitions_and_one_that_leaves_is_replaced(logs
         assert not set(values(by_second)) & set(range(200, 300))
 
 
-async def test_what_was_not_committed_comes_again_and_what_was_does_not(logs: LogRig):
+async def test_only_uncommitted_records_are_delivered_again(logs: LogRig):
     log = await logs.open()
     topic, group = await topic_of(logs, log), logs.name("g")
     await log.publish(numbered(topic, 200))
     before = await logs.join(log, [topic], group)
     records = await read(before, 200)
     done = [record for record in records if int(record.value) < 120]
-    await before.commit(ends_of(done))
+    await before.commit(next_offsets(done))
     await before.stop()
     after = await logs.join(await logs.open(), [topic], group)
     again = await read(after, 80)
     assert values(again) == list(range(120, 200))
-    await after.commit(ends_of(again))
-    await nothing_more(after)
+    await after.commit(next_offsets(again))
+    await expect_no_records(after)
     assert values(await read(await logs.join(log, [topic], logs.name("other")), 200)) == list(range(200))
 
 
-async def test_a_member_that_was_killed_is_replaced_with_what_it_had(logs: LogRig):
+async def test_the_records_of_a_killed_member_are_delivered_to_another_one(logs: LogRig):
     log = await logs.open()
     topic, group = await topic_of(logs, log), logs.name("g")
     await log.publish(numbered(topic, 100))
-    victim = await logs.member_process([topic], group)
-    got = [json.loads(await asyncio.wait_for(victim.stdout.readline(), 30)) for _ in range(100)]
+    victim = await logs.start_member_process([topic], group)
+    delivered = [json.loads(await asyncio.wait_for(victim.stdout.readline(), 30)) for _ in range(100)]
     survivor = await logs.join(log, [topic], group)
     victim.kill()
     await victim.wait()
     records = await read(survivor, 100)
-    assert {(*record.partition, record.offset) for record in records} == {tuple(each) for each in got}
+    assert {(*record.partition, record.offset) for record in records} == {tuple(each) for each in delivered}
     assert len(survivor.assigned) == 3
-    await survivor.commit(ends_of(records))
+    await survivor.commit(next_offsets(records))
     lag = await log.lag(group, [topic])
     assert sum(each.records for each in lag.values()) == 0
 
 
-async def test_partitions_that_go_can_be_committed_first(logs: LogRig):
+async def test_a_member_can_commit_while_partitions_are_revoked(logs: LogRig):
     log = await logs.open()
     topic, group = await topic_of(logs, log), logs.name("g")
     held: list[Delivered] = []
-    told: list[tuple[str, frozenset[Partition]]] = []
+    calls: list[tuple[str, frozenset[Partition]]] = []
 
     async def assigned(partitions) -> None:
-        told.append(("assigned", frozenset(partitions)))
+        calls.append(("assigned", frozenset(partitions)))
 
     async def revoked(partitions) -> None:
-        told.append(("revoked", frozenset(partitions)))
-        await first.commit({p: end for p, end in ends_of(held).items() if p in partitions})
+        calls.append(("revoked", frozenset(partitions)))
+        await first.commit({p: end for p, end in next_offsets(held).items() if p in partitions})
 
     await log.publish(numbered(topic, 90))
     first = await logs.join(log, [topic], group, Rebalancing(assigned, revoked))
@@ -145,31 +145,31 @@ async def test_partitions_that_go_can_be_committed_first(logs: LogRig):
         async with polling(second) as by_second:
             await eventually(lambda: second.assigned and not first.assigned & second.assigned, 30, "it has moved")
             moved = second.assigned
-            assert told[0][0] == "assigned"
-            assert any(what == "revoked" and moved <= parts for what, parts in told)
+            assert calls[0][0] == "assigned"
+            assert any(what == "revoked" and moved <= parts for what, parts in calls)
             await log.publish(numbered(topic, 60, 90))
             await eventually(lambda: any(int(each.value) >= 90 for each in by_second), 30, "new ones come")
             assert all(int(record.value) >= 90 for record in by_second)
 
 
-async def test_a_paused_partition_waits_and_the_others_go_on(logs: LogRig):
+async def test_only_the_paused_partition_is_not_read(logs: LogRig):
     log = await logs.open()
     topic = await topic_of(logs, log)
     member = await logs.join(log, [topic], logs.name("g"))
     async with asyncio.timeout(30):
         while len(member.assigned) < 3:
             await member.poll(max_records=10, wait_s=0.1)
-    still = Partition(topic, 1)
-    member.pause([still])
+    paused = Partition(topic, 1)
+    member.pause([paused])
     await log.publish([Record(topic, "", b"%d" % n) for n in range(30)])
     others = await read(member, 20)
-    await nothing_more(member)
+    await expect_no_records(member)
     assert {record.partition for record in others} == {Partition(topic, 0), Partition(topic, 2)}
-    member.resume([still])
-    assert {record.partition for record in await read(member, 10)} == {still}
+    member.resume([paused])
+    assert {record.partition for record in await read(member, 10)} == {paused}
 
 
-async def test_lag_is_what_was_not_committed(logs: LogRig):
+async def test_lag_counts_uncommitted_records(logs: LogRig):
     log = await logs.open()
     topic, group = await topic_of(logs, log), logs.name("g")
 
@@ -182,28 +182,28 @@ async def test_lag_is_what_was_not_committed(logs: LogRig):
     member = await logs.join(log, [topic], group)
     records = await read(member, 50)
     assert await behind() == 50
-    await member.commit(ends_of(records[:25]))
+    await member.commit(next_offsets(records[:25]))
     part_done = {partition: each.committed for partition, each in (await log.lag(group, [topic])).items()}
     assert 0 < await behind() <= 50
-    await member.commit(ends_of(records))
+    await member.commit(next_offsets(records))
     assert await behind() == 0
     after = await log.lag(group, [topic])
     assert set(after) == {Partition(topic, number) for number in range(3)}
     assert all(after[partition].committed >= position for partition, position in part_done.items())
 
 
-async def test_commits_of_what_one_does_not_own_are_left_out(logs: LogRig):
+async def test_commits_of_partitions_of_others_are_skipped(logs: LogRig):
     log = await logs.open(registry := logs.registry)
     topic, group = await topic_of(logs, log), logs.name("g")
     await log.publish(numbered(topic, 30))
     member = await logs.join(log, [topic], group)
     records = await read(member, 30)
-    await member.commit({Partition(topic, 7): 5, **ends_of(records)})
+    await member.commit({Partition(topic, 7): 5, **next_offsets(records)})
     assert registry.get_sample_value("airnode_eventlog_commits_skipped_total") == 1
     assert sum(each.records for each in (await log.lag(group, [topic])).values()) == 0
 
 
-async def test_a_record_that_is_too_large_is_refused_with_all_that_came_with_it(logs: LogRig):
+async def test_a_record_that_is_too_large_is_refused_with_the_whole_call(logs: LogRig):
     log = await logs.open(max_record_bytes=2000)
     topic = await topic_of(logs, log)
     with pytest.raises(TooLarge, match="max_record_bytes"):
@@ -213,7 +213,7 @@ async def test_a_record_that_is_too_large_is_refused_with_all_that_came_with_it(
     assert len(record.value) == 2000
 
 
-async def test_topics_are_made_once_and_only_grow(logs: LogRig):
+async def test_topics_are_created_once_and_only_grow(logs: LogRig):
     log = await logs.open()
     topic = logs.name("topic")
     assert await log.ensure_topics({topic: 2}) == [topic]
@@ -230,7 +230,7 @@ async def test_topics_are_made_once_and_only_grow(logs: LogRig):
     assert await log.ensure_topics({topic: 4}) == []
 
 
-async def test_a_topic_that_is_not_there_says_what_to_do(logs: LogRig):
+async def test_the_error_for_a_missing_topic_names_the_command(logs: LogRig):
     log = await logs.open()
     with pytest.raises(StartupError, match="airnode pipeline init"):
         await log.subscribe([logs.name("none")], logs.name("g")).start()
@@ -238,8 +238,8 @@ async def test_a_topic_that_is_not_there_says_what_to_do(logs: LogRig):
         await log.publish([Record(logs.name("none"), "a", b"1")])
 
 
-async def test_a_record_that_kafka_refuses_stops_none_after_it(kafka: Kafka):
-    """The producer numbers its batches for each partition; one that was refused leaves a gap that Kafka never takes."""
+async def test_publishing_continues_after_a_record_that_kafka_refused(kafka: Kafka):
+    """The producer numbers its batches per partition. A refused batch leaves a gap, after which Kafka refuses all."""
     async with LogRig(bootstrap=kafka.bootstrap) as logs:
         log = await logs.open(max_record_bytes=4 << 20)  # the brokers' own limit is 1 MiB
         topic = await topic_of(logs, log, 1)
@@ -250,7 +250,7 @@ async def test_a_record_that_kafka_refuses_stops_none_after_it(kafka: Kafka):
         await asyncio.gather(*(log.publish([Record(topic, "a", b"%d" % number)]) for number in range(3, 6)))
         records = await read(await logs.join(log, [topic], logs.name("g")), 6)
         assert values(records) == list(range(6))
-        # Who was about to publish when another one's batch failed tries again on the next producer.
+        # A call that was waiting when the batch of another call failed gets an error, and retries with a new producer.
         batches = log._batches
         await batches.stop()
         with pytest.raises(Unavailable):

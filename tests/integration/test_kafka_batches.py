@@ -1,4 +1,4 @@
-"""Publishing to Kafka batch by batch: many calls share a batch, and each call learns what became of its records."""
+"""Publishing to Kafka in batches: many calls share a batch, and each call gets the result of its own records."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 
 class WatchedProducer(AIOKafkaProducer):
-    """Counts batches; while the gate is shut they wait, and where there is an error it is raised instead."""
+    """Counts batches. They wait while the gate is closed, and raise ``error`` if it is set."""
 
     def __init__(self, **arguments: object) -> None:
         super().__init__(**arguments)
@@ -54,8 +54,8 @@ class Rig:
         member = await self.logs.join(self.log, [self.topic], uuid.uuid4().hex)
         return [each.value for each in await read(member, count)]
 
-    async def one_on_its_way(self) -> "asyncio.Task[None]":
-        """A batch that waits at the gate."""
+    async def block_first_batch(self) -> "asyncio.Task[None]":
+        """Close the gate, and return the call whose batch waits there."""
         self.producer.gate.clear()
         first = self.publish(b"first")
         await eventually(lambda: self.producer.batches == 1, 30, "the first batch is sent")
@@ -70,12 +70,12 @@ async def rig(kafka: Kafka) -> AsyncIterator[Rig]:
             bootstrap_servers=list(kafka.bootstrap), acks="all", enable_idempotence=True, max_batch_size=4096
         )
         await producer.start()
-        stack.push_async_callback(producer.stop)  # once more is no harm
+        stack.push_async_callback(producer.stop)  # may be stopped twice
         yield await Rig(logs, producer).open()
 
 
-async def test_calls_that_come_while_a_batch_is_on_its_way_share_the_next_one(rig: Rig):
-    first = await rig.one_on_its_way()
+async def test_calls_during_the_sending_of_a_batch_share_the_next_batch(rig: Rig):
+    first = await rig.block_first_batch()
     more = [rig.publish(b"%d" % number, b"%d again" % number) for number in range(50)]
     await asyncio.sleep(0)
     rig.producer.gate.set()
@@ -86,8 +86,8 @@ async def test_calls_that_come_while_a_batch_is_on_its_way_share_the_next_one(ri
     assert await rig.stored(101) == wanted
 
 
-async def test_what_does_not_fit_into_one_batch_goes_in_several_and_in_order(rig: Rig):
-    first = await rig.one_on_its_way()
+async def test_many_records_are_sent_in_several_batches_in_order(rig: Rig):
+    first = await rig.block_first_batch()
     values = [b"%06d" % number * 50 for number in range(100)]
     more = [rig.publish(*values[at : at + 20]) for at in range(0, 100, 20)]
     await asyncio.sleep(0)
@@ -98,8 +98,8 @@ async def test_what_does_not_fit_into_one_batch_goes_in_several_and_in_order(rig
     assert await rig.stored(101) == [b"first", *values]
 
 
-async def test_all_that_share_a_batch_that_fails_learn_it_and_may_publish_again(rig: Rig):
-    first = await rig.one_on_its_way()
+async def test_all_calls_of_a_failed_batch_fail_and_can_be_repeated(rig: Rig):
+    first = await rig.block_first_batch()
     more = [rig.publish(b"a"), rig.publish(b"b")]
     await asyncio.sleep(0)
     rig.producer.error = KafkaTimeoutError()
@@ -112,8 +112,8 @@ async def test_all_that_share_a_batch_that_fails_learn_it_and_may_publish_again(
     assert await rig.stored(2) == [b"a", b"b"]
 
 
-async def test_a_call_may_be_given_up_without_harm_to_the_others(rig: Rig):
-    first = await rig.one_on_its_way()
+async def test_a_cancelled_call_does_not_affect_the_others(rig: Rig):
+    first = await rig.block_first_batch()
     given_up, other = rig.publish(b"a"), rig.publish(b"b")
     await asyncio.sleep(0)
     given_up.cancel()
@@ -123,8 +123,8 @@ async def test_a_call_may_be_given_up_without_harm_to_the_others(rig: Rig):
     assert await rig.stored(3) == [b"first", b"a", b"b"]
 
 
-async def test_closing_tells_all_who_wait(rig: Rig):
-    first = await rig.one_on_its_way()
+async def test_closing_fails_all_waiting_calls(rig: Rig):
+    first = await rig.block_first_batch()
     other = rig.publish(b"a")
     await asyncio.sleep(0)
     await rig.batches.stop()

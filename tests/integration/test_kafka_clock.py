@@ -1,4 +1,4 @@
-"""Clocks of producers that are wrong: Kafka's topics go by the brokers' time."""
+"""Producers with a wrong clock: topics use the time of the broker."""
 
 import time
 
@@ -14,7 +14,7 @@ from tests.support.kafka import Kafka
 _DAY_S = 86400
 
 
-async def test_a_topic_takes_records_of_any_time_and_keeps_its_own(kafka: Kafka):
+async def test_a_topic_accepts_any_time_and_stores_its_own(kafka: Kafka):
     async with LogRig(bootstrap=kafka.bootstrap) as logs:
         log, topic = await logs.open(), logs.name("orders")
         await log.ensure_topics({topic: 1})
@@ -30,7 +30,7 @@ async def test_a_topic_takes_records_of_any_time_and_keeps_its_own(kafka: Kafka)
     assert all(abs(each.stored_at - now_s) < 600 for each in records)
 
 
-async def test_a_topic_of_others_that_refuses_our_time_says_what_to_do(kafka: Kafka):
+async def test_a_strict_topic_that_refuses_our_time_is_a_clear_error(kafka: Kafka):
     async with LogRig(bootstrap=kafka.bootstrap) as logs:
         log, topic = await logs.open(), logs.name("orders")
         admin = AIOKafkaAdminClient(bootstrap_servers=list(kafka.bootstrap))
@@ -42,5 +42,5 @@ async def test_a_topic_of_others_that_refuses_our_time_says_what_to_do(kafka: Ka
             await admin.close()
         await log.partitions_of([topic])
         with pytest.raises(Unavailable, match="set its clock right"):
-            # The first of so many are some milliseconds old when they are sent.
+            # Of so many records the first ones are some milliseconds old when they are sent.
             await log.publish([Record(topic, "key", b"order")] * 5000)

@@ -1,4 +1,4 @@
-"""Kafka goes away under running roles and comes back without their account: they say so, and go on when they can."""
+"""Kafka stops while roles run, and starts again without their account: they report it, and recover."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.integration.test_pipeline_outage import more_lands, told
-from tests.support.kafka_secured import TRAVELLER, SecuredKafka, environment
+from tests.support.kafka_secured import TEMPORARY_USER, SecuredKafka, environment
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
@@ -21,11 +21,11 @@ INSERT INTO pipeline.products (title, category, price_krw) VALUES ('Go', 'code',
 """
 
 
-async def test_a_broker_that_is_gone_and_an_account_that_is_revoked(
+async def test_an_outage_of_the_broker_and_a_revoked_account(
     tmp_path: Path, secured_kafka: SecuredKafka, valkey_url: str, postgres_url: str
 ):
-    secured_kafka.set_password(TRAVELLER, _PASSWORD)
-    kafka = secured_kafka.section("SIGNED", sasl_username=TRAVELLER, sasl_password=_PASSWORD)
+    secured_kafka.set_password(TEMPORARY_USER, _PASSWORD)
+    kafka = secured_kafka.section("SASL_SSL", sasl_username=TEMPORARY_USER, sasl_password=_PASSWORD)
     node = AirnodeProcess(
         tmp_path / "pipeline",
         "--redis-url",
@@ -51,24 +51,24 @@ async def test_a_broker_that_is_gone_and_an_account_that_is_revoked(
         await database.close()
         async with aiohttp.ClientSession() as session:
 
-            async def said(words: str) -> None:
-                async def so() -> bool:
+            async def reports(words: str) -> None:
+                async def reported() -> bool:
                     checks = await told(session, node, "degraded")
                     return words in (checks["event_log"]["detail"] or "")
 
-                await eventually(so, 40, f"it says that Kafka {words}")
+                await eventually(reported, 40, f"it says that Kafka {words}")
 
             await told(session, node, "healthy")
             await more_lands(postgres_url)
 
-            secured_kafka.set_password(TRAVELLER, "")
-            await more_lands(postgres_url)  # who is in stays in
+            secured_kafka.set_password(TEMPORARY_USER, "")
+            await more_lands(postgres_url)  # connections that have signed in stay open
             secured_kafka.kill_broker(1)
-            await said("does not answer: check kafka.bootstrap")
+            await reports("does not answer: check kafka.bootstrap")
             secured_kafka.start_broker(1)
             await asyncio.to_thread(secured_kafka.wait_for_broker, 1)
-            await said(f"does not let '{TRAVELLER}' sign in")
-            secured_kafka.set_password(TRAVELLER, _PASSWORD)
+            await reports(f"does not let '{TEMPORARY_USER}' sign in")
+            secured_kafka.set_password(TEMPORARY_USER, _PASSWORD)
             await told(session, node, "healthy")
             await more_lands(postgres_url)
         assert node.pid == pid
@@ -78,5 +78,5 @@ async def test_a_broker_that_is_gone_and_an_account_that_is_revoked(
         assert "SaslAuthenticationFailed" in node.log
         assert len(node.log.splitlines()) < 400
     finally:
-        secured_kafka.bring_back()
+        secured_kafka.restart_killed()
         await node.close()

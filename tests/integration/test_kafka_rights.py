@@ -1,4 +1,4 @@
-"""Rights on Kafka: what is said where our user lacks one, and that one that comes later counts."""
+"""Rights on Kafka: the error for a missing right, and recovery when it is granted later."""
 
 import uuid
 
@@ -7,19 +7,19 @@ import pytest
 from airnode.errors import AirnodeError, StartupError, Unavailable
 from airnode.store.eventlog.log import GroupSubscription, Partition, Rebalancing, Record
 from tests.support.eventlog import read
-from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, SecuredKafka, opened
+from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, SecuredKafka, open_kafka_log
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("all_closed")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("connections_closed")]
 
 _AS_GUEST = {"sasl_username": GUEST, "sasl_password": GUEST_PASSWORD}
 
 
-async def test_rights_that_our_user_does_not_have(secured_kafka: SecuredKafka):
+async def test_the_error_for_each_missing_right(secured_kafka: SecuredKafka):
     topic, group = uuid.uuid4().hex, uuid.uuid4().hex
-    async with opened(secured_kafka.section("PLAINTEXT")) as log:
+    async with open_kafka_log(secured_kafka.section("PLAINTEXT")) as log:
         await log.ensure_topics({topic: 1})
-    async with opened(secured_kafka.section("SIGNED", **_AS_GUEST)) as log:
+    async with open_kafka_log(secured_kafka.section("SASL_SSL", **_AS_GUEST)) as log:
         with pytest.raises(StartupError, match=f"does not let us use the topic {topic}: give our user Describe, Read"):
             await log.ensure_topics({topic: 1})
         with pytest.raises(StartupError, match="does not let us use the topic"):
@@ -51,21 +51,21 @@ async def test_rights_that_our_user_does_not_have(secured_kafka: SecuredKafka):
 
         await eventually(published, 20, "it may write")
         member = log.subscribe([topic], group)
-        await _started(member)
+        await _start(member)
         try:
             assert {each.value for each in await read(member, 1)} == {b"2"}
         finally:
             await member.stop()
 
 
-async def test_a_right_to_write_that_comes_later(secured_kafka: SecuredKafka):
-    """What was refused has left no gap in the producer's sequence."""
+async def test_a_right_to_write_that_is_granted_later(secured_kafka: SecuredKafka):
+    """Refused records leave no gap in the sequence numbers of the producer."""
     mine, other = uuid.uuid4().hex, uuid.uuid4().hex
-    async with opened(secured_kafka.section("PLAINTEXT")) as log:
+    async with open_kafka_log(secured_kafka.section("PLAINTEXT")) as log:
         await log.ensure_topics({mine: 1, other: 1})
     secured_kafka.allow(GUEST, "WRITE", topic=mine)
     secured_kafka.allow(GUEST, "DESCRIBE", topic=other)
-    async with opened(secured_kafka.section("SIGNED", **_AS_GUEST)) as log:
+    async with open_kafka_log(secured_kafka.section("SASL_SSL", **_AS_GUEST)) as log:
 
         async def published(*topics: str) -> str:
             try:
@@ -78,41 +78,41 @@ async def test_a_right_to_write_that_comes_later(secured_kafka: SecuredKafka):
             return not await published(mine) and "does not let us" in await published(other)
 
         await eventually(only_mine, 20, "it may write to one")
-        said = await published(mine, other)
-        assert f"does not let us use the topic {other}: give our user" in said
+        details = await published(mine, other)
+        assert f"does not let us use the topic {other}: give our user" in details
         secured_kafka.allow(GUEST, "WRITE", topic=other)
 
         async def both() -> bool:
-            said.append(await published(mine, other))
-            return not said[-1]
+            details.append(await published(mine, other))
+            return not details[-1]
 
-        said = []
-        await eventually(both, 20, f"it may write to both: {said}")
+        details = []
+        await eventually(both, 20, f"it may write to both: {details}")
 
 
-async def test_a_group_that_has_us_no_more_and_then_again(secured_kafka: SecuredKafka):
-    """aiokafka gives up a group for good then."""
+async def test_a_right_on_the_group_that_is_revoked_and_granted_again(secured_kafka: SecuredKafka):
+    """aiokafka never joins the group again after this error."""
     topic, group = uuid.uuid4().hex, uuid.uuid4().hex
-    gone: list[Partition] = []
+    lost: list[Partition] = []
 
     async def forget(partitions) -> None:
-        gone.extend(partitions)
+        lost.extend(partitions)
 
-    async with opened(secured_kafka.section("PLAINTEXT")) as ours:
-        await ours.ensure_topics({topic: 1})
+    async with open_kafka_log(secured_kafka.section("PLAINTEXT")) as admin_log:
+        await admin_log.ensure_topics({topic: 1})
         secured_kafka.allow(GUEST, "READ", topic=topic)
         secured_kafka.allow(GUEST, "READ", group=group)
-        async with opened(secured_kafka.section("SIGNED", **_AS_GUEST)) as log:
+        async with open_kafka_log(secured_kafka.section("SASL_SSL", **_AS_GUEST)) as log:
             member = log.subscribe([topic], group, Rebalancing(revoked=forget, lost=forget))
-            await _started(member)
+            await _start(member)
             try:
-                await ours.publish([Record(topic, "k", b"1")])
+                await admin_log.publish([Record(topic, "k", b"1")])
                 (one,) = await read(member, 1)
                 await member.commit({one.partition: one.next_offset})
                 await log.ping()
                 secured_kafka.deny_all(group)
 
-                async def told() -> bool:
+                async def reported() -> bool:
                     await member.poll(max_records=10, wait_s=0.1)
                     try:
                         await log.ping()
@@ -120,9 +120,9 @@ async def test_a_group_that_has_us_no_more_and_then_again(secured_kafka: Secured
                         return f"does not let us join the group {group}: give our user Read" in error.detail
                     return False
 
-                await eventually(told, 40, "it says what is missing")
-                assert set(gone) == {Partition(topic, 0)}
-                await ours.publish([Record(topic, "k", b"2")])
+                await eventually(reported, 40, "it says what is missing")
+                assert set(lost) == {Partition(topic, 0)}
+                await admin_log.publish([Record(topic, "k", b"2")])
                 secured_kafka.allow(GUEST, "READ", group=group)
                 assert [each.value for each in await read(member, 1)] == [b"2"]
                 await log.ping()
@@ -130,8 +130,8 @@ async def test_a_group_that_has_us_no_more_and_then_again(secured_kafka: Secured
                 await member.stop()
 
 
-async def _started(member: GroupSubscription) -> None:
-    """Brokers know of a right a moment after it was given."""
+async def _start(member: GroupSubscription) -> None:
+    """Start a member. Brokers know of a new right only after a moment, so this retries."""
 
     async def started() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The pipeline's commands and roles on a secured Kafka, as processes that know it by their environment only."""
+"""The pipeline's commands and roles on a secured Kafka, as processes that are configured by their environment."""
 
 import asyncio
 import json
@@ -15,25 +15,25 @@ from airnode.store.eventlog.log import Record
 from tests.integration.test_pipeline_commands import Command
 from tests.integration.test_seed import begin
 from tests.support.forking import Forker
-from tests.support.kafka_secured import SecuredKafka, environment, flags, opened
+from tests.support.kafka_secured import SecuredKafka, environment, flags, open_kafka_log
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("all_closed")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("connections_closed")]
 
 _PASSWORD = "a.password.for.workers"
 
 
-async def test_customers_come_through_the_outbox_and_poison_is_put_aside(
+async def test_outbox_events_are_inserted_and_invalid_records_become_dead_letters(
     forker: Forker, secured_kafka: SecuredKafka, valkey_url: str, postgres_url: str, tmp_path: Path
 ):
-    """As a user that has the rights that the README names, and no others."""
+    """With a user that has exactly the rights that the README names."""
     stores = ("--redis-url", valkey_url, "--postgres-url", postgres_url)
-    master = Command(forker, *stores, *flags(secured_kafka.section("SIGNED")))
+    master = Command(forker, *stores, *flags(secured_kafka.section("SASL_SSL")))
     made = json.loads(await master("pipeline", "init", "--json"))
-    assert made["event_log"] == f"Kafka at {secured_kafka.broker('SIGNED')}"
+    assert made["event_log"] == f"Kafka at {secured_kafka.broker('SASL_SSL')}"
     group = f"pupils-{uuid.uuid4().hex[:8]}"
-    kafka = secured_kafka.section("SIGNED", sasl_username="worker", sasl_password=_PASSWORD)
+    kafka = secured_kafka.section("SASL_SSL", sasl_username="worker", sasl_password=_PASSWORD)
     secured_kafka.set_password("worker", _PASSWORD)
     for topic in made["topics"]:
         for right in ("DESCRIBE", "READ", "WRITE"):
@@ -50,7 +50,7 @@ async def test_customers_come_through_the_outbox_and_poison_is_put_aside(
         try:
 
             async def registered() -> bool:
-                """Of those after the five; what others left on the topic lands here too."""
+                """Count only new customers: the topic also has events of other tests."""
                 rows = await database.fetch(
                     "SELECT e.event_id FROM pipeline.user_events e JOIN pipeline.users u USING (user_id)"
                     " WHERE u.user_id > 5 AND e.type = 'user.registered'"
@@ -66,7 +66,7 @@ async def test_customers_come_through_the_outbox_and_poison_is_put_aside(
         assert seeding.returncode == 0
 
         poison = b"\xff" + uuid.uuid4().bytes
-        async with opened(kafka) as log:
+        async with open_kafka_log(kafka) as log:
             await log.publish([Record("orders", "someone", poison)])
         first = await _letter(airnode, poison, attempts=1)
         assert poison.hex() in await airnode("dlq", "show", first)
@@ -83,7 +83,7 @@ async def test_customers_come_through_the_outbox_and_poison_is_put_aside(
 
 
 async def _letter(airnode: Command, value: bytes, attempts: int) -> str:
-    """The id of the letter that this value has become; others may have left letters on the topic."""
+    """Return the id of the dead letter with this value. The topic may have letters of other tests."""
 
     async def found() -> str:
         letters = json.loads(await airnode("dlq", "list", "--json", "--reason", "not_json"))
@@ -94,7 +94,7 @@ async def _letter(airnode: Command, value: bytes, attempts: int) -> str:
 
 
 async def test_the_demonstration_on_kafka(secured_kafka: SecuredKafka, tmp_path: Path):
-    kafka = secured_kafka.section("SIGNED")
+    kafka = secured_kafka.section("SASL_SSL")
     env = {**environment(kafka), "AIRNODE_PIPELINE__GROUP": f"pupils-{uuid.uuid4().hex[:8]}"}
     node = AirnodeProcess(tmp_path / "data", "--demo-pipeline", env=env)
     try:

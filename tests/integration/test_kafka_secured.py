@@ -1,4 +1,4 @@
-"""Kafka with TLS, accounts and rights: that it works, and what is said where it does not."""
+"""Kafka with TLS, accounts and rights: it works, and each wrong setting is a clear error."""
 
 import asyncio
 import dataclasses
@@ -13,19 +13,19 @@ from airnode.errors import StartupError
 from airnode.store.eventlog.log import Record
 from tests.support.eventlog import read
 from tests.support.forking import Forker
-from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, opened
+from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, open_kafka_log
 from tests.support.tls import Authority
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("all_closed")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("connections_closed")]
 
-#: Longest wait for a broker that cannot be used: where that is sure, and where it may change.
-PATIENCE_S, SHORT_S = 20.0, 2.0
+#: Timeouts for a broker that cannot be used: for permanent errors, and for errors that are retried.
+TIMEOUT_S, SHORT_TIMEOUT_S = 20.0, 2.0
 
 
-async def barred(kafka: KafkaSection, patience_s: float = PATIENCE_S) -> str:
-    """What is said of a Kafka that cannot be used; within the time for it."""
+async def connect_error(kafka: KafkaSection, connect_timeout_s: float = TIMEOUT_S) -> str:
+    """Return the error for a Kafka that cannot be used."""
     with pytest.raises(StartupError) as caught:
-        async with asyncio.timeout(patience_s + 10), opened(kafka, patience_s):
+        async with asyncio.timeout(connect_timeout_s + 10), open_kafka_log(kafka, connect_timeout_s):
             pass
     if password := kafka.sasl_password.get_secret_value():
         assert password not in caught.value.detail + caught.value.debug
@@ -35,19 +35,19 @@ async def barred(kafka: KafkaSection, patience_s: float = PATIENCE_S) -> str:
 @pytest.mark.parametrize(
     ("listener", "settings"),
     [
-        ("SIGNED", {"sasl_mechanism": "PLAIN"}),
-        ("SIGNED", {"sasl_mechanism": "SCRAM-SHA-256"}),
-        ("SIGNED", {"sasl_mechanism": "SCRAM-SHA-512"}),
-        ("OPEN", {}),
+        ("SASL_SSL", {"sasl_mechanism": "PLAIN"}),
+        ("SASL_SSL", {"sasl_mechanism": "SCRAM-SHA-256"}),
+        ("SASL_SSL", {"sasl_mechanism": "SCRAM-SHA-512"}),
+        ("SASL_PLAINTEXT", {}),
         ("TLS", {}),
-        ("MUTUAL", {"ours": True}),
+        ("MUTUAL", {"own_certificate": True}),
     ],
 )
-async def test_records_go_in_and_come_out(secured_kafka: SecuredKafka, listener: str, settings: dict):
-    if settings.pop("ours", False):
-        settings |= dict(zip(("tls_cert", "tls_key"), secured_kafka.ours, strict=True))
+async def test_records_are_published_and_read(secured_kafka: SecuredKafka, listener: str, settings: dict):
+    if settings.pop("own_certificate", False):
+        settings |= dict(zip(("tls_cert", "tls_key"), secured_kafka.client_certificate, strict=True))
     topic, group = uuid.uuid4().hex, uuid.uuid4().hex
-    async with opened(secured_kafka.section(listener, **settings)) as log:
+    async with open_kafka_log(secured_kafka.section(listener, **settings)) as log:
         assert await log.ensure_topics({topic: 2}) == [topic]
         await log.ping()
         await log.publish([Record(topic, f"k{n}", b"%d" % n) for n in range(50)])
@@ -64,69 +64,69 @@ async def test_records_go_in_and_come_out(secured_kafka: SecuredKafka, listener:
 
 @dataclasses.dataclass(frozen=True)
 class Wrong:
-    """Something that an operator gets wrong.
+    """A wrong setting of an operator.
 
     Attributes:
-        says: what the sentence has in it.
+        message: part of the error.
     """
 
     listener: str
-    says: str
+    message: str
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
     host: str = "127.0.0.1"
 
 
 WRONG = {
     "password": Wrong(
-        "SIGNED",
+        "SASL_SSL",
         "does not let 'air' sign in with SCRAM-SHA-512: check kafka.sasl_username, kafka.sasl_password",
         {"sasl_password": "a.wrong.one"},
     ),
     "password, PLAIN": Wrong(
-        "SIGNED", "does not let 'air' sign in with PLAIN", {"sasl_password": "a.wrong.one", "sasl_mechanism": "PLAIN"}
+        "SASL_SSL", "does not let 'air' sign in with PLAIN", {"sasl_password": "a.wrong.one", "sasl_mechanism": "PLAIN"}
     ),
-    "user": Wrong("OPEN", "does not let 'nobody' sign in", {"sasl_username": "nobody"}),
+    "user": Wrong("SASL_PLAINTEXT", "does not let 'nobody' sign in", {"sasl_username": "nobody"}),
     "mechanism": Wrong(
-        "OPEN", "set kafka.sasl_mechanism to SCRAM-SHA-256 or SCRAM-SHA-512", {"sasl_mechanism": "PLAIN"}
+        "SASL_PLAINTEXT", "set kafka.sasl_mechanism to SCRAM-SHA-256 or SCRAM-SHA-512", {"sasl_mechanism": "PLAIN"}
     ),
     "authority": Wrong(
-        "SIGNED", "of nobody we trust (unable to get local issuer certificate): set kafka.tls_ca", {"tls_ca": "other"}
+        "SASL_SSL", "of nobody we trust (unable to get local issuer certificate): set kafka.tls_ca", {"tls_ca": "other"}
     ),
     "system's authorities": Wrong("TLS", "set kafka.tls_ca", {"tls_ca": None}),
     "host name": Wrong(
-        "SIGNED",
+        "SASL_SSL",
         "shows a certificate for another name (Hostname mismatch, certificate is not valid "
         "for 'localhost'): put the name that it is for into kafka.bootstrap",
         host="localhost",
     ),
     "date": Wrong("EXPIRED", "has expired: have it renewed"),
-    "no certificate of ours": Wrong(
-        "MUTUAL", "wants to see a certificate of ours: set kafka.tls_cert and kafka.tls_key"
+    "no certificate of own_certificate": Wrong(
+        "MUTUAL", "wants to see a certificate of own_certificate: set kafka.tls_cert and kafka.tls_key"
     ),
-    "certificate of ours": Wrong("MUTUAL", "does not accept our certificate", {"tls_cert": "other"}),
+    "certificate of own_certificate": Wrong("MUTUAL", "does not accept our certificate", {"tls_cert": "other"}),
     "PLAINTEXT to TLS": Wrong(
         "TLS", "speaks TLS only: set kafka.security_protocol to SSL or SASL_SSL", {"security_protocol": "PLAINTEXT"}
     ),
     "SASL_PLAINTEXT to SASL_SSL": Wrong(
-        "SIGNED", "speaks TLS only: set kafka.security_protocol to SASL_SSL.", {"security_protocol": "SASL_PLAINTEXT"}
+        "SASL_SSL", "speaks TLS only: set kafka.security_protocol to SASL_SSL.", {"security_protocol": "SASL_PLAINTEXT"}
     ),
     "an account where there are none": Wrong(
         "TLS", "has no accounts on this port: set kafka.security_protocol to SSL", {"security_protocol": "SASL_SSL"}
     ),
 }
-#: What may be otherwise in a moment, as when a broker starts: it is waited for.
-PERHAPS = {
+#: Errors that may be over in a moment, for example while a broker starts: they are retried.
+TEMPORARY = {
     "TLS to PLAINTEXT": Wrong("PLAINTEXT", "does not speak TLS as we do", {"security_protocol": "SSL"}),
     "SASL_SSL to SASL_PLAINTEXT": Wrong(
-        "OPEN", "set kafka.security_protocol to SASL_PLAINTEXT", {"security_protocol": "SASL_SSL"}
+        "SASL_PLAINTEXT", "set kafka.security_protocol to SASL_PLAINTEXT", {"security_protocol": "SASL_SSL"}
     ),
     "none where there are accounts": Wrong(
-        "SIGNED",
+        "SASL_SSL",
         "hangs up: set kafka.security_protocol to what this port is for, and to SASL_SSL where it wants us to sign in",
         {"security_protocol": "SSL"},
     ),
     "advertised address": Wrong(
-        "ASTRAY", "sends us on to 127.0.0.1:1 (its advertised.listeners), which does not answer"
+        "WRONG_ADDRESS", "sends us on to 127.0.0.1:1 (its advertised.listeners), which does not answer"
     ),
     "name": Wrong("PLAINTEXT", "is not found", {"bootstrap": ("no-such-host.invalid:9092",)}),
     "address": Wrong(
@@ -148,53 +148,51 @@ def section_of(wrong: Wrong, kafka: SecuredKafka, directory: Path) -> KafkaSecti
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=list(WRONG))
-async def test_what_is_wrong_is_a_sentence_that_says_what_to_do(
-    secured_kafka: SecuredKafka, tmp_path: Path, wrong: Wrong
-):
-    said = await barred(section_of(wrong, secured_kafka, tmp_path))
-    assert said.startswith("Kafka at ")
-    assert wrong.says in said
+async def test_the_error_for_each_wrong_setting(secured_kafka: SecuredKafka, tmp_path: Path, wrong: Wrong):
+    error = await connect_error(section_of(wrong, secured_kafka, tmp_path))
+    assert error.startswith("Kafka at ")
+    assert wrong.message in error
 
 
-async def test_what_may_pass_is_tried_again_and_is_a_sentence_in_the_end(secured_kafka: SecuredKafka, tmp_path: Path):
-    all_said = await asyncio.gather(
-        *(barred(section_of(wrong, secured_kafka, tmp_path), SHORT_S) for wrong in PERHAPS.values())
+async def test_temporary_errors_are_retried_and_reported_at_the_end(secured_kafka: SecuredKafka, tmp_path: Path):
+    errors = await asyncio.gather(
+        *(connect_error(section_of(wrong, secured_kafka, tmp_path), SHORT_TIMEOUT_S) for wrong in TEMPORARY.values())
     )
-    for wrong, said in zip(PERHAPS.values(), all_said, strict=True):
-        assert said.startswith("Kafka at ")
-        assert wrong.says in said
+    for wrong, error in zip(TEMPORARY.values(), errors, strict=True):
+        assert error.startswith("Kafka at ")
+        assert wrong.message in error
 
 
-async def test_a_broker_that_never_answers_does_not_hide_one_that_does(secured_kafka: SecuredKafka):
-    """The first accepts connections and says nothing, as a machine does that hangs."""
+async def test_a_silent_broker_does_not_hide_a_working_one(secured_kafka: SecuredKafka):
+    """The first one accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         good = secured_kafka.section("PLAINTEXT").bootstrap
-        async with opened(secured_kafka.section("PLAINTEXT", bootstrap=(address, *good))) as log:
+        async with open_kafka_log(secured_kafka.section("PLAINTEXT", bootstrap=(address, *good))) as log:
             await log.topics()
-        locked = secured_kafka.section("SIGNED", sasl_password="a.wrong.one")
+        locked = secured_kafka.section("SASL_SSL", sasl_password="a.wrong.one")
         silence, refusal = await asyncio.gather(
-            barred(secured_kafka.section("PLAINTEXT", bootstrap=(address,)), SHORT_S),
-            barred(locked.model_copy(update={"bootstrap": (address, *locked.bootstrap)}), SHORT_S),
+            connect_error(secured_kafka.section("PLAINTEXT", bootstrap=(address,)), SHORT_TIMEOUT_S),
+            connect_error(locked.model_copy(update={"bootstrap": (address, *locked.bootstrap)}), SHORT_TIMEOUT_S),
         )
         assert f"Kafka at {address} does not answer" in silence
         assert "sign in" in refusal
 
 
-async def test_files_that_are_no_certificates(secured_kafka: SecuredKafka, tmp_path: Path):
-    said = await barred(secured_kafka.section("TLS", tls_ca=tmp_path / "none.pem"))
-    assert said == f"The certificates {tmp_path}/none.pem cannot be used: No such file or directory (kafka.tls_ca)."
+async def test_invalid_certificate_files(secured_kafka: SecuredKafka, tmp_path: Path):
+    error = await connect_error(secured_kafka.section("TLS", tls_ca=tmp_path / "none.pem"))
+    assert error == f"The certificates {tmp_path}/none.pem cannot be used: No such file or directory (kafka.tls_ca)."
     (tmp_path / "text.pem").write_text("no certificate")
-    assert "cannot be used" in await barred(secured_kafka.section("TLS", tls_ca=tmp_path / "text.pem"))
-    _, key = secured_kafka.ours
-    said = await barred(secured_kafka.section("MUTUAL", tls_cert=tmp_path / "text.pem", tls_key=key))
-    assert "(kafka.tls_cert, kafka.tls_key)" in said
+    assert "cannot be used" in await connect_error(secured_kafka.section("TLS", tls_ca=tmp_path / "text.pem"))
+    _, key = secured_kafka.client_certificate
+    error = await connect_error(secured_kafka.section("MUTUAL", tls_cert=tmp_path / "text.pem", tls_key=key))
+    assert "(kafka.tls_cert, kafka.tls_key)" in error
 
 
 # -- through the binary -----------------------------------------------------------------------------------------------
 
 
-async def test_a_role_that_is_not_let_in_says_one_sentence_and_ends(
+async def test_a_role_that_kafka_refuses_prints_one_error_and_exits(
     forker: Forker, secured_kafka: SecuredKafka, valkey_url: str, postgres_url: str, tmp_path: Path
 ):
     command = [
@@ -214,7 +212,7 @@ async def test_a_role_that_is_not_let_in_says_one_sentence_and_ends(
         "auth.jwt_secret=" + "0123456789abcdef" * 3,
     ]
     wrong = [section_of(WRONG[name], secured_kafka, tmp_path) for name in ("password, PLAIN", "authority", "host name")]
-    wrong.append(secured_kafka.section("SIGNED", sasl_username=GUEST, sasl_password=GUEST_PASSWORD))  # has no rights
+    wrong.append(secured_kafka.section("SASL_SSL", sasl_username=GUEST, sasl_password=GUEST_PASSWORD))  # has no rights
     for number, kafka in enumerate(wrong):
         args = ["pipeline", "init"] if number == 0 else ["--role", "producer" if number % 2 else "consumer"]
         shared = command[:4] if number == 0 else command
@@ -226,10 +224,8 @@ async def test_a_role_that_is_not_let_in_says_one_sentence_and_ends(
         assert kafka.sasl_password.get_secret_value() not in out + err
 
 
-async def test_the_password_is_in_no_log_and_in_no_listing(
-    forker: Forker, secured_kafka: SecuredKafka, postgres_url: str
-):
-    kafka = secured_kafka.section("SIGNED", sasl_mechanism="PLAIN")
+async def test_the_password_is_never_printed(forker: Forker, secured_kafka: SecuredKafka, postgres_url: str):
+    kafka = secured_kafka.section("SASL_SSL", sasl_mechanism="PLAIN")
     code, out, err = await forker.run(
         "pipeline", "init", "--postgres-url", postgres_url, "--log-level", "debug", *flags(kafka)
     )

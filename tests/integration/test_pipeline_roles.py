@@ -18,7 +18,7 @@ from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from tests.support.eventlog import LogRig, read
 from tests.support.forking import Forker
-from tests.support.kafka_secured import Way
+from tests.support.kafka_secured import LogBackend
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
@@ -35,9 +35,9 @@ UNION ALL SELECT event_id FROM pipeline.product_events
 """
 
 
-async def test_the_three_roles_by_hand(tmp_path: Path, way: Way, postgres_url: str):
+async def test_the_three_roles_by_hand(tmp_path: Path, log_backend: LogBackend, postgres_url: str):
     nodes = [
-        AirnodeProcess(tmp_path / role, "--postgres-url", postgres_url, "--rate", "300", role=role, env=way.env)
+        AirnodeProcess(tmp_path / role, "--postgres-url", postgres_url, "--rate", "300", role=role, env=log_backend.env)
         for role in ("producer", "consumer", "cache-worker")
     ]
     producer, consumer, worker = nodes
@@ -56,7 +56,7 @@ async def test_the_three_roles_by_hand(tmp_path: Path, way: Way, postgres_url: s
 
         await eventually(flowing, 40, "events land")
         assert await producer.stop() == 0
-        on_the_log = await _on_the_log(way)
+        on_the_log = await _on_the_log(log_backend)
 
         async def all_of_them() -> bool:
             return await landed() >= len(on_the_log)
@@ -71,9 +71,9 @@ async def test_the_three_roles_by_hand(tmp_path: Path, way: Way, postgres_url: s
             await node.close()
 
 
-async def _on_the_log(way: Way) -> set:
+async def _on_the_log(log_backend: LogBackend) -> set:
     """The ids of all events there are; on Kafka also of those that others left, twice perhaps, among what is none."""
-    async with LogRig(**way.reading) as logs:
+    async with LogRig(**log_backend.rig_arguments) as logs:
         log = await logs.open()
         group = logs.name("audit")
         count = sum(each.records for each in (await log.lag(group, TOPICS)).values())

@@ -30,7 +30,7 @@ async def postgres(postgres_url):
     await store.stop()
 
 
-async def test_it_answers_and_stops_twice(postgres):
+async def test_the_pool_answers_and_can_be_stopped_twice(postgres):
     await postgres.ping()
     assert postgres.pool.get_size() == 1
     await postgres.stop()
@@ -46,7 +46,7 @@ async def test_a_missing_database_is_refused_at_once(postgres_url):
             await store.start()
 
 
-async def test_a_failed_transaction_leaves_nothing(postgres):
+async def test_a_failed_transaction_is_rolled_back(postgres):
     await postgres.pool.execute("CREATE TABLE t (x int)")
     with pytest.raises(ZeroDivisionError):  # noqa: PT012
         async with postgres.transaction() as connection:
@@ -55,8 +55,8 @@ async def test_a_failed_transaction_leaves_nothing(postgres):
     assert await postgres.pool.fetchval("SELECT count(*) FROM t") == 0
 
 
-async def test_a_connection_that_dies_while_it_is_given_back_is_a_database_that_is_away(postgres):
-    """What asyncpg raises where a server is killed at just that moment: nobody outside has to know of it."""
+async def test_a_connection_lost_while_it_returns_to_the_pool_is_an_unavailable_database(postgres):
+    """asyncpg raises this error if the server is killed at that moment."""
     died = asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
     with pytest.raises(asyncpg.ConnectionDoesNotExistError, match="the connection was lost"):
         async with postgres.transaction():
@@ -66,9 +66,9 @@ async def test_a_connection_that_dies_while_it_is_given_back_is_a_database_that_
     await postgres.ping()
 
 
-async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
+async def test_the_start_waits_for_a_server_that_starts_later(tmp_path):
     first = EmbeddedPostgres(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
-    await first.start()  # a missing database would be refused at once, so it is made before
+    await first.start()  # creates the database: a missing one would be refused at once
     await first.stop()
     server = EmbeddedPostgres(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     store = Postgres(PostgresSection(connect_timeout_s=30), url=server.url)
@@ -84,7 +84,7 @@ async def test_it_waits_for_a_server_that_comes_up_late(tmp_path):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
-async def test_the_pool_gets_over_a_killed_server(tmp_path, signum):
+async def test_the_pool_recovers_after_the_server_was_killed(tmp_path, signum):
     server = EmbeddedPostgres(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     await server.start()
     store = Postgres(PostgresSection(connect_timeout_s=5), url=server.url)
@@ -97,7 +97,7 @@ async def test_the_pool_gets_over_a_killed_server(tmp_path, signum):
             while server.pid in (old, None) or not await _answers(store):
                 await asyncio.sleep(0.01)
         assert await store.pool.fetchval("SELECT x FROM t") == 1
-        # Connections that died idle are not handed out either.
+        # The pool returns no connections that were lost while idle.
         assert await asyncio.gather(*(store.pool.fetchval("SELECT $1::int", n) for n in range(30))) == list(range(30))
     finally:
         await store.stop()
@@ -111,7 +111,7 @@ async def _answers(store: Postgres) -> bool:
         return False
 
 
-async def test_migrations_make_the_schema_once(postgres):
+async def test_migrations_are_applied_once(postgres):
     assert await migrate(postgres) == [migration.version for migration in load()]
     assert await migrate(postgres) == []
     rows = await postgres.pool.fetch("SELECT version, name, sha256 FROM airnode_migrations ORDER BY version")
@@ -164,7 +164,7 @@ async def test_five_processes_migrate_at_once(postgres, postgres_url):
         assert await postgres.pool.fetchval(f"SELECT count(*) FROM m{n}") == 1
 
 
-async def test_a_failing_file_changes_nothing_and_is_named(postgres):
+async def test_a_failing_migration_is_rolled_back_and_named(postgres):
     good = Migration(1, "good", "CREATE TABLE good (x int)")
     bad = Migration(2, "bad", "CREATE TABLE half (x int); SELECT 1 / 0")
     with pytest.raises(StartupError, match=r"0002_bad\.sql failed: division by zero"):
@@ -173,7 +173,7 @@ async def test_a_failing_file_changes_nothing_and_is_named(postgres):
     assert await migrate(postgres, [good, Migration(2, "bad", "CREATE TABLE half (x int)")]) == [2]
 
 
-async def test_changed_files_and_newer_databases_are_refused(postgres):
+async def test_changed_migrations_and_newer_databases_are_refused(postgres):
     one, two = Migration(1, "one", "CREATE TABLE a ()"), Migration(2, "two", "CREATE TABLE b ()")
     await migrate(postgres, [one, two])
     with pytest.raises(StartupError, match="schema version 2"):
@@ -199,7 +199,7 @@ GOOD_CLASS = {"room": "math-1", "title": "Mathe", "code": "AB12", "stream_key": 
         {"stream_key": "short"},
     ],
 )
-async def test_wrong_classes_are_refused_by_the_schema(postgres, change):
+async def test_the_schema_refuses_invalid_classes(postgres, change):
     await migrate(postgres)
     insert = "INSERT INTO classes (room, title, code, stream_key) VALUES ($1, $2, $3, $4)"
     await postgres.pool.execute(insert, *GOOD_CLASS.values())
@@ -211,7 +211,7 @@ async def test_wrong_classes_are_refused_by_the_schema(postgres, change):
             await postgres.pool.execute(insert, *{**other, taken: GOOD_CLASS[taken]}.values())
 
 
-async def test_wrong_users_are_refused_by_the_schema(postgres):
+async def test_the_schema_refuses_invalid_users(postgres):
     await migrate(postgres)
     user = "INSERT INTO users (user_id, user_type) VALUES ($1, $2)"
     await postgres.pool.execute(user, "kim", "student")

@@ -1,4 +1,4 @@
-"""What only the log in the Redis has to do itself: making room, and finding what a former owner left."""
+"""What only the log on Redis Streams does: deleting old records, finding records of former owners."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from airnode.errors import Conflict, NotFound, StartupError, Unavailable
 from airnode.store.eventlog import reader_groups
 from airnode.store.eventlog.log import Partition, Rebalancing, Record
 from airnode.store.eventlog.stream_layout import stream_key, to_id, to_offset
-from tests.support.eventlog import SESSION_S, LogRig, nothing_more, polling, read
+from tests.support.eventlog import SESSION_S, LogRig, expect_no_records, polling, read
 from tests.support.valkey import ExternalValkey
 from tests.support.waiting import eventually
 
@@ -28,12 +28,12 @@ async def redis(valkey_url: str):
         yield client
 
 
-def test_ids_and_offsets_are_two_forms_of_one_thing():
+def test_ids_convert_to_offsets_and_back():
     assert to_id(to_offset(b"1763784000123-4")) == "1763784000123-4"
     assert to_offset(b"1763784000123-4") < to_offset(b"1763784000123-5") < to_offset(b"1763784000124-0")
 
 
-async def test_what_all_groups_have_committed_is_let_go(streams: LogRig, redis: aioredis.Redis):
+async def test_records_that_all_groups_have_committed_are_deleted(streams: LogRig, redis: aioredis.Redis):
     log = await streams.open(streams.registry)
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
@@ -45,13 +45,13 @@ async def test_what_all_groups_have_committed_is_let_go(streams: LogRig, redis: 
     await slow.commit({partition: by_slow[39].next_offset})
     assert await log.trim(partition) == 60
     await slow.commit({partition: by_slow[-1].next_offset})
-    assert await log.trim(partition) == 1  # the last one stays as the groups' position
+    assert await log.trim(partition) == 1  # the last one is kept: it is the groups' position
     assert {each.records for each in (await log.lag("slow", [topic])).values()} == {0}
     trimmed = streams.registry.get_sample_value("airnode_eventlog_trimmed_total", {"topic": topic})
     assert trimmed == 99
 
 
-async def test_without_a_reader_nothing_is_let_go(streams: LogRig):
+async def test_nothing_is_deleted_without_a_group(streams: LogRig):
     log = await streams.open()
     topic = streams.name("topic")
     await log.ensure_topics({topic: 1})
@@ -60,7 +60,7 @@ async def test_without_a_reader_nothing_is_let_go(streams: LogRig):
     assert len(await read(await streams.join(log, [topic], "late"), 50)) == 50
 
 
-async def test_publishing_waits_for_readers_that_are_too_far_behind_and_loses_nothing(streams: LogRig):
+async def test_publishing_waits_for_slow_readers_and_loses_nothing(streams: LogRig):
     log = await streams.open(streams.registry, stream_max_records=1000)
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
@@ -85,43 +85,43 @@ async def test_publishing_waits_for_readers_that_are_too_far_behind_and_loses_no
     assert [int(record.value) for record in found] == list(range(total))
 
 
-async def test_a_group_that_never_comes_back_is_named_and_can_be_forgotten(streams: LogRig):
+async def test_an_abandoned_group_is_logged_and_can_be_deleted(streams: LogRig):
     log = await streams.open(stream_max_records=1000)
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
-    here, gone = streams.name("here"), streams.name("gone")
-    guest = log.subscribe([topic], gone)
-    await guest.start()
-    await nothing_more(guest, 1)
-    await guest.stop()
-    member = await streams.join(log, [topic], here)
+    active, abandoned = streams.name("active"), streams.name("abandoned")
+    former = log.subscribe([topic], abandoned)
+    await former.start()
+    await expect_no_records(former, 1)
+    await former.stop()
+    member = await streams.join(log, [topic], active)
 
     async def publish_all() -> None:
         for first in range(0, 2000, 100):
             await log.publish([Record(topic, "a", b"%d" % n) for n in range(first, first + 100)])
 
-    with capture_logs() as said:
+    with capture_logs() as entries:
         publishing = asyncio.create_task(publish_all())
         found = await read(member, 1000)
         await member.commit({partition: found[-1].next_offset})
-        await eventually(lambda: [each for each in said if each["event"] == "eventlog_full"], 20, "it is full")
-    assert {each["waits_for"] for each in said if each["event"] == "eventlog_full"} == {gone}
+        await eventually(lambda: [each for each in entries if each["event"] == "eventlog_full"], 20, "it is full")
+    assert {each["waits_for"] for each in entries if each["event"] == "eventlog_full"} == {abandoned}
     known = {each.name: each for each in await reader_groups.list_groups(log, log._bus)}
-    assert (known[gone].members, known[gone].unread) == (0, {topic: 1000})
-    assert known[here].members == 1
+    assert (known[abandoned].members, known[abandoned].unread) == (0, {topic: 1000})
+    assert known[active].members == 1
     with pytest.raises(Conflict, match="stop its consumers"):
-        await reader_groups.forget_group(log, log._bus, here)
-    await reader_groups.forget_group(log, log._bus, gone)
+        await reader_groups.forget_group(log, log._bus, active)
+    await reader_groups.forget_group(log, log._bus, abandoned)
     while len(found) < 2000:
         found += await read(member, 1)
         await member.commit({partition: found[-1].next_offset})
     await publishing
     assert [int(record.value) for record in found] == list(range(2000))
     with pytest.raises(NotFound, match="There is no group"):
-        await reader_groups.forget_group(log, log._bus, gone)
+        await reader_groups.forget_group(log, log._bus, abandoned)
 
 
-async def test_a_full_redis_is_said_in_words_and_is_over_when_there_is_room(tmp_path):
+async def test_a_full_redis_is_a_clear_error_until_there_is_room(tmp_path):
     from prometheus_client import CollectorRegistry
 
     from airnode.config.sections.embedded import EmbeddedSection
@@ -151,38 +151,38 @@ async def test_a_full_redis_is_said_in_words_and_is_over_when_there_is_room(tmp_
         await valkey.stop()
 
 
-async def test_what_a_former_owner_read_too_late_is_found(streams: LogRig, redis: aioredis.Redis):
+async def test_records_that_a_former_owner_read_are_delivered_again(streams: LogRig, redis: aioredis.Redis):
     log = await streams.open()
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
-    told: list[str] = []
+    calls: list[str] = []
 
     async def revoked(_partitions) -> None:
-        told.append("revoked")
+        calls.append("revoked")
 
     member = await streams.join(log, [topic], "g", Rebalancing(revoked=revoked))
-    await nothing_more(member, 1)
+    await expect_no_records(member, 1)
     await log.publish([Record(topic, "a", b"1")])
-    # A member that was stopped between its last look at the group and its read takes the record away.
+    # A member that was stopped just before its read, and lost the partition, takes the record.
     assert await redis.xreadgroup("g", "zombie", {stream_key(partition): ">"})
     await log.publish([Record(topic, "a", b"2")])
     found = await read(member, 3, within_s=20 + 3 * SESSION_S)
     assert [record.value for record in found] == [b"2", b"1", b"2"]
-    assert told == ["revoked"]
+    assert calls == ["revoked"]
     await member.commit({partition: found[-1].next_offset})
     assert (await log.lag("g", [topic]))[partition].records == 0
 
 
-async def test_what_was_read_and_lost_on_its_way_comes_again(streams: LogRig, redis: aioredis.Redis):
-    """The server has given records to a member whose connection ends before they come."""
+async def test_records_of_a_lost_answer_are_delivered_again(streams: LogRig, redis: aioredis.Redis):
+    """The server delivers records to a member, and the connection ends before they arrive."""
     log = await streams.open()
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
     member = await streams.join(log, [topic], "g")
-    await nothing_more(member, 1)
-    (itself,) = [each["name"].decode() for each in await redis.xinfo_consumers(stream_key(partition), "g")]
+    await expect_no_records(member, 1)
+    (consumer,) = [each["name"].decode() for each in await redis.xinfo_consumers(stream_key(partition), "g")]
     await log.publish([Record(topic, "a", b"1")])
-    assert await redis.xreadgroup("g", itself, {stream_key(partition): ">"})
+    assert await redis.xreadgroup("g", consumer, {stream_key(partition): ">"})
     await log.publish([Record(topic, "a", b"2")])
     (second,) = await read(member, 1)
     found = await read(member, 2, within_s=20 + 3 * SESSION_S)
@@ -191,7 +191,7 @@ async def test_what_was_read_and_lost_on_its_way_comes_again(streams: LogRig, re
     assert (await log.lag("g", [topic]))[partition].records == 0
 
 
-async def test_a_partition_that_could_not_be_given_back_is_given_later(streams: LogRig, redis: aioredis.Redis):
+async def test_giving_back_a_partition_is_retried(streams: LogRig, redis: aioredis.Redis):
     log, topic = await streams.open(), streams.name("topic")
     await log.ensure_topics({topic: 2})
     refused = asyncio.Event()
@@ -202,7 +202,7 @@ async def test_a_partition_that_could_not_be_given_back_is_given_later(streams: 
             refused.set()
 
     first = await streams.join(log, [topic], "g", Rebalancing(revoked=revoked))
-    await nothing_more(first, 1)
+    await expect_no_records(first, 1)
     second = await streams.join(log, [topic], "g")
     async with polling(first), polling(second):
         try:
@@ -213,7 +213,7 @@ async def test_a_partition_that_could_not_be_given_back_is_given_later(streams: 
         await eventually(lambda: len(first.assigned) == len(second.assigned) == 1, 20, "the second one has it")
 
 
-async def test_headers_that_are_none_stop_nothing(streams: LogRig, redis: aioredis.Redis):
+async def test_invalid_headers_are_ignored(streams: LogRig, redis: aioredis.Redis):
     log, topic = await streams.open(), streams.name("topic")
     await log.ensure_topics({topic: 1})
     await redis.xadd(stream_key(Partition(topic, 0)), {"k": "a", "v": "1", "h": b"\xc1 no headers"})
@@ -221,19 +221,19 @@ async def test_headers_that_are_none_stop_nothing(streams: LogRig, redis: aiored
     assert (record.value, record.headers) == (b"1", ())
 
 
-async def test_a_stream_that_vanished_is_begun_anew(streams: LogRig, redis: aioredis.Redis):
+async def test_a_deleted_stream_is_created_again(streams: LogRig, redis: aioredis.Redis):
     log = await streams.open()
     topic = streams.name("topic")
     await log.ensure_topics({topic: 1})
     member = await streams.join(log, [topic], "g")
-    await nothing_more(member, 1)
+    await expect_no_records(member, 1)
     await redis.delete(stream_key(Partition(topic, 0)))
     await log.publish([Record(topic, "a", b"1")])
     assert [record.value for record in await read(member, 1)] == [b"1"]
 
 
-async def test_a_clock_that_was_set_back_breaks_no_offset(streams: LogRig, redis: aioredis.Redis):
-    """Ids count on within the millisecond of before; long after, everything is still read, committed and counted."""
+async def test_offsets_stay_valid_after_the_clock_was_set_back(streams: LogRig, redis: aioredis.Redis):
+    """Redis keeps the millisecond and counts up the sequence number; records are still read, committed and counted."""
     log = await streams.open()
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
@@ -252,7 +252,7 @@ async def test_a_clock_that_was_set_back_breaks_no_offset(streams: LogRig, redis
     assert not (await redis.xpending(stream_key(partition), "g"))["pending"]
 
 
-async def test_a_clock_that_was_set_back_keeps_no_dead_member(streams: LogRig, redis: aioredis.Redis):
+async def test_dead_members_are_removed_after_the_clock_was_set_back(streams: LogRig, redis: aioredis.Redis):
     log = await streams.open()
     topic = streams.name("topic")
     await log.ensure_topics({topic: 1})
@@ -266,21 +266,21 @@ async def test_a_clock_that_was_set_back_keeps_no_dead_member(streams: LogRig, r
     assert [record.value for record in await read(member, 1)] == [b"1"]
 
 
-async def test_members_that_are_gone_leave_nothing_behind(streams: LogRig, redis: aioredis.Redis):
+async def test_consumers_of_former_members_are_deleted(streams: LogRig, redis: aioredis.Redis):
     log = await streams.open()
     topic, partition = streams.name("topic"), Partition(streams.name("topic"), 0)
     await log.ensure_topics({topic: 1})
     for turn in range(3):
-        guest = log.subscribe([topic], "g")
-        await guest.start()
+        former = log.subscribe([topic], "g")
+        await former.start()
         await log.publish([Record(topic, "a", b"%d" % turn)])
-        (record,) = await read(guest, 1)
-        await guest.commit({partition: record.next_offset})
-        await guest.stop()
+        (record,) = await read(former, 1)
+        await former.commit({partition: record.next_offset})
+        await former.stop()
     await redis.xadd(stream_key(partition), {"k": "a", "v": "kept"})
     await redis.xreadgroup("g", "zombie", {stream_key(partition): ">"})
     member = await streams.join(log, [topic], "g")
-    assert [record.value for record in await read(member, 1)] == [b"kept"]  # what a gone reader holds is not lost
+    assert [record.value for record in await read(member, 1)] == [b"kept"]  # a record of a former consumer is not lost
 
     async def alone() -> bool:
         await member.poll(max_records=10, wait_s=0.2)
@@ -289,7 +289,7 @@ async def test_members_that_are_gone_leave_nothing_behind(streams: LogRig, redis
     await eventually(alone, 20 + 3 * SESSION_S, "it is the only reader")
 
 
-async def test_a_redis_cluster_is_refused_with_what_to_do(tmp_path: Path):
+async def test_a_redis_cluster_is_refused(tmp_path: Path):
     server = await ExternalValkey(tmp_path / "valkey", cluster=True).start()
     try:
         async with LogRig(redis_url=server.url) as rig:

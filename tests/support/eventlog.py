@@ -1,7 +1,7 @@
-"""Event logs for tests: the same handle for Redis Streams and for Kafka; and a member of a group to kill.
+"""Event logs for tests: one class for Redis Streams and Kafka, and a group member in its own process.
 
-``python -m tests.support.eventlog '{"redis_url": …, "topics": […], "group": …}'`` joins, reads, commits nothing, and
-prints the offsets that it got, one JSON line a record.
+``python -m tests.support.eventlog '{"redis_url": …, "topics": […], "group": …}'`` joins, reads without commits, and
+prints the partition and offset of each record as a JSON line.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from airnode.store.eventlog.log import Delivered, EventLog, EventLogMetrics, Gro
 from airnode.store.eventlog.stream_log import StreamLog
 
 _ROOT = Path(__file__).parents[2]
-#: What a member that was killed is missed after.
+#: A killed member loses its partitions after this time.
 SESSION_S = 2.0
 
 
 class LogRig:
-    """One kind of log; each :meth:`open` is a client of its own, as another process would be."""
+    """One kind of log. Each :meth:`open` connects a new client, as another process would."""
 
     def __init__(self, *, redis_url: str = "", bootstrap: Sequence[str] = (), **section: object) -> None:
         self.kind = "kafka" if bootstrap else "streams"
@@ -50,7 +50,7 @@ class LogRig:
         await self._closing.__aexit__(*error)
 
     def name(self, word: str) -> str:
-        """A name that no other test uses."""
+        """Return a name that no other test uses."""
         return f"{word}.{self._name}"
 
     async def open(self, registry: CollectorRegistry | None = None, **section: object) -> EventLog:
@@ -69,14 +69,14 @@ class LogRig:
         return log
 
     async def join(self, log: EventLog, topics: Sequence[str], group: str, rebalancing=None) -> GroupSubscription:
-        """A started member, left again at the end of the test."""
+        """Return a started member; it is stopped at the end of the test."""
         member = log.subscribe(topics, group, rebalancing)
         await member.start()
         self._closing.push_async_callback(member.stop)
         return member
 
-    async def member_process(self, topics: Sequence[str], group: str) -> asyncio.subprocess.Process:
-        """A member in a process of its own, to be killed."""
+    async def start_member_process(self, topics: Sequence[str], group: str) -> asyncio.subprocess.Process:
+        """Start a member in its own process."""
         wanted = {"redis_url": self._redis_url, "bootstrap": self._bootstrap, "topics": topics, "group": group}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -97,7 +97,7 @@ class LogRig:
 
 
 async def read(member: GroupSubscription, count: int, within_s: float = 30) -> list[Delivered]:
-    """At least so many records."""
+    """Poll until there are ``count`` records or more, and return them."""
     found: list[Delivered] = []
     async with asyncio.timeout(within_s):
         while len(found) < count:
@@ -105,23 +105,23 @@ async def read(member: GroupSubscription, count: int, within_s: float = 30) -> l
     return found
 
 
-async def nothing_more(member: GroupSubscription, polls: int = 5) -> None:
-    """A few polls bring nothing."""
+async def expect_no_records(member: GroupSubscription, polls: int = 5) -> None:
+    """Check that a few polls return no records."""
     for _ in range(polls):
         assert await member.poll(max_records=500, wait_s=0.2) == []
 
 
 @contextlib.asynccontextmanager
 async def polling(member: GroupSubscription) -> AsyncIterator[list[Delivered]]:
-    """Reads beside the test, as only a member that polls takes part in a rebalance."""
+    """Poll in the background: only a member that polls takes part in a rebalance. Yields the list of records."""
     found: list[Delivered] = []
     done = asyncio.Event()
 
-    async def read_on() -> None:
+    async def poll_loop() -> None:
         while not done.is_set():
             found.extend(await member.poll(max_records=500, wait_s=0.2))
 
-    task = asyncio.create_task(read_on())
+    task = asyncio.create_task(poll_loop())
     try:
         yield found
     finally:
@@ -131,7 +131,7 @@ async def polling(member: GroupSubscription) -> AsyncIterator[list[Delivered]]:
 
 @pytest.fixture(params=["streams", "kafka"])
 async def logs(request: pytest.FixtureRequest) -> AsyncIterator[LogRig]:
-    """Each kind of log in turn."""
+    """Redis Streams and Kafka, one after the other."""
     if request.param == "kafka":
         rig = LogRig(bootstrap=request.getfixturevalue("kafka").bootstrap)
     else:
@@ -140,7 +140,7 @@ async def logs(request: pytest.FixtureRequest) -> AsyncIterator[LogRig]:
         yield rig
 
 
-async def _be_a_member(wanted: dict) -> None:
+async def _run_member(wanted: dict) -> None:
     async with LogRig(redis_url=wanted["redis_url"], bootstrap=wanted["bootstrap"]) as rig:
         member = await rig.join(await rig.open(), wanted["topics"], wanted["group"])
         while True:
@@ -150,4 +150,4 @@ async def _be_a_member(wanted: dict) -> None:
 
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(_be_a_member(json.loads(sys.argv[1])))
+    asyncio.run(_run_member(json.loads(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""A real Apache Kafka for tests: three brokers (KRaft, broker and controller in one) on loopback, jars by Maven."""
+"""A real Apache Kafka for tests: three brokers (KRaft, also controllers) on loopback; Maven fetches the jars."""
 
 import fcntl
 import shutil
@@ -18,7 +18,7 @@ from tests.support.ports import free_ports
 _PROJECT = Path(__file__).parents[1] / "kafka"
 _LIBS = _PROJECT / "target" / "libs"
 _BROKERS = 3
-#: For short lives: little memory, quick to start.
+#: For short runs: little memory, a quick start.
 _JAVA = ("-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 _PROPERTIES = """
@@ -49,8 +49,8 @@ controller.quorum.fetch.timeout.ms=2000
 """
 
 
-def why_not() -> str:
-    """Why there can be no Kafka here; empty: there can."""
+def unavailable_reason() -> str:
+    """Return why Kafka cannot run on this machine; empty: it can."""
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
     return f"needs {' and '.join(missing)} (Java 17, Maven) for a real Kafka" if missing else ""
 
@@ -59,7 +59,7 @@ class Kafka:
     """Three brokers; each can be killed and started again.
 
     Args:
-        java: options of the machine that runs them.
+        java: options of the Java virtual machine.
     """
 
     def __init__(self, directory: Path, java: Sequence[str] = _JAVA, brokers: int = _BROKERS) -> None:
@@ -87,37 +87,39 @@ class Kafka:
         return self
 
     def start_broker(self, node_id: int) -> None:
-        log = (self._place(node_id) / "broker.log").open("ab")
+        log = (self._directory_of(node_id) / "broker.log").open("ab")
         self._processes[node_id] = subprocess.Popen(
-            [*self._command(), "kafka.Kafka", str(self._place(node_id) / "server.properties")], stdout=log, stderr=log
+            [*self._command(), "kafka.Kafka", str(self._directory_of(node_id) / "server.properties")],
+            stdout=log,
+            stderr=log,
         )
         log.close()
 
     def wait_for_broker(self, node_id: int, within_s: float = 50) -> None:
-        """Until its port accepts connections."""
+        """Wait until the broker accepts connections."""
         deadline = time.monotonic() + within_s
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self._ports[node_id]), timeout=1).close()
                 return
             except OSError:
-                log = (self._place(node_id) / "broker.log").read_text(errors="replace")
+                log = (self._directory_of(node_id) / "broker.log").read_text(errors="replace")
                 assert self._processes[node_id].poll() is None, f"broker {node_id} ended: {log[-2000:]}"
                 assert time.monotonic() < deadline, f"broker {node_id} does not answer: {log[-2000:]}"
                 time.sleep(0.1)
 
     def kill_broker(self, node_id: int) -> None:
-        """End it with SIGKILL."""
+        """Kill a broker with SIGKILL."""
         process = self._processes.pop(node_id)
         process.kill()
         process.wait()
 
-    def bring_back(self) -> None:
-        """Start those that were killed, and wait for them."""
-        gone = self._ports.keys() - self._processes.keys()
-        for node_id in gone:
+    def restart_killed(self) -> None:
+        """Start the killed brokers again, and wait for them."""
+        killed = self._ports.keys() - self._processes.keys()
+        for node_id in killed:
             self.start_broker(node_id)
-        for node_id in gone:
+        for node_id in killed:
             self.wait_for_broker(node_id)
 
     def close(self) -> None:
@@ -129,13 +131,13 @@ class Kafka:
     def _command(self) -> list[str]:
         return ["java", *self._java, _QUIET, "-cp", f"{_LIBS}/*"]
 
-    def _place(self, node_id: int) -> Path:
+    def _directory_of(self, node_id: int) -> Path:
         return self._directory / f"broker-{node_id}"
 
     def _format(self, node_id: int, cluster_id: str) -> "subprocess.Popen[bytes]":
-        place = self._place(node_id)
-        place.mkdir()
-        properties = place / "server.properties"
+        directory = self._directory_of(node_id)
+        directory.mkdir()
+        properties = directory / "server.properties"
         properties.write_text(self._properties(node_id))
         command = [*self._command(), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
         return subprocess.Popen([*command, *self._format_options()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -147,7 +149,7 @@ class Kafka:
             voters=voters,
             port=self._ports[node_id],
             controller_port=self._controller_ports[node_id],
-            directory=self._place(node_id),
+            directory=self._directory_of(node_id),
         )
 
     def _format_options(self) -> list[str]:
@@ -155,7 +157,7 @@ class Kafka:
 
 
 def fetch_jars() -> None:
-    """Let Maven bring the jars, once."""
+    """Fetch the jars with Maven, once."""
     _LIBS.parent.mkdir(exist_ok=True)
     with (_LIBS.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -170,21 +172,21 @@ def fetch_jars() -> None:
             text=True,
             timeout=600,
         )
-        assert run.returncode == 0, f"Maven did not bring Kafka's jars: {run.stdout[-2000:]}{run.stderr[-2000:]}"
+        assert run.returncode == 0, f"Maven did not fetch Kafka's jars: {run.stdout[-2000:]}{run.stderr[-2000:]}"
         done.touch()
 
 
 def _kafka_uuid() -> str:
     import base64
 
-    made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    return made if made[0] != "-" else _kafka_uuid()  # it would be taken for an option
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return cluster_id if cluster_id[0] != "-" else _kafka_uuid()  # the tool would parse it as an option
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
-    """Started when first asked for, shared by all tests: each makes topics and groups of its own."""
-    if reason := why_not():
+    """Started at the first use and shared by all tests, which use their own topics and groups."""
+    if reason := unavailable_reason():
         pytest.skip(reason)
     fetch_jars()
     with tempfile.TemporaryDirectory(prefix="airnode-kafka-", ignore_cleanup_errors=True) as directory:

@@ -1,4 +1,4 @@
-"""A Kafka as schools run it: TLS, accounts and rights. One broker that listens in every way there is."""
+"""A Kafka broker with TLS, accounts and rights, with one listener for each way to connect."""
 
 import asyncio
 import contextlib
@@ -29,16 +29,16 @@ from airnode.config.sections.eventlog import EventLogSection
 from airnode.config.sections.kafka import KafkaSection
 from airnode.store.eventlog.kafka_log import KafkaLog
 from airnode.store.eventlog.log import EventLogMetrics
-from tests.support.kafka import Kafka, fetch_jars, why_not
+from tests.support.kafka import Kafka, fetch_jars, unavailable_reason
 from tests.support.ports import free_ports
 from tests.support.tls import Authority
 from tests.support.waiting import eventually
 
 USER = "air"
 PASSWORD = "the.password.of=air"
-#: May do all, and has no account until a test makes one.
-TRAVELLER = "traveller"
-#: Signs in, and may do nothing until a test says so.
+#: Has all rights, but no account until a test creates it.
+TEMPORARY_USER = "traveller"
+#: Has an account, but no rights until a test grants them.
 GUEST, GUEST_PASSWORD = "guest", "a.guest.of.the.house"
 
 #: {listener: security protocol}
@@ -46,9 +46,9 @@ _LISTENERS = {
     "PLAINTEXT": "PLAINTEXT",
     "TLS": "SSL",
     "MUTUAL": "SSL",
-    "SIGNED": "SASL_SSL",
-    "OPEN": "SASL_PLAINTEXT",
-    "ASTRAY": "PLAINTEXT",
+    "SASL_SSL": "SASL_SSL",
+    "SASL_PLAINTEXT": "SASL_PLAINTEXT",
+    "WRONG_ADDRESS": "PLAINTEXT",
     "EXPIRED": "SSL",
 }
 _LOGIN = "org.apache.kafka.common.security"
@@ -69,38 +69,38 @@ broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=200
 controller.quorum.election.timeout.ms=500
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:{USER};User:{TRAVELLER};User:CN=airnode
+super.users=User:ANONYMOUS;User:{USER};User:{TEMPORARY_USER};User:CN=airnode
 ssl.keystore.type=PEM
 ssl.truststore.type=PEM
 listener.name.mutual.ssl.client.auth=required
-listener.name.signed.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
-listener.name.signed.scram-sha-256.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
-listener.name.signed.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
-listener.name.signed.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";
-listener.name.open.sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.open.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;
 """
 _MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 class SecuredKafka(Kafka):
-    """See the module. Who does not sign in and who shows a certificate of ``airnode`` may do all, as may ``USER``."""
+    """One broker. ``USER``, clients with the certificate ``airnode`` and clients without an account have all rights."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, brokers=1)
         self.authority = Authority(directory / "tls")
-        #: Certificate and key that the broker knows us by.
-        self.ours = self.authority.issue("airnode")
+        #: Certificate and key for the listener MUTUAL.
+        self.client_certificate = self.authority.issue("airnode")
         taken = {*self._ports.values(), *self._controller_ports.values()}
         others = [port for port in free_ports(len(_LISTENERS) + len(taken)) if port not in taken]
         self._listeners = dict(zip(_LISTENERS, [self._ports[1], *others], strict=False))
 
     def broker(self, listener: str, host: str = "127.0.0.1") -> str:
-        """The address of a listener."""
+        """Return the address of a listener."""
         return f"{host}:{self._listeners[listener]}"
 
     def section(self, listener: str, host: str = "127.0.0.1", **settings: object) -> KafkaSection:
-        """How one connects there, as far as the settings do not say otherwise."""
+        """Return the configuration for a listener; ``settings`` override single keys."""
         protocol = str(settings.get("security_protocol", _LISTENERS[listener]))
         usual: dict[str, object] = {"bootstrap": (self.broker(listener, host),), "security_protocol": protocol}
         if protocol.endswith("SSL"):
@@ -110,7 +110,7 @@ class SecuredKafka(Kafka):
         return KafkaSection.model_validate({**usual, **settings})
 
     def set_password(self, user: str, password: str) -> None:
-        """For SCRAM-SHA-512; empty: the account is gone."""
+        """Set a password for SCRAM-SHA-512; an empty one deletes the account."""
         mechanism = ScramMechanism.SCRAM_SHA_512
         change = (
             UserScramCredentialUpsertion(user, ScramCredentialInfo(mechanism, 4096), password.encode())
@@ -122,7 +122,7 @@ class SecuredKafka(Kafka):
             done.result(20)
 
     def allow(self, user: str, operation: str, topic: str = "", group: str = "") -> None:
-        """Let a user READ, WRITE, DESCRIBE … one topic, or one group."""
+        """Grant an operation (READ, WRITE, DESCRIBE, …) on a topic or a group."""
         kind = ResourceType.TOPIC if topic else ResourceType.GROUP
         right = AclBinding(
             kind,
@@ -138,7 +138,7 @@ class SecuredKafka(Kafka):
             done.result(20)
 
     def deny_all(self, group: str) -> None:
-        """Take back what was allowed on a group."""
+        """Revoke all rights on a group."""
         rights = AclBindingFilter(
             ResourceType.GROUP, group, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
         )
@@ -150,8 +150,8 @@ class SecuredKafka(Kafka):
         return AdminClient({"bootstrap.servers": self.broker("PLAINTEXT"), "log_level": 0})
 
     def _properties(self, node_id: int) -> str:
-        place, controller = self._place(node_id), self._controller_ports[node_id]
-        advertised = {**self._listeners, "ASTRAY": 1}
+        directory, controller = self._directory_of(node_id), self._controller_ports[node_id]
+        advertised = {**self._listeners, "WRONG_ADDRESS": 1}
         kinds = {**_LISTENERS, "CONTROLLER": "PLAINTEXT"}
         good, expired = self._keystore("broker", 1), self._keystore("expired", -1)
         return _PROPERTIES + "\n".join(
@@ -160,7 +160,7 @@ class SecuredKafka(Kafka):
                 f"listeners={_addresses({**self._listeners, 'CONTROLLER': controller})}",
                 f"advertised.listeners={_addresses(advertised)}",
                 "listener.security.protocol.map=" + ",".join(f"{name}:{kind}" for name, kind in kinds.items()),
-                f"log.dirs={place}/data",
+                f"log.dirs={directory}/data",
                 f"ssl.keystore.location={good}",
                 f"ssl.truststore.location={self.authority.cert}",
                 f"listener.name.expired.ssl.keystore.location={expired}",
@@ -169,7 +169,7 @@ class SecuredKafka(Kafka):
         )
 
     def _keystore(self, name: str, for_days: int) -> Path:
-        """Key and certificate in one file."""
+        """Write key and certificate into one file, and return its path."""
         cert, key = self.authority.issue(name, "127.0.0.1", for_days=for_days)
         both = self.authority.folder / f"{name}.keystore.pem"
         both.write_bytes(key.read_bytes() + cert.read_bytes())
@@ -190,14 +190,10 @@ def _addresses(ports: dict[str, int]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(kafka: KafkaSection, patience_s: float = 20.0) -> AsyncIterator[KafkaLog]:
-    """A log on it, started.
-
-    Args:
-        patience_s: how long a broker is waited for.
-    """
-    section = EventLogSection(session_timeout_s=2, request_timeout_s=patience_s)
-    log = KafkaLog(kafka, section, EventLogMetrics(CollectorRegistry()), connect_timeout_s=patience_s)
+async def open_kafka_log(kafka: KafkaSection, connect_timeout_s: float = 20.0) -> AsyncIterator[KafkaLog]:
+    """Open a started event log."""
+    section = EventLogSection(session_timeout_s=2, request_timeout_s=connect_timeout_s)
+    log = KafkaLog(kafka, section, EventLogMetrics(CollectorRegistry()), connect_timeout_s=connect_timeout_s)
     try:
         await log.start()
         yield log
@@ -206,7 +202,7 @@ async def opened(kafka: KafkaSection, patience_s: float = 20.0) -> AsyncIterator
 
 
 def flags(kafka: KafkaSection) -> list[str]:
-    """What makes airnode use it."""
+    """Return the command line arguments for this configuration."""
     values = kafka.model_dump(mode="json", exclude_defaults=True)
     if password := kafka.sasl_password.get_secret_value():
         values["sasl_password"] = password
@@ -215,7 +211,7 @@ def flags(kafka: KafkaSection) -> list[str]:
 
 
 def environment(kafka: KafkaSection) -> dict[str, str]:
-    """The same in the environment of a process, as deployments have it."""
+    """Return the environment variables for this configuration, as deployments use them."""
     names = {"kafka.bootstrap": "KAFKA_BOOTSTRAP_SERVERS"}
     pairs = (each.split("=", 1) for each in flags(kafka)[1::2])
     by_key = {names.get(key, f"AIRNODE_{key.upper().replace('.', '__')}"): value for key, value in pairs}
@@ -224,8 +220,8 @@ def environment(kafka: KafkaSection) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def secured_kafka() -> Iterator[SecuredKafka]:
-    """Started when first asked for, shared by all tests: each makes topics and groups of its own."""
-    if reason := why_not():
+    """Started at the first use and shared by all tests, which use their own topics and groups."""
+    if reason := unavailable_reason():
         pytest.skip(reason)
     fetch_jars()
     with tempfile.TemporaryDirectory(prefix="airnode-kafka-", ignore_cleanup_errors=True) as directory:
@@ -238,8 +234,8 @@ def secured_kafka() -> Iterator[SecuredKafka]:
 
 
 @pytest.fixture
-async def all_closed() -> AsyncIterator[None]:
-    """Waits for connections to end before the loop does: aiokafka closes those that it is not let in on by the way."""
+async def connections_closed() -> AsyncIterator[None]:
+    """Waits until all connections are closed. aiokafka closes refused connections in the background."""
     yield
     loop = asyncio.get_running_loop()
     await eventually(
@@ -250,24 +246,24 @@ async def all_closed() -> AsyncIterator[None]:
 
 
 @dataclass(frozen=True)
-class Way:
-    """Where the event log of processes is.
+class LogBackend:
+    """The event log that processes under test use.
 
     Attributes:
-        env: for a process. reading: for a ``LogRig`` that looks at the same log.
+        env: for a process. rig_arguments: of a ``LogRig`` on the same log.
     """
 
     kind: str
     env: dict[str, str]
-    reading: dict[str, Any]
+    rig_arguments: dict[str, Any]
 
 
 @pytest.fixture(params=["streams", "kafka"])
-def way(request: pytest.FixtureRequest, valkey_url: str) -> Way:
-    """In the Redis, and on a secured Kafka. Its topics outlive a test: the group is new, and reads what others left."""
+def log_backend(request: pytest.FixtureRequest, valkey_url: str) -> LogBackend:
+    """Redis Streams, and a secured Kafka. The topics on Kafka have records of other tests, so the group is new."""
     env = {"JWT_SECRET_KEY": "0123456789abcdef" * 4, "REDIS_URL": valkey_url}
     if request.param == "streams":
-        return Way("streams", env, {"redis_url": valkey_url})
+        return LogBackend("streams", env, {"redis_url": valkey_url})
     kafka: SecuredKafka = request.getfixturevalue("secured_kafka")
-    env |= {"AIRNODE_PIPELINE__GROUP": f"pupils-{uuid.uuid4().hex[:8]}", **environment(kafka.section("SIGNED"))}
-    return Way("kafka", env, {"bootstrap": (kafka.broker("PLAINTEXT"),)})
+    env |= {"AIRNODE_PIPELINE__GROUP": f"pupils-{uuid.uuid4().hex[:8]}", **environment(kafka.section("SASL_SSL"))}
+    return LogBackend("kafka", env, {"bootstrap": (kafka.broker("PLAINTEXT"),)})

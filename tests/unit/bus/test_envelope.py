@@ -1,4 +1,4 @@
-"""The wire format, and what happens to bytes that are not in it."""
+"""The wire format of messages, and invalid bytes."""
 
 import contextlib
 
@@ -19,7 +19,7 @@ class Tagged(msgspec.Struct, tag="hb.1"):
     load: float = 0.0
 
 
-def test_the_wire_format_is_as_written():
+def test_the_wire_format():
     assert encode(Note("hi")) == b'{"v":1,"t":"Note","b":{"text":"hi"}}'
     assert type_name(Tagged) == "hb.1"
     assert msgspec.json.decode(decode(encode(Tagged(0.5))).b, type=Tagged) == Tagged(0.5)
@@ -50,7 +50,7 @@ def test_bad_messages_have_a_reason(data, reason):
 
 
 @given(st.binary(max_size=300))
-def test_hostile_bytes_are_undecodable_or_an_envelope(data):
+def test_random_bytes_are_undecodable_or_an_envelope(data):
     with contextlib.suppress(Undecodable):
         assert decode(data).v == 1
 

@@ -22,5 +22,5 @@ from airnode.config.sections.redis import RedisSection
         (RedisSection(url="unix:///run/redis.sock"), ""),
     ],
 )
-def test_another_node_reaches_the_same_redis(section: RedisSection, url: str):
+def test_the_url_for_another_node(section: RedisSection, url: str):
     assert shared_url(section, "master.school") == url

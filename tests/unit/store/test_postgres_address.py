@@ -1,4 +1,4 @@
-"""What people see of the address, and what they never see."""
+"""The address in messages never has the password."""
 
 import socket
 
@@ -21,7 +21,7 @@ def test_the_address_has_no_password(section, address):
     assert Postgres(PostgresSection(**section)).address == address
 
 
-async def test_a_missing_server_is_one_sentence_without_the_password():
+async def test_the_error_for_a_missing_server_hides_the_password():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -34,7 +34,7 @@ async def test_a_missing_server_is_one_sentence_without_the_password():
     await postgres.stop()
 
 
-async def test_nothing_works_before_the_start():
+async def test_ping_fails_before_the_start():
     with pytest.raises(Unavailable):
         await Postgres(PostgresSection(host="db")).ping()
 
