@@ -1,1 +1,1 @@
-"""The durable store: a PostgreSQL pool and its schema."""
+"""The durable stores: PostgreSQL, the event log, files on disk."""

@@ -5,41 +5,20 @@ import os
 import signal
 import socket
 
-import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from redis import asyncio as aioredis
 from structlog.testing import capture_logs
 
 from airnode.bus import keys
-from airnode.bus.client import Bus
-from airnode.bus.leases import MAX_EPOCH, Claim, Leases
+from airnode.bus.leases import Leases
 from airnode.bus.records import Records
-from airnode.bus.subscription import QUEUE_MAX, BusMetrics
+from airnode.bus.subscription import QUEUE_MAX
 from airnode.config.sections.embedded import EmbeddedSection
-from airnode.config.sections.redis import RedisSection
 from airnode.embedded.valkey import EmbeddedValkey
-from airnode.errors import InvalidInput, StartupError, TooLarge, Unavailable
+from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.processes.supervisor import EmbeddedMetrics
-
-
-class Note(msgspec.Struct, frozen=True):
-    text: str
-
-
-class Other(msgspec.Struct, frozen=True):
-    n: int
-
-
-class Rig:
-    """A bus with its registry."""
-
-    def __init__(self, url: str, **section: object) -> None:
-        self.registry = CollectorRegistry()
-        self.bus = Bus(RedisSection(url=url, **section), BusMetrics(self.registry))
-
-    def dropped(self, reason: str) -> float:
-        return self.registry.get_sample_value("airnode_bus_dropped_total", {"reason": reason}) or 0.0
+from tests.support.bus import BusRig, Note, Other, until
 
 
 class Inbox:
@@ -59,15 +38,9 @@ class Inbox:
             return await self.queue.get()
 
 
-async def until(check) -> None:
-    async with asyncio.timeout(20):
-        while not await check():
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 async def rig(valkey_url):
-    rig = Rig(valkey_url)
+    rig = BusRig(valkey_url)
     await rig.bus.start()
     yield rig
     await rig.bus.stop()
@@ -180,7 +153,7 @@ async def test_too_large_messages_are_refused(bus):
 async def test_subscribers_recover_after_the_server_was_killed_and_learn_of_the_gap(tmp_path, signum):
     valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     await valkey.start()
-    rig = Rig(valkey.url)
+    rig = BusRig(valkey.url)
     inboxes = {name: Inbox() for name in ("a", "b")}
     try:
         await rig.bus.start()
@@ -219,7 +192,7 @@ async def test_a_cut_pubsub_connection_is_a_gap_too(bus):
 async def test_a_stopped_server_is_unavailable_until_it_starts_again(tmp_path):
     valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
     await valkey.start()
-    rig = Rig(valkey.url, connect_timeout_s=0.5)
+    rig = BusRig(valkey.url, connect_timeout_s=0.5)
     try:
         await rig.bus.start()
         await valkey.stop()
@@ -242,7 +215,7 @@ async def test_a_stopped_server_is_unavailable_until_it_starts_again(tmp_path):
 async def test_the_error_for_a_missing_server_hides_the_password():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        rig = Rig(f"redis://:geheim@127.0.0.1:{closed.getsockname()[1]}/0", connect_timeout_s=0.3)
+        rig = BusRig(f"redis://:geheim@127.0.0.1:{closed.getsockname()[1]}/0", connect_timeout_s=0.3)
         with pytest.raises(StartupError, match=r"Redis at 127\.0\.0\.1:\d+/0 did not answer within 0\.3 s") as caught:
             await rig.bus.start()
         assert "geheim" not in repr(caught.value) + caught.value.debug
@@ -251,7 +224,7 @@ async def test_the_error_for_a_missing_server_hides_the_password():
 
 
 async def test_an_invalid_url_is_refused():
-    rig = Rig("http://localhost:1")
+    rig = BusRig("http://localhost:1")
     with pytest.raises(StartupError, match=r"redis\.url is not an address"):
         await rig.bus.start()
     await rig.bus.stop()
@@ -259,7 +232,7 @@ async def test_an_invalid_url_is_refused():
 
 async def test_the_start_waits_for_a_server_that_starts_later(tmp_path):
     valkey = EmbeddedValkey(tmp_path, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
-    rig = Rig(valkey.url, connect_timeout_s=20)
+    rig = BusRig(valkey.url, connect_timeout_s=20)
     waiting = asyncio.ensure_future(rig.bus.start())
     try:
         await asyncio.sleep(0)
@@ -272,134 +245,22 @@ async def test_the_start_waits_for_a_server_that_starts_later(tmp_path):
         await valkey.stop()
 
 
-async def test_leases_are_read_renewed_dropped_and_expire(bus):
-    leases = Leases(bus)
-    await leases.put_lease("nodes", "a", Note("1"), 60)
-    await leases.put_lease("nodes", "b", Note("2"), 0.3)
-    await leases.put_lease("rooms", "a", Note("3"), 60)
-    assert await leases.read_leases("nodes", Note) == {"a": Note("1"), "b": Note("2")}
-    assert await leases.read_lease("nodes", "a", Note) == Note("1")
-    await leases.put_lease("nodes", "a", Note("1+"), 60)
-
-    async def b_is_gone() -> bool:
-        return await leases.read_leases("nodes", Note) == {"a": Note("1+")}
-
-    await until(b_is_gone)
-    assert await leases.read_lease("nodes", "b", Note) is None
-    assert await leases.drop_lease("nodes", "a") is True
-    assert await leases.drop_lease("nodes", "a") is False
-    assert await leases.read_leases("nodes", Note) == {}
-    assert await leases.read_leases("rooms", Note) == {"a": Note("3")}
-
-
-async def test_a_renewed_lease_outlives_its_first_end(bus):
-    leases = Leases(bus)
-    await leases.put_lease("nodes", "short", Note("x"), 0.2)
-    await leases.put_lease("nodes", "kept", Note("x"), 0.2)
-    await leases.put_lease("nodes", "kept", Note("y"), 60)
-
-    async def only_kept() -> bool:
-        return await leases.read_leases("nodes", Note) == {"kept": Note("y")}
-
-    await until(only_kept)
-
-
-async def test_a_group_that_nobody_reads_expires(bus):
-    await Leases(bus).put_lease("nodes", "a", Note("1"), 0.1)
-
-    async def nothing_left() -> bool:
-        return await bus.client.dbsize() == 0
-
-    await until(nothing_left)
-
-
-async def test_a_thousand_leases_are_read_in_one_round_trip_without_invalid_ones(rig, bus):
-    leases = Leases(bus)
-    await asyncio.gather(*(leases.put_lease("nodes", f"n{n}", Other(n), 60) for n in range(1000)))
-    await bus.client.hset(keys.lease_values("nodes"), "n5", b"not json")
-    before = (await bus.client.info("commandstats"))["cmdstat_eval"]["calls"]
-    found = await leases.read_leases("nodes", Other)
-    assert (await bus.client.info("commandstats"))["cmdstat_eval"]["calls"] == before + 1
-    assert found == {f"n{n}": Other(n) for n in range(1000) if n != 5}
-    assert rig.dropped("bad_value") == 1
-
-
-async def test_claims_follow_the_epoch(bus):
-    leases = Leases(bus)
-    assert await leases.read_claim("room:x", Note) is None
-    assert await leases.claim("room:x", "n1", 3, Note("a")) == (True, Claim("n1", 3, Note("a")))
-    assert await leases.claim("room:x", "n1", 3, Note("a2")) == (True, Claim("n1", 3, Note("a2")))
-    for epoch in (0, 2, 3):
-        assert await leases.claim("room:x", "n2", epoch, Note("b")) == (False, Claim("n1", 3, Note("a2")))
-    assert (await leases.claim("room:x", "n1", 2, Note("a")))[0] is False
-    assert await leases.claim("room:x", "n2", 4, Note("b")) == (True, Claim("n2", 4, Note("b")))
-    assert await leases.release_claim("room:x", "n1", 3) is False
-    assert await leases.release_claim("room:x", "n2", 4) is True
-    assert await leases.read_claim("room:x", Note) == Claim("", 4, None)
-    assert (await leases.claim("room:x", "n1", 4, Note("late")))[0] is False
-    assert (await leases.claim("room:x", "n1", MAX_EPOCH, Note("last")))[1].epoch == MAX_EPOCH
-    for owner, epoch in (("", 1), ("n1", -1), ("n1", MAX_EPOCH + 1)):
-        with pytest.raises(InvalidInput):
-            await leases.claim("room:x", owner, epoch, Note("x"))
-
-
-async def test_one_of_many_claims_with_the_same_epoch_wins(bus):
-    leases = Leases(bus)
-    for epoch in range(1, 6):
-        results = await asyncio.gather(*(leases.claim("room:x", f"n{n}", epoch, Other(n)) for n in range(20)))
-        winners = [n for n, (granted, _) in enumerate(results) if granted]
-        assert len(winners) == 1
-        assert {claim for _, claim in results} == {Claim(f"n{winners[0]}", epoch, Other(winners[0]))}
-
-
-async def test_records_are_replaced_as_a_whole(bus):
-    records = Records(bus)
-    await records.set_record("streams", "old", Note("old"))
-    readers_saw: set[tuple[bool, bool]] = set()
-    stop = asyncio.Event()
-
-    async def read() -> None:
-        while not stop.is_set():
-            names = set(await bus.client.hkeys(keys.records("streams")))
-            readers_saw.add((b"old" in names, len(names) == 2000))
-
-    reading = asyncio.ensure_future(read())
-    await records.replace_records("streams", {f"k{n}": Other(n) for n in range(2000)})
-    stop.set()
-    await reading
-    assert readers_saw <= {(True, False), (False, True)}
-    assert await records.get_record("streams", "old", Note) is None
-    assert await records.get_record("streams", "k1999", Other) == Other(1999)
-    assert await bus.client.ttl(keys.records("streams")) == -1
-    assert await records.drop_record("streams", "k1999") is True
-    assert await records.drop_record("streams", "k1999") is False
-    await records.replace_records("streams", {})
-    assert await bus.client.dbsize() == 0
-
-
-async def test_all_keys_have_the_prefix(bus):
-    await Leases(bus).put_lease("g", "m", Note("x"), 60)
-    await Leases(bus).claim("k", "o", 1, Note("x"))
-    await Records(bus).set_record("t", "k", Note("x"))
-    assert all(key.startswith(keys.PREFIX.encode()) for key in await bus.client.keys("*"))
-
-
 async def test_a_wrong_password_is_refused_at_once_and_hidden(valkey_url):
     async with aioredis.from_url(valkey_url) as admin:
         await admin.execute_command("ACL", "SETUSER", "guarded", "on", ">right", "~*", "&*", "+@all")
         try:
-            good = Rig(valkey_url.replace("unix://", "unix://guarded@"), password="right")
+            good = BusRig(valkey_url.replace("unix://", "unix://guarded@"), password="right")
             await good.bus.start()
             await good.bus.ping()
             await good.bus.stop()
-            rig = Rig(valkey_url.replace("unix://", "unix://guarded:geheim@"), connect_timeout_s=30)
+            rig = BusRig(valkey_url.replace("unix://", "unix://guarded:geheim@"), connect_timeout_s=30)
             async with asyncio.timeout(10):
                 with pytest.raises(StartupError, match="refuses") as caught:
                     await rig.bus.start()
             assert "geheim" not in str(caught.value)
             await rig.bus.stop()
             await admin.config_set("requirepass", "geheim")
-            rig = Rig(valkey_url, connect_timeout_s=30)
+            rig = BusRig(valkey_url, connect_timeout_s=30)
             async with asyncio.timeout(10):
                 with pytest.raises(StartupError, match="refuses: Authentication required"):
                     await rig.bus.start()

@@ -100,10 +100,10 @@ WRONG = {
         host="localhost",
     ),
     "date": Wrong("EXPIRED", "has expired: have it renewed"),
-    "no certificate of own_certificate": Wrong(
-        "MUTUAL", "wants to see a certificate of own_certificate: set kafka.tls_cert and kafka.tls_key"
+    "no certificate of ours": Wrong(
+        "MUTUAL", "wants to see a certificate of ours: set kafka.tls_cert and kafka.tls_key"
     ),
-    "certificate of own_certificate": Wrong("MUTUAL", "does not accept our certificate", {"tls_cert": "other"}),
+    "certificate of ours": Wrong("MUTUAL", "does not accept our certificate", {"tls_cert": "other"}),
     "PLAINTEXT to TLS": Wrong(
         "TLS", "speaks TLS only: set kafka.security_protocol to SSL or SASL_SSL", {"security_protocol": "PLAINTEXT"}
     ),

@@ -36,7 +36,7 @@ class KafkaBatches:
         Raises:
             KafkaError, Unavailable: some records may not be stored.
         """
-        used: list[_Batch] = []
+        used: list[_RecordBatch] = []
         by_partition = await self._by_partition(records)
         if self._stopped:  # another call failed; the caller retries with the next producer
             raise Unavailable("The event log's connection is being renewed.")
@@ -72,7 +72,7 @@ class KafkaBatches:
         return by_partition
 
 
-class _Batch:
+class _RecordBatch:
     """A batch that takes records until it is sent; ``stored`` is done when Kafka has stored or refused it."""
 
     def __init__(self, builder: Any) -> None:
@@ -98,12 +98,12 @@ class _PartitionBatches:
         self._producer = producer
         self._partition = partition
         self._tasks = tasks
-        self._filling: _Batch | None = None
+        self._filling: _RecordBatch | None = None
         self._sending = asyncio.Lock()
 
-    def add(self, records: Sequence[Record]) -> list[_Batch]:
+    def add(self, records: Sequence[Record]) -> list[_RecordBatch]:
         """Add records to the batch that fills, and to further batches as needed; return these batches."""
-        used: list[_Batch] = []
+        used: list[_RecordBatch] = []
         for record in records:
             if self._filling is None or not self._filling.put(record):
                 self._filling = self._open()
@@ -112,12 +112,12 @@ class _PartitionBatches:
                 used.append(self._filling)
         return used
 
-    def _open(self) -> _Batch:
-        batch = _Batch(self._producer.create_batch())
+    def _open(self) -> _RecordBatch:
+        batch = _RecordBatch(self._producer.create_batch())
         self._tasks.spawn("send", self._send(batch)).add_done_callback(batch.ended)
         return batch
 
-    async def _send(self, batch: _Batch) -> None:
+    async def _send(self, batch: _RecordBatch) -> None:
         topic, number = self._partition
         try:
             async with self._sending:
