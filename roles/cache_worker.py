@@ -1,4 +1,4 @@
-"""The cache-worker: keeps users and products of PostgreSQL in the Redis. Several may run, and one of them acts."""
+"""The cache-worker: copies users and products from PostgreSQL to Redis. Of several workers one acts."""
 
 from airnode.bus.leader_election import LeaderElection
 from airnode.bus.leases import Leases

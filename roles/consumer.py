@@ -1,4 +1,4 @@
-"""The consumer: takes events off the log and lands them in PostgreSQL."""
+"""The consumer: reads events from the log and inserts them into PostgreSQL."""
 
 from airnode.config.model import Settings
 from airnode.pipeline.access import PIPELINE_ACCESS
@@ -18,7 +18,7 @@ _NAME = "consumer"
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """One member a consumer group."""
+    """Run one member per consumer group."""
     settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
     groups = groups_of(settings)
     members = [
@@ -52,7 +52,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
 
 def groups_of(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return what the consumer's members read: {group: topics}."""
+    """Return the groups and the topics that they read, {group: topics}."""
     section = settings.pipeline
     if section.group:
         return {section.group: tuple(section.topics)}

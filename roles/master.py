@@ -1,5 +1,7 @@
 """The master: pages, tokens and places, classes, the view of the cluster. It keeps no state: the stores do."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from airnode.cluster.access_issuer import AccessIssuer
@@ -33,6 +35,7 @@ from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
 from airnode.web.credentials import Authorizer, class_attempts, cluster_attempts, master_rules
 from airnode.web.health import HealthCheck
+from airnode.web.rate_limit import AttemptLimit
 from airnode.web.static import add_pages
 
 _PAGES = {
@@ -46,65 +49,47 @@ _PAGES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """What most of the APIs need: the state of nodes and rooms, and who asks with which right."""
+
+    nodes: NodeStates
+    rooms: RoomStates
+    room_events: RoomEvents
+    classes: Classes
+    stream_keys: StreamKeyPublisher
+    clients: Clients
+    attempts: AttemptLimit
+    authorizer: Authorizer
+
+
 def build(ctx: RoleContext) -> RoleParts:
-    """Connect the API with the classes, the state of rooms and nodes, and the pages."""
-    settings = ctx.settings
-    classes = Classes(ctx.postgres, settings.classes.max_classes)
-    room = settings.classes.default_room
-    nodes = NodeStates(ctx.bus, settings.cluster, ctx.tasks("node-states"), ctx.registry)
-    rooms = RoomStates(ctx.bus, ctx.tasks("room-states"), watched=nodes.watched)
-    room_events = RoomEvents(rooms, ctx.registry, write_timeout_s=settings.http.request_timeout_s)
-    clients = Clients(settings.http.trusted_proxies)
-    stream_keys = StreamKeyPublisher(ctx.bus, classes, room, ctx.tasks("class-directory"))
-    attempts = class_attempts(settings.auth, ctx.registry)
-    rules = master_rules(settings.auth, settings.cluster, cluster_attempts(settings.auth, ctx.registry), attempts)
-    authorizer = Authorizer(ctx.tokens, clients, rules)
+    """Connect the APIs with the classes, the state of rooms and nodes, and the pages."""
+    cluster = _cluster(ctx)
+    nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
-    recordings_api = RecordingsApi(authorizer, recordings, rooms, nodes, settings.recording)
-    room_nodes, urls = RoomNodes(nodes, rooms), ClassUrls(clients, ctx.addresses)
-    issuer = TokenIssuer(
-        settings.auth,
-        room,
-        tokens=ctx.tokens,
-        classes=classes,
-        nodes=room_nodes,
-        attempts=attempts,
-        registry=ctx.registry,
-    )
-    tokens_api = TokensApi(issuer, attempts, clients, urls)
-    classes_api = ClassesApi(
-        authorizer=authorizer,
-        classes=classes,
-        stream_keys=stream_keys,
-        rooms=rooms,
-        room_events=room_events,
-        room_nodes=room_nodes,
-        urls=urls,
-    )
-    nodes_api = _nodes_api(ctx, nodes, rooms, clients, authorizer)
-    joins = _join_api(ctx, nodes, clients, authorizer)
-    overview = Overview(ctx.bus, ctx.postgres, settings.cache.refresh_interval_s)
-
-    def pipeline_urls(host: str) -> StoreUrls:
-        return ctx.remote_urls(PIPELINE_ACCESS, host)
-
+    overview = Overview(ctx.bus, ctx.postgres, ctx.settings.cache.refresh_interval_s)
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
-    pipeline = PipelineApi(overview, catalogue, authorizer, clients, pipeline_urls)
-    secret = settings.auth.teacher_secret.get_secret_value()
+    tokens_api, classes_api = _class_apis(ctx, cluster)
+    apis = (
+        tokens_api,
+        classes_api,
+        RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
+        _nodes_api(ctx, cluster),
+        _join_api(ctx, cluster),
+        _pipeline_api(ctx, cluster, overview, catalogue),
+    )
 
     def routes(app: web.Application) -> None:
-        tokens_api.add_routes(app)
-        classes_api.add_routes(app)
-        recordings_api.add_routes(app)
-        nodes_api.add_routes(app)
-        joins.add_routes(app)
-        pipeline.add_routes(app)
+        for api in apis:
+            api.add_routes(app)
         add_pages(app, _PAGES)
 
     async def endpoints() -> dict[str, object]:
-        found = await classes.by_room(room)
-        admin = _admin_endpoints(ctx.addresses, settings.auth.admin_secret.get_secret_value())
-        return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | admin
+        auth = ctx.settings.auth
+        found = await cluster.classes.by_room(ctx.settings.classes.default_room)
+        secret, admin = auth.teacher_secret.get_secret_value(), auth.admin_secret.get_secret_value()
+        return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | _admin_endpoints(ctx.addresses, admin)
 
     async def serving() -> str:
         count = len(nodes.nodes())
@@ -114,10 +99,10 @@ def build(ctx: RoleContext) -> RoleParts:
 
     return RoleParts(
         services=(
-            stream_keys,
+            cluster.stream_keys,
             nodes,
             Ordered(rooms, after=(nodes,)),
-            Ordered(room_events, after=(rooms,)),
+            Ordered(cluster.room_events, after=(rooms,)),
             recordings,
             overview,
             catalogue,
@@ -128,29 +113,77 @@ def build(ctx: RoleContext) -> RoleParts:
     )
 
 
-def _nodes_api(
-    ctx: RoleContext, nodes: NodeStates, rooms: RoomStates, clients: Clients, authorizer: Authorizer
-) -> NodesApi:
+def _cluster(ctx: RoleContext) -> _Cluster:
     settings = ctx.settings
-    return NodesApi(
-        section=settings.cluster,
-        authorizer=authorizer,
-        nodes=nodes,
-        rooms=rooms,
-        reservations=Reservations(ctx.bus),
-        clients=clients,
+    classes = Classes(ctx.postgres, settings.classes.max_classes)
+    nodes = NodeStates(ctx.bus, settings.cluster, ctx.tasks("node-states"), ctx.registry)
+    rooms = RoomStates(ctx.bus, ctx.tasks("room-states"), watched=nodes.watched)
+    clients = Clients(settings.http.trusted_proxies)
+    attempts = class_attempts(settings.auth, ctx.registry)
+    rules = master_rules(settings.auth, settings.cluster, cluster_attempts(settings.auth, ctx.registry), attempts)
+    return _Cluster(
+        nodes,
+        rooms,
+        RoomEvents(rooms, ctx.registry, write_timeout_s=settings.http.request_timeout_s),
+        classes,
+        StreamKeyPublisher(ctx.bus, classes, settings.classes.default_room, ctx.tasks("class-directory")),
+        clients,
+        attempts,
+        Authorizer(ctx.tokens, clients, rules),
     )
 
 
-def _join_api(ctx: RoleContext, nodes: NodeStates, clients: Clients, authorizer: Authorizer) -> JoinApi:
+def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, ClassesApi]:
+    """Return the APIs of tokens and classes, which give away places on the same nodes."""
+    room_nodes, urls = RoomNodes(cluster.nodes, cluster.rooms), ClassUrls(cluster.clients, ctx.addresses)
+    issuer = TokenIssuer(
+        ctx.settings.auth,
+        ctx.settings.classes.default_room,
+        tokens=ctx.tokens,
+        classes=cluster.classes,
+        nodes=room_nodes,
+        attempts=cluster.attempts,
+        registry=ctx.registry,
+    )
+    classes_api = ClassesApi(
+        authorizer=cluster.authorizer,
+        classes=cluster.classes,
+        stream_keys=cluster.stream_keys,
+        rooms=cluster.rooms,
+        room_events=cluster.room_events,
+        room_nodes=room_nodes,
+        urls=urls,
+    )
+    return TokensApi(issuer, cluster.attempts, cluster.clients, urls), classes_api
+
+
+def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:
+    return NodesApi(
+        section=ctx.settings.cluster,
+        authorizer=cluster.authorizer,
+        nodes=cluster.nodes,
+        rooms=cluster.rooms,
+        reservations=Reservations(ctx.bus),
+        clients=cluster.clients,
+    )
+
+
+def _join_api(ctx: RoleContext, cluster: _Cluster) -> JoinApi:
     issuer = AccessIssuer(
         accesses=ctx.accesses,
-        node_orders=nodes.registry,
+        node_orders=cluster.nodes.registry,
         store_urls=ctx.remote_urls,
         shared_values=lambda access: shared_values(ctx.settings, access),
         jwt_secret=ctx.settings.auth.jwt_secret.get_secret_value(),
     )
-    return JoinApi(issuer, authorizer, clients)
+    return JoinApi(issuer, cluster.authorizer, cluster.clients)
+
+
+def _pipeline_api(ctx: RoleContext, cluster: _Cluster, overview: Overview, catalogue: Catalogue) -> PipelineApi:
+    def urls(host: str) -> StoreUrls:
+        return ctx.remote_urls(PIPELINE_ACCESS, host)
+
+    return PipelineApi(overview, catalogue, cluster.authorizer, cluster.clients, urls)
 
 
 def _endpoints(addresses: Addresses, code: str, stream_key: str, secret: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The producer: makes events of what is in the cache, and relays those of database changes."""
+"""The producer: generates events from the cache, and relays those of database changes."""
 
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter

@@ -1,4 +1,4 @@
-"""Everything on one machine: other roles by name, with nothing to configure."""
+"""Everything on one machine: a list of other roles, with nothing to configure."""
 
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role
