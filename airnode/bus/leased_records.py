@@ -85,7 +85,7 @@ class LeasedRecords(Generic[R]):
         self.complete_since_s = float("inf")
 
     def receive(self, record: R, now_s: float) -> RecordChange[R] | None:
-        """Take a report; return None if it is older than what is known, or ends what is not known."""
+        """Take a report; return None if it is older than the known one, or ends one that is not known."""
         key = self._rules.key(record)
         before = self.get(key)
         if before is not None and self._rules.order(record) < self._rules.order(before):

@@ -1,4 +1,4 @@
-"""What a slave gets from a master."""
+"""The access of slaves to the stores of a master."""
 
 from airnode.bus.keys import PREFIX
 from airnode.kernel.access import RedisAccess, RemoteAccess

@@ -1,4 +1,4 @@
-"""Judges what is wrong in the cluster, from what the API shows of it. No I/O."""
+"""The alarms of the cluster, from the answers of its API. No I/O."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ from airnode.cluster.api_types import NodeView, StreamView
 from airnode.web.alarms import Alarm, worst_first
 
 NEARLY_FULL_PERCENT = 90.0
-#: A healthy node whose heartbeat looks older than this has a clock that differs, or a slow network.
+#: A healthy node with an older heartbeat than this has a wrong clock or a slow network.
 _OVERDUE_S = 10.0
 
 

@@ -12,7 +12,7 @@ class RegisterRequest(msgspec.Struct):
     """A slave that wants to join.
 
     Attributes:
-        node_id: the one it had before; empty: it gets one.
+        node_id: its id from an earlier start; empty: the master generates one.
         host: host under which viewers reach it; empty: the address that the master sees.
     """
 
@@ -33,7 +33,7 @@ class Registration(msgspec.Struct):
         redis_url: with user and password; empty: the master's Redis cannot be shared, the slave needs its own address.
         jwt_secret: the key that verifies viewers' tokens.
         node_host: the address that the master saw; empty: the same machine as the master's.
-        recording_mode, student_download: who may record, and download, in the whole cluster.
+        recording_mode, student_download: values of the ``recording`` section for the whole cluster.
     """
 
     node_id: str
@@ -50,7 +50,7 @@ class HeartbeatRequest(msgspec.Struct):
     """A heartbeat of a slave that cannot reach Redis.
 
     Attributes:
-        seen: sessions of viewers that showed up since the last heartbeat.
+        seen: sessions of viewers that connected since the last heartbeat.
     """
 
     record: NodeRecord
@@ -68,7 +68,7 @@ class NodeView(msgspec.Struct):
     """A node, as the API shows it.
 
     Attributes:
-        load_percentage: of its places.
+        load_percentage: percentage of its places that are taken.
         reserved: reserved places whose viewers have not connected yet.
         bandwidth_bps: most that it may send; null: no limit.
         last_beat: unix seconds of the node's clock.
@@ -106,8 +106,8 @@ class OrderView(msgspec.Struct):
 
 class NodeList(msgspec.Struct):
     """The cluster. ``utilization`` is the percentage of the healthy, draining and overloaded nodes' places that are
-    taken; ``healthy_nodes`` are those that take viewers. ``alarms``
-    are of the cluster and its nodes, the worst first.
+    taken; ``healthy_nodes`` is the number of nodes that take viewers. ``alarms`` are those of the cluster and its
+    nodes, the worst first.
     """
 
     total_nodes: int
@@ -138,7 +138,7 @@ class RoomView(msgspec.Struct):
     """A room as its pages show it; times in unix seconds, ``server_time`` to correct a page's clock by.
 
     Attributes:
-        recording: it is being recorded now.
+        recording: whether it is being recorded now.
     """
 
     room: str
@@ -158,7 +158,7 @@ class StreamView(msgspec.Struct):
     Attributes:
         origin: id of the node that takes its publisher.
         edges: {node_id: viewers there}.
-        relays: {node_id: from where it pulls the room, and as which tier}.
+        relays: {node_id: the node that it pulls the room from, and its tier}.
     """
 
     room: str

@@ -92,7 +92,7 @@ class ClassesApi:
         auth="teacher",
     )
     async def create_class(self, request: web.Request) -> web.Response:
-        """Create a class with its own code and stream key."""
+        """Return a new class, with its own code and stream key."""
         self._authorizer.require(request, Right.TEACHER)
         body = await read_input(request, ClassRequest)
         check_text("title", body.title.strip(), _MAX_TITLE_CHARS)
@@ -143,7 +143,7 @@ class ClassesApi:
         path_params=_ROOM,
     )
     async def renew_stream_key(self, request: web.Request) -> web.Response:
-        """Create a new key."""
+        """Return a new key, and where to publish with it."""
         room = request.match_info["room"]
         self._authorizer.require(request, Right.TEACHER, room)
         node = self._room_nodes.for_publisher(room)

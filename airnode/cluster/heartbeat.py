@@ -37,8 +37,8 @@ class Meters:
 
     Attributes:
         viewers: {room: viewers here}. newcomers: sessions of viewers that connected since the last call.
-        relays: {room: from where}, for rooms of other nodes. streams: rooms that are published here.
-        sent_bytes: sent to viewers since the start. cut_from: ids of origins that this node cannot reach.
+        relays: {room: its source}, for rooms of other nodes. streams: number of rooms that are published here.
+        sent_bytes: bytes sent to viewers since the start. cut_from: ids of origins that this node cannot reach.
         notices: what an operator should check.
     """
 

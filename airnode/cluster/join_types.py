@@ -1,4 +1,4 @@
-"""What ``POST /cluster/join`` takes and answers."""
+"""The request and the answer of ``POST /cluster/join``."""
 
 from typing import Annotated
 
@@ -14,10 +14,10 @@ class JoinRequest(msgspec.Struct):
     """A process on another machine that wants to work on the master's stores.
 
     Attributes:
-        access: what it wants, by the name that roles declare: ``node`` or ``pipeline``, or that of another package.
+        access: the name of an access that roles declare: ``node``, ``pipeline``, or one of another package.
         roles: the roles that it runs; empty: a command.
-        node_id: needed from a node.
-        host: how viewers reach it; empty: under the address that the master sees.
+        node_id: required of a node.
+        host: host under which viewers reach it; empty: the address that the master sees.
     """
 
     access: ShortText
@@ -29,13 +29,13 @@ class JoinRequest(msgspec.Struct):
 
 
 class JoinAnswer(msgspec.Struct):
-    """What this access gets.
+    """The addresses, the key and the settings of an access.
 
     Attributes:
         redis_url, postgres_url: with user and password; empty: not part of the access, or not to be shared.
         jwt_secret: the key that signs viewers' tokens; empty: not part of the access.
         node_host: the address that the master sees; empty: the same machine as the master's.
-        settings: {key: value} of the configuration that holds for the whole cluster, such as ``cluster.lease_s``.
+        settings: {key: value} of the settings that are the same in the whole cluster, such as ``cluster.lease_s``.
     """
 
     redis_url: str

@@ -192,7 +192,7 @@ class NodeStates(Service):
     # -- updating the view --------------------------------------------------------------------------------------------
 
     def _beat_changed(self, change: RecordChange[NodeRecord]) -> None:
-        # A node whose lease ran out stays in the list of known nodes, as offline.
+        # A node without a lease stays in the list of known nodes, as offline.
         if change.after is not None:
             self._remembered[change.key] = change.after
             self._placement.update_node(change.after, time.monotonic())

@@ -17,7 +17,7 @@ from airnode.errors import NoHealthyNodes
 
 NodeHealth = Literal["healthy", "draining", "overloaded", "offline"]
 
-#: Nodes whose loads differ by less than this share of their capacity count as equals.
+#: Number of buckets: nodes with loads in one bucket count as equally loaded.
 _BUCKETS = 128
 #: The assumed bandwidth of a viewer before any was measured, and the lowest assumption.
 _VIEWER_BPS = 3_000_000
@@ -29,8 +29,8 @@ class _Slot:
     """One node as the placement sees it.
 
     Attributes:
-        reserved: places reserved by any master, as known last. pending: held by this master, not yet confirmed.
-        bucket, position: where it is filed; bucket -1: it takes nobody.
+        reserved: places reserved by any master, from the last count. pending: held by this master, not yet confirmed.
+        bucket, position: its place in the buckets; bucket -1: it takes no viewers.
     """
 
     __slots__ = ("bucket", "drained", "pending", "position", "record", "reserved", "updated_s")
@@ -154,10 +154,10 @@ class Placement:
         """Return a node for one more viewer, and hold a place there until :meth:`confirm`.
 
         Args:
-            avoid: nodes that failed this viewer a moment ago; taken only when there is no other.
+            avoid: ids of nodes that just failed this viewer; they are taken only where there is no other.
 
         Raises:
-            NoHealthyNodes: (503) none is there, or all are full or shutting down.
+            NoHealthyNodes: (503) there is no node, or all are full or shutting down.
         """
         slot = self._best_but(now_s, avoid)
         slot.pending += 1
@@ -181,7 +181,7 @@ class Placement:
         """Return a node for a publisher: the preferred one while it lives, else the least loaded, even a full one.
 
         Raises:
-            NoHealthyNodes: (503) none is there, or all are shutting down.
+            NoHealthyNodes: (503) there is no node, or all are shutting down.
         """
         slot = self._slots.get(prefer) if prefer is not None else None
         if slot is not None and slot.serves() and self._is_fresh(slot, now_s):

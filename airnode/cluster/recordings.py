@@ -43,7 +43,7 @@ class ClusterRecordings(Service):
         self._tasks = tasks
         #: {order_id: the future of its answer}.
         self._waiting: dict[str, asyncio.Future[RecordingAnswer]] = {}
-        #: {node whose table was rewritten since it was read: its number of recordings, None: unknown}.
+        #: {node_id: number of recordings; None: unknown}, of nodes that rewrote their table since it was read.
         self._announced: dict[str, int | None] = {}
         #: Held while the index is written: an older table must not overwrite a newer message.
         self._writing = asyncio.Lock()

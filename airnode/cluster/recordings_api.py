@@ -25,8 +25,8 @@ class RecordingView(msgspec.Struct):
     """A recording; times in unix seconds.
 
     Attributes:
-        status: `interrupted`: its node died while it was being made; it has all up to then.
-        available: whether the node that has it is there.
+        status: `interrupted`: its node failed during the recording, which ends there.
+        available: whether the node that has it is online.
         playlist_url, download_url: relative to `<media_url>/v/<token>/<room>/` on any node; no download: null.
     """
 
@@ -68,7 +68,7 @@ class Forget(msgspec.Struct):
     """How a recording is removed.
 
     Attributes:
-        forget: take it off the list although its node is offline.
+        forget: remove it from the list although its node is offline.
     """
 
     forget: bool = False

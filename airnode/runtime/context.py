@@ -23,7 +23,7 @@ from airnode.web.tokens import Tokens
 class RoleContext:
     """Typed parts of the node, handed to ``Role.build``; unpacked there and passed on by section.
 
-    Asking for a resource that the role does not declare in ``needs`` raises LookupError.
+    The property of a resource that the role does not declare in ``needs`` raises LookupError.
     """
 
     role: str

@@ -160,7 +160,7 @@ class Node:
         """Start everything.
 
         Raises:
-            StartupError: it cannot run as configured. Whatever was started is left to :meth:`stop`.
+            StartupError: it cannot run as configured. :meth:`stop` stops what was started.
         """
         started_s = time.monotonic()
         settings = self._prepare()

@@ -83,7 +83,8 @@ async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resourc
     ``access`` are set, or else those of the node that runs with ``node.data_dir``.
 
     Raises:
-        StartupError: a store is neither configured nor found, does not answer, or refuses us; or the master does.
+        StartupError: a store is neither configured nor found; a store or the master does not answer, or refuses the
+            credential.
     """
     in_redis = Resource.EVENT_LOG in wanted and not uses_kafka(settings.kafka)
     needed = {*wanted, Resource.REDIS} if in_redis else {*wanted}

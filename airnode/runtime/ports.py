@@ -24,7 +24,7 @@ class HttpPorts:
 
     Args:
         shutdown_timeout_s: how long requests that are still open may take when the applications stop.
-        gate: raises while only health is answered.
+        gate: raises while only the health endpoints are open.
     """
 
     def __init__(

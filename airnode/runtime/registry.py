@@ -68,7 +68,7 @@ def resolve(names: Iterable[str]) -> list[Role]:
     """Return the roles with these names. Those that a role includes come before it; none comes twice.
 
     Raises:
-        StartupError: an unknown name, with a guess; or none at all.
+        StartupError: a name is unknown (the error suggests another), or there is no name.
     """
     points = _points()
     roles: dict[str, Role] = {}

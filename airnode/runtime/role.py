@@ -49,13 +49,13 @@ class Role:
         build: wires the role's parts. No I/O, no tasks.
         needs: the stores that must be there.
         embeds: those of them that the node may run itself where no address is configured.
-        without: {resource: what does not work here while it is away}, a sentence each, for ``/health``.
+        without: {resource: what does not work without it}, a sentence each, for ``/health``.
         ports: HTTP ports it adds routes to.
         includes: roles that run with it.
         makes_secrets: the node generates a signing key and a teacher secret where none is configured: it is a whole
             cluster on its own, and joins no other.
         section: its own part of the configuration, ``[roles.<name>]``; None: the common sections are enough.
-        access: what it gets from a master on another machine where no address is configured; None: it does not join.
+        access: its access to the stores of a master on another machine; None: it does not join.
         needs_cluster_secrets: it starts only where the signing key and the cluster token are configured, unless the
             node generates its own.
     """

@@ -40,7 +40,7 @@ class Stores:
     """Opens what the roles need, in order: embedded servers side by side, then their clients.
 
     Args:
-        accesses: what roles on other machines may be given of the embedded servers.
+        accesses: {name: access} of roles on other machines to the embedded servers.
 
     Raises:
         ConfigError: a role needs a store that is neither configured nor may be embedded by these roles.
@@ -117,8 +117,8 @@ class Stores:
     def remote_urls(self, access: RemoteAccess, host: str) -> StoreUrls:
         """Return the addresses for a role on another machine that reached this one as ``host``.
 
-        Of what the configuration names only nodes get an address, that of the Redis: its user may do more than a role
-        with a narrower access should.
+        Configured stores are not shared, except the Redis with nodes: its user has more rights than roles with a
+        narrower access should have.
         """
         redis = postgres = ""
         if self._valkey is not None:
@@ -133,8 +133,8 @@ class Stores:
         """Return one check for each store.
 
         Only a node that answers requests from the database is unready without it. Without Redis a node continues with
-        what it has, and roles that get no requests retry on their own: to take them out of service, or to restart
-        them, would help nobody (docs/adr/0012).
+        what it has, and roles that get no requests retry on their own: taking them out of service or
+        restarting them would not help (docs/adr/0012).
         """
         serves_from_postgres = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)
         return [

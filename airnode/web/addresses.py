@@ -42,7 +42,7 @@ class Addresses:
     """The node's own addresses.
 
     Attributes:
-        host: configured name (``node.host``), empty: the one that the client used.
+        host: the configured name (``node.host``); empty: the name that the client used.
         listens_on: the address all ports listen on.
         ports: {port: number} of those that are bound.
     """

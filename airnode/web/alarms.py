@@ -10,9 +10,9 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """Something that an operator should check.
 
     Attributes:
-        code: what it is, for pages that have sentences of their own. fields: the values in those sentences.
+        code: its kind, for pages with own sentences. fields: the values in these sentences.
         text: the same as an English sentence.
-        node_id, room: whom it is about; empty: the whole cluster, or the pipeline.
+        node_id, room: the node or the room that it is about; empty: the whole cluster, or the pipeline.
     """
 
     level: Literal["critical", "warning"]

@@ -41,7 +41,7 @@ class Rule:
         when_unset: the sentence of the 403 where no secret is configured at all; empty: ``refusal``.
         missing: the sentence of the 401 for a request without a credential; empty: it counts as a wrong secret.
         teacher_token: whether a teacher's token gives the right, too.
-        for_everybody: whether everybody has it, without a credential.
+        for_everybody: whether everybody has the right, without a credential.
     """
 
     secrets: tuple[str, ...]
@@ -184,8 +184,7 @@ def cluster_attempts(auth: AuthSection, registry: CollectorRegistry) -> AttemptL
 def class_attempts(auth: AuthSection, registry: CollectorRegistry) -> AttemptLimit:
     """Return the limit of token requests, wrong class codes and wrong teacher secrets, with its counter.
 
-    Wrong ones are limited apart from the requests themselves: a whole school behind one address can join at once, and
-    nobody can try codes.
+    Wrong ones have their own limit: a whole school behind one address can join at once, but codes cannot be guessed.
     """
     refused = Counter("airnode_tokens_refused_total", "Token requests refused", ["reason"], registry=registry)
     return AttemptLimit(

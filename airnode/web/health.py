@@ -39,7 +39,7 @@ class CheckResult(msgspec.Struct):
 
     Attributes:
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
-        meanwhile: {role: what does not work until it is well again}, in words; null while it is well.
+        meanwhile: {role: what does not work while the check fails}, as sentences; null while it does not fail.
     """
 
     ok: bool

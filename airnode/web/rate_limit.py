@@ -25,8 +25,8 @@ class RateLimit:
     """Token buckets by key; sans-IO, the caller passes monotonic time.
 
     Args:
-        rate_per_s: how fast a bucket fills.
-        burst: how much it holds.
+        rate_per_s: tokens that a bucket gains per second.
+        burst: capacity of a bucket.
     """
 
     def __init__(self, rate_per_s: float, burst: int) -> None:
@@ -58,7 +58,7 @@ class AttemptLimit:
     """Limits wrong secrets, codes or keys per network, and optionally all requests.
 
     Args:
-        wrong: how many wrong ones. requests: how many requests of any kind; None: no limit.
+        wrong: limit of wrong ones. requests: limit of all requests; None: there is none.
         message: the sentence of the 429.
         on_refused: called with the reason of each refusal, ``rate`` for the 429.
         clock: monotonic seconds.

@@ -54,7 +54,7 @@ class RelayClaims:
 
     Attributes:
         tier: 1: it pulls from the origin; 2: from an edge of the first tier.
-        scheme, host, port: of its media port, where edges of the second tier may find it; host empty: as the master's.
+        scheme, host, port: of its media port, for edges of the second tier; host empty: the same as the master's.
     """
 
     node_id: str
