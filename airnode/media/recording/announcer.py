@@ -62,7 +62,7 @@ class RecordingAnnouncer(Service):
         """Publish all recordings, then every change."""
         await self._bus.subscribe(RECORDINGS, RecordingOrder, self._ordered)
         await self._compare()
-        self._tasks.spawn("publish", self._publish_for_ever())
+        self._tasks.spawn("publish", self._publish_forever())
 
     async def stop(self) -> None:
         """Publish the last changes."""
@@ -87,7 +87,7 @@ class RecordingAnnouncer(Service):
 
     # -- publishing ----------------------------------------------------------------------------------------------------
 
-    async def _publish_for_ever(self) -> None:
+    async def _publish_forever(self) -> None:
         loop = asyncio.get_running_loop()
         compared_s = loop.time()
         while True:
@@ -129,7 +129,7 @@ class RecordingAnnouncer(Service):
         await self._bus.publish(RECORDINGS, message)
 
     async def _compare(self) -> None:
-        """Make the tables say what is here: Redis may have lost its memory, and files may have gone."""
+        """Correct the tables on the bus: Redis may have lost data, and files may have been removed."""
         published = await self._records.all_records(recordings_of(self._node_id), RecordingRecord)
         here = {each.recording_id: self.record(each) for each in self._catalog.all() if each.duration_s}
         for recording_id, record in published.items():

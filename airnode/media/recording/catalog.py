@@ -1,4 +1,4 @@
-"""The recordings of this node: found on the disk when it starts, and kept in step with it from then on."""
+"""The recordings of this node: read from the disk at the start, and updated from then on."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Threads that read files, so that a slow disk holds up nothing else.
+#: Threads that read files, so that a slow disk does not delay anything else.
 _READERS = 4
 #: Indexes of ended recordings, and heads of MP4 files, that stay in memory.
 _INDEXES_KEPT, _HEADS_KEPT = 32, 4
@@ -37,7 +37,7 @@ class Recording:
     """One recording; times in unix seconds.
 
     Attributes:
-        index: where its segments are; always there while it is being made, else once it was asked for.
+        index: where its segments are; present while it is being made, otherwise loaded on request.
     """
 
     recording_id: str
@@ -52,11 +52,11 @@ class Recording:
 
     @property
     def media(self) -> Path:
-        """The recorded file."""
+        """Return the path of the recorded file."""
         return self.directory / disk.MEDIA
 
     def record(self, node_id: str) -> RecordingRecord:
-        """What the cluster is told, without the node's address."""
+        """Return the record for the cluster, without the node's address."""
         return RecordingRecord(
             self.recording_id,
             self.room,
@@ -70,10 +70,10 @@ class Recording:
 
 
 class RecordingCatalog(Service):
-    """Knows the recordings, and reads them.
+    """Lists the recordings, and reads them.
 
     Args:
-        root: the directory they lie in; made with the first one.
+        root: the directory of all recordings; created with the first one.
     """
 
     name = "recording-catalog"
@@ -82,17 +82,17 @@ class RecordingCatalog(Service):
         super().__init__()
         self.root = root
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="recording-read")
-        #: {recording_id: it}.
+        #: {recording_id: recording}.
         self._recordings: dict[str, Recording] = {}
         self._loaded: OrderedDict[str, None] = OrderedDict()
-        #: {(recording_id, segments): its file}, least recently asked for first.
+        #: {(recording_id, segments): its MP4}, least recently requested first.
         self._files: OrderedDict[tuple[str, int], ProgressiveMp4] = OrderedDict()
         #: One head at a time: they cost CPU.
         self._making = asyncio.Lock()
         self._listeners: list[Callable[[Recording], None]] = []
 
     async def start(self) -> None:
-        """Find what is there, and end what a crash left open."""
+        """Read the recordings from the disk, and end those that a crash left open."""
         try:
             found = await self.run(lambda: list(disk.scan(self.root)))
         except OSError as error:
@@ -116,30 +116,30 @@ class RecordingCatalog(Service):
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call something that reads the disk, in a thread."""
+        """Return the result of a function that reads the disk, called in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: function(*args, **kwargs))
 
     def on_change(self, listener: Callable[[Recording], None]) -> None:
-        """Call ``listener`` with each recording that is new, has ended, or is gone (not in here any more)."""
+        """Call ``listener`` with each recording that is new, has ended, or was removed (no longer in the catalog)."""
         self._listeners.append(listener)
 
     def _notify(self, recording: Recording) -> None:
         for listener in self._listeners:
             listener(recording)
 
-    # -- what is there ------------------------------------------------------------------------------------------------
+    # -- the list ----------------------------------------------------------------------------------------------------
 
     def all(self) -> list[Recording]:
-        """All of them."""
+        """Return all recordings."""
         return list(self._recordings.values())
 
     def get(self, room: str, recording_id: str) -> Recording | None:
-        """One of a room; what is no id is never found."""
+        """Return a recording of a room; None: there is none with this id."""
         found = self._recordings.get(recording_id)
         return found if found is not None and found.room == room else None
 
     def begin(self, begun: BeginEntry) -> Recording:
-        """A recording that is about to be made."""
+        """Add a recording that begins now, and return it."""
         directory = self.root / begun.room / begun.recording_id
         made = self._recordings[begun.recording_id] = Recording(
             begun.recording_id, begun.room, directory, "recording", begun.started_at, index=SegmentIndex(begun)
@@ -148,7 +148,7 @@ class RecordingCatalog(Service):
         return made
 
     def grow(self, recording: Recording, entries: list[Entry]) -> None:
-        """What was written to the disk by now."""
+        """Append entries that are on the disk now."""
         index = recording.index
         if index is None:
             return
@@ -161,7 +161,7 @@ class RecordingCatalog(Service):
             self._notify(recording)
 
     def end(self, recording: Recording, ended: EndEntry) -> None:
-        """It is complete. One that never got a segment is not kept."""
+        """Complete a recording; one without segments is removed."""
         if not ended.segments:
             self._recordings.pop(recording.recording_id, None)
             self._notify(recording)
@@ -171,7 +171,7 @@ class RecordingCatalog(Service):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def index(self, recording: Recording) -> SegmentIndex:
-        """Where its segments are; NotFound (404) when its files are gone or damaged."""
+        """Return the index; NotFound (404) when the files are missing or damaged."""
         if recording.index is None:
             recording.index = await self.run(disk.load, recording.directory)
         if recording.index is None:
@@ -181,7 +181,7 @@ class RecordingCatalog(Service):
         return recording.index
 
     def _keep(self, recording: Recording) -> None:
-        """Keep its index for now, in place of one that nobody asked for in a long time."""
+        """Keep the index in memory, and drop the least recently requested one beyond the limit."""
         self._loaded[recording.recording_id] = None
         self._loaded.move_to_end(recording.recording_id)
         while len(self._loaded) > _INDEXES_KEPT:
@@ -190,7 +190,7 @@ class RecordingCatalog(Service):
                 found.index = None
 
     async def file(self, recording: Recording) -> ProgressiveMp4:
-        """The recording as one MP4, as far as it has come.
+        """Return the recording up to now as one MP4.
 
         Raises:
             NotFound: (404) there is nothing in it yet, or its files are damaged.

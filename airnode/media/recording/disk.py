@@ -108,7 +108,7 @@ class RecordingFile:
             raise
 
     def sync(self) -> None:
-        """Force what was written onto the disk; the media first, so that no line speaks of what is not there."""
+        """Force written data onto the disk; the media first, so that no line refers to missing media."""
         if self._dirty:
             os.fdatasync(self._media)
             os.fdatasync(self._index)
@@ -147,7 +147,7 @@ class RecordingFile:
         self._media = self._index = -1
 
 
-# -- what is there ----------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def _kept(directory: Path) -> FinishedRecording | None:
 
 
 def _first_and_last(path: Path) -> tuple[BeginEntry | None, EndEntry | None]:
-    """The first and the last line, where they are what they should be."""
+    """Return the first and the last line, if they are valid."""
     with path.open("rb") as file:
         first = decode(file.readline(MAX_LINE_BYTES))
         file.seek(max(os.fstat(file.fileno()).st_size - MAX_LINE_BYTES, 0))
@@ -221,7 +221,7 @@ def _first_and_last(path: Path) -> tuple[BeginEntry | None, EndEntry | None]:
 
 
 def _recover(directory: Path) -> SegmentIndex | None:
-    """End what a crash left open: what is not whole is cut off."""
+    """End a recording that a crash left open: incomplete data at the end are cut off."""
     media, path = directory / MEDIA, directory / INDEX
     data = path.read_bytes()
     index, good = parse(data, media.stat().st_size)
@@ -242,7 +242,7 @@ def _recover(directory: Path) -> SegmentIndex | None:
 
 
 def load(directory: Path) -> SegmentIndex | None:
-    """The index of a recording; None: it cannot be read."""
+    """Return the index of a recording; None: it cannot be read."""
     try:
         return parse((directory / INDEX).read_bytes(), (directory / MEDIA).stat().st_size)[0]
     except OSError:

@@ -20,10 +20,10 @@ PIECE_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """``head``, and behind it ``size`` bytes of a file from ``at`` on.
+    """A response body: ``head``, then ``size`` bytes of a file from the offset ``at``.
 
     Attributes:
-        etag: with its quotes; empty: it grows, and has no ranges.
+        etag: with its quotes; empty: the file still grows, so ranges are not offered.
     """
 
     head: bytes
@@ -37,15 +37,15 @@ class FileBody:
 
     @property
     def total(self) -> int:
-        """Its length."""
+        """Return the length of the body in bytes."""
         return len(self.head) + self.size
 
 
 class FileSender:
-    """Writes bodies.
+    """Sends bodies.
 
     Args:
-        gap_s: a client that takes nothing for so long is dropped.
+        gap_s: a client that accepts no data for this long is disconnected.
     """
 
     def __init__(self, catalog: RecordingCatalog, gap_s: float, sent_bytes: Counter) -> None:
@@ -110,17 +110,17 @@ class FileSender:
             await response.write_eof()
         except (OSError, TimeoutError):
             if request.transport is not None:
-                request.transport.abort()  # what was promised cannot be kept: the client must see that it is cut off
+                request.transport.abort()  # the Content-Length cannot be reached: the client has to notice that
 
     async def write(self, response: web.StreamResponse, piece: bytes) -> None:
-        """Write a piece; TimeoutError when the client does not take it in time."""
+        """Write a piece; TimeoutError when the client does not accept it in time."""
         async with asyncio.timeout(self._gap_s):
             await response.write(piece)
         self._sent_bytes.inc(len(piece))
 
 
 def not_satisfiable(error: RangeNotSatisfiable) -> web.Response:
-    """416, with the length that there is."""
+    """Return a 416 response with the actual length."""
     response = problem_response(error, secrets.token_hex(6))
     response.headers["Content-Range"] = f"bytes */{error.size}"
     return response

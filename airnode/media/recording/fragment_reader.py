@@ -1,4 +1,4 @@
-"""Reading our own fragments back: what is in an initialization section, and in the ``moof`` of a fragment. No I/O."""
+"""Parses initialization sections, and the ``moof`` of fragments, that airnode wrote. No I/O."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ class Run:
     """The samples of one track in one fragment.
 
     Attributes:
-        base_time: decode time of the first one. data_offset: of its bytes, from the start of the moof.
+        base_ticks: decode time of the first one. data_offset: of its bytes, from the start of the moof.
         sync: numbers of sync samples within the run; None: all are.
     """
 
     track_id: int
-    base_time: int
+    base_ticks: int
     data_offset: int
     durations: Sequence[int]
     sizes: Sequence[int]
@@ -51,7 +51,7 @@ class Run:
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(type, start of the body, end) of the boxes in a range.
+    """Return (type, start of the body, end) of the boxes in a range.
 
     Raises:
         Malformed: their sizes do not add up.
@@ -79,10 +79,10 @@ def _only(data: bytes, path: Sequence[bytes], start: int, end: int) -> tuple[int
 
 
 def read_init(data: bytes) -> list[TrackHeader]:
-    """The tracks of an initialization section that airnode wrote.
+    """Return the tracks of an initialization section that airnode wrote.
 
     Raises:
-        Malformed: it did not.
+        Malformed: airnode did not write it.
     """
     try:
         start, end = _only(data, (b"moov",), 0, len(data))
@@ -115,7 +115,7 @@ def _track(data: bytes, start: int, end: int) -> TrackHeader:
 
 
 def read_moof(data: bytes) -> list[Run]:
-    """The runs of a ``moof`` box, which ``data`` is.
+    """Return the runs of the ``moof`` box ``data``.
 
     Raises:
         Malformed: airnode did not write it.
@@ -147,7 +147,7 @@ def _run(data: bytes, start: int, end: int) -> Run:
     has_flags = bool(flags & _TRUN_FLAGS)
     return Run(
         track_id=track_id,
-        base_time=unpack_from(">Q", data, tfdt + 4)[0],
+        base_ticks=unpack_from(">Q", data, tfdt + 4)[0],
         data_offset=data_offset,
         durations=table[::fields],
         sizes=table[1::fields],

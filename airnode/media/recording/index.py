@@ -64,12 +64,12 @@ _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:
-    """One line, with its end."""
+    """Return one line, with its newline."""
     return msgspec.json.encode(entry) + b"\n"
 
 
 def decode(line: bytes) -> Entry | None:
-    """The entry of a line without its end; None: it is none."""
+    """Return the entry of a line without its newline; None: the line is invalid."""
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -94,7 +94,7 @@ class SegmentIndex:
         self.size_bytes = 0
 
     def append(self, entry: Entry) -> bool:
-        """Append an entry; False: it cannot come here, and neither can anything behind it."""
+        """Append an entry. Return False when it is invalid here; then all later entries are invalid too."""
         if self.ended is not None or isinstance(entry, BeginEntry):
             return False
         if isinstance(entry, EndEntry):
@@ -114,23 +114,23 @@ class SegmentIndex:
         return True
 
     def end(self, status: Literal["finished", "interrupted"], ended_at: float) -> EndEntry:
-        """The line that would end it here."""
+        """Return the entry that would end the recording here."""
         return EndEntry(status, ended_at, len(self.segments), round(self.duration_s, 6), self.size_bytes)
 
 
 def parse(data: bytes, media_bytes: int) -> tuple[SegmentIndex | None, int]:
-    """Read an index file as far as it is whole and its media is there.
+    """Return the valid part of an index file: complete lines whose media exist.
 
     Args:
         media_bytes: size of the media file.
 
     Returns:
-        The index, None where not even the first line is good; and the length of what was good.
+        The index, None when even the first line is invalid; and the length of the valid part in bytes.
     """
     index: SegmentIndex | None = None
-    good = 0
-    while (end := data.find(b"\n", good)) >= 0:
-        entry = decode(data[good:end]) if end - good <= MAX_LINE_BYTES else None
+    valid_bytes = 0
+    while (end := data.find(b"\n", valid_bytes)) >= 0:
+        entry = decode(data[valid_bytes:end]) if end - valid_bytes <= MAX_LINE_BYTES else None
         if entry is None:
             break
         if index is None:
@@ -141,5 +141,5 @@ def parse(data: bytes, media_bytes: int) -> tuple[SegmentIndex | None, int]:
             entry
         ):
             break
-        good = end + 1
-    return index, good
+        valid_bytes = end + 1
+    return index, valid_bytes

@@ -15,18 +15,18 @@ _FOLLOWED_FOR_S = 60.0
 _NAME = re.compile(r"(init|seg)(0|[1-9][0-9]{0,8})\.mp4\Z")
 
 
-def render(index: SegmentIndex, now: float) -> bytes:
-    """The playlist's text, UTF-8; ``now`` is unix seconds."""
-    return "".join(_lines(index, now)).encode()
+def render(index: SegmentIndex, now_unix_s: float) -> bytes:
+    """Return the playlist as UTF-8."""
+    return "".join(_lines(index, now_unix_s)).encode()
 
 
-def is_settled(index: SegmentIndex, now: float) -> bool:
-    """Whether the playlist will never change again."""
-    return index.ended is not None and now - index.ended.ended_at > _FOLLOWED_FOR_S
+def is_settled(index: SegmentIndex, now_unix_s: float) -> bool:
+    """Return whether the playlist will never change again."""
+    return index.ended is not None and now_unix_s - index.ended.ended_at > _FOLLOWED_FOR_S
 
 
 def lookup(index: SegmentIndex, name: str) -> InitEntry | SegmentEntry | None:
-    """What a name of the playlist stands for."""
+    """Return the entry of a name in the playlist; None: there is none."""
     match = _NAME.match(name)
     if match is None:
         return None
@@ -36,13 +36,13 @@ def lookup(index: SegmentIndex, name: str) -> InitEntry | SegmentEntry | None:
 
 
 def target_duration_s(index: SegmentIndex) -> int:
-    """Constant over the recording's life, unless a segment is longer than was promised."""
+    """Return the target duration: constant, unless a segment is longer than expected."""
     longest_s = max((segment.duration_s for segment in index.segments), default=0.0)
     return max(index.begun.target_duration_s, int(longest_s + 0.5), 1)
 
 
-def _lines(index: SegmentIndex, now: float) -> Iterator[str]:
-    kind = "VOD" if is_settled(index, now) else "EVENT"
+def _lines(index: SegmentIndex, now_unix_s: float) -> Iterator[str]:
+    kind = "VOD" if is_settled(index, now_unix_s) else "EVENT"
     yield f"#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target_duration_s(index)}\n"
     yield f"#EXT-X-PLAYLIST-TYPE:{kind}\n#EXT-X-MEDIA-SEQUENCE:0\n"
     init = -1

@@ -1,4 +1,4 @@
-"""Playlists as they are sent: made or fetched once, however many watch, and compressed once."""
+"""Playlists as they are sent: rendered or fetched once for all viewers, and compressed once."""
 
 import asyncio
 import gzip
@@ -13,7 +13,7 @@ from airnode.media.recording.catalog import Recording, RecordingCatalog
 from airnode.media.recording.playlist import is_settled, render
 from airnode.media.recording.remote_recordings import RecordingLocation, RemoteRecordings
 
-#: A playlist of another node is asked for again after this.
+#: A playlist of another node is fetched again after this.
 _FRESH_S = 1.0
 _KEPT = 256
 #: Shorter ones are sent as they are.
@@ -37,21 +37,21 @@ class Playlists:
     def __init__(self, catalog: RecordingCatalog, remote_recordings: RemoteRecordings) -> None:
         self._catalog = catalog
         self._remote_recordings = remote_recordings
-        #: {recording_id: its text}, the longest unasked first.
+        #: {recording_id: its text}, least recently requested first.
         self._texts: OrderedDict[str, _Text] = OrderedDict()
 
     async def own(self, request: web.Request, recording: Recording) -> web.Response:
-        """Of a recording that is here."""
+        """Return the playlist of a recording on this node."""
         index = await self._catalog.index(recording)
-        now = time.time()
-        state = (len(index.segments), index.ended is not None, is_settled(index, now))
+        now_unix_s = time.time()
+        state = (len(index.segments), index.ended is not None, is_settled(index, now_unix_s))
         text = self._text(recording.recording_id)
         if text.state != state:
-            text.body, text.packed, text.state = render(index, now), b"", state
+            text.body, text.packed, text.state = render(index, now_unix_s), b"", state
         return await self._answer(request, text)
 
     async def other(self, request: web.Request, recording_id: str, location: RecordingLocation) -> web.Response:
-        """Of a recording that is on another node."""
+        """Return the playlist of a recording on another node."""
         text, loop = self._text(recording_id), asyncio.get_running_loop()
         async with text.lock:
             if loop.time() >= text.fresh_until_s:

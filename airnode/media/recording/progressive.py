@@ -65,7 +65,7 @@ class _OutputTrack:
         """Append a run whose samples lie at ``at``."""
         if header.entry not in self.entries:
             self.entries.append(header.entry)
-        base, durations = run.base_time, run.durations
+        base, durations = run.base_ticks, run.durations
         if header.timescale != self.header.timescale:
             base, durations = self._converted(run, header.timescale)
         if self.sizes:
@@ -82,16 +82,16 @@ class _OutputTrack:
         self.chunks.append((len(run.sizes), self.entries.index(header.entry) + 1))
 
     def _converted(self, run: Run, timescale: int) -> tuple[int, list[int]]:
-        """Times in this track's ticks, without drift: each is rounded by itself."""
+        """Return (first decode time, durations) in ticks of this track. Rounding does not add up."""
         wanted = self.header.timescale
-        times, time = [run.base_time * wanted // timescale], run.base_time
+        times, time = [run.base_ticks * wanted // timescale], run.base_ticks
         for duration in run.durations:
             time += duration
             times.append(time * wanted // timescale)
         return times[0], [after - before for before, after in pairwise(times)]
 
     def _join(self, base: int) -> None:
-        """The last sample lasts until the next one begins."""
+        """Extend the last sample until the next one begins."""
         last = self.durations[-1] + base - self.end
         if last < 0:
             raise Malformed("decode times go back")
@@ -99,7 +99,7 @@ class _OutputTrack:
 
     @property
     def shown_from(self) -> int:
-        """Composition time of the first sample to be shown, from the track's start."""
+        """Return the composition time of the first displayed sample, in ticks from the start of the track."""
         time, first = 0, self.cts[0]
         for duration, cts in zip(self.durations[:_REORDERED], self.cts[:_REORDERED], strict=True):
             first, time = min(first, time + cts), time + duration
@@ -107,12 +107,12 @@ class _OutputTrack:
 
     @property
     def duration(self) -> int:
-        """In ticks."""
+        """Return the duration in ticks."""
         return sum(self.durations)
 
 
 def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
-    """Make the file of what is recorded up to now. Reads all fragments' headers: not on the event loop.
+    """Return the file of the recording up to now. Reads all fragments' headers: not on the event loop.
 
     Raises:
         Malformed: the recorded file is not what the index says, or there is nothing in it yet.
@@ -126,13 +126,13 @@ def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
     first, last = index.segments[0], index.segments[-1]
     size = last.at + last.size - first.at
     wide = size > _MAX_OFFSET
-    tables = [_tables(output) for output in output_tracks]
+    tables = [_tables(track) for track in output_tracks]
     head_bytes = len(_head(index, output_tracks, tables, size, 0, wide=wide))
     return ProgressiveMp4(_head(index, output_tracks, tables, size, head_bytes - first.at, wide=wide), first.at, size)
 
 
 def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
-    inits = [{track.track_id: track for track in read_init(read(each.at, each.size))} for each in index.inits]
+    inits = [{header.track_id: header for header in read_init(read(each.at, each.size))} for each in index.inits]
     #: {(handler, codec): its track of the file}
     output_tracks: dict[tuple[bytes, bytes], _OutputTrack] = {}
     for number, segment in enumerate(index.segments):
@@ -145,16 +145,16 @@ def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
                 if header is None:
                     raise Malformed("a run is of a track that there is not")
                 key = header.handler, header.entry[4:8]
-                output = output_tracks.get(key)
-                if output is None:
-                    output = output_tracks[key] = _OutputTrack(header, [], run.base_time, run.base_time)
-                output.add(run, header, at + run.data_offset)
+                track = output_tracks.get(key)
+                if track is None:
+                    track = output_tracks[key] = _OutputTrack(header, [], run.base_ticks, run.base_ticks)
+                track.add(run, header, at + run.data_offset)
             at += fragment_bytes
-    return sorted(output_tracks.values(), key=lambda output: output.header.handler != b"vide")
+    return sorted(output_tracks.values(), key=lambda track: track.header.handler != b"vide")
 
 
 def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
-    """The runs of the fragment at ``at``, and its length with its mdat."""
+    """Return the runs of the fragment at ``at``, and its length with its mdat."""
     head = read(at, min(_HEADER_BYTES, end - at))
     if len(head) < 16:
         raise Malformed("a fragment is cut off")
@@ -183,15 +183,15 @@ def _head(
     *,
     wide: bool,
 ) -> bytes:
-    """Everything before the recorded bytes; ``shift``: from a place in the recorded file to the one in this file."""
+    """Return everything before the recorded bytes; ``shift``: offset in this file minus offset in the recorded file."""
     created = int(index.begun.started_at) + _MP4_EPOCH_S
-    begin = min(_ticks(output.start + output.shown_from, output) for output in output_tracks)
+    begin = min(_ticks(track.start + track.shown_from, track) for track in output_tracks)
     traks, duration = [], 0
-    for number, (output, table) in enumerate(zip(output_tracks, tables, strict=True), 1):
-        delay = _ticks(output.start + output.shown_from, output) - begin
-        shown = _ticks(output.duration - output.shown_from, output)
+    for number, (track, table) in enumerate(zip(output_tracks, tables, strict=True), 1):
+        delay = _ticks(track.start + track.shown_from, track) - begin
+        shown = _ticks(track.duration - track.shown_from, track)
         duration = max(duration, delay + shown)
-        traks.append(_trak(output, number, created, delay, shown, table + _chunk_offsets(output, shift, wide=wide)))
+        traks.append(_trak(track, number, created, delay, shown, table + _chunk_offsets(track, shift, wide=wide)))
     times = pack(">QQIQ", created, created, VIDEO_TIMESCALE, duration)
     mvhd = full_box(
         b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(output_tracks) + 1)
@@ -201,13 +201,13 @@ def _head(
     return ftyp + box(b"moov", mvhd, *traks) + mdat
 
 
-def _ticks(time: int, output: _OutputTrack) -> int:
-    """In the movie's timescale."""
-    return time * VIDEO_TIMESCALE // output.header.timescale
+def _ticks(time: int, track: _OutputTrack) -> int:
+    """Return a time of the track in ticks of the movie (90 kHz)."""
+    return time * VIDEO_TIMESCALE // track.header.timescale
 
 
-def _trak(output: _OutputTrack, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
-    header, video = output.header, output.header.handler == b"vide"
+def _trak(track: _OutputTrack, number: int, created: int, delay: int, shown: int, stbl: bytes) -> bytes:
+    header, video = track.header, track.header.handler == b"vide"
     alternate_group, volume = (0, 0) if video else (1, 0x100)
     name = b"VideoHandler\0" if video else b"SoundHandler\0"
     tkhd = full_box(
@@ -219,9 +219,9 @@ def _trak(output: _OutputTrack, number: int, created: int, delay: int, shown: in
         pack(">II", header.width, header.height),
     )
     edits = [(delay, -1)] if delay else []
-    edits.append((shown, output.shown_from))
+    edits.append((shown, track.shown_from))
     elst = b"".join(pack(">QqI", length, at, 0x10000) for length, at in edits)
-    mdhd = full_box(b"mdhd", 1, 0, pack(">QQIQHH", created, created, header.timescale, output.duration, 0x55C4, 0))
+    mdhd = full_box(b"mdhd", 1, 0, pack(">QQIQHH", created, created, header.timescale, track.duration, 0x55C4, 0))
     hdlr = full_box(b"hdlr", 0, 0, bytes(4), header.handler, bytes(12), name)
     dinf = box(b"dinf", full_box(b"dref", 0, 0, pack(">I", 1), full_box(b"url ", 0, 1)))
     return box(
@@ -232,16 +232,16 @@ def _trak(output: _OutputTrack, number: int, created: int, delay: int, shown: in
     )
 
 
-def _tables(output: _OutputTrack) -> bytes:
-    """The sample tables that do not depend on where the samples lie."""
-    made = [full_box(b"stsd", 0, 0, pack(">I", len(output.entries)), *output.entries)]
-    made.append(_run_lengths(b"stts", 0, output.durations))
-    if any(output.cts):
-        made.append(_run_lengths(b"ctts", 1 if min(output.cts) < 0 else 0, output.cts))
-    if len(output.sync) < len(output.sizes):
-        made.append(full_box(b"stss", 0, 0, pack(">I", len(output.sync)), _big_endian(output.sync)))
-    made.append(_sample_to_chunk(output))
-    made.append(full_box(b"stsz", 0, 0, pack(">II", 0, len(output.sizes)), _big_endian(output.sizes)))
+def _tables(track: _OutputTrack) -> bytes:
+    """Return the sample tables that do not depend on the offsets of the samples."""
+    made = [full_box(b"stsd", 0, 0, pack(">I", len(track.entries)), *track.entries)]
+    made.append(_run_lengths(b"stts", 0, track.durations))
+    if any(track.cts):
+        made.append(_run_lengths(b"ctts", 1 if min(track.cts) < 0 else 0, track.cts))
+    if len(track.sync) < len(track.sizes):
+        made.append(full_box(b"stss", 0, 0, pack(">I", len(track.sync)), _big_endian(track.sync)))
+    made.append(_sample_to_chunk(track))
+    made.append(full_box(b"stsz", 0, 0, pack(">II", 0, len(track.sizes)), _big_endian(track.sizes)))
     return b"".join(made)
 
 
@@ -252,17 +252,17 @@ def _run_lengths(kind: bytes, version: int, values: "array[int]") -> bytes:
     return full_box(kind, version, 0, pack(">I", len(flat) // 2), _big_endian(flat))
 
 
-def _sample_to_chunk(output: _OutputTrack) -> bytes:
+def _sample_to_chunk(track: _OutputTrack) -> bytes:
     flat, chunk = array("I"), 1
-    for (samples, entry), group in groupby(output.chunks):
+    for (samples, entry), group in groupby(track.chunks):
         flat.extend((chunk, samples, entry))
         chunk += sum(1 for _ in group)
     return full_box(b"stsc", 0, 0, pack(">I", len(flat) // 3), _big_endian(flat))
 
 
-def _chunk_offsets(output: _OutputTrack, shift: int, *, wide: bool) -> bytes:
+def _chunk_offsets(track: _OutputTrack, shift: int, *, wide: bool) -> bytes:
     # Without the shift, lengths are what counts.
-    offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in output.offsets])
+    offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in track.offsets])
     return full_box(b"co64" if wide else b"stco", 0, 0, pack(">I", len(offsets)), _big_endian(offsets))
 
 

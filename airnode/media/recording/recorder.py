@@ -38,17 +38,17 @@ from airnode.store.files.disk import free_bytes, probe_writable, require_free_by
 
 log = structlog.get_logger(__name__)
 
-#: How often the disk is looked at, and retention applied.
-_LOOK_S, _RETENTION_S = 5.0, 30.0
-#: Room for so many segments of the size that failed ends the alarm, so that a disk that is all but full does not flap.
+#: Intervals of the disk check and of retention.
+_CHECK_S, _RETENTION_S = 5.0, 30.0
+#: The alarm ends when this many segments of the size that failed fit, so that an almost full disk does not flap.
 _RESUME_SEGMENTS = 4
 #: A disk that takes longer than this for anything hangs.
 _HANGS_S = 20.0
-#: What is in the queue has so long to get to the disk when the node stops.
-_FAREWELL_S = 5.0
-#: Written in one go; then the loop hears of it.
+#: Longest time to write the rest of the queue when the node stops.
+_FINISH_TIMEOUT_S = 5.0
+#: Most jobs that are taken from the queue at once.
 _BATCH = 64
-#: An alarm about a slow disk stays for so long after the last segment that was left out.
+#: An alarm about a slow disk stays for this long after the last segment that was left out.
 _SLOW_FOR_S = 60.0
 #: Seconds, where a class's target duration is not known even when its first segment has closed.
 _UNKNOWN_TARGET_S = 10
@@ -94,7 +94,7 @@ class Recorder(Service):
         #: What is wrong with the disk; empty: nothing.
         self._trouble: Notice | None = None
         self._slow_s = float("-inf")
-        #: Bytes that must be free beyond the limit before recording goes on. The thread's.
+        #: Bytes that must be free beyond the limit before recording resumes. Used by the thread only.
         self._wanted_bytes = 0
         rooms.on_change(self._room_changed)
 
@@ -106,17 +106,17 @@ class Recorder(Service):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin to record, and to look after the disk."""
-        await self._look_at_disk()
-        self._tasks.spawn("write", self._write_for_ever())
-        self._tasks.spawn("look", self._look_for_ever())
+        """Check the disk, and begin to write."""
+        await self._check_disk()
+        self._tasks.spawn("write", self._write_forever())
+        self._tasks.spawn("look", self._check_disk_forever())
 
     async def stop(self) -> None:
         """End all recordings and wait a moment for the disk."""
         for active in list(self._active.values()):
             self._finish(active)
         try:
-            async with asyncio.timeout(_FAREWELL_S):
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
                 while self._open:
                     self._idle.clear()
                     await self._idle.wait()
@@ -126,14 +126,14 @@ class Recorder(Service):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def notices(self) -> list[Notice]:
-        """What somebody should look at."""
+        """Return the notices about the disk, for the admin page."""
         found = [self._trouble] if self._trouble else []
         if time.monotonic() - self._slow_s < _SLOW_FOR_S:
             found.append(slow_notice(self._catalog.root))
         return found
 
     async def check(self) -> str | None:
-        """The health check."""
+        """Return how many recordings are running; LookupError: there are notices."""
         if notices := self.notices():
             raise LookupError(" ".join(each.text for each in notices))
         return f"{len(self._active)} running" if self._active else None
@@ -155,12 +155,12 @@ class Recorder(Service):
         self._unwanted.pop(name, None)
         if name not in self._active:
             if self._trouble:
-                raise Unavailable(self._trouble.text, retry_after_s=_LOOK_S)
+                raise Unavailable(self._trouble.text, retry_after_s=_CHECK_S)
             self._begin(room)
         return self._active[name].recording.recording_id
 
     def end(self, name: str) -> None:
-        """Record a room no longer; nothing happens where it is not recorded."""
+        """Stop recording a room; nothing happens if it is not recorded."""
         room = self._rooms.get(name)
         if room is not None:
             self._unwanted[name] = room
@@ -194,22 +194,22 @@ class Recorder(Service):
         recording = self._catalog.begin(begun)
         active = self._active[room.name] = ActiveRecording(room, recording, begun, room.window.next_msn)
         self._open.add(active)
-        active.unlisten = room.window.add_listener(lambda: self._look(active))
+        active.unlisten = room.window.add_listener(lambda: self._collect_segments(active))
         log.info("recording_started", room=room.name, recording_id=recording_id)
-        self._show(active)
+        self._update_room(active)
 
     def _finish(self, active: ActiveRecording) -> None:
-        self._look(active)
+        self._collect_segments(active)
         active.ending = True
         self._active.pop(active.room.name, None)
         if active.unlisten is not None:
             active.unlisten()
             active.unlisten = None
         self._put(WriteJob(active, None))
-        self._show(active)
+        self._update_room(active)
 
-    def _show(self, active: ActiveRecording) -> None:
-        """Let the cluster know whether the room is being recorded."""
+    def _update_room(self, active: ActiveRecording) -> None:
+        """Update the room's recording id, and report it to the cluster if it has changed."""
         room = active.room
         recording = not active.ending and not self._trouble
         shown = active.recording.recording_id if recording else ""
@@ -220,7 +220,7 @@ class Recorder(Service):
 
     # -- from the window to the queue ---------------------------------------------------------------------------------
 
-    def _look(self, active: ActiveRecording) -> None:
+    def _collect_segments(self, active: ActiveRecording) -> None:
         """Put the segments that closed since the last call into the queue."""
         window = active.room.window
         for segment in window.finished_from(active.next_msn):
@@ -257,7 +257,7 @@ class Recorder(Service):
 
     # -- from the queue to the disk -----------------------------------------------------------------------------------
 
-    async def _write_for_ever(self) -> None:
+    async def _write_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._jobs_waiting.wait()
@@ -270,7 +270,7 @@ class Recorder(Service):
                 await self._done(job, await loop.run_in_executor(self._thread, self._write, job))
 
     def _write(self, job: WriteJob) -> list[Entry] | EndEntry | OSError:
-        """In the thread: one segment, or the end. An error is an answer."""
+        """In the thread: write one segment, or the end. An OSError is returned."""
         active, segment_data = job.active, job.segment_data
         try:
             if segment_data is None:
@@ -278,7 +278,7 @@ class Recorder(Service):
             if (trouble := self._trouble) is not None:
                 raise OSError(trouble.text)
             with self._metrics.seconds.time():
-                self._require_room()
+                self._require_space()
                 if active.file is None:
                     active.file = RecordingFile(active.recording.directory, active.begun)
                 return list(active.file.write(segment_data))
@@ -287,7 +287,7 @@ class Recorder(Service):
                 self._wanted_bytes = _RESUME_SEGMENTS * segment_data.size
             return error
 
-    def _require_room(self, more_bytes: int = 0) -> None:
+    def _require_space(self, more_bytes: int = 0) -> None:
         """In the thread: raise OSError when too little is free."""
         least_bytes = self._section.min_free_bytes + more_bytes
         require_free_bytes(self._catalog.root, least_bytes, "recording.min_free_bytes")
@@ -318,7 +318,7 @@ class Recorder(Service):
     # -- the disk -----------------------------------------------------------------------------------------------------
 
     def _fail(self, error: OSError) -> None:
-        """Stop recording until the disk is well again; classes go on."""
+        """Stop recording until the disk works again; classes continue."""
         if self._trouble:
             return
         self._metrics.failures.inc()
@@ -328,24 +328,24 @@ class Recorder(Service):
 
     def _trouble_changed(self) -> None:
         for active in list(self._active.values()):
-            self._show(active)
+            self._update_room(active)
         self._idle.set()
 
-    async def _look_for_ever(self) -> None:
+    async def _check_disk_forever(self) -> None:
         retained_s = synced_s = time.monotonic()
         await self._apply_retention()
         while True:
-            await asyncio.sleep(min(_LOOK_S, self._section.sync_s))
+            await asyncio.sleep(min(_CHECK_S, self._section.sync_s))
             now_s = time.monotonic()
             if now_s - synced_s >= self._section.sync_s:
                 synced_s = now_s
                 await self._on_disk(self._sync)
-            await self._look_at_disk()
+            await self._check_disk()
             if now_s - retained_s >= _RETENTION_S:
                 retained_s = now_s
                 await self._apply_retention()
 
-    async def _look_at_disk(self) -> None:
+    async def _check_disk(self) -> None:
         """Raise or end the alarm."""
         if (self.mode != "off" or self._trouble) and await self._on_disk(self._probe) and self._trouble:
             self._trouble = None
@@ -354,7 +354,7 @@ class Recorder(Service):
         self._measure()
 
     async def _on_disk(self, function: Callable[[], None]) -> bool:
-        """Call it in the thread; False, with an alarm, where the disk fails or does not answer."""
+        """Call a function in the thread. Return False, with an alarm, when the disk fails or does not answer."""
         try:
             async with asyncio.timeout(_HANGS_S):
                 await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -375,7 +375,7 @@ class Recorder(Service):
     def _probe(self) -> None:
         """In the thread: raise OSError where nothing can be written."""
         self._metrics.free.set(free_bytes(self._catalog.root))
-        self._require_room(self._wanted_bytes if self._trouble else 0)
+        self._require_space(self._wanted_bytes if self._trouble else 0)
         if self._trouble:
             probe_writable(self._catalog.root)
 

@@ -1,4 +1,4 @@
-"""Recordings of other nodes: where they are, and passing on what those answer."""
+"""Recordings of other nodes: finds them, and passes the answers of those nodes on."""
 
 import asyncio
 from collections import OrderedDict
@@ -23,7 +23,7 @@ _MAX_PLAYLIST_BYTES = 16 << 20
 #: Where a recording is, is looked up again after this; an older answer is used while Redis is away.
 _FRESH_S = 5.0
 _KEPT = 1024
-_PASSED_ON = (
+_RETURNED_HEADERS = (
     "Content-Type",
     "Content-Length",
     "Content-Range",
@@ -32,7 +32,7 @@ _PASSED_ON = (
     "ETag",
     "Cache-Control",
 )
-_ASKED_ON = ("Range", "If-Range")
+_FORWARDED_HEADERS = ("Range", "If-Range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class RecordingLocation:
 
 
 class RemoteRecordings(Service):
-    """Finds and asks the nodes that have recordings.
+    """Finds and requests recordings on other nodes.
 
     Args:
         default_host: for nodes that are reached as the master is.
@@ -65,7 +65,7 @@ class RemoteRecordings(Service):
         self._node_id = node_id
         self._default_host = default_host
         self._session: aiohttp.ClientSession | None = None
-        #: {(room, recording_id): (where it is, loop time of that answer)}, the longest unasked first.
+        #: {(room, recording_id): (where it is, loop time of that answer)}, least recently looked up first.
         self._found: OrderedDict[tuple[str, str], tuple[RecordingLocation, float]] = OrderedDict()
         self._received = Counter(
             "airnode_recording_relay_received_bytes_total", "Recorded bytes from other nodes", registry=registry
@@ -75,7 +75,7 @@ class RemoteRecordings(Service):
         )
 
     async def start(self) -> None:
-        """Be ready to ask."""
+        """Open the session."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
 
     async def stop(self) -> None:
@@ -85,10 +85,10 @@ class RemoteRecordings(Service):
             await session.close()
 
     async def find(self, room: str, recording_id: str) -> RecordingLocation:
-        """Where a recording of another node is.
+        """Return where a recording of another node is.
 
         Raises:
-            NotFound: (404) nowhere.
+            NotFound: (404) no other node has it.
             Unavailable: (503) Redis does not answer, and it is not known.
         """
         key, now_s = (room, recording_id), asyncio.get_running_loop().time()
@@ -118,12 +118,12 @@ class RemoteRecordings(Service):
             self._found.popitem(last=False)
         return made
 
-    # -- asking -------------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     async def playlist(self, location: RecordingLocation) -> bytes:
-        """Its playlist; NotFound (404), Unavailable (503)."""
+        """Return the playlist; NotFound (404), Unavailable (503)."""
         try:
-            async with self._ask(location, "index.m3u8", {}) as response:
+            async with self._request(location, "index.m3u8", {}) as response:
                 _check(response.status, location)
                 if (response.content_length or 0) > _MAX_PLAYLIST_BYTES:
                     raise Unavailable(f"The node {location.node_id} answers with {response.content_length} bytes.")
@@ -142,12 +142,12 @@ class RemoteRecordings(Service):
             NotFound, Unavailable: (404, 503) before anything was sent.
         """
         response: web.StreamResponse | None = None
-        asked = {key: request.headers[key] for key in _ASKED_ON if key in request.headers}
+        forwarded = {key: request.headers[key] for key in _FORWARDED_HEADERS if key in request.headers}
         try:
-            async with self._ask(location, name, asked, method=request.method) as found:
+            async with self._request(location, name, forwarded, method=request.method) as found:
                 if found.status not in (200, 206, 416):
                     _check(found.status, location)
-                headers = {key: found.headers[key] for key in _PASSED_ON if key in found.headers}
+                headers = {key: found.headers[key] for key in _RETURNED_HEADERS if key in found.headers}
                 response = web.StreamResponse(status=found.status, headers=headers)
                 await response.prepare(request)
                 if request.method == "GET":
@@ -162,7 +162,7 @@ class RemoteRecordings(Service):
                 request.transport.abort()
         return response
 
-    def _ask(
+    def _request(
         self, location: RecordingLocation, name: str, headers: Mapping[str, str], method: str = "GET"
     ) -> "aiohttp.client._RequestContextManager":
         if self._session is None:
