@@ -2,6 +2,8 @@
 
 import asyncio
 import collections
+import contextlib
+import enum
 import json
 import os
 import re
@@ -32,6 +34,50 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """What a child may use; None: no limit. Its own children inherit the limits, each for itself (setrlimit(2)).
+
+    Attributes:
+        memory_bytes: address space; an allocation beyond it fails in the child.
+        cpu_s: seconds of processor time; then SIGXCPU, a second later SIGKILL.
+        file_size_bytes: largest file that it may write; then SIGXFSZ, or EFBIG where that is ignored.
+        open_files: number of open file descriptors; opening more fails in the child.
+        wall_s: seconds from the launch; then the child and its process group are killed.
+    """
+
+    memory_bytes: int | None = None
+    cpu_s: int | None = None
+    file_size_bytes: int | None = None
+    open_files: int | None = None
+    wall_s: float | None = None
+
+    def rlimits(self) -> dict[str, int]:
+        """Return the limits of the kernel, {name in the module ``resource``: value}."""
+        limits = {
+            "RLIMIT_AS": self.memory_bytes,
+            "RLIMIT_CPU": self.cpu_s,
+            "RLIMIT_FSIZE": self.file_size_bytes,
+            "RLIMIT_NOFILE": self.open_files,
+        }
+        return {name: value for name, value in limits.items() if value is not None}
+
+
+class ExitReason(enum.StrEnum):
+    """Why a child has ended."""
+
+    #: It ended by itself, with an exit code.
+    EXITED = "exited"
+    #: A signal that has nothing to do with a limit.
+    SIGNAL = "signal"
+    CPU_TIME = "cpu_time"
+    FILE_SIZE = "file_size"
+    WALL_TIME = "wall_time"
+
+
+_LIMIT_SIGNALS = {signal.SIGXCPU: ExitReason.CPU_TIME, signal.SIGXFSZ: ExitReason.FILE_SIZE}
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """What to run.
 
@@ -43,6 +89,7 @@ class LaunchSpec:
             for programs that insist on a name for a user id that has none, as in containers.
         death_signal: what the child gets when airnode dies (Linux).
         redact: what is left out of its output, as far as airnode repeats it.
+        limits: what it may use; none by default.
     """
 
     argv: Sequence[str]
@@ -53,6 +100,7 @@ class LaunchSpec:
     death_signal: signal.Signals = signal.SIGTERM
     env: Mapping[str, str] = field(default_factory=dict)
     redact: re.Pattern[str] | None = None
+    limits: ProcessLimits = ProcessLimits()
 
     def to_json(self) -> str:
         """Render it for :mod:`airnode.processes.launch`."""
@@ -66,6 +114,7 @@ class LaunchSpec:
                 "alias_uid": self.alias_uid,
                 "death_signal": int(self.death_signal),
                 "parent": os.getpid(),
+                "limits": self.limits.rlimits(),
                 "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **self.env},
             }
         )
@@ -84,8 +133,10 @@ class ChildProcess:
         output_fd: int,
         tasks: TaskScope,
         redact: re.Pattern[str] | None = None,
+        wall_s: float | None = None,
     ) -> None:
         self.name = name
+        self._wall_time_over = False
         self._redact = redact
         self.pid = process.pid
         self._process = process
@@ -94,6 +145,8 @@ class ChildProcess:
         #: Done with the exit code (negative: the signal) when the process has ended.
         self.exited: asyncio.Task[int] = tasks.spawn(f"{name}-exit", process.wait())
         self._output: asyncio.Task[None] = tasks.spawn(f"{name}-output", self._read_output(output_fd))
+        if wall_s is not None:
+            tasks.spawn(f"{name}-deadline", self._end_after(wall_s))
 
     @classmethod
     async def launch(cls, name: str, spec: LaunchSpec, tasks: TaskScope) -> "ChildProcess":
@@ -116,12 +169,29 @@ class ChildProcess:
             raise
         finally:
             os.close(write_fd)
-        return cls(name, process, read_fd, tasks, spec.redact)
+        return cls(name, process, read_fd, tasks, spec.redact, spec.limits.wall_s)
 
     @property
     def returncode(self) -> int | None:
         """The exit code; None while it runs."""
         return self.exited.result() if self.exited.done() and not self.exited.cancelled() else None
+
+    @property
+    def exit_reason(self) -> ExitReason | None:
+        """Why it has ended; None while it runs. A memory limit shows as whatever the program does without memory."""
+        code = self.returncode
+        if code is None:
+            return None
+        if self._wall_time_over:
+            return ExitReason.WALL_TIME
+        if code >= 0:
+            return ExitReason.EXITED
+        return _LIMIT_SIGNALS.get(signal.Signals(-code), ExitReason.SIGNAL)
+
+    def kill_group(self) -> None:
+        """Kill it and all children of its own that stayed in its process group, also after it has ended."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal; nothing happens when it has ended."""
@@ -135,6 +205,12 @@ class ChildProcess:
         """Wait for the exit; False when it still runs after ``timeout_s``."""
         await asyncio.wait([self.exited], timeout=timeout_s)
         return self.exited.done()
+
+    async def _end_after(self, wall_s: float) -> None:
+        if not await self.wait(wall_s):
+            self._wall_time_over = True
+            log.warning("child_process_killed", process=self.name, wall_s=wall_s)
+            self.kill_group()
 
     async def tail(self) -> str:
         """Return the last lines of output; after the exit, once all of it has been read."""

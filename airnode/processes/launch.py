@@ -8,13 +8,15 @@ It uses the standard library only and runs in about 15 ms. Before ``exec`` it
 2. opens the working directory, and becomes the unprivileged user when one is given. ``{cwd}`` in the arguments is then
    replaced by ``/proc/self/fd/N``: the server reaches its own directory although it may not walk through the mode-700
    directories above it;
-3. asks the kernel (Linux) for a signal when airnode dies, and gives up when it already has.
+3. asks the kernel (Linux) for a signal when airnode dies, and gives up when it already has;
+4. sets the resource limits, which the server and its own children inherit (setrlimit(2)).
 """
 
 import ctypes
 import fcntl
 import json
 import os
+import resource
 import sys
 
 EXIT_LOCKED = 75
@@ -59,6 +61,17 @@ def _die_with_parent(parent: int, signum: int) -> None:
         sys.exit(EXIT_ORPHANED)
 
 
+def _limit(limits: dict[str, int]) -> None:
+    for name, soft in limits.items():
+        kind = getattr(resource, name)
+        most = resource.getrlimit(kind)[1]
+        # SIGXCPU comes at the soft limit; a second later the kernel ends a process that ignores it.
+        hard = soft + 1 if name == "RLIMIT_CPU" else soft
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)
+        resource.setrlimit(kind, (soft, hard))
+
+
 def main() -> None:
     """Read the specification (see :class:`airnode.processes.child.LaunchSpec`) and become the server."""
     spec = json.loads(sys.argv[1])
@@ -74,6 +87,7 @@ def main() -> None:
     if spec["alias_uid"] is not None:
         _appear_as(spec["alias_uid"])
     _die_with_parent(spec["parent"], spec["death_signal"])
+    _limit(spec["limits"])
     argv = [argument.replace("{cwd}", cwd) for argument in spec["argv"]]
     os.execve(argv[0], argv, spec["env"])  # noqa: S606 - no shell is wanted
 
