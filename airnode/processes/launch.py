@@ -1,4 +1,4 @@
-"""The exec wrapper of embedded servers: ``python -I -S launch.py '<json>'``; it becomes the server.
+"""The exec wrapper of child processes: ``python -I -S launch.py '<json>'``; it becomes the server.
 
 It uses the standard library only and runs in about 15 ms. Before ``exec`` it
 
@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import sys
 
 EXIT_LOCKED = 75
@@ -62,6 +63,8 @@ def _die_with_parent(parent: int, signum: int) -> None:
 
 
 def _limit(limits: dict[str, int]) -> None:
+    if "RLIMIT_FSIZE" in limits:  # Python ignores this signal, and exec keeps it ignored
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     for name, soft in limits.items():
         kind = getattr(resource, name)
         most = resource.getrlimit(kind)[1]

@@ -1,6 +1,8 @@
 """What a child process may use: each limit on a real child, and none by default."""
 
 import os
+import resource
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -44,8 +46,6 @@ async def test_there_is_no_limit_by_default(launcher: Launcher):
     assert LaunchSpec([], Path(), Path()).limits == ProcessLimits()
     exit_code, reason, output = await launcher.run(code, ProcessLimits())
     assert (exit_code, reason) == (0, ExitReason.EXITED)
-    import resource
-
     here = [resource.getrlimit(each) for each in (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)]
     assert output == str(here)
 
@@ -80,6 +80,16 @@ async def test_a_file_beyond_the_limit_ends_the_child(launcher: Launcher, tmp_pa
     exit_code, reason, output = await launcher.run(write, limits)
     assert (exit_code, reason) == (1, ExitReason.EXITED)
     assert "File too large" in output
+
+
+async def test_a_program_that_is_not_python_gets_the_signal_too(tmp_path: Path):
+    tasks = TaskScope("test")
+    copy = [str(shutil.which("dd")), "if=/dev/zero", f"of={tmp_path / 'large'}", "bs=65536", "count=100"]
+    spec = LaunchSpec(copy, tmp_path, tmp_path / "lock", limits=ProcessLimits(file_size_bytes=MIB))
+    child = await ChildProcess.launch("dd", spec, tasks)
+    assert await child.wait(30)
+    assert (child.returncode, child.exit_reason) == (-signal.SIGXFSZ, ExitReason.FILE_SIZE)
+    await tasks.aclose()
 
 
 async def test_more_open_files_than_the_limit_are_refused(launcher: Launcher):
