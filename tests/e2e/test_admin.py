@@ -58,7 +58,7 @@ async def open_page(browser: Browser, url: str, viewport: dict, locale: str) -> 
 
 
 async def cells(page: Page, topic: str) -> list[str]:
-    """InitResult, landed, waiting, put aside; without the rates."""
+    """Made, landed, waiting and dead counts, without the rates."""
     found = page.locator(f"[data-topic={topic}] td")
     return [(await found.nth(n).inner_text()).split("\n")[0] for n in range(await found.count())]
 

@@ -1,4 +1,4 @@
-"""InitResult-up days of a shop: people sign in, look at courses, and order them."""
+"""Generates sample events: people sign in, view courses and order them."""
 
 import random
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""InitResult-up customers and courses."""
+"""Generated customers and courses."""

@@ -1,4 +1,4 @@
-"""InitResult-up customers and courses, Korean and English. The same seed and id make the same row, in any order."""
+"""Generated customers and courses, Korean and English. The same seed and id make the same row, in any order."""
 
 from collections.abc import Iterable, Iterator
 

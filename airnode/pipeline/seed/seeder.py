@@ -35,7 +35,7 @@ _TAKEN = "SELECT {id} FROM pipeline.{table} WHERE {id} BETWEEN $1 AND $2"
 _COUNT = "SELECT count(*) FROM pipeline.{table}"
 _COUNT_BELOW = "SELECT count(*) FROM pipeline.{table} WHERE {id} BETWEEN 1 AND $1"
 
-#: ReportedStats of each step: the table, how many of its ids are done, how many there are to do.
+#: Called after each step: the table, how many of its ids are done, how many there are to do.
 Progress = Callable[[TableName, int, int], None]
 
 

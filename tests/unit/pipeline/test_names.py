@@ -1,4 +1,4 @@
-"""InitResult-up customers and courses: repeatable, and good enough for the tables."""
+"""Generated customers and courses: repeatable, and good enough for the tables."""
 
 from itertools import islice
 
