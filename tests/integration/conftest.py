@@ -1,14 +1,21 @@
 """One airnode for many tests: each takes a class and an address of its own, so that none disturbs another."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 
+from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.postgres import EmbeddedPostgres
+from airnode.embedded.valkey import EmbeddedValkey
+from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.contract import Contract
+from tests.support.embedded import Pair
 from tests.support.node import AirnodeProcess, Api
 
 _ADDRESSES = itertools.count(1)
@@ -156,3 +163,23 @@ async def lesson(school: AirnodeProcess, client: Client) -> Lesson:
 @pytest.fixture
 async def school_api(school: AirnodeProcess, session: aiohttp.ClientSession) -> Api:
     return Api(school, session)
+
+
+@pytest.fixture
+async def make_pair() -> AsyncIterator[Callable[[Path], Pair]]:
+    pairs: list[Pair] = []
+
+    def make(directory: Path, **settings: object) -> Pair:
+        registry = CollectorRegistry()
+        metrics, section = EmbeddedMetrics(registry), EmbeddedSection(**settings)
+        pair = Pair(
+            valkey=EmbeddedValkey(directory, section, metrics),
+            postgres=EmbeddedPostgres(directory, section, metrics),
+            registry=registry,
+        )
+        pairs.append(pair)
+        return pair
+
+    yield make
+    for pair in pairs:
+        await pair.stop()

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import asyncpg
@@ -19,31 +18,10 @@ from structlog.testing import capture_logs
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError
 from airnode.processes.child import LaunchSpec
 from airnode.processes.supervisor import ChildServer, EmbeddedMetrics, read_pid
-from tests.support.embedded import OWNER, ROOT, OwnerProcess, Pair, eventually, read_some, redis_do, sql, write_some
-
-
-@pytest.fixture
-async def make_pair() -> AsyncIterator[Callable[[Path], Pair]]:
-    pairs: list[Pair] = []
-
-    def make(directory: Path, **settings: object) -> Pair:
-        registry = CollectorRegistry()
-        metrics, section = EmbeddedMetrics(registry), EmbeddedSection(**settings)
-        pair = Pair(
-            valkey=EmbeddedValkey(directory, section, metrics),
-            postgres=EmbeddedPostgres(directory, section, metrics),
-            registry=registry,
-        )
-        pairs.append(pair)
-        return pair
-
-    yield make
-    for pair in pairs:
-        await pair.stop()
+from tests.support.embedded import OWNER, ROOT, OwnerProcess, eventually, read_some, redis_do, sql, write_some
 
 
 async def test_starts_keeps_data_over_a_restart_and_leaves_no_process(tmp_path, make_pair):

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,35 +17,14 @@ from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.pg_binaries import PostgresInstall, can_reach, find_install, reachable_install
 from airnode.embedded.pg_cluster import DatabaseCluster
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError
 from airnode.kernel.tasks import TaskScope
 from airnode.processes.child import Account
 from airnode.processes.supervisor import EmbeddedMetrics
-from tests.support.embedded import OwnerProcess, Pair, redis_do, sql
+from tests.support.embedded import OwnerProcess, redis_do, sql
 
 NOBODY = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-
-
-@pytest.fixture
-async def make_pair() -> AsyncIterator[Callable[[Path], Pair]]:
-    pairs: list[Pair] = []
-
-    def make(directory: Path, **settings: object) -> Pair:
-        registry = CollectorRegistry()
-        metrics, section = EmbeddedMetrics(registry), EmbeddedSection(**settings)
-        pair = Pair(
-            valkey=EmbeddedValkey(directory, section, metrics),
-            postgres=EmbeddedPostgres(directory, section, metrics),
-            registry=registry,
-        )
-        pairs.append(pair)
-        return pair
-
-    yield make
-    for pair in pairs:
-        await pair.stop()
 
 
 @pytest.fixture
