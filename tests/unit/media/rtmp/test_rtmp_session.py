@@ -3,74 +3,20 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from airnode.media.rtmp import amf0
-from airnode.media.rtmp.chunks import ChunkDecoder, ChunkLimits, Message
-from airnode.media.rtmp.errors import ProtocolViolation
+from airnode.media.rtmp.chunks import Message
 from airnode.media.rtmp.events import (
     AudioReceived,
     DataReceived,
-    Event,
     PublishRequested,
     PublishStopped,
     VideoReceived,
 )
 from airnode.media.rtmp.messages import split_stream_name
-from airnode.media.rtmp.session import ServerSession, SessionLimits, SessionState
-from tests.support.rtmp import chunk, command, simple_c1
-
-LIMITS = SessionLimits(chunks=ChunkLimits(max_message_bytes=200_000, max_buffered_bytes=400_000))
-
-
-class Peer:
-    """A session and the bytes between it and the test."""
-
-    def __init__(self, limits: SessionLimits = LIMITS) -> None:
-        self.session = ServerSession(limits, 0.0)
-        self.now_s = 0.0
-        self.decoder = ChunkDecoder(ChunkLimits())
-
-    def send(self, *data: bytes) -> list[Event]:
-        return self.session.receive(b"".join(data), self.now_s)
-
-    def messages(self) -> list[Message]:
-        self.decoder.feed(self.session.data_to_send())
-        found = []
-        while (message := self.decoder.next_message()) is not None:
-            found.append(message)
-        return found
-
-    def commands(self) -> list[list[object]]:
-        return [list(amf0.decode(message.payload)) for message in self.messages() if message.type_id == 20]
-
-    def shake_hands(self) -> None:
-        self.send(b"\x03" + simple_c1())
-        self.session.data_to_send()
-        self.send(bytes(1536))
-
-    def connect(self, app: str = "live", **options: object) -> list[Message]:
-        self.shake_hands()
-        self.send(command("connect", 1.0, {"app": app, **options}))
-        return self.messages()
-
-    def request_publish(self, name: str = "key", app: str = "live", **options: object) -> list[Event]:
-        self.connect(app, **options)
-        self.send(command("createStream", 2.0, None))
-        return self.send(command("publish", 3.0, None, name, "live", stream_id=1))
-
-    def publish(self) -> None:
-        self.request_publish()
-        self.session.accept_publish()
-        self.messages()
-
-    def violation(self, *data: bytes) -> str:
-        with pytest.raises(ProtocolViolation) as caught:
-            self.send(*data)
-        assert self.session.state is SessionState.CLOSED
-        assert self.send(b"more") == []
-        return caught.value.reason
+from airnode.media.rtmp.session import SessionState
+from tests.support.rtmp import chunk, command
+from tests.support.rtmp_session import Peer, flv_tag
 
 
 def test_connect_is_answered() -> None:
@@ -203,20 +149,10 @@ def test_timestamps_past_32_bits() -> None:
     ]
 
 
-def _tag(type_id: int, timestamp_ms: int, body: bytes) -> bytes:
-    head = (
-        bytes([type_id])
-        + len(body).to_bytes(3, "big")
-        + (timestamp_ms & 0xFFFFFF).to_bytes(3, "big")
-        + bytes([timestamp_ms >> 24])
-    )
-    return head + bytes(3) + body + struct.pack(">I", 11 + len(body))
-
-
 def test_aggregate_messages() -> None:
     peer = Peer()
     peer.publish()
-    body = _tag(8, 0x1000010, b"a") + _tag(9, 0x1000020, b"v") + _tag(8, 0x1000030, b"b")
+    body = flv_tag(8, 0x1000010, b"a") + flv_tag(9, 0x1000020, b"v") + flv_tag(8, 0x1000030, b"b")
     for payload in (body, body[:-4]):  # some encoders omit the last back pointer
         assert peer.send(chunk(22, payload, timestamp_ms=5000, stream_id=1, csid=4)) == [
             AudioReceived(5000, b"a"),
@@ -294,62 +230,6 @@ def test_unknown_messages_and_commands_are_ignored() -> None:
     assert peer.send(command("FCSubscribe", 0.0, None), chunk(19, b"shared"), chunk(200, b"x"), chunk(3, b"")) == []
 
 
-VIOLATIONS = [
-    ([command("createStream", 1.0, None)], "command_order"),
-    ([chunk(20, amf0.encode((1.0, 2.0)))], "command"),
-    ([chunk(20, b"")], "command"),
-    ([chunk(20, b"\x02\x00\x05conn")], "amf_truncated"),
-    ([chunk(20, b"\x03\0\1a" * 20)], "amf_depth"),
-    ([chunk(9, b"video", stream_id=1)], "media_before_publish"),
-    ([chunk(20, bytes(65_537))[:500]], "message_size"),
-]
-
-
-@pytest.mark.parametrize(("data", "reason"), VIOLATIONS)
-def test_violations_before_connect(data: list[bytes], reason: str) -> None:
-    peer = Peer()
-    peer.shake_hands()
-    assert peer.violation(*data) == reason
-
-
-def test_violations_after_connect() -> None:
-    def peer() -> Peer:
-        connected = Peer()
-        connected.connect()
-        return connected
-
-    create = command("createStream", 2.0, None)
-    publish = command("publish", 3.0, None, "key", "live", stream_id=1)
-    assert peer().violation(command("connect", 2.0, {"app": "live"})) == "command_order"
-    assert peer().violation(publish) == "command_order"
-    assert peer().violation(create * 9) == "streams"
-    assert peer().violation(create, command("publish", 3.0, None, 5.0, stream_id=1)) == "command"
-    assert peer().violation(chunk(9, b"video", stream_id=1)) == "media_before_publish"
-    publishing = Peer()
-    publishing.publish()
-    assert publishing.violation(publish) == "command_order"
-    # Only a publisher may send more than 64 KiB, and nobody more than the limit.
-    assert peer().violation(chunk(9, bytes(70_000), stream_id=1)) == "message_size"
-    publishing = Peer()
-    publishing.publish()
-    assert publishing.send(chunk(9, bytes(70_000), stream_id=1)) == [VideoReceived(0, bytes(70_000))]
-    assert publishing.violation(chunk(9, bytes(200_001), stream_id=1)) == "message_size"
-
-
-def test_floods_without_a_publish() -> None:
-    peer = Peer()
-    peer.connect()
-    acknowledgement = chunk(3, b"", csid=2)
-    peer.send(acknowledgement * 900)
-    assert peer.violation(acknowledgement * 200) == "flood"
-    peer = Peer()
-    peer.connect()
-    peer.send(chunk(200, bytes(60_000)))
-    peer.send(chunk(200, bytes(60_000)))
-    peer.send(chunk(200, bytes(60_000)))
-    assert peer.violation(acknowledgement) == "flood"
-
-
 def test_an_abort_sends_a_status_only_to_publishers() -> None:
     peer = Peer()
     peer.send(b"\x03")
@@ -361,36 +241,6 @@ def test_an_abort_sends_a_status_only_to_publishers() -> None:
     assert peer.commands()[0][0] == "onStatus"
     peer.session.abort_publish("NetStream.Publish.Failed", "again")
     assert peer.session.data_to_send() == b""
-
-
-def test_deadlines() -> None:
-    peer = Peer()
-    assert peer.session.deadline() == (5.0, "handshake_timeout")
-    peer.now_s = 4.0
-    peer.connect()
-    peer.session.expire(13.9)
-    assert peer.session.deadline() == (14.0, "publish_timeout")
-    peer.send(command("createStream", 2.0, None), command("publish", 3.0, None, "key", "live", stream_id=1))
-    assert peer.session.deadline() is None
-    peer.session.accept_publish()
-    peer.now_s = 100.0
-    peer.send(chunk(8, b"a", stream_id=1, csid=4))
-    assert peer.session.deadline() == (130.0, "idle_timeout")
-    peer.session.expire(129.0)
-    with pytest.raises(ProtocolViolation) as caught:
-        peer.session.expire(130.0)
-    assert caught.value.reason == "idle_timeout"
-    assert peer.session.state is SessionState.CLOSED
-
-
-@pytest.mark.parametrize("reason", ["handshake_timeout", "publish_timeout"])
-def test_slow_peers(reason: str) -> None:
-    peer = Peer()
-    if reason == "publish_timeout":
-        peer.connect()
-    with pytest.raises(ProtocolViolation) as caught:
-        peer.session.expire(60.0)
-    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -407,50 +257,3 @@ def test_slow_peers(reason: str) -> None:
 )
 def test_stream_names_and_queries(app: str, tc_url: str, name: str, expected: tuple[str, str, dict[str, str]]) -> None:
     assert split_stream_name(app, tc_url, name) == expected
-
-
-_PIECES = st.sampled_from(
-    [
-        command("connect", 1.0, {"app": "live"}),
-        command("createStream", 2.0, None),
-        command("publish", 3.0, None, "key", "live", stream_id=1),
-        command("deleteStream", 4.0, None, 1.0),
-        command("FCUnpublish", 4.0, None),
-        chunk(4, struct.pack(">HI", 6, 1), csid=2),
-        chunk(5, struct.pack(">I", 1), csid=2),
-        chunk(8, b"\xaf\x01x", stream_id=1, csid=4),
-        chunk(9, b"\x17\x01\0\0\0x" * 50, stream_id=1, csid=6),
-        chunk(22, _tag(8, 1, b"a"), stream_id=1, csid=6),
-    ]
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(_PIECES | st.binary(max_size=60), max_size=20), st.booleans())
-def test_any_conversation_ends_in_events_or_a_violation(conversation: list[bytes], accept: bool) -> None:
-    peer = Peer()
-    peer.shake_hands()
-    ended = False
-    try:
-        for data in conversation:
-            peer.send(data)
-            if peer.session.state is SessionState.PUBLISH_REQUESTED and accept:
-                peer.session.accept_publish()
-                peer.send()
-            assert len(peer.session.data_to_send()) < 10_000
-    except ProtocolViolation:
-        ended = True
-    assert (peer.session.state is SessionState.CLOSED) == ended
-
-
-@settings(deadline=None)
-@given(st.lists(st.binary(max_size=4000), max_size=5))
-def test_any_bytes_from_the_start(pieces: list[bytes]) -> None:
-    session = ServerSession(LIMITS, 0.0)
-    ended = False
-    try:
-        for piece in [b"\x03", *pieces]:
-            session.receive(piece, 0.0)
-    except ProtocolViolation:
-        ended = True
-    assert (session.state is SessionState.CLOSED) == ended
