@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import json
-import math
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,10 +16,9 @@ import aiohttp
 import click
 import psutil
 from rich.console import Console
-from rich.table import Table
 
+from tests.bench.cluster_report import TITLES, Options, Row, document, show
 from tests.bench.meters import ProcessMeter, Usage, gauges, load1, quantile
-from tests.bench.report import machine
 from tests.bench.source import CLIP_S, bench_clip, loop_publisher
 from tests.support.cluster import Cluster
 from tests.support.ffmpeg import make_clip
@@ -29,47 +26,21 @@ from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
 _KEPT = Path("bench-results")
+
 _GENERATORS = 2
+
 _SLAVES = 3
+
 #: Joining viewers a second, and how long they play before anything is counted.
 _JOIN_PER_S = 60.0
+
 _SETTLE_S = 10.0
+
 #: Longest life of a generator beyond what it was asked to measure.
 _SPARE_S = 900.0
-_TITLES = {"live": "live.mp4", "hls": "LL-HLS"}
+
 #: What most machines call full.
 _FULL = 0.92
-
-
-@dataclass(frozen=True)
-class Row:
-    """One step. CPU in cores, rates in Mbit/s, latencies in ms behind what comes in at the origin."""
-
-    way: str
-    source_mbps: float
-    viewers: int
-    stalls: int
-    stalled_viewers: int
-    stalled_s: float
-    jumps: int
-    errors: dict[str, int]
-    behind_ms: dict[str, float]
-    out_mbps: dict[str, float]
-    out_total_mbps: float
-    cpu: dict[str, float]
-    children_cpu: float
-    generator_cpu: float
-    machine_cpu: float
-    cores: int
-    node_lag_p99_ms: float
-    generator_turn_p99_ms: float
-    limit: str
-    load1: float
-
-    @property
-    def good(self) -> bool:
-        """Every viewer played through."""
-        return not self.stalls and not self.stalled_viewers and not self.errors and not self.jumps
 
 
 class Generator:
@@ -115,7 +86,7 @@ async def generator(life_s: float) -> AsyncIterator[Generator]:
             await process.wait()
 
 
-class House:
+class MeasuredCluster:
     """The cluster under measurement, and the students who were given places in it."""
 
     def __init__(self, cluster: Cluster, seconds: float, console: Console) -> None:
@@ -174,14 +145,14 @@ class House:
         lag_ms = max(_lag_p99_ms(old, new) for old, new in zip(counts, later, strict=True))
         return _row(way, source_mbps, results, usage, sent, lag_ms)
 
-    async def all_there(self) -> None:
+    async def check_running(self) -> None:
         """Raise RuntimeError where a node is gone, with its last words."""
         for node in self.cluster.nodes:
             with contextlib.suppress(TimeoutError):
                 code = await node.wait(0.001)
                 raise RuntimeError(f"{node.data_dir.name} ended with {code}:\n{node.log[-3000:]}")
 
-    async def empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Wait until nobody is counted any more."""
 
         async def nobody() -> bool:
@@ -268,7 +239,7 @@ async def run(options: "Options", work: Path, rows: list[Row], console: Console)
         places = -(-max(options.steps) * 2 // _SLAVES)
         for index in range(_SLAVES):
             await cluster.add_slave(f"slave-{index + 1}", "--set", f"cluster.max_connections={places}")
-        house = House(cluster, options.seconds, console)
+        measured = MeasuredCluster(cluster, options.seconds, console)
         for clip, steps, until_stall in (
             (low_clip(), options.steps, False),
             (bench_clip(_KEPT), options.high_steps, True),
@@ -276,32 +247,34 @@ async def run(options: "Options", work: Path, rows: list[Row], console: Console)
             if not steps:
                 continue
             mbps = clip.stat().st_size * 8 / CLIP_S / 1e6
-            url = f"{house.slaves[0]['rtmp_server']}/{cluster.master['stream_key']}"
+            url = f"{measured.slaves[0]['rtmp_server']}/{cluster.master['stream_key']}"
             publisher = await loop_publisher(url, clip).start()
             try:
                 for way in options.ways:
-                    await _climb(house, way, mbps, steps, until_stall, rows)
+                    await _climb(measured, way, mbps, steps, until_stall, rows)
             finally:
                 await publisher.stop()
 
 
-async def _climb(house: House, way: str, mbps: float, steps: Sequence[int], until_stall: bool, rows: list[Row]) -> None:
+async def _climb(
+    measured: MeasuredCluster, way: str, mbps: float, steps: Sequence[int], until_stall: bool, rows: list[Row]
+) -> None:
     """More and more viewers of one kind."""
     await asyncio.sleep(_SETTLE_S)
     async with AsyncExitStack() as stack:
         generators = [await stack.enter_async_context(generator(_SPARE_S)) for _ in range(_GENERATORS)]
         there = 0
         for step in steps:
-            house.console.print(f"  {_TITLES[way]}, {mbps:.2f} Mbit/s, {step} viewers", highlight=False)
-            await house.fill(generators, way, step - there)
+            measured.console.print(f"  {TITLES[way]}, {mbps:.2f} Mbit/s, {step} viewers", highlight=False)
+            await measured.fill(generators, way, step - there)
             there = step
             await asyncio.sleep(_SETTLE_S)
-            await house.all_there()
-            row = await house.measure(generators, way, round(mbps, 2))
+            await measured.check_running()
+            row = await measured.measure(generators, way, round(mbps, 2))
             rows.append(row)
             if until_stall and not row.good:
                 break
-    await house.empty()
+    await measured.wait_until_empty()
 
 
 def low_clip() -> Path:
@@ -309,83 +282,6 @@ def low_clip() -> Path:
     _KEPT.mkdir(parents=True, exist_ok=True)
     rate = ("-b:v", "120k", "-maxrate", "140k", "-bufsize", "120k", "-b:a", "32k", "-ac", "1", "-bf", "0")
     return make_clip(_KEPT / f"clip-360p30-low-{CLIP_S}s.flv", CLIP_S, extra=rate)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was asked for."""
-
-    ways: tuple[str, ...]
-    steps: tuple[int, ...]
-    high_steps: tuple[int, ...]
-    seconds: float
-
-
-def show(rows: Sequence[Row], console: Console) -> None:
-    """The table."""
-    table = Table(title="airnode cluster benchmark: a master and 3 slaves", title_justify="left", pad_edge=False)
-    for name in (
-        "way",
-        "Mbit/s",
-        "viewers",
-        "stalls",
-        "errors",
-        "behind live p50/p95/p99 ms",
-        "out Mbit/s (per slave)",
-        "CPU slaves",
-        "master+stores",
-        "generator",
-        "machine",
-        "loop p99 ms",
-        "limit",
-    ):
-        table.add_column(name, justify="left" if name in ("way", "limit") else "right")
-    for row in rows:
-        slaves = [value for name, value in row.cpu.items() if name != "master"]
-        table.add_row(
-            _TITLES[row.way],
-            f"{row.source_mbps:.2f}",
-            str(row.viewers),
-            f"[{'green' if not row.stalls else 'red'}]{row.stalls}[/]",
-            str(sum(row.errors.values())),
-            "/".join(f"{row.behind_ms[name]:.0f}" for name in ("p50", "p95", "p99")),
-            f"{row.out_total_mbps:.0f} ({'/'.join(f'{each:.0f}' for each in row.out_mbps.values())})",
-            "/".join(f"{each * 100:.0f}" for each in slaves) + " %",
-            f"{(row.cpu['master'] + row.children_cpu) * 100:.0f} %",
-            f"{row.generator_cpu * 100:.0f} %",
-            f"{row.machine_cpu:.1f} of {row.cores}",
-            f"≤{row.node_lag_p99_ms:.0f}, {row.generator_turn_p99_ms:.0f}",
-            row.limit,
-        )
-    console.print(table)
-    console.print("CPU in % of a core. Loop: the slowest slave's lag, the slower generator's turns.")
-    console.print("Target: 0 stalls at 500 viewers.")
-
-
-def document(rows: Sequence[Row], options: Options) -> dict[str, Any]:
-    """Everything, ready for JSON."""
-    at_500 = [row for row in rows if row.viewers == 500 and row.source_mbps < 1]
-    return {
-        "bench": "cluster",
-        "machine": machine(),
-        "options": asdict(options),
-        "rows": [{name: _finite(value) for name, value in asdict(row).items()} for row in rows],
-        "no_stalls_at_500": {row.way: row.stalls == 0 for row in at_500},
-        "most_without_stalls": {
-            f"{row.way} {row.source_mbps:g} Mbit/s": row.viewers for row in sorted(rows, key=_order) if row.good
-        },
-    }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _order(row: Row) -> int:
-    return row.viewers
 
 
 def _steps(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
@@ -422,8 +318,8 @@ def main(
     as the last line on standard output; exit code 1 when it broke off.
     """
     chosen = tuple(way.strip() for way in ways.split(",") if way.strip())
-    if not set(chosen) <= _TITLES.keys():
-        raise click.BadParameter(f"one of {', '.join(_TITLES)}", param_hint="--ways")
+    if not set(chosen) <= TITLES.keys():
+        raise click.BadParameter(f"one of {', '.join(TITLES)}", param_hint="--ways")
     options = Options(chosen, steps, high_steps, seconds)
     rows: list[Row] = []
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 190)

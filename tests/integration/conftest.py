@@ -17,11 +17,14 @@ from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.contract import Contract
 from tests.support.embedded import Pair
 from tests.support.node import AirnodeProcess, Api
+from tests.support.problems import check_problem
 
 _ADDRESSES = itertools.count(1)
 _CLASSES = itertools.count(1)
 SECRET = "0123456789abcdef" * 3
 TEACHER = "a.teacher.secret"
+#: A request for a token; a class code is added where one is needed.
+STUDENT = {"user_type": "student", "user_id": "a"}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -110,7 +113,7 @@ class Lesson:
 
 
 class Client:
-    """Somebody at an address of their own; every answer is checked against the node's OpenAPI document."""
+    """A client with an address of its own; every answer is checked against the node's OpenAPI document."""
 
     def __init__(self, node: AirnodeProcess, session: aiohttp.ClientSession, contract: Contract) -> None:
         self.node = node
@@ -120,7 +123,7 @@ class Client:
         self.address = f"198.18.{number // 250}.{number % 250 + 1}"
 
     async def call(self, method: str, path: str, *, token: str = "", **kwargs) -> tuple[int, dict, dict]:
-        """Status, headers and the JSON body."""
+        """Return the status, the headers and the JSON body."""
         headers = {"X-Forwarded-For": self.address, **kwargs.pop("headers", {})}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -129,6 +132,12 @@ class Client:
             body = await response.json(content_type=None)
             self.contract.check(method, response.url.path, response.status, response.content_type, body)
             return response.status, dict(response.headers), body
+
+    async def expect_problem(self, status: int, code: str, method: str, path: str, **kwargs) -> dict:
+        """Return the body of an answer that is a problem with this status and code (RFC 9457)."""
+        found, headers, body = await self.call(method, path, **kwargs)
+        assert found == status, body
+        return check_problem(found, headers, body, code)
 
     async def token(self, **fields: str) -> tuple[int, dict]:
         status, _, body = await self.call("POST", "/api/token", json=fields)

@@ -1,4 +1,4 @@
-"""The MediaMTX engine against a stand-in for MediaMTX (tests/support/mediamtx.py), all of them processes.
+"""The MediaMTX engine against a fake of MediaMTX (tests/support/mediamtx_fake.py), all of them processes.
 
 There is no package that carries MediaMTX, so what is shown here is shown against its documented behaviour.
 """

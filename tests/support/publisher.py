@@ -13,7 +13,8 @@ from airnode.media.hls.media_store import Found
 from airnode.media.hls.window import Pending, Window
 from airnode.media.room.packager import Packager
 from tests.support import bmff
-from tests.support.hls import History, Media
+from tests.support.hls import Media
+from tests.support.hls_history import History
 
 AVC_RECORD = bytes.fromhex("0142c01effe1000000")
 VIDEO = VideoConfig("avc", AVC_RECORD, "avc1.42c01e", 640, 360, None)

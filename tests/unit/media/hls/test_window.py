@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from airnode.config.sections.hls import HlsSection
 from airnode.media.hls.media_store import RETAINED_SEGMENTS, Found
 from airnode.media.hls.window import BadRequest, Pending, Ready, VariantInfo, Wait, Window
-from tests.support.hls import PlaylistError, apply_delta, read_media, read_multivariant
+from tests.support.hls import PlaylistError, read_media, read_multivariant
+from tests.support.hls_history import apply_delta
 from tests.support.publisher import AUDIO, VIDEO, Recorder, arriving, audio, interleave, video
 
 INFO = VariantInfo(("avc1.64001f",), 640, 360, 30.0)

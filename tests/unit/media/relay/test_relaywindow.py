@@ -6,7 +6,8 @@ from airnode.media.hls.blocking_reload import BadRequest, Ready, Wait
 from airnode.media.hls.media_store import Found
 from airnode.media.hls.window import Continuation, Pending, VariantInfo, Window
 from airnode.media.relay.relayed_window import RelayedWindow, parse_playlist
-from tests.support.hls import apply_delta, read_media
+from tests.support.hls import read_media
+from tests.support.hls_history import apply_delta
 
 
 class Pair:

@@ -1,0 +1,115 @@
+"""Classes over HTTP: create, list, renew a stream key."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Client, Lesson
+from tests.support.ffmpeg import Publisher
+from tests.support.node import AirnodeProcess
+from tests.support.problems import check_problem
+from tests.support.rtmp import RtmpPublisher
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def test_classes_are_made_and_listed_by_teachers(school: AirnodeProcess, client: Client, lesson: Lesson):
+    for credential in (school["teacher_secret"], lesson.teacher):
+        status, _, made = await client.call("POST", "/api/classes", token=credential, json={"title": " 대수학 II "})
+        assert status == 201
+        assert made["title"] == "대수학 II"
+        assert (made["state"], made["viewers"]) == ("waiting", 0)
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", made["room"])
+        status, _, listed = await client.call("GET", "/api/classes", token=credential)
+        assert status == 200
+        assert made in listed["classes"]
+    assert len({each["class_code"] for each in listed["classes"]}) == len(listed["classes"])
+
+
+async def test_only_teachers_make_and_list_classes(client: Client, lesson: Lesson):
+    for credential in (lesson.student, "wrong"):
+        await client.expect_problem(403, "forbidden", "POST", "/api/classes", token=credential, json={"title": "x"})
+        await client.expect_problem(403, "forbidden", "GET", "/api/classes", token=credential)
+        path = f"/api/rooms/{lesson.room}/stream-key"
+        await client.expect_problem(403, "forbidden", "POST", path, token=credential)
+
+
+async def test_a_request_without_a_credential_is_unauthenticated(client: Client, lesson: Lesson):
+    for method, path, fields in (
+        ("GET", "/api/classes", None),
+        ("POST", "/api/classes", {"title": "x"}),
+        ("POST", f"/api/rooms/{lesson.room}/stream-key", None),
+    ):
+        status, headers, body = await client.call(method, path, json=fields)
+        assert status == 401
+        check_problem(status, headers, body, "unauthenticated")
+        assert headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_a_room_is_created_once_and_needs_a_valid_name(school: AirnodeProcess, client: Client, lesson: Lesson):
+    token = school["teacher_secret"]
+    again = {"title": "x", "room": lesson.room}
+    await client.expect_problem(409, "conflict", "POST", "/api/classes", token=token, json=again)
+    for room in ("Upper", "a/b", "-a", "a" * 64, "a b", "ㄱ", "a\n", "..", "a\0"):
+        fields = {"title": "x", "room": room}
+        found = await client.expect_problem(400, "invalid_input", "POST", "/api/classes", token=token, json=fields)
+        assert found["errors"][0]["path"] == "room"
+    for title in ("", "   ", "x" * 121, "a\nb"):
+        found = await client.expect_problem(
+            400, "invalid_input", "POST", "/api/classes", token=token, json={"title": title}
+        )
+        assert found["errors"][0]["path"] == "title"
+
+
+async def test_a_room_that_is_created_concurrently_is_created_once(
+    school: AirnodeProcess, client: Client, lesson: Lesson
+):
+    fields = {"title": "x", "room": f"{lesson.room}-race"}
+    answers = await asyncio.gather(
+        *(client.call("POST", "/api/classes", token=school["teacher_secret"], json=fields) for _ in range(8))
+    )
+    assert sorted(status for status, _, _ in answers) == [201] + [409] * 7
+
+
+@pytest.mark.ffmpeg
+async def test_a_renewed_stream_key(school: AirnodeProcess, client: Client, lesson: Lesson, clip: Path):
+    path = f"/api/rooms/{lesson.room}/stream-key"
+    publisher = await Publisher.of_clip(lesson.rtmp_url, clip).start()
+    try:
+
+        async def live() -> bool:
+            return (await client.call("GET", f"/api/rooms/{lesson.room}", token=lesson.student))[2]["state"] == "live"
+
+        await eventually(live, what="the class is live")
+        status, _, renewed = await client.call("POST", path, token=lesson.teacher)
+        assert status == 200
+        assert renewed["stream_key"] != lesson.stream_key
+        assert renewed["rtmp_url"] == f"{renewed['rtmp_server']}/{renewed['stream_key']}"
+        port = int(renewed["rtmp_server"].rpartition(":")[2].split("/")[0])
+        for key, allowed in ((lesson.stream_key, False), (renewed["stream_key"], True)):
+            peer = await RtmpPublisher.connect(port)
+            _, code = await peer.publish(key)
+            # The running publisher holds the room: a valid key is refused because of that, an invalid one as a key.
+            assert code == "NetStream.Publish.BadName"
+            await peer.aclose()
+            assert ("live already" in str(await last_refusal(school))) == allowed
+        assert publisher.running
+        assert await live()
+        await publisher.stop()
+        peer = await RtmpPublisher.connect(port)
+        _, code = await peer.publish(renewed["stream_key"])
+        assert code == "NetStream.Publish.Start"
+        await peer.aclose()
+    finally:
+        await publisher.stop()
+    await client.expect_problem(404, "not_found", "POST", "/api/rooms/none/stream-key", token=school["teacher_secret"])
+    await client.expect_problem(404, "not_found", "POST", "/api/rooms/%00/stream-key", token=school["teacher_secret"])
+    await client.expect_problem(403, "forbidden", "POST", "/api/rooms/stream/stream-key", token=lesson.teacher)
+
+
+async def last_refusal(node: AirnodeProcess) -> str:
+    """Return the newest line about a connection that ended."""
+    return [line for line in node.log.splitlines() if "rtmp_connection_ended" in line][-1]
