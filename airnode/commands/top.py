@@ -70,9 +70,11 @@ def run(target: Target, interval_s: float) -> None:
         signal.signal(number, lambda *_: stop.set())
     console = Console()
     snapshot = poll(target, None, 3.0)
-    with Live(render(snapshot, height=console.height), console=console, screen=True, auto_refresh=False) as live:
+    with Live(
+        render(snapshot, height=console.height, width=console.width), console=console, screen=True, auto_refresh=False
+    ) as live:
         while True:
-            live.update(render(snapshot, height=console.height), refresh=True)
+            live.update(render(snapshot, height=console.height, width=console.width), refresh=True)
             if stop.wait(interval_s):
                 return
             snapshot = poll(target, snapshot, 3.0)
@@ -81,7 +83,7 @@ def run(target: Target, interval_s: float) -> None:
 def print_once(snapshot: Snapshot) -> None:
     """Print the view once, as text."""
     console = Console()
-    console.print(render(snapshot, height=10_000))
+    console.print(render(snapshot, height=10_000, width=console.width))
 
 
 def _get(target: Target, path: str, kind: type[A], timeout_s: float) -> A:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +27,9 @@ _NODE_STYLE: dict[NodeHealth, str] = {
     "offline": "red",
 }
 _STREAM_STYLE = {"live": "green", "reconnecting": "yellow", "ended": "dim", "waiting": "dim"}
+#: Narrower terminals do not show the bar of the load, and still narrower ones not every column.
+_WIDE, _MEDIUM, _NARROW = 80, 76, 66
+_UNKNOWN = "not known: the master does not answer"
 _EMPTY_NODES = NodeList(0, 0, 0, 0, 0, 0.0, [])
 _EMPTY_STREAMS = StreamList(0, 0, [])
 
@@ -72,8 +75,8 @@ def alarms(snapshot: Snapshot) -> list[Alarm]:
 # -- rendering --------------------------------------------------------------------------------------------------------
 
 
-def render(snapshot: Snapshot, *, height: int) -> RenderableType:
-    """Return the whole view, for a terminal of ``height`` lines and at least 80 columns."""
+def render(snapshot: Snapshot, *, height: int, width: int) -> RenderableType:
+    """Return the whole view, for a terminal of ``height`` lines and ``width`` columns, at least 52."""
     raised = _alarm_lines(alarms(snapshot))
     nodes, streams = _rows_per_table(
         height - _FRAME - len(raised), len(snapshot.nodes.nodes), len(snapshot.streams.streams)
@@ -82,9 +85,9 @@ def render(snapshot: Snapshot, *, height: int) -> RenderableType:
         _heading(snapshot),
         _summary(snapshot),
         Text(),
-        *_nodes(snapshot.nodes.nodes, nodes),
+        *_nodes(snapshot, nodes, width),
         Text(),
-        *_streams(snapshot.streams.streams, streams),
+        *_streams(snapshot, streams, width),
         Text(),
         *raised,
     )
@@ -113,21 +116,25 @@ def _heading(snapshot: Snapshot) -> Table:
     line.add_column(justify="right", no_wrap=True)
     line.add_row(
         Text.assemble(("airnode top  ", "bold"), (snapshot.url, "cyan")),
-        _counts(snapshot.nodes),
+        _counts(snapshot),
         Text(time.strftime("%H:%M:%S", time.localtime(snapshot.taken_at)), "dim"),
     )
     return line
 
 
-def _counts(nodes: NodeList) -> Text:
+def _counts(snapshot: Snapshot) -> Text:
     """Return a text such as ``3 healthy, 1 offline``."""
-    counts = Counter(node.status for node in nodes.nodes)
+    if snapshot.nodes is _EMPTY_NODES:
+        return Text("unreachable" if snapshot.error else "no nodes", "red")
+    counts = Counter(node.status for node in snapshot.nodes.nodes)
     found = [Text(f"{counts[status]} {status}", style) for status, style in _NODE_STYLE.items() if counts[status]]
     return Text(", ").join(found or [Text("no nodes", "red")])
 
 
 def _summary(snapshot: Snapshot) -> Text:
     nodes, streams = snapshot.nodes, snapshot.streams.total_streams
+    if snapshot.error and nodes is _EMPTY_NODES:
+        return Text(_UNKNOWN, "dim")
     return Text.assemble(
         f"{nodes.total_connections:,} of {nodes.total_capacity:,} places  ",
         bar(nodes.utilization),
@@ -137,39 +144,65 @@ def _summary(snapshot: Snapshot) -> Text:
     )
 
 
-def _table(*columns: tuple[str, Literal["left", "right"], int | None]) -> Table:
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of a table.
+
+    Attributes:
+        width: in characters; None: the column shares what the others leave, by ``ratio``.
+        from_width: the narrowest terminal that shows it.
+    """
+
+    name: str
+    justify: Literal["left", "right"]
+    width: int | None = None
+    ratio: int = 1
+    from_width: int = 0
+
+
+def _table(columns: Sequence[_Column], rows: Iterable[Sequence[RenderableType]], width: int) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, header_style="bold dim")
-    for name, justify, width in columns:
+    shown = [index for index, column in enumerate(columns) if width >= column.from_width]
+    for column in (columns[index] for index in shown):
+        ratio = None if column.width else column.ratio
         table.add_column(
-            name, justify=justify, no_wrap=True, overflow="ellipsis", width=width, ratio=None if width else 1
+            column.name, justify=column.justify, no_wrap=True, overflow="ellipsis", width=column.width, ratio=ratio
         )
+    for row in rows:
+        table.add_row(*(row[index] for index in shown))
     return table
 
 
-def _nodes(nodes: Sequence[NodeView], rows: int) -> list[RenderableType]:
-    table = _table(
-        ("NODE", "left", None),
-        ("STATUS", "left", 10),
-        ("VIEWERS", "right", 11),
-        ("LOAD", "left", 16),
-        ("SENT", "right", 11),
-        ("ROOMS", "right", 5),
-        ("BEAT", "right", 5),
+def _nodes(snapshot: Snapshot, rows: int, width: int) -> list[RenderableType]:
+    nodes = snapshot.nodes.nodes
+    columns = (
+        _Column("NODE", "left"),
+        _Column("STATUS", "left", 10),
+        _Column("VIEWERS", "right", 11),
+        _Column("LOAD", "left", 16 if width >= _WIDE else 6),
+        _Column("SENT", "right", 11, from_width=_MEDIUM),
+        _Column("ROOMS", "right", 5, from_width=_NARROW),
+        _Column("BEAT", "right", 5),
     )
     shown, below = _fit(len(nodes), rows)
     worst_first = sorted(nodes, key=lambda node: (node.status == "healthy", node.node_name))
-    for node in nodes if shown == len(nodes) else worst_first[:shown]:
-        style = "dim" if node.status == "offline" else ""
-        table.add_row(
-            Text(node.node_name, style),
-            Text(node.status, _NODE_STYLE[node.status]),
-            _viewers(node, style),
-            Text.assemble(bar(node.load_percentage), (f" {node.load_percentage:3.0f} %", style)),
-            Text(bits(node.sent_bps), style),
-            Text(str(node.streams), style),
-            Text(duration(node.last_beat_age_s), style),
-        )
-    return [table, *below] if nodes else [table, Text("no node has joined", "dim")]
+    listed = nodes if shown == len(nodes) else worst_first[:shown]
+    table = _table(columns, (_node_row(node, width) for node in listed), width)
+    return [table, *below] if nodes else [table, Text(_UNKNOWN if snapshot.error else "no node has joined", "dim")]
+
+
+def _node_row(node: NodeView, width: int) -> Sequence[RenderableType]:
+    style = "dim" if node.status == "offline" else ""
+    load = Text(f" {node.load_percentage:3.0f} %", style)
+    return (
+        Text(node.node_name, style),
+        Text(node.status, _NODE_STYLE[node.status]),
+        _viewers(node, style),
+        Text.assemble(bar(node.load_percentage), load) if width >= _WIDE else load,
+        Text(bits(node.sent_bps), style),
+        Text(str(node.streams), style),
+        Text(duration(node.last_beat_age_s), style),
+    )
 
 
 def _viewers(node: NodeView, style: str) -> Text:
@@ -180,30 +213,35 @@ def _viewers(node: NodeView, style: str) -> Text:
     )
 
 
-def _streams(streams: Sequence[StreamView], rows: int) -> list[RenderableType]:
-    table = _table(
-        ("ROOM", "left", None),
-        ("STATE", "left", 12),
-        ("ORIGIN", "left", 16),
-        ("VIEWERS", "right", 7),
-        ("EDGES", "right", 5),
-        ("BITRATE", "right", 11),
-        ("SINCE", "right", 6),
+def _streams(snapshot: Snapshot, rows: int, width: int) -> list[RenderableType]:
+    streams = snapshot.streams.streams
+    columns = (
+        _Column("ROOM", "left", ratio=3),
+        _Column("STATE", "left", 12),
+        _Column("ORIGIN", "left", ratio=2),
+        _Column("VIEWERS", "right", 7),
+        _Column("EDGES", "right", 5, from_width=_NARROW),
+        _Column("BITRATE", "right", 11, from_width=_MEDIUM),
+        _Column("SINCE", "right", 6),
     )
-    now = time.time()
+    now_s = time.time()
     shown, below = _fit(len(streams), rows)
-    for stream in sorted(streams, key=lambda each: -each.viewers)[:shown]:
-        edges = [node_id for node_id in stream.edges if node_id != stream.origin]
-        table.add_row(
-            stream.room,
-            Text(stream.state, _STREAM_STYLE[stream.state]),
-            stream.origin_name or stream.origin,
-            f"{stream.viewers:,}",
-            str(len(edges)),
-            bits(stream.bitrate_bps),
-            duration(max(now - stream.since, 0)),
-        )
-    return [table, *below] if streams else [table, Text("nobody is live", "dim")]
+    most_viewed = sorted(streams, key=lambda each: -each.viewers)[:shown]
+    table = _table(columns, (_stream_row(stream, now_s) for stream in most_viewed), width)
+    return [table, *below] if streams else [table, Text(_UNKNOWN if snapshot.error else "nobody is live", "dim")]
+
+
+def _stream_row(stream: StreamView, now_s: float) -> Sequence[RenderableType]:
+    edges = [node_id for node_id in stream.edges if node_id != stream.origin]
+    return (
+        stream.room,
+        Text(stream.state, _STREAM_STYLE[stream.state]),
+        stream.origin_name or stream.origin,
+        f"{stream.viewers:,}",
+        str(len(edges)),
+        bits(stream.bitrate_bps),
+        duration(max(now_s - stream.since, 0)),
+    )
 
 
 def _alarm_lines(raised: Sequence[Alarm]) -> list[RenderableType]:

@@ -60,7 +60,7 @@ def shot(nodes: list[NodeView], streams: list[StreamView] = (), *, error: str = 
 def drawn(view: Snapshot, *, width: int = 80, height: int = 24) -> list[str]:
     file = io.StringIO()
     Console(file=file, width=width, height=height, force_terminal=True, color_system=None).print(
-        render(view, height=height)
+        render(view, height=height, width=width)
     )
     return file.getvalue().splitlines()
 
@@ -118,6 +118,27 @@ def test_it_fits_the_terminal(nodes: int, streams: int, height: int):
     if nodes > height:
         assert "more" in text
         assert "offline" in text  # what is wrong is shown before what is well
+
+
+@pytest.mark.parametrize("width", [60, 66, 70, 76, 79, 80, 100])
+def test_names_stay_readable_in_a_narrow_terminal(width: int):
+    lines = drawn(shot([node("north-1")], [stream("algebra-2", origin_name="north-1")]), width=width)
+    assert max(map(len, lines)) <= width
+    (first,) = [line for line in lines if line.startswith("north-1")]
+    assert "healthy" in first
+    assert "7 %" in first
+    (second,) = [line for line in lines if line.startswith("algebra-2")]
+    assert "…" not in second.replace("north-1", "")
+    assert "live" in second
+
+
+def test_a_master_that_never_answered_is_not_an_empty_cluster():
+    view = Snapshot("http://x", time.time(), error="http://x: refused")
+    text = "\n".join(drawn(view))
+    for claim in ("nobody is live", "no node has joined", "no nodes", "0 of 0 places"):
+        assert claim not in text
+    assert "unreachable" in text
+    assert "not known: the master does not answer" in text
 
 
 def test_json_for_scripts():
