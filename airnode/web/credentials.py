@@ -103,7 +103,8 @@ def master_rules(
         Right.TEACHER: Rule(
             secrets=(teacher_secret,),
             attempts=class_attempts,
-            refusal="The teacher secret is missing or not right.",
+            refusal="The teacher secret is not right.",
+            missing="A credential is needed (Authorization: Bearer): the teacher secret or a teacher's token.",
             teacher_token=True,
         ),
     }
