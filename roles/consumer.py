@@ -2,7 +2,7 @@
 
 from airnode.config.model import Settings
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter
+from airnode.pipeline.admin.stats_reporter import StatsReporter
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
 from airnode.pipeline.consume.member import ConsumerMember
@@ -32,7 +32,7 @@ def build(ctx: RoleContext) -> RoleParts:
         ctx.bus,
         _NAME,
         ctx.identity,
-        (ReportedMeter("landed", metrics.landed), ReportedMeter("dead", metrics.dead)),
+        metrics.reported,
         ctx.tasks("stats-reporter"),
         lag=lambda: watch.lag,
         checks=(*(("not_landed", member.check) for member in members), ("stuck", watch.check)),

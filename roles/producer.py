@@ -1,7 +1,7 @@
 """The producer: generates events from the cache, and relays those of database changes."""
 
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter
+from airnode.pipeline.admin.stats_reporter import StatsReporter
 from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import CatalogueMetrics
 from airnode.pipeline.metrics import ProducerMetrics
@@ -28,11 +28,7 @@ def build(ctx: RoleContext) -> RoleParts:
         ctx.bus,
         _NAME,
         ctx.identity,
-        (
-            ReportedMeter("produced", metrics.produced),
-            ReportedMeter("produced", metrics.outbox_sent),
-            ReportedMeter("reads", reading.reads),
-        ),
+        (*metrics.reported, *reading.reported),
         ctx.tasks("stats-reporter"),
         checks=(("not_produced", producer.check), ("outbox_waits", relay.check)),
     )

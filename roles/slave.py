@@ -28,7 +28,7 @@ from airnode.media.room.publishers import StreamKeyAuthority
 from airnode.media.room.reporter import RoomReporter
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.server import RtmpServer
-from airnode.media.sent_bytes import SentBytesMeter
+from airnode.media.sent_bytes import SentBytes
 from airnode.media.viewer_api import MediaApi
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
@@ -41,7 +41,7 @@ from airnode.web.tokens import RelayClaims
 def build(ctx: RoleContext) -> RoleParts:
     """Publishers publish into rooms, viewers watch these and other nodes' rooms, and all is reported to the cluster."""
     settings = ctx.settings
-    sent = SentBytesMeter(ctx.registry)
+    sent = SentBytes(ctx.registry)
     rooms, origins = _rooms(ctx, sent), _origins(ctx)
 
     keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
@@ -99,7 +99,7 @@ def build(ctx: RoleContext) -> RoleParts:
 # -- rooms ------------------------------------------------------------------------------------------------------------
 
 
-def _rooms(ctx: RoleContext, sent: SentBytesMeter) -> Rooms:
+def _rooms(ctx: RoleContext, sent: SentBytes) -> Rooms:
     """Return the rooms that are published to this node."""
     media = ctx.settings.media
     return Rooms(
@@ -177,7 +177,7 @@ class _RecordingParts:
     api: RecordingApi
 
 
-def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytesMeter) -> _RecordingParts:
+def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytes) -> _RecordingParts:
     section, node_id = ctx.settings.recording, ctx.identity.node_id
     catalog = RecordingCatalog(section.dir or ctx.data_dir / "recordings")
     recorder = Recorder(rooms, catalog, section, node_id, ctx.registry, ctx.tasks("recorder"))
@@ -223,7 +223,7 @@ def _mediamtx_urls(ctx: RoleContext) -> dict[str, str]:
 
 
 def _heartbeat(
-    ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays, recorder: Recorder, sent: SentBytesMeter
+    ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays, recorder: Recorder, sent: SentBytes
 ) -> Heartbeat:
     section = ctx.settings.cluster
     return Heartbeat(

@@ -46,7 +46,7 @@ class Meters:
     newcomers: Callable[[], Sequence[str]]
     relays: Callable[[], Mapping[str, Relayed]]
     streams: Callable[[], int]
-    sent_bytes: Callable[[], float]
+    sent_bytes: Callable[[], int]
     cut_from: Callable[[], list[str]]
     notices: Callable[[], list[Notice]]
 
@@ -105,7 +105,7 @@ class Heartbeat(Service):
         #: Monotonic seconds of the last heartbeat that was delivered.
         self._delivered_s = time.monotonic()
         #: (monotonic seconds, bytes sent until then) of the last heartbeat.
-        self._sent = (time.monotonic(), 0.0)
+        self._sent = (time.monotonic(), 0)
 
     async def start(self) -> None:
         """Send the first heartbeat, and then one each ``cluster.heartbeat_s``."""

@@ -20,6 +20,7 @@ from aiohttp import HttpVersion11, web
 from prometheus_client import CollectorRegistry, Counter
 
 from airnode.errors import Draining, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
+from airnode.kernel.meter import Meter
 from airnode.media.hls.blocking_reload import BadRequest, Wait
 from airnode.media.hls.media_store import MEDIA_TYPE, Found
 from airnode.media.hls.window import PLAYLIST_TYPE, Pending
@@ -66,7 +67,7 @@ class MediaApi:
         tokens: Tokens,
         registry: CollectorRegistry,
         *,
-        sent_bytes: Counter,
+        sent_bytes: Meter,
         admits: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rooms = rooms
@@ -246,7 +247,7 @@ class MediaApi:
             raise NotFound("There is no such part or segment (any more).")
         body = found.body[0] if len(found.body) == 1 else b"".join(found.body)
         self._objects.inc()
-        self._sent_bytes.inc(len(body))
+        self._sent_bytes.add(len(body))
         return web.Response(body=body, content_type=found.content_type, headers=_MEDIA_HEADERS)
 
     async def _changed(self, room: WatchableRoom, until_s: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
 from airnode.bus.subscription import BusMetrics
@@ -18,8 +18,9 @@ from airnode.kernel.meter import Meter
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
 from airnode.pipeline.admin.overview import Overview
-from airnode.pipeline.admin.stats_reporter import ReportedMeter, StatsReporter
+from airnode.pipeline.admin.stats_reporter import StatsReporter
 from airnode.pipeline.admin.status import PipelineStatus
+from airnode.pipeline.metrics import ReportedMeter
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 from airnode.web.health import Identity
@@ -32,8 +33,7 @@ class Process:
     """The counters of a process, and its reporter."""
 
     def __init__(self, bus: Bus, name: str, **more) -> None:
-        counter = Counter("airnode_landed_total", "l", ["topic"], registry=CollectorRegistry())
-        self.landed = Meter(counter, by="topic")
+        self.landed = Meter("airnode_landed_total", "l", ["topic"], registry=CollectorRegistry())
         sources = (ReportedMeter("landed", self.landed),)
         identity = Identity(f"node-{name}", name, ("consumer",))
         self.reporter = StatsReporter(bus, "consumer", identity, sources, TaskScope("test"), **more)

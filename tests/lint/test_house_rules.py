@@ -33,6 +33,8 @@ BOUNDARIES = {
 #: Errors whose code is each instance's own.
 CODE_BY_INSTANCE = {"HttpRefusal"}
 
+METRIC_CLASSES = {"Counter", "Meter", "Gauge", "Histogram", "Summary"}
+
 #: Counts of things that are there now, which have no unit (prometheus.io/docs/practices/naming).
 COUNTS = {
     "connections",
@@ -159,7 +161,7 @@ def test_every_error_has_a_code_of_its_own():
 def metrics() -> Iterator[tuple[str, str, str]]:
     """(kind, name, where) of every metric that is made."""
     for path, node in nodes():
-        if isinstance(node, ast.Call) and (kind := dotted(node.func)) in ("Counter", "Gauge", "Histogram", "Summary"):
+        if isinstance(node, ast.Call) and (kind := dotted(node.func)) in METRIC_CLASSES:
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield kind, first.value, f"{name(path)}:{node.lineno}"
@@ -174,6 +176,7 @@ def test_metrics_are_named_as_prometheus_asks():
         has_unit = re.search(r"_(seconds|bytes|ratio)$", metric)
         good = {
             "Counter": metric.endswith("_total"),
+            "Meter": metric.endswith("_total"),
             "Gauge": bool(has_unit) or metric == "airnode_info" or _counts(what),
         }.get(kind, bool(has_unit))
         if not good or not re.fullmatch(r"airnode(_[a-z0-9]+)+", metric):
@@ -191,7 +194,7 @@ def test_metrics_never_stand_on_the_global_registry():
         f"{name(path)}:{node.lineno}"
         for path, node in nodes()
         if isinstance(node, ast.Call)
-        and dotted(node.func) in ("Counter", "Gauge", "Histogram", "Summary")
+        and dotted(node.func) in METRIC_CLASSES
         and node.args
         and isinstance(node.args[0], ast.Constant)
         and str(node.args[0].value).startswith("airnode_")

@@ -9,7 +9,7 @@ from airnode.media.frames import AudioConfig, VideoConfig
 from airnode.media.hls.window import Window
 from airnode.media.live.feed import Ending, LiveFeed, LiveLimits, LiveMetrics, LiveViewer
 from airnode.media.room.packager import Packager
-from airnode.media.sent_bytes import SentBytesMeter
+from airnode.media.sent_bytes import SentBytes
 from tests.support import livemp4
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
 from tests.support.publisher import Timed, arriving, audio, interleave, video
@@ -86,7 +86,7 @@ class Room:
     def __init__(self, limits: LiveLimits = LIMITS) -> None:
         self.now_s = 0.0
         self.registry = CollectorRegistry()
-        self.feed = LiveFeed(limits, LiveMetrics(self.registry, SentBytesMeter(self.registry).live), lambda: self.now_s)
+        self.feed = LiveFeed(limits, LiveMetrics(self.registry, SentBytes(self.registry).live), lambda: self.now_s)
         self.packager = Packager(HlsSection(), Window(), live=self.feed)
 
     def configure(self, *configs: VideoConfig | AudioConfig) -> "Room":

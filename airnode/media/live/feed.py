@@ -23,6 +23,7 @@ from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from airnode.kernel.meter import Meter
 from airnode.media.cmaf.bmff import Track
 from airnode.media.frames import Frame, VideoConfig
 from airnode.media.live.fragmenter import Fragment, http_chunk
@@ -60,7 +61,7 @@ class LiveLimits:
 class LiveMetrics:
     """Metrics of all rooms' live feeds."""
 
-    def __init__(self, registry: CollectorRegistry, sent_bytes: Counter) -> None:
+    def __init__(self, registry: CollectorRegistry, sent_bytes: Meter) -> None:
         self.viewers = Gauge("airnode_media_live_viewers", "Open live.mp4 responses", registry=registry)
         self.sent_bytes = sent_bytes
         self.skips = Counter(
@@ -204,7 +205,7 @@ class LiveFeed:
         if self.codecs and codecs != self.codecs:
             self._end_responses("codecs")
         elif init != self._init:
-            self._metrics.sent_bytes.inc(sum(viewer.renew(init) for viewer in self._viewers))
+            self._metrics.sent_bytes.add(sum(viewer.renew(init) for viewer in self._viewers))
         self.codecs, self._init = codecs, init
 
     def add(self, frame: Frame) -> None:
@@ -242,7 +243,7 @@ class LiveFeed:
                 stuck.append(viewer)
             elif written < 0:
                 self._metrics.skips.inc()
-        self._metrics.sent_bytes.inc(sent)
+        self._metrics.sent_bytes.add(sent)
         for viewer in stuck:
             self._metrics.dropped.inc()
             self._remove(viewer, "stuck")
@@ -299,7 +300,7 @@ class LiveFeed:
         self._viewers[viewer] = None
         self._metrics.viewers.inc()
         ring = b"".join(fragment.body for fragment in self._ring)
-        self._metrics.sent_bytes.inc(viewer.enter(self._init, ring, self._clock()))
+        self._metrics.sent_bytes.add(viewer.enter(self._init, ring, self._clock()))
 
     def leave(self, viewer: LiveViewer) -> None:
         """Remove a viewer that has gone; nothing happens where the feed has removed it before."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import Counter
 
 from airnode.errors import NotFound, Unavailable
+from airnode.kernel.meter import Meter
 from airnode.media.recording.catalog import RecordingCatalog
 from airnode.store.files.disk import read_at
 from airnode.web.byte_ranges import RangeNotSatisfiable, requested_range
@@ -48,7 +48,7 @@ class FileSender:
         gap_s: a client that accepts no data for this long is disconnected.
     """
 
-    def __init__(self, catalog: RecordingCatalog, gap_s: float, sent_bytes: Counter) -> None:
+    def __init__(self, catalog: RecordingCatalog, gap_s: float, sent_bytes: Meter) -> None:
         self._catalog = catalog
         self._gap_s = gap_s
         self._sent_bytes = sent_bytes
@@ -116,7 +116,7 @@ class FileSender:
         """Write a piece; TimeoutError when the client does not accept it in time."""
         async with asyncio.timeout(self._gap_s):
             await response.write(piece)
-        self._sent_bytes.inc(len(piece))
+        self._sent_bytes.add(len(piece))
 
 
 def not_satisfiable(error: RangeNotSatisfiable) -> web.Response:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.bus.recordings import RECORDING_ID
 from airnode.errors import Forbidden, NotFound, Unauthenticated
+from airnode.kernel.meter import Meter
 from airnode.media.hls.media_store import MEDIA_TYPE
 from airnode.media.hls.window import PLAYLIST_TYPE
 from airnode.media.recording.catalog import Recording, RecordingCatalog
@@ -43,7 +44,7 @@ class RecordingApi:
         tokens: Tokens,
         registry: CollectorRegistry,
         *,
-        sent_bytes: Counter,
+        sent_bytes: Meter,
         student_download: bool,
         gap_s: float,
     ) -> None:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from airnode.bus.messages import RoomPhase
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import Conflict, Draining, Unavailable
+from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
 from airnode.media.frames import MediaEvent
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
@@ -88,7 +89,7 @@ class Rooms(Service):
         viewer_window_s: float,
         max_rooms: int,
         registry: CollectorRegistry,
-        live_sent_bytes: Counter,
+        live_sent_bytes: Meter,
         live: LiveLimits | None = None,
     ) -> None:
         super().__init__()

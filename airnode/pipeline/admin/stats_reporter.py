@@ -15,7 +15,6 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -24,10 +23,10 @@ from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import Leases
 from airnode.bus.messages import Notice
 from airnode.errors import AirnodeError, Unavailable
-from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
+from airnode.pipeline.metrics import ReportedMeter
 from airnode.web.health import Identity
 
 log = structlog.get_logger(__name__)
@@ -82,18 +81,6 @@ class PipelineProcess(msgspec.Struct, frozen=True):
     lag: dict[str, dict[str, int]]
     troubles: list[str]
     notices: list[Notice] = []
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedMeter:
-    """A meter that is reported.
-
-    Attributes:
-        what: first half of the field; the other half is the label value that the meter counts by.
-    """
-
-    what: str
-    meter: Meter
 
 
 class GrowthByMinute:
@@ -235,7 +222,7 @@ def totals_of(meters: Iterable[ReportedMeter]) -> Counter[str]:
     """Return the counts of meters by field; meters with the same first half are added up."""
     totals: Counter[str] = Counter()
     for each in meters:
-        for label, count in each.meter.totals.items():
+        for label, count in each.meter.totals_by(each.by).items():
             totals[f"{each.what}:{label}"] += count
     return totals
 

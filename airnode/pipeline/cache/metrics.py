@@ -5,6 +5,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from airnode.kernel.meter import Meter
+from airnode.pipeline.metrics import ReportedMeter
 
 _REFRESH_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -25,17 +26,15 @@ class CatalogueMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.reads = Meter(
-            Counter(
-                "airnode_pipeline_cache_reads_total",
-                "Users and products asked of the cache, by whether it had them.",
-                ["table", "result"],
-                registry=registry,
-            ),
-            by="result",
+            "airnode_pipeline_cache_reads_total",
+            "Users and products requested from the cache, by whether it had them.",
+            ["table", "result"],
+            registry=registry,
         )
+        self.reported = (ReportedMeter("reads", self.reads, by="result"),)
         self.loads = Counter(
             "airnode_pipeline_cache_loads_total",
-            "Users and products asked of the database in place of the cache.",
+            "Users and products read from the database, as the cache did not have them.",
             ["table"],
             registry=registry,
         )
@@ -46,17 +45,14 @@ class LookupMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.reads = Meter(
-            Counter(
-                "airnode_pipeline_lookups_total",
-                "Users and products looked up, by whether the cache had them.",
-                ["table", "result"],
-                registry=registry,
-            ),
-            by="result",
+            "airnode_pipeline_lookups_total",
+            "Users and products looked up, by whether the cache had them.",
+            ["table", "result"],
+            registry=registry,
         )
         self.loads = Counter(
             "airnode_pipeline_lookup_loads_total",
-            "Users and products that lookups asked of the database, as the cache had them not.",
+            "Users and products that lookups read from the database, as the cache did not have them.",
             ["table"],
             registry=registry,
         )

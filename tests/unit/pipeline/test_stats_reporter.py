@@ -1,9 +1,10 @@
 """What a process reports: only what grew, in the minute it grew in, and never without a bound."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from airnode.kernel.meter import Meter
-from airnode.pipeline.admin.stats_reporter import GrowthByMinute, ReportedMeter, totals_of
+from airnode.pipeline.admin.stats_reporter import GrowthByMinute, totals_of
+from airnode.pipeline.metrics import ReportedMeter
 
 
 def test_only_growth_is_reported_with_its_minute():
@@ -53,8 +54,8 @@ def test_unreported_minutes_are_bounded_and_no_count_is_lost():
 
 def test_meters_are_added_up_by_a_label():
     registry = CollectorRegistry()
-    dead = Meter(Counter("airnode_dead_total", "d", ["topic", "reason"], registry=registry), by="topic")
-    sent = Meter(Counter("airnode_sent_total", "s", ["topic"], registry=registry), by="topic")
+    dead = Meter("airnode_dead_total", "d", ["topic", "reason"], registry=registry)
+    sent = Meter("airnode_sent_total", "s", ["topic"], registry=registry)
     dead.add(2, "orders", "not_json")
     dead.add(1, "orders", "refused")
     sent.add(7, "orders")

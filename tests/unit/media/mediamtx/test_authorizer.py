@@ -11,7 +11,7 @@ from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.authorizer import AuthRequest, KeyRefused, MediaMtxAuthorizer, publish_request
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
-from airnode.media.sent_bytes import SentBytesMeter
+from airnode.media.sent_bytes import SentBytes
 from airnode.web.rate_limit import AttemptLimit, RateLimit
 
 SECRET = "the-readers-secret"
@@ -42,7 +42,7 @@ class World:
             viewer_window_s=12,
             max_rooms=8,
             registry=self.registry,
-            live_sent_bytes=SentBytesMeter(self.registry).live,
+            live_sent_bytes=SentBytes(self.registry).live,
         )
         self.authorizer = MediaMtxAuthorizer(
             Authority(self.rooms),
