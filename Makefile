@@ -21,7 +21,7 @@ COMPOSE = docker compose -f deploy/compose/compose.yaml
         bench-placement bench-cluster bench-pipeline bench-cache cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s%s\n' "$$name" "$$text"; done
 
 run: $(VENV)/.run $(PAGES) ## install, build the pages, run everything on this machine
 	$(BIN)/airnode --role standalone $(ARGS)

@@ -60,8 +60,8 @@ def addresses(children: Sequence[Child], directory: Path, airnode: str) -> str:
         if child.program.is_slave
     ]
     lines.append(("Watch it", f"{airnode} top --data-dir {master.directory}"))
+    lines.append(("Admin", master.endpoints["admin_url"]))
     if any("consumer" in child.program.args for child in children):
-        lines.append(("Admin", master.endpoints["admin_url"]))
         lines.append(("Data to begin with", f"{airnode} seed --data-dir {master.directory}"))
     lines.append(("Cluster token", f"in {directory / _ENV}"))
     body = "\n".join(f"  {label:<20} {value}" for label, value in lines)

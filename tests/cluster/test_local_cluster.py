@@ -121,7 +121,7 @@ async def test_the_cluster_of_processes_plays_a_class_and_ends_with_ctrl_c(tmp_p
             return body["healthy_nodes"] == 4 and {"slave-1", "slave-2", "slave-3"} < names
 
         await eventually(four_healthy, 30, "four nodes are healthy")
-        for field in ("studio_url", "class_url", "class_code", "stream_key"):
+        for field in ("studio_url", "class_url", "class_code", "stream_key", "admin_url"):
             assert master[field] in cluster.printed
         assert origin["rtmp_server"] in cluster.printed
         assert (await command(AIRNODE, "health", "--data-dir", str(cluster.directory / "slave-4")))[0] == 0
