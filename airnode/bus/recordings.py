@@ -1,9 +1,11 @@
 """What nodes and masters publish to each other about recordings.
 
 The files on a node's disk are the truth. Each node writes what it has into two tables of :class:`RecordingRecord`, by
-room (for edges, which look one up) and by node (for masters, which mirror it into PostgreSQL), and publishes
-each change on the channel. Masters send orders to nodes, and each gets an answer; the sender repeats an order that was
-lost.
+room (for edges, which look one up) and by node (for masters, which mirror it into PostgreSQL), and publishes each
+change on a channel that masters read.
+
+Masters send orders on a channel that nodes read, and a node answers on the channel of the masters. An order stands
+nowhere else: without an answer within five seconds the request fails (503), and nobody repeats the order.
 """
 
 import re
@@ -11,8 +13,9 @@ from typing import Literal
 
 import msgspec
 
-#: Name of the channel.
-RECORDINGS = "recordings"
+#: Names of the channels: from nodes to masters, and from masters to nodes. There are two, because a subscriber has to
+#: know every type of message on its channel.
+RECORDINGS, RECORDING_ORDERS = "recordings", "recording-orders"
 #: UTC time of the start, and 32 random bits: sorts by time, and needs no quoting in paths and URLs.
 RECORDING_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
 

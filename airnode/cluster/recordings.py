@@ -7,6 +7,7 @@ import structlog
 
 from airnode.bus.client import Bus
 from airnode.bus.recordings import (
+    RECORDING_ORDERS,
     RECORDINGS,
     RecordingAction,
     RecordingAnswer,
@@ -72,7 +73,7 @@ class ClusterRecordings(Service):
         answer: asyncio.Future[RecordingAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[order.order_id] = answer
         try:
-            await self._bus.publish(RECORDINGS, order)
+            await self._bus.publish(RECORDING_ORDERS, order)
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 found = await answer
         except TimeoutError:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from airnode.bus.client import Bus
 from airnode.bus.recordings import (
+    RECORDING_ORDERS,
     RECORDINGS,
     RecordingAnswer,
     RecordingOrder,
@@ -60,7 +61,7 @@ class RecordingAnnouncer(Service):
 
     async def start(self) -> None:
         """Publish all recordings, then every change."""
-        await self._bus.subscribe(RECORDINGS, RecordingOrder, self._ordered)
+        await self._bus.subscribe(RECORDING_ORDERS, RecordingOrder, self._receive_order)
         await self._compare()
         self._tasks.spawn("publish", self._publish_forever())
 
@@ -143,7 +144,7 @@ class RecordingAnnouncer(Service):
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
-    async def _ordered(self, order: RecordingOrder) -> None:
+    async def _receive_order(self, order: RecordingOrder) -> None:
         if order.node_id != self._node_id:
             return
         log.info("recording_ordered", action=order.action, room=order.room, recording_id=order.recording_id or None)

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 _SWEEP_S = 0.5
 #: An origin reports each second; after this time without a report it may be dead, and the connection to it intact.
-_HEARD_S = 3.0
+_REPORT_TIMEOUT_S = 3.0
 
 
 class Relays(Service):
@@ -192,10 +192,10 @@ class Relays(Service):
 
     def _is_received(self, name: str) -> bool:
         room = self._relayed.get(name)
-        return room is not None and _now_s() - room.last_media_s < _HEARD_S
+        return room is not None and _now_s() - room.last_media_s < _REPORT_TIMEOUT_S
 
     def _is_cut(self, room: RelayedRoom, now_s: float) -> bool:
-        if now_s - self._origins.table.heard_s(room.name) >= _HEARD_S:
+        if now_s - self._origins.table.last_report_s(room.name) >= _REPORT_TIMEOUT_S:
             return False
         return (
             self._reachability.lost(room.origin_id, time.monotonic())

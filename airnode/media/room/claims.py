@@ -92,7 +92,7 @@ class RoomClaims:
         state = self._table.state(name)
         if state is None or state.node_id == self._node_id or state.phase != "live":
             return False
-        age_s = asyncio.get_running_loop().time() - self._table.heard_s(name)
+        age_s = asyncio.get_running_loop().time() - self._table.last_report_s(name)
         return age_s < _ALIVE_S and state.silent_s + age_s < self._takeover_after_s
 
 

@@ -42,8 +42,8 @@ class OriginTable:
         """Return the newest state of a room; its origin may be this node."""
         return self.rooms.get(room)
 
-    def heard_s(self, room: str) -> float:
-        """Return when the room's last report came, monotonic seconds; minus infinity: never."""
+    def last_report_s(self, room: str) -> float:
+        """Return when the room's last report arrived, in monotonic seconds; minus infinity: never."""
         return self.rooms.received_s(room)
 
     def origin(self, room: str) -> Origin | None:
