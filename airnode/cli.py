@@ -2,21 +2,20 @@
 
 import pathlib
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import airnode
-from airnode.commands.config import ROLE_SECTIONS, config, loaded_or_exit
+from airnode.commands.config import ROLE_KEYS, config, loaded_or_exit
 from airnode.commands.dlq import dlq
 from airnode.commands.options import config_options
 from airnode.commands.pipeline import cache_monitor, pipeline, seed
 from airnode.errors import AirnodeError
 
 if TYPE_CHECKING:
+    from airnode.config.keys import RoleKeys
     from airnode.config.loading import Loaded
-    from airnode.config.sections.base import Section
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -25,10 +24,10 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _DEMO = ("demo-pipeline", "cache-worker", "producer", "consumer")
 
 
-def _role_sections() -> "Mapping[str, type[Section]]":
-    from airnode.runtime.registry import sections
+def _role_keys() -> "RoleKeys":
+    from airnode.runtime.registry import role_keys
 
-    return sections()
+    return role_keys()
 
 
 @click.group(invoke_without_command=True, context_settings=_CONTEXT)
@@ -54,7 +53,7 @@ def cli(context: click.Context, /, roles: tuple[str, ...], demo_pipeline: bool, 
       airnode health http://localhost:8000           is that node well?
       airnode top                                    nodes, streams and viewers, live
     """
-    context.meta[ROLE_SECTIONS] = _role_sections
+    context.meta[ROLE_KEYS] = _role_keys
     if context.invoked_subcommand is not None:
         return
     if not roles and not demo_pipeline:

@@ -29,6 +29,7 @@ from airnode.pipeline.cache.catalogue import Catalogue
 from airnode.pipeline.cache.metrics import LookupMetrics
 from airnode.runtime.context import RoleContext
 from airnode.runtime.joining import shared_values
+from airnode.runtime.registry import join_tokens
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import Addresses, PortName
@@ -120,7 +121,10 @@ def _cluster(ctx: RoleContext) -> _Cluster:
     rooms = RoomStates(ctx.bus, ctx.tasks("room-states"), watched=nodes.watched)
     clients = Clients(settings.http.trusted_proxies)
     attempts = class_attempts(settings.auth, ctx.registry)
-    rules = master_rules(settings.auth, settings.cluster, cluster_attempts(settings.auth, ctx.registry), attempts)
+    tokens = join_tokens(ctx.accesses.values())
+    rules = master_rules(
+        settings.auth, settings.cluster, tokens, cluster_attempts(settings.auth, ctx.registry), attempts
+    )
     return _Cluster(
         nodes,
         rooms,

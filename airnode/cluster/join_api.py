@@ -2,16 +2,15 @@
 
 from aiohttp import web
 
+from airnode.cluster.access import CLUSTER_TOKEN
 from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.api_types import RegisterRequest, Registration
 from airnode.cluster.join_types import JOIN_PATH, JoinAnswer, JoinRequest
 from airnode.web.clients import Clients
-from airnode.web.credentials import Authorizer, Right
+from airnode.web.credentials import Authorizer
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 
-#: {key of the section ``cluster``: the right that this token gives}.
-_RIGHT_BY_TOKEN = {"token": Right.NODE, "pipeline_token": Right.PIPELINE}
 _ERRORS = (400, 401, 403, 408, 413, 429, 503)
 
 
@@ -30,9 +29,10 @@ class JoinApi:
     @operation(
         summary="Join from another machine",
         tag="cluster",
-        description="For roles without stores of their own, with the credential of the access that they ask for: "
+        description="For roles without stores of their own, with the join token of the access that they ask for: "
         "`cluster.token` for `node` (slaves), `cluster.pipeline_token` for `pipeline` (cache-workers, producers and "
-        "consumers). The answer holds secrets: use https across networks that others can read.",
+        "consumers), or the one that another role declares. The answer holds secrets: use https across networks that "
+        "others can read.",
         body=JoinRequest,
         returns=JoinAnswer,
         errors=_ERRORS,
@@ -42,7 +42,7 @@ class JoinApi:
         """Return what the access declares."""
         body = await read_input(request, JoinRequest)
         access = self._issuer.access(body.access)
-        self._authorizer.require(request, _RIGHT_BY_TOKEN[access.token])
+        self._authorizer.require(request, access.token)
         address, master_host = self._clients.address(request), self._clients.hostname(request)
         return json_response(await self._issuer.join(body, address=address, master_host=master_host))
 
@@ -58,7 +58,7 @@ class JoinApi:
     )
     async def register(self, request: web.Request) -> web.Response:
         """Return what a slave needs."""
-        self._authorizer.require(request, Right.NODE)
+        self._authorizer.require(request, CLUSTER_TOKEN)
         body = await read_input(request, RegisterRequest)
         address, master_host = self._clients.address(request), self._clients.hostname(request)
         return json_response(await self._issuer.register(body, address=address, master_host=master_host))

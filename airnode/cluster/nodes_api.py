@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.messages import ROOM_PATTERN, NodeOrder, NodeRecord, Relayed, RoomState
+from airnode.cluster.access import CLUSTER_TOKEN
 from airnode.cluster.access_issuer import require_node_id
 from airnode.cluster.alarms import node_alarms, stream_alarms
 from airnode.cluster.api_types import (
@@ -86,7 +87,7 @@ class NodesApi:
     )
     async def heartbeat(self, request: web.Request) -> web.Response:
         """Renew the lease of the node, and return its order."""
-        self._authorizer.require(request, Right.NODE)
+        self._authorizer.require(request, CLUSTER_TOKEN)
         body = await read_input(request, HeartbeatRequest)
         require_node_id(body.record.node_id, "record.node_id")
         reserved = await self._reservations.seen(body.record.node_id, body.seen)

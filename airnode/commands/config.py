@@ -11,11 +11,11 @@ from airnode.commands.options import config_options, loaded_from
 from airnode.errors import ConfigError
 
 if TYPE_CHECKING:
+    from airnode.config.keys import RoleKeys
     from airnode.config.loading import Loaded
-    from airnode.config.sections.base import Section
 
-#: Where the program leaves, in ``click.Context.meta``, a function that returns the sections of third-party roles.
-ROLE_SECTIONS = "airnode.config.role_sections"
+#: Where the program leaves, in ``click.Context.meta``, a function that returns what roles add to the configuration.
+ROLE_KEYS = "airnode.config.role_keys"
 
 
 class ConfigFailed(click.ClickException):
@@ -48,7 +48,7 @@ def loaded_or_exit(params: Mapping[str, Any]) -> "Loaded":
         ConfigFailed: click prints it and exits.
     """
     try:
-        return loaded_from(_with_outer(params), role_sections=role_sections())
+        return loaded_from(_with_outer(params), role_keys=role_keys())
     except ConfigError as error:
         raise ConfigFailed(error) from error
 
@@ -67,11 +67,12 @@ def _with_outer(params: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def role_sections() -> "Mapping[str, type[Section]]":
-    """Return the sections of third-party roles that the program found, or none."""
-    found = click.get_current_context().meta.get(ROLE_SECTIONS)
-    sections: Mapping[str, type[Section]] = found() if found else {}
-    return sections
+def role_keys() -> "RoleKeys":
+    """Return what the roles that the program found add to the configuration; without a program: nothing."""
+    from airnode.config.keys import RoleKeys
+
+    found: Callable[[], RoleKeys] = click.get_current_context().meta.get(ROLE_KEYS, RoleKeys)
+    return found()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -143,7 +144,7 @@ def defaults() -> None:
     """  # click reads \b as "keep these lines"
     from airnode.config import keys, render
 
-    click.echo(render.defaults(keys.index_of(role_sections())), nl=False)
+    click.echo(render.defaults(keys.index_of(role_keys())), nl=False)
 
 
 @config.command()
@@ -156,4 +157,4 @@ def schema() -> None:
     """  # click reads \b as "keep these lines"
     from airnode.config import keys, render
 
-    click.echo(render.schema(keys.index_of(role_sections())))
+    click.echo(render.schema(keys.index_of(role_keys())))

@@ -8,8 +8,9 @@ import click
 
 from airnode.commands.options import OPTIONS
 from airnode.config import render
-from airnode.config.keys import Key, KeyIndex, KeyKind, index_of
+from airnode.config.keys import Key, KeyKind, index_of
 from airnode.config.sources import ENV_LEGACY, ENV_RESERVED
+from airnode.runtime.registry import role_keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,12 +44,12 @@ code 2), `airnode config defaults` prints a file to start from (also `configs/ai
 
 def example() -> str:
     """Return the text of ``configs/airnode.example.toml``."""
-    return render.defaults()
+    return render.defaults(index_of(role_keys()))
 
 
-def reference(index: KeyIndex | None = None) -> str:
+def reference() -> str:
     """Return the text of ``docs/config.md``."""
-    index = index or index_of({})
+    index = index_of(role_keys())
     parts = [_INTRO]
     for name, model in index.sections.items():
         rows = "\n".join(_row(key) for key in render.keys_in(index, name))

@@ -16,8 +16,8 @@ from airnode.config.problems import ConfigProblem
 from airnode.errors import ConfigError
 
 if TYPE_CHECKING:
+    from airnode.config.keys import RoleKeys
     from airnode.config.loading import Loaded
-    from airnode.config.sections.base import Section
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -127,25 +127,25 @@ def loaded_from(
     params: Mapping[str, Any],
     *,
     env: Mapping[str, str] | None = None,
-    role_sections: "Mapping[str, type[Section]] | None" = None,
+    role_keys: "RoleKeys | None" = None,
 ) -> "Loaded":
     """Load the configuration for a command that has :func:`config_options`.
 
     Args:
         params: ``click.get_current_context().params``, or the command's keyword arguments; others are not looked at.
         env: the process's environment if None.
-        role_sections: see :func:`airnode.config.load`.
+        role_keys: see :func:`airnode.config.load`.
 
     Raises:
         ConfigError: every problem at once.
     """
-    from airnode.config import loading
+    from airnode.config import keys, loading
 
     flags, problems = flags_from(params)
     return loading.load(
         flags=flags,
         files=files_from(params),
         env=os.environ if env is None else env,
-        role_sections=role_sections or {},
+        role_keys=role_keys or keys.RoleKeys(),
         problems=problems,
     )

@@ -5,18 +5,15 @@ Importing this package is cheap: pydantic comes in with the first :func:`load`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from airnode.config.flags import Flag, parse_set
 
 if TYPE_CHECKING:
+    from airnode.config.keys import RoleKeys
     from airnode.config.loading import Loaded
-    from airnode.config.sections.base import Section
 
 __all__ = ["Flag", "load", "parse_set"]
-
-_NONE: Mapping[str, "type[Section]"] = MappingProxyType({})
 
 
 def load(
@@ -24,7 +21,7 @@ def load(
     flags: Mapping[str, object],
     files: Sequence[Path],
     env: Mapping[str, str],
-    role_sections: "Mapping[str, type[Section]]" = _NONE,
+    role_keys: "RoleKeys | None" = None,
 ) -> "Loaded":
     """Read all layers and check them at once.
 
@@ -32,11 +29,11 @@ def load(
         flags: {dotted key: raw value, or a :class:`Flag` that names its option}; the strongest layer.
         files: TOML files, later ones win; none: those of ``AIRNODE_CONFIG``.
         env: the environment: ``AIRNODE_SECTION__KEY``, and the names in ``airnode.config.sources.ENV_LEGACY``.
-        role_sections: the sections of third-party roles, configured as ``[roles.<name>]``.
+        role_keys: the sections and join tokens that installed roles declare.
 
     Raises:
         ConfigError: every problem, in words; ``str(error)`` is the text for a terminal and never holds a secret.
     """
-    from airnode.config import loading
+    from airnode.config import keys, loading
 
-    return loading.load(flags=flags, files=files, env=env, role_sections=role_sections)
+    return loading.load(flags=flags, files=files, env=env, role_keys=role_keys or keys.RoleKeys())

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from airnode.config.model import Settings
 from airnode.config.problems import ConfigProblem, shown, sounds_secret
 from airnode.config.sections.base import Section
+from airnode.config.sections.cluster import with_join_tokens
 from airnode.config.units import parse_bytes, parse_seconds
 
 ROLES = "roles"
@@ -93,6 +94,19 @@ class Key:
         return env_name(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class RoleKeys:
+    """What installed roles add to the configuration.
+
+    Attributes:
+        sections: {role: section}, configured as ``[roles.<role>]``.
+        join_tokens: {key of the section ``[cluster]``: description}.
+    """
+
+    sections: Mapping[str, type[Section]] = field(default_factory=dict)
+    join_tokens: Mapping[str, str] = field(default_factory=dict)
+
+
 def env_name(path: str) -> str:
     """Return the environment variable of a dotted key."""
     return "AIRNODE_" + path.upper().replace("-", "_").replace(".", "__")
@@ -156,14 +170,15 @@ class KeyIndex:
         return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff)), "")
 
 
-def index_of(role_sections: Mapping[str, type[Section]]) -> KeyIndex:
-    """Build the index of the model, with the given sections as ``roles.<name>``."""
+def index_of(role_keys: RoleKeys) -> KeyIndex:
+    """Return the index of the model and of the keys that roles add to it."""
     models: dict[str, type[BaseModel]] = {
         name: info.annotation
         for name, info in Settings.model_fields.items()
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
     }
-    models |= {f"{ROLES}.{name}": section for name, section in role_sections.items()}
+    models["cluster"] = with_join_tokens(role_keys.join_tokens)
+    models |= {f"{ROLES}.{name}": section for name, section in role_keys.sections.items()}
     keys = {key.path: key for name, model in models.items() for key in _keys_of(name, model)}
     return KeyIndex(keys, models, {key.env: key.path for key in keys.values()})
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from airnode.config import rules
-from airnode.config.keys import NUMBERS, ROLES, Key, KeyIndex, KeyKind, index_of
+from airnode.config.keys import NUMBERS, ROLES, Key, KeyIndex, KeyKind, RoleKeys, index_of
 from airnode.config.model import Settings
 from airnode.config.problems import MASK, ConfigProblem, config_error, shown
 from airnode.config.sections.base import Section
@@ -84,11 +84,11 @@ def load(
     flags: Mapping[str, object],
     files: Sequence[Path],
     env: Mapping[str, str],
-    role_sections: Mapping[str, type[Section]],
+    role_keys: RoleKeys,
     problems: Sequence[ConfigProblem] = (),
 ) -> Loaded:
     """See :func:`airnode.config.load`; ``problems`` were found earlier and are reported together with the others."""
-    sources = Sources(index_of(role_sections), broken=list(problems))
+    sources = Sources(index_of(role_keys), broken=list(problems))
     by_env = [Path(name) for name in env.get("AIRNODE_CONFIG", "").split(os.pathsep) if name]
     sources.add_files(files or by_env, "flag --config" if files else "env AIRNODE_CONFIG")
     sources.add_env(env)

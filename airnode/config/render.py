@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from airnode.config.keys import Key, KeyIndex, KeyKind, index_of
+from airnode.config.keys import Key, KeyIndex, KeyKind
 from airnode.config.loading import DEFAULT, Loaded
 from airnode.config.model import Settings
 from airnode.config.problems import MASK, without_password
@@ -100,9 +100,8 @@ def check_json(result: Loaded | ConfigError) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def defaults(index: KeyIndex | None = None) -> str:
+def defaults(index: KeyIndex) -> str:
     """Return all keys as a TOML file, each commented out at its default, with its meaning and limits."""
-    index = index or index_of({})
     lines = [
         "# Every key of airnode with its default. Uncomment what you change.",
         '# Durations take 5, "300ms", "2m", "1h"; sizes take 65536, "512KiB", "5MB". Unset is "".',
@@ -137,10 +136,12 @@ class _Schema(GenerateJsonSchema):
     ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})  # type: ignore[assignment]
 
 
-def schema(index: KeyIndex | None = None) -> str:
-    """Return the JSON schema of a configuration file, third-party roles' sections included."""
-    whole: JsonSchemaValue = Settings.model_json_schema(schema_generator=_Schema, mode="validation")
-    roles = {name: model for name, model in (index.sections.items() if index else ()) if "." in name}
+def schema(index: KeyIndex) -> str:
+    """Return the JSON schema of a configuration file, with what roles add to it."""
+    cluster: Any = index.sections["cluster"]
+    model = create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, cluster=(cluster, cluster()))
+    whole: JsonSchemaValue = model.model_json_schema(schema_generator=_Schema, mode="validation")
+    roles = {name: model for name, model in index.sections.items() if "." in name}
     if roles:
         tables = {
             name.partition(".")[2]: model.model_json_schema(schema_generator=_Schema) for name, model in roles.items()

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from airnode.config.model import Settings
 from airnode.config.problems import MASK, shown
+from airnode.config.sections.cluster import ClusterSection
 from airnode.config.sections.kafka import KafkaSection
 
 _MAKE_SECRET = "make one with: openssl rand -hex 32"  # noqa: S105  # a sentence, not a password
@@ -82,7 +83,7 @@ class ConfigRule:
 
 def broken_rules(settings: Settings) -> Iterator[tuple[ConfigRule, str]]:
     """Yield each rule that the settings break, with a message."""
-    for rule in RULES:
+    for rule in (*RULES, *_join_token_rules(settings.cluster)):
         if message := rule.broken(*(value_at(settings, key) for key in rule.keys)):
             yield rule, message
 
@@ -211,10 +212,23 @@ def _long_enough(secret: SecretStr) -> str | None:
     return None
 
 
-def _not_the_cluster_token(pipeline: SecretStr, cluster: SecretStr) -> str | None:
-    if pipeline.get_secret_value() and pipeline.get_secret_value() == cluster.get_secret_value():
-        return f"is cluster.token, which opens everything; {_MAKE_SECRET}"
-    return None
+def _join_token_rules(section: ClusterSection) -> Iterator[ConfigRule]:
+    """Yield the rules of each join token: it is long enough, and no other token opens the same."""
+    paths = [f"cluster.{key}" for key in section.join_token_keys()]
+    for number, path in enumerate(paths):
+        yield ConfigRule((path,), _long_enough)
+        for other in paths[:number]:
+            yield ConfigRule((path, other), _differs_from(other))
+
+
+def _differs_from(other_path: str) -> Callable[[SecretStr, SecretStr], str | None]:
+    opens = "which opens everything" if other_path == "cluster.token" else "which opens other things"
+
+    def broken(token: SecretStr, other: SecretStr) -> str | None:
+        same = token.get_secret_value() and token.get_secret_value() == other.get_secret_value()
+        return f"is {other_path}, {opens}; {_MAKE_SECRET}" if same else None
+
+    return broken
 
 
 def _not_known(secret: SecretStr) -> str | None:
@@ -271,9 +285,6 @@ RULES = (
     ConfigRule(("auth.jwt_secret",), _long_enough),
     ConfigRule(("auth.teacher_secret",), _not_known),
     ConfigRule(("auth.admin_secret",), _not_known),
-    ConfigRule(("cluster.token",), _long_enough),
-    ConfigRule(("cluster.pipeline_token",), _long_enough),
-    ConfigRule(("cluster.pipeline_token", "cluster.token"), _not_the_cluster_token),
     ConfigRule(("kafka.enabled", "kafka.bootstrap"), _has_brokers),
     ConfigRule(("kafka.bootstrap",), _brokers),
     ConfigRule(("kafka.security_protocol", "kafka.sasl_username", "kafka.sasl_password"), _signs_in),

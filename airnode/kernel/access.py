@@ -1,14 +1,30 @@
 """What a role on another machine may do on the stores of a master.
 
-A domain declares it, a role names it, the master hands out a credential for it (``POST /cluster/join``), and the
-embedded servers enforce it.
+A domain declares it, and a role names it. Everything else follows from the declaration: the key of the join token in
+the configuration, the master's answer to ``POST /cluster/join``, and the users of the embedded servers.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-#: Keys of the section ``[cluster]`` that hold a credential for joining.
-JoinToken = Literal["token", "pipeline_token"]
+
+@dataclass(frozen=True, slots=True)
+class JoinToken:
+    """A credential with which roles join a master. It is a key of the section ``[cluster]``.
+
+    Attributes:
+        key: name in the section, such as ``speech_token``; it ends with ``token``. No other section has such keys.
+        name: for messages to people, such as ``speech token``.
+        description: what the configuration's documentation says about the key.
+    """
+
+    key: str
+    name: str
+    description: str
+
+    @property
+    def path(self) -> str:
+        """Return the dotted key of the configuration."""
+        return f"cluster.{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,7 @@ class RemoteAccess:
     Attributes:
         name: in the request, and in the names of the users (``airnode-<name>`` in Redis, ``airnode_<name>`` in
             PostgreSQL); lower-case letters.
-        token: the credential that the role shows.
+        token: the credential that the role shows; accesses may share one.
         redis: None: no user in Redis.
         grants: rights in PostgreSQL; empty: no user there.
         is_node: the cluster lists it as a node. It always joins, and is trusted with the address of a Redis that the

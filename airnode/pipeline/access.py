@@ -5,15 +5,22 @@ viewers' tokens.
 """
 
 from airnode.bus import keys as bus_keys
-from airnode.kernel.access import RedisAccess, RemoteAccess, SqlGrant
+from airnode.kernel.access import JoinToken, RedisAccess, RemoteAccess, SqlGrant
 from airnode.pipeline import keys
 from airnode.store.migrate import READ_MIGRATIONS
 
 _TABLES = ("users", "products")
 
+PIPELINE_TOKEN = JoinToken(
+    "pipeline_token",
+    "pipeline token",
+    "Credential with which cache-workers, producers and consumers on other machines get to the embedded stores of a "
+    "master, 32 characters or more, the same on the master and on them; opens the event log, the cache and the "
+    "pipeline's tables, and nothing else.",
+)
 PIPELINE_ACCESS = RemoteAccess(
     name="pipeline",
-    token="pipeline_token",  # noqa: S106 - the name of a key
+    token=PIPELINE_TOKEN,
     redis=RedisAccess(
         keys=(
             f"{bus_keys.PREFIX}log:*",

@@ -14,9 +14,10 @@ from pydantic import SecretStr
 
 import airnode
 from airnode.cluster.join_types import JOIN_PATH, JoinAnswer, JoinRequest
+from airnode.config.keys import env_name
 from airnode.config.model import Settings
 from airnode.errors import ConfigError, StartupError
-from airnode.kernel.access import JoinToken, RemoteAccess
+from airnode.kernel.access import RemoteAccess
 from airnode.runtime.resources import Resource, is_configured, with_url
 from airnode.runtime.role import Role
 from airnode.web.health import Identity
@@ -24,11 +25,6 @@ from airnode.web.master_client import MasterConnection, retry_until_answered
 
 log = structlog.get_logger(__name__)
 
-#: {key of the section [cluster]: (name of the credential, how to configure it)}
-_TOKENS: dict[JoinToken, tuple[str, str]] = {
-    "token": ("cluster token", "AIRNODE_CLUSTER__TOKEN, cluster.token or cluster.token_file"),
-    "pipeline_token": ("pipeline token", "cluster.pipeline_token, AIRNODE_CLUSTER__PIPELINE_TOKEN"),
-}
 _OWN_STORES = {
     Resource.REDIS: ("Redis", "redis.url (--redis-url, REDIS_URL)"),
     Resource.POSTGRES: ("PostgreSQL", "postgres.url (--postgres-url, POSTGRES_HOST)"),
@@ -75,19 +71,20 @@ def required_joins(settings: Settings, roles: Sequence[Role]) -> list[Join]:
 def command_join(settings: Settings, access: RemoteAccess, needs: Iterable[Resource]) -> Join | None:
     """Return the join that a command needs; None: it works on configured stores, or on those of the node here."""
     missing = _missing_stores(settings, access, needs)
-    token = getattr(settings.cluster, access.token).get_secret_value()
+    token = settings.cluster.join_token(access.token.key)
     return Join(access, (), missing) if settings.cluster.master_url and token and missing else None
 
 
 def require_token(settings: Settings, access: RemoteAccess, who: str) -> None:
     """Raise ConfigError unless the credential for this access is set."""
-    if getattr(settings.cluster, access.token).get_secret_value():
+    token = access.token
+    if settings.cluster.join_token(token.key):
         return
-    name, how = _TOKENS[access.token]
+    how = f"{env_name(token.path)}, {token.path} or {token.path}_file"
     own_stores = "" if access.is_node else ", or name stores of your own with --redis-url and --postgres-url"
     raise ConfigError(
-        f"airnode: the {name} is needed for {who} to join {settings.cluster.master_url}: give the master and this node "
-        f"the same ({how}; make one with: openssl rand -hex 32){own_stores}."
+        f"airnode: the {token.name} is needed for {who} to join {settings.cluster.master_url}: give the master and "
+        f"this node the same ({how}; make one with: openssl rand -hex 32){own_stores}."
     )
 
 
@@ -112,7 +109,7 @@ async def joined(settings: Settings, join: Join, request: JoinRequest) -> Settin
 
 def join_master(settings: Settings, access: RemoteAccess) -> MasterConnection:
     """Return the client for the master, with the credential of this access."""
-    return MasterConnection(settings.cluster.master_url, getattr(settings.cluster, access.token).get_secret_value())
+    return MasterConnection(settings.cluster.master_url, settings.cluster.join_token(access.token.key))
 
 
 def join_request(settings: Settings, join: Join, identity: Identity | None = None) -> JoinRequest:

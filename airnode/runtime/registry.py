@@ -1,16 +1,18 @@
 """Finding roles by the entry-point group ``airnode.roles``, which holds the built-in ones too."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
-from airnode.config.sections.base import Section
+from airnode.config.keys import RoleKeys
 from airnode.errors import StartupError
-from airnode.kernel.access import RemoteAccess
+from airnode.kernel.access import JoinToken, RemoteAccess
 from airnode.runtime.role import Role
 
 GROUP = "airnode.roles"
+_TOKEN_KEY = re.compile(r"([a-z][a-z0-9]*_)*token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,30 @@ def installed() -> list[FoundRole]:
     return [FoundRole(_load(point), point.dist.name if point.dist is not None else "?") for point in points]
 
 
-def sections() -> dict[str, type[Section]]:
-    """Return the configuration sections of roles, {role name: section}."""
-    return {found.role.name: found.role.section for found in installed() if found.role.section is not None}
+def role_keys() -> RoleKeys:
+    """Return what the installed roles add to the configuration.
+
+    Raises:
+        StartupError: two roles declare different accesses or join tokens with one name.
+    """
+    sections = {found.role.name: found.role.section for found in installed() if found.role.section is not None}
+    return RoleKeys(sections, {token.key: token.description for token in join_tokens(accesses().values())})
+
+
+def join_tokens(declared: Iterable[RemoteAccess]) -> list[JoinToken]:
+    """Return the join tokens of the accesses, each once.
+
+    Raises:
+        StartupError: two accesses declare different tokens with one key, or a key does not end with ``token``.
+    """
+    tokens: dict[str, JoinToken] = {}
+    for access in declared:
+        token = access.token
+        if not _TOKEN_KEY.fullmatch(token.key):
+            raise StartupError(f"The join token of the access {access.name} needs a key like x_token: {token.key!r}.")
+        if tokens.setdefault(token.key, token) != token:
+            raise StartupError(f"The access {access.name} has a join token {token.key!r} that differs from another.")
+    return list(tokens.values())
 
 
 def accesses() -> dict[str, RemoteAccess]:

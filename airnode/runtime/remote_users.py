@@ -42,8 +42,7 @@ def postgres_network(settings: Settings, accesses: Iterable[RemoteAccess], data_
 
 def is_open(settings: Settings, access: RemoteAccess) -> bool:
     """Return whether roles may join with this access: its token is set."""
-    token: str = getattr(settings.cluster, access.token).get_secret_value()
-    return bool(token)
+    return bool(settings.cluster.join_token(access.token.key))
 
 
 def _kept_password(data_dir: Path, name: str) -> str:

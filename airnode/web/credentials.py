@@ -6,7 +6,7 @@ configuration. To add a right, add a member to :class:`Right` and its line to :f
 
 import enum
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -15,16 +15,15 @@ from prometheus_client import CollectorRegistry, Counter
 from airnode.config.sections.auth import AuthSection
 from airnode.config.sections.cluster import ClusterSection
 from airnode.errors import Forbidden, Unauthenticated
+from airnode.kernel.access import JoinToken
 from airnode.web.clients import Clients
 from airnode.web.rate_limit import AttemptLimit, RateLimit
 from airnode.web.tokens import Claims, Tokens, is_token
 
 
 class Right(enum.StrEnum):
-    """What the sender of a request may do at the master."""
+    """What the sender of a request may do at the master. The right to join is a :class:`JoinToken` instead."""
 
-    NODE = "node"  # join the cluster and send heartbeats
-    PIPELINE = "pipeline"  # join as a role of the pipeline
     ADMIN = "admin"  # drain and remove nodes, see the pipeline
     READER = "reader"  # see the nodes and the streams
     TEACHER = "teacher"  # make classes, record them, renew their keys
@@ -54,11 +53,18 @@ class Rule:
 
 
 def master_rules(
-    auth: AuthSection, cluster: ClusterSection, cluster_attempts: AttemptLimit, class_attempts: AttemptLimit
-) -> dict[Right, Rule]:
-    """Return who has which right at a master."""
+    auth: AuthSection,
+    cluster: ClusterSection,
+    join_tokens: Iterable[JoinToken],
+    cluster_attempts: AttemptLimit,
+    class_attempts: AttemptLimit,
+) -> dict[Right | JoinToken, Rule]:
+    """Return who has which right at a master.
+
+    A join token gives the right to join with the accesses that declare it. The cluster token does not give that of
+    another one: a machine of the pipeline should not need it.
+    """
     token = cluster.token.get_secret_value()
-    pipeline_token = cluster.pipeline_token.get_secret_value()
     admin_secret = auth.admin_secret.get_secret_value()
     teacher_secret = auth.teacher_secret.get_secret_value()
 
@@ -79,18 +85,15 @@ def master_rules(
             for_everybody=for_everybody,
         )
 
-    return {
-        Right.NODE: cluster_rule(
-            token,
-            refusal="The cluster token is not right.",
-            when_unset="This cluster takes no nodes: cluster.token is not set on the master.",
-        ),
-        # Not the cluster token: a machine of the pipeline should not have it.
-        Right.PIPELINE: cluster_rule(
-            pipeline_token,
-            refusal="The pipeline token is not right.",
-            when_unset="No pipeline role gets in here: cluster.pipeline_token is not set on the master.",
-        ),
+    joins: dict[Right | JoinToken, Rule] = {
+        each: cluster_rule(
+            cluster.join_token(each.key),
+            refusal=f"The {each.name} is not right.",
+            when_unset=f"Nothing can join with the {each.name}: {each.path} is not set on the master.",
+        )
+        for each in join_tokens
+    }
+    return joins | {
         Right.ADMIN: cluster_rule(token, admin_secret, refusal="This needs auth.admin_secret or the cluster token."),
         Right.READER: cluster_rule(
             token,
@@ -114,15 +117,15 @@ class Authorizer:
     """Checks the credentials of requests, and counts wrong ones per network.
 
     Args:
-        rules: {right: who has it}.
+        rules: {right or join token: who has it}.
     """
 
-    def __init__(self, tokens: Tokens, clients: Clients, rules: Mapping[Right, Rule]) -> None:
+    def __init__(self, tokens: Tokens, clients: Clients, rules: Mapping[Right | JoinToken, Rule]) -> None:
         self._tokens = tokens
         self._clients = clients
         self._rules = rules
 
-    def require(self, request: web.Request, right: Right, room: str | None = None) -> None:
+    def require(self, request: web.Request, right: Right | JoinToken, room: str | None = None) -> None:
         """Check that the sender has ``right``; with ``room``, a token must be for that room.
 
         Raises:

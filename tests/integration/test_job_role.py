@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
-KEY, TOKEN, PIPELINE = "5ea1ed" * 8, "c0ffee" * 8, "0ddba11" * 6
+KEY, TOKEN, JOBS, PIPELINE = "5ea1ed" * 8, "c0ffee" * 8, "10b5ea" * 8, "0ddba11" * 6
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -44,7 +44,12 @@ async def master(
     tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 ) -> AsyncIterator[AirnodeProcess]:
     """A master with a Redis of its own, on which the package is installed too."""
-    env = {"JWT_SECRET_KEY": KEY, "AIRNODE_CLUSTER__TOKEN": TOKEN, "AIRNODE_CLUSTER__PIPELINE_TOKEN": PIPELINE}
+    tokens = {
+        "AIRNODE_CLUSTER__TOKEN": TOKEN,
+        "AIRNODE_CLUSTER__PIPELINE_TOKEN": PIPELINE,
+        "AIRNODE_CLUSTER__JOBS_TOKEN": JOBS,
+    }
+    env = {"JWT_SECRET_KEY": KEY, **tokens}
     node = AirnodeProcess(tmp_path_factory.mktemp("master") / "data", role="master", env={**environment, **env})
     try:
         yield await node.start(60)
@@ -55,7 +60,7 @@ async def master(
 async def redis_url(master: AirnodeProcess) -> str:
     body = {"access": "jobs", "roles": ["job-worker"], "version": "1"}
     async with (
-        aiohttp.ClientSession(headers={"Authorization": f"Bearer {PIPELINE}"}) as session,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {JOBS}"}) as session,
         session.post(master["api_url"] + "/cluster/join", json=body) as response,
     ):
         answer = await response.json()
@@ -66,7 +71,7 @@ async def redis_url(master: AirnodeProcess) -> str:
 
 
 async def test_a_joined_process_works_a_job(master: AirnodeProcess, environment: dict[str, str], tmp_path: Path):
-    env = {**environment, "AIRNODE_CLUSTER__PIPELINE_TOKEN": PIPELINE, "MASTER_URL": master["api_url"]}
+    env = {**environment, "AIRNODE_CLUSTER__JOBS_TOKEN": JOBS, "MASTER_URL": master["api_url"]}
     worker = AirnodeProcess(tmp_path / "worker", role="job-worker", env=env)
     queue = Queue(QUEUE, {"connection": await redis_url(master), "prefix": PREFIX})
     try:
@@ -85,6 +90,16 @@ async def test_a_joined_process_works_a_job(master: AirnodeProcess, environment:
     finally:
         await queue.close()
         await worker.close()
+
+
+@pytest.mark.parametrize(("access", "token"), [("jobs", PIPELINE), ("jobs", TOKEN), ("pipeline", JOBS), ("node", JOBS)])
+async def test_a_join_token_opens_only_the_accesses_that_declare_it(master: AirnodeProcess, access: str, token: str):
+    body = {"access": access, "roles": ["job-worker"], "version": "1", "node_id": "worker-1"}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.post(master["api_url"] + "/cluster/join", json=body) as response,
+    ):
+        assert (response.status, (await response.json())["detail"].endswith("token is not right.")) == (403, True)
 
 
 @pytest.mark.parametrize(

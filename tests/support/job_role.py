@@ -4,7 +4,7 @@ from typing import Any
 
 from bullmq import Job, Worker
 
-from airnode.kernel.access import RedisAccess, RemoteAccess
+from airnode.kernel.access import JoinToken, RedisAccess, RemoteAccess
 from airnode.kernel.service import Service
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
@@ -12,10 +12,12 @@ from airnode.runtime.role import Role, RoleParts
 
 QUEUE, PREFIX = "transcripts", "airnode:jobs"
 
+TOKEN = JoinToken("jobs_token", "jobs token", "Credential with which job workers on other machines join.")
+
 #: BullMQ keeps waiting jobs in lists, and asks for the server's version with INFO.
 ACCESS = RemoteAccess(
     name="jobs",
-    token="pipeline_token",
+    token=TOKEN,
     redis=RedisAccess(keys=(f"{PREFIX}:*",), categories=("list",), commands=("info",)),
 )
 

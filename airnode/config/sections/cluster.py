@@ -1,6 +1,9 @@
 """The ``[cluster]`` section of the configuration."""
 
-from pydantic import Field, SecretStr
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, SecretStr, create_model
 
 from airnode.config.sections.base import Section
 from airnode.config.units import Seconds
@@ -15,12 +18,6 @@ class ClusterSection(Section):
     token: SecretStr = Field(
         default=SecretStr(""),
         description="Credential with which nodes join, 32 characters or more, the same on all of them.",
-    )
-    pipeline_token: SecretStr = Field(
-        default=SecretStr(""),
-        description="Credential with which cache-workers, producers and consumers on other machines get to the embedded"
-        " stores of a master, 32 characters or more, the same on the master and on them; opens the event "
-        "log, the cache and the pipeline's tables, and nothing else.",
     )
     max_connections: int = Field(default=150, ge=1, description="Largest number of viewers on this node.")
     bandwidth_bps: int | None = Field(
@@ -44,3 +41,29 @@ class ClusterSection(Section):
         description="Anyone may read /cluster/nodes, /cluster/best-node and /cluster/streams; false: a teacher, an "
         "admin, or the cluster token.",
     )
+
+    @classmethod
+    def join_token_keys(cls) -> list[str]:
+        """Return the keys that hold a credential for joining."""
+        return [name for name, info in cls.model_fields.items() if info.annotation is SecretStr]
+
+    def join_token(self, key: str) -> str:
+        """Return the credential at this key; empty: it is not set, or no installed role declares it."""
+        secret: SecretStr | None = getattr(self, key, None)
+        return secret.get_secret_value() if secret is not None else ""
+
+
+def with_join_tokens(tokens: Mapping[str, str]) -> type[ClusterSection]:
+    """Return the section with a key for each join token that it does not have yet.
+
+    Args:
+        tokens: {key: description}.
+    """
+    fields: dict[str, Any] = {
+        key: (SecretStr, Field(default=SecretStr(""), description=description))
+        for key, description in tokens.items()
+        if key not in ClusterSection.model_fields
+    }
+    if not fields:
+        return ClusterSection
+    return create_model("ClusterSection", __base__=ClusterSection, __doc__=ClusterSection.__doc__, **fields)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from airnode.errors import FieldError, InvalidInput, NotFound
 from airnode.kernel.access import StoreUrls
+from airnode.pipeline.access import PIPELINE_TOKEN
 from airnode.pipeline.admin.overview import Overview
 from airnode.pipeline.admin.status import PipelineStatus
 from airnode.pipeline.cache.catalogue import Catalogue
@@ -138,7 +139,7 @@ class PipelineApi:
     )
     async def join(self, request: web.Request) -> web.Response:
         """Hand over the addresses."""
-        self._authorizer.require(request, Right.PIPELINE)
+        self._authorizer.require(request, PIPELINE_TOKEN)
         asked = await read_input(request, PipelineJoin)
         urls = self._urls(self._clients.hostname(request))
         log.info(

@@ -6,9 +6,9 @@ from airnode.cluster.api_types import RegisterRequest
 from airnode.cluster.join_types import JoinRequest
 from airnode.cluster.nodes_api import percentage
 from airnode.errors import Forbidden, InvalidInput
-from airnode.kernel.access import RemoteAccess, StoreUrls
+from airnode.kernel.access import JoinToken, RemoteAccess, StoreUrls
 
-PIPELINE = RemoteAccess(name="pipeline", token="pipeline_token")
+PIPELINE = RemoteAccess(name="pipeline", token=JoinToken("pipeline_token", "pipeline token", ""))
 SHARED = {
     "cluster.heartbeat_s": 2.0,
     "cluster.lease_s": 6.0,

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import Field, SecretStr
 
-from airnode.commands.config import ROLE_SECTIONS, config, painter
+from airnode.commands.config import ROLE_KEYS, config, painter
 from airnode.commands.options import OPTIONS, config_options, loaded_from
 from airnode.config import keys, load
 from airnode.config.model import Settings
@@ -49,7 +49,7 @@ def test_show_prints_every_key_with_its_origin_as_toml(file: Path) -> None:
     assert result.stderr == ""
     assert tomllib.loads(result.stdout)["hls"]["segment_count"] == 9
     lines = dict(line.split(" = ", 1) for line in result.stdout.splitlines())
-    assert lines.keys() == keys.index_of({}).keys.keys()
+    assert lines.keys() == keys.index_of(keys.RoleKeys()).keys.keys()
     assert lines["hls.segment_count"].split() == ["9", "#", "file", str(file)]
     assert lines["hls.grace_s"].split() == ["120", "#", "flag", "--set"]
     assert lines["http.port"].split() == ["0", "#", "flag", "--port"]
@@ -79,7 +79,7 @@ def test_show_json(file: Path) -> None:
     assert shown["auth.jwt_secret"]["value"] == "********"
     assert shown["rtmp.tls_port"] == {"value": None, "origin": "default"}
     assert shown["http.max_body_bytes"]["value"] == 1 << 20
-    assert shown.keys() == keys.index_of({}).keys.keys()
+    assert shown.keys() == keys.index_of(keys.RoleKeys()).keys.keys()
     assert json.loads(run("show", "--json", "--changed").stdout) == {}
 
 
@@ -135,7 +135,7 @@ def test_every_option_reaches_its_key(option: object) -> None:
 
 
 def test_help_of_options_is_in_step_with_the_model() -> None:
-    index = keys.index_of({})
+    index = keys.index_of(keys.RoleKeys())
     for option in OPTIONS:
         key = index.keys[option.key]
         assert all(choice in option.help for choice in key.choices)
@@ -182,7 +182,9 @@ def test_sections_of_third_party_roles() -> None:
     @click.group()
     @click.pass_context
     def program(context: click.Context) -> None:
-        context.meta[ROLE_SECTIONS] = lambda: {"transcoder": TranscoderSection}
+        context.meta[ROLE_KEYS] = lambda: keys.RoleKeys(
+            {"transcoder": TranscoderSection}, {"speech_token": "For speech."}
+        )
 
     program.add_command(config)
     runner = CliRunner()
@@ -203,11 +205,13 @@ def test_sections_of_third_party_roles() -> None:
     schema = json.loads(runner.invoke(program, ["config", "schema"]).stdout)
     role = schema["properties"]["roles"]["properties"]["transcoder"]
     assert role["properties"].keys() == {"preset", "license_key", "license_key_file"}
+    cluster = schema["$defs"]["ClusterSection"]["properties"]
+    assert {"token", "token_file", "speech_token", "speech_token_file"} <= cluster.keys()
 
 
 def test_defaults_describe_every_key_and_load_as_they_are_and_uncommented(tmp_path: Path) -> None:
     text = run("defaults").stdout
-    index = keys.index_of({})
+    index = keys.index_of(keys.RoleKeys())
     names = {f"#{path.rpartition('.')[2]} = " for path in index.keys}
     assert all(any(line.startswith(name) for line in text.splitlines()) for name in names)
     untouched, uncommented = tmp_path / "a.toml", tmp_path / "b.toml"
@@ -224,7 +228,7 @@ def test_defaults_describe_every_key_and_load_as_they_are_and_uncommented(tmp_pa
 def test_schema_knows_every_key() -> None:
     schema = json.loads(run("schema").stdout)
     assert schema["properties"].keys() == set(Settings.model_fields)
-    for path, key in keys.index_of({}).keys.items():
+    for path, key in keys.index_of(keys.RoleKeys()).keys.items():
         section, _, name = path.partition(".")
         table = schema["$defs"][schema["properties"][section]["$ref"].rpartition("/")[2]]
         assert table["additionalProperties"] is False
@@ -245,7 +249,7 @@ def test_usage_error_is_exit_code_2() -> None:
 
 
 def test_every_key_is_described() -> None:
-    for key in keys.index_of({}).keys.values():
+    for key in keys.index_of(keys.RoleKeys()).keys.values():
         assert key.description.endswith((".", ")"))
         assert key.kind is not keys.KeyKind.OTHER
 

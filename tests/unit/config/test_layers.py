@@ -6,6 +6,7 @@ import pytest
 from pydantic import Field
 
 from airnode.config import Flag, load, parse_set
+from airnode.config.keys import RoleKeys
 from airnode.config.sections.base import Section
 from airnode.config.sources import ENV_LEGACY
 from airnode.errors import ConfigError
@@ -256,21 +257,21 @@ class TestRoleSections:
             flags={},
             files=[file],
             env={"AIRNODE_ROLES__TRANSCODER_X__WORKERS": "5"},
-            role_sections={"transcoder-x": TranscoderSection},
+            role_keys=RoleKeys({"transcoder-x": TranscoderSection}),
         )
         assert loaded.roles["transcoder-x"] == TranscoderSection(preset="slow", workers=5)
         assert loaded.value("roles.transcoder-x.workers") == 5
         assert loaded.origins["roles.transcoder-x.preset"] == f"file {file}"
 
     def test_defaults(self) -> None:
-        assert load(flags={}, files=[], env={}, role_sections={"t": TranscoderSection}).roles == {
+        assert load(flags={}, files=[], env={}, role_keys=RoleKeys({"t": TranscoderSection})).roles == {
             "t": TranscoderSection()
         }
 
     def test_wrong_values_typos_and_unknown_roles(self) -> None:
         flags = {"roles.transcoder.workers": "99", "roles.transcoder.presett": "x", "roles.transcodr.preset": "x"}
         with pytest.raises(ConfigError) as caught:
-            load(flags=flags, files=[], env={}, role_sections={"transcoder": TranscoderSection})
+            load(flags=flags, files=[], env={}, role_keys=RoleKeys({"transcoder": TranscoderSection}))
         text = str(caught.value)
         assert "roles.transcoder.workers: must be from 1 to 8 (got '99', from flag --set)" in text
         assert "roles.transcoder.presett: unknown key (from flag --set); did you mean roles.transcoder.preset?" in text

@@ -6,11 +6,11 @@ from airnode.cluster.access import NODE_ACCESS
 from airnode.embedded.network import NetworkAccess, RemoteUser
 from airnode.embedded.pg_network import remote_url, rights
 from airnode.embedded.valkey import acl_line
-from airnode.kernel.access import RedisAccess, RemoteAccess, SqlGrant
+from airnode.kernel.access import JoinToken, RedisAccess, RemoteAccess, SqlGrant
 
 JOBS = RemoteAccess(
     "jobs",
-    "pipeline_token",
+    JoinToken("jobs_token", "jobs token", ""),
     redis=RedisAccess(keys=("jobs:*", "results"), channels=("jobs:*",), categories=("list",), commands=("info",)),
     grants=(SqlGrant("public", "SELECT", "classes"), SqlGrant("speech", "SELECT, INSERT")),
 )

@@ -7,7 +7,7 @@ from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.join_types import JoinAnswer
 from airnode.config.model import Settings
 from airnode.config.sections.auth import AuthSection
-from airnode.config.sections.cluster import ClusterSection
+from airnode.config.sections.cluster import ClusterSection, with_join_tokens
 from airnode.config.sections.node import NodeSection
 from airnode.config.sections.postgres import PostgresSection
 from airnode.config.sections.recording import RecordingSection
@@ -15,7 +15,7 @@ from airnode.config.sections.redis import RedisSection
 from airnode.errors import ConfigError, StartupError
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.runtime.joining import Join, command_join, completed, required_joins, shared_values
-from airnode.runtime.registry import resolve
+from airnode.runtime.registry import resolve, role_keys
 from airnode.runtime.resources import Resource
 
 KEY = "k" * 40
@@ -47,12 +47,9 @@ def answer(**fields) -> JoinAnswer:
 
 
 def configured(**sections) -> Settings:
-    cluster = ClusterSection(
-        master_url="http://m",
-        token=SecretStr("t" * 40),
-        pipeline_token=SecretStr("p" * 40),
-        **sections.pop("cluster", {}),
-    )
+    secrets = {"token": "t" * 40, "pipeline_token": "p" * 40}
+    model = with_join_tokens(role_keys().join_tokens)
+    cluster = model.model_validate({"master_url": "http://m", **secrets, **sections.pop("cluster", {})})
     return Settings(cluster=cluster, **sections)
 
 

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from airnode.errors import StartupError
+from airnode.config import load
+from airnode.errors import ConfigError, StartupError
 from airnode.runtime import registry
 from airnode.runtime.registry import installed, resolve
 
@@ -64,6 +65,45 @@ def test_two_packages_with_one_name_are_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(StartupError, match="Two packages bring a role called 'master'"):
         resolve(["slave"])
+
+
+TOKEN_ROLE = """
+from airnode.kernel.access import JoinToken, RemoteAccess
+from airnode.runtime.role import Role
+
+TOKEN = JoinToken({key!r}, "speech token", "For a test.")
+ROLE = Role(name="extra", summary="for tests", access=RemoteAccess(name="speech", token=TOKEN))
+"""
+
+
+def test_a_role_brings_a_join_token_into_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    install(tmp_path, "extra = token_role:ROLE")
+    (tmp_path / "token_role.py").write_text(TOKEN_ROLE.format(key="speech_token"))
+    monkeypatch.syspath_prepend(tmp_path)
+    role_keys, secret = registry.role_keys(), "5ea1ed" * 8
+    loaded = load(flags={}, files=[], env={"AIRNODE_CLUSTER__SPEECH_TOKEN": secret}, role_keys=role_keys)
+    assert loaded.settings.cluster.join_token("speech_token") == secret
+    assert loaded.settings.cluster.join_token("pipeline_token") == ""
+    assert loaded.origins["cluster.speech_token"] == "env AIRNODE_CLUSTER__SPEECH_TOKEN"
+    with pytest.raises(ConfigError, match=r"cluster\.speech_token: must have 32 characters"):
+        load(flags={"cluster.speech_token": "a-short-one"}, files=[], env={}, role_keys=role_keys)
+    both = {"cluster.speech_token": secret, "cluster.pipeline_token": secret}
+    with pytest.raises(ConfigError, match=r"is cluster\.\w+_token, which opens other things"):
+        load(flags=both, files=[], env={}, role_keys=role_keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "error"), [("pipeline_token", "differs from another"), ("master_url", "needs a key like")]
+)
+def test_a_join_token_with_the_key_of_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, error: str
+):
+    module = f"token_role_of_{key}"
+    install(tmp_path, f"extra = {module}:ROLE")
+    (tmp_path / f"{module}.py").write_text(TOKEN_ROLE.format(key=key))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(StartupError, match=error):
+        registry.role_keys()
 
 
 def install(directory: Path, line: str) -> None:

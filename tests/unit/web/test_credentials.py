@@ -7,9 +7,12 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
+from airnode.cluster.access import CLUSTER_TOKEN
 from airnode.config.sections.auth import AuthSection
-from airnode.config.sections.cluster import ClusterSection
+from airnode.config.sections.cluster import with_join_tokens
 from airnode.errors import Forbidden, RateLimited, Unauthenticated
+from airnode.kernel.access import JoinToken
+from airnode.pipeline.access import PIPELINE_TOKEN
 from airnode.web.clients import Clients
 from airnode.web.credentials import (
     Authorizer,
@@ -22,11 +25,21 @@ from airnode.web.credentials import (
 )
 from airnode.web.tokens import Tokens
 
-SECRETS = {"cluster": "cluster-token", "pipeline": "pipeline-token", "admin": "admin-secret", "teacher": "teach-secret"}
-#: {right: the secrets that give it}.
-GIVEN_BY = {
-    Right.NODE: {"cluster"},
-    Right.PIPELINE: {"pipeline"},
+SECRETS = {
+    "cluster": "cluster-token",
+    "pipeline": "pipeline-token",
+    "speech": "speech-token",
+    "admin": "admin-secret",
+    "teacher": "teach-secret",
+}
+#: A token that a role of another package declares.
+SPEECH_TOKEN = JoinToken("speech_token", "speech token", "For a test.")
+JOIN_TOKENS = (CLUSTER_TOKEN, PIPELINE_TOKEN, SPEECH_TOKEN)
+#: {right or join token: the secrets that give it}.
+GIVEN_BY: dict[Right | JoinToken, set[str]] = {
+    CLUSTER_TOKEN: {"cluster"},
+    PIPELINE_TOKEN: {"pipeline"},
+    SPEECH_TOKEN: {"speech"},
     Right.ADMIN: {"cluster", "admin"},
     Right.READER: {"cluster", "admin", "teacher"},
     Right.TEACHER: {"teacher"},
@@ -38,15 +51,19 @@ class World:
         auth = AuthSection.model_validate(
             {"admin_secret": secrets["admin"], "teacher_secret": secrets["teacher"], "failure_burst": 2}
         )
-        cluster = ClusterSection.model_validate(
-            {"token": secrets["cluster"], "pipeline_token": secrets["pipeline"], "open_status": open_status}
-        )
+        tokens = {
+            "token": secrets["cluster"],
+            "pipeline_token": secrets["pipeline"],
+            "speech_token": secrets["speech"],
+        }
+        model = with_join_tokens({token.key: token.description for token in JOIN_TOKENS})
+        cluster = model.model_validate({**tokens, "open_status": open_status})
         self.registry = CollectorRegistry()
         self.tokens = Tokens("k" * 32, ttl_s=600)
         limits = cluster_attempts(auth, self.registry), class_attempts(auth, self.registry)
-        self.authorizer = Authorizer(self.tokens, Clients(()), master_rules(auth, cluster, *limits))
+        self.authorizer = Authorizer(self.tokens, Clients(()), master_rules(auth, cluster, JOIN_TOKENS, *limits))
 
-    def require(self, right: Right, given: str = "", room: str | None = None) -> None:
+    def require(self, right: Right | JoinToken, given: str = "", room: str | None = None) -> None:
         self.authorizer.require(request(given), right, room)
 
     def token(self, user_type: str, room: str = "a") -> str:
@@ -57,9 +74,9 @@ def request(given: str = "", path: str = "/") -> web.Request:
     return make_mocked_request("GET", path, headers={"Authorization": f"Bearer {given}"} if given else {})
 
 
-@pytest.mark.parametrize("right", Right)
+@pytest.mark.parametrize("right", GIVEN_BY, ids=str)
 @pytest.mark.parametrize("secret", SECRETS)
-def test_the_table_of_secrets(right: Right, secret: str):
+def test_the_table_of_secrets(right: Right | JoinToken, secret: str):
     world = World()
     if secret in GIVEN_BY[right]:
         world.require(right, SECRETS[secret])
@@ -68,16 +85,16 @@ def test_the_table_of_secrets(right: Right, secret: str):
         world.require(right, SECRETS[secret])
 
 
-@pytest.mark.parametrize("right", Right)
-def test_without_secrets_in_the_configuration_nobody_has_a_right(right: Right):
+@pytest.mark.parametrize("right", GIVEN_BY, ids=str)
+def test_without_secrets_in_the_configuration_nobody_has_a_right(right: Right | JoinToken):
     world = World(secrets=dict.fromkeys(SECRETS, ""))
     for given in ("", "x"):
         with pytest.raises((Forbidden, Unauthenticated)):
             world.require(right, given)
 
 
-@pytest.mark.parametrize("right", Right)
-def test_a_teachers_token_reads_and_teaches_and_a_students_does_neither(right: Right):
+@pytest.mark.parametrize("right", GIVEN_BY, ids=str)
+def test_a_teachers_token_reads_and_teaches_and_a_students_does_neither(right: Right | JoinToken):
     world = World()
     if right in (Right.READER, Right.TEACHER):
         world.require(right, world.token("teacher"))
@@ -103,8 +120,8 @@ def test_open_status_lets_everybody_read_and_nothing_else():
         world.require(Right.ADMIN)
 
 
-@pytest.mark.parametrize(("right", "others"), [(Right.ADMIN, Right.NODE), (Right.TEACHER, Right.ADMIN)])
-def test_wrong_secrets_are_counted_and_limit_their_network(right: Right, others: Right):
+@pytest.mark.parametrize(("right", "others"), [(Right.ADMIN, Right.READER), (Right.TEACHER, Right.ADMIN)])
+def test_wrong_secrets_are_counted_and_limit_their_network(right: Right | JoinToken, others: Right):
     world = World()
     for _ in range(2):
         with pytest.raises(Forbidden):
