@@ -127,7 +127,7 @@ class Recorder:
         for segment in media.segments:
             if segment.gap:
                 found = self.window.lookup(segment.uri)
-                assert isinstance(found, Found) and found.size < 100
+                assert isinstance(found, Found) and found.size_bytes < 100
                 continue
             if segment.discontinuity:
                 self.discontinuities.add(segment.msn)

@@ -1,4 +1,4 @@
-"""ISO base media file format: boxes and the initialization segment (ISO/IEC 14496-12, -14, -15; AV1-ISOBMFF).
+"""ISO base media file format: boxes and the initialization section (ISO/IEC 14496-12, -14, -15; AV1-ISOBMFF).
 
 One muxed fragmented file: at most one video and one audio track, no edit lists (times are composition times).
 """
@@ -22,7 +22,11 @@ _MATRIX = pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A track of the file; ``bitrate_bps`` goes into btrt/esds where it is known (0: unknown)."""
+    """A track of the file.
+
+    Attributes:
+        bitrate_bps: written into btrt and esds; 0: unknown.
+    """
 
     track_id: int
     config: VideoConfig | AudioConfig
@@ -41,12 +45,12 @@ def box(kind: bytes, *payload: bytes) -> bytes:
 
 
 def full_box(kind: bytes, version: int, flags: int, *payload: bytes) -> bytes:
-    """Return a box with version and flags."""
+    """Return a box with version and flags (14496-12 4.2)."""
     return box(kind, pack(">I", version << 24 | flags), *payload)
 
 
 def init_segment(tracks: Sequence[Track]) -> bytes:
-    """Return ``ftyp`` and ``moov`` for these tracks, which must be one or two with different ids."""
+    """Return the initialization section, ``ftyp`` and ``moov``, of one or two tracks with different ids."""
     ftyp = box(b"ftyp", b"iso6", pack(">I", 0), b"iso6", b"mp42", b"hlsf")
     moov = box(
         b"moov",
@@ -137,7 +141,7 @@ def _visual_sample_entry(config: VideoConfig, bitrate_bps: int) -> bytes:
 
 
 def _audio_sample_entry(config: AudioConfig, bitrate_bps: int) -> bytes:
-    # The field is 16.16 fixed point: a rate that does not fit is written as 0 and read from the esds.
+    # The field is 16.16 fixed point: a rate that does not fit is written as 0, and players read it from the esds.
     rate = config.sample_rate << 16 if config.sample_rate < 1 << 16 else 0
     opus = config.codec == "opus"
     return box(
@@ -153,7 +157,7 @@ def _btrt(bitrate_bps: int) -> bytes:
 
 
 def _esds(audio_specific_config: bytes, bitrate_bps: int) -> bytes:
-    """Return the ES_Descriptor of ISO 14496-1 7.2.6.5 with MPEG-4 audio (object type 0x40) in it."""
+    """Return an esds box: the ES_Descriptor of ISO 14496-1 7.2.6.5 for MPEG-4 audio (object type 0x40)."""
     specific = _descriptor(0x05, audio_specific_config)
     audio_stream = 0x15
     decoder = _descriptor(0x04, pack(">BBBHII", 0x40, audio_stream, 0, 0, bitrate_bps, bitrate_bps) + specific)
@@ -163,8 +167,8 @@ def _esds(audio_specific_config: bytes, bitrate_bps: int) -> bytes:
 
 def _descriptor(tag: int, body: bytes) -> bytes:
     """Return a descriptor with its length in the expandable form (7 bits a byte, 14496-1 8.3.3)."""
-    size = len(body)
-    groups = [size & 0x7F]
-    while size := size >> 7:
-        groups.append(size & 0x7F | 0x80)
+    size_bytes = len(body)
+    groups = [size_bytes & 0x7F]
+    while size_bytes := size_bytes >> 7:
+        groups.append(size_bytes & 0x7F | 0x80)
     return bytes((tag, *reversed(groups))) + body

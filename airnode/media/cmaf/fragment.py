@@ -1,7 +1,7 @@
 """Media fragments: ``moof`` and ``mdat`` (ISO/IEC 14496-12 8.8).
 
-The hot path of the packager: each frame comes through here twice (a part, and a fragment of ``live.mp4``). So the
-sample tables are flat lists that one call of `pack` writes, and a payload is copied once, by the last `join`.
+This is the hot path of the packager: each frame is written here twice, in a part and in a fragment of ``live.mp4``.
+So the sample tables are flat lists that one call of `pack` writes, and a payload is copied once, by the last `join`.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,11 @@ class TrackRun:
 
     Attributes:
         base_dts_ticks: decode time of the first frame.
-        table: the trun table, flat: (duration, size, flags, cts) a video frame, (duration, size) an audio one.
+        table: the trun table as a flat list: (duration, size, flags, cts) for each video frame, (duration, size) for
+            each audio frame.
         payload: the frames' bytes.
-        duration_ticks: sum of the durations. size_bytes: sum of the payload.
+        duration_ticks: sum of the durations.
+        size_bytes: sum of the payload.
     """
 
     __slots__ = ("base_dts_ticks", "duration_ticks", "payload", "size_bytes", "table", "track_id", "video")
@@ -63,7 +65,7 @@ class TrackRun:
         self.size_bytes += size_bytes
 
     def stretch_last(self, ticks: int) -> None:
-        """Let the last frame last longer: this is how a hole inside of a run is written."""
+        """Make the last frame longer by ``ticks``: this is how a hole in a run is written."""
         self.table[-4 if self.video else -2] += ticks
         self.duration_ticks += ticks
 
@@ -72,24 +74,25 @@ def write_fragment(sequence: int, runs: Sequence[TrackRun]) -> bytes:
     """Return one ``moof`` with a ``traf`` for each run, and the ``mdat`` behind it.
 
     Args:
-        sequence: of the mfhd; taken modulo 2^32, which a stream of single frames reaches after years.
-        runs: one or two of different tracks, each with at least one frame.
+        sequence: sequence number in the mfhd, modulo 2^32 (a stream of single frames reaches that after years).
+        runs: one or two, of different tracks, each with at least one frame.
     """
-    moof_size = _MOOF_BYTES
+    moof_bytes = _MOOF_BYTES
     for run in runs:
-        moof_size += (_VIDEO_TRAF_BYTES if run.video else _AUDIO_TRAF_BYTES) + 4 * len(run.table)
-    pieces = [pack(">I4sI4sII", moof_size, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF)]
-    data_offset = moof_size + 8
+        moof_bytes += (_VIDEO_TRAF_BYTES if run.video else _AUDIO_TRAF_BYTES) + 4 * len(run.table)
+    pieces = [pack(">I4sI4sII", moof_bytes, b"moof", 16, b"mfhd", 0, sequence & 0xFFFFFFFF)]
+    data_offset = moof_bytes + 8
     for run in runs:
         pieces.append(_traf(run, data_offset))
         data_offset += run.size_bytes
-    pieces.append(pack(">I4s", data_offset - moof_size, b"mdat"))
+    pieces.append(pack(">I4s", data_offset - moof_bytes, b"mdat"))
     for run in runs:
         pieces += run.payload
     return b"".join(pieces)
 
 
 def _traf(run: TrackRun, data_offset: int) -> bytes:
+    """Return a traf with its tfhd, tfdt and trun; ``data_offset`` counts from the first byte of the moof."""
     table = run.table
     words = len(table)
     if run.video:

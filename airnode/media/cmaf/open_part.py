@@ -1,4 +1,4 @@
-"""The part that is open: the frames that were given to it, until they are written as one fragment."""
+"""The open part: collects frames until they are written as one fragment."""
 
 from collections import deque
 
@@ -8,11 +8,11 @@ from airnode.media.frames import Frame
 
 
 class OpenPart:
-    """Collects the frames of one part after the other.
+    """The frames of the open part; after :meth:`write` those of the next one.
 
     Attributes:
-        has_key: there is a video key frame in it.
-        video_end_90k: end of the video that parts have taken, in all of the period so far; 0: none.
+        has_key: the part contains a video key frame.
+        video_end_90k: end of the last video frame that was added in this period, in any part; 0: there was none.
     """
 
     def __init__(self) -> None:
@@ -24,20 +24,20 @@ class OpenPart:
 
     @property
     def has_video(self) -> bool:
-        """Whether there is any video in it."""
+        """Whether the part contains video."""
         return self._video_run is not None
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to write."""
+        """Whether the part contains no frame."""
         return self._video_run is None and self._audio_run is None
 
     def begin_period(self) -> None:
-        """Nothing of the period before is left."""
+        """Forget where the video of the last period ended."""
         self.video_end_90k = 0
 
     def add_video(self, frame: Frame, dts_90k: int, duration_90k: int) -> None:
-        """Add a video frame; a still is added again and again, at other times than its own."""
+        """Add a video frame. A still is added repeatedly, so its decode time is given apart from the frame."""
         run = self._video_run
         if run is None:
             self._video_run = run = TrackRun(VIDEO_TRACK_ID, dts_90k, video=True)
@@ -46,7 +46,7 @@ class OpenPart:
         self.video_end_90k = dts_90k + duration_90k
 
     def take_audio(self, waiting: deque[Frame], end_90k: int) -> None:
-        """Move the frames that start before ``end_90k`` into the part; holes make the frame before them longer."""
+        """Move the frames that start before ``end_90k`` into the part; a hole makes the frame before it longer."""
         while waiting and waiting[0].dts_90k < end_90k:
             frame = waiting.popleft()
             run = self._audio_run
@@ -59,13 +59,13 @@ class OpenPart:
             run.add_audio(frame.data, frame.duration_samples)
 
     def write(self) -> bytes:
-        """Return the part's fragment and begin with an empty one; there must be something in it."""
+        """Return the part's fragment and begin an empty part. This part must not be `empty`."""
         runs = [run for run in (self._video_run, self._audio_run) if run is not None]
         self._sequence += 1
         self.clear()
         return write_fragment(self._sequence, runs)
 
     def clear(self) -> None:
-        """Drop what is in it."""
+        """Drop the frames of the part."""
         self._video_run = self._audio_run = None
         self.has_key = False

@@ -1,23 +1,23 @@
 """From frames on the media timeline to parts and segments.
 
-Part boundaries follow the leading track (video, where there is one) and lie at starts of frames: PART-TARGET is chosen
-to fit the whole number of frames that comes nearest to the wished length. Where no frame starts between 85 % and
-100 % of it (variable frame rates, a camera that hangs), the boundary is PART-TARGET itself and the frames belong to the
-part in which they start, so that the 85 % rule of 4.4.4.9 holds all the same; audio fills such parts. Only a stretch
-with neither audio nor a frame makes PART-TARGET grow.
+Parts begin where frames of the leading track begin (the video track, if there is one). PART-TARGET is chosen as the
+duration of the whole number of frames that is nearest to ``hls.part_target_ms``. If no frame begins between 85 % and
+100 % of it (variable frame rate, a camera that hangs), the part ends exactly at PART-TARGET, and a frame belongs to the
+part in which it begins; audio fills such parts. So the 85 % rule of draft-pantos-hls-rfc8216bis 4.4.4.9 always holds.
+PART-TARGET grows only when neither an audio nor a video frame comes for longer than that.
 
 Why this is more than "cut every 200 ms":
 
-- Nobody knows how long a video frame lasts until the next one comes, so the newest frame is *pending*: it is in no part
-  yet. Audio frames know their durations, and wait in a queue until a part ends behind their start.
-- The target duration must never change once a playlist was served, and nobody knows the publisher's key frame interval
+- The duration of a video frame is not known until the next one comes. So the newest frame is *pending*: it is in no
+  part yet. Audio frames have known durations; they wait in a queue until a part ends after their start.
+- The target duration must never change after a playlist was served, and the publisher's key frame interval is not known
   at the start. So the window is not served until the first segment has ended, and every later segment ends, with a key
-  frame or without one, before it would round to more.
-- A camera that stops must not stop the parts, or every player stalls: audio takes the lead after `VIDEO_LATE_90K`, and
-  after `VIDEO_GONE_90K` the last key frame is written again as a *still* until the next key frame comes.
+  frame or without one, before its duration would round to more than the target duration.
+- If the camera stops, parts must continue, or every player stalls: after `VIDEO_LATE_90K` audio becomes the leading
+  track, and after `VIDEO_GONE_90K` the last key frame is written again as a *still* until the next key frame comes.
 
-Times are decode times on the media timeline in ticks of 1/90,000 s (``..._90k``). ``part_start_90k`` and
-``segment_start_90k`` are where the open part and the open segment begin.
+Times are decode times on the media timeline in ticks of 1/90,000 s (``..._90k``). ``_part_start_90k`` and
+``_segment_start_90k`` are where the open part and the open segment begin.
 """
 
 from collections import deque
@@ -35,58 +35,58 @@ from airnode.media.cmaf.timeline import WallClock
 from airnode.media.frames import Frame
 from airnode.media.hls.window import MIN_TARGET_DURATION_S, Window
 
-#: Added to whole frames for PART-TARGET: publishers round timestamps to milliseconds.
+#: Added to the duration of whole frames for PART-TARGET, as publishers round timestamps to milliseconds.
 PART_SLACK_90K = 2 * 90
-#: The target duration is fixed after this, even if no second key frame came.
+#: After this time the target duration is fixed, even if no second key frame came.
 TARGET_DURATION_WAIT_S = 4.5
-#: A segment may be longer than the target duration by this and still rounds to it.
+#: A segment may be this much longer than the target duration: its duration still rounds to it.
 ROUNDING_S = 0.45
-#: Audio this far ahead of the last video frame: parts go on without video.
+#: When audio is this far ahead of the last video frame, parts continue without video.
 VIDEO_LATE_90K = VIDEO_TIMESCALE // 2
-#: ... while PART-TARGET is not chosen, this far: the first two frames may show that the video is slides.
+#: The same while PART-TARGET is not chosen yet: at one frame a second (slides), the second frame must be waited for.
 FIRST_FRAME_WAIT_90K = VIDEO_TIMESCALE * 5 // 4
-#: ... and this far: the last key frame is shown as a still until the next one comes.
+#: When audio is this far ahead, the last key frame is written as a still until the next one comes.
 VIDEO_GONE_90K = 3 * VIDEO_TIMESCALE
-#: Audio frames kept while the first key frame has not come.
+#: Audio frames that are kept until the first key frame comes.
 EARLY_AUDIO_FRAMES = 64
 
 
 class SegmentTooLarge(TooLarge):
-    """A segment grew beyond ``hls.segment_max_bytes``: the publisher is disconnected."""
+    """A segment has more than ``hls.segment_max_bytes``: the publisher is disconnected."""
 
     code, title = "segment_too_large", "Segment too large"
 
 
 class Segmenter:
-    """Cuts one publisher's frames and writes them into the window.
+    """Cuts one publisher's frames into parts and segments, and writes them into the window.
 
-    A *period* is what lies between two discontinuities: one set of tracks, one initialization section.
+    A *period* is the frames between two discontinuities: one set of tracks, one initialization section.
     """
 
     def __init__(self, settings: HlsSection, window: Window, stats: PackagerStats) -> None:
         self._settings = settings
         self._window = window
         self._stats = stats
-        #: End of everything written so far; nothing later may begin before it.
+        #: End of the last period; the next one may not begin before it.
         self.end_90k = 0
         self._has_video = False
         self._audio_rate = 0
-        #: The first frame that counts has come.
+        #: The period has begun: the first key frame has come, or without video the first audio frame.
         self._started = False
         self._period_start_90k = 0
         self._part_start_90k = 0
         self._segment_start_90k = 0
         self._segment_bytes = 0
         self._wall_clock = WallClock()
-        #: When the newest frame arrived (unix time).
+        #: Unix time at which the newest frame arrived.
         self._arrived_s = 0.0
-        #: How long the last segment of the period before was.
+        #: Duration of the last segment of the period before.
         self._last_segment_s = 0.0
         self._rate = FrameRateMeter(stats)
         self._part = OpenPart()
-        #: The newest video frame, whose duration only the next one shows.
+        #: The newest video frame: its duration is known when the next one comes.
         self._pending: Frame | None = None
-        #: The key frame that is shown while the video is gone; None: the video is there.
+        #: The key frame that is repeated while no video comes; None: video comes.
         self._still: Frame | None = None
         self._last_key: Frame | None = None
         #: Audio frames that no part has taken yet.
@@ -99,7 +99,7 @@ class Segmenter:
 
         Args:
             audio_rate: sample rate of the audio track; 0: there is none.
-            frame_s: declared duration of a frame of the leading track; 0: unknown, measure it.
+            frame_s: declared duration of a frame of the leading track; 0: unknown.
         """
         self._has_video = has_video
         self._audio_rate = audio_rate
@@ -111,7 +111,7 @@ class Segmenter:
             self._grow_part_target(ceil(frame_90k) + PART_SLACK_90K)
 
     def finish(self) -> None:
-        """End the period: write what is there and close the segment."""
+        """End the period: write the frames that wait, and close the segment."""
         if self._started:
             end_90k = self._part_start_90k
             if self._pending is not None:
@@ -155,7 +155,7 @@ class Segmenter:
         pending = self._pending
         earliest_90k = pending.dts_90k + 1 if pending is not None else self._part.video_end_90k
         if frame.dts_90k < earliest_90k:
-            # A still has taken its decode time: decode it later, and present it when it was meant to be.
+            # A still has taken its decode time: give it a later one, and keep its presentation time.
             frame = replace(frame, dts_90k=earliest_90k, cts_90k=frame.cts_90k + frame.dts_90k - earliest_90k)
         if pending is not None:
             self._rate.measure(frame.dts_90k - pending.dts_90k)
@@ -167,7 +167,7 @@ class Segmenter:
             self._last_key = frame
 
     def _add_audio(self, frame: Frame) -> None:
-        """Audio leads where there is no video, or no more video comes."""
+        """Add an audio frame; audio is the leading track where there is no video, or while no video comes."""
         if not self._started:
             if self._has_video:
                 self._hold_early_audio(frame)
@@ -185,7 +185,7 @@ class Segmenter:
         return (frame.dts_samples + frame.duration_samples) * VIDEO_TIMESCALE // self._audio_rate
 
     def _hold_early_audio(self, frame: Frame) -> None:
-        """Keep audio that comes before the first key frame: some of it may belong beside that."""
+        """Keep an audio frame that came before the first key frame: it may end after that frame begins."""
         self._audio.append(frame)
         if len(self._audio) > EARLY_AUDIO_FRAMES:
             self._drop_early_audio()
@@ -198,7 +198,7 @@ class Segmenter:
     # ---- boundaries ------------------------------------------------------------------------------------------------
 
     def _start(self, dts_90k: int) -> None:
-        """The first frame of the leading track: the period, its first segment and its first part begin with it."""
+        """Begin the period, its first segment and its first part with the leading track's first frame."""
         self._started = True
         self._period_start_90k = self._part_start_90k = dts_90k
         while self._audio and self._audio_end_90k(self._audio[0]) <= dts_90k:
@@ -206,7 +206,7 @@ class Segmenter:
         self._begin_segment(independent=True)
 
     def _lead(self, next_90k: int, next_is_key: bool) -> None:
-        """Cut what ends where the leading track's next frame begins, or before."""
+        """End the part, and perhaps the segment, where the leading track's next frame begins, or before."""
         target_90k = self._part_target_90k() or self._choose_part_target(next_90k)
         if not target_90k:
             self._commit(next_90k)
@@ -218,13 +218,13 @@ class Segmenter:
         length_90k, frame_90k = next_90k - self._part_start_90k, self._rate.frame_90k
         if self._segment_ends(next_90k - self._segment_start_90k, next_is_key, frame_90k):
             self._cut(next_90k)
-            # Behind the audio clock, what waits to be written comes first: the key frame does not begin the segment.
+            # If audio has led beyond this frame, nothing was cut: video in the open part comes before the key frame.
             self._begin_segment(independent=next_is_key and not self._part.has_video)
         elif length_90k > target_90k or (length_90k >= 0.85 * target_90k and length_90k + frame_90k > target_90k):
             self._cut(next_90k)
 
     def _cut_before(self, frame: Frame, end_90k: int, target_90k: int) -> None:
-        """Cut where the pending frame begins, if it turned out too long for the part or the segment that is open."""
+        """Cut where the pending frame begins, if the open part or segment would be too long with it."""
         begin_90k = max(frame.dts_90k, self._part_start_90k)
         if end_90k - self._segment_start_90k > self._segment_limit_90k() and begin_90k > self._segment_start_90k:
             self._cut(begin_90k)
@@ -235,7 +235,7 @@ class Segmenter:
             self._cut(frame.dts_90k)
 
     def _catch_up(self, until_90k: int) -> None:
-        """Cut at PART-TARGET for as long as a frame overflows it and there is something to put into parts."""
+        """Cut at PART-TARGET while the last frame is longer than that, and parts would not be empty."""
         target_90k = self._part_target_90k()
         while target_90k and until_90k - self._part_start_90k > target_90k:
             filled = bool(self._audio) and self._audio[-1].dts_90k >= self._part_start_90k + target_90k
@@ -245,7 +245,7 @@ class Segmenter:
                 return
 
     def _lead_by_audio(self, audio_end_90k: int) -> None:
-        """Video is late: cut by the audio clock, and show a still where video seems gone."""
+        """Cut by the times of audio, as video is late; after `VIDEO_GONE_90K` begin to show a still."""
         target_90k = self._part_target_90k() or self._choose_part_target(audio_end_90k)
         pending = self._pending
         if pending is not None and audio_end_90k - pending.dts_90k > VIDEO_GONE_90K and self._last_key is not None:
@@ -256,7 +256,7 @@ class Segmenter:
                 return
 
     def _split(self, target_90k: int) -> bool:
-        """Cut at PART-TARGET, no matter where frames begin. Return False where there was nothing to cut."""
+        """Cut at PART-TARGET, no matter where frames begin. Return False if the part was empty."""
         if not self._cut(self._part_start_90k + target_90k):
             return False
         independent = self._still is not None
@@ -265,7 +265,7 @@ class Segmenter:
         return True
 
     def _segment_ends(self, length_90k: int, is_key: bool, step_90k: float) -> bool:
-        """Return whether the segment ends after ``length_90k``; the next chance comes ``step_90k`` later."""
+        """Return whether the segment must end at ``length_90k``; the next possible end is ``step_90k`` later."""
         limit_90k = self._segment_limit_90k()
         if length_90k + step_90k > limit_90k:
             self._stats.forced_segments += not is_key
@@ -278,13 +278,14 @@ class Segmenter:
         return longest_90k <= limit_90k < length_90k + longest_90k
 
     def _segment_limit_90k(self) -> float:
+        """Return the longest duration of a segment that is allowed now."""
         longest_s = self._settings.segment_max_s
         if self._window.target_duration_s:
             longest_s = min(longest_s, self._window.target_duration_s + ROUNDING_S)
         return longest_s * VIDEO_TIMESCALE
 
     def _begin_segment(self, *, independent: bool) -> None:
-        """Begin a segment where the open part begins; the first one that ends decides the target duration."""
+        """Begin a segment where the open part begins. The first segment that ends decides the target duration."""
         start_90k = self._part_start_90k
         first = start_90k == self._period_start_90k
         ended_s = self._last_segment_s if first else (start_90k - self._segment_start_90k) / VIDEO_TIMESCALE
@@ -301,19 +302,24 @@ class Segmenter:
     # ---- writing ---------------------------------------------------------------------------------------------------
 
     def _commit(self, end_90k: int) -> None:
-        """Put the pending frame into the open part; it lasts until ``end_90k``."""
+        """Add the pending frame to the open part, with a duration until ``end_90k``."""
         pending, self._pending = self._pending, None
         if pending is not None:
             self._part.add_video(pending, pending.dts_90k, end_90k - pending.dts_90k)
 
     def _show_still(self, until_90k: int) -> None:
+        """While no video comes, add the still to the open part, from the end of video until ``until_90k``."""
         begin_90k = self._part.video_end_90k
         if self._still is not None and until_90k > begin_90k:
             self._stats.repeated_stills += 1
             self._part.add_video(self._still, begin_90k, until_90k - begin_90k)
 
     def _cut(self, end_90k: int) -> bool:
-        """Close the part at ``end_90k``. Return False where nothing was in it, and it stays open."""
+        """Close the part at ``end_90k`` and write it. Return False if it was empty: then it stays open.
+
+        Raises:
+            SegmentTooLarge: the segment has more than ``hls.segment_max_bytes``.
+        """
         if end_90k <= self._part_start_90k:
             return False
         limit_90k = int(self._segment_limit_90k())
@@ -321,7 +327,7 @@ class Segmenter:
             self._stats.forced_segments += 1
             self._begin_segment(independent=False)
         if end_90k - self._part_start_90k > limit_90k:
-            # A hole longer than any segment may be: cut what lies before it; what follows gets the hole.
+            # No frame came for longer than a segment may last: cut at the limit; the next part gets the rest.
             cut = self._cut(self._part_start_90k + limit_90k)
             return (cut and self._cut(end_90k)) or cut
         self._part.take_audio(self._audio, end_90k)
@@ -339,7 +345,7 @@ class Segmenter:
         return True
 
     def _check_limits(self, part_bytes: int) -> None:
-        """Enforce the byte limit; fix the target duration where no key frame has come for too long to decide it."""
+        """Check the segment's bytes; fix the target duration if no key frame has come for too long."""
         self._segment_bytes += part_bytes
         if self._segment_bytes > self._settings.segment_max_bytes:
             limit = self._settings.segment_max_bytes
@@ -354,7 +360,7 @@ class Segmenter:
         return round(self._window.part_target_s * VIDEO_TIMESCALE)
 
     def _choose_part_target(self, until_90k: int) -> int:
-        """Fix PART-TARGET once enough frames came to measure them. Return it in ticks; 0: not yet."""
+        """Choose PART-TARGET as soon as there are frames for one part. Return it in ticks; 0: not chosen yet."""
         wish_90k = self._settings.part_target_ms * 90
         if until_90k - self._period_start_90k + self._rate.frame_90k < wish_90k:
             return 0

@@ -1,4 +1,4 @@
-"""What a packager has measured of its stream."""
+"""Measurements and counts of one stream, made by its packager."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -8,17 +8,21 @@ _BITRATE_WINDOW_S = 2.5
 
 @dataclass(slots=True)
 class PackagerStats:
-    """Counts and measurements of one room's stream; the packager and its segmenter write them, anybody may read.
+    """Counts and measurements of one room's stream. Only the packager and its segmenter write them.
 
     Attributes:
         video_codecs, audio_codecs: RFC 6381 strings of the current tracks; empty: there is no such track.
-        frame_rate: measured, in frames a second. key_frame_interval_s: between the last two key frames.
+        frame_rate: measured, in frames a second.
+        key_frame_interval_s: time between the last two key frames.
+        video_samples, audio_samples: frames since the start.
         dropped: frames that were not written, by reason (``before_key``, ``audio_overlap``, ``setup``, ``no_config``).
-        discontinuities: after the first period. timestamp_jumps: those of them that broken timestamps caused.
-        audio_gaps: holes in the audio. audio_corrections: frames made longer or shorter against drift.
+        discontinuities: periods after the first one.
+        timestamp_jumps: discontinuities that broken timestamps caused.
+        audio_gaps: holes in the audio.
+        audio_corrections: audio frames that were made longer or shorter to correct drift.
         irregular_parts: parts longer than PART-TARGET, which made it grow.
-        forced_segments: that begin without a key frame.
-        repeated_stills: how often a key frame was shown again while no video came.
+        forced_segments: segments that begin without a key frame.
+        repeated_stills: how often a key frame was written again while no video came.
         last_frame_s: unix time at which the last frame arrived.
     """
 
@@ -54,7 +58,7 @@ class PackagerStats:
         return self.dropped.total()
 
     def faults(self) -> dict[str, int]:
-        """Return what was wrong with the stream so far, {kind: how often}."""
+        """Return the faults of the stream so far, {kind: count}."""
         return {
             "timestamp_jump": self.timestamp_jumps,
             "audio_gap": self.audio_gaps,
@@ -76,7 +80,7 @@ class PackagerStats:
             recent.popleft()
 
     def bitrate_bps(self, now_s: float) -> float:
-        """Return the bits a second over the last seconds before the unix time ``now_s``; 0: nothing came in them."""
+        """Return the bit rate over the 2.5 s before the unix time ``now_s``; 0: no frame arrived in them."""
         since_s = now_s - _BITRATE_WINDOW_S
         recent = [(arrived_s, size_bytes) for arrived_s, size_bytes in self._recent if arrived_s >= since_s]
         if not recent:

@@ -20,23 +20,25 @@ from airnode.media.frames import TrackKind
 
 #: Where the media timeline begins: 10 s.
 START_90K = 10 * VIDEO_TIMESCALE
-#: Timestamps this far from the latest times of both tracks are a jump: a broken clock, or a pause that no viewer
-#: should have to wait through.
+#: Timestamps this far from the latest times of both tracks are a jump: the clock is broken, or the publisher paused,
+#: and viewers should not have to wait for the length of the pause.
 JUMP_90K = 2 * VIDEO_TIMESCALE
-#: A timeline that was cut continues this far behind its latest time, clear of what the last frames still cover.
+#: After a jump or a new publisher the timeline continues this long after its latest time, so that the next frame does
+#: not overlap the last ones.
 REBASE_GAP_90K = VIDEO_TIMESCALE // 10
-#: Audio counts exact samples while the publisher's rounded clock stays this near; beyond it frames were lost.
+#: Audio is timed by counting samples while the publisher's rounded clock differs by less than this; if it differs by
+#: more, frames were lost.
 AUDIO_TOLERANCE_MS = 60
-#: Drift is corrected from the first to the second of these, by at most this many samples a frame.
+#: Correction of drift starts above the first, stops below the second, and changes a frame by at most the third.
 DRIFT_START_MS, DRIFT_STOP_MS, DRIFT_STEP_SAMPLES = 6.0, 1.0, 8
 
 
 @dataclass(slots=True)
 class _TrackClock:
-    """One track's relation to the media timeline: ``media_90k = dts_90k + shift_90k``.
+    """How one track's clock maps to the media timeline: ``media_90k = dts_90k + shift_90k``.
 
     Attributes:
-        head_90k: the latest media time that was placed.
+        head_90k: the latest media time of the track.
     """
 
     shift_90k: int
@@ -44,11 +46,11 @@ class _TrackClock:
 
 
 class Timeline:
-    """Places both tracks' timestamps on one media timeline.
+    """Maps both tracks' timestamps to one media timeline.
 
-    The tracks share a shift as long as the publisher gives them one origin, which keeps them in sync exactly. A track
-    that jumps takes over the other track's shift if that fits (both jumped alike, the usual case), else it continues at
-    the head of the timeline.
+    Both tracks have the same shift as long as the publisher counts them from the same origin: this keeps them exactly
+    in sync. A track that jumps gets the other track's shift if that fits (usually both jump by the same amount),
+    otherwise it continues at the head of the timeline.
     """
 
     def __init__(self) -> None:
@@ -57,17 +59,17 @@ class Timeline:
 
     @property
     def head_90k(self) -> int:
-        """The latest media time that was placed so far on any track."""
+        """The latest media time of any track."""
         return max((clock.head_90k for clock in self._clocks.values()), default=self._origin_90k)
 
     def rebase(self) -> None:
-        """Forget the publisher's clock (a new publisher comes); the media timeline continues behind its head."""
+        """Forget the publisher's clock, as a new publisher comes; the media timeline continues after its head."""
         if self._clocks:
             self._origin_90k = self.head_90k + REBASE_GAP_90K
             self._clocks.clear()
 
     def place(self, track: TrackKind, dts_90k: int) -> tuple[int, bool]:
-        """Return the media time in 90 kHz ticks, and whether the publisher's timestamps jumped here."""
+        """Return the media time in 90 kHz ticks, and whether the publisher's timestamps jumped at this frame."""
         clock = self._clocks.get(track)
         if clock is None:
             self._clocks[track] = clock = self._first(track, dts_90k)
@@ -91,7 +93,7 @@ class Timeline:
         return _TrackClock(media_90k - dts_90k, media_90k)
 
     def _reanchor(self, track: TrackKind, clock: _TrackClock, dts_90k: int) -> bool:
-        """Give the track a new shift. Return False where it only catches up with the other track."""
+        """Give the track a new shift. Return False if it is the other track's shift: this is no jump."""
         other = self._other(track)
         if other is not None and abs(dts_90k + other.shift_90k - other.head_90k) <= JUMP_90K:
             clock.shift_90k = other.shift_90k
@@ -104,14 +106,14 @@ class Timeline:
 
 
 class AudioClock:
-    """Decode times of audio frames: exact sample counts, anchored to the publisher's clock.
+    """Decode times of audio frames: exact sample counts that follow the publisher's clock.
 
-    Small drift is absorbed by making single frames a few samples longer or shorter. After a hole the count continues
-    at the publisher's time. Frames that lie before the end of the last one are dropped.
+    Small drift is corrected by making single frames a few samples longer or shorter. After a hole the count continues
+    at the publisher's time. Frames that begin before the end of the last one are dropped.
 
     Args:
         stats: counts gaps, overlaps and corrections.
-        not_before_samples: the first frame does not begin earlier.
+        not_before_samples: earliest decode time of the first frame.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class AudioClock:
         """Return (decode time, duration) in samples, or None for a frame to drop.
 
         Args:
-            duration_samples: of this frame; 0: the usual one.
+            duration_samples: duration of this frame; 0: ``samples_per_frame``.
         """
         wanted_samples = media_90k * self._sample_rate // VIDEO_TIMESCALE
         if not self._started:
@@ -152,7 +154,7 @@ class AudioClock:
         """Return the samples to add to this frame.
 
         Args:
-            ahead_samples: what the publisher's clock is ahead of the count.
+            ahead_samples: how far the publisher's clock is ahead of the count.
         """
         self._drift_samples += (ahead_samples - self._drift_samples) / 32
         drift_ms = abs(self._drift_samples) * 1000 / self._sample_rate
@@ -166,9 +168,10 @@ class AudioClock:
 
 
 class WallClock:
-    """Wall-clock times of segments (EXT-X-PROGRAM-DATE-TIME): arrival times, without their jitter.
+    """Wall-clock times of segments (EXT-X-PROGRAM-DATE-TIME): arrival times without their jitter.
 
-    It follows the media time, moves slowly towards the arrivals, and jumps forward where it falls behind them.
+    It advances with the media time and moves slowly towards the arrival times; when it is more than 1 s behind them, it
+    jumps forward.
     """
 
     def __init__(self) -> None:
@@ -178,7 +181,7 @@ class WallClock:
         """Return the unix time of a segment that arrived at ``arrived_s``, ``passed_s`` of media after the last one.
 
         Args:
-            exact: at a discontinuity: take the arrival time, as long as that is not before the last one.
+            exact: true at a discontinuity: return the arrival time, if it is later than the expected time.
         """
         expected_s = self._last_s + passed_s
         late_s = arrived_s - expected_s

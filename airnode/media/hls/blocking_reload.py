@@ -1,13 +1,13 @@
-"""Blocking playlist reload (draft-pantos-hls-rfc8216bis 6.2.5.2): what to do with a request, and how it waits.
+"""Blocking playlist reload (draft-pantos-hls-rfc8216bis 6.2.5.2): which requests wait, and how they wait.
 
-Origins and edges follow the same rules.
+Origins and edges use the same rules.
 """
 
 import asyncio
 from dataclasses import dataclass
 from math import ceil
 
-#: Loops round their timers to milliseconds, so a timer may fire this much early.
+#: Event loops round timers to milliseconds, so a timer may fire this much too early.
 _TIMER_ROUNDING_S = 0.001
 
 
@@ -18,25 +18,25 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Hold the request until the window changes, then resolve it again."""
+    """Let the request wait until the window changes, then resolve it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadRequest:
-    """Answer 400; ``detail`` says why."""
+    """Answer 400 with ``detail`` as the reason."""
 
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a playlist ends.
+    """The end of a playlist.
 
     Attributes:
-        next_msn: media sequence number of the open segment, or of the next one.
-        open_parts: parts of the open segment.
-        last_parts: parts of the last finished segment; None: it is a gap, or there is none.
-        blocks: false: every request is answered at once (the stream has ended, or is plain HLS).
+        next_msn: media sequence number of the open segment, or of the next one if none is open.
+        open_parts: number of parts in the open segment.
+        last_parts: number of parts in the last finished segment; None: it is a gap, or there is none.
+        blocks: whether requests may wait; false when the stream has ended, and for plain HLS.
     """
 
     next_msn: int
@@ -47,10 +47,14 @@ class Position:
 
 
 def resolve_reload(position: Position | None, msn: int | None, part: int | None) -> Ready | Wait | BadRequest:
-    """Return what to do with a request with ``_HLS_msn`` and ``_HLS_part``; no position: there is no playlist yet.
+    """Return what to do with a playlist request.
 
     A request for a segment older than the window is answered at once: the draft demands "that segment or a later one",
-    and a laptop that slept sends such requests. A part beyond the end of its segment is part 0 of the next one.
+    and a laptop that slept sends such requests. A part after the end of its segment means part 0 of the next one.
+
+    Args:
+        position: None: there is no playlist yet.
+        msn, part: the directives ``_HLS_msn`` and ``_HLS_part``; None: not given.
     """
     if part is not None and msn is None:
         return BadRequest("_HLS_part needs _HLS_msn")
@@ -78,7 +82,7 @@ def _resolve(position: Position, msn: int, part: int | None) -> Ready | Wait | B
         return Ready()
     if part is None or msn > position.next_msn:
         return Wait()
-    # A part beyond the end of the last finished segment is part 0 of the open one.
+    # A part after the end of the last finished segment means part 0 of the open one.
     wanted = part if msn == position.next_msn else 0
     return Ready() if wanted < position.open_parts else Wait()
 
@@ -89,32 +93,32 @@ def _advance_limit(position: Position) -> int:
 
 
 class Waiters:
-    """Requests that wait for a room to change, all resolved by one :meth:`wake`.
+    """Requests that wait for a room to change. One :meth:`wake` resolves all of them.
 
-    There is one future for each request, so that a request that is cancelled affects no other; and one timer for all of
-    them, as hundreds of viewers wait five times a second and nearly all of them are woken before their time is over.
+    Each request has its own future, so a cancelled request affects no other one. All of them share one timer: hundreds
+    of viewers wait five times a second, and nearly all of them are woken before their timeout.
     """
 
     def __init__(self) -> None:
-        #: (loop time until which it waits, future); true: something changed.
+        #: (loop time of the timeout, future); the future's result: whether the room changed.
         self._waiting: list[tuple[float, asyncio.Future[bool]]] = []
-        #: Fires no later than the first of their times is over.
+        #: Fires no later than the earliest timeout.
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def wake(self) -> None:
-        """Resolve every waiting request: something changed."""
+        """Resolve every waiting request, as the room has changed."""
         waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             if not future.done():
                 future.set_result(True)
 
     async def wait(self, until_s: float) -> bool:
-        """Wait for the next :meth:`wake`. Return False when the loop's clock reached ``until_s`` first.
+        """Wait for the next :meth:`wake`. Return False if the loop's clock reaches ``until_s`` first.
 
-        It may be cancelled: a cancelled future stays in the list until the next wake and is skipped then.
+        When it is cancelled, its future stays in the list until the next wake, which skips it.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
@@ -129,12 +133,12 @@ class Waiters:
         self._timer = loop.call_at(at_s, self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Resolve the requests whose time is over."""
+        """Resolve the requests whose timeout has passed."""
         self._timer = None
         now_s = loop.time() + _TIMER_ROUNDING_S
-        over = [future for until_s, future in self._waiting if until_s <= now_s]
+        expired = [future for until_s, future in self._waiting if until_s <= now_s]
         self._waiting = [each for each in self._waiting if each[0] > now_s and not each[1].done()]
-        for future in over:
+        for future in expired:
             if not future.done():
                 future.set_result(False)
         if self._waiting:

@@ -1,4 +1,4 @@
-"""What can be fetched by name from a live window: initialization sections, segments and parts."""
+"""The bodies that a live window serves by name: initialization sections, segments and parts."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -6,61 +6,61 @@ from dataclasses import dataclass
 
 from airnode.media.hls.playlist import Part, Segment
 
-#: Segments that can still be fetched after they left the playlist.
+#: Number of segments that can still be fetched after they left the playlist.
 RETAINED_SEGMENTS = 2
 MEDIA_TYPE = "video/mp4"
-#: A segment type box and nothing else (ISO 14496-12 8.16.2).
+#: Only a segment type box (ISO 14496-12 8.16.2), without frames.
 _EMPTY_SEGMENT = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A body, as buffers in order (a segment is the concatenation of its parts)."""
+    """The body of a response, as a sequence of buffers: a segment is the concatenation of its parts."""
 
     body: Sequence[bytes]
     content_type: str = MEDIA_TYPE
 
     @property
-    def size(self) -> int:
-        """Bytes in all."""
+    def size_bytes(self) -> int:
+        """Length of the whole body."""
         return sum(len(piece) for piece in self.body)
 
 
 class MediaStore:
-    """Bodies by name, as long as a player may still request them.
+    """Bodies by name, for as long as a player may request them.
 
-    A segment that leaves the playlist is retained for a while: a player may have read the playlist a moment before. An
-    initialization section stays as long as a segment needs it.
+    A segment that leaves the playlist can still be fetched for a while, as a player may have read the playlist just
+    before. An initialization section stays as long as a segment needs it.
 
     Attributes:
-        init_name: of the current initialization section; empty: there is none yet.
+        init_name: name of the current initialization section; empty: there is none yet.
     """
 
     def __init__(self) -> None:
         self.init_name = ""
         self._init_count = 0
         self._inits: dict[str, bytes] = {}
-        #: {name: its body} of all segments and parts.
+        #: {name: segment or part}, for all that can be fetched.
         self._bodies: dict[str, Part | Segment] = {}
         #: Segments that have left the playlist, oldest first.
         self._retired: deque[Segment] = deque()
 
     def begin_init(self, init: bytes, prefix: str) -> None:
-        """Make an initialization section the current one; it keeps its name while it and the prefix stay the same."""
+        """Set the current initialization section. The name stays while the bytes and the prefix stay the same."""
         if self._inits.get(self.init_name) != init or not self.init_name.startswith(prefix):
             self._init_count += 1
             self.init_name = f"{prefix}_init{self._init_count}.mp4"
             self._inits[self.init_name] = init
 
     def keep(self, body: Part | Segment) -> None:
-        """Let a part or a segment be fetched from now on."""
+        """Make a part or a segment available under its name."""
         self._bodies[body.name] = body
 
     def retire(self, segment: Segment, listed: Iterable[Segment]) -> None:
-        """A segment has left the playlist: forget it, or the one that left longest ago.
+        """Note that a segment has left the playlist; remove the bodies that nobody may request any more.
 
         Args:
-            listed: the segments that are in the playlist or open.
+            listed: the open segment and those in the playlist.
         """
         if segment.gap:
             del self._bodies[segment.name]
@@ -75,7 +75,7 @@ class MediaStore:
                 del self._inits[name]
 
     def lookup(self, name: str) -> Found | None:
-        """Return what a name gives, or None."""
+        """Return the body with this name, or None."""
         body = self._bodies.get(name)
         if isinstance(body, Part):
             return Found((body.data,))
@@ -87,10 +87,14 @@ class MediaStore:
         return Found((init,)) if init is not None else None
 
     def init_section(self, name: str) -> bytes:
-        """Return an initialization section, as long as a segment needs it; KeyError afterwards."""
+        """Return the bytes of an initialization section.
+
+        Raises:
+            KeyError: there is none of this name, or no segment needs it any more.
+        """
         return self._inits[name]
 
     @property
     def retired_bytes(self) -> int:
-        """Bytes of media that are kept though they have left the playlist."""
-        return sum(segment.size for segment in self._retired)
+        """Bytes of the segments that have left the playlist and can still be fetched."""
+        return sum(segment.size_bytes for segment in self._retired)

@@ -1,6 +1,6 @@
 """HLS playlists as text (draft-pantos-hls-rfc8216bis; section numbers are those of revision 16).
 
-They are made from the window's segments: one byte string serves all viewers, every URI in it is relative.
+A playlist is rendered from the window's segments. All URIs are relative, so all viewers get the same byte string.
 """
 
 import re
@@ -14,7 +14,12 @@ _PART_DURATION = re.compile(r"#EXT-X-PART:DURATION=([0-9.]+)")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A Partial Segment. ``data`` is a whole fragment (moof, mdat); ``independent``: it has a key frame in it."""
+    """A Partial Segment.
+
+    Attributes:
+        data: one fragment (moof, mdat).
+        independent: it contains a key frame, or the stream has no video.
+    """
 
     name: str
     data: bytes
@@ -24,13 +29,16 @@ class Part:
 
 @dataclass(slots=True)
 class Segment:
-    """A Media Segment, finished or open; or, with ``gap``, one that fills the window before the stream began.
+    """A Media Segment, finished or open.
 
     Attributes:
+        msn: its media sequence number.
         init_name: name of its Media Initialization Section.
+        discontinuity: EXT-X-DISCONTINUITY stands before it.
         independent: it begins with a key frame.
-        start_unix_s: wall clock of its first sample (EXT-X-PROGRAM-DATE-TIME).
-        duration_s: sum of its parts. size: bytes of its parts.
+        gap: it has no media (EXT-X-GAP) and only fills the window before the stream began.
+        start_unix_s: unix time of its first sample (EXT-X-PROGRAM-DATE-TIME).
+        duration_s, size_bytes: sums over its parts.
     """
 
     msn: int
@@ -41,7 +49,7 @@ class Segment:
     gap: bool = False
     start_unix_s: float = 0.0
     duration_s: float = 0.0
-    size: int = 0
+    size_bytes: int = 0
     parts: list[Part] = field(default_factory=list)
     _lines: str = ""
 
@@ -49,10 +57,10 @@ class Segment:
         """Append a part."""
         self.parts.append(part)
         self.duration_s += part.duration_s
-        self.size += len(part.data)
+        self.size_bytes += len(part.data)
 
     def finished_lines(self) -> str:
-        """Return the lines of a finished segment that never change, made once."""
+        """Return the lines of a finished segment that never change. They are rendered once."""
         if not self._lines:
             gap = "#EXT-X-GAP\n" if self.gap else ""
             self._lines = f"{gap}#EXTINF:{self.duration_s:.5f},\n{self.name}\n"
@@ -61,13 +69,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class MediaPlaylist:
-    """The contents of a Media Playlist; with ``low_latency``, parts, blocking reload and delta updates.
+    """The content of a Media Playlist.
 
     Attributes:
-        first_init: name of the Media Initialization Section in force at the first segment.
-        parts_from_msn: parts are listed from this segment on.
-        hint: name of the part that comes next; empty once the stream has ended.
-        skip: this many segments from the start are left out (a Playlist Delta Update), 0: none.
+        first_init: name of the Media Initialization Section that applies to the first segment.
+        low_latency: with parts, blocking reload and delta updates.
+        parts_from_msn: parts are listed from the segment with this media sequence number on.
+        hint: name of the next part (EXT-X-PRELOAD-HINT); not rendered after the end of the stream.
+        skip: number of segments that are left out at the start (a Playlist Delta Update); 0: a full playlist.
     """
 
     segments: Sequence[Segment]
@@ -84,7 +93,7 @@ class MediaPlaylist:
     skip: int = 0
 
     def render(self) -> bytes:
-        """Return the playlist's text in UTF-8."""
+        """Return the playlist's text, encoded in UTF-8."""
         lines = self._header()
         init = self.first_init
         if self.skip:
@@ -142,7 +151,7 @@ class MediaPlaylist:
 
 
 def date_time(unix_s: float) -> str:
-    """Return a time in ISO 8601 with milliseconds and Z."""
+    """Return a unix time in ISO 8601, in UTC with milliseconds."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -170,10 +179,11 @@ def multivariant_playlist(
 
 
 def delta_update(text: bytes) -> bytes:
-    """Return the Playlist Delta Update of a full media playlist of ours, made from its text alone (6.2.5.1).
+    """Return the Playlist Delta Update (6.2.5.1) of a full media playlist that airnode rendered.
 
-    An edge has only the text. The result is byte for byte what the origin renders with ``skip``: the playlist without
-    the segments beyond the skip boundary, or all of it where there are none, or where it does not offer to skip.
+    An edge has only the text of the playlist. The result has the same bytes as the origin renders with ``skip``: the
+    playlist without the segments before the skip boundary. If there are none, or the playlist has no CAN-SKIP-UNTIL,
+    the result is the whole playlist.
     """
     lines = text.decode().splitlines(keepends=True)
     offered = next((found for line in lines if (found := _CAN_SKIP_UNTIL.search(line))), None)
@@ -189,7 +199,11 @@ def delta_update(text: bytes) -> bytes:
 
 
 def _skippable_segments(lines: list[str], ends: list[int], boundary_s: float) -> int:
-    """Return how many segments lie further from the end than ``boundary_s``."""
+    """Return the number of segments that end more than ``boundary_s`` before the end of the playlist.
+
+    Args:
+        ends: indices of the lines with segments' URIs.
+    """
     tail = lines[ends[-1] + 1 :] if ends else []
     from_end_s = sum(float(part[1]) for line in tail if (part := _PART_DURATION.match(line)))
     for kept, end in enumerate(reversed(ends)):

@@ -1,23 +1,23 @@
-"""The live window of one room: what its playlists say and what its URIs give.
+"""The live window of one room: its playlists, and the bodies of the URIs in them.
 
-No I/O and no clock. There is one writer (the packager, through ``begin_* / add_part / end_*``), and any number of
-readers on the same thread: they get an answer or a "wait", and read again when a listener was called.
+No I/O and no clock. There is one writer (the packager, through ``begin_* / add_part / end_*``) and any number of
+readers on the same thread. A reader gets an answer or "wait"; after "wait" it reads again when a listener was called.
 
-How the rules of draft-pantos-hls-rfc8216bis are kept:
+How the window follows the rules of draft-pantos-hls-rfc8216bis:
 
-- **Target duration** (4.4.3.1, it must never change): unknown until the first key frame interval is known. Until then
-  the window is not `ready` and nothing is served; then the packager freezes it, and cuts every later segment, with a
-  key frame or without, before it would round to more.
-- **Part target** (4.4.3.7): frozen with the first part, or that of the window which this one goes on from; grows only
-  when one frame is longer (counted).
-- Segments leave the playlist only while it stays longer than three target durations (6.2.2) and than ``segment_count``,
-  and can be fetched for `media_store.RETAINED_SEGMENTS` more.
-- A low-latency window begins with gap segments, which native iOS players need to start before the window has filled.
-  Players that do not know EXT-X-GAP fetch them all the same: they get a segment without frames, and continue. (On a
-  404, GStreamer 1.22 requests the same gap again and again.)
-- Names begin with a random prefix for each epoch (one publisher's connection), so no cache ever mixes two publishers.
-  Parts are numbered through the whole epoch, not by segment: the part that a preload hint names comes whether or not a
-  segment ends before it.
+- **Target duration** (4.4.3.1: it must never change). It is unknown until the first key frame interval is known. Until
+  then the window is not `ready` and nothing is served. Then the packager fixes it, and ends every later segment, with a
+  key frame or without one, before its duration would round to more.
+- **Part target** (4.4.3.7). It is fixed with the first part; a window that continues another one begins with its part
+  target. It grows only when a single frame is longer (this is counted).
+- **Removal** (6.2.2). A segment leaves the playlist only if the rest is longer than three target durations and has at
+  least ``segment_count`` segments. It can be fetched until `media_store.RETAINED_SEGMENTS` more have left.
+- **Gaps**. A low-latency window begins with gap segments: native iOS players start only when the window is full.
+  Players that do not know EXT-X-GAP fetch the gaps: they get a segment without frames, and continue. (After a 404,
+  GStreamer 1.22 would request the same gap for ever.)
+- **Names**. They begin with a random prefix for each epoch (one publisher's connection), so that no cache mixes two
+  publishers. Parts are numbered through the whole epoch, not within a segment: so the name in a preload hint is right
+  whether or not a segment ends before that part.
 """
 
 from collections import deque
@@ -30,16 +30,16 @@ from airnode.media.hls.blocking_reload import BadRequest, Position, Ready, Wait,
 from airnode.media.hls.media_store import Found, MediaStore
 from airnode.media.hls.playlist import MediaPlaylist, Part, Segment, multivariant_playlist
 
-#: PART-HOLD-BACK in part targets: two is the least the draft allows, three what it recommends.
+#: PART-HOLD-BACK as a number of part targets: the draft requires at least two and recommends three.
 PART_HOLD_BACK_PARTS = 3
-#: Least target duration: key frames every two seconds are what encoders do when nobody asks them.
+#: Shortest target duration: by default, encoders send a key frame every two seconds.
 MIN_TARGET_DURATION_S = 2
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 
 
 @dataclass(frozen=True, slots=True)
 class VariantInfo:
-    """What a multivariant playlist declares about the current tracks; ``width`` 0: no video."""
+    """What a multivariant playlist declares about the tracks; ``width`` 0: no video; ``frame_rate`` 0: unknown."""
 
     codecs: tuple[str, ...]
     width: int = 0
@@ -49,11 +49,12 @@ class VariantInfo:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """Where a window on another node ended, whose viewers this one takes over; see :class:`RoomState`.
+    """Where a window on another node ended, if this window continues it for the same viewers; see :class:`RoomState`.
 
     Attributes:
-        first_msn: media sequence number with which this window begins, its gaps included.
-        discontinuities: how many there were.
+        first_msn: media sequence number of this window's first segment, or of its first gap.
+        target_duration_s, part_target_s: those of the other window: this one's are not shorter.
+        discontinuities: number of discontinuities in the other window.
     """
 
     first_msn: int = 0
@@ -64,17 +65,17 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The part that is being made now: wait for the window to change, and look it up again."""
+    """The requested part is the next one: wait for the window to change, then look it up again."""
 
 
 class Window:
     """The segments of one room, over all epochs of its publishers.
 
     Args:
-        segment_count: finished segments that the playlist keeps at least.
-        low_latency: parts, blocking reload, gap segments; false: plain HLS.
-        media_uri: relative address of the media playlist, for the multivariant one.
-        after: what this window continues, behind a discontinuity.
+        segment_count: least number of finished segments in the playlist.
+        low_latency: with parts, blocking reload and gap segments; false: plain HLS.
+        media_uri: relative URI of the media playlist, for the multivariant playlist.
+        after: the end of the window that this one continues, with a discontinuity.
     """
 
     def __init__(
@@ -87,9 +88,9 @@ class Window:
     ) -> None:
         self.low_latency = low_latency
         self.media_uri = media_uri
-        #: Grows with every change that a playlist or a lookup could show.
+        #: Increased by every change of a playlist or of what can be looked up.
         self.version = 0
-        #: The version of which the listeners were notified last.
+        #: The version at which listeners were notified last.
         self._notified_version = 0
         self.ended = False
         self.info: VariantInfo | None = None
@@ -113,7 +114,7 @@ class Window:
     # ---- writing -------------------------------------------------------------------------------------------------
 
     def begin_epoch(self) -> None:
-        """A publisher comes: names get a new prefix, and a discontinuity lies before what follows."""
+        """Begin a publisher's connection: names get a new prefix, and the next segment has a discontinuity."""
         self.end_segment()
         self._prefix = token_hex(6)
         self._next_part = 0
@@ -121,14 +122,14 @@ class Window:
         self._changed()
 
     def begin_period(self, init: bytes, info: VariantInfo, *, discontinuity: bool) -> None:
-        """The next segment starts with this initialization section, which keeps its name while it stays the same."""
+        """Set the initialization section of the next segments. Its name stays while its bytes stay the same."""
         self.end_segment()
         self._media.begin_init(init, self._prefix)
         self._discontinuity = self._discontinuity or discontinuity
         self.info = info
 
     def begin_segment(self, start_unix_s: float, *, independent: bool) -> None:
-        """Open a segment, closing the one before."""
+        """Close the open segment and open the next one."""
         self.end_segment()
         self._open = Segment(
             msn=self._next_msn,
@@ -141,7 +142,7 @@ class Window:
         self._discontinuity = False
 
     def add_part(self, data: bytes, duration_s: float, *, independent: bool) -> None:
-        """Append a part to the open segment."""
+        """Append a part to the open segment (RuntimeError: none is open)."""
         if self._open is None:
             raise RuntimeError("no open segment")
         part = Part(self._part_name(), data, duration_s, independent)
@@ -151,7 +152,7 @@ class Window:
         self._changed()
 
     def end_segment(self) -> None:
-        """Close the open segment, if it has parts, and remove old ones."""
+        """Close the open segment, or drop it if it has no parts; remove old segments."""
         segment, self._open = self._open, None
         if segment is None or not segment.parts:
             if segment is not None:
@@ -164,7 +165,7 @@ class Window:
         self._changed()
 
     def freeze_target_duration(self, target_duration_s: int) -> None:
-        """Fix the target duration for good, no lower than the finished segments need: now the window is served."""
+        """Fix the target duration, at least at what the finished segments need; then the window can be served."""
         if self.target_duration_s:
             raise RuntimeError("the target duration must not change")
         longest_s = max((segment.duration_s for segment in self._segments), default=0.0)
@@ -175,16 +176,16 @@ class Window:
         self._changed()
 
     def set_part_target(self, part_target_s: float) -> None:
-        """Fix the part target, or let it grow."""
+        """Set the part target, unless it is longer already."""
         self.part_target_s = max(self.part_target_s, part_target_s)
 
     def set_frame_rate(self, frame_rate: float) -> None:
-        """Publish the measured frame rate, where the publisher declared none."""
+        """Set the measured frame rate, if the publisher declared none."""
         if self.info is not None:
             self.info = replace(self.info, frame_rate=frame_rate)
 
     def end(self) -> None:
-        """The stream is over: the playlist gets EXT-X-ENDLIST."""
+        """End the stream: the playlist gets EXT-X-ENDLIST."""
         self.end_segment()
         if self._segments and not self.target_duration_s:
             self.freeze_target_duration(MIN_TARGET_DURATION_S)
@@ -221,10 +222,10 @@ class Window:
         self._rendered.clear()
 
     def notify(self) -> None:
-        """Call the listeners, if anything changed since they were called last.
+        """Call the listeners, if anything has changed since the last call.
 
-        The writer calls this once behind several changes: a part that ends its segment must not be seen without its
-        end.
+        The writer calls this once after several changes: readers must not see the last part of a segment without the
+        end of the segment.
         """
         if self._notified_version != self.version:
             self._notified_version = self.version
@@ -235,7 +236,7 @@ class Window:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a playlist to serve; until then requests wait, or are answered 404 or 503."""
+        """Whether there is a playlist to serve. Before that, requests wait, or are answered with 404 or 503."""
         if not self.target_duration_s or self.info is None:
             return False
         has_parts = self._open is not None and bool(self._open.parts)
@@ -243,30 +244,30 @@ class Window:
 
     @property
     def next_msn(self) -> int:
-        """Sequence number of the segment that is open, or comes next."""
+        """Media sequence number of the open segment, or of the next one if none is open."""
         return self._next_msn
 
     @property
     def discontinuities(self) -> int:
-        """How many there were, with those that left the playlist."""
+        """Number of discontinuities so far, also of segments that have left the playlist."""
         return self._discontinuity_sequence + sum(segment.discontinuity for segment in self._segments)
 
     @property
     def media_bytes(self) -> int:
         """Bytes of media held in memory."""
-        open_bytes = self._open.size if self._open is not None else 0
-        return open_bytes + self._media.retired_bytes + sum(segment.size for segment in self._segments)
+        open_bytes = self._open.size_bytes if self._open is not None else 0
+        return open_bytes + self._media.retired_bytes + sum(segment.size_bytes for segment in self._segments)
 
     def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after changes (`notify`); it must not raise or wait. Return a function that removes it."""
+        """Return a function that removes ``listener``, which `notify` calls until then; it must not raise or block."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def media_playlist(self, *, skip: bool = False) -> bytes:
-        """Return the media playlist, the same bytes until the next change.
+        """Return the media playlist. It is rendered once for each change.
 
         Args:
-            skip: the client requested a delta update (``_HLS_skip``); it gets one where something can be left out.
+            skip: the client requested a delta update (``_HLS_skip``); it gets one if segments can be left out.
 
         Raises:
             RuntimeError: the window is not `ready`.
@@ -280,7 +281,7 @@ class Window:
         return playlist
 
     def multivariant_playlist(self) -> bytes:
-        """Return the multivariant playlist, with the bandwidth measured over the window.
+        """Return the multivariant playlist, with the bit rates measured over the window.
 
         Raises:
             RuntimeError: the window is not `ready`.
@@ -303,18 +304,18 @@ class Window:
         return playlist
 
     def bandwidth_bps(self) -> tuple[int, int]:
-        """Return the peak segment bit rate and the average bit rate over the window."""
-        measured = [segment for segment in self._segments if segment.size]
+        """Return the highest bit rate of a segment, and the average bit rate of the window."""
+        measured = [segment for segment in self._segments if segment.size_bytes]
         if not measured and self._open is not None:
             measured = [self._open]
-        rates = [segment.size * 8 / segment.duration_s for segment in measured if segment.duration_s]
+        rates = [segment.size_bytes * 8 / segment.duration_s for segment in measured if segment.duration_s]
         duration_s = sum(segment.duration_s for segment in measured)
         if not rates:
             return 1, 1
-        return ceil(max(rates)), ceil(sum(segment.size for segment in measured) * 8 / duration_s)
+        return ceil(max(rates)), ceil(sum(segment.size_bytes for segment in measured) * 8 / duration_s)
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
-        """Return what to do with a request with ``_HLS_msn`` and ``_HLS_part``; see :mod:`.blocking_reload`."""
+        """Return what to do with a playlist request (``_HLS_msn``, ``_HLS_part``); see :mod:`.blocking_reload`."""
         return resolve_reload(self._position() if self.ready else None, msn, part)
 
     def _position(self) -> Position:
@@ -328,14 +329,14 @@ class Window:
         )
 
     def lookup(self, name: str) -> Found | Pending | None:
-        """Return what a name gives: a body, a part that is not there yet, or None (404)."""
+        """Return the body with this name, `Pending` for the next part, or None (404)."""
         found = self._media.lookup(name)
         if found is None and self.low_latency and not self.ended and self._prefix and name == self._part_name():
             return Pending()
         return found
 
     def finished_from(self, msn: int) -> list[Segment]:
-        """Return the finished segments from ``msn`` on that are still in the playlist; no gaps."""
+        """Return the finished segments from ``msn`` on that are still in the playlist, without gaps."""
         found: list[Segment] = []
         for segment in reversed(self._segments):
             if segment.msn < msn or segment.gap:
@@ -344,7 +345,7 @@ class Window:
         return found[::-1]
 
     def init_section(self, name: str) -> bytes:
-        """Return an initialization section, as long as a segment needs it; KeyError afterwards."""
+        """Return the bytes of an initialization section; see :meth:`MediaStore.init_section`."""
         return self._media.init_section(name)
 
     def _playlist(self, skip: int) -> MediaPlaylist:
@@ -371,7 +372,7 @@ class Window:
         return self._open.init_name if self._open is not None else self._media.init_name
 
     def _parts_from(self) -> int:
-        """Return the first segment that is listed with its parts: three target durations from the end (4.4.4.9)."""
+        """Return the msn from which parts are listed: three target durations from the end (4.4.4.9)."""
         from_end_s = self._open.duration_s if self._open is not None else 0.0
         for segment in reversed(self._segments):
             if from_end_s >= 3 * self.target_duration_s:
@@ -380,7 +381,7 @@ class Window:
         return 0
 
     def _skippable(self) -> int:
-        """Return how many segments lie before the skip boundary, six target durations from the end (6.2.5.1)."""
+        """Return the number of segments before the skip boundary, six target durations from the end (6.2.5.1)."""
         from_end_s = self._open.duration_s if self._open is not None else 0.0
         for kept, segment in enumerate(reversed(self._segments)):
             if from_end_s >= 6 * self.target_duration_s:

@@ -229,7 +229,7 @@ class Recorder(Service):
             active.next_msn = segment.msn + 1
             if self._trouble:
                 self._leave_out(active, "disk")
-            elif self._queued_bytes + segment.size > self._section.queue_bytes:
+            elif self._queued_bytes + segment.size_bytes > self._section.queue_bytes:
                 self._slow_s = time.monotonic()
                 self._leave_out(active, "queue")
             elif active.started or segment.independent:

@@ -59,7 +59,7 @@ def test_names_cannot_be_guessed_and_bodies_are_right():
     assert found.content_type == "video/mp4"
     parts = [window.lookup(part.uri) for part in segment.parts]
     assert b"".join(found.body) == b"".join(part.body[0] for part in parts)
-    assert found.size == sum(part.size for part in parts)
+    assert found.size_bytes == sum(part.size_bytes for part in parts)
     assert window.lookup(segment.map_uri).body == (b"init",)
     assert window.lookup(segment.uri + "x") is None
     assert window.lookup("") is None
@@ -198,7 +198,7 @@ def test_gap_segments_fill_the_window_at_first():
     media = read_media(window.media_playlist())
     found = window.lookup("gap1.mp4")
     assert isinstance(found, Found), "players that do not know EXT-X-GAP fetch it"
-    assert found.body[0][4:8] == b"styp" and found.size == 24
+    assert found.body[0][4:8] == b"styp" and found.size_bytes == 24
     assert window.lookup("gap0.mp4") is None
     assert [segment.gap for segment in media.segments] == [True] * 6 + [False]
     assert media.media_sequence == 1
@@ -227,8 +227,8 @@ def test_what_left_the_playlist_stays_for_a_while_and_then_goes():
     kept = [msn for msn in range(first) if window.lookup(f"{prefix}_seg{msn}.mp4")]
     assert kept == list(range(first - RETAINED_SEGMENTS, first))
     assert window.media_bytes == sum(
-        window.lookup(f"{prefix}_seg{msn}.mp4").size for msn in range(kept[0], first + 6)
-    ) + sum(window.lookup(part.uri).size for part in media.trailing_parts)
+        window.lookup(f"{prefix}_seg{msn}.mp4").size_bytes for msn in range(kept[0], first + 6)
+    ) + sum(window.lookup(part.uri).size_bytes for part in media.trailing_parts)
 
 
 def test_inits_go_with_their_last_segment():
