@@ -5,7 +5,7 @@ import { phaseOf, type Facts } from "../src/live/phase.ts";
 import { renewalDelayMs } from "../src/live/renewal.ts";
 import { sameNode, withToken } from "../src/player/retoken.ts";
 
-const LIVE: Facts = { supported: true, joined: true, granted: true, room: "live", playing: true, moving: false, broken: false };
+const LIVE: Facts = { supported: true, joined: true, granted: true, room: "live", playing: true, moving: false, unanswered: false };
 
 test("phases", () => {
   assert.equal(phaseOf(LIVE), "live");
@@ -15,7 +15,7 @@ test("phases", () => {
   assert.equal(phaseOf({ ...LIVE, playing: false }), "connecting");
   assert.equal(phaseOf({ ...LIVE, room: null }), "live");
   assert.equal(phaseOf({ ...LIVE, moving: true }), "moving");
-  assert.equal(phaseOf({ ...LIVE, moving: true, broken: true }), "lost");
+  assert.equal(phaseOf({ ...LIVE, moving: true, unanswered: true }), "lost");
   for (const room of ["waiting", "reconnecting", "ended"] as const) assert.equal(phaseOf({ ...LIVE, room }), room);
 });
 

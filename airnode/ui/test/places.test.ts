@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Problem } from "../src/api/client.ts";
 import { Asking } from "../src/live/asking.ts";
 import { FailedNodes } from "../src/live/failed.ts";
-import { reach } from "../src/live/reach.ts";
+import { NodeProbe, reach } from "../src/live/node_probe.ts";
 import { Silence } from "../src/player/silence.ts";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -54,22 +54,21 @@ test("a refusal ends it", async () => {
 });
 
 test("a newer reason replaces the wait of an older one", async () => {
-  const given: string[] = [];
-  let failing = true;
-  const asking = new Asking({
-    attempt: async () => {
-      given.push(failing ? "503" : "200");
-      return failing ? away(3_600) : null;
-    },
-    refused: () => assert.fail(),
-    waiting: () => undefined,
+  const answers: string[] = [];
+  await new Promise<void>((granted) => {
+    const asking = new Asking({
+      attempt: async () => {
+        answers.push(answers.length === 0 ? "503" : "200");
+        if (answers.length === 1) return away(3_600);
+        granted();
+        return null;
+      },
+      refused: () => assert.fail(),
+      waiting: () => void setTimeout(() => asking.begin(), 0),
+    });
+    asking.begin();
   });
-  asking.begin();
-  while (given.length < 1) await new Promise((resolve) => setTimeout(resolve, 1));
-  failing = false;
-  asking.begin();
-  while (asking.underway) await new Promise((resolve) => setTimeout(resolve, 1));
-  assert.deepEqual(given, ["503", "200"]);
+  assert.deepEqual(answers, ["503", "200"]);
 });
 
 test("nodes that failed are named for twenty seconds, the latest four", () => {
@@ -114,6 +113,26 @@ test("a node that answers, one that is gone, and one that says nothing", async (
   assert.equal(await reach(url, signal), "gone");
   const [mute, muteUrl] = await listening(false);
   assert.equal(await reach(muteUrl, signal), "silent");
+  mute.closeAllConnections();
+  await new Promise((resolve) => mute.close(resolve));
+});
+
+test("a probe asks one question at a time, and a slow answer counts only while no media comes", async () => {
+  const probe = new NodeProbe();
+  const run = new AbortController();
+  const [living, url] = await listening(true);
+  assert.equal(await probe.isLost(url, () => 9_999, run.signal), false);
+  living.closeAllConnections();
+  await new Promise((resolve) => living.close(resolve));
+  assert.equal(await probe.isLost(url, () => 0, run.signal), true, "nobody listens there");
+  const [mute, muteUrl] = await listening(false);
+  const first = probe.isLost(muteUrl, () => 9_999, run.signal);
+  assert.equal(await probe.isLost(muteUrl, () => 9_999, run.signal), false, "one question at a time");
+  assert.equal(await first, true);
+  assert.equal(await probe.isLost(muteUrl, () => 100, run.signal), false, "media came in the meantime");
+  const left = probe.isLost(muteUrl, () => 9_999, run.signal);
+  run.abort();
+  assert.equal(await left, false, "nobody wants to know any more");
   mute.closeAllConnections();
   await new Promise((resolve) => mute.close(resolve));
 });

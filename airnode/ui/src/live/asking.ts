@@ -4,15 +4,15 @@ import { delayMs, sleep } from "../lib/backoff.ts";
 export const BACKOFF = { baseMs: 600, capMs: 6_000 };
 
 export interface AskEvents {
-  /** One try; null when it went well. */
+  /** Try once. Returns null when it went well. */
   attempt(signal: AbortSignal): Promise<Problem | null>;
   /** The server refuses for good. */
   refused(problem: Problem): void;
-  /** What keeps us waiting (null: nothing but good manners), and for how long. */
+  /** The next try waits for so long because of `problem`; null: the wait only spreads the requests of a class. */
   waiting(problem: Problem | null, forMs: number): void;
 }
 
-/** Asks again and again until it is given or refused: politely, and one loop at a time. */
+/** Tries again, with growing waits, until an attempt succeeds or is refused for good. There is one loop at a time. */
 export class Asking {
   readonly #events: AskEvents;
   readonly #wait: typeof sleep;
@@ -25,19 +25,12 @@ export class Asking {
     this.#random = random;
   }
 
-  get underway(): boolean {
-    return this.#run !== null;
-  }
-
-  /** Begin in `firstMs`; a loop that is under way is given up. */
+  /** Begin in `firstMs`; this replaces a loop that is under way. */
   begin(firstMs = 0): void {
     this.stop();
-    const run = new AbortController();
-    this.#run = run;
-    const done = () => {
-      if (this.#run === run) this.#run = null;
-    };
-    void this.#loop(run.signal, firstMs).then(done, done);
+    this.#run = new AbortController();
+    // An abort ends a wait with an error.
+    this.#loop(this.#run.signal, firstMs).catch(() => undefined);
   }
 
   stop(): void {

@@ -19,21 +19,21 @@ export interface Facts {
   joined: boolean;
   /** A token is held. */
   granted: boolean;
-  /** What the room's feed said last; null before it spoke. */
+  /** What the room's feed reported last; null before its first report. */
   room: RoomState | null;
   /** Frames came from the current source. */
   playing: boolean;
-  /** The media node is gone, and another place is being asked for. */
+  /** The source cannot go on, and a new token or place is being requested. */
   moving: boolean;
-  /** The server does not answer, or has no place; tries are under way. */
-  broken: boolean;
+  /** The server does not answer, or has no place; the page keeps trying. */
+  unanswered: boolean;
 }
 
-/** The one place where facts become what the person sees. */
-export function phaseOf({ supported, joined, granted, room, playing, moving, broken }: Facts): Phase {
+/** Return what the person sees: the one place where facts become that. */
+export function phaseOf({ supported, joined, granted, room, playing, moving, unanswered }: Facts): Phase {
   if (!supported) return "unsupported";
   if (!joined) return "idle";
-  if (broken) return "lost";
+  if (unanswered) return "lost";
   if (moving) return "moving";
   if (!granted) return "connecting";
   if (room === null || room === "live") return playing ? "live" : "connecting";
