@@ -24,7 +24,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)\Z")
 class NodeOrders(Protocol):
     """Where the orders of admins for nodes are kept."""
 
-    async def welcome(self, node_id: str) -> None:
+    async def clear_orders(self, node_id: str) -> None:
         """Clear the orders of a node that joins. Raises Unavailable (503) without Redis."""
         ...
 
@@ -78,7 +78,7 @@ class AccessIssuer:
         _require_host(order.host)
         if access.is_node:
             require_node_id(order.node_id)
-            await self._node_orders.welcome(order.node_id)
+            await self._node_orders.clear_orders(order.node_id)
         log.info(
             "node_registered" if access.is_node else "role_joined",
             access=access.name,
@@ -108,7 +108,7 @@ class AccessIssuer:
             require_node_id(order.node_id)
         _require_host(order.host)
         node_id = order.node_id or f"node-{secrets.token_hex(4)}"
-        await self._node_orders.welcome(node_id)
+        await self._node_orders.clear_orders(node_id)
         log.info("node_registered", node_id=node_id, node_name=order.node_name, remote=address, version=order.version)
         values = self._shared_values(NODE_ACCESS)
         return Registration(

@@ -12,8 +12,10 @@ class RegisterRequest(msgspec.Struct):
     """A slave that wants to join.
 
     Attributes:
+        media_port, rtmp_port: where it listens. max_connections: its places. version: the airnode that it runs.
         node_id: its id from an earlier start; empty: the master generates one.
         host: host under which viewers reach it; empty: the address that the master sees.
+        node_name: its name for people. bandwidth_bps: most that it may send, in bit/s; null: no limit.
     """
 
     node_name: str
@@ -33,7 +35,8 @@ class Registration(msgspec.Struct):
         redis_url: with user and password; empty: the master's Redis cannot be shared, the slave needs its own address.
         jwt_secret: the key that verifies viewers' tokens.
         node_host: the address that the master saw; empty: the same machine as the master's.
-        recording_mode, student_download: values of the ``recording`` section for the whole cluster.
+        recording_mode: ``recording.mode`` of the whole cluster.
+        student_download: ``recording.student_download`` of the whole cluster.
     """
 
     node_id: str
@@ -58,7 +61,11 @@ class HeartbeatRequest(msgspec.Struct):
 
 
 class HeartbeatAnswer(msgspec.Struct):
-    """What is ordered of the node, and how many of its places are reserved."""
+    """What the master answers to a heartbeat.
+
+    Attributes:
+        order: the order of an administrator; empty: none. reserved: reserved places on this node.
+    """
 
     order: NodeOrder
     reserved: int
@@ -73,7 +80,8 @@ class NodeView(msgspec.Struct):
         bandwidth_bps: most that it may send; null: no limit.
         last_beat: unix seconds of the node's clock.
         cut_from: ids of origins that report to the cluster and do not answer this node.
-        alarms: what an operator should check there, as sentences; notices: the same with codes (none of older nodes).
+        alarms: what an operator should check there, as sentences.
+        notices: what an operator should check there, with codes; older nodes send none.
     """
 
     node_id: str
@@ -98,16 +106,24 @@ class NodeView(msgspec.Struct):
 
 
 class OrderView(msgspec.Struct):
-    """What is ordered of a node now; empty: nothing."""
+    """The order of an administrator to a node.
+
+    Attributes:
+        order: empty: there is none.
+    """
 
     node_id: str
     order: NodeOrder
 
 
 class NodeList(msgspec.Struct):
-    """The cluster. ``utilization`` is the percentage of the healthy, draining and overloaded nodes' places that are
-    taken; ``healthy_nodes`` is the number of nodes that take viewers. ``alarms`` are those of the cluster and its
-    nodes, the worst first.
+    """The nodes of the cluster.
+
+    Attributes:
+        healthy_nodes: number of nodes that take viewers.
+        total_connections: viewers. total_capacity: places.
+        utilization: percentage of the places that are taken, over healthy, draining and overloaded nodes.
+        alarms: of the cluster and its nodes, the worst first.
     """
 
     total_nodes: int
@@ -121,7 +137,12 @@ class NodeList(msgspec.Struct):
 
 
 class BestNode(msgspec.Struct):
-    """Where to publish to. ``rtmp_url`` is the server; the stream key comes after it."""
+    """The node to publish to.
+
+    Attributes:
+        rtmp_url: the server; the stream key comes after it.
+        load_percentage: percentage of its places that are taken.
+    """
 
     node_id: str
     node_name: str
@@ -135,9 +156,13 @@ class BestNode(msgspec.Struct):
 
 
 class RoomView(msgspec.Struct):
-    """A room as its pages show it; times in unix seconds, ``server_time`` to correct a page's clock by.
+    """A room as its pages show it; times are unix seconds.
 
     Attributes:
+        since: begin of this state. reconnect_deadline: until when the publisher may return; null: none is awaited.
+        server_time: the time now, by which a page corrects its clock.
+        epoch: number of the room's life on an origin; it only grows.
+        stream: what is being published; null for students and while nothing is.
         recording: whether it is being recorded now.
     """
 
@@ -175,7 +200,11 @@ class StreamView(msgspec.Struct):
 
 
 class StreamList(msgspec.Struct):
-    """All streams. ``alarms`` are of the rooms, the worst first."""
+    """The rooms that are live, or were a moment ago.
+
+    Attributes:
+        alarms: of the rooms, the worst first.
+    """
 
     total_streams: int
     total_viewers: int

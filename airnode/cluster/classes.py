@@ -21,7 +21,7 @@ _ALL = _SELECT + " ORDER BY created_at, room"
 _COUNT = "SELECT count(*) FROM classes WHERE archived_at IS NULL"
 _RENEW = """UPDATE classes SET stream_key = $2, updated_at = now() WHERE room = $1 AND archived_at IS NULL
     RETURNING room, title, code, stream_key, created_at"""
-_SAW_USER = """INSERT INTO users (user_id, user_type, display_name) VALUES ($1, $2, $3)
+_RECORD_USER = """INSERT INTO users (user_id, user_type, display_name) VALUES ($1, $2, $3)
     ON CONFLICT (user_id, user_type) DO UPDATE SET last_seen_at = now(),
     display_name = coalesce(nullif(excluded.display_name, ''), users.display_name)"""
 
@@ -97,9 +97,9 @@ class Classes:
             raise NotFound(f"There is no class in the room {room!r}.")
         return _class(row)
 
-    async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
-        """Remember that this user was here."""
-        await self._postgres.execute(_SAW_USER, user_id, user_type, display_name)
+    async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
+        """Store when this user was here last, and the name to show if there is one."""
+        await self._postgres.execute(_RECORD_USER, user_id, user_type, display_name)
 
     async def _one(self, statement: str, value: str) -> Class:
         row = await self._postgres.fetchrow(statement, value)

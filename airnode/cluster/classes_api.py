@@ -25,14 +25,22 @@ _ROOM = (("room", "The class's room."),)
 
 
 class ClassRequest(msgspec.Struct):
-    """A class to be made."""
+    """A class to be created.
+
+    Attributes:
+        title: 1 to 120 characters. room: its name in addresses; empty: the master makes one.
+    """
 
     title: str
     room: str = ""
 
 
 class ClassSummary(msgspec.Struct):
-    """A class in a list."""
+    """A class in a list.
+
+    Attributes:
+        room: its name in addresses. class_code: what students type to join. viewers: how many watch it now.
+    """
 
     room: str
     title: str
@@ -42,7 +50,7 @@ class ClassSummary(msgspec.Struct):
 
 
 class ClassList(msgspec.Struct):
-    """All classes."""
+    """All classes of this cluster."""
 
     classes: list[ClassSummary]
 

@@ -183,26 +183,26 @@ class Heartbeat(Service):
         if self._order == "removed":
             return
         self._newcomers.extend(self._meters.newcomers())
-        seen, record = list(self._newcomers), self.record()
+        arrived, record = list(self._newcomers), self.record()
         try:
             # Half of the time that the lease leaves, so that there is time for the heartbeat through the master.
             async with asyncio.timeout(max(0.2, (self._section.lease_s - self._section.heartbeat_s) / 2)):
-                order = await self._beat_redis(record, seen)
+                order = await self._beat_redis(record, arrived)
         except (Unavailable, TimeoutError) as error:
             if self._master is None:
                 raise Unavailable("Redis does not answer.", debug=repr(error)) from error
-            answer = await self._master.heartbeat(HeartbeatRequest(record, seen))
+            answer = await self._master.heartbeat(HeartbeatRequest(record, arrived))
             order, self._reserved = answer.order, answer.reserved
             self._set_path(True)
         else:
             self._set_path(False)
         self._delivered_s = time.monotonic()
-        for _ in seen:
+        for _ in arrived:
             self._newcomers.popleft()
         self._apply_order(order)
 
-    async def _beat_redis(self, record: NodeRecord, seen: Sequence[str]) -> NodeOrder:
-        self._reserved = await self._reservations.seen(record.node_id, seen)
+    async def _beat_redis(self, record: NodeRecord, arrived: Sequence[str]) -> NodeOrder:
+        self._reserved = await self._reservations.release(record.node_id, arrived)
         return await self._registry.beat(replace(record, reserved=self._reserved), self._section.lease_s)
 
     def _set_path(self, through_master: bool) -> None:

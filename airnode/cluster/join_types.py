@@ -15,8 +15,8 @@ class JoinRequest(msgspec.Struct):
 
     Attributes:
         access: the name of an access that roles declare: ``node``, ``pipeline``, or one of another package.
-        roles: the roles that it runs; empty: a command.
-        node_id: required of a node.
+        version: the airnode that it runs. roles: the roles that it runs; empty: a command.
+        node_id: its id; required of a node. node_name: its name for people.
         host: host under which viewers reach it; empty: the address that the master sees.
     """
 

@@ -32,7 +32,7 @@ return known
 
 
 class NodeRegistry:
-    """Reads and writes these. All methods raise ``Unavailable`` (503) when Redis does not answer."""
+    """Leases, records and orders of nodes. All methods raise ``Unavailable`` (503) when Redis does not answer."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -54,7 +54,7 @@ class NodeRegistry:
         await self.forget([node_id])
         await self._bus.publish(NODES, NodeLeft(node_id))
 
-    async def welcome(self, node_id: str) -> None:
+    async def clear_orders(self, node_id: str) -> None:
         """Clear the orders of a node that joins."""
         await self._order(node_id, "")
 
@@ -74,12 +74,12 @@ class NodeRegistry:
             raise NotFound(f"There is no node {node_id!r}.")
         await self._bus.publish(NODES, NodeOrdered(node_id, "removed"))
 
-    async def living(self) -> dict[str, NodeRecord]:
-        """Return the nodes with a lease."""
+    async def leased(self) -> dict[str, NodeRecord]:
+        """Return {node_id: its record}, for nodes with a lease."""
         return await self._leases.read_leases(NODES, NodeRecord)
 
-    async def remembered(self) -> dict[str, NodeRecord]:
-        """Return the last heartbeat of each node, also of those whose lease ended."""
+    async def last_records(self) -> dict[str, NodeRecord]:
+        """Return {node_id: its last heartbeat}, also for nodes whose lease ended."""
         with unavailable():
             found: dict[bytes, bytes] = await self._bus.client.hgetall(keys.records(NODES))  # type: ignore[assignment]
         records = {name: self._bus.decode_value(data, NodeRecord, "record nodes") for name, data in found.items()}

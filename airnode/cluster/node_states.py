@@ -82,7 +82,7 @@ class NodeStates(Service):
         )
         self._placement = Placement(random.Random(), section.lease_s)  # noqa: S311 - spreads load, guards nothing
         #: {node_id: its last heartbeat}, also of offline nodes until they are forgotten.
-        self._remembered: dict[str, NodeRecord] = {}
+        self._last_records: dict[str, NodeRecord] = {}
         self._watched: Mapping[str, Mapping[str, int]] = {}
         self._watched_s = float("-inf")
         #: {node_id: reserved places}, not published to the other masters yet.
@@ -125,7 +125,7 @@ class NodeStates(Service):
     def known(self) -> list[tuple[NodeRecord, NodeHealth, int]]:
         """Return each node that is not forgotten, its health and its number of reserved places, sorted by name."""
         now_s = time.monotonic()
-        records = {**self._remembered, **self._placement.fresh(now_s)}
+        records = {**self._last_records, **self._placement.fresh(now_s)}
         found = [
             (record, self._placement.health(node_id, now_s), self._placement.promised(node_id))
             for node_id, record in records.items()
@@ -179,7 +179,7 @@ class NodeStates(Service):
         free = self._placement.free_places(node_id)
         try:
             async with asyncio.timeout(_RESERVE_TIMEOUT_S):
-                granted, count = await self._reservations.take(session, node_id, self._section.reservation_s, free)
+                granted, count = await self._reservations.reserve(session, node_id, self._section.reservation_s, free)
         except (Unavailable, TimeoutError):
             self._metrics.unreserved.inc()
         finally:
@@ -194,12 +194,12 @@ class NodeStates(Service):
     def _beat_changed(self, change: RecordChange[NodeRecord]) -> None:
         # A node without a lease stays in the list of known nodes, as offline.
         if change.after is not None:
-            self._remembered[change.key] = change.after
+            self._last_records[change.key] = change.after
             self._placement.update_node(change.after, time.monotonic())
 
     def _remove(self, node_id: str) -> None:
         self._beats.drop(node_id)
-        self._remembered.pop(node_id, None)
+        self._last_records.pop(node_id, None)
         self._placement.remove(node_id)
 
     async def _receive_order(self, message: NodeOrdered) -> None:
@@ -229,11 +229,11 @@ class NodeStates(Service):
 
     async def _sync(self) -> None:
         """Read what Redis has beside the leases."""
-        remembered = await self.registry.remembered()
+        stored = await self.registry.last_records()
         orders: dict[str, NodeOrder] = await self.registry.orders()
         counts = await self._reservations.counts()
         now_s = time.monotonic()
-        self._remembered = remembered | {record.node_id: record for record in self._beats}
+        self._last_records = stored | {record.node_id: record for record in self._beats}
         for node_id in [each for each in self._placement.fresh(now_s) if orders.get(each) == "removed"]:
             self._remove(node_id)
         self._placement.set_drained_nodes(node_id for node_id, order in orders.items() if order == "drain")
@@ -245,7 +245,9 @@ class NodeStates(Service):
         oldest = time.time() - self._section.remember_s
         online = self.nodes()
         gone = [
-            node_id for node_id, record in self._remembered.items() if record.beat_at < oldest and node_id not in online
+            node_id
+            for node_id, record in self._last_records.items()
+            if record.beat_at < oldest and node_id not in online
         ]
         if gone:
             await self.registry.forget(gone)

@@ -40,7 +40,11 @@ _REFUSALS = (401, 403, 429, 503)
 
 
 class RoomQuery(msgspec.Struct):
-    """The room of the stream."""
+    """The room to publish into.
+
+    Attributes:
+        room: the class; empty: the node is chosen by its load.
+    """
 
     room: str = ""
 
@@ -90,7 +94,7 @@ class NodesApi:
         self._authorizer.require(request, CLUSTER_TOKEN)
         body = await read_input(request, HeartbeatRequest)
         require_node_id(body.record.node_id, "record.node_id")
-        reserved = await self._reservations.seen(body.record.node_id, body.seen)
+        reserved = await self._reservations.release(body.record.node_id, body.seen)
         record = msgspec.structs.replace(body.record, reserved=reserved)
         order = await self._nodes.registry.beat(record, self._section.lease_s)
         return json_response(HeartbeatAnswer(order, reserved))

@@ -27,7 +27,8 @@ class RecordingView(msgspec.Struct):
     Attributes:
         status: `interrupted`: its node failed during the recording, which ends there.
         available: whether the node that has it is online.
-        playlist_url, download_url: relative to `<media_url>/v/<token>/<room>/` on any node; no download: null.
+        playlist_url: relative to `<media_url>/v/<token>/<room>/` on any node.
+        download_url: relative to the same address; null: no download.
     """
 
     recording_id: str
@@ -51,13 +52,21 @@ class RecordingList(msgspec.Struct):
 
 
 class RecordingSwitch(msgspec.Struct):
-    """The wanted state: recorded or not."""
+    """The wanted state.
+
+    Attributes:
+        recording: true: record the class; false: stop.
+    """
 
     recording: bool
 
 
 class RecordingState(msgspec.Struct):
-    """The present state of a class: recorded or not, and as which recording."""
+    """Whether a class is being recorded.
+
+    Attributes:
+        mode: the value of ``recording.mode``. recording_id: the recording that is being made; null: none.
+    """
 
     recording: bool
     mode: RecordingMode
@@ -65,7 +74,7 @@ class RecordingState(msgspec.Struct):
 
 
 class Forget(msgspec.Struct):
-    """How a recording is removed.
+    """How to remove a recording.
 
     Attributes:
         forget: remove it from the list although its node is offline.

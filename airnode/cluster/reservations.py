@@ -1,7 +1,7 @@
 """Places that are reserved for viewers who have not connected yet: in Redis, so that all masters count the same.
 
-A session has at most one reservation; it ends when a slave sees the session, or when its time is over. The counts per
-node are kept apart, so that masters read one number per node.
+A session has at most one reservation; it ends when the viewer connects to a slave, or when its time is over. The
+counts per node are kept apart, so that masters read one number per node.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, session in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)) do free(session) end
 """
 # Arguments: session, node, milliseconds, places that are free there.
-_TAKE = (
+_RESERVE = (
     _FREE
     + """
 local count = tonumber(redis.call('HGET', KEYS[3], ARGV[2]) or '0')
@@ -35,7 +35,7 @@ return {1, redis.call('HINCRBY', KEYS[3], ARGV[2], 1)}
 """
 )
 # Arguments: node, sessions.
-_SEEN = (
+_RELEASE = (
     _FREE
     + """
 for i = 2, #ARGV do free(ARGV[i]) end
@@ -46,24 +46,27 @@ _COUNTS = _FREE + "return redis.call('HGETALL', KEYS[3])"
 
 
 class Reservations:
-    """All methods raise ``Unavailable`` (503) when Redis does not answer."""
+    """Reserves and releases places. All methods raise ``Unavailable`` (503) when Redis does not answer."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._keys = tuple(keys.places(part) for part in ("values", "ends", "counts"))
 
-    async def take(self, session: str, node_id: str, ttl_s: float, free: int) -> tuple[bool, int]:
-        """Reserve a place while fewer than ``free`` are. Return whether it was, and how many are reserved now."""
+    async def reserve(self, session: str, node_id: str, ttl_s: float, free: int) -> tuple[bool, int]:
+        """Reserve a place on ``node_id`` for ``ttl_s`` where fewer than ``free`` are reserved.
+
+        Return (whether it was reserved, how many are reserved there now).
+        """
         with unavailable():
             granted, count = await self._bus.client.eval(
-                _TAKE, 3, *self._keys, session, node_id, round(ttl_s * 1000), free
+                _RESERVE, 3, *self._keys, session, node_id, round(ttl_s * 1000), free
             )
         return bool(granted), int(count)
 
-    async def seen(self, node_id: str, sessions: Sequence[str]) -> int:
-        """End the reservations of viewers who connected. Return how many places are still reserved on ``node_id``."""
+    async def release(self, node_id: str, sessions: Sequence[str]) -> int:
+        """End the reservations of viewers who connected. Return how many are left on ``node_id``."""
         with unavailable():
-            return int(await self._bus.client.eval(_SEEN, 3, *self._keys, node_id, *sessions))
+            return int(await self._bus.client.eval(_RELEASE, 3, *self._keys, node_id, *sessions))
 
     async def counts(self) -> dict[str, int]:
         """Return {node_id: reserved places}, without nodes that have none."""

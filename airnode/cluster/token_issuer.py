@@ -30,7 +30,7 @@ class ClassLookup(Protocol):
         """Return the class that ``code`` opens."""
         ...
 
-    async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
+    async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
         """Remember that this user was here."""
         ...
 
@@ -120,7 +120,7 @@ class TokenIssuer:
         """
         _check_order(order)
         joined = await (self._taught(order) if order.user_type == "teacher" else self._attended(order))
-        await self._classes.saw_user(order.user_id, order.user_type, order.name)
+        await self._classes.record_user(order.user_id, order.user_type, order.name)
         session_id = self._renewed_session(order, joined.room)
         text, claims = self._tokens.issue(order.user_id, order.user_type, joined.room, session_id)
         avoid = order.avoid.split(",") if order.avoid else ()

@@ -18,6 +18,10 @@ class TokenRequest(msgspec.Struct):
     """What ``POST /api/token`` takes, as query or JSON.
 
     Attributes:
+        user_type: who joins: a student or a teacher.
+        user_id: whom the token is for; at most 128 characters. name: the name to show; empty: the same as the id.
+        code: the class code, for students. secret: the teacher secret, for teachers.
+        room: the class, where no code names it; empty: the default class.
         avoid: ids of nodes that just failed this student, with commas between them; masters may not know yet.
     """
 
@@ -31,7 +35,14 @@ class TokenRequest(msgspec.Struct):
 
 
 class TokenResponse(msgspec.Struct, omit_defaults=True):
-    """A token and the place to use it; the fields after ``title`` are for teachers."""
+    """A token and the place to use it; the fields after ``title`` are for teachers.
+
+    Attributes:
+        hls_url: address of the class's playlist, on the node with the place.
+        expires_at: unix seconds.
+        rtmp_url: address to publish to, with the stream key. rtmp_server: the same without the key.
+        class_code: what students type to join. class_url: the page that students open.
+    """
 
     token: str
     hls_url: str

@@ -44,7 +44,13 @@ _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room.
 
 
 class Reload(msgspec.Struct, rename={"msn": "_HLS_msn", "part": "_HLS_part", "skip": "_HLS_skip"}):
-    """Delivery directives of the media playlist (draft-pantos-hls-rfc8216bis 6.2.5), for the OpenAPI document."""
+    """Delivery directives of the media playlist (draft-pantos-hls-rfc8216bis 6.2.5), for the OpenAPI document.
+
+    Attributes:
+        msn: wait until the playlist has the segment with this media sequence number.
+        part: with ``_HLS_msn``: wait only for this part of it, from 0.
+        skip: ask for a delta update, without segments that the player knows.
+    """
 
     msn: int | None = None
     part: int | None = None

@@ -21,6 +21,7 @@ class HealthCheck:
 
     Attributes:
         check: raises when something is wrong; the error's text is shown. A returned string is shown as a remark.
+        ok: whether it succeeded. detail: a remark, or why it failed.
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
         while_starting: it also runs while the node starts, and reports what the node waits for.
         meanwhile: {role: what does not work while it fails}, as sentences.
@@ -38,6 +39,7 @@ class CheckResult(msgspec.Struct):
     """One check.
 
     Attributes:
+        ok: whether it succeeded. detail: a remark, or why it failed.
         critical: readiness is 503 while it fails; otherwise the status is only ``degraded``.
         meanwhile: {role: what does not work while the check fails}, as sentences; null while it does not fail.
     """
@@ -50,7 +52,12 @@ class CheckResult(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
-    """The answer of ``/health``."""
+    """The state of this node and of what it depends on.
+
+    Attributes:
+        status: ``healthy``, ``degraded``, ``unhealthy``, or the phase of a node that starts or stops.
+        checks: {name: result}.
+    """
 
     status: str
     role: str

@@ -45,40 +45,40 @@ def record(node_id: str, beat_at: float = 1.0) -> NodeRecord:
 
 async def test_a_reservation_ends_when_its_viewer_connects(bus: Bus):
     places = Reservations(bus)
-    assert await places.take("s1", "a", 15, 10) == (True, 1)
-    assert await places.take("s2", "a", 15, 10) == (True, 2)
-    assert await places.take("s3", "b", 15, 10) == (True, 1)
+    assert await places.reserve("s1", "a", 15, 10) == (True, 1)
+    assert await places.reserve("s2", "a", 15, 10) == (True, 2)
+    assert await places.reserve("s3", "b", 15, 10) == (True, 1)
     assert await places.counts() == {"a": 2, "b": 1}
-    assert await places.seen("a", ["s1"]) == 1
-    assert await places.seen("a", ["s1", "unknown"]) == 1  # reported twice, or never reserved
-    assert await places.seen("a", ["s3"]) == 1  # a viewer that connected to another node than the reserved one
+    assert await places.release("a", ["s1"]) == 1
+    assert await places.release("a", ["s1", "unknown"]) == 1  # reported twice, or never reserved
+    assert await places.release("a", ["s3"]) == 1  # a viewer that connected to another node than the reserved one
     assert await places.counts() == {"a": 1}
 
 
 async def test_a_reservation_expires(bus: Bus):
     places = Reservations(bus)
-    await places.take("s1", "a", 0.05, 10)
-    await places.take("s2", "a", 15, 10)
+    await places.reserve("s1", "a", 0.05, 10)
+    await places.reserve("s2", "a", 15, 10)
 
     async def one_left() -> bool:
         return await places.counts() == {"a": 1}
 
     await eventually(one_left, 5)
-    assert await places.seen("a", ["s1"]) == 1
+    assert await places.release("a", ["s1"]) == 1
 
 
 async def test_no_more_places_are_taken_than_are_free(bus: Bus):
     places = Reservations(bus)
-    answers = await asyncio.gather(*(places.take(f"s{index}", "a", 15, 30) for index in range(100)))
+    answers = await asyncio.gather(*(places.reserve(f"s{index}", "a", 15, 30) for index in range(100)))
     assert sum(granted for granted, _ in answers) == 30
     assert await places.counts() == {"a": 30}
-    assert await places.take("more", "a", 15, 30) == (False, 30)
+    assert await places.reserve("more", "a", 15, 30) == (False, 30)
 
 
 async def test_a_session_has_one_place(bus: Bus):
     places = Reservations(bus)
-    await places.take("s1", "a", 15, 10)
-    await places.take("s1", "b", 15, 10)
+    await places.reserve("s1", "a", 15, 10)
+    await places.reserve("s1", "b", 15, 10)
     assert await places.counts() == {"b": 1}
 
 
@@ -88,11 +88,11 @@ async def test_counts_always_equal_the_number_of_reservations(bus: Bus, seed: in
     for step in range(150):
         session, node_id = f"s{rng.randrange(20)}", rng.choice("abc")
         if rng.random() < 0.6:
-            granted, _ = await places.take(session, node_id, 60, rng.randrange(8))
+            granted, _ = await places.reserve(session, node_id, 60, rng.randrange(8))
             if granted:
                 held[session] = node_id
         else:
-            await places.seen(node_id, [session, f"s{rng.randrange(20)}"][: rng.randrange(1, 3)])
+            await places.release(node_id, [session, f"s{rng.randrange(20)}"][: rng.randrange(1, 3)])
             counts = await places.counts()
             values = await bus.client.hgetall("airnode:places:{places}:values")
             held = {name.decode(): node.decode() for name, node in values.items()}
@@ -108,12 +108,12 @@ async def test_the_record_of_a_node_outlives_its_lease(bus: Bus):
     await nodes.beat(record("a"), 0.05)
 
     async def gone() -> bool:
-        return await nodes.living() == {}
+        return await nodes.leased() == {}
 
     await eventually(gone, 5)
-    assert set(await nodes.remembered()) == {"a"}
+    assert set(await nodes.last_records()) == {"a"}
     await nodes.forget(["a"])
-    assert await nodes.remembered() == {}
+    assert await nodes.last_records() == {}
 
 
 async def test_a_removed_node_returns_only_by_registering(bus: Bus):
@@ -121,10 +121,10 @@ async def test_a_removed_node_returns_only_by_registering(bus: Bus):
     assert await nodes.beat(record("a"), 60) == ""
     await nodes.remove("a")
     assert await nodes.beat(record("a", 2.0), 60) == "removed"
-    assert (await nodes.living(), await nodes.remembered()) == ({}, {})
-    await nodes.welcome("a")
+    assert (await nodes.leased(), await nodes.last_records()) == ({}, {})
+    await nodes.clear_orders("a")
     assert await nodes.beat(record("a", 3.0), 60) == ""
-    assert set(await nodes.living()) == {"a"}
+    assert set(await nodes.leased()) == {"a"}
 
 
 async def test_orders_for_unknown_nodes_are_refused(bus: Bus):

@@ -42,7 +42,11 @@ ShortText = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class PipelineJoin(msgspec.Struct):
-    """A role of the pipeline, or a command, that wants to work on the master's stores."""
+    """A role of the pipeline, or a command, that wants to work on the master's stores.
+
+    Attributes:
+        role: the role, or the command. node_name: its name for people. version: the airnode that it runs.
+    """
 
     role: ShortText
     node_name: ShortText
@@ -50,7 +54,11 @@ class PipelineJoin(msgspec.Struct):
 
 
 class PipelineStores(msgspec.Struct):
-    """Where they are, with user and password; empty: the master does not run that one itself."""
+    """The addresses of the master's stores.
+
+    Attributes:
+        redis_url, postgres_url: with user and password; empty: the master does not run this store itself.
+    """
 
     redis_url: str
     postgres_url: str

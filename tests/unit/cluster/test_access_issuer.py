@@ -23,7 +23,7 @@ class Orders:
     def __init__(self) -> None:
         self.cleared: list[str] = []
 
-    async def welcome(self, node_id: str) -> None:
+    async def clear_orders(self, node_id: str) -> None:
         self.cleared.append(node_id)
 
 

@@ -53,7 +53,7 @@ class ClassesInMemory:
     async def by_code(self, code: str) -> Class | None:
         return next((each for each in self.classes if each.code == code), None)
 
-    async def saw_user(self, user_id: str, user_type: str, display_name: str) -> None:
+    async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
         self.users.append((user_id, user_type, display_name))
 
 

@@ -9,14 +9,23 @@ from airnode.web.openapi import document, operation, operation_of
 
 
 class Ask(msgspec.Struct):
-    """A request."""
+    """A request, sent to ``ask``.
+
+    Attributes:
+        name: whom it is about; empty: nobody. count: how often: each time
+            it is answered.
+    """
 
     name: str
     count: int = 1
 
 
-class Answer(msgspec.Struct):
-    """An answer."""
+class Answer(msgspec.Struct, rename={"notes": "_notes"}):
+    """An answer.
+
+    Attributes:
+        asked, notes: as in the question; the ``notes`` are new.
+    """
 
     asked: Ask
     notes: list[str] = []
@@ -111,5 +120,48 @@ def test_an_operation_is_found_on_a_bound_method():
 
 def test_a_structure_is_no_query_parameter(made):
     take = made["paths"]["/take"]["post"]
-    assert [each["name"] for each in take["parameters"]] == ["notes"]
-    assert take["responses"]["204"] == {"description": "Done."}
+    assert [each["name"] for each in take["parameters"]] == ["_notes"]
+    assert take["responses"]["204"] == {"description": "No Content."}
+
+
+def test_docstrings_of_structs_describe_their_fields(made):
+    schemas = made["components"]["schemas"]
+    assert schemas["Ask"]["description"] == "A request, sent to `ask`."
+    fields = {name: each["description"] for name, each in schemas["Ask"]["properties"].items()}
+    assert fields == {
+        "name": "Whom it is about; empty: nobody.",
+        "count": "How often: each time it is answered.",
+    }
+    answer = schemas["Answer"]["properties"]
+    assert answer["_notes"]["description"] == answer["asked"]["description"]
+    assert answer["asked"]["$ref"] == "#/components/schemas/Ask"
+    read = made["paths"]["/files/{name}"]["get"]
+    queries = {each["name"]: each["description"] for each in read["parameters"] if each["in"] == "query"}
+    assert queries == fields
+
+
+def test_a_struct_without_a_docstring_has_no_description():
+    class Bare(msgspec.Struct):
+        value: int
+
+    class BareApi:
+        @operation(summary="Get", tag="t", query=Bare, returns=Bare)
+        async def get(self, request: web.Request) -> web.Response:
+            raise NotImplementedError
+
+    app = web.Application()
+    app.router.add_get("/", BareApi().get)
+    found = document([(app, "http://a")])
+    assert "description" not in found["components"]["schemas"]["Bare"]
+    assert "description" not in found["paths"]["/"]["get"]["parameters"][0]
+
+
+def test_answers_have_descriptions_of_their_own(made):
+    ask = made["paths"]["/rooms/{room}/ask"]["post"]["responses"]
+    assert {status: each["description"] for status, each in ask.items()} == {
+        "201": "An answer.",
+        "400": "Invalid input.",
+        "503": "Service unavailable.",
+    }
+    read = made["paths"]["/files/{name}"]["get"]["responses"]
+    assert read["200"]["description"] == "OK."

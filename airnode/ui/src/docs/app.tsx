@@ -5,7 +5,7 @@ import { language, t } from "../i18n/index.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Shell } from "../parts/shell.tsx";
 import { Spinner } from "../live/curtain.tsx";
-import { EndpointCard, SchemaTable } from "./endpoint.tsx";
+import { EndpointCard, Prose, SchemaTable } from "./endpoint.tsx";
 import { endpoints, type Document, type Endpoint, type Schema } from "./openapi.ts";
 
 export function DocsApp() {
@@ -90,7 +90,7 @@ function Schemas({ openapi }: { openapi: Document }) {
       {schemas.map(([name, schema]) => (
         <details key={name} class="card endpoint" id={`schema-${name}`}>
           <summary>
-            <code>{name}</code> <span class="quiet">{schema.description}</span>
+            <code>{name}</code> <span class="quiet"><Prose text={schema.description} /></span>
           </summary>
           <div class="endpoint-body">
             <SchemaTable schema={schema} />

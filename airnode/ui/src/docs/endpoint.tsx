@@ -2,6 +2,11 @@ import { t } from "../i18n/index.ts";
 import { CopyButton } from "../parts/copy.tsx";
 import { curlOf, needsToken, resolved, typeName, type Content, type Document, type Endpoint, type Schema } from "./openapi.ts";
 
+/** Text of the document: what stands between back-ticks is code. */
+export function Prose({ text }: { text: string | undefined }) {
+  return <>{text?.split(/`+/).map((part, index) => (index % 2 === 1 ? <code>{part}</code> : part))}</>;
+}
+
 export function EndpointCard({ openapi, endpoint }: { openapi: Document; endpoint: Endpoint }) {
   const { method, path, operation } = endpoint;
   const curl = curlOf(openapi, endpoint, location.origin);
@@ -11,10 +16,10 @@ export function EndpointCard({ openapi, endpoint }: { openapi: Document; endpoin
       <summary>
         <span class={`method ${method}`}>{method.toUpperCase()}</span>
         <code>{path}</code>
-        <span class="quiet">{operation.summary}</span>
+        <span class="quiet"><Prose text={operation.summary} /></span>
       </summary>
       <div class="endpoint-body">
-        {operation.description && <p>{operation.description}</p>}
+        {operation.description && <p><Prose text={operation.description} /></p>}
         {needsToken(openapi, operation) && <p class="quiet">{t("docs.auth")}</p>}
         <Parameters endpoint={endpoint} />
         {body && (
@@ -27,7 +32,7 @@ export function EndpointCard({ openapi, endpoint }: { openapi: Document; endpoin
         {Object.entries(operation.responses ?? {}).map(([status, response]) => (
           <div key={status} class="response">
             <p>
-              <code>{status}</code> {resolved(openapi, response).description}
+              <code>{status}</code> <Prose text={resolved(openapi, response).description} />
             </p>
             <ContentView openapi={openapi} content={resolved(openapi, response)} />
           </div>
@@ -111,7 +116,7 @@ function Property({ name, type, required, description }: PropertyProps) {
         {type}
         {required && ` · ${t("docs.required")}`}
       </span>
-      {description && <p>{description}</p>}
+      {description && <p><Prose text={description} /></p>}
     </li>
   );
 }
