@@ -1,10 +1,23 @@
 """A failure that lasts: logged when it begins and ends, not at each attempt."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
 import structlog
 
 from airnode.errors import AirnodeError, Unavailable
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something fails: the code, the sentence and the fields of the error, without its traceback."""
+
+    code: str
+    text: str
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 class Trouble:
@@ -13,15 +26,17 @@ class Trouble:
     It is logged when it begins, changes and ends, and a health check raises it.
 
     Args:
-        began: name of the log event (warning) of a begin or a change; empty: nothing is logged.
-        ended: name of the log event (info) of the end.
+        began: name of the log event of a begin or a change; empty: nothing is logged.
+        ended: name of the log event (info) of the end; empty: the end is not logged.
+        level: of the event ``began``.
     """
 
-    def __init__(self, began: str = "", ended: str = "") -> None:
+    def __init__(self, began: str = "", ended: str = "", *, level: Literal["warning", "error"] = "warning") -> None:
         self._began = began
         self._ended = ended
-        #: {what fails: the reason, a sentence for people}. One entry with an empty key where only one thing can fail.
-        self._reasons: dict[str, str] = {}
+        self._log_begin = log.error if level == "error" else log.warning
+        #: {what fails: the reason}. One entry with an empty key where only one thing can fail.
+        self._reasons: dict[str, Reason] = {}
 
     def __bool__(self) -> bool:
         return bool(self._reasons)
@@ -30,15 +45,21 @@ class Trouble:
         return what in self._reasons
 
     @property
+    def reasons(self) -> list[Reason]:
+        """Return the reason of each thing that fails; empty without trouble."""
+        return list(self._reasons.values())
+
+    @property
     def text(self) -> str:
-        """The reasons, each once; empty without trouble."""
-        return " ".join(dict.fromkeys(self._reasons.values()))
+        """Return the sentences of the reasons, each once; empty without trouble."""
+        return " ".join(dict.fromkeys(reason.text for reason in self._reasons.values()))
 
     def begin(self, error: AirnodeError, what: str = "", /, **fields: object) -> None:
         """Note that ``what`` fails; ``fields`` are logged."""
-        before, self._reasons[what] = self._reasons.get(what), error.detail
-        if self._began and before != error.detail:
-            log.warning(self._began, **fields, error=error.detail, debug=error.debug)
+        before = self._reasons.get(what)
+        self._reasons[what] = Reason(error.code, error.detail, error.fields)
+        if self._began and (before is None or before.text != error.detail):
+            self._log_begin(self._began, **fields, error=error.detail, debug=error.debug)
 
     def end(self, what: str = "", /, **fields: object) -> bool:
         """Note that ``what`` works; return whether it failed before."""
@@ -48,7 +69,7 @@ class Trouble:
         return failed
 
     def forget(self, what: str) -> None:
-        """Drop a reason without a word in the log: ``what`` is no longer the task of this part."""
+        """Drop a reason without a line in the log: ``what`` is no longer the task of this part."""
         self._reasons.pop(what, None)
 
     def check(self) -> None:

@@ -22,6 +22,7 @@ from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import AirnodeError, NotFound, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.kernel.urls import url_host
 from airnode.media.frames import MediaEvent, StreamMetadata
 from airnode.media.mediamtx.api import MediaMtxApi, MediaMtxMetrics, PathSource, PublishedPath
@@ -125,7 +126,8 @@ class MediaMtxEngine(Service):
         #: Whether a MediaMTX that airnode did not start has been configured.
         self._adopted = False
         self._failures = 0
-        self._problem = "MediaMTX has not been asked yet."
+        self._has_answered = False
+        self._trouble = Trouble("mediamtx_gone", "mediamtx_answers_again")
         #: {path: publisher}. Changed by _begin() and _end() only.
         self._publishers: dict[str, _Publisher] = {}
         #: Sources that were kicked and are still listed.
@@ -168,8 +170,9 @@ class MediaMtxEngine(Service):
         Raises:
             Unavailable: MediaMTX does not answer.
         """
-        if self._problem:
-            raise Unavailable(self._problem)
+        self._trouble.check()
+        if not self._has_answered:
+            raise Unavailable("MediaMTX has not answered yet.")
         return f"{len(self._publishers)} publishers"
 
     def _make_server(self, binary: Path, api: MediaMtxApi) -> MediaMtxServer:
@@ -230,7 +233,8 @@ class MediaMtxEngine(Service):
                     self._server.kill()
             else:
                 liveness.answered(self._rooms.now_s())
-                self._failures, self._problem = 0, ""
+                self._failures, self._has_answered = 0, True
+                self._trouble.end()
                 self._sync(paths)
             pause_s = _FAST_POLL_S if self._authorizer.awaiting else self._settings.mediamtx.poll_s
             try:
@@ -241,14 +245,13 @@ class MediaMtxEngine(Service):
 
     def _poll_failed(self, error: AirnodeError) -> None:
         self._failures += 1
+        if self._failures >= _MAX_FAILURES:
+            self._trouble.begin(error, publishers=len(self._publishers))
         if self._failures == _MAX_FAILURES:
-            log.warning("mediamtx_gone", reason=error.detail, debug=error.debug, publishers=len(self._publishers))
             self._adopted = False
             self._kicked_sources.clear()
             for path in list(self._publishers):
                 self._end(path, "MediaMTX is gone")
-        if self._failures >= _MAX_FAILURES:
-            self._problem = error.detail
 
     def _sync(self, paths: Sequence[PublishedPath]) -> None:
         """Start to read new publishers, and end those that are not listed any more."""

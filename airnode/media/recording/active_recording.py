@@ -13,11 +13,13 @@ from airnode.media.room.live_room import LiveRoom
 
 @dataclass(slots=True, eq=False)
 class ActiveRecording:
-    """A recording that is being made: the loop's side; ``file`` is the thread's.
+    """A recording that is being made. The event loop owns it, except ``file``, which the writing thread owns.
 
     Attributes:
-        next_msn: of the window's next segment. started: one was taken; the first has to begin with a key frame.
-        gap: the last one was left out. ending: nothing will be added.
+        next_msn: media sequence number of the next segment to take from the window.
+        started: a segment has been taken; the first one must begin with a key frame.
+        gap: the last segment was left out.
+        ending: nothing will be added.
     """
 
     room: LiveRoom
@@ -33,20 +35,20 @@ class ActiveRecording:
 
 @dataclass(frozen=True, slots=True)
 class WriteJob:
-    """What the thread does: write a segment, or, without one, end the recording."""
+    """A job for the writing thread: write a segment; without one, end the recording."""
 
     active: ActiveRecording
     segment_data: SegmentToWrite | None
 
 
 def complete_files(active: ActiveRecording) -> EndEntry:
-    """In the thread: complete the files; of a recording that never got any, there is nothing to complete."""
+    """In the thread: complete the files, if there are any. Return the last entry of the index."""
     if active.file is None:
         return EndEntry("finished", time.time(), 0, 0.0, 0)
     return active.file.finish(time.time())
 
 
-def to_write(segment: Segment, init: bytes) -> SegmentToWrite:
+def segment_to_write(segment: Segment, init: bytes) -> SegmentToWrite:
     """Return what the thread needs of a closed segment of the window."""
     return SegmentToWrite(
         msn=segment.msn,

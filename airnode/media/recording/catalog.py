@@ -4,10 +4,8 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -19,15 +17,11 @@ from airnode.media.recording.fragment_reader import Malformed
 from airnode.media.recording.index import BeginEntry, EndEntry, Entry, SegmentIndex
 from airnode.media.recording.progressive import ProgressiveMp4, build_progressive
 from airnode.store.files.disk import read_at, remove_directory
+from airnode.store.files.reading_threads import ReadingThreads
 from airnode.store.files.retention import StoredItem, expired
 
 log = structlog.get_logger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-#: Threads that read files, so that a slow disk does not delay anything else.
-_READERS = 4
 #: Indexes of ended recordings, and heads of MP4 files, that stay in memory.
 _INDEXES_KEPT, _HEADS_KEPT = 32, 4
 
@@ -81,7 +75,8 @@ class RecordingCatalog(Service):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.root = root
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="recording-read")
+        #: For everything that reads this node's recordings.
+        self.threads = ReadingThreads("recording-read")
         #: {recording_id: recording}.
         self._recordings: dict[str, Recording] = {}
         self._loaded: OrderedDict[str, None] = OrderedDict()
@@ -94,7 +89,7 @@ class RecordingCatalog(Service):
     async def start(self) -> None:
         """Read the recordings from the disk, and end those that a crash left open."""
         try:
-            found = await self.run(lambda: list(disk.scan(self.root)))
+            found = await self.threads.run(lambda: list(disk.scan(self.root)))
         except OSError as error:
             log.error("recordings_not_found", path=str(self.root), error=str(error))
             return
@@ -113,11 +108,7 @@ class RecordingCatalog(Service):
 
     async def stop(self) -> None:
         """End reading."""
-        self._readers.shutdown(wait=False, cancel_futures=True)
-
-    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the result of a function that reads the disk, called in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: function(*args, **kwargs))
+        self.threads.close()
 
     def on_change(self, listener: Callable[[Recording], None]) -> None:
         """Call ``listener`` with each recording that is new, has ended, or was removed (no longer in the catalog)."""
@@ -173,7 +164,7 @@ class RecordingCatalog(Service):
     async def index(self, recording: Recording) -> SegmentIndex:
         """Return the index; NotFound (404) when the files are missing or damaged."""
         if recording.index is None:
-            recording.index = await self.run(disk.load, recording.directory)
+            recording.index = await self.threads.run(disk.load, recording.directory)
         if recording.index is None:
             raise NotFound("This recording's files are gone or damaged.")
         if recording.status != "recording":
@@ -219,7 +210,7 @@ class RecordingCatalog(Service):
                 return build_progressive(snapshot, lambda at, size: read_at(file.fileno(), at, size))
 
         try:
-            return await self.run(make)
+            return await self.threads.run(make)
         except Malformed as error:
             log.warning("recording_not_readable", recording_id=recording.recording_id, error=str(error))
             raise NotFound(f"This recording cannot be downloaded: {error}.") from None
@@ -246,7 +237,7 @@ class RecordingCatalog(Service):
         if recording.status == "recording":
             raise Conflict("This recording is being made; stop it first.")
         try:
-            await self.run(remove_directory, recording.directory)
+            await self.threads.run(remove_directory, recording.directory)
         except FileNotFoundError:
             pass  # somebody removed it by hand
         except OSError as error:

@@ -86,7 +86,7 @@ class FileSender:
 
     async def _open(self, path: Path) -> int:
         try:
-            return await self._catalog.run(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+            return await self._catalog.threads.run(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NotFound("This recording's files are gone.") from None
         except OSError as error:
@@ -102,7 +102,7 @@ class FileSender:
                     piece = body.head[at : min(stop, at + PIECE_BYTES)]
                 else:
                     size = min(stop - at, PIECE_BYTES)
-                    piece = await self._catalog.run(read_at, fd, body.at + at - head, size)
+                    piece = await self._catalog.threads.run(read_at, fd, body.at + at - head, size)
                 if not piece:
                     raise OSError("the file ends early")
                 await self.write(response, piece)

@@ -75,7 +75,7 @@ class Playlists:
             return web.Response(body=body, headers=headers)
         packed = text.packed
         if not packed:
-            packed = await self._catalog.run(gzip.compress, body, 5)
+            packed = await self._catalog.threads.run(gzip.compress, body, 5)
             if text.body is body:
                 text.packed = packed
         return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})

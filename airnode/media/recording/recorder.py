@@ -24,34 +24,36 @@ from airnode.bus.messages import Notice
 from airnode.bus.recordings import RecordingMode
 from airnode.config.sections.recording import RecordingSection
 from airnode.errors import AirnodeError, Conflict, NotFound, Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.media.hls.playlist import Segment
-from airnode.media.recording.active_recording import ActiveRecording, WriteJob, complete_files, to_write
+from airnode.media.recording.active_recording import ActiveRecording, WriteJob, complete_files, segment_to_write
 from airnode.media.recording.catalog import RecordingCatalog
 from airnode.media.recording.disk import RecordingFile
 from airnode.media.recording.index import VERSION, BeginEntry, EndEntry, Entry, SegmentIndex
-from airnode.media.recording.reporting import RecordingMetrics, slow_notice, stopped_notice
+from airnode.media.recording.reporting import RecordingMetrics, disk_failure, notices_of, slow_notice
 from airnode.media.room.live_room import LiveRoom
 from airnode.media.room.rooms import Rooms
 from airnode.store.files.disk import free_bytes, probe_writable, require_free_bytes
 
 log = structlog.get_logger(__name__)
 
-#: Intervals of the disk check and of retention.
+#: Intervals of the disk check and of retention; the interval of syncs is ``recording.sync_s``.
 _CHECK_S, _RETENTION_S = 5.0, 30.0
 #: The alarm ends when this many segments of the size that failed fit, so that an almost full disk does not flap.
 _RESUME_SEGMENTS = 4
-#: A disk that takes longer than this for anything hangs.
-_HANGS_S = 20.0
+#: A disk that does not answer for this long counts as failed.
+_DISK_TIMEOUT_S = 20.0
 #: Longest time to write the rest of the queue when the node stops.
 _FINISH_TIMEOUT_S = 5.0
 #: Most jobs that are taken from the queue at once.
 _BATCH = 64
 #: An alarm about a slow disk stays for this long after the last segment that was left out.
-_SLOW_FOR_S = 60.0
+_SLOW_NOTICE_S = 60.0
 #: Seconds, where a class's target duration is not known even when its first segment has closed.
-_UNKNOWN_TARGET_S = 10
+_DEFAULT_TARGET_S = 10
 
 
 class Recorder(Service):
@@ -80,7 +82,7 @@ class Recorder(Service):
         self._metrics = RecordingMetrics(registry)
         self._tasks = tasks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording-write")
-        #: {room: its recording that is being made}.
+        #: {room name: the recording that is being made}.
         self._active: dict[str, ActiveRecording] = {}
         #: Recordings of which the thread may still have files open.
         self._open: set[ActiveRecording] = set()
@@ -89,18 +91,19 @@ class Recorder(Service):
         self._queued_bytes = 0
         self._jobs_waiting = asyncio.Event()
         self._idle = asyncio.Event()
-        #: {room: it, while its teacher wants no recording}, with ``recording.mode = all``.
-        self._unwanted: dict[str, LiveRoom] = {}
-        #: What is wrong with the disk; empty: nothing.
-        self._trouble: Notice | None = None
-        self._slow_s = float("-inf")
+        #: {room name: the room}, for rooms whose teacher stopped the recording: ``recording.mode = all`` skips them.
+        self._stopped_by_teacher: dict[str, LiveRoom] = {}
+        #: Why nothing can be written. Changed on the event loop only.
+        self._trouble = Trouble("recording_stopped", "recording_possible_again", level="error")
+        #: Monotonic time at which the queue was full last.
+        self._queue_full_s = float("-inf")
         #: Bytes that must be free beyond the limit before recording resumes. Used by the thread only.
-        self._wanted_bytes = 0
+        self._resume_bytes = 0
         rooms.on_change(self._room_changed)
 
     @property
     def mode(self) -> RecordingMode:
-        """Which classes are recorded."""
+        """Return which classes are recorded."""
         return self._section.mode
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -109,7 +112,10 @@ class Recorder(Service):
         """Check the disk, and begin to write."""
         await self._check_disk()
         self._tasks.spawn("write", self._write_forever())
-        self._tasks.spawn("look", self._check_disk_forever())
+        self._tasks.spawn("check", repeat_every(_CHECK_S, self._check_disk, failed="recording_disk_not_checked"))
+        sync = repeat_every(self._section.sync_s, lambda: self._on_disk(self._sync), failed="recordings_not_forced")
+        self._tasks.spawn("sync", sync)
+        self._tasks.spawn("retention", self._apply_retention_forever())
 
     async def stop(self) -> None:
         """End all recordings and wait a moment for the disk."""
@@ -127,13 +133,13 @@ class Recorder(Service):
 
     def notices(self) -> list[Notice]:
         """Return the notices about the disk, for the admin page."""
-        found = [self._trouble] if self._trouble else []
-        if time.monotonic() - self._slow_s < _SLOW_FOR_S:
+        found = notices_of(self._trouble)
+        if time.monotonic() - self._queue_full_s < _SLOW_NOTICE_S:
             found.append(slow_notice(self._catalog.root))
         return found
 
     async def check(self) -> str | None:
-        """Return how many recordings are running; LookupError: there are notices."""
+        """Return how many recordings are running, for ``/health``. Raise LookupError if there are notices."""
         if notices := self.notices():
             raise LookupError(" ".join(each.text for each in notices))
         return f"{len(self._active)} running" if self._active else None
@@ -141,7 +147,7 @@ class Recorder(Service):
     # -- starting and stopping ----------------------------------------------------------------------------------------
 
     def record(self, name: str) -> str:
-        """Record a room from now on. Returns the recording's id, which may be there already.
+        """Record a room from now on, unless it is recorded already. Return the id of the recording.
 
         Raises:
             Conflict: (409) nothing is recorded here, or the room is not live here.
@@ -152,7 +158,7 @@ class Recorder(Service):
         room = self._rooms.get(name)
         if room is None or room.phase not in ("live", "reconnecting"):
             raise Conflict("This class is not live on this node.")
-        self._unwanted.pop(name, None)
+        self._stopped_by_teacher.pop(name, None)
         if name not in self._active:
             if self._trouble:
                 raise Unavailable(self._trouble.text, retry_after_s=_CHECK_S)
@@ -163,12 +169,18 @@ class Recorder(Service):
         """Stop recording a room; nothing happens if it is not recorded."""
         room = self._rooms.get(name)
         if room is not None:
-            self._unwanted[name] = room
+            self._stopped_by_teacher[name] = room
         if (active := self._active.get(name)) is not None:
             self._finish(active)
 
     async def remove(self, name: str, recording_id: str) -> None:
-        """Remove a recording for good; NotFound (404), Conflict (409) while it is made, Unavailable (503)."""
+        """Remove a recording and its files.
+
+        Raises:
+            NotFound: (404) this node does not have it.
+            Conflict: (409) it is being made.
+            Unavailable: (503) the disk refuses.
+        """
         found = self._catalog.get(name, recording_id)
         if found is None:
             raise NotFound("There is no such recording on this node.")
@@ -181,11 +193,11 @@ class Recorder(Service):
         if active is not None and (active.room is not room or room.closed or room.phase == "ended"):
             self._finish(active)
             active = None
-        over = room.closed or room.phase != "live"
-        if not over and active is None and self.mode == "all" and self._unwanted.get(room.name) is not room:
+        is_live = room.phase == "live" and not room.closed
+        if is_live and active is None and self.mode == "all" and self._stopped_by_teacher.get(room.name) is not room:
             self._begin(room)
-        if room.closed and self._unwanted.get(room.name) is room:
-            del self._unwanted[room.name]
+        if room.closed and self._stopped_by_teacher.get(room.name) is room:
+            del self._stopped_by_teacher[room.name]
 
     def _begin(self, room: LiveRoom) -> None:
         now = time.time()
@@ -230,10 +242,10 @@ class Recorder(Service):
             if self._trouble:
                 self._leave_out(active, "disk")
             elif self._queued_bytes + segment.size_bytes > self._section.queue_bytes:
-                self._slow_s = time.monotonic()
+                self._queue_full_s = time.monotonic()
                 self._leave_out(active, "queue")
             elif active.started or segment.independent:
-                self._offer(active, segment, window.init_section(segment.init_name))
+                self._enqueue(active, segment, window.init_section(segment.init_name))
 
     def _leave_out(self, active: ActiveRecording, reason: str, count: int = 1) -> None:
         self._metrics.left_out.labels(reason).inc(count)
@@ -241,13 +253,13 @@ class Recorder(Service):
             log.warning("recording_segments_left_out", recording_id=active.recording.recording_id, reason=reason)
         active.gap = True
 
-    def _offer(self, active: ActiveRecording, segment: Segment, init: bytes) -> None:
+    def _enqueue(self, active: ActiveRecording, segment: Segment, init: bytes) -> None:
         if not active.started:
-            target_s = active.room.window.target_duration_s or _UNKNOWN_TARGET_S
+            target_s = active.room.window.target_duration_s or _DEFAULT_TARGET_S
             active.begun = replace(active.begun, target_duration_s=target_s)
             active.recording.index = SegmentIndex(active.begun)
         active.started, active.gap = True, False
-        self._put(WriteJob(active, to_write(segment, init)))
+        self._put(WriteJob(active, segment_to_write(segment, init)))
 
     def _put(self, job: WriteJob) -> None:
         self._queue.append(job)
@@ -267,7 +279,7 @@ class Recorder(Service):
                 self._idle.set()
                 continue
             for job in jobs:
-                await self._done(job, await loop.run_in_executor(self._thread, self._write, job))
+                await self._job_done(job, await loop.run_in_executor(self._thread, self._write, job))
 
     def _write(self, job: WriteJob) -> list[Entry] | EndEntry | OSError:
         """In the thread: write one segment, or the end. An OSError is returned."""
@@ -275,8 +287,8 @@ class Recorder(Service):
         try:
             if segment_data is None:
                 return complete_files(active)
-            if (trouble := self._trouble) is not None:
-                raise OSError(trouble.text)
+            if self._trouble:
+                raise OSError("recording has stopped already")
             with self._metrics.seconds.time():
                 self._require_space()
                 if active.file is None:
@@ -284,7 +296,7 @@ class Recorder(Service):
                 return list(active.file.write(segment_data))
         except OSError as error:
             if segment_data is not None:
-                self._wanted_bytes = _RESUME_SEGMENTS * segment_data.size
+                self._resume_bytes = _RESUME_SEGMENTS * segment_data.size
             return error
 
     def _require_space(self, more_bytes: int = 0) -> None:
@@ -292,7 +304,7 @@ class Recorder(Service):
         least_bytes = self._section.min_free_bytes + more_bytes
         require_free_bytes(self._catalog.root, least_bytes, "recording.min_free_bytes")
 
-    async def _done(self, job: WriteJob, outcome: list[Entry] | EndEntry | OSError) -> None:
+    async def _job_done(self, job: WriteJob, outcome: list[Entry] | EndEntry | OSError) -> None:
         active, segment_data = job.active, job.segment_data
         if segment_data is not None:
             self._queued_bytes -= segment_data.size
@@ -318,12 +330,14 @@ class Recorder(Service):
     # -- the disk -----------------------------------------------------------------------------------------------------
 
     def _fail(self, error: OSError) -> None:
-        """Stop recording until the disk works again; classes continue."""
+        """Stop recording until the disk works again; classes continue.
+
+        The first reason stays until then: later ones follow from it, or differ only in the number of free bytes.
+        """
         if self._trouble:
             return
         self._metrics.failures.inc()
-        self._trouble = stopped_notice(error, self._catalog.root)
-        log.error("recording_stopped", path=str(self._catalog.root), error=str(error))
+        self._trouble.begin(disk_failure(error, self._catalog.root), path=str(self._catalog.root))
         self._trouble_changed()
 
     def _trouble_changed(self) -> None:
@@ -331,35 +345,20 @@ class Recorder(Service):
             self._update_room(active)
         self._idle.set()
 
-    async def _check_disk_forever(self) -> None:
-        retained_s = synced_s = time.monotonic()
-        await self._apply_retention()
-        while True:
-            await asyncio.sleep(min(_CHECK_S, self._section.sync_s))
-            now_s = time.monotonic()
-            if now_s - synced_s >= self._section.sync_s:
-                synced_s = now_s
-                await self._on_disk(self._sync)
-            await self._check_disk()
-            if now_s - retained_s >= _RETENTION_S:
-                retained_s = now_s
-                await self._apply_retention()
-
     async def _check_disk(self) -> None:
-        """Raise or end the alarm."""
-        if (self.mode != "off" or self._trouble) and await self._on_disk(self._probe) and self._trouble:
-            self._trouble = None
-            log.info("recording_possible_again", path=str(self._catalog.root))
+        """Begin or end the trouble."""
+        is_writable = (self.mode != "off" or self._trouble) and await self._on_disk(self._probe)
+        if is_writable and self._trouble.end(path=str(self._catalog.root)):
             self._trouble_changed()
         self._measure()
 
     async def _on_disk(self, function: Callable[[], None]) -> bool:
         """Call a function in the thread. Return False, with an alarm, when the disk fails or does not answer."""
         try:
-            async with asyncio.timeout(_HANGS_S):
+            async with asyncio.timeout(_DISK_TIMEOUT_S):
                 await asyncio.get_running_loop().run_in_executor(self._thread, function)
         except TimeoutError:
-            self._fail(OSError(f"the disk did not answer within {_HANGS_S:g} s"))
+            self._fail(OSError(f"the disk did not answer within {_DISK_TIMEOUT_S:g} s"))
             return False
         except OSError as error:
             self._fail(error)
@@ -375,7 +374,7 @@ class Recorder(Service):
     def _probe(self) -> None:
         """In the thread: raise OSError where nothing can be written."""
         self._metrics.free.set(free_bytes(self._catalog.root))
-        self._require_space(self._wanted_bytes if self._trouble else 0)
+        self._require_space(self._resume_bytes if self._trouble else 0)
         if self._trouble:
             probe_writable(self._catalog.root)
 
@@ -383,6 +382,10 @@ class Recorder(Service):
         self._metrics.recorded.set(0 if self._trouble else len(self._active))
         self._metrics.stalled.set(len(self._active) if self._trouble else 0)
         self._metrics.kept.set(sum(each.size_bytes for each in self._catalog.all()))
+
+    async def _apply_retention_forever(self) -> None:
+        await self._apply_retention()
+        await repeat_every(_RETENTION_S, self._apply_retention, failed="retention_failed")
 
     async def _apply_retention(self) -> None:
         section = self._section

@@ -6,6 +6,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from airnode.bus.messages import Notice
+from airnode.errors import Unavailable
+from airnode.kernel.trouble import Trouble
 from airnode.store.files.disk import is_full
 
 
@@ -37,15 +39,41 @@ class RecordingMetrics:
         )
 
 
-def stopped_notice(error: OSError, root: Path) -> Notice:
-    """Return the notice that the disk accepts no more writes."""
+class RecordingDiskFailed(Unavailable):
+    """The disk accepts no more writes."""
+
+    code, title = "recording_disk_failed", "Recording has stopped"
+
+
+class RecordingDiskFull(RecordingDiskFailed):
+    """The disk or the quota is full, or less is free than ``recording.min_free_bytes``."""
+
+    code = "recording_disk_full"
+
+
+class RecordingDiskReadOnly(RecordingDiskFailed):
+    """The disk is mounted read-only."""
+
+    code = "recording_disk_read_only"
+
+
+def disk_failure(error: OSError, root: Path) -> RecordingDiskFailed:
+    """Return the error that says why recording has stopped."""
     reason = error.strerror or str(error)
     text = f"Recording has stopped: {reason} ({root}). Make room or repair the disk; it goes on by itself."
     if is_full(error):
-        return Notice("recording_disk_full", text, {"path": str(root)})
+        return RecordingDiskFull(text, fields={"path": str(root)}, debug=repr(error))
     if error.errno == errno.EROFS:
-        return Notice("recording_disk_read_only", text, {"path": str(root)})
-    return Notice("recording_disk_failed", text, {"path": str(root), "error": reason})
+        return RecordingDiskReadOnly(text, fields={"path": str(root)}, debug=repr(error))
+    return RecordingDiskFailed(text, fields={"path": str(root), "error": reason}, debug=repr(error))
+
+
+def notices_of(trouble: Trouble) -> list[Notice]:
+    """Return a notice for each reason of a trouble."""
+    return [
+        Notice(reason.code, reason.text, {name: str(value) for name, value in reason.fields.items()})
+        for reason in trouble.reasons
+    ]
 
 
 def slow_notice(root: Path) -> Notice:

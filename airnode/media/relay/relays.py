@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.messages import Relayed
 from airnode.config.sections.relay import RelaySection
 from airnode.errors import Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.media.relay.reachability import NodeReachability
@@ -68,7 +69,7 @@ class Relays(Service):
         self._session: aiohttp.ClientSession | None = None
         #: {room name: the room}, for the rooms of other nodes that are watched here.
         self._relayed: dict[str, RelayedRoom] = {}
-        origins.on_change(self._moved)
+        origins.on_change(self._origin_changed)
         origins.keep_while(self._is_received)
 
     @property
@@ -111,7 +112,7 @@ class Relays(Service):
     async def start(self) -> None:
         """Open the session, and begin to close the rooms that nobody watches."""
         self._session = aiohttp.ClientSession(connector=connector())
-        self._tasks.spawn("sweep", self._sweep_forever())
+        self._tasks.spawn("sweep", repeat_every(_SWEEP_S, self._sweep, failed="relay_sweep_failed"))
 
     async def drain(self) -> None:
         """Answer the requests that wait, so that their players try another node."""
@@ -159,7 +160,7 @@ class Relays(Service):
         state = self._origins.table.state(name)
         return state is None or state.phase == "ended"
 
-    def _moved(self, name: str) -> None:
+    def _origin_changed(self, name: str) -> None:
         origin = self._origins.table.origin(name)
         own = self._own.get(name)
         if own is not None and origin is not None and origin.epoch > own.epoch:
@@ -179,22 +180,21 @@ class Relays(Service):
         self._metrics.rooms.set(len(self._relayed))
         log.info("relay_closed", room=room.name)
 
-    async def _sweep_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_SWEEP_S)
-            now_s = _now_s()
-            for room in list(self._relayed.values()):
-                room.set_origin_unreachable(self._is_cut(room, now_s))
-                if room.idle and not room.viewers.count(now_s):
-                    self._close(room)
-            self._metrics.unreachable.set(sum(room.origin_unreachable for room in self._relayed.values()))
-            self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._relayed.values()))
+    async def _sweep(self) -> None:
+        """Find the origins that do not answer, close the rooms that nobody watches, and update the gauges."""
+        now_s = _now_s()
+        for room in list(self._relayed.values()):
+            room.set_origin_unreachable(self._is_cut_off(room, now_s))
+            if room.idle and not room.viewers.count(now_s):
+                self._close(room)
+        self._metrics.unreachable.set(sum(room.origin_unreachable for room in self._relayed.values()))
+        self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._relayed.values()))
 
     def _is_received(self, name: str) -> bool:
         room = self._relayed.get(name)
         return room is not None and _now_s() - room.last_media_s < _REPORT_TIMEOUT_S
 
-    def _is_cut(self, room: RelayedRoom, now_s: float) -> bool:
+    def _is_cut_off(self, room: RelayedRoom, now_s: float) -> bool:
         if now_s - self._origins.table.last_report_s(room.name) >= _REPORT_TIMEOUT_S:
             return False
         return (

@@ -69,7 +69,6 @@ class Packager:
         self._timeline = Timeline()
         self._segmenter = Segmenter(settings, window, self.stats)
         self._periods = 0
-        #: {event: (when it was last logged, how often it was not since)}.
         self._log_limiter = LogLimiter(WARN_EVERY_S)
         self._reset()
         window.begin_epoch()

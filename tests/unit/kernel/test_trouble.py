@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
-from airnode.errors import Unavailable
+from airnode.errors import Conflict, NotFound, Unavailable
 from airnode.kernel.logging import LogLimiter
-from airnode.kernel.trouble import Trouble
+from airnode.kernel.trouble import Reason, Trouble
 
 
 def test_trouble_is_logged_when_it_begins_changes_and_ends():
@@ -22,6 +22,19 @@ def test_trouble_is_logged_when_it_begins_changes_and_ends():
         ("writes_again", None),
     ]
     assert {each["table"] for each in lines} == {"users"}
+
+
+def test_a_reason_has_the_code_and_the_fields_of_its_error():
+    trouble = Trouble("write_failed", level="error")
+    assert trouble.reasons == []
+    with capture_logs() as lines:
+        trouble.begin(NotFound("There is no table.", fields={"table": "users"}), "users")
+        trouble.begin(Conflict("It is locked."), "products")
+    assert trouble.reasons == [
+        Reason("not_found", "There is no table.", {"table": "users"}),
+        Reason("conflict", "It is locked."),
+    ]
+    assert [line["log_level"] for line in lines] == ["error", "error"]
 
 
 def test_a_health_check_raises_every_reason_once():

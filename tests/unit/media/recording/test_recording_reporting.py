@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from airnode.media.recording.reporting import slow_notice, stopped_notice
+from airnode.bus.messages import Notice
+from airnode.kernel.trouble import Trouble
+from airnode.media.recording.reporting import disk_failure, notices_of, slow_notice
 from airnode.store.files.disk import DiskTooFull
 
 ROOT = Path(__file__).parents[4]
 PLACE = Path("/recordings")
+
+
+def stopped_notice(error: OSError) -> Notice:
+    trouble = Trouble()
+    trouble.begin(disk_failure(error, PLACE))
+    (notice,) = notices_of(trouble)
+    return notice
 
 
 def failed(number: int) -> OSError:
@@ -30,7 +39,7 @@ def failed(number: int) -> OSError:
     ],
 )
 def test_the_code_says_what_to_do(error: OSError, code: str):
-    notice = stopped_notice(error, PLACE)
+    notice = stopped_notice(error)
     assert notice.code == code
     assert notice.fields["path"] == "/recordings"
     assert (error.strerror or str(error)) in notice.text
@@ -38,7 +47,7 @@ def test_the_code_says_what_to_do(error: OSError, code: str):
 
 
 def test_the_admin_page_has_words_for_every_code():
-    codes = {stopped_notice(failed(number), PLACE).code for number in (errno.ENOSPC, errno.EROFS, errno.EIO)}
+    codes = {stopped_notice(failed(number)).code for number in (errno.ENOSPC, errno.EROFS, errno.EIO)}
     codes |= {slow_notice(PLACE).code}
     for role in ("consumer", "producer"):
         codes |= set(re.findall(r'\("(\w+)", \w+\.check\)', (ROOT / "roles" / f"{role}.py").read_text()))
