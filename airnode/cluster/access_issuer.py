@@ -98,7 +98,7 @@ class AccessIssuer:
         )
 
     async def register(self, order: RegisterRequest, *, address: str, master_host: str) -> Registration:
-        """Return the same for a slave of an earlier version, which gets an id where it has none.
+        """Return what a slave of an earlier version needs; one without an id gets a new one.
 
         Raises:
             InvalidInput: (400) the node's id or the host is not valid.
@@ -137,7 +137,7 @@ def reachable_host(address: str) -> str:
 
 
 def require_node_id(node_id: str, path: str = "node_id") -> None:
-    """Raise InvalidInput (400) unless this can be a node's id. ``path`` is the field's, for the error."""
+    """Raise InvalidInput (400) unless this has the form of a node's id; ``path`` names the field in the error."""
     _require(_NODE_ID.match(node_id), path, "1 to 64 letters, digits, . _ and -")
 
 

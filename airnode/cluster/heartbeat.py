@@ -58,7 +58,11 @@ class HeartbeatClient:
         self._master = MasterConnection(section.master_url, section.token.get_secret_value())
 
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatAnswer:
-        """Send a heartbeat. Raises Unavailable; also for a refusal: the next heartbeat may be accepted."""
+        """Send a heartbeat and return the answer.
+
+        Raises:
+            Unavailable: (503) no answer, or a refusal: the next heartbeat may be accepted.
+        """
         try:
             return await self._master.post("/cluster/heartbeat", request, HeartbeatAnswer)
         except CredentialRefused as error:
@@ -108,7 +112,7 @@ class Heartbeat(Service):
         self._sent = (time.monotonic(), 0)
 
     async def start(self) -> None:
-        """Send the first heartbeat, and then one each ``cluster.heartbeat_s``."""
+        """Send the first heartbeat, then one every ``cluster.heartbeat_s``."""
         await self._beat()
         self._tasks.spawn("beat", repeat_every(self._section.heartbeat_s, self._beat, failed="heartbeat_missed"))
 
@@ -134,14 +138,14 @@ class Heartbeat(Service):
         return "through the master: Redis cannot be reached" if self._through_master else None
 
     async def check_beats(self) -> None:
-        """Raise LookupError where no heartbeat was delivered within the lease; no new viewers are sent here then."""
+        """Raise LookupError where no heartbeat was delivered within the lease: masters then send no new viewers."""
         silent_s = time.monotonic() - self._delivered_s
         if silent_s > self._section.lease_s:
             who = "Redis does not answer" if self._master is None else "neither Redis nor the master answers"
             raise LookupError(f"{who}: no heartbeat got through for {silent_s:.0f} s, no new viewers are sent here")
 
     def record(self) -> NodeRecord:
-        """Return the heartbeat."""
+        """Return a heartbeat with the load of this node at this time."""
         rooms = dict(self._meters.viewers())
         viewers, sent_bps = sum(rooms.values()), self._sent_bps()
         limit = self._section.bandwidth_bps

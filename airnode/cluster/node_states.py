@@ -98,7 +98,6 @@ class NodeStates(Service):
         self._tasks.spawn("publish", self._publish_pending())
 
     async def stop(self) -> None:
-        """End the syncs and the publishing."""
         await self._tasks.aclose()
 
     # -- the view -----------------------------------------------------------------------------------------------------
@@ -228,7 +227,7 @@ class NodeStates(Service):
                 continue  # the other masters read the counts from Redis with their next sync
 
     async def _sync(self) -> None:
-        """Read what Redis has beside the leases."""
+        """Read what Redis has besides the leases: last heartbeats, orders and reservations."""
         stored = await self.registry.last_records()
         orders: dict[str, NodeOrder] = await self.registry.orders()
         counts = await self._reservations.counts()

@@ -70,7 +70,6 @@ class NodesApi:
         self._clients = clients
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes."""
         app.router.add_post("/cluster/heartbeat", self.heartbeat)
         app.router.add_get("/cluster/nodes", self.list_nodes)
         app.router.add_get("/cluster/best-node", self.best_node)
@@ -191,7 +190,7 @@ class NodesApi:
         path_params=_NODE,
     )
     async def drain(self, request: web.Request) -> web.Response:
-        """The order is valid until it is taken back or the node joins again."""
+        """Order the node to drain; the order is valid until it is taken back or the node joins again."""
         self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "drain")
 
@@ -204,7 +203,7 @@ class NodesApi:
         path_params=_NODE,
     )
     async def undrain(self, request: web.Request) -> web.Response:
-        """Take the order back."""
+        """Take the order to drain back."""
         self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "")
 
@@ -218,7 +217,7 @@ class NodesApi:
         path_params=_NODE,
     )
     async def remove(self, request: web.Request) -> web.Response:
-        """The answer to its next heartbeat has the order."""
+        """Order the node to leave; the answer to its next heartbeat has the order."""
         self._authorizer.require(request, Right.ADMIN)
         return await self._ordered(request, "removed")
 

@@ -70,11 +70,11 @@ class _Slot:
         return share
 
     def serves(self) -> bool:
-        """Return whether it may get anybody at all."""
+        """Return whether the node may get viewers and publishers at all."""
         return self.record.status != "draining" and not self.drained
 
     def open(self) -> bool:
-        """Return whether it can take one more viewer."""
+        """Return whether the node can take one more viewer."""
         return self.serves() and self.record.status == "healthy" and self.promised < self.places()
 
 
@@ -100,7 +100,7 @@ class Placement:
     # -- input --------------------------------------------------------------------------------------------------------
 
     def update_node(self, record: NodeRecord, now_s: float) -> None:
-        """Take a node's heartbeat, which also has its reserved places. The same heartbeat again changes nothing."""
+        """Apply a node's heartbeat, which also has its reserved places. The same heartbeat again changes nothing."""
         slot = self._slots.get(record.node_id)
         if slot is None:
             slot = self._slots[record.node_id] = _Slot(record)
@@ -114,7 +114,7 @@ class Placement:
         self._file_by_load(slot)
 
     def set_drained_nodes(self, node_ids: Iterable[str]) -> None:
-        """Take an admin's orders: exactly these nodes get no viewers."""
+        """Apply the orders of administrators: exactly these nodes get no new viewers."""
         wanted = set(node_ids)
         for node_id, slot in self._slots.items():
             if slot.drained != (node_id in wanted):
@@ -122,26 +122,25 @@ class Placement:
                 self._file_by_load(slot)
 
     def set_drained(self, node_id: str, *, on: bool) -> None:
-        """Take an admin's order for one node."""
+        """Apply an administrator's order for one node."""
         if (slot := self._slots.get(node_id)) is not None:
             slot.drained = on
             self._file_by_load(slot)
 
     def remove(self, node_id: str) -> None:
-        """Forget a node."""
         self._cut_off.pop(node_id, None)
         if (slot := self._slots.pop(node_id, None)) is not None:
             self._take_out(slot)
 
     def set_reserved(self, counts: Mapping[str, int]) -> None:
-        """Take the reserved places of all nodes; a node that is not in ``counts`` has none."""
+        """Set the reserved places of all nodes; a node that is not in ``counts`` has none."""
         for node_id, slot in self._slots.items():
             if slot.reserved != (count := counts.get(node_id, 0)):
                 slot.reserved = count
                 self._file_by_load(slot)
 
     def raise_reserved(self, counts: Mapping[str, int]) -> None:
-        """Take the counts of other masters; a count that is lower than the known one is outdated."""
+        """Apply reserved places that other masters counted; a count that is lower than the known one is outdated."""
         for node_id, count in counts.items():
             slot = self._slots.get(node_id)
             if slot is not None and count > slot.reserved:
@@ -213,7 +212,7 @@ class Placement:
         return {node_id: slot.record for node_id, slot in self._slots.items() if self._is_fresh(slot, now_s)}
 
     def health(self, node_id: str, now_s: float) -> NodeHealth:
-        """Return how a node is."""
+        """Return whether a node is healthy, draining, overloaded or offline."""
         slot = self._slots.get(node_id)
         if slot is None or not self._is_fresh(slot, now_s):
             return "offline"
@@ -274,7 +273,7 @@ class Placement:
             self._filled |= 1 << wanted
 
     def _take_out(self, slot: _Slot) -> None:
-        """Take a slot out of its bucket; the last one of the bucket moves to its position."""
+        """Remove a slot from its bucket; the last one of the bucket moves to its position."""
         if slot.bucket < 0:
             return
         bucket = self._buckets[slot.bucket]

@@ -51,7 +51,7 @@ class RecordingIndex:
         return [_indexed(row) for row in await self._postgres.fetch(_BY_ROOM, room)]
 
     async def one(self, room: str, recording_id: str) -> IndexedRecording | None:
-        """Return one of them; None: there is none."""
+        """Return a recording of the room; None: there is none with this id."""
         if not ROOM_PATTERN.match(room) or not RECORDING_ID.match(recording_id):
             return None
         row = await self._postgres.fetchrow(_ONE, room, recording_id)

@@ -59,7 +59,6 @@ class ClusterRecordings(Service):
         self._tasks.spawn("sync", self._sync_repeatedly())
 
     async def stop(self) -> None:
-        """Stop reading tables."""
         await self._tasks.aclose()
 
     async def order(self, node_id: str, action: RecordingAction, room: str, recording_id: str = "") -> RecordingAnswer:
@@ -124,7 +123,7 @@ class ClusterRecordings(Service):
                 await self._remember_nodes()
 
     async def _remember_nodes(self) -> None:
-        """Have the tables of all nodes read again: messages may have been lost."""
+        """Mark the tables of all nodes to be read again: messages may have been lost."""
         try:
             nodes = await self.index.nodes()
         except Unavailable as error:
@@ -134,7 +133,7 @@ class ClusterRecordings(Service):
             self._announced.setdefault(node_id, None)
 
     async def _sync(self) -> None:
-        """Read the rewritten tables. One that is empty and should not be means that Redis lost its data."""
+        """Read the tables that changed. An empty one that should not be empty means that Redis lost its data."""
         while self._announced:
             # Removed first: a change that is announced during the read may not be part of it.
             node_id, count = self._announced.popitem()

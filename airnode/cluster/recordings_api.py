@@ -101,7 +101,6 @@ class RecordingsApi:
         self._section = section
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes."""
         app.router.add_get("/api/classes/{room}/recordings", self.list_recordings)
         app.router.add_delete("/api/classes/{room}/recordings/{recording_id}", self.delete)
         app.router.add_get("/api/classes/{room}/recording", self.state)
@@ -133,7 +132,7 @@ class RecordingsApi:
         path_params=_ROOM,
     )
     async def state(self, request: web.Request) -> web.Response:
-        """Return what its origin reports."""
+        """Return the state that the room's origin reports."""
         room = request.match_info["room"]
         self._authorizer.is_teacher(request, room)
         return json_response(self._state(room))

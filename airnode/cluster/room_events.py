@@ -49,7 +49,6 @@ class RoomEvents(Service):
             self._wake(room)
 
     async def stop(self) -> None:
-        """End the streams."""
         await self.drain()
 
     async def stream(

@@ -54,7 +54,6 @@ class RoomStates(Service):
         await self._rooms_view.start()
 
     async def stop(self) -> None:
-        """End the syncs."""
         await self._rooms_view.stop()
 
     def add_listener(self, listener: Callable[[str], None]) -> None:

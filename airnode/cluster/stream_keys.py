@@ -51,7 +51,6 @@ class StreamKeys(Service):
         self._tasks.spawn("recheck", repeat_every(_RECHECK_S, self.recheck, failed="stream_keys_not_rechecked"))
 
     async def stop(self) -> None:
-        """Stop the lookups."""
         await self._tasks.aclose()
 
     async def room_of(self, stream_key: str) -> str | None:
@@ -118,7 +117,6 @@ class StreamKeyPublisher(Service):
         self._tasks.spawn("refresh", refreshing)
 
     async def stop(self) -> None:
-        """End refreshing."""
         await self._tasks.aclose()
 
     async def refresh(self) -> None:

@@ -31,7 +31,7 @@ class ClassLookup(Protocol):
         ...
 
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
-        """Remember that this user was here."""
+        """Store when this user was here last, and the name to show if there is one."""
         ...
 
 

@@ -29,28 +29,31 @@ class CacheState:
 
     @property
     def interval_s(self) -> float | None:
-        """Of the cache-worker; None: none has been there."""
+        """Return the seconds between two refreshes of the cache-worker; None: none has run yet."""
         return self._number("interval_s")
 
     @property
     def position_s(self) -> float | None:
-        """How long ago the last refresh was; beyond the interval: it is late."""
+        """Return the seconds since the last refresh; more than the interval means that the next one is late."""
         refreshed_at = self._number("refreshed_at")
         return None if refreshed_at is None else max(0.0, self.taken_at - refreshed_at)
 
     @property
     def hit_ratio(self) -> float | None:
-        """Of all that readers asked for so far, what the cache had; None: nobody has read."""
+        """Return the part of all reads that the cache answered, 0 to 1; None: nobody has read."""
         hits, misses = self._total("hits"), self._total("misses")
         return hits / (hits + misses) if hits + misses else None
 
     @property
     def swaps(self) -> int:
-        """How often the cache was filled anew."""
+        """Return how often the cache was refreshed."""
         return int(self._number("swaps") or 0)
 
     def line(self, clock: datetime) -> str:
-        """For people: ``[11:45:35] [15/50s ######--------------] | MEM: 2.25M | OPS/s: 1 | HIT: 100.0% | …``."""
+        """Return one line for people.
+
+        ``[11:45:35] [15/50s ######--------------] | MEM: 2.25M | OPS/s: 1 | HIT: 100.0% | …``
+        """
         hit = "-" if (ratio := self.hit_ratio) is None else f"{_floor(ratio * 100)}%"
         return (
             f"[{clock:%H:%M:%S}] [{self._cycle()}] | MEM: {self.used_memory_human} | OPS/s: {self.ops_per_s} "
@@ -58,7 +61,7 @@ class CacheState:
         )
 
     def document(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the state as JSON values, for scripts."""
         interval_s, position_s = self.interval_s, self.position_s
         known = interval_s is not None and position_s is not None
         return {

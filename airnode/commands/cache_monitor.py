@@ -25,7 +25,7 @@ _READ_TIMEOUT_S = 3.0
 
 
 async def read_state(bus: Bus) -> CacheState:
-    """Read the state once. Raises Unavailable if Redis does not answer."""
+    """Return the state, read once. Raises Unavailable (503) if Redis does not answer."""
     with unavailable(f"Redis at {bus.address} does not answer."):
         async with asyncio.timeout(_READ_TIMEOUT_S), bus.client.pipeline(transaction=False) as pipeline:
             pipeline.time()

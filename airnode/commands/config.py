@@ -28,7 +28,7 @@ class ConfigFailed(click.ClickException):
         self.error = error
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the text as it is: it is written for a terminal."""
+        """Print text that is formatted for a terminal already."""
         stream = file or sys.stderr
         first, newline, rest = self.message.partition("\n")
         click.echo(painter(stream)(first, "red") + newline + rest, file=stream, color=True)

@@ -87,7 +87,7 @@ def _reserved() -> Iterator[str]:
 
 
 def documents() -> dict[str, str]:
-    """{path below the repository's root: content}."""
+    """Return {path below the repository's root: content}."""
     return {"configs/airnode.example.toml": example(), "docs/config.md": reference()}
 
 

@@ -181,7 +181,7 @@ def _confirm(selection: "Selection", what: str, *, yes: bool) -> None:
 
 
 def _run(params: dict[str, Any], action: Callable[[Any], Any], *, with_log: bool = False) -> Any:
-    """Run something with the stores open."""
+    """Return the result of ``work``, which gets open stores."""
     loaded = loaded_or_exit(params)
     from airnode.pipeline.access import PIPELINE_ACCESS
     from airnode.runtime import open_stores

@@ -33,7 +33,7 @@ class Option:
 
     @property
     def param(self) -> str:
-        """The name under which click passes the value."""
+        """Return the name of the argument in which click passes the value."""
         return self.name.removeprefix("--").replace("-", "_")
 
 
@@ -76,7 +76,7 @@ def config_options(command: Command) -> Command:
 
 
 def store_options(**more: str) -> Callable[[Command], Command]:
-    """Like :func:`config_options`, with only what bears on stores.
+    """Return a decorator as :func:`config_options` does, with only the options that stores need.
 
     Args:
         more: other options, by the name under which click passes them, and what they do there.

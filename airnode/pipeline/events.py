@@ -120,7 +120,7 @@ def new_id_and_time() -> tuple[uuid.UUID, datetime]:
 
 
 def decode_event(value: bytes, topic: str) -> AnyEvent:
-    """Decode a record of a topic.
+    """Return the event in a record of a topic.
 
     Raises:
         EventDecodeError: the record can never be decoded.

@@ -6,17 +6,17 @@ from airnode.bus.keys import PREFIX
 
 
 def pipeline_totals() -> str:
-    """Hash {"produced:orders": events so far, …}."""
+    """Return the key of a hash {"produced:orders": events so far, …}."""
     return f"{PREFIX}pipeline:{{pipeline}}:totals"
 
 
 def pipeline_minute(minute: int) -> str:
-    """Hash: counts and the highest lag of a minute (unix seconds / 60); expires after two hours."""
+    """Return the key of a hash: counts and the highest lag of a minute (unix seconds / 60); expires after two hours."""
     return f"{PREFIX}pipeline:{{pipeline}}:minute:{minute}"
 
 
 def pipeline_reported(reporter: str) -> str:
-    """String: number of the last report of a process, so that no report counts twice."""
+    """Return the key of a string: number of the last report of a process, so that no report counts twice."""
     return f"{PREFIX}pipeline:{{pipeline}}:told:{reporter}"
 
 
@@ -24,20 +24,20 @@ def pipeline_reported(reporter: str) -> str:
 
 
 def cache(table: str) -> str:
-    """Hash {id: JSON} of ``users`` or ``products``."""
+    """Return the key of a hash {id: JSON} of ``users`` or ``products``."""
     return f"cache:{table}"
 
 
 def cache_next(table: str, nonce: str) -> str:
-    """Hash: the next content of a cached table while it is filled; in the slot of :func:`cache`."""
+    """Return the key of a hash: the next content of a cached table while it is filled; in the slot of :func:`cache`."""
     return f"{{cache:{table}}}:next:{nonce}"
 
 
 def cache_state(table: str) -> str:
-    """Hash {epoch, generation, rounds, refreshed_ms} of a table's cache; in the slot of :func:`cache`."""
+    """Return the key of a hash {epoch, generation, rounds, refreshed_ms}; in the slot of :func:`cache`."""
     return f"{{cache:{table}}}:state"
 
 
 def cache_stats() -> str:
-    """Hash of the counters of readers and the cache-worker."""
+    """Return the key of a hash of the counters of readers and the cache-worker."""
     return "cache:stats"

@@ -60,7 +60,7 @@ async def ensure_topics(eventlog: EventLog, partitions: int) -> list[str]:
 
 
 async def require_unique_keys(postgres: Postgres, tables: Sequence[str] = tuple(REQUIRED_KEYS)) -> None:
-    """Check that each table has the unique key that prevents inserting an event twice.
+    """Raise StartupError unless each table has the unique key that prevents inserting an event twice.
 
     Raises:
         StartupError: a key is missing; the text has the statement that creates it.

@@ -99,7 +99,6 @@ class HealthEndpoints:
         self._started_s = time.monotonic()
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the four routes."""
         app.router.add_get("/health", self.health)
         app.router.add_get("/health/liveness", self.liveness)
         app.router.add_get("/health/readiness", self.readiness)

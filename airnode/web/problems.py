@@ -51,7 +51,7 @@ def route_name(request: web.Request) -> str:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into a problem document; a bug becomes a 500 that shows only its incident id."""
+    """Return the answer of ``handler``, or its error as a problem; a bug becomes a 500 with only an incident id."""
     try:
         return await handler(request)
     except AirnodeError as error:

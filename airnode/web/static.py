@@ -27,7 +27,7 @@ def static_dir() -> Path:
 
 
 def add_pages(app: web.Application, pages: dict[str, str], root: Path | None = None) -> None:
-    """Serve ``pages`` ({path pattern: file name}) and ``/assets``; the files are listed once, here."""
+    """Add routes for ``pages`` ({path pattern: file name}) and ``/assets``; the files are listed once, at this time."""
     base = root or static_dir()
     for pattern, name in {**pages, "/favicon.svg": "favicon.svg"}.items():
         app.router.add_get(pattern, _document(base / name) if (base / name).is_file() else _not_built)

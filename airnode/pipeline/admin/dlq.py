@@ -65,12 +65,12 @@ class StoredDeadLetter:
 
     @property
     def position(self) -> str:
-        """Position on the log."""
+        """Return the position on the log, such as ``orders/3/8120``."""
         return f"{self.topic}/{self.partition}@{self.log_offset}"
 
     @property
     def can_be_replayed(self) -> bool:
-        """Whether the record is complete and its topic belongs to the pipeline."""
+        """Return whether the record is complete and its topic belongs to the pipeline."""
         return self.topic in TOPICS and self.reason != TOO_LARGE
 
 
@@ -114,7 +114,7 @@ class Selection:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """Parse ``2h`` or ``2026-11-22T05:00`` (UTC if it names no zone).
+    """Return the time that ``2h`` (two hours ago) or ``2026-11-22T05:00`` means (UTC if it names no zone).
 
     Raises:
         InvalidInput: neither.
@@ -164,7 +164,7 @@ async def select(postgres: Postgres, wanted: DeadLetterFilter) -> Selection:
 
 
 async def replay(postgres: Postgres, eventlog: EventLog, selection: Selection) -> int:
-    """Publish letters to their topics again, mark them, and return how many.
+    """Publish dead letters to their topics again, mark them, and return how many.
 
     Shortened letters and letters of other topics are skipped. After a crash between publishing and marking they can be
     replayed again: events are inserted once by ``event_id``.
@@ -187,7 +187,7 @@ async def replay(postgres: Postgres, eventlog: EventLog, selection: Selection) -
 
 
 async def drop(postgres: Postgres, selection: Selection) -> int:
-    """Delete letters and return how many were still there."""
+    """Delete dead letters and return how many were still there."""
     count = 0
     for begin in range(0, len(selection.ids), _BATCH):
         count += len(await postgres.fetch(_DROP, selection.ids[begin : begin + _BATCH]))

@@ -120,7 +120,6 @@ class Overview(Service):
         self._last: tuple[float, PipelineStatus] | None = None
 
     async def stop(self) -> None:
-        """Stop the queries."""
         await self._tasks.aclose()
 
     async def status(self) -> PipelineStatus:

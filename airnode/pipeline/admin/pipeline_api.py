@@ -86,7 +86,6 @@ class PipelineApi:
         self._urls = urls
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes."""
         app.router.add_get("/api/pipeline/status", self.status)
         app.router.add_get("/api/pipeline/users/{user_id}", self.user)
         app.router.add_get("/api/pipeline/products/{product_id}", self.product)
@@ -103,7 +102,6 @@ class PipelineApi:
         auth="admin",
     )
     async def status(self, request: web.Request) -> web.Response:
-        """See the operation."""
         self._authorizer.require(request, Right.ADMIN)
         return json_response(await self._overview.status())
 
@@ -117,7 +115,6 @@ class PipelineApi:
         auth="admin",
     )
     async def user(self, request: web.Request) -> web.Response:
-        """See the operation."""
         self._authorizer.require(request, Right.ADMIN)
         return _answer(await self._catalogue.user(_row_id(request, "user_id")), "There is no such user.")
 
@@ -131,7 +128,6 @@ class PipelineApi:
         auth="admin",
     )
     async def product(self, request: web.Request) -> web.Response:
-        """See the operation."""
         self._authorizer.require(request, Right.ADMIN)
         return _answer(await self._catalogue.product(_row_id(request, "product_id")), "There is no such product.")
 
@@ -146,7 +142,7 @@ class PipelineApi:
         auth="pipeline",
     )
     async def join(self, request: web.Request) -> web.Response:
-        """Hand over the addresses."""
+        """Return the addresses of the stores."""
         self._authorizer.require(request, PIPELINE_TOKEN)
         asked = await read_input(request, PipelineJoin)
         urls = self._urls(self._clients.hostname(request))

@@ -94,7 +94,7 @@ class GrowthByMinute:
         self._waiting: dict[int, tuple[Counter[str], Counter[str]]] = {}
 
     def update(self, counts: Counts, lag: Mapping[str, Mapping[str, int]], minute: int, now_s: float) -> None:
-        """Take the current counts, in a minute of the wall clock, at ``now_s`` of a monotonic clock."""
+        """Add the growth since the last call. ``minute``: unix seconds / 60; ``now_s``: of a monotonic clock."""
         current: Counter[str] = Counter({field: int(count) for field, count in counts.items()})
         grown, peaks = self._waiting.setdefault(minute, (Counter(), Counter()))
         grown.update(current - self._before)
@@ -166,7 +166,6 @@ class StatsReporter(Service):
         self._report: tuple[int, Counter[str], Counter[str]] | None = None
 
     async def start(self) -> None:
-        """Start to report."""
         self._measure()
         self._tasks.spawn("report", self._report_loop())
 

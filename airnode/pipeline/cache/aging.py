@@ -38,7 +38,7 @@ class Shares:
 
 
 def shares(batch_size: int, new_data_ratio: float) -> Shares:
-    """Divide a batch; old rows always get a share. ``new_data_ratio``: from 0 to below 1."""
+    """Return how many rows of a batch are new and old; there are always old ones. ``new_data_ratio``: 0 to below 1."""
     newest = math.floor(batch_size * new_data_ratio)
     return Shares(newest, batch_size - newest)
 

@@ -68,7 +68,6 @@ class Catalogue(Service):
         )
 
     async def start(self) -> None:
-        """Start to report."""
         self._tasks.spawn("report", self._report_loop())
 
     async def stop(self) -> None:
@@ -89,7 +88,7 @@ class Catalogue(Service):
         return await self._some(USERS, count)
 
     async def products(self, count: int) -> list[CachedProduct]:
-        """``count`` random products; see :meth:`users`."""
+        """Return ``count`` random products; see :meth:`users`."""
         return await self._some(PRODUCTS, count)
 
     async def _some(self, cached: CachedTable[C], count: int) -> list[C]:

@@ -73,7 +73,7 @@ class CacheStore:
         self._bus = bus
 
     async def begin(self, table: TableName, epoch: int) -> RotationState:
-        """Refuse earlier epochs from now on; return the rotation state. Raises LeaderReplaced after a later epoch."""
+        """Refuse earlier epochs from now on, and return the rotation state. LeaderReplaced: a later epoch began."""
         with unavailable():
             data = await self._bus.client.eval(_BEGIN, 1, keys.cache_state(table), epoch)
         if data is None:

@@ -49,12 +49,12 @@ class CachedTable(Generic[C]):
 
     @property
     def id_column(self) -> str:
-        """The primary key, which rows are ordered by."""
+        """Return the name of the primary key, by which rows are ordered."""
         return self.kind.__struct_fields__[0]
 
     @property
     def columns(self) -> str:
-        """The columns of a SELECT."""
+        """Return the columns of a SELECT, with commas between them."""
         return ", ".join(self.kind.__struct_fields__)
 
 

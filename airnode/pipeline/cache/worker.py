@@ -85,7 +85,7 @@ class CacheWorker(Service):
                 await self._election.resign()
 
     async def check(self) -> str:
-        """For ``/health``. Raises Unavailable while the cache cannot be refreshed."""
+        """Return a remark for ``/health``; raise Unavailable (503) while the cache cannot be refreshed."""
         self._trouble.check()
         if not self._is_leader.is_set():
             return f"standing by for {self._election.leader or 'another worker'}"

@@ -40,7 +40,6 @@ class Buffer:
         return self._count
 
     def add(self, records: Sequence[Delivered]) -> None:
-        """Add fetched records."""
         for record in records:
             self._waiting.setdefault(record.partition, deque()).append(record)
         self._count_records(records, 1)

@@ -58,7 +58,10 @@ class DeadLetter:
 
     @property
     def letter_id(self) -> uuid.UUID:
-        """The same id however often one failure is published; with the value, as offsets restart in a new topic."""
+        """Return an id that is the same however often one failure is published.
+
+        It covers the value, because offsets restart when a topic is created again.
+        """
         where = f"{self.group}/{self.position.topic}/{self.position.number}/{self.offset}/{self.attempts}"
         return uuid.uuid5(_SPACE, f"{where}/{hashlib.sha256(self.value).hexdigest()}")
 
@@ -110,7 +113,7 @@ def attempts_of(record: Delivered) -> int:
 
 
 def parse_dead_letter(record: Delivered) -> DeadLetter:
-    """Parse a record of the topic of dead letters; missing or malformed headers become empty values."""
+    """Return the dead letter in a record of their topic; missing or malformed headers become empty values."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
 
     def number(name: str, most: int) -> int:

@@ -73,15 +73,13 @@ class LagWatch(Service):
         self.lag: dict[str, dict[str, int]] = {}
 
     async def start(self) -> None:
-        """Start to measure."""
         self._tasks.spawn("watch", self._watch_loop())
 
     async def stop(self) -> None:
-        """Stop measuring."""
         await self._tasks.aclose()
 
     async def check(self) -> None:
-        """For ``/health``. Raises Unavailable while a partition is stuck."""
+        """Raise Unavailable (503) while a partition is stuck, for ``/health``."""
         if self._stuck:
             (group, partition), for_s = max(self._stuck.items(), key=lambda item: item[1])
             raise Unavailable(

@@ -82,11 +82,11 @@ class ConsumerMember(Service):
 
     @property
     def assigned(self) -> frozenset[Partition]:
-        """Partitions that this process reads."""
+        """Return the partitions that this process reads."""
         return self._subscription.assigned if self._subscription is not None else frozenset()
 
     async def check(self) -> str:
-        """For ``/health``. Raises Unavailable while nothing can be written."""
+        """Return a remark for ``/health``; raise Unavailable (503) while nothing can be written."""
         self.trouble.check()
         return f"{len(self.assigned)} partitions, {len(self._buffer)} records waiting"
 
@@ -110,7 +110,7 @@ class ConsumerMember(Service):
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """Leave the group; what is still held comes again to whoever is next."""
+        """Leave the group; the next reader of its partitions gets the records that were not written."""
         await self._tasks.aclose()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
@@ -150,7 +150,7 @@ class ConsumerMember(Service):
             self._paused = frozenset()
 
     async def _revoked(self, partitions: Collection[Partition]) -> None:
-        """Finish and commit the batch that is being written, forget the rest of these partitions."""
+        """Finish and commit the batch that is being written; drop the other records of these partitions."""
         self._forget(partitions)
         try:
             async with asyncio.timeout(self._settle_s):

@@ -63,7 +63,7 @@ class OutboxRelay(Service):
         self.trouble = Trouble("outbox_not_relayed", "outbox_relayed_again")
 
     async def check(self) -> str | None:
-        """For ``/health``. Raises Unavailable while nothing can be relayed."""
+        """Return a remark for ``/health``; raise Unavailable (503) while nothing can be relayed."""
         self.trouble.check()
         return None
 

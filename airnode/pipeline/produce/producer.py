@@ -92,7 +92,7 @@ class Producer(Service):
         self._warned = False
 
     async def check(self) -> str:
-        """For ``/health``. Raises Unavailable while nothing can be made or published."""
+        """Return a remark for ``/health``; raise Unavailable (503) while no events can be generated or published."""
         self._trouble.check()
         now_s = asyncio.get_running_loop().time()
         waited_s = max((now_s - since_s for since_s in self._publish_started_s.values()), default=0.0)
@@ -106,7 +106,6 @@ class Producer(Service):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start."""
         for number, queue in enumerate(self._queues):
             self._tasks.spawn(f"publish-{number}", self._publish_loop(f"queue {number}", queue))
         self._generating = self._tasks.spawn("generate", self._generate_loop())

@@ -105,7 +105,7 @@ _TITLES = [
 
 
 def user_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, str]]:
-    """(user_id, name, email, locale) of made-up customers; three of four are Korean. An id's email is its own."""
+    """Yield (user_id, name, email, locale) of made-up customers; three of four are Korean. An id's email is its own."""
     for row_id in ids:
         bits = _hash64(seed, row_id)
         name, local, locale = person(bits)
@@ -113,7 +113,7 @@ def user_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, st
 
 
 def product_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, int]]:
-    """(product_id, title, category, price_krw) of made-up courses, 9,000 to 490,000 won."""
+    """Yield (product_id, title, category, price_krw) of made-up courses, 9,000 to 490,000 won."""
     titles, count = _TITLES, len(_TITLES)
     for row_id in ids:
         bits = _hash64(~seed, row_id)
@@ -129,14 +129,14 @@ def product_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str,
 
 
 def person(bits: int) -> tuple[str, str, str]:
-    """(name, local part of an address, locale) for 50 random bits."""
+    """Return (name, local part of an address, locale) for 50 random bits."""
     if bits & 3:
         return *_KO[(bits >> 2) % len(_KO)], "ko"
     return *_EN[(bits >> 2) % len(_EN)], "en"
 
 
 def _hash64(seed: int, number: int) -> int:
-    """64 bits that look random (splitmix64), much quicker than a generator for each row."""
+    """Return 64 bits that look random (splitmix64), much faster than a generator for each row."""
     x = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) & _M64
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64

@@ -49,7 +49,7 @@ class SeedResult:
 
     @property
     def rows_per_s(self) -> float:
-        """Rows added per second; 0 if none was added."""
+        """Return the rows added per second; 0 if none was added."""
         return self.added / self.took_s if self.added and self.took_s else 0.0
 
 
