@@ -1,4 +1,4 @@
-"""What flows from an ingest protocol to the packager and on to the writers: codec configurations and frames."""
+"""Frames and codec configurations: the values that go from an ingest protocol to the packager and to all writers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,12 +12,13 @@ TrackKind = Literal["video", "audio"]
 
 @dataclass(frozen=True, slots=True)
 class VideoConfig:
-    """A video decoder configuration; a different one in mid-stream means a discontinuity.
+    """A video decoder configuration. A different one during a stream causes a discontinuity.
 
     Attributes:
-        record: the body of the avcC, hvcC or av1C box, as it came.
+        record: the body of the avcC, hvcC or av1C box, as the publisher sent it.
         codecs: the RFC 6381 string, e.g. ``avc1.64001f``.
-        frame_rate: frames a second as the bitstream declares it (VUI timing), None where it does not.
+        width, height: in pixels.
+        frame_rate: frames a second as declared in the bitstream (VUI timing); None: not declared.
     """
 
     codec: VideoCodec
@@ -33,10 +34,10 @@ class AudioConfig:
     """An AAC or Opus decoder configuration.
 
     Attributes:
-        record: the AudioSpecificConfig (ISO 14496-3 1.6.2.1) or the body of the dOps box, as it came.
+        record: the AudioSpecificConfig (ISO 14496-3 1.6.2.1) or the body of the dOps box, as the publisher sent it.
         codecs: the RFC 6381 string, e.g. ``mp4a.40.2`` or ``opus``.
-        sample_rate: of the core coder, in Hz; also the timescale of its track.
-        samples_per_frame: 1024 or 960; for Opus what is usual: a packet may be shorter or longer.
+        sample_rate: sample rate of the core coder in Hz; also the timescale of the track.
+        samples_per_frame: 1024 or 960 for AAC; for Opus the usual number: a packet may be shorter or longer.
     """
 
     record: bytes
@@ -50,19 +51,21 @@ class AudioConfig:
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One coded frame of one track: an access unit of video, an AAC frame or an Opus packet.
 
-    The same class goes from the ingest to every writer. An ingest makes it with the publisher's times; the packager
-    makes one more with the times of the media timeline, which all writers share. It is the object of which there are
-    most: a msgspec struct outside of the garbage collector is made in 60 ns, a frozen dataclass in 780 ns.
+    The same class is used from the ingest to every writer. An ingest creates a frame with the publisher's times; the
+    packager creates a second one with the times of the media timeline, which all writers share. No object is created
+    more often. So it is a msgspec struct that the garbage collector ignores: it takes 60 ns to create, a frozen
+    dataclass 780 ns.
 
     Attributes:
-        dts_90k: decode time, in ticks of 1/90,000 s. From an ingest it is the publisher's time, on a line of 64 bits
-            (RTMP's 32-bit clock is unwrapped already), from the packager the media timeline's.
+        dts_90k: decode time, in ticks of 1/90,000 s. In a frame from an ingest it is the publisher's time, as a 64-bit
+            number that does not wrap (RTMP's 32-bit clock does); in a frame from the packager it is the media
+            timeline's.
         cts_90k: presentation minus decode time; may be negative; 0 for audio.
         data: length-prefixed NAL units (avc, hevc), OBUs (av1), one raw AAC frame or one Opus packet.
-        is_key: a decoder can begin here. Every audio frame is one.
-        arrived_s: unix time at which it came to this node.
-        dts_samples: of audio that the packager has placed: the exact decode time, in samples; else 0.
-        duration_samples: of audio: how long it lasts; 0: ``samples_per_frame`` of its configuration.
+        is_key: decoding can begin with this frame; true for every audio frame.
+        arrived_s: unix time at which it arrived at this node.
+        dts_samples: for audio from the packager: the exact decode time in samples; otherwise 0.
+        duration_samples: for audio: its duration; 0: ``samples_per_frame`` of its configuration.
     """
 
     track: TrackKind
@@ -77,7 +80,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class StreamMetadata:
-    """What the publisher announced (onMetaData): a hint, never trusted over the bitstream."""
+    """What the publisher announced (onMetaData). It is only a hint: the bitstream decides."""
 
     width: int | None = None
     height: int | None = None

@@ -1,11 +1,12 @@
 """The media port: playlists, parts and segments over HTTP, behind tokens.
 
-The token rides in the path (``/v/<token>/<room>/…``) and all URIs in playlists are relative, so that one playlist is
-the same bytes for all viewers and every player carries the token along (docs/adr/0005). ``?jwt=`` only opens the door:
-it redirects to the path form.
+The token is in the path (``/v/<token>/<room>/…``) and all URIs in playlists are relative. So a playlist has the same
+bytes for all viewers, and every player sends the token with each request (docs/adr/0005). A URL with ``?jwt=`` only
+redirects to the path form.
 
-``live.mp4`` is written past aiohttp's writer, straight to the transport, with the chunk framing of HTTP/1.1 in the
-shared bytes: its viewers cost one ``write`` a fragment each, and no task wakes up for them (:mod:`.live.feed`).
+``live.mp4`` does not use aiohttp's writer: the feed writes directly to the transport, and the fragments, which all
+viewers share, have the chunk framing of HTTP/1.1 already. So a fragment costs one ``write`` for each viewer, and no
+task wakes up (:mod:`.live.feed`).
 """
 
 import asyncio
@@ -36,9 +37,9 @@ _RELOAD_TARGETS = 3.0
 _PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
 _MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
 _LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-#: A live response that ends has so long to get rid of what it holds.
+#: A live response that ends has this long to send what its transport holds.
 _FINISH_TIMEOUT_S = 5.0
-#: Unsent bytes the kernel takes for a live viewer (TCP_NOTSENT_LOWAT); beyond, they wait here, where they are bounded.
+#: Most unsent bytes in the kernel for a live viewer (TCP_NOTSENT_LOWAT); more wait here, where they are bounded.
 _UNSENT_BYTES = 128 << 10
 _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
 
@@ -60,11 +61,11 @@ class Reload(msgspec.Struct, rename={"msn": "_HLS_msn", "part": "_HLS_part", "sk
 class MediaApi:
     """The handlers of the media port.
 
-    A blocked request gives up with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
+    A request that waits is answered with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
 
     Args:
         sent_bytes: counts the bytes of parts, segments and initialization sections.
-        admits: whether new viewers may come in; the present ones stay.
+        admits: returns whether new viewers are accepted; viewers that are here already stay.
     """
 
     def __init__(
@@ -90,7 +91,6 @@ class MediaApi:
         self._lives = requests.labels("live")
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the media routes."""
         app.router.add_get(f"/v/{{token}}/{{room}}/{LIVE}", self.live)
         app.router.add_get("/v/{token}/{room}/{name}", self.media)
         app.router.add_get("/live/{room}/{name}", self.entry)
@@ -106,7 +106,7 @@ class MediaApi:
         path_params=(_PATH[1], ("name", "`index.m3u8`.")),
     )
     async def entry(self, request: web.Request) -> web.StreamResponse:
-        """302 to ``/v/<token>/<room>/<name>``, for a good token only."""
+        """Return a redirect (302) to ``/v/<token>/<room>/<name>``, for a valid token only."""
         token = request.query.get("jwt", "")
         room, name = request.match_info["room"], request.match_info["name"]
         self._claims(token, room)
@@ -124,7 +124,7 @@ class MediaApi:
         path_params=(*_PATH, ("name", "`index.m3u8`, or what a playlist names.")),
     )
     async def media(self, request: web.Request) -> web.StreamResponse:
-        """Verify, find, answer."""
+        """Return a playlist, part, segment or initialization section, for a valid token only."""
         room, claims = self._enter(request)
         name = request.match_info["name"]
         if name == MULTIVARIANT:
@@ -134,7 +134,7 @@ class MediaApi:
         return await self.answer(request, room, name)
 
     async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
-        """What ``name`` gives in ``room``, for a request that is allowed to have it."""
+        """Return the response for ``name`` in ``room``; the request has been authorized."""
         room.note_request("window")
         if name == MULTIVARIANT:
             return await self._multivariant(room)
@@ -153,13 +153,17 @@ class MediaApi:
         path_params=_PATH,
     )
     async def live(self, request: web.Request) -> web.StreamResponse:
-        """Stream to one viewer until the feed or the viewer ends it."""
+        """Return the endless response, after the feed or the viewer has ended it."""
         room, claims = self._enter(request)
         self._require_admission()
         return await self.stream(request, room, claims.session_id if claims.user_type == "student" else "")
 
     async def stream(self, request: web.Request, room: WatchableRoom, session_id: str = "") -> web.StreamResponse:
-        """The endless response, for a request that is allowed to have it; with ``session_id`` it counts as a viewer."""
+        """Return the endless response after its end; the request has been authorized.
+
+        Args:
+            session_id: the viewer's session; empty: the response is not counted as a viewer.
+        """
         room.note_request("live")
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
         while not room.live.ready:
@@ -178,15 +182,15 @@ class MediaApi:
         self, request: web.Request, transport: asyncio.Transport, response: web.StreamResponse, room: WatchableRoom
     ) -> None:
         _limit_unsent(transport)
-        over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         viewer = LiveViewer(
             transport,
             chunked=request.version >= HttpVersion11,
-            ended=lambda why: None if over.done() else over.set_result(why),
+            ended=lambda why: None if ending.done() else ending.set_result(why),
         )
         try:
             room.live.join(viewer)
-            why = await over
+            why = await ending
         finally:
             room.live.leave(viewer)
         if why != "stuck":
@@ -196,7 +200,11 @@ class MediaApi:
         transport.abort()
 
     def _enter(self, request: web.Request) -> tuple[WatchableRoom, Claims]:
-        """Verify the token and find the room."""
+        """Return the room and the claims of a request with a valid token for it.
+
+        Raises:
+            Unauthenticated, Forbidden, NotFound, Unavailable: (401, 403, 404, 503).
+        """
         token, name = request.match_info["token"], request.match_info["room"]
         claims = self._claims(token, name)
         room = self._rooms.get(name)
@@ -260,8 +268,8 @@ class MediaApi:
         """Wait for the room to change.
 
         Raises:
-            Unavailable: (503) it did not in time, or the node is going down.
-            NotFound: (404) the room is gone meanwhile.
+            Unavailable: (503) it did not change in time, or the node is shutting down.
+            NotFound: (404) the room has ended.
         """
         if self._rooms.draining:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
@@ -282,7 +290,7 @@ def _require_reachable(room: WatchableRoom) -> None:
 
 @contextlib.contextmanager
 def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
-    """Count a viewer for as long as its endless response lasts."""
+    """Count a viewer while its endless response is open."""
     if not session_id:
         yield
         return
@@ -294,7 +302,7 @@ def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:
-    """Keep the kernel from taking seconds of media for a slow viewer."""
+    """Limit what the kernel buffers for a slow viewer: without this it would take seconds of media."""
     sock = transport.get_extra_info("socket")
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if sock is not None and option is not None:

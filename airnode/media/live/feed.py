@@ -1,19 +1,20 @@
-"""The endless ``live.mp4`` of one room: initialization section, then fragments without end, to many viewers at once.
+"""The endless ``live.mp4`` of one room: an initialization section, then fragments, for many viewers at once.
 
-No I/O and no clock of its own: a viewer comes with a transport (asyncio's, in production), which takes bytes without
-waiting and reports how many it still holds. Each fragment is one bytes object for all viewers, its HTTP framing
-included, and is written to every transport in one loop: no task wakes up for a viewer. The transport's buffer is the
-viewer's queue. It is bounded: a viewer that holds too much is skipped until a key frame comes and its buffer has
-drained (its timeline simply jumps, which the page copes with); one whose buffer does not shrink at all for a while is
-dropped.
+No I/O and no clock of its own. A viewer has a transport (asyncio's in production), which takes bytes without waiting
+and reports how many it still holds. A fragment is one bytes object for all viewers, including its HTTP framing, and one
+loop writes it to every transport: no task wakes up for a viewer.
 
-A response outlives its publisher. When one comes (back), or its configuration changes, the timeline continues behind a
-small hole; a new initialization section follows in the same response as long as the codec strings stay the same, which
-MSE takes in the same SourceBuffer. When they change, the response ends, and its viewers request it again: the
-Content-Type of the next one names the codecs.
+**Slow viewers.** The transport's buffer is the viewer's queue, and it is bounded. A viewer whose transport holds too
+much gets nothing until its buffer has drained and a key frame comes. Its timeline jumps then, and the page's player
+can handle this. A viewer whose buffer does not shrink at all for ``stuck_s`` is dropped.
 
-While nobody watches, no fragments are made (:mod:`.on_demand`). The first viewer wakes the feed; a while after
-the last one has left, it rests again, at the next frame that a viewer could begin with.
+**Changes.** A response continues when its publisher goes. When a publisher comes or its configuration changes, the
+timeline continues after a small hole. If the codec strings stay the same, a new initialization section follows in the
+same response: MSE accepts it in the same SourceBuffer. If they change, the response ends and viewers request it
+again, because the codecs are part of the Content-Type.
+
+**At rest.** While nobody watches, no fragments are written (:mod:`.on_demand`). The first viewer wakes the feed. When
+the last one has been gone for `LINGER_S`, the feed rests from the next frame on that a viewer could begin with.
 """
 
 from collections import deque
@@ -29,28 +30,34 @@ from airnode.media.frames import Frame, VideoConfig
 from airnode.media.live.fragmenter import Fragment, http_chunk
 from airnode.media.live.on_demand import OnDemandFragmenter
 
-#: Most that is kept for viewers who come: a stream whose key frames lie further apart can only be entered at the next.
+#: Most that is kept for new viewers. If key frames are further apart, a new viewer has to wait for the next one.
 RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
-#: Fragments go on being made for so long after the last viewer left: one who reloads the page finds them.
+#: Fragments are still written for this long after the last viewer left, as a viewer may only reload the page.
 LINGER_S = 5.0
 
 Ending = Literal["ended", "codecs", "moved", "stuck"]
 
 
 class ViewerTransport(Protocol):
-    """Where a viewer's bytes go: the part of asyncio's transports that is needed here."""
+    """The part of asyncio's transports that a viewer needs."""
 
     def write(self, data: bytes, /) -> None:
-        """Take bytes, without waiting."""
+        """Take bytes to send, without waiting."""
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes were taken and not sent yet."""
+        """Return how many bytes were taken and are not sent yet."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
-    """Bounds per viewer; ``stuck_s``: a viewer that takes nothing for this long is dropped."""
+    """Limits for each viewer.
+
+    Attributes:
+        fragment_ms: shortest length of a fragment; 0: one frame each.
+        queue_bytes, queue_fragments: a viewer whose transport holds more is moved to a later key frame.
+        stuck_s: a viewer that receives nothing for this long is dropped.
+    """
 
     fragment_ms: int = 0
     queue_bytes: int = 4 << 20
@@ -73,32 +80,32 @@ class LiveMetrics:
 
 
 class LiveViewer:
-    """One response's place in the feed.
+    """One response of the feed.
 
     Args:
-        chunked: the response is HTTP/1.1; false: fragments go out without their framing.
-        ended: called once when nothing more will come.
+        chunked: write fragments with their HTTP/1.1 framing; false: without it, for HTTP/1.0.
+        ended: called once when the feed will write nothing more.
     """
 
     def __init__(self, transport: ViewerTransport, *, chunked: bool, ended: Callable[[Ending], None]) -> None:
         self._transport = transport
         self._chunked = chunked
         self.ended = ended
-        #: Waiting for a key frame.
+        #: It gets nothing until a key frame comes.
         self.waiting = True
         self._init = b""
-        #: Sizes of what was written, oldest first, as far as the transport may still hold it; and their sum.
+        #: Sizes of the writes that the transport may still hold, oldest first; and their sum.
         self._queue: deque[int] = deque()
         self._queue_bytes = 0
-        #: Size of the first burst, which a slow viewer may hold beyond its limit.
+        #: Size of the first write, which a slow viewer may hold in addition to its limit.
         self._burst_bytes = 0
-        #: What the transport held when it was last looked at, with what was written since.
+        #: What the transport held when it was last checked, and what was written since.
         self._held_bytes = 0
-        #: When it was last seen to have sent something.
+        #: When the transport's buffer last shrank or was empty.
         self._progress_s = 0.0
 
     def enter(self, init: bytes, ring: bytes, now_s: float) -> int:
-        """Write the initialization section and all there is since the key frame at once. Return the bytes written."""
+        """Write the initialization section and all since the last key frame at once. Return the number of bytes."""
         self._init = init
         self._progress_s = now_s
         self.waiting = not ring
@@ -107,14 +114,14 @@ class LiveViewer:
         return self._write(http_chunk(burst) if self._chunked else burst)
 
     def renew(self, init: bytes) -> int:
-        """Write a new initialization section, unless this viewer waits for a key frame (it gets it then)."""
+        """Write a new initialization section; a viewer that waits gets it with its key frame. Return the bytes."""
         if self.waiting:
             return 0
         self._init = init
         return self._write(http_chunk(init) if self._chunked else init)
 
     def offer(self, fragment: Fragment, init: bytes, limits: LiveLimits, now_s: float) -> int:
-        """Write the fragment, or leave it out. Return the bytes written; -1: this viewer falls behind now."""
+        """Write or skip the fragment. Return the number of bytes; -1: from now on this viewer waits for a key frame."""
         held_bytes = self._update_queue(now_s)
         if self.waiting:
             drained = held_bytes <= limits.queue_bytes // 2 and len(self._queue) <= limits.queue_fragments // 2
@@ -124,8 +131,8 @@ class LiveViewer:
             return -1
         return self._write(fragment.chunk if self._chunked else fragment.body)
 
-    def stuck(self, limits: LiveLimits, now_s: float) -> bool:
-        """Return whether it took nothing for too long, though there was something to take."""
+    def is_stuck(self, limits: LiveLimits, now_s: float) -> bool:
+        """Return whether the transport sent nothing for too long, although it holds bytes."""
         return self._held_bytes > 0 and now_s - self._progress_s > limits.stuck_s
 
     def _resume(self, fragment: Fragment, init: bytes) -> int:
@@ -136,7 +143,7 @@ class LiveViewer:
         return written + self._write(fragment.chunk if self._chunked else fragment.body)
 
     def _update_queue(self, now_s: float) -> int:
-        """Forget the sizes of what the transport has sent. Return how many bytes it still holds."""
+        """Forget the writes that the transport has sent. Return how many bytes it still holds."""
         held_bytes = self._transport.get_write_buffer_size()
         if held_bytes < self._held_bytes or not held_bytes:
             self._progress_s = now_s
@@ -163,7 +170,7 @@ class LiveViewer:
 
 
 class LiveFeed:
-    """What one room sends to its live viewers.
+    """The live viewers of one room, and the fragments that they get.
 
     Args:
         clock: monotonic seconds.
@@ -177,12 +184,12 @@ class LiveFeed:
         self.codecs: tuple[str, ...] = ()
         self.ended = False
         self._init = b""
-        #: Everything since the last key frame; empty: there is none, or too much.
+        #: All fragments since the last key frame; empty: there was none, or they were too many.
         self._ring: deque[Fragment] = deque()
         self._ring_bytes = 0
-        #: In the order in which they came.
+        #: The viewers, in the order in which they joined; the values have no meaning.
         self._viewers: dict[LiveViewer, None] = {}
-        #: When the last viewer left.
+        #: When a viewer last left, on the clock.
         self._left_s = float("-inf")
 
     # ---- writing, by the packager ------------------------------------------------------------------------------------
@@ -200,7 +207,7 @@ class LiveFeed:
         self.renew(init, tuple(track.config.codecs for track in tracks))
 
     def renew(self, init: bytes, codecs: tuple[str, ...]) -> None:
-        """What follows belongs to another initialization section (or to the same one, behind a hole)."""
+        """Continue with another initialization section, or with the same one after a hole."""
         self._clear_ring()
         if self.codecs and codecs != self.codecs:
             self._end_responses("codecs")
@@ -209,29 +216,29 @@ class LiveFeed:
         self.codecs, self._init = codecs, init
 
     def add(self, frame: Frame) -> None:
-        """Take a frame of the media timeline."""
+        """Write or hold a frame of the media timeline."""
         if self._source.working and self._source.can_begin_with(frame):
             self._rest_if_unwatched()
         self._source.add(frame)
 
     def finish(self) -> None:
-        """The publisher is gone, or its period is over: write what is held back. Responses stay open."""
+        """End the period: write the open fragment. Responses stay open."""
         self._source.finish()
 
     def interrupt(self) -> None:
-        """What follows, if anything, has another timeline: end the responses; their viewers request them again."""
+        """End the responses, as the timeline ends here; viewers request them again."""
         self._init, self.codecs = b"", ()
         self._rest()
         self._end_responses("moved")
 
     def end(self) -> None:
-        """End the responses: nothing will come any more."""
+        """End the responses for good."""
         self.ended = True
         self._rest()
         self._end_responses("ended")
 
     def take(self, fragment: Fragment) -> None:
-        """Pass a fragment on to all viewers."""
+        """Write a fragment to all viewers."""
         self._keep(fragment)
         now_s, limits, init = self._clock(), self._limits, self._init
         sent, stuck = 0, []
@@ -239,7 +246,7 @@ class LiveFeed:
             written = viewer.offer(fragment, init, limits, now_s)
             if written > 0:
                 sent += written
-            elif viewer.stuck(limits, now_s):
+            elif viewer.is_stuck(limits, now_s):
                 stuck.append(viewer)
             elif written < 0:
                 self._metrics.skips.inc()
@@ -277,16 +284,16 @@ class LiveFeed:
 
     @property
     def ready(self) -> bool:
-        """Whether there is an initialization section to begin with."""
+        """Whether there is an initialization section, so that viewers can join."""
         return bool(self._init)
 
     @property
     def content_type(self) -> str:
-        """The Content-Type, with the codecs, as MediaSource.isTypeSupported takes it (RFC 6381)."""
+        """The Content-Type with the codecs (RFC 6381), as MediaSource.isTypeSupported expects it."""
         return f'video/mp4; codecs="{",".join(self.codecs)}"'
 
     def join(self, viewer: LiveViewer) -> None:
-        """Add a viewer: it gets all there is since the last key frame at once, then what comes.
+        """Add a viewer: it gets all since the last key frame at once, then each fragment.
 
         Raises:
             RuntimeError: the feed is not `ready`.
@@ -303,7 +310,7 @@ class LiveFeed:
         self._metrics.sent_bytes.add(viewer.enter(self._init, ring, self._clock()))
 
     def leave(self, viewer: LiveViewer) -> None:
-        """Remove a viewer that has gone; nothing happens where the feed has removed it before."""
+        """Remove a viewer that has gone, unless the feed has removed it already."""
         if self._viewers.pop(viewer, viewer) is None:
             self._metrics.viewers.dec()
             self._left_s = self._clock()

@@ -1,20 +1,22 @@
-"""From frames on the media timeline to fragments of one frame (or a few) each: what ``live.mp4`` is made of.
+"""From frames on the media timeline to the fragments of ``live.mp4``, which have one frame (or a few) each.
 
-Unlike a part, a fragment does not wait for the frame behind its last one, so nobody knows yet how long that one lasts.
-It gets the expected duration (declared, then measured), and the tfdt of the next fragment corrects it. What Media
-Source Extensions do with that (W3C MSE, coded frame processing) sets the rules that are kept here:
+Why this is more than "write each frame": a part waits for the next frame, a fragment does not. So the duration of its
+last frame is not known when it is written. It gets the expected duration (first the declared, then the measured one),
+and the tfdt of the next fragment corrects it. Browsers accept this under the following rules (W3C Media Source
+Extensions, coded frame processing):
 
-- A decode time more than two durations behind the one before it, or before it, is a discontinuity: browsers drop
-  everything up to the next key frame. So a video frame's decode time moves on by less than twice the duration that was
-  declared before it; a frame that comes later than that lags in decode time, never in presentation time (its
-  composition offset grows), and decode times catch up with the frames that follow.
-- A declared duration that reaches over the next frame's start removes nothing, as long as decode times grow.
-- Audio has no composition offsets: holes in it are filled with silent frames, also where it stops while video goes on.
-  Video that stops while audio goes on is shown as the last key frame, once in a while, and is dropped from there to the
-  next key frame. Without both, players would stall on the track that is missing.
+- **Decode times of video.** If a decode time is before the last one, or more than two durations after it, a browser
+  takes this for a discontinuity and drops all frames up to the next key frame. So each written decode time is less than
+  two written durations after the last one. A frame that comes later than that gets an earlier decode time, and a larger
+  composition offset, so that its presentation time stays right. The decode times of the next frames catch up.
+- **Durations.** A duration that is too long does no harm, as long as decode times grow.
+- **Missing audio.** Audio has no composition offsets, so a hole in it is filled with silent frames; also when audio
+  stops while video continues. Without them, players would stall.
+- **Missing video.** When video stops while audio continues, the last key frame is written again about once a second (a
+  *still*). After a still, video frames are dropped until the next key frame.
 
-Times in 90 kHz ticks (``..._90k``) are video's, or audio's where it is compared with video; exact audio times are
-``..._samples``. A video frame has two decode times: its own, and the one that is written for it (``_written_dts_90k``).
+``..._90k`` are ticks of 1/90,000 s: times of video, and times of audio that are compared with them. ``..._samples`` are
+exact times of audio. A video frame has two decode times: its own, and the written one (``_written_dts_90k``).
 """
 
 from collections import deque
@@ -28,22 +30,22 @@ from airnode.media.cmaf.segmenter import EARLY_AUDIO_FRAMES, VIDEO_GONE_90K
 from airnode.media.frames import AudioConfig, Frame
 from airnode.media.live.silence import silence
 
-#: Audio waits so long for a video frame whose fragment it can be written in.
+#: Longest audio that waits for a video frame, to be written in the same fragment.
 AUDIO_WAIT_90K = VIDEO_TIMESCALE // 10
-#: ... and where there is no video, so much goes into one fragment.
+#: Length of a fragment without video.
 AUDIO_ONLY_FRAGMENT_90K = VIDEO_TIMESCALE // 25
-#: Playback of audio without video can begin so often.
+#: Without video, time between two fragments that playback can begin with.
 AUDIO_ENTRY_90K = VIDEO_TIMESCALE // 2
-#: Video so far ahead of audio: silence from here on.
+#: When video is this far ahead of audio, the missing audio is filled with silence.
 AUDIO_GONE_90K = VIDEO_TIMESCALE * 2 // 5
-#: A still covers so much more than what audio there is; the next real key frame ends it earlier.
+#: A still is shown until this long after the end of audio; a key frame that comes earlier replaces it.
 STILL_90K = VIDEO_TIMESCALE
-#: Expected duration of a frame before any was measured.
+#: Expected duration of a frame while none is declared or measured.
 _UNKNOWN_FRAME_90K = VIDEO_TIMESCALE // 30
-#: A step in decode time stays this far below two durations.
+#: A step in decode time is shorter than two durations by this.
 _STEP_SLACK_90K = 90
 _NTP_EPOCH_S = 2_208_988_800
-#: prft flags (ISO 14496-12 8.16.5): the time at which the frame left the encoder, as near as it is known here.
+#: prft flags (ISO 14496-12 8.16.5): the time at which the frame was encoded; the arrival time is the nearest known.
 _ENCODED = 1
 
 
@@ -52,7 +54,7 @@ class Fragment:
     """``prft``, ``moof``, ``mdat``, framed as one HTTP/1.1 chunk (RFC 9112 7.1): the same bytes for all viewers.
 
     Attributes:
-        is_key: playback can begin with it.
+        is_key: playback can begin with this fragment.
     """
 
     chunk: bytes
@@ -60,27 +62,27 @@ class Fragment:
 
     @property
     def body(self) -> bytes:
-        """The fragment without its framing, for HTTP/1.0."""
+        """The fragment without the HTTP chunk framing, for HTTP/1.0."""
         return self.chunk[self.chunk.index(b"\n") + 1 : -2]
 
 
 def http_chunk(*pieces: bytes) -> bytes:
-    """Return one HTTP chunk; there must be at least one byte in it."""
+    """Return one HTTP chunk with these pieces. They must not be empty: an empty chunk ends the response."""
     return b"".join((b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"))
 
 
 def _producer_time(track_id: int, arrived_s: float, presented_ticks: int) -> bytes:
-    """Return a ``prft`` box, version 1: when what is presented at ``presented_ticks`` of its track arrived."""
+    """Return a ``prft`` box: the frame with this presentation time arrived at the unix time ``arrived_s``."""
     seconds = int(arrived_s)
     ntp = (seconds + _NTP_EPOCH_S) << 32 | int((arrived_s - seconds) * (1 << 32))
     return pack(">I4sIIQQ", 32, b"prft", 1 << 24 | _ENCODED, track_id, ntp, presented_ticks)
 
 
 class Fragmenter:
-    """Makes fragments of one room's frames, over all its periods. No I/O and no clock.
+    """Writes one room's frames as fragments, over all its periods. No I/O and no clock.
 
     Args:
-        fragment_ms: least length of a fragment; 0: each frame is one.
+        fragment_ms: shortest length of a fragment; 0: one frame each.
         take: called with each fragment as soon as it is complete.
     """
 
@@ -94,32 +96,33 @@ class Fragmenter:
         #: Measured duration of a video frame; 0: unknown.
         self._frame_90k = 0.0
         self._started = False
-        #: A still is shown: video is dropped up to the next key frame.
+        #: A still is shown: video frames are dropped until the next key frame.
         self._needs_key = False
         self._video_run: TrackRun | None = None
         self._audio_run: TrackRun | None = None
         self._has_key = False
-        #: Of the last video frame: the decode time that was written, its own one (-1: none to measure from), and the
-        #: duration that was written.
+        #: Of the last video frame: the written decode time, its own decode time (-1: the last one was a still), and the
+        #: written duration.
         self._written_dts_90k, self._last_dts_90k, self._written_duration_90k = -1, -1, 0
-        #: Where the presentation of video ends, and where audio ends; 0: there was none in this period.
+        #: End of the presentation of video, and end of audio; 0: there was none in this period.
         self._video_end_90k, self._audio_end_samples = 0, 0
-        #: When the first frame of what is held back arrived, and when it is to be presented (ticks of its track).
+        #: Arrival time and presentation time (ticks of its track) of the first frame in the open fragment.
         self._first_arrived_s, self._first_presented_ticks = 0.0, 0
-        #: When the presentation of the last still began.
+        #: Start of the presentation of the last still.
         self._still_start_90k = 0
-        #: The last audio fragment with which playback can begin.
+        #: Start of the last fragment without video that playback can begin with.
         self._audio_entry_90k = 0
         self._last_key_data: bytes | None = None
         #: Audio that came before the first key frame.
         self._early_audio: deque[Frame] = deque(maxlen=EARLY_AUDIO_FRAMES)
 
     def begin(self, *, has_video: bool, audio: AudioConfig | None, frame_s: float, audio_end_samples: int = 0) -> None:
-        """Start a period, or continue in the middle of one; the first video frame must be a key frame.
+        """Start a period, or continue one that began earlier; the first video frame must be a key frame.
 
         Args:
+            audio: None: there is no audio track.
             frame_s: declared duration of a video frame; 0: unknown.
-            audio_end_samples: where audio ended before: from there on it counts as missing; 0: it has not begun.
+            audio_end_samples: end of the period's audio so far, from which on audio is missing; 0: there was none.
         """
         self._has_video = has_video
         self._audio_config = audio
@@ -134,11 +137,11 @@ class Fragmenter:
         self._video_end_90k, self._audio_end_samples = 0, audio_end_samples
 
     def finish(self) -> None:
-        """Write what is held back."""
+        """Write the open fragment."""
         self._flush()
 
     def add(self, frame: Frame) -> None:
-        """Take a frame; decode times must grow within a track and a period."""
+        """Write a frame; decode times must grow within a track and a period."""
         if frame.track == "video":
             self._add_video(frame)
         else:
@@ -163,7 +166,7 @@ class Fragmenter:
             self._flush()
 
     def _start(self, dts_90k: int) -> None:
-        """The first key frame: audio that ends before it is not needed."""
+        """Begin the period with the first key frame, and with the audio that ends after its start."""
         self._started = True
         self._last_dts_90k = -1
         self._written_dts_90k, self._written_duration_90k = max(self._written_dts_90k, dts_90k - 1), 0
@@ -180,7 +183,7 @@ class Fragmenter:
         return round(self._frame_90k) or _UNKNOWN_FRAME_90K
 
     def _write_video(self, frame: Frame) -> TrackRun:
-        """Add a frame to the open fragment, at a decode time that no browser takes for a discontinuity."""
+        """Add a frame to the open fragment, with a decode time that browsers do not take for a discontinuity."""
         own_dts_90k = frame.dts_90k
         presented_90k = own_dts_90k + frame.cts_90k
         if self._last_dts_90k >= 0:
@@ -203,14 +206,14 @@ class Fragmenter:
         return run
 
     def _measure(self, duration_90k: int) -> None:
-        """Follow the frame duration; a single long frame counts little."""
+        """Update the average frame duration; a single long frame changes it little."""
         expected_90k = self._expected_90k()
         if not self._frame_90k:
             self._frame_90k = float(min(duration_90k, VIDEO_TIMESCALE))
         self._frame_90k += (min(duration_90k, 8 * expected_90k) - self._frame_90k) / 8
 
     def _show_still(self, audio_end_90k: int, arrived_s: float) -> None:
-        """Audio continued alone for too long: the last key frame fills the time up to now and a bit more."""
+        """Write the last key frame again, from the end of video until `STILL_90K` after the end of audio."""
         if self._last_key_data is None:
             return
         begin_90k = self._video_end_90k
@@ -253,7 +256,7 @@ class Fragmenter:
         return samples * VIDEO_TIMESCALE // rate
 
     def _write_audio(self, frame: Frame) -> TrackRun:
-        """Add a frame to the open fragment, behind silence where there is a hole before it."""
+        """Add a frame to the open fragment; fill a hole before it with silence."""
         dts_samples, duration_samples = frame.dts_samples, frame.duration_samples
         if self._audio_end_samples and dts_samples - self._audio_end_samples > duration_samples:
             self._fill(dts_samples, frame.data)
@@ -269,7 +272,7 @@ class Fragmenter:
         return run
 
     def _fill_missing_audio(self, until_90k: int) -> None:
-        """Audio stopped while video goes on: silence up to ``until_90k``."""
+        """Fill with silence up to ``until_90k``, if audio stopped while video continues."""
         config = self._audio_config
         if (
             config is not None
@@ -279,7 +282,7 @@ class Fragmenter:
             self._fill(until_90k * config.sample_rate // VIDEO_TIMESCALE, b"")
 
     def _fill(self, until_samples: int, data: bytes) -> None:
-        """Fill from the end of audio with silence, or with ``data`` where no silence is known."""
+        """Fill from the end of audio with silent frames, or with ``data`` if `silence` has none for this codec."""
         config = self._audio_config
         filling = self._silence or data
         if config is None or not filling:
@@ -295,7 +298,7 @@ class Fragmenter:
     # ---- writing ---------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
-        """Write the open fragment, if there is anything in it."""
+        """Write the open fragment, if it has frames."""
         video, audio = self._video_run, self._audio_run
         runs = [run for run in (video, audio) if run is not None]
         if not runs:

@@ -1,15 +1,16 @@
-"""Fragments on demand: while nobody watches ``live.mp4``, frames are only held, from where a viewer can begin.
+"""Fragments on demand: while nobody watches ``live.mp4``, frames are only held, so that a viewer can begin with them.
 
 ::
 
-    resting ──a viewer comes, or too much is held──▶ working
-       ▲                                                │
-       └─────────── nobody has watched lately ──────────┘
+    resting ──a viewer joins, or too many frames are held──▶ working
+       ▲                                                        │
+       └───────────── nobody has watched for a while ───────────┘
 
-Most rooms of a node are watched by HLS or not at all, and fragments of single frames cost as much as the parts. So the
-frames since the last key frame are kept by reference (without video, those of the last moment). Waking makes them
-fragments as if they had just come, with their own times of arrival, and continues from there: for the fragmenter it is
-the beginning of a period whose first frame is the first that was held.
+Why: most rooms are watched through HLS or not at all, and fragments of single frames cost as much CPU time as the
+parts. So a resting fragmenter only holds references to the frames since the last key frame (without video, to the last
+moment of audio, see `AUDIO_ENTRY_90K`). When it wakes, it writes the held frames as fragments with their own arrival
+times, and then continues with the frames that come. For the fragmenter this is a period that begins with the first
+held frame.
 """
 
 from collections.abc import Callable
@@ -18,18 +19,18 @@ from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
 from airnode.media.frames import AudioConfig, Frame
 from airnode.media.live.fragmenter import AUDIO_ENTRY_90K, Fragment, Fragmenter
 
-#: Most that is held; a stream whose key frames lie further apart has its fragments made until the next one.
+#: Most that is held. If key frames are further apart, the fragmenter works until the next one, also without viewers.
 HELD_BYTES, HELD_FRAMES = 12 << 20, 4_800
 
 
 class OnDemandFragmenter:
-    """A fragmenter that rests at first. No I/O and no clock.
+    """A fragmenter that rests until a viewer joins. No I/O and no clock.
 
     Args:
         fragment_ms, take: see :class:`Fragmenter`.
 
     Attributes:
-        working: fragments are made of all that comes.
+        working: whether frames are written as fragments when they come.
     """
 
     def __init__(self, fragment_ms: int, take: Callable[[Fragment], None]) -> None:
@@ -39,7 +40,7 @@ class OnDemandFragmenter:
         self._audio_config: AudioConfig | None = None
         self._frame_s = 0.0
         self._finished = False
-        #: End of the last audio frame of the period; 0: there was none.
+        #: End of the last audio frame in this period; 0: there was none.
         self._audio_end_samples = 0
         self._held: list[Frame] = []
         self._held_bytes = 0
@@ -60,11 +61,11 @@ class OnDemandFragmenter:
             self._fragmenter.finish()
 
     def can_begin_with(self, frame: Frame) -> bool:
-        """Return whether a viewer could begin with this frame, and the fragmenter too."""
+        """Return whether playback, and so the fragmenter, can begin with this frame."""
         return frame.is_key if frame.track == "video" else not self._has_video
 
     def add(self, frame: Frame) -> None:
-        """Make fragments of a frame, or hold it."""
+        """Write a frame as a fragment, or hold it."""
         is_audio = frame.track == "audio"
         if is_audio:
             self._audio_end_samples = frame.dts_samples + frame.duration_samples
@@ -80,7 +81,7 @@ class OnDemandFragmenter:
             self._hold_only_last_audio()
 
     def wake(self) -> None:
-        """Make fragments of what is held, and of what comes."""
+        """Write the held frames as fragments, and from now on each frame that comes."""
         if self.working:
             return
         self.working = True
@@ -99,7 +100,7 @@ class OnDemandFragmenter:
             self._fragmenter.finish()
 
     def rest(self) -> None:
-        """Nobody wants fragments any more: drop what the fragmenter held back for its next one."""
+        """Stop writing fragments, and drop the frames that wait for the next one."""
         self.working = False
         self._hold_only([])
 
@@ -110,7 +111,7 @@ class OnDemandFragmenter:
             self.wake()
 
     def _hold_only_last_audio(self) -> None:
-        """Without video, a viewer begins with the sound of the last moment."""
+        """Drop audio that is older than a viewer needs to begin, in a room without video."""
         since_90k = self._audio_end_90k(self._held[-1]) - AUDIO_ENTRY_90K
         if self._audio_end_90k(self._held[0]) < since_90k - AUDIO_ENTRY_90K:
             self._hold_only([each for each in self._held if self._audio_end_90k(each) > since_90k])

@@ -1,27 +1,28 @@
-"""Split ``live.mp4``, as it comes from another node, into initialization sections and fragments. No I/O."""
+"""Splits ``live.mp4`` from another node into initialization sections and fragments. No I/O."""
 
+import struct
 from dataclasses import dataclass
-from struct import error, unpack_from
+from struct import unpack_from
 
 from airnode.media.cmaf.bmff import VIDEO_TRACK_ID
 from airnode.media.live.fragmenter import AUDIO_ENTRY_90K, Fragment, http_chunk
 
-#: Largest box that is taken: a key frame of any sane stream, many times over.
+#: Largest box that is accepted: many times the largest key frame of a real stream.
 MAX_BOX_BYTES = 64 << 20
 _NON_SYNC = 0x10000
-#: Flags of the first sample in one of our video truns: header 20, duration 4, size 4.
-_FIRST_FLAGS = 28
-#: Playback of audio without video can begin with every so many fragments; see :data:`AUDIO_ENTRY_90K`.
+#: Position of the first sample's flags in airnode's video trun: after header (20), duration (4), size (4).
+_FIRST_FLAGS_AT = 28
+#: Without video, playback can begin with one of this many fragments; see :data:`AUDIO_ENTRY_90K`.
 _AUDIO_ENTRY_FRAGMENTS = max(1, AUDIO_ENTRY_90K // 3600)
 
 
 @dataclass(frozen=True, slots=True)
 class LivePiece:
-    """An initialization section (``fragment`` None) or a fragment.
+    """An initialization section (``fragment`` is None) or a fragment (``init`` is empty).
 
     Attributes:
-        dts_ticks: decode time of the fragment's first video frame (audio, where there is no video), in ticks of its
-            track; -1: it has none.
+        dts_ticks: decode time of the fragment's first video frame (of its first audio frame, if the stream has no
+            video), in ticks of that track; -1: there is no such frame.
     """
 
     init: bytes
@@ -30,7 +31,7 @@ class LivePiece:
 
 
 class LiveSplitter:
-    """Takes bytes in any portions, returns whole pieces."""
+    """Parses the response's body, which may be cut anywhere."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -39,26 +40,26 @@ class LiveSplitter:
         self._fragments = 0
 
     def feed(self, data: bytes) -> list[LivePiece]:
-        """Take bytes and return the pieces that are complete with them.
+        """Return the pieces that are complete with ``data``.
 
         Raises:
-            ValueError: these bytes are not what :mod:`.fragmenter` writes.
+            ValueError: these bytes were not written by :mod:`.fragmenter`.
         """
         self._buffer += data
         found, at = [], 0
         while len(self._buffer) - at >= 8:
-            size, kind = unpack_from(">I4s", self._buffer, at)
-            if not 8 <= size <= MAX_BOX_BYTES:
-                raise ValueError(f"a box of {size} bytes")
-            if len(self._buffer) - at < size:
+            size_bytes, kind = unpack_from(">I4s", self._buffer, at)
+            if not 8 <= size_bytes <= MAX_BOX_BYTES:
+                raise ValueError(f"a box of {size_bytes} bytes")
+            if len(self._buffer) - at < size_bytes:
                 break
-            self._boxes.append(bytes(self._buffer[at : at + size]))
-            at += size
+            self._boxes.append(bytes(self._buffer[at : at + size_bytes]))
+            at += size_bytes
             if kind in (b"moov", b"mdat"):
                 try:
                     found.append(self._piece(kind))
-                except (KeyError, error) as wrong:
-                    raise ValueError(f"a moof that is not ours: {wrong}") from None
+                except (KeyError, struct.error) as error:
+                    raise ValueError(f"a moof that airnode did not write: {error}") from None
         del self._buffer[:at]
         return found
 
@@ -79,7 +80,7 @@ class LiveSplitter:
 
 
 def _leading_track(moof: bytes, has_video: bool) -> tuple[int, bool]:
-    """Return the leading track's decode time, and whether the fragment begins with a video key frame."""
+    """Return the leading track's decode time in ticks (-1: it has no frame), and whether it begins with a key frame."""
     for kind, at, end in _boxes(moof, 8, len(moof)):
         if kind != b"traf":
             continue
@@ -88,18 +89,22 @@ def _leading_track(moof: bytes, has_video: bool) -> tuple[int, bool]:
         if has_video and track != VIDEO_TRACK_ID:
             continue
         (dts_ticks,) = unpack_from(">Q", moof, inner[b"tfdt"] + 12)
-        (flags,) = unpack_from(">I", moof, inner[b"trun"] + _FIRST_FLAGS) if has_video else (_NON_SYNC,)
+        (flags,) = unpack_from(">I", moof, inner[b"trun"] + _FIRST_FLAGS_AT) if has_video else (_NON_SYNC,)
         return dts_ticks, not flags & _NON_SYNC
     return -1, False
 
 
 def _boxes(data: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
-    """Return (type, start, end) of the boxes in a range."""
+    """Return (type, start, end) of the boxes in a range.
+
+    Raises:
+        ValueError: a box is longer than the range.
+    """
     found = []
     while at + 8 <= end:
-        size, kind = unpack_from(">I4s", data, at)
-        if not 8 <= size <= end - at:
-            raise ValueError("a box reaches over the one around it")
-        found.append((kind, at, at + size))
-        at += size
+        size_bytes, kind = unpack_from(">I4s", data, at)
+        if not 8 <= size_bytes <= end - at:
+            raise ValueError("a box is longer than the box around it")
+        found.append((kind, at, at + size_bytes))
+        at += size_bytes
     return found
