@@ -168,7 +168,7 @@ async def test_blocking_reload_answers_when_the_part_is_there(classroom: Classro
         await publisher.stop()
 
 
-async def test_nobody_gets_media_without_a_good_token(classroom: Classroom, class_api: Api, clip: Path):
+async def test_media_needs_a_valid_token(classroom: Classroom, class_api: Api, clip: Path):
     publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         student = await playing(class_api)
@@ -225,7 +225,7 @@ async def test_a_wrong_key_is_refused_before_any_media(classroom: Classroom, cla
     assert "wrong-key" not in classroom.log
 
 
-async def test_the_key_may_come_as_a_parameter(classroom: Classroom, class_api: Api, clip: Path):
+async def test_the_key_may_be_a_query_parameter(classroom: Classroom, class_api: Api, clip: Path):
     publisher = await Publisher.of_clip(
         f"{classroom['rtmp_server']}/{classroom.room}?key={classroom['stream_key']}", clip
     ).start()
@@ -270,7 +270,7 @@ async def test_a_second_publisher_is_refused_until_the_first_is_silent(
                 await publisher.kill()
 
 
-async def test_a_publisher_may_return_and_sequence_numbers_go_on(classroom: Classroom, class_api: Api, clip: Path):
+async def test_a_publisher_may_return_and_sequence_numbers_continue(classroom: Classroom, class_api: Api, clip: Path):
     publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     student = await playing(class_api)
     before = int(re.search(r"MEDIA-SEQUENCE:(\d+)", await playlist(class_api, student["token"]))[1])

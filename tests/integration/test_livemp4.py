@@ -101,7 +101,9 @@ def decoded(data: bytes, path: Path) -> tuple[int, int]:
     return int(counts["video"]), int(counts["audio"])
 
 
-async def test_everything_since_the_key_frame_and_then_every_frame(room: Class, clip: Path, tmp_path: Path):
+async def test_a_viewer_gets_everything_since_the_key_frame_and_then_every_frame(
+    room: Class, clip: Path, tmp_path: Path
+):
     publisher = await room.begin(clip)
     try:
         early, late = await room.read(), None
@@ -125,7 +127,7 @@ async def test_everything_since_the_key_frame_and_then_every_frame(room: Class, 
         await publisher.stop()
 
 
-async def test_a_fragment_comes_the_moment_its_frame_came(room: Class, clip: Path):
+async def test_a_fragment_is_sent_as_soon_as_its_frame_arrives(room: Class, clip: Path):
     publisher = await room.begin(clip)
     try:
         reader = await room.read()
@@ -140,7 +142,7 @@ async def test_a_fragment_comes_the_moment_its_frame_came(room: Class, clip: Pat
         await publisher.stop()
 
 
-async def test_without_a_good_token_there_is_no_byte_of_media(room: Class, clip: Path):
+async def test_live_mp4_needs_a_valid_token(room: Class, clip: Path):
     token = (await room.api.student())["token"]
     status, _, body = await room.api.get(room.media + room.path(token))
     assert (status, b"not_found" in body) == (404, True)
@@ -166,7 +168,7 @@ async def test_without_a_good_token_there_is_no_byte_of_media(room: Class, clip:
         await publisher.stop()
 
 
-async def test_an_open_response_is_a_viewer(room: Class, clip: Path):
+async def test_an_open_response_counts_as_a_viewer(room: Class, clip: Path):
     publisher = await room.begin(clip)
     try:
         for name in ("mina", "june"):
@@ -186,7 +188,7 @@ async def test_an_open_response_is_a_viewer(room: Class, clip: Path):
         await publisher.stop()
 
 
-async def test_a_publisher_that_comes_back_goes_on_in_the_same_response(room: Class, clip: Path, tmp_path: Path):
+async def test_a_publisher_that_returns_continues_in_the_same_response(room: Class, clip: Path, tmp_path: Path):
     publisher = await room.begin(clip)
     try:
         reader = await room.read()
@@ -223,7 +225,7 @@ async def test_the_response_ends_with_the_class(tmp_path: Path, clip: Path):
         await node.close()
 
 
-async def test_a_node_that_goes_down_ends_its_responses(node: AirnodeProcess, api: Api, clip: Path):
+async def test_a_node_that_shuts_down_ends_its_responses(node: AirnodeProcess, api: Api, clip: Path):
     room = Class(api)
     publisher = await room.begin(clip)
     try:
@@ -276,7 +278,7 @@ def fat_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("fat") / "clock.flv", 40, extra=FAT)
 
 
-async def test_a_slow_viewer_skips_to_a_key_frame_and_harms_nobody(tmp_path: Path, fat_clip: Path):
+async def test_a_slow_viewer_skips_to_a_key_frame_and_affects_no_other(tmp_path: Path, fat_clip: Path):
     node = await slow_node(tmp_path)
     async with aiohttp.ClientSession() as session:
         room = Class(Api(node, session))
@@ -310,7 +312,7 @@ async def test_a_slow_viewer_skips_to_a_key_frame_and_harms_nobody(tmp_path: Pat
             await node.close()
 
 
-async def test_a_viewer_that_takes_nothing_is_dropped(tmp_path: Path, fat_clip: Path):
+async def test_a_viewer_that_receives_nothing_is_dropped(tmp_path: Path, fat_clip: Path):
     node = await slow_node(tmp_path, "--set", "media.live_stuck_s=1")
     async with aiohttp.ClientSession() as session:
         room = Class(Api(node, session))

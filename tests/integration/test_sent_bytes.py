@@ -1,4 +1,4 @@
-"""What a node sends to viewers appears in its heartbeat, whichever way it is sent: placement by bandwidth needs it."""
+"""The heartbeat contains all bytes that a node sends to viewers: placement by bandwidth needs them."""
 
 import json
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ async def fetch_segment(viewer: Recordings, directory: str) -> None:
         assert (await viewer.get(f"{directory}{segment.uri}"))[0] == 200
 
 
-async def test_the_heartbeat_has_what_each_way_of_sending_sent(viewer: Recordings):
+async def test_the_heartbeat_contains_the_bytes_of_each_kind_of_response(viewer: Recordings):
     async def silent() -> bool:
         return await sent_bps(viewer) == 0
 

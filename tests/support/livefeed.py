@@ -1,4 +1,4 @@
-"""A room with a live feed, a clock of its own, and viewers on wires: no socket, no waiting."""
+"""A room with a live feed, its own clock, and viewers on memory transports: no sockets, no waiting."""
 
 from struct import unpack_from
 
@@ -18,7 +18,7 @@ LIMITS = LiveLimits(queue_bytes=1 << 20, queue_fragments=40, stuck_s=5)
 
 
 class Wire:
-    """A connection whose other end reads when told to."""
+    """A transport whose other end reads only while ``reading`` is true."""
 
     def __init__(self) -> None:
         self.taken = bytearray()
@@ -37,7 +37,7 @@ class Wire:
 
 
 class Viewer:
-    """A viewer with its wire, and why it ended."""
+    """A viewer with its transport, and the reasons with which it ended."""
 
     def __init__(self, room: "Room", *, chunked: bool = True) -> None:
         self.wire = Wire()
@@ -56,11 +56,11 @@ class Viewer:
         return livemp4.read(self.data)
 
     def frames(self) -> list[int]:
-        """Numbers of the frames it got (tests.support.publisher.video writes them into the data)."""
+        """Return the numbers of the frames that it got (tests.support.publisher.video writes them into the data)."""
         return [int.from_bytes(sample.data[:4], "big") for sample in self.stream.samples(VIDEO_TRACK)]
 
     def sequence_numbers(self) -> list[int]:
-        """Of the movie fragment headers (ISO 14496-12 8.8.5), as they came."""
+        """Return those of the movie fragment headers (ISO 14496-12 8.8.5), in order."""
         moofs = [box for kind, box in livemp4.boxes(self.data) if kind == "moof"]
         return [int(unpack_from(">I", moof, 8 + 12)[0]) for moof in moofs]
 
@@ -69,7 +69,7 @@ class Viewer:
 
 
 def unframed(data: bytes) -> bytes:
-    """What HTTP's chunked coding carries."""
+    """Return the payload of HTTP's chunked coding."""
     found, at = bytearray(), 0
     while at < len(data):
         head = data.index(b"\r\n", at)
@@ -81,7 +81,7 @@ def unframed(data: bytes) -> bytes:
 
 
 class Room:
-    """A packager with a feed, and a clock."""
+    """A packager with a live feed, and a clock."""
 
     def __init__(self, limits: LiveLimits = LIMITS) -> None:
         self.now_s = 0.0

@@ -92,7 +92,7 @@ class LiveViewer:
         self._chunked = chunked
         self.ended = ended
         #: It gets nothing until a key frame comes.
-        self.waiting = True
+        self.waits_for_key = True
         self._init = b""
         #: Sizes of the writes that the transport may still hold, oldest first; and their sum.
         self._queue: deque[int] = deque()
@@ -108,14 +108,14 @@ class LiveViewer:
         """Write the initialization section and all since the last key frame at once. Return the number of bytes."""
         self._init = init
         self._progress_s = now_s
-        self.waiting = not ring
+        self.waits_for_key = not ring
         burst = init + ring
         self._burst_bytes = len(burst)
         return self._write(http_chunk(burst) if self._chunked else burst)
 
     def renew(self, init: bytes) -> int:
         """Write a new initialization section; a viewer that waits gets it with its key frame. Return the bytes."""
-        if self.waiting:
+        if self.waits_for_key:
             return 0
         self._init = init
         return self._write(http_chunk(init) if self._chunked else init)
@@ -123,11 +123,11 @@ class LiveViewer:
     def offer(self, fragment: Fragment, init: bytes, limits: LiveLimits, now_s: float) -> int:
         """Write or skip the fragment. Return the number of bytes; -1: from now on this viewer waits for a key frame."""
         held_bytes = self._update_queue(now_s)
-        if self.waiting:
+        if self.waits_for_key:
             drained = held_bytes <= limits.queue_bytes // 2 and len(self._queue) <= limits.queue_fragments // 2
             return self._resume(fragment, init) if fragment.is_key and drained else 0
         if held_bytes > limits.queue_bytes + self._burst_bytes or len(self._queue) > limits.queue_fragments:
-            self.waiting = True
+            self.waits_for_key = True
             return -1
         return self._write(fragment.chunk if self._chunked else fragment.body)
 
@@ -136,7 +136,7 @@ class LiveViewer:
         return self._held_bytes > 0 and now_s - self._progress_s > limits.stuck_s
 
     def _resume(self, fragment: Fragment, init: bytes) -> int:
-        self.waiting = False
+        self.waits_for_key = False
         written = 0
         if init != self._init:
             written = self.renew(init)

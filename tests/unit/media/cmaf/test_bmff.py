@@ -104,7 +104,7 @@ samples = st.lists(
 
 
 @given(samples, samples, st.integers(0, 2**63), st.integers(0, 2**40))
-def test_what_was_written_is_read_back(pictures, sounds, base, sequence):
+def test_a_fragment_is_read_back_as_it_was_written(pictures, sounds, base, sequence):
     video, audio = TrackRun(1, base, video=True), TrackRun(2, base + 5, video=False)
     for data, duration, cts, key in pictures:
         video.add_video(data, duration, cts, is_key=key)
@@ -119,7 +119,7 @@ def test_what_was_written_is_read_back(pictures, sounds, base, sequence):
             assert [(s.data, s.duration, s.cts, s.sync) for s in read[2]] == [(d, t, 0, True) for d, t, _, _ in sounds]
 
 
-def test_a_hole_inside_of_a_run_makes_the_frame_before_it_longer():
+def test_a_hole_in_a_run_makes_the_frame_before_it_longer():
     for video in (True, False):
         run = TrackRun(1, 0, video=video)
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Parts and segments of every kind of publisher, seen by a client that checks every rule at every change."""
+"""Parts and segments of many kinds of publishers; a client checks every rule after every change."""
 
 from itertools import accumulate, pairwise
 
@@ -61,7 +61,7 @@ def test_slides_have_parts_of_whole_frames(fps):
 
 @pytest.mark.parametrize("fps", [1, 5, 30])
 @pytest.mark.parametrize("declared", [None, 30.0, 60.0])
-def test_video_only_whatever_rate_is_declared(fps, declared):
+def test_video_without_audio_at_any_declared_rate(fps, declared):
     config = type(VIDEO)(VIDEO.codec, VIDEO.record, VIDEO.codecs, 640, 360, declared)
     recorder = Recorder().configure(config)
     pictures = list(video(fps, 20, gop=fps * 2))
@@ -103,7 +103,7 @@ def test_a_segment_without_a_key_frame_is_ended_anyway():
     assert len(recorder.samples()[1]) == len(pictures)
 
 
-def test_without_a_second_key_frame_the_longest_segment_tells_the_target_duration():
+def test_without_a_second_key_frame_the_longest_segment_decides_the_target_duration():
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push(interleave(video(30, 4.4, gop=250), audio(4.4)))
     assert not recorder.window.ready
@@ -113,7 +113,7 @@ def test_without_a_second_key_frame_the_longest_segment_tells_the_target_duratio
     assert recorder.history.last.independent
 
 
-def test_a_hiccup_of_the_camera_keeps_the_part_target():
+def test_a_short_pause_of_the_camera_keeps_the_part_target():
     times = [ms for ms in range(0, 8000, 33) if not 3100 < ms < 4400]
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push(interleave(frames(times), audio(8))).finish()
@@ -181,7 +181,7 @@ def test_any_frame_rate_with_audio_keeps_every_rule(steps, gop_ms, part_ms):
     assert monotonic(samples[1])
     assert monotonic(samples[2])
     kept = [event.data for _, event in pictures]
-    # Whatever is in the finished segments is all that came, in order.
+    # The finished segments contain all frames that were pushed, in order.
     assert [s.data for s in samples[1]] == kept[: len(samples[1])]
     assert len(samples[1]) >= len(kept) - 1
     assert sorted(recorder.bodies) == list(range(7, 7 + len(recorder.bodies)))

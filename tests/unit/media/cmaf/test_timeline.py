@@ -1,4 +1,4 @@
-"""Publishers' clocks and what the media timeline makes of them."""
+"""How publishers' clocks are mapped to the media timeline."""
 
 import itertools
 
@@ -14,7 +14,7 @@ START_MS = START_90K // 90
 
 
 class Tracks:
-    """A timeline, spoken to in milliseconds."""
+    """A timeline whose arguments and results are in milliseconds."""
 
     def __init__(self) -> None:
         self.timeline = Timeline()
@@ -34,7 +34,7 @@ class Tracks:
         return media_90k / 90, jumped
 
 
-def test_both_tracks_keep_their_relation():
+def test_both_tracks_keep_their_time_difference():
     tracks = Tracks()
     assert tracks.video(5_000) == (START_MS, False)
     assert tracks.audio(5_012) == (START_MS + 12, False)
@@ -65,7 +65,7 @@ def test_a_jump_of_both_tracks_is_one_discontinuity_and_keeps_them_in_sync(jump_
     assert audio == video + 7
 
 
-def test_a_slow_track_is_no_jump_while_the_other_goes_on():
+def test_a_slow_track_is_no_jump_while_the_other_continues():
     tracks = Tracks()
     tracks.video(0)
     for at in range(0, 9_000, 20):
@@ -73,7 +73,7 @@ def test_a_slow_track_is_no_jump_while_the_other_goes_on():
     assert tracks.video(8_990) == (START_MS + 8_990, False)
 
 
-def test_a_new_publisher_continues_behind_the_head():
+def test_a_new_publisher_continues_after_the_head():
     tracks = Tracks()
     tracks.video(0)
     tracks.video(500)
@@ -118,14 +118,14 @@ def test_drift_is_absorbed_without_gaps(real_rate):
     assert max(map(abs, off_ms)) < 20
 
 
-def test_lost_audio_moves_on_at_once():
+def test_lost_audio_makes_a_gap_at_once():
     times = stamps(200)
     placed, stats = place_all(times[:100] + times[120:])
     assert stats.audio_gaps == 1
     assert placed[100][0] - placed[99][0] == pytest.approx(21 * 1024, abs=96)
 
 
-def test_audio_that_overlaps_is_dropped():
+def test_overlapping_audio_is_dropped():
     times = stamps(200)
     placed, stats = place_all(times[:100] + times[90:])
     assert placed.count(None) == stats.dropped["audio_overlap"] > 5
@@ -142,7 +142,7 @@ def test_decode_times_never_overlap(steps, rate):
     assert all(duration > 0 for _, duration in placed)
 
 
-def test_nothing_begins_before_what_was_given_out():
+def test_audio_does_not_begin_before_the_given_time():
     clock = AudioClock(48000, 1024, PackagerStats(), not_before_samples=10_500 * 48)
     assert clock.place(10_490 * 90) == (10_500 * 48, 1024)
 

@@ -1,4 +1,4 @@
-"""Requests that wait for a room: woken together, sent away each at its own time."""
+"""Requests that wait for a room: one wake resolves all of them; each one has its own timeout."""
 
 import asyncio
 
@@ -6,12 +6,12 @@ from airnode.media.hls.blocking_reload import Waiters
 
 
 async def settled(waiters: Waiters, count: int) -> None:
-    """Until so many wait."""
+    """Wait until this many requests wait."""
     while len(waiters) < count:
         await asyncio.sleep(0)
 
 
-async def test_all_are_woken_and_may_wait_again():
+async def test_wake_resolves_all_requests_and_they_may_wait_again():
     waiters, loop = Waiters(), asyncio.get_running_loop()
     for _ in range(2):
         tasks = [asyncio.create_task(waiters.wait(loop.time() + 30)) for _ in range(3)]
@@ -22,7 +22,7 @@ async def test_all_are_woken_and_may_wait_again():
     waiters.wake()
 
 
-async def test_each_is_sent_away_when_its_time_is_over_and_no_other():
+async def test_each_request_ends_at_its_own_timeout():
     waiters, loop = Waiters(), asyncio.get_running_loop()
     now_s = loop.time()
     longest = asyncio.create_task(waiters.wait(now_s + 60))
@@ -34,9 +34,9 @@ async def test_each_is_sent_away_when_its_time_is_over_and_no_other():
         ends_s[until_s] = loop.time()
         return woken
 
-    untils_s = [now_s + 0.15, now_s + 0.05, now_s + 0.1]
-    assert await asyncio.gather(*map(wait, untils_s)) == [False] * 3
-    assert list(ends_s) == sorted(untils_s)
+    timeouts_s = [now_s + 0.15, now_s + 0.05, now_s + 0.1]
+    assert await asyncio.gather(*map(wait, timeouts_s)) == [False] * 3
+    assert list(ends_s) == sorted(timeouts_s)
     assert all(at_s > until_s - 0.01 for until_s, at_s in ends_s.items())
     assert not longest.done()
     assert len(waiters) == 1
@@ -44,13 +44,13 @@ async def test_each_is_sent_away_when_its_time_is_over_and_no_other():
     assert await longest
 
 
-async def test_a_time_that_is_over_already():
+async def test_a_timeout_in_the_past_ends_at_once():
     waiters, loop = Waiters(), asyncio.get_running_loop()
     assert not await waiters.wait(loop.time() - 1)
     assert not await waiters.wait(loop.time())
 
 
-async def test_one_that_goes_away_takes_only_itself_along():
+async def test_a_cancelled_request_affects_no_other():
     waiters, loop = Waiters(), asyncio.get_running_loop()
     gone, stays = (asyncio.create_task(waiters.wait(loop.time() + 0.05 + 30 * each)) for each in range(2))
     await settled(waiters, 2)

@@ -1,4 +1,4 @@
-"""The live window: names, blocking reloads, delta updates, retention."""
+"""The live window: names, blocking reload, delta updates, retention."""
 
 import re
 
@@ -49,7 +49,7 @@ def test_the_target_duration_cannot_change():
         make().freeze_target_duration(3)
 
 
-def test_names_cannot_be_guessed_and_bodies_are_right():
+def test_names_cannot_be_guessed_and_give_the_right_bodies():
     window = make()
     media = read_media(window.media_playlist())
     segment = media.segments[-1]
@@ -72,7 +72,7 @@ def test_parts_are_stored_once():
     assert all(window.lookup(part.uri).body[0] is piece for part, piece in zip(segment.parts, whole, strict=True))
 
 
-def test_the_hinted_part_is_pending_and_comes_under_its_name_even_in_the_next_segment():
+def test_a_hinted_part_is_pending_and_keeps_its_name_even_in_the_next_segment():
     window = make()
     hint = read_media(window.media_playlist()).hint
     assert window.lookup(hint) == Pending()
@@ -82,7 +82,7 @@ def test_the_hinted_part_is_pending_and_comes_under_its_name_even_in_the_next_se
     assert window.lookup(hint).body == (b"new",)
 
 
-def test_a_hint_dies_with_its_publisher_and_with_the_stream():
+def test_a_hint_ends_with_its_publisher_and_with_the_stream():
     window = make()
     hint = read_media(window.media_playlist()).hint
     window.begin_epoch()
@@ -94,7 +94,7 @@ def test_a_hint_dies_with_its_publisher_and_with_the_stream():
     assert b"#EXT-X-ENDLIST" in window.media_playlist()
 
 
-def test_one_string_for_all_viewers():
+def test_all_viewers_get_the_same_bytes_object():
     window = make()
     assert window.media_playlist() is window.media_playlist()
     before = window.media_playlist()
@@ -102,7 +102,7 @@ def test_one_string_for_all_viewers():
     assert window.media_playlist() is not before
 
 
-def test_listeners_hear_of_every_part_until_they_leave():
+def test_listeners_are_called_for_every_part_until_they_are_removed():
     window = make()
     heard = []
     remove = window.add_listener(lambda: heard.append(window.version))
@@ -151,7 +151,7 @@ def test_blocking_reload(msn, part, answer):
     assert isinstance(make().resolve_reload(msn, part), answer)
 
 
-def test_a_part_beyond_the_end_is_part_0_of_the_next_segment():
+def test_a_part_after_the_end_is_part_0_of_the_next_segment():
     window = make(open_parts=0)
     assert window.resolve_reload(9, 5) == Wait() == window.resolve_reload(10, 0)
     window.begin_segment(1_700_000_009.0, independent=True)
@@ -159,7 +159,7 @@ def test_a_part_beyond_the_end_is_part_0_of_the_next_segment():
     assert window.resolve_reload(9, 5) == Ready() == window.resolve_reload(10, 0)
 
 
-def test_a_reload_is_answered_when_what_it_asked_for_is_listed():
+def test_a_reload_is_answered_when_the_requested_part_is_listed():
     window = make()
     assert window.resolve_reload(10, 2) == Wait()
     window.add_part(b"x", 0.2, independent=False)
@@ -169,14 +169,14 @@ def test_a_reload_is_answered_when_what_it_asked_for_is_listed():
     assert window.resolve_reload(10) == Ready()
 
 
-def test_after_the_end_nothing_waits():
+def test_no_request_waits_after_the_end_of_the_stream():
     window = make()
     window.end()
     assert window.resolve_reload(11, 0) == Ready() == window.resolve_reload(99)
 
 
 @given(st.integers(-5, 40), st.one_of(st.none(), st.integers(-5, 40)), st.integers(0, 4), st.integers(0, 6))
-def test_a_wait_ends_at_last_and_ready_means_it_is_there(msn, part, segments, open_parts):
+def test_every_wait_ends_and_ready_means_that_the_part_is_listed(msn, part, segments, open_parts):
     window = make(segments + 1, open_parts=open_parts)
     answer = window.resolve_reload(msn, part)
     media = read_media(window.media_playlist())
@@ -193,7 +193,7 @@ def test_a_wait_ends_at_last_and_ready_means_it_is_there(msn, part, segments, op
         assert answer.detail
 
 
-def test_gap_segments_fill_the_window_at_first():
+def test_gap_segments_fill_the_window_at_the_start():
     window = make(segments=1)
     media = read_media(window.media_playlist())
     found = window.lookup("gap1.mp4")
@@ -218,7 +218,7 @@ def test_plain_hls_has_neither_parts_nor_gaps_nor_a_hint():
     assert window.lookup(window._part_name()) is None
 
 
-def test_what_left_the_playlist_stays_for_a_while_and_then_goes():
+def test_segments_that_left_the_playlist_can_be_fetched_for_a_while():
     window = make(segments=20, count=3)
     media = read_media(window.media_playlist())
     assert len(media.segments) == 6, "three target durations of two seconds"
@@ -231,7 +231,7 @@ def test_what_left_the_playlist_stays_for_a_while_and_then_goes():
     ) + sum(window.lookup(part.uri).size_bytes for part in media.trailing_parts)
 
 
-def test_inits_go_with_their_last_segment():
+def test_init_sections_are_removed_with_their_last_segment():
     window = make()
     first_init = read_media(window.media_playlist()).segments[-1].map_uri
     window.begin_period(b"other", INFO, discontinuity=True)
@@ -255,7 +255,7 @@ def test_the_same_init_keeps_its_name():
     assert newest.init_name == init_name
 
 
-def test_delta_updates_leave_out_what_is_beyond_the_skip_boundary():
+def test_delta_updates_leave_out_segments_before_the_skip_boundary():
     recorder = Recorder(HlsSection(segment_count=40)).configure(VIDEO, AUDIO)
     old = None
     for at, event in interleave(video(30, 60), audio(60)):
@@ -273,7 +273,7 @@ def test_delta_updates_leave_out_what_is_beyond_the_skip_boundary():
     assert old is not None
 
 
-def test_the_checker_finds_what_is_wrong():
+def test_the_checker_finds_wrong_playlists():
     good = make().media_playlist()
     for old, new in [
         (b"TARGETDURATION:2", b"TARGETDURATION:0"),
@@ -295,7 +295,7 @@ def test_the_checker_finds_what_is_wrong():
             read_media(good.replace(old, new))
 
 
-def test_multivariant_of_audio_only():
+def test_the_multivariant_playlist_of_audio_without_video():
     window = Window()
     window.begin_epoch()
     window.begin_period(b"init", VariantInfo(("mp4a.40.2",)), discontinuity=False)

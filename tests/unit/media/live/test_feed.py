@@ -1,4 +1,4 @@
-"""The live feed: who gets what, and what becomes of viewers that are slow."""
+"""The live feed: what viewers get, and how slow viewers are treated."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ OTHER_CODEC = VideoConfig("avc", bytes.fromhex("0164001fffe1000000"), "avc1.6400
 
 
 def playing(limits: LiveLimits = LIMITS) -> tuple[Room, list[Timed]]:
-    """A room 1.5 s into a clip, and what is left of that."""
+    """Return a room that has got 1.5 s of a clip, and the rest of the clip."""
     room, timed = Room(limits).configure(VIDEO, AUDIO), clip(6)
     room.push([each for each in timed if each[0] < 1.5])
     return room, [each for each in timed if each[0] >= 1.5]
@@ -35,7 +35,7 @@ def test_a_viewer_gets_the_init_section_and_everything_since_the_key_frame_in_on
     assert len(unframed(bytes(viewer.wire.taken))) == int(bytes(viewer.wire.taken).split(b"\r\n")[0], 16)
 
 
-def test_then_it_gets_each_frame_at_once_none_missing_and_none_twice():
+def test_a_viewer_gets_each_frame_once_as_soon_as_it_arrives():
     room, rest = playing()
     viewer = Viewer(room)
     sizes = []
@@ -49,7 +49,7 @@ def test_then_it_gets_each_frame_at_once_none_missing_and_none_twice():
     assert room.metric("sent_bytes_total") == len(viewer.wire.taken)
 
 
-def test_a_viewer_whose_connection_is_gone_takes_nobody_along():
+def test_a_closed_connection_does_not_affect_other_viewers():
     """uvloop, unlike asyncio, raises when something is written to a closed transport."""
 
     async def closed_transport() -> asyncio.Transport:
@@ -95,7 +95,7 @@ def test_all_viewers_share_one_bytes_object():
     assert all(a is b for a, b in zip(seen[0][1:], seen[1][1:], strict=True))
 
 
-def test_http_1_0_gets_the_same_without_framing():
+def test_an_http_1_0_viewer_gets_the_same_bytes_without_framing():
     room, rest = playing()
     old, new = Viewer(room, chunked=False), Viewer(room)
     room.push(rest)
@@ -113,12 +113,12 @@ def test_before_the_first_key_frame_there_is_only_the_init_section():
     assert len(viewer.frames()) == 15
 
 
-def test_a_slow_viewer_is_moved_to_a_key_frame_and_others_are_unharmed():
+def test_a_slow_viewer_is_moved_to_a_key_frame_and_others_are_not_affected():
     room, rest = playing()
     slow, quick = Viewer(room), Viewer(room)
     slow.wire.reading = False
     room.push([each for each in rest if each[0] < 4.5])
-    assert slow.viewer.waiting
+    assert slow.viewer.waits_for_key
     assert room.metric("skips_total") == 1
     slow.wire.read_all()
     slow.wire.reading = True
@@ -143,7 +143,7 @@ def test_the_queue_is_bounded_by_fragments_and_by_bytes():
         assert room.metric("skips_total") == 1
 
 
-def test_a_long_first_burst_is_not_held_against_a_viewer():
+def test_a_long_first_burst_does_not_count_as_falling_behind():
     room = Room(LiveLimits(queue_bytes=300_000)).configure(VIDEO, AUDIO)
     timed = clip(4, gop=300, size=20_000)
     room.push([each for each in timed if each[0] < 3])
@@ -152,10 +152,10 @@ def test_a_long_first_burst_is_not_held_against_a_viewer():
     viewer.wire.held = 1_000_000
     viewer.wire.reading = False
     room.push([each for each in timed if 3 <= each[0] < 3.2])
-    assert not viewer.viewer.waiting
+    assert not viewer.viewer.waits_for_key
 
 
-def test_who_takes_nothing_is_dropped_and_counted():
+def test_a_viewer_that_receives_nothing_is_dropped_and_counted():
     room, rest = playing()
     viewer, other = Viewer(room), Viewer(room)
     viewer.wire.reading = False
@@ -167,7 +167,7 @@ def test_who_takes_nothing_is_dropped_and_counted():
     assert room.metric("viewers") == 1
 
 
-def test_who_takes_slowly_is_not_dropped():
+def test_a_viewer_that_receives_slowly_is_not_dropped():
     room, rest = playing()
     viewer = Viewer(room)
     viewer.wire.reading = False
@@ -177,7 +177,7 @@ def test_who_takes_slowly_is_not_dropped():
     assert viewer.ended == []
 
 
-def test_a_publisher_that_comes_back_goes_on_in_the_same_response():
+def test_a_publisher_that_returns_continues_in_the_same_response():
     room, rest = playing()
     viewer = Viewer(room)
     room.push(rest)
@@ -193,7 +193,7 @@ def test_a_publisher_that_comes_back_goes_on_in_the_same_response():
     assert viewer.stream.fragments[-60].key or any(each.key for each in viewer.stream.fragments[-70:-50])
 
 
-def test_another_picture_size_comes_with_a_new_init_section():
+def test_another_picture_size_adds_a_new_init_section():
     room, rest = playing()
     viewer = Viewer(room)
     room.configure(OTHER_SIZE)
@@ -205,12 +205,12 @@ def test_another_picture_size_comes_with_a_new_init_section():
     assert rest
 
 
-def test_a_slow_viewer_gets_the_new_init_section_when_it_goes_on():
+def test_a_slow_viewer_gets_the_new_init_section_when_it_resumes():
     room, rest = playing()
     viewer = Viewer(room)
     viewer.wire.reading = False
     room.push([each for each in rest if each[0] < 4.2])
-    assert viewer.viewer.waiting
+    assert viewer.viewer.waits_for_key
     room.configure(OTHER_SIZE)
     assert len(viewer.stream.inits) == 1
     viewer.wire.read_all()
@@ -231,7 +231,7 @@ def test_other_codecs_end_the_response():
     assert room.feed.content_type == 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
 
 
-def test_the_end_ends_all_and_nobody_comes_in_after_it():
+def test_the_end_of_the_feed_ends_all_responses_and_refuses_new_viewers():
     room, _ = playing()
     first = Viewer(room)
     room.feed.end()
@@ -242,7 +242,7 @@ def test_the_end_ends_all_and_nobody_comes_in_after_it():
     assert room.metric("viewers") == 0
 
 
-def test_leaving_twice_counts_once():
+def test_a_viewer_that_leaves_twice_is_counted_once():
     room, rest = playing()
     viewer = Viewer(room)
     room.feed.leave(viewer.viewer)
@@ -253,10 +253,10 @@ def test_leaving_twice_counts_once():
     assert room.metric("viewers") == 0
 
 
-def test_a_stream_without_key_frames_is_not_kept_for_ever(monkeypatch):
+def test_frames_without_a_key_frame_are_kept_up_to_a_limit(monkeypatch):
     monkeypatch.setattr("airnode.media.live.feed.RING_BYTES", 200_000)
     room = Room().configure(VIDEO, AUDIO)
     room.push(clip(10, gop=1000, size=2_000))
     viewer = Viewer(room)
     assert viewer.frames() == []
-    assert viewer.viewer.waiting
+    assert viewer.viewer.waits_for_key

@@ -23,12 +23,12 @@ RATE = AUDIO.sample_rate
 
 
 def placed_audio(dts_samples: int, samples: int, data: bytes, arrived_s: float) -> Frame:
-    """A frame as the packager passes it on."""
+    """Return a frame as the packager passes it on."""
     return Frame("audio", dts_samples * 90_000 // RATE, 0, data, True, arrived_s, dts_samples, samples)
 
 
 class Bench:
-    """A fragmenter and what came out of it."""
+    """A fragmenter and the fragments that it has written."""
 
     def __init__(
         self, fragment_ms: int = 0, *, video: bool = True, audio: bool = True, frame_s: float = 1 / 30
@@ -56,7 +56,7 @@ class Bench:
 
 
 def is_continuous_for_mse(samples: list[bmff.Sample]) -> bool:
-    """No step that a browser takes for a discontinuity (W3C MSE, coded frame processing)."""
+    """Return whether no step is a discontinuity for a browser (W3C MSE, coded frame processing)."""
     steps = itertools.pairwise(samples)
     return all(a.time < b.time and b.time - a.time <= 2 * a.duration for a, b in steps)
 
@@ -106,7 +106,7 @@ def test_fragments_of_several_frames_have_exact_durations():
     assert len(bench.samples(VIDEO_TRACK)) == 31
 
 
-def test_a_late_frame_is_shown_in_time_and_is_no_discontinuity():
+def test_a_late_frame_keeps_its_presentation_time_without_a_discontinuity():
     bench = Bench(audio=False)
     for ms in (0, 33, 66, 900, 933, 966, 1000, 1033):
         bench.frame(ms, key=ms == 0)
@@ -115,7 +115,7 @@ def test_a_late_frame_is_shown_in_time_and_is_no_discontinuity():
     assert [sample.time + sample.cts for sample in samples] == bench.sent
 
 
-def test_decode_times_catch_up_behind_a_late_frame():
+def test_decode_times_catch_up_after_a_late_frame():
     bench = Bench(audio=False)
     for index in range(60):
         bench.frame(index * 100 / 3 + (400 if index > 5 else 0), key=index == 0)
@@ -125,7 +125,7 @@ def test_decode_times_catch_up_behind_a_late_frame():
 
 
 @given(st.lists(st.integers(1, 1500), min_size=2, max_size=60), st.sampled_from([0, 34, 100, 200]))
-def test_whatever_the_frame_times_nothing_is_lost_and_no_step_is_a_discontinuity(steps: list[int], fragment_ms: int):
+def test_random_frame_times_lose_no_frame_and_cause_no_discontinuity(steps: list[int], fragment_ms: int):
     bench = Bench(fragment_ms, audio=False, frame_s=0)
     at_ms = 0
     for index, step in enumerate(steps):
@@ -180,7 +180,7 @@ def test_audio_before_the_key_frame_is_left_out():
     assert START + 9000 < end <= START + 9000 + 1920
 
 
-def test_audio_alone_comes_in_small_fragments_and_playback_can_begin_twice_a_second():
+def test_audio_without_video_has_small_fragments_and_two_entry_points_a_second():
     bench = Bench(video=False)
     for index in range(100):
         bench.sound(index * 64 / 3)
@@ -244,7 +244,7 @@ def test_video_that_stops_is_shown_as_a_still_until_the_next_key_frame():
     assert [sample.time + sample.cts for sample in video[-5:]] == bench.sent[-5:]
 
 
-def test_a_new_period_goes_on_behind_the_last_with_a_key_frame():
+def test_a_new_period_begins_after_the_last_one_with_a_key_frame():
     bench = Bench()
     bench.frame(0, key=True)
     bench.frame(33)
@@ -258,14 +258,14 @@ def test_a_new_period_goes_on_behind_the_last_with_a_key_frame():
     assert bench.fragments[2].is_key
 
 
-def test_the_framing_is_that_of_http():
+def test_fragments_are_framed_as_http_chunks():
     assert http_chunk(b"abc", b"d" * 13) == b"10\r\nabc" + b"d" * 13 + b"\r\n"
     assert Fragment(http_chunk(b"x" * 300), is_key=True).body == b"x" * 300
 
 
 @pytest.mark.ffmpeg
 @pytest.mark.parametrize("channels", [1, 2])
-def test_silence_is_real_aac(tmp_path: Path, channels: int):
+def test_a_silent_frame_can_be_decoded_as_aac(tmp_path: Path, channels: int):
     config = AudioConfig(bytes((0x11, 0x80 | channels << 3)), "mp4a.40.2", 48000, channels)
     made: list[Fragment] = []
     fragmenter = Fragmenter(0, made.append)
@@ -286,5 +286,5 @@ def test_silence_is_real_aac(tmp_path: Path, channels: int):
     assert not any(done.stdout)
 
 
-def test_no_silence_for_what_is_not_known():
+def test_there_is_no_silent_frame_for_unknown_configurations():
     assert silent_aac(AudioConfig(b"", "mp4a.40.2", 48000, 6)) is None

@@ -18,7 +18,7 @@ OTHER_CODEC = VideoConfig("avc", bytes.fromhex("0164001fffe1000000"), "avc1.6400
 
 
 class Broadcast:
-    """A room and what is still to be sent into it."""
+    """A room, and the part of a clip that has not been pushed yet."""
 
     def __init__(self, timed: list[Timed], limits: LiveLimits | None = None) -> None:
         self.room = (Room(limits) if limits else Room()).configure(VIDEO, AUDIO)
@@ -30,7 +30,7 @@ class Broadcast:
         return self
 
     def follow(self, seconds: float, at_s: float) -> None:
-        """Send the beginning of another clip."""
+        """Push the first ``seconds`` of another clip at ``at_s``."""
         timed = interleave(video(30, seconds, start_ms=at_s * 1000), audio(seconds, start_ms=at_s * 1000))
         self.room.push([(at_s + sent_s, event) for sent_s, event in timed])
 
@@ -40,12 +40,12 @@ def contiguous(numbers: list[int]) -> bool:
 
 
 def is_continuous_for_mse(samples: list[Sample]) -> bool:
-    """No step that a browser takes for a discontinuity (W3C MSE, coded frame processing)."""
+    """Return whether no step is a discontinuity for a browser (W3C MSE, coded frame processing)."""
     return all(a.time < b.time <= a.time + 2 * a.duration for a, b in itertools.pairwise(samples))
 
 
-def plays(viewer: Viewer, frames: list[int]) -> None:
-    """It got exactly these frames and sound beside them, as one stream without a hole."""
+def assert_plays(viewer: Viewer, frames: list[int]) -> None:
+    """Assert that the viewer got exactly these frames, and audio with them, without a hole."""
     assert viewer.frames() == frames
     assert len(viewer.stream.inits) == 1
     assert viewer.stream.fragments[0].key
@@ -63,7 +63,7 @@ def test_no_fragments_are_made_before_the_first_viewer_joins():
     viewer = Viewer(broadcast.room)
     assert viewer.sequence_numbers()[0] == 1
     broadcast.until(12)
-    plays(viewer, list(range(300, 360)))
+    assert_plays(viewer, list(range(300, 360)))
 
 
 @pytest.mark.parametrize("cts_ms", [0, 66])
@@ -77,7 +77,7 @@ def test_a_late_viewer_gets_the_same_frames_as_an_early_one(fps: int, cts_ms: in
         late = Broadcast(timed).until(tenths / 10 + 0.05)
         viewer = Viewer(late.room)
         late.until(4)
-        plays(viewer, list(range(tenths // 10 * fps, 4 * fps)))
+        assert_plays(viewer, list(range(tenths // 10 * fps, 4 * fps)))
         for track in (VIDEO_TRACK, AUDIO_TRACK):
             theirs = {sample.time + sample.cts: sample.data for sample in first.stream.samples(track)}
             ours = {sample.time + sample.cts: sample.data for sample in viewer.stream.samples(track)}
@@ -94,7 +94,7 @@ def test_fragments_that_are_made_late_have_the_arrival_times_of_their_frames():
     assert len(arrived_s) == 18
 
 
-def test_two_viewers_far_apart_in_time():
+def test_two_viewers_long_after_each_other():
     broadcast = Broadcast(clip(60)).until(1.5)
     first = Viewer(broadcast.room)
     broadcast.until(3.2)
@@ -102,31 +102,31 @@ def test_two_viewers_far_apart_in_time():
     broadcast.until(50.5)
     second = Viewer(broadcast.room)
     broadcast.until(52)
-    plays(first, list(range(30, 96)))
-    plays(second, list(range(1500, 1560)))
+    assert_plays(first, list(range(30, 96)))
+    assert_plays(second, list(range(1500, 1560)))
     between = second.sequence_numbers()[0] - first.sequence_numbers()[-1]
     assert 0 < between < (LINGER_S + 2) * 100 < 47 * 30
     assert second.stream.samples(VIDEO_TRACK)[0].time > first.stream.samples(VIDEO_TRACK)[-1].time
 
 
-def test_a_viewer_that_comes_right_after_the_last_one_left():
+def test_a_viewer_that_joins_right_after_the_last_one_left():
     broadcast = Broadcast(clip(6)).until(1.5)
     first = Viewer(broadcast.room)
     broadcast.until(3.2)
     first.leave()
     second = Viewer(broadcast.room)
     broadcast.until(5)
-    plays(second, list(range(90, 150)))
+    assert_plays(second, list(range(90, 150)))
     second.leave()
     broadcast.until(5.3)
     third = Viewer(broadcast.room)
     broadcast.until(6)
-    plays(third, list(range(150, 180)))
+    assert_plays(third, list(range(150, 180)))
     assert set(second.sequence_numbers()) & set(first.sequence_numbers())
     assert second.sequence_numbers()[-1] < third.sequence_numbers()[0]
 
 
-def test_it_rests_again_only_at_a_key_frame():
+def test_the_fragmenter_rests_again_only_at_a_key_frame():
     broadcast = Broadcast(clip(40, gop=600)).until(1)
     first = Viewer(broadcast.room)
     broadcast.until(2)
@@ -134,11 +134,11 @@ def test_it_rests_again_only_at_a_key_frame():
     broadcast.until(19)
     second = Viewer(broadcast.room)
     broadcast.until(20)
-    plays(second, list(range(600)))
+    assert_plays(second, list(range(600)))
 
 
 @pytest.mark.parametrize("before_s", [0.0, 2.5], ids=["never watched", "watched before"])
-def test_a_configuration_that_changes_while_nobody_watches(before_s: float):
+def test_the_configuration_changes_while_nobody_watches(before_s: float):
     broadcast = Broadcast(clip(12)).until(before_s)
     if before_s:
         Viewer(broadcast.room).leave()
@@ -154,7 +154,7 @@ def test_a_configuration_that_changes_while_nobody_watches(before_s: float):
     assert contiguous(viewer.sequence_numbers())
 
 
-def test_other_codecs_while_nobody_watches():
+def test_the_codecs_change_while_nobody_watches():
     broadcast = Broadcast(clip(4)).until(3)
     broadcast.room.configure(OTHER_CODEC)
     assert broadcast.room.feed.content_type == 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
@@ -165,7 +165,7 @@ def test_other_codecs_while_nobody_watches():
     assert OTHER_CODEC.record in viewer.stream.inits[0][1]
 
 
-def test_the_last_frames_of_a_publisher_that_went_away():
+def test_a_viewer_gets_the_last_frames_of_a_publisher_that_has_gone():
     broadcast = Broadcast(clip(3), LiveLimits(fragment_ms=100)).until(2.45)
     broadcast.room.packager.finish()
     viewer = Viewer(broadcast.room)
@@ -177,7 +177,7 @@ def test_the_last_frames_of_a_publisher_that_went_away():
     assert len(viewer.frames()) > 40
 
 
-def test_sound_alone_can_be_entered_at_any_time():
+def test_a_viewer_of_audio_without_video_can_begin_at_any_time():
     room = Room().configure(AUDIO)
     room.push(audio(30))
     viewer = Viewer(room)
@@ -193,7 +193,7 @@ def test_sound_alone_can_be_entered_at_any_time():
     assert later.sequence_numbers()[0] == viewer.sequence_numbers()[-1] + 1
 
 
-def test_silence_and_stills_are_filled_in_for_a_late_viewer():
+def test_a_late_viewer_gets_silence_and_stills():
     silent = Broadcast(list(interleave(video(30, 8), audio(2.2)))).until(7.5)
     sound = Viewer(silent.room).stream.samples(AUDIO_TRACK)
     assert sum(sample.duration for sample in sound) / AUDIO.sample_rate == pytest.approx(0.3, abs=0.2)
@@ -203,7 +203,7 @@ def test_silence_and_stills_are_filled_in_for_a_late_viewer():
     assert pictures[-1].time / 90_000 > 10 + 37
 
 
-def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch):
+def test_held_frames_are_bounded(monkeypatch: pytest.MonkeyPatch):
     long = Broadcast(list(interleave(video(30, 2.5), audio(120)))).until(119)
     assert HELD_FRAMES < 119 * 47
     viewer = Viewer(long.room)
