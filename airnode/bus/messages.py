@@ -103,7 +103,11 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
-    """The stream that is being published; 0: not known (yet)."""
+    """The stream that is being published; 0: not known (yet).
+
+    Attributes:
+        findings: what is odd in the publisher's samples, with what to change at the encoder.
+    """
 
     width: int = 0
     height: int = 0
@@ -115,6 +119,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
     encoder: str = ""
     uptime_s: float = 0.0
     dropped_samples: int = 0
+    findings: list[Notice] = []
 
 
 class RoomState(msgspec.Struct, frozen=True):

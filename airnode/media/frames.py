@@ -1,4 +1,9 @@
-"""Frames and codec configurations: the values that go from an ingest protocol to the packager and to all writers."""
+"""Frames and codec configurations: the values that go from an ingest protocol to the packager and to all writers.
+
+::
+
+    ingest ──▶ CodecRecord, Frame, StreamMetadata ──▶ Examiner ──▶ VideoConfig, AudioConfig, Frame, StreamMetadata
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +13,19 @@ import msgspec
 VideoCodec = Literal["avc", "hevc", "av1"]
 AudioCodec = Literal["aac", "opus"]
 TrackKind = Literal["video", "audio"]
+
+
+@dataclass(frozen=True, slots=True)
+class CodecRecord:
+    """A track's codec and its decoder configuration as the publisher sent it, not examined yet.
+
+    Attributes:
+        record: the avcC, hvcC or av1C, the AudioSpecificConfig, the body of the dOps box; empty: frames came without
+            one.
+    """
+
+    codec: VideoCodec | AudioCodec
+    record: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +109,5 @@ class StreamMetadata:
 
 
 MediaEvent = VideoConfig | AudioConfig | Frame | StreamMetadata
+#: What an ingest sends; the examiner makes media events of it.
+IngestEvent = CodecRecord | MediaEvent

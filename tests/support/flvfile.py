@@ -6,6 +6,8 @@ from pathlib import Path
 from airnode.media.frames import MediaEvent
 from airnode.media.rtmp.amf0 import decode
 from airnode.media.rtmp.flv import FlvDemuxer
+from airnode.media.samples.examiner import Examiner
+from airnode.media.samples.findings import Findings
 
 
 def read_tags(path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -20,12 +22,14 @@ def read_tags(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def read_events(path: Path, start_unix_s: float = 0.0) -> Iterator[tuple[int, list[MediaEvent]]]:
-    """Yield (timestamp in ms, events) of each tag, whose frames arrive at their time."""
-    demuxer = FlvDemuxer()
+    """Yield (timestamp in ms, examined events) of each tag, whose frames arrive at their time."""
+    demuxer, examiner, stamp = FlvDemuxer(), Examiner(Findings()), 0
     for kind, stamp, body in read_tags(path):
+        arrived_s = start_unix_s + stamp / 1000
         if kind == 9:
-            yield stamp, demuxer.video(stamp, body, start_unix_s + stamp / 1000)
+            yield stamp, examiner.examine(demuxer.video(stamp, body, arrived_s), arrived_s)
         elif kind == 8:
-            yield stamp, demuxer.audio(stamp, body, start_unix_s + stamp / 1000)
+            yield stamp, examiner.examine(demuxer.audio(stamp, body, arrived_s), arrived_s)
         elif kind == 18:
-            yield stamp, demuxer.metadata(decode(body))
+            yield stamp, examiner.examine(demuxer.metadata(decode(body)), arrived_s)
+    yield stamp, examiner.finish()

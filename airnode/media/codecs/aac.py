@@ -46,6 +46,37 @@ def parse_asc(record: bytes) -> AudioConfig:
     return AudioConfig(record, f"mp4a.40.{declared}", rate, channels, samples)
 
 
+def channel_configuration(record: bytes) -> int:
+    """Return the channelConfiguration of an AudioSpecificConfig; 0: a program config element gives the channels.
+
+    Raises:
+        BitstreamError: it is cut short or invalid.
+    """
+    r = BitReader(record)
+    _object_type(r)
+    _sample_rate(r)
+    return r.u(4)
+
+
+def with_channel_configuration(record: bytes, layout: int) -> bytes:
+    """Return an AudioSpecificConfig with another channelConfiguration.
+
+    Raises:
+        BitstreamError: it is cut short or invalid.
+    """
+    r = BitReader(record)
+    _object_type(r)
+    _sample_rate(r)
+    r.u(4)
+    value = int.from_bytes(record, "big")
+    return (value & ~(0xF << r.bits_left) | layout << r.bits_left).to_bytes(len(record), "big")
+
+
+def write_asc(object_type: int, rate_index: int, layout: int) -> bytes:
+    """Return an AudioSpecificConfig of two bytes, for frames of 1024 samples."""
+    return (object_type << 11 | rate_index << 7 | layout << 3).to_bytes(2, "big")
+
+
 def _object_type(r: BitReader) -> int:
     kind = r.u(5)
     return 32 + r.u(6) if kind == 31 else kind

@@ -19,7 +19,7 @@ def parse_av1c(record: bytes) -> VideoConfig:
     """
     if len(record) < _AV1C_HEADER_SIZE or record[0] != 0x81:
         raise BitstreamError("not an AV1 codec configuration record")
-    width, height, rate = parse_sequence_header(_find_sequence_header(record[_AV1C_HEADER_SIZE:]))
+    width, height, rate = parse_sequence_header(find_sequence_header(record[_AV1C_HEADER_SIZE:]))
     return VideoConfig("av1", record, codec_string(record), width, height, rate)
 
 
@@ -34,7 +34,7 @@ def complete(record: bytes, temporal_unit: bytes) -> bytes:
     Raises:
         BitstreamError: the temporal unit has no sequence header.
     """
-    body = _find_sequence_header(temporal_unit)
+    body = find_sequence_header(temporal_unit)
     if len(body) > 0x7F:
         raise BitstreamError(f"a sequence header of {len(body)} bytes")
     return record[:_AV1C_HEADER_SIZE] + bytes((_SEQUENCE_HEADER << 3 | 2, len(body))) + body
@@ -48,29 +48,33 @@ def codec_string(record: bytes) -> str:
     return f"av01.{profile}.{level:02d}{'MH'[tier]}.{depth:02d}"
 
 
-def without_temporal_delimiter(data: bytes) -> bytes:
-    """Return a temporal unit without its delimiter, which must not be in a sample (AV1 in ISOBMFF 2.4)."""
-    return data[2:] if data[:2] == b"\x12\x00" else data
-
-
-def _find_sequence_header(data: bytes) -> bytes:
+def find_sequence_header(data: bytes) -> bytes:
     """Return the body of the first sequence header OBU."""
     pos = 0
     for _ in range(_MAX_OBUS):
         if pos >= len(data):
             break
-        header = data[pos]
-        pos += 2 if header & 4 else 1  # obu_extension_flag
-        size = len(data) - pos
-        if header & 2:  # obu_has_size_field
-            size, pos = _leb128(data, pos)
-        body = data[pos : pos + size]
-        if len(body) < size:
-            raise BitstreamError("an OBU is cut short")
-        if header >> 3 & 0xF == _SEQUENCE_HEADER:
-            return body
-        pos += size
+        begin, end = obu_body(data, pos)
+        if data[pos] >> 3 & 0xF == _SEQUENCE_HEADER:
+            return data[begin:end]
+        pos = end
     raise BitstreamError("an AV1 configuration without a sequence header")
+
+
+def obu_body(data: bytes, pos: int) -> tuple[int, int]:
+    """Return the (start, end) of the body of the OBU at a position (AV1 5.3).
+
+    Raises:
+        BitstreamError: it is cut short.
+    """
+    header = data[pos]
+    pos += 2 if header & 4 else 1  # obu_extension_flag
+    size = len(data) - pos
+    if header & 2:  # obu_has_size_field
+        size, pos = _leb128(data, pos)
+    if size < 0 or pos + size > len(data):
+        raise BitstreamError("an OBU is cut short")
+    return pos, pos + size
 
 
 def _leb128(data: bytes, pos: int) -> tuple[int, int]:

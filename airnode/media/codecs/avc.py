@@ -1,9 +1,22 @@
-"""H.264: the avcC record and the sequence parameter set (ISO 14496-15 5.3.3, ITU-T H.264 7.3.2.1)."""
+"""H.264: the avcC record and its parameter sets (ISO 14496-15 5.3.3, ITU-T H.264 7.3.2)."""
 
-from airnode.media.codecs.bits import BitReader, BitstreamError, bounded, frame_rate, picture_size, unescape
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from airnode.media.codecs.bits import (
+    BitReader,
+    BitstreamError,
+    SequenceInfo,
+    bounded,
+    frame_rate,
+    picture_size,
+    unescape,
+)
 from airnode.media.frames import VideoConfig
 
 _SPS = 7
+#: Profiles whose record has the chroma format and the bit depths behind the parameter sets (ISO 14496-15 5.3.3.1.2).
+_EXTENDED_RECORD = frozenset({100, 110, 122, 144, 244, 44})
 #: Profiles whose SPS has the chroma and scaling fields.
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 
@@ -22,12 +35,72 @@ def parse_avcc(record: bytes) -> VideoConfig:
     sps = record[8 : 8 + size]
     if len(sps) < size or not sps or sps[0] & 0x1F != _SPS:
         raise BitstreamError("the sequence parameter set is cut short")
-    width, height, rate = parse_sps(sps)
-    return VideoConfig("avc", record, f"avc1.{record[1:4].hex()}", width, height, rate)
+    info = parse_sps(sps)
+    return VideoConfig("avc", record, f"avc1.{record[1:4].hex()}", info.width, info.height, info.frame_rate)
 
 
-def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
-    """Return (width, height, frames per second) of a sequence parameter set; the size is the cropped one.
+class AvcRecord(NamedTuple):
+    """What is in an avcC record. ``length_size``: bytes of the size in front of each NAL unit."""
+
+    length_size: int
+    sps: list[bytes]
+    pps: list[bytes]
+
+
+def read_avcc(record: bytes) -> AvcRecord:
+    """Return the parts of an avcC record; its profile and its reserved bits are not judged.
+
+    Raises:
+        BitstreamError: it is no avcC record, or it is cut short.
+    """
+    if len(record) < 6 or record[0] != 1:
+        raise BitstreamError("not an AVC decoder configuration record")
+    pos, found = 6, list[list[bytes]]()
+    count = record[5] & 0x1F
+    for is_last in (False, True):
+        nals = []
+        for _ in range(count):
+            size = int.from_bytes(record[pos : pos + 2], "big")
+            nal = record[pos + 2 : pos + 2 + size]
+            pos += 2 + size
+            if pos > len(record):
+                raise BitstreamError("a parameter set is cut short")
+            if nal:
+                nals.append(nal)
+        found.append(nals)
+        if not is_last:
+            count = record[pos] if pos < len(record) else 0
+            pos += 1
+    return AvcRecord((record[4] & 3) + 1, *found)
+
+
+def write_avcc(sps: Sequence[bytes], pps: Sequence[bytes]) -> bytes:
+    """Return an avcC record for NAL units with sizes of four bytes. The first SPS gives the profile and the level.
+
+    Raises:
+        BitstreamError: the first SPS is invalid.
+    """
+    info = parse_sps(sps[0])
+    head = bytes((1, sps[0][1], sps[0][2], sps[0][3], 0xFF, 0xE0 | len(sps)))
+    body = b"".join(len(nal).to_bytes(2, "big") + nal for nal in sps)
+    body += bytes((len(pps),)) + b"".join(len(nal).to_bytes(2, "big") + nal for nal in pps)
+    if sps[0][1] in _EXTENDED_RECORD:
+        body += bytes((0xFC | info.chroma_format, 0xF8 | info.luma_bits - 8, 0xF8 | info.chroma_bits - 8, 0))
+    return head + body
+
+
+def parse_pps_ids(nal: bytes) -> tuple[int, int]:
+    """Return (id, id of its SPS) of a picture parameter set.
+
+    Raises:
+        BitstreamError: it is cut short or invalid.
+    """
+    r = BitReader(unescape(nal[1:16]))
+    return bounded(r.ue(), 255, "pic_parameter_set_id"), bounded(r.ue(), 31, "seq_parameter_set_id")
+
+
+def parse_sps(nal: bytes) -> SequenceInfo:
+    """Return what a sequence parameter set says.
 
     Raises:
         BitstreamError: it is cut short or invalid.
@@ -35,8 +108,10 @@ def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
     r = BitReader(unescape(nal[1:]))
     profile = r.u(8)
     r.skip(16)  # constraint flags, level
-    r.ue()  # seq_parameter_set_id
-    chroma = _skip_high_fields(r) if profile in _HIGH_PROFILES else 1
+    set_id = bounded(r.ue(), 31, "seq_parameter_set_id")
+    chroma, chroma_format, luma_bits, chroma_bits = 1, 1, 8, 8
+    if profile in _HIGH_PROFILES:
+        chroma_format, chroma, luma_bits, chroma_bits = _high_fields(r)
     r.ue()  # log2_max_frame_num_minus4
     _skip_picture_order(r)
     r.ue()  # max_num_ref_frames
@@ -53,21 +128,22 @@ def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
     width = 16 * width_mbs - unit_x * (left + right)
     height = 16 * height_units * fields - unit_y * (top + bottom)
     picture_size(width, height)
-    return width, height, _vui_frame_rate(r) if r.flag() else None
+    rate = _vui_frame_rate(r) if r.flag() else None
+    return SequenceInfo(width, height, rate, set_id, chroma_format, luma_bits, chroma_bits)
 
 
-def _skip_high_fields(r: BitReader) -> int:
-    """Skip the fields of the high profiles. Return ChromaArrayType."""
+def _high_fields(r: BitReader) -> tuple[int, int, int, int]:
+    """Return (chroma_format_idc, ChromaArrayType, bits of luma, bits of chroma) of the high profiles."""
     chroma = bounded(r.ue(), 3, "chroma_format_idc")
     separate = chroma == 3 and r.flag()
-    r.ue()  # bit depths
-    r.ue()
+    luma_bits = 8 + bounded(r.ue(), 6, "bit_depth_luma_minus8")
+    chroma_bits = 8 + bounded(r.ue(), 6, "bit_depth_chroma_minus8")
     r.skip(1)
     if r.flag():  # seq_scaling_matrix_present_flag
         for index in range(12 if chroma == 3 else 8):
             if r.flag():
                 _skip_scaling_list(r, 16 if index < 6 else 64)
-    return 0 if separate else chroma
+    return chroma, 0 if separate else chroma, luma_bits, chroma_bits
 
 
 def _skip_scaling_list(r: BitReader, size: int) -> None:

@@ -1,8 +1,30 @@
 """Reads bit fields of codec headers."""
 
+from typing import NamedTuple
+
+from airnode.errors import AirnodeError
+
 
 class BitstreamError(ValueError):
     """A codec header is cut short or has an impossible value. The text names the field."""
+
+
+class UnsupportedCodec(AirnodeError):
+    """The publisher sends a codec that browsers cannot play; ``detail`` names it."""
+
+    code, title, status = "unsupported_codec", "Unsupported codec", 415
+
+
+class SequenceInfo(NamedTuple):
+    """What a sequence parameter set says. ``set_id``: its own id; sizes in pixels, the cropped ones."""
+
+    width: int
+    height: int
+    frame_rate: float | None
+    set_id: int = 0
+    chroma_format: int = 1
+    luma_bits: int = 8
+    chroma_bits: int = 8
 
 
 #: Real headers have some dozens of bytes; a much longer one is an attack on the reader.

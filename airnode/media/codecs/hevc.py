@@ -1,11 +1,22 @@
-"""H.265: the hvcC record and the sequence parameter set (ISO 14496-15 8.3.3, ITU-T H.265 7.3.2.2)."""
+"""H.265: the hvcC record and its parameter sets (ISO 14496-15 8.3.3, ITU-T H.265 7.3.2)."""
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from airnode.media.codecs.bits import BitReader, BitstreamError, bounded, frame_rate, picture_size, unescape
+from airnode.media.codecs.bits import (
+    BitReader,
+    BitstreamError,
+    SequenceInfo,
+    bounded,
+    frame_rate,
+    picture_size,
+    unescape,
+)
 from airnode.media.frames import VideoConfig
 
+_VPS: Final = 32
 _SPS: Final = 33
+_PPS: Final = 34
 _HVCC_HEADER_SIZE: Final = 23
 
 
@@ -18,8 +29,8 @@ def parse_hvcc(record: bytes) -> VideoConfig:
     # Encoders that implement a draft write version 0.
     if len(record) < _HVCC_HEADER_SIZE or record[0] > 1:
         raise BitstreamError("not an HEVC decoder configuration record")
-    width, height, rate = parse_sps(_find_sps(record))
-    return VideoConfig("hevc", record, codec_string(record), width, height, rate)
+    info = parse_sps(_find_sps(record))
+    return VideoConfig("hevc", record, codec_string(record), info.width, info.height, info.frame_rate)
 
 
 def codec_string(record: bytes) -> str:
@@ -37,11 +48,52 @@ def codec_string(record: bytes) -> str:
     return ".".join(parts)
 
 
-def _find_sps(record: bytes) -> bytes:
-    """Return the first sequence parameter set in an hvcC record."""
+def read_hvcc(record: bytes) -> tuple[int, list[bytes]]:
+    """Return (bytes of the size in front of each NAL unit, the NAL units) of an hvcC record.
+
+    Raises:
+        BitstreamError: it is no hvcC record, or it is cut short.
+    """
+    if len(record) < _HVCC_HEADER_SIZE or record[0] > 1:
+        raise BitstreamError("not an HEVC decoder configuration record")
+    return (record[21] & 3) + 1, [nal for nal in _nals(record) if len(nal) > 2]
+
+
+def write_hvcc(vps: Sequence[bytes], sps: Sequence[bytes], pps: Sequence[bytes]) -> bytes:
+    """Return an hvcC record for NAL units with sizes of four bytes. The first SPS gives the profile and the level.
+
+    Raises:
+        BitstreamError: the first SPS is invalid.
+    """
+    info = parse_sps(sps[0])
+    payload = unescape(sps[0][2:64])
+    layers, nested = (payload[0] >> 1 & 7) + 1, payload[0] & 1
+    head = bytes((1,)) + payload[1:13] + b"\xf0\x00\xfc"
+    head += bytes((0xFC | info.chroma_format, 0xF8 | info.luma_bits - 8, 0xF8 | info.chroma_bits - 8, 0, 0))
+    head += bytes((layers << 3 | nested << 2 | 3,))
+    arrays = [(kind, nals) for kind, nals in ((_VPS, vps), (_SPS, sps), (_PPS, pps)) if nals]
+    body = bytes((len(arrays),))
+    for kind, nals in arrays:
+        body += bytes((0x80 | kind,)) + len(nals).to_bytes(2, "big")
+        body += b"".join(len(nal).to_bytes(2, "big") + nal for nal in nals)
+    return head + body
+
+
+def parse_pps_ids(nal: bytes) -> tuple[int, int]:
+    """Return (id, id of its SPS) of a picture parameter set.
+
+    Raises:
+        BitstreamError: it is cut short or invalid.
+    """
+    r = BitReader(unescape(nal[2:16]))
+    return bounded(r.ue(), 63, "pps_pic_parameter_set_id"), bounded(r.ue(), 15, "pps_seq_parameter_set_id")
+
+
+def _nals(record: bytes) -> Iterator[bytes]:
+    """Yield the NAL units of an hvcC record."""
     pos = _HVCC_HEADER_SIZE
     for _ in range(record[22]):
-        kind, count = record[pos : pos + 1], int.from_bytes(record[pos + 1 : pos + 3], "big")
+        count = int.from_bytes(record[pos + 1 : pos + 3], "big")
         pos += 3
         for _ in range(count):
             size = int.from_bytes(record[pos : pos + 2], "big")
@@ -49,13 +101,19 @@ def _find_sps(record: bytes) -> bytes:
             pos += 2 + size
             if pos > len(record):
                 raise BitstreamError("a parameter set is cut short")
-            if kind and kind[0] & 0x3F == _SPS:
-                return nal
+            yield nal
+
+
+def _find_sps(record: bytes) -> bytes:
+    """Return the first sequence parameter set in an hvcC record."""
+    for nal in _nals(record):
+        if nal and nal[0] >> 1 & 0x3F == _SPS:
+            return nal
     raise BitstreamError("an HEVC configuration without a sequence parameter set")
 
 
-def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
-    """Return (width, height, frames per second) of a sequence parameter set; the size is the cropped one.
+def parse_sps(nal: bytes) -> SequenceInfo:
+    """Return what a sequence parameter set says.
 
     Raises:
         BitstreamError: it is cut short or invalid.
@@ -65,7 +123,7 @@ def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
     sub_layers = bounded(r.u(3), 6, "sps_max_sub_layers_minus1")
     r.skip(1)
     _skip_profile_tier_level(r, sub_layers)
-    r.ue()  # sps_seq_parameter_set_id
+    set_id = bounded(r.ue(), 15, "sps_seq_parameter_set_id")
     chroma = bounded(r.ue(), 3, "chroma_format_idc")
     separate = chroma == 3 and r.flag()
     width, height = r.ue(), r.ue()
@@ -75,7 +133,9 @@ def parse_sps(nal: bytes) -> tuple[int, int, float | None]:
         width -= unit_x * (r.ue() + r.ue())
         height -= unit_y * (r.ue() + r.ue())
     picture_size(width, height)
-    return width, height, _frame_rate(r, sub_layers)
+    luma_bits = 8 + bounded(r.ue(), 8, "bit_depth_luma_minus8")
+    chroma_bits = 8 + bounded(r.ue(), 8, "bit_depth_chroma_minus8")
+    return SequenceInfo(width, height, _frame_rate(r, sub_layers), set_id, chroma, luma_bits, chroma_bits)
 
 
 def _skip_profile_tier_level(r: BitReader, sub_layers: int) -> None:
@@ -98,8 +158,7 @@ def _frame_rate(r: BitReader, sub_layers: int) -> float | None:
 
 
 def _skip_to_vui(r: BitReader, sub_layers: int) -> None:
-    r.ue()  # bit depths
-    r.ue()
+    """Skip what is between the bit depths and the VUI."""
     poc_bits = bounded(r.ue(), 12, "log2_max_pic_order_cnt_lsb_minus4") + 4
     for _ in range(sub_layers + 1 if r.flag() else 1):  # sps_sub_layer_ordering_info
         r.ue()

@@ -14,6 +14,7 @@ from airnode.media.room.packager import Packager
 from airnode.media.room.viewers import Viewers
 from airnode.media.room.watchable import RequestKind
 from airnode.media.rtmp.publishing import PublisherInfo
+from airnode.media.samples.findings import Findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,20 @@ class LiveRoom:
         recording_id: of the running recording; empty: there is none. Owned by the recorder.
         recording_mode: which classes this node records; None: not known yet. Owned by the recorder.
         closed: the room will not change any more.
+        findings: what was odd in the publishers' samples.
     """
 
     def __init__(
-        self, name: str, settings: HlsSection, viewer_window_s: float, live: LiveFeed, ownership: Ownership
+        self,
+        name: str,
+        settings: HlsSection,
+        viewer_window_s: float,
+        live: LiveFeed,
+        ownership: Ownership,
+        findings: Findings,
     ) -> None:
         self.name = name
+        self.findings = findings
         self.epoch = ownership.epoch
         self.window = Window(
             segment_count=settings.segment_count, low_latency=settings.low_latency, after=ownership.after
@@ -103,4 +112,5 @@ class LiveRoom:
             encoder=stats.encoder,
             uptime_s=round(time.time() - self.since, 1),
             dropped_samples=stats.dropped.total(),
+            findings=self.findings.notices(time.time()),
         )

@@ -10,19 +10,22 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.bus.messages import RoomPhase
 from airnode.config.sections.hls import HlsSection
-from airnode.errors import Conflict, Draining, Unavailable
+from airnode.errors import AirnodeError, Conflict, Draining, Unavailable
 from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
-from airnode.media.frames import MediaEvent
+from airnode.media.frames import IngestEvent
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.room.live_room import LiveRoom, Ownership
 from airnode.media.rtmp.publishing import PublisherInfo
+from airnode.media.samples.examiner import Examiner
+from airnode.media.samples.findings import Findings
 
 log = structlog.get_logger(__name__)
 
@@ -44,31 +47,41 @@ class RoomMetrics:
         self.faults = Counter(
             "airnode_media_stream_faults_total", "What was wrong with publishers' streams", ["kind"], registry=registry
         )
+        #: Label values: ``audio`` and ``video``; the keys of ``samples.findings.KINDS``.
+        self.odd_samples = Counter(
+            "airnode_media_odd_samples_total",
+            "Samples of publishers that were repaired or dropped",
+            ["track", "reason"],
+            registry=registry,
+        )
 
 
 class RoomIngest:
-    """Where a publisher's media goes: the packager of its room."""
+    """Where a publisher's media goes: it is examined, and then the packager of its room takes it."""
 
     def __init__(self, rooms: "Rooms", room: LiveRoom, publisher: PublisherInfo) -> None:
         self._rooms = rooms
         self._room = room
         self._publisher = publisher
+        self._examiner = Examiner(room.findings)
 
-    def push(self, events: Sequence[MediaEvent], received_bytes: int) -> None:
-        """Package what came.
+    def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
+        """Examine and package what came.
 
         Raises:
             Conflict: another publisher has taken over.
-            AirnodeError: what the packager raises: the publisher is to be disconnected.
+            AirnodeError: what the examiner or the packager raises: the publisher is to be disconnected.
         """
         if self._room.publisher is not self._publisher:
             raise Conflict("Another publisher has taken over.")
         self._room.last_media_s = self._rooms.now_s()
-        self._room.packager.push(events)
+        self._room.packager.push(self._examiner.examine(events, time.time()))
 
     def close(self, reason: str) -> None:
         """The publisher has left."""
         if self._room.publisher is self._publisher:
+            with suppress(AirnodeError):  # the publisher is gone: nobody can be told any more
+                self._room.packager.push(self._examiner.finish())
             self._rooms.dropped(self._room, reason)
 
 
@@ -221,7 +234,8 @@ class Rooms(Service):
 
     def _new_room(self, name: str) -> LiveRoom:
         ownership = self._ownerships.pop(name, None) or Ownership(time.time_ns() // 1_000_000)
-        return LiveRoom(name, self._settings, self._viewer_window_s, self.new_feed(), ownership)
+        findings = Findings(name, self._metrics.odd_samples)
+        return LiveRoom(name, self._settings, self._viewer_window_s, self.new_feed(), ownership, findings)
 
     def _take_over(self, room: LiveRoom, publisher: PublisherInfo) -> None:
         """Replace a silent publisher, or raise Conflict."""

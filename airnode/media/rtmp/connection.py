@@ -11,7 +11,7 @@ import structlog
 
 from airnode.errors import AirnodeError, Conflict, Forbidden, NotFound, Unauthenticated
 from airnode.kernel.tasks import TaskScope
-from airnode.media.frames import MediaEvent
+from airnode.media.frames import IngestEvent
 from airnode.media.rtmp.errors import MalformedMedia, ProtocolViolation
 from airnode.media.rtmp.events import (
     AudioReceived,
@@ -181,7 +181,7 @@ class RtmpConnection(asyncio.Protocol):
             self._flush()
 
     def _handle(self, events: list[Event]) -> None:
-        media: list[MediaEvent] = []
+        media: list[IngestEvent] = []
         arrived_s = time.time()
         for event in events:
             if isinstance(event, PublishRequested):
@@ -196,12 +196,12 @@ class RtmpConnection(asyncio.Protocol):
                 media += self._demux(event, arrived_s)
         self._push(media)
 
-    def _push(self, media: list[MediaEvent]) -> None:
+    def _push(self, media: list[IngestEvent]) -> None:
         if self._ingest is not None and self._end_reason is None and (media or self._unpushed_bytes):
             received, self._unpushed_bytes = self._unpushed_bytes, 0
             self._ingest.push(media, received)
 
-    def _demux(self, event: AudioReceived | VideoReceived | DataReceived, arrived_s: float) -> list[MediaEvent]:
+    def _demux(self, event: AudioReceived | VideoReceived | DataReceived, arrived_s: float) -> list[IngestEvent]:
         if isinstance(event, DataReceived):
             return self._demuxer.metadata(event.values)
         kind = "video" if isinstance(event, VideoReceived) else "audio"

@@ -18,12 +18,6 @@ class ProtocolViolation(AirnodeError):
         self.reason = reason
 
 
-class UnsupportedCodec(AirnodeError):
-    """The publisher sends a codec that browsers cannot play; ``detail`` names it."""
-
-    code, title, status = "unsupported_codec", "Unsupported codec", 415
-
-
 class MalformedMedia(AirnodeError):
     """One audio or video message is malformed; the messages around it may be right."""
 

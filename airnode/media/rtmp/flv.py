@@ -8,20 +8,9 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Final
 
-from airnode.media.codecs.aac import UnsupportedObjectType, parse_asc
-from airnode.media.codecs.av1 import complete, lacks_sequence_header, parse_av1c, without_temporal_delimiter
-from airnode.media.codecs.avc import parse_avcc
-from airnode.media.codecs.bits import BitstreamError
-from airnode.media.codecs.hevc import parse_hvcc
-from airnode.media.frames import (
-    AudioConfig,
-    Frame,
-    MediaEvent,
-    StreamMetadata,
-    VideoCodec,
-    VideoConfig,
-)
-from airnode.media.rtmp.errors import MalformedMedia, UnsupportedCodec
+from airnode.media.codecs.bits import UnsupportedCodec
+from airnode.media.frames import AudioCodec, CodecRecord, Frame, IngestEvent, StreamMetadata, VideoCodec
+from airnode.media.rtmp.errors import MalformedMedia
 
 _VIDEO_NAMES: Final = {2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2"}
 _AUDIO_NAMES: Final = {
@@ -41,7 +30,6 @@ _AUDIO_NAMES: Final = {
 }
 _LEGACY_VIDEO: Final[dict[int, VideoCodec]] = {7: "avc", 12: "hevc"}
 _ENHANCED_VIDEO: Final[dict[bytes, VideoCodec]] = {b"avc1": "avc", b"hvc1": "hevc", b"av01": "av1"}
-_PARSERS: Final = {"avc": parse_avcc, "hevc": parse_hvcc, "av1": parse_av1c}
 _AAC, _EX_AUDIO = 10, 9
 _KEY_FRAMES: Final = frozenset({1, 4})
 _COMMAND_FRAME: Final = 5
@@ -52,17 +40,19 @@ _MAX_MOD_EX: Final = 8
 
 
 class FlvDemuxer:
-    """Tag bodies in, media events out; keeps the configurations of one publish."""
+    """Tag bodies in, events out; what is in configurations and frames is not looked at here.
+
+    Frames whose configuration did not come are behind an empty :class:`CodecRecord`.
+    """
 
     def __init__(self) -> None:
-        self._video: VideoConfig | None = None
-        self._audio: AudioConfig | None = None
-        #: An av1C record whose sequence header comes with the next key frame.
-        self._incomplete_av1: bytes | None = None
+        #: The codec of the last configuration or frame of each track.
+        self._video: VideoCodec | None = None
+        self._audio: AudioCodec | None = None
 
     # --- video
 
-    def video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
+    def video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[IngestEvent]:
         """Return the events of a video tag's body, which arrived at the unix time ``arrived_s``.
 
         Raises:
@@ -87,7 +77,7 @@ class FlvDemuxer:
             return []
         return self._video_frame(codec, payload, 5, timestamp_ms, _signed24(payload, 2), arrived_s)
 
-    def _enhanced_video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
+    def _enhanced_video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[IngestEvent]:
         frame_type = payload[0] >> 4 & 0x07
         packet_type, pos = _skip_mod_ex(payload)
         if packet_type == _VIDEO_MULTITRACK:
@@ -108,44 +98,21 @@ class FlvDemuxer:
             return self._video_frame(codec, payload, pos, timestamp_ms, 0, arrived_s)
         return []  # sequence end, metadata (HDR), the MPEG-2 TS form of AV1's configuration
 
-    def _video_config(self, codec: VideoCodec, record: bytes) -> list[MediaEvent]:
-        if self._video is not None and self._video.codec == codec and self._video.record == record:
-            return []  # repeated, as OBS does after a reconnect and some encoders do with every key frame
-        self._incomplete_av1 = record if codec == "av1" and lacks_sequence_header(record) else None
-        if self._incomplete_av1 is not None:
-            return []
-        try:
-            config = _PARSERS[codec](record)
-        except BitstreamError as error:
-            raise MalformedMedia(f"{codec} configuration: {error}") from error
-        self._video = config
-        return [config]
+    def _video_config(self, codec: VideoCodec, record: bytes) -> list[IngestEvent]:
+        self._video = codec
+        return [CodecRecord(codec, record)]
 
     def _video_frame(
         self, codec: VideoCodec, payload: bytes, start: int, dts_ms: int, cts_ms: int, arrived_s: float
-    ) -> list[MediaEvent]:
-        """Return the frame whose data begins at ``start``, behind an AV1 configuration that was completed with it."""
-        data, events = payload[start:], list[MediaEvent]()
+    ) -> list[IngestEvent]:
+        """Return the frame whose data begins at ``start``."""
         is_key = (payload[0] >> 4 & 0x07) in _KEY_FRAMES
-        if codec == "av1":
-            data = without_temporal_delimiter(data)
-            if is_key and self._incomplete_av1 is not None:
-                events = self._complete_av1(self._incomplete_av1, data)
-        if self._video is None or self._video.codec != codec:
-            raise MalformedMedia(f"{codec} video before its configuration")
-        if data:
-            events.append(Frame("video", dts_ms * 90, cts_ms * 90, data, is_key, arrived_s))
-        return events
-
-    def _complete_av1(self, record: bytes, data: bytes) -> list[MediaEvent]:
-        try:
-            return self._video_config("av1", complete(record, data))
-        except BitstreamError as error:
-            raise MalformedMedia(f"av1 configuration: {error}") from error
+        frame = Frame("video", dts_ms * 90, cts_ms * 90, payload[start:], is_key, arrived_s)
+        return [frame] if self._video == codec else [*self._video_config(codec, b""), frame]
 
     # --- audio
 
-    def audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
+    def audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[IngestEvent]:
         """Return the events of an audio tag's body, which arrived at the unix time ``arrived_s``.
 
         Raises:
@@ -165,7 +132,7 @@ class FlvDemuxer:
             return self._audio_config(payload[2:])
         return self._audio_frame(timestamp_ms, payload[2:], arrived_s) if payload[1] == _CODED_FRAMES else []
 
-    def _enhanced_audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[MediaEvent]:
+    def _enhanced_audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[IngestEvent]:
         packet_type, pos = _skip_mod_ex(payload)
         if packet_type == _AUDIO_MULTITRACK:
             raise UnsupportedCodec("Several audio tracks in one publish are not supported; send one track.")
@@ -176,26 +143,17 @@ class FlvDemuxer:
             return self._audio_config(payload[pos + 4 :])
         return self._audio_frame(timestamp_ms, payload[pos + 4 :], arrived_s) if packet_type == _CODED_FRAMES else []
 
-    def _audio_config(self, record: bytes) -> list[MediaEvent]:
-        if self._audio is not None and self._audio.record == record:
-            return []
-        try:
-            config = parse_asc(record)
-        except UnsupportedObjectType as error:
-            raise UnsupportedCodec(_refusal(str(error), "AAC-LC")) from error
-        except BitstreamError as error:
-            raise MalformedMedia(f"AAC configuration: {error}") from error
-        self._audio = config
-        return [config]
+    def _audio_config(self, record: bytes) -> list[IngestEvent]:
+        self._audio = "aac"
+        return [CodecRecord("aac", record)]
 
-    def _audio_frame(self, dts_ms: int, data: bytes, arrived_s: float) -> list[MediaEvent]:
-        if self._audio is None:
-            raise MalformedMedia("AAC audio before its configuration")
-        return [Frame("audio", dts_ms * 90, 0, data, True, arrived_s)] if data else []
+    def _audio_frame(self, dts_ms: int, data: bytes, arrived_s: float) -> list[IngestEvent]:
+        frame = Frame("audio", dts_ms * 90, 0, data, True, arrived_s)
+        return [frame] if self._audio is not None else [*self._audio_config(b""), frame]
 
     # --- metadata
 
-    def metadata(self, values: Sequence[object]) -> list[MediaEvent]:
+    def metadata(self, values: Sequence[object]) -> list[IngestEvent]:
         """Return the events of a data message: one for onMetaData, none for others (cue points, captions)."""
         if len(values) < 2 or values[0] != "onMetaData" or not isinstance(values[1], dict):
             return []

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airnode.media.frames import MediaEvent
+from airnode.media.frames import IngestEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class PublisherInfo:
 class Ingest(Protocol):
     """Receives the media of one publisher."""
 
-    def push(self, events: Sequence[MediaEvent], received_bytes: int) -> None:
+    def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
         """Receive media, in order. ``received_bytes``: network bytes since the last call.
 
         Raises:

@@ -155,9 +155,20 @@ def test_av1_reduced_still_picture_header() -> None:
     )
 
 
-def test_the_temporal_delimiter_is_removed() -> None:
-    assert av1.without_temporal_delimiter(b"\x12\x00\x32\x01x") == b"\x32\x01x"
-    assert av1.without_temporal_delimiter(b"\x32\x01x") == b"\x32\x01x"
+@pytest.mark.parametrize("row", AVC)
+def test_avcc_is_written_as_x264_writes_it(row: tuple[str, str, int, int, float]) -> None:
+    record = bytes.fromhex(row[0])
+    parts = avc.read_avcc(record)
+    assert parts.length_size == 4
+    assert avc.write_avcc(parts.sps, parts.pps) == record
+
+
+@pytest.mark.parametrize("row", HEVC)
+def test_hvcc_is_written_as_ffmpeg_writes_it(row: tuple[str, str, int, int, float]) -> None:
+    record = bytes.fromhex(row[0])
+    length_size, (vps, sps, pps) = hevc.read_hvcc(record)
+    assert length_size == 4
+    assert hevc.write_hvcc([vps], [sps], [pps]) == record
 
 
 @pytest.mark.parametrize(("record", "codecs", "rate", "channels", "samples"), AAC)

@@ -1,0 +1,190 @@
+"""Examines the frames of one AAC track (ISO 14496-3: raw_data_block 4.4.2.1, ADTS 1.A.2, LOAS 1.7.2)."""
+
+from typing import Final, NamedTuple
+
+from airnode.media.codecs import aac
+from airnode.media.codecs.bits import BitstreamError, UnsupportedCodec
+from airnode.media.frames import AudioConfig, Frame, MediaEvent
+from airnode.media.samples.findings import Findings
+
+#: Syntactic elements that a raw data block can begin with (4.5.2.1, table 4.85).
+_SCE, _CPE, _DSE, _PCE, _FIL = 0, 1, 4, 5, 6
+_ALWAYS: Final = frozenset({_DSE, _PCE, _FIL})
+#: {channel configuration: its first element}; 0 and others: any of the two.
+_FIRST: Final = {1: _SCE, 2: _CPE, **dict.fromkeys((3, 4, 5, 6, 7, 11, 12, 14), _SCE)}
+#: The shortest frames with such an element.
+_LEAST_BYTES: Final = {_SCE: 4, _CPE: 6}
+#: Twice the 6144 bits a channel that are allowed (4.5.3.1): FFmpeg's encoder sends 817 bytes for one channel.
+_MOST_BYTES_PER_CHANNEL: Final = 2 * 768
+#: So many frames in a row with another number of channels than announced correct the announcement.
+_OTHER_LAYOUT_FRAMES: Final = 5
+#: So many frames that end with the END element: from then on a frame without it is cut off.
+_SURE_AFTER_FRAMES: Final = 50
+#: So many frames without it in a row: this encoder pads its frames with something else.
+_UNSURE_AFTER_FRAMES: Final = 3
+
+
+class _Adts(NamedTuple):
+    """One ADTS header. ``size_bytes``: of the frame, with the header."""
+
+    header_bytes: int
+    size_bytes: int
+    object_type: int
+    rate_index: int
+    layout: int
+
+
+class AacAudio:
+    """Repairs the frames of one publisher's track, or drops them."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._record = b""
+        self._config: AudioConfig | None = None
+        self._layout = 0
+        self._other_layout = 0
+        self._ended = 0
+        self._not_ended = 0
+
+    def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
+        """Take an AudioSpecificConfig. Return the configuration if it has changed.
+
+        Raises:
+            UnsupportedCodec: it announces an AAC object type that browsers do not play.
+        """
+        if not record or record == self._record:
+            return []
+        try:
+            config = aac.parse_asc(record)
+            self._layout = aac.channel_configuration(record)
+        except aac.UnsupportedObjectType as error:
+            raise UnsupportedCodec(f"The codec {error} cannot be played in browsers; send AAC-LC.") from error
+        except BitstreamError:
+            self._findings.add("audio", "config_invalid", now_s)
+            return []
+        self._record = record
+        self._ended = self._not_ended = self._other_layout = 0
+        return self._changed(config)
+
+    def examine(self, frame: Frame) -> list[MediaEvent]:
+        """Return what can be passed on of this frame."""
+        data = frame.data
+        if not data:
+            self._findings.add("audio", "empty", frame.arrived_s)
+            return []
+        if data[0] == 0xFF:
+            return self._without_adts(frame)
+        if data[0] == 0x56 and len(data) > 3 and int.from_bytes(data[1:3], "big") >> 13 == 0b111:
+            self._findings.add("audio", "latm", frame.arrived_s)
+            return []
+        return self._examine_raw(frame)
+
+    def finish(self) -> list[MediaEvent]:
+        """Return nothing: no frame is held back."""
+        return []
+
+    def _examine_raw(self, frame: Frame) -> list[MediaEvent]:
+        config, data = self._config, frame.data
+        if data == self._record or (len(data) <= 7 and _is_config(data)):
+            self._findings.add("audio", "config_as_frame", frame.arrived_s)
+            return []
+        if config is None:
+            self._findings.add("audio", "no_config", frame.arrived_s)
+            return []
+        element = data[0] >> 5
+        usual = _FIRST.get(self._layout, element if element in _LEAST_BYTES else _SCE)
+        is_other = element != usual and element not in _ALWAYS
+        if (
+            len(data) < _LEAST_BYTES.get(element, 4)
+            or len(data) > _MOST_BYTES_PER_CHANNEL * config.channels
+            or not self._has_end(data)
+            or (is_other and element not in _LEAST_BYTES)
+        ):
+            self._findings.add("audio", "invalid_audio", frame.arrived_s)
+            return []
+        if not is_other:
+            self._other_layout = 0
+            return [frame]
+        return self._other_channels(frame)
+
+    def _other_channels(self, frame: Frame) -> list[MediaEvent]:
+        """Drop a frame that does not fit to the announced channels; after some in a row believe the frames."""
+        self._other_layout += 1
+        layout = {1: 2, 2: 1}.get(self._layout)
+        if layout is None or self._other_layout < _OTHER_LAYOUT_FRAMES or len(self._record) < 2:
+            self._findings.add("audio", "invalid_audio", frame.arrived_s)
+            return []
+        self._findings.add("audio", "channels_wrong", frame.arrived_s)
+        try:
+            config = aac.parse_asc(aac.with_channel_configuration(self._record, layout))
+        except BitstreamError:
+            return []
+        self._layout, self._other_layout = layout, 0
+        return [*self._changed(config), frame]
+
+    def _has_end(self, data: bytes) -> bool:
+        """Return whether the frame ends with the END element, as far as this encoder's frames do."""
+        tail = int.from_bytes(data[-2:], "big")
+        if tail:
+            tail >>= (tail & -tail).bit_length() - 1
+        if tail & 7 == 7:
+            self._ended += 1
+            self._not_ended = 0
+            return True
+        self._not_ended += 1
+        if self._ended >= _SURE_AFTER_FRAMES and self._not_ended < _UNSURE_AFTER_FRAMES:
+            return False
+        self._ended = 0
+        return True
+
+    # ---- ADTS --------------------------------------------------------------------------------------------------------
+
+    def _without_adts(self, frame: Frame) -> list[MediaEvent]:
+        """Return the raw frames of one or more ADTS frames, and the configuration that they give if there is none."""
+        events: list[MediaEvent] = []
+        pos, dts_90k, data = 0, frame.dts_90k, frame.data
+        while pos < len(data):
+            adts = _adts(data, pos)
+            if adts is None:
+                self._findings.add("audio", "invalid_audio", frame.arrived_s)
+                break
+            self._findings.add("audio", "adts", frame.arrived_s)
+            if self._config is None:
+                events += self.configure(aac.write_asc(adts.object_type, adts.rate_index, adts.layout), frame.arrived_s)
+            raw = data[pos + adts.header_bytes : pos + adts.size_bytes]
+            if raw:
+                events += self._examine_raw(Frame("audio", dts_90k, 0, raw, True, frame.arrived_s))
+            if self._config is not None:
+                dts_90k += self._config.samples_per_frame * 90_000 // self._config.sample_rate
+            pos += adts.size_bytes
+        return events
+
+    def _changed(self, config: AudioConfig) -> list[MediaEvent]:
+        if config == self._config:
+            return []
+        self._config = config
+        return [config]
+
+
+def _is_config(data: bytes) -> bool:
+    """Return whether a frame of a few bytes is an AudioSpecificConfig: of 2 bytes, or with an extension behind it."""
+    if len(data) != 2 and data[2:4] != b"\x56\xe5":
+        return False
+    try:
+        aac.parse_asc(data)
+    except BitstreamError:
+        return False
+    return True
+
+
+def _adts(data: bytes, pos: int) -> _Adts | None:
+    """Return the ADTS header at a position; None: there is none, or its frame is cut off."""
+    head = data[pos : pos + 7]
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return None
+    size_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    header_bytes = 7 if head[1] & 1 else 9
+    if size_bytes < header_bytes or pos + size_bytes > len(data):
+        return None
+    layout = (head[2] & 1) << 2 | head[3] >> 6
+    return _Adts(header_bytes, size_bytes, (head[2] >> 6) + 1, head[2] >> 2 & 0xF, layout)

@@ -1,0 +1,150 @@
+"""What was odd in a publisher's samples: the kinds, what is done about each, and the sentence for the teacher.
+
+The codes are label values of a metric and keys of the pages' texts (``finding.<code>`` in ``airnode/ui/src/i18n``).
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import prometheus_client
+import structlog
+
+from airnode.bus.messages import Notice
+from airnode.kernel.logging import LogLimiter
+from airnode.media.frames import TrackKind
+
+log = structlog.get_logger(__name__)
+
+#: Least time between two log lines of one kind.
+LOG_EVERY_S = 60.0
+#: A kind is reported for so long after it was seen last.
+REPORT_S = 60.0
+
+Action = Literal["repaired", "dropped", "noted"]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """One kind of oddity.
+
+    Attributes:
+        action: what is done: the sample (or configuration) is repaired or dropped, or the stream is only remarked on.
+        sentence: what it is, and what to change at the encoder.
+    """
+
+    action: Action
+    sentence: str
+
+
+_REPORT_IT = "Update the encoder, or report it to its maker."
+
+#: {code: kind}. Bounded: these are all values of the metric's label ``reason``.
+KINDS: Final[dict[str, FindingKind]] = {
+    "empty": FindingKind("dropped", f"The encoder sends empty messages; they are skipped. {_REPORT_IT}"),
+    "empty_nal": FindingKind("repaired", f"Frames contain empty NAL units; they are removed. {_REPORT_IT}"),
+    "stray_bytes": FindingKind("repaired", f"There are stray bytes behind frames; they are removed. {_REPORT_IT}"),
+    "invalid_nal": FindingKind("repaired", f"Frames contain invalid NAL units; they are removed. {_REPORT_IT}"),
+    "cut_slices": FindingKind(
+        "repaired", "A picture lost its end; the part that came is shown. Check the encoder's log and its network."
+    ),
+    "cut_frame": FindingKind(
+        "dropped", "A picture came cut off and was left out. Check the encoder's log and its network."
+    ),
+    "annexb": FindingKind(
+        "repaired", "The encoder sends H.264 in the Annex B form, which RTMP does not allow; it is converted."
+    ),
+    "length_size": FindingKind("repaired", "The encoder writes sizes of less than 4 bytes; they are converted."),
+    "config_as_frame": FindingKind(
+        "repaired", f"The encoder sends its configuration as a frame; it is not played. {_REPORT_IT}"
+    ),
+    "config_repaired": FindingKind(
+        "repaired", f"The encoder's configuration has wrong fields; what its SPS says is used. {_REPORT_IT}"
+    ),
+    "config_in_band": FindingKind(
+        "repaired", "The encoder sends its configuration only inside of the frames; it is taken from there."
+    ),
+    "config_invalid": FindingKind(
+        "dropped", "A configuration of the encoder cannot be read and is ignored. Restart the encoder's stream."
+    ),
+    "no_config": FindingKind(
+        "dropped",
+        "Frames came without a configuration and cannot be played. Restart the encoder's stream; "
+        "if that does not help, choose H.264 and AAC in it.",
+    ),
+    "headers_apart": FindingKind(
+        "repaired", "The encoder sends headers apart from their pictures; they are joined. No change is needed."
+    ),
+    "no_picture": FindingKind("dropped", f"Video messages without a picture are skipped. {_REPORT_IT}"),
+    "picture_split": FindingKind(
+        "repaired",
+        "The encoder sends pictures in several messages; they are joined, which adds one frame of delay. "
+        "Set one slice per picture in the encoder.",
+    ),
+    "picture_part_lost": FindingKind(
+        "dropped", "A part of a picture came without its beginning. Set one slice per picture in the encoder."
+    ),
+    "key_not_marked": FindingKind(
+        "repaired", f"The encoder does not mark its key frames; they are found all the same. {_REPORT_IT}"
+    ),
+    "key_mark_wrong": FindingKind(
+        "repaired",
+        "The encoder marks frames as key frames that are none. Set a key frame interval of 1-2 s, with IDR frames.",
+    ),
+    "leading_pictures": FindingKind(
+        "dropped", "Pictures before the first key frame cannot be decoded. Switch open GOP off in the encoder."
+    ),
+    "open_gop": FindingKind(
+        "noted",
+        "The key frames are no IDR frames (open GOP): students who join late may see no picture. "
+        "Switch open GOP off in the encoder.",
+    ),
+    "intra_refresh": FindingKind(
+        "noted",
+        "The encoder refreshes the picture bit by bit and sends no key frames: students who join late may see no "
+        "picture. Switch intra refresh off and set a key frame interval of 1-2 s.",
+    ),
+    "invalid_audio": FindingKind("dropped", f"Audio frames that cannot be decoded are left out. {_REPORT_IT}"),
+    "adts": FindingKind("repaired", "The encoder sends AAC with ADTS headers; they are removed."),
+    "latm": FindingKind(
+        "dropped", "The sound is AAC in LATM, which cannot be played. Choose plain AAC (AAC-LC) in the encoder."
+    ),
+    "channels_wrong": FindingKind(
+        "repaired", "The encoder announces another number of audio channels than it sends; what it sends is played."
+    ),
+}
+
+
+class Findings:
+    """Counts what was odd in one publisher's stream, and logs each kind now and then.
+
+    Args:
+        room: for the log.
+        counter: the metric, with the labels ``track`` and ``reason``.
+    """
+
+    def __init__(self, room: str = "", counter: prometheus_client.Counter | None = None) -> None:
+        self._counter = counter
+        #: {(track, code): how often}. Bounded by :data:`KINDS`.
+        self.counts: Counter[tuple[TrackKind, str]] = Counter()
+        #: {code: unix time at which it was seen last}.
+        self._last_s: dict[str, float] = {}
+        self._log = log.bind(room=room) if room else log
+        self._limiter = LogLimiter(LOG_EVERY_S)
+
+    def add(self, track: TrackKind, code: str, now_s: float) -> None:
+        """Count one sample of this kind, at the unix time ``now_s``."""
+        kind = KINDS[code]
+        self.counts[track, code] += 1
+        if self._counter is not None:
+            self._counter.labels(track, code).inc()
+        self._last_s[code] = now_s
+        left_out = self._limiter.held_back(f"{track} {code}", now_s)
+        if left_out is not None:
+            self._log.warning(f"sample_{kind.action}", track=track, reason=code, left_out=left_out, hint=kind.sentence)
+
+    def notices(self, now_s: float) -> list[Notice]:
+        """Return a notice for each kind that was seen in the last :data:`REPORT_S` before the unix time ``now_s``."""
+        return [
+            Notice(code, KINDS[code].sentence) for code, last_s in self._last_s.items() if now_s - last_s <= REPORT_S
+        ]

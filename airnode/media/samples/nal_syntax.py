@@ -1,0 +1,101 @@
+"""How H.264 and HEVC mark their NAL units, as far as an ingest needs it (ITU-T H.264 7.4.1, H.265 7.4.2.2)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from airnode.media.codecs.bits import BitReader, BitstreamError, unescape
+
+# What a NAL unit is, by its header; one bit each.
+SLICE: Final = 1
+#: A slice of a picture that decoding can begin with (IDR; in HEVC also BLA and CRA).
+KEY: Final = 2
+#: With KEY: pictures that cannot be decoded may follow (CRA, BLA).
+OPEN: Final = 4
+#: A slice of such a picture (RASL).
+LEADING: Final = 8
+PARAMETERS: Final = 16
+#: Supplemental information that belongs to the picture behind it.
+SEI: Final = 32
+DELIMITER: Final = 64
+#: Anything else: it stays with its picture, and is dropped alone.
+OTHER: Final = 128
+#: No NAL unit of these codecs has such a header.
+INVALID: Final = 256
+
+_RECOVERY_POINT: Final = 6
+_MAX_SEI_MESSAGES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class NalSyntax:
+    """The NAL units of one codec.
+
+    Attributes:
+        header_bytes: of a NAL unit; the first bit behind them is set in the first slice of a picture
+            (first_mb_in_slice 0, first_slice_segment_in_pic_flag).
+        kinds: the bits above, by the first byte of a NAL unit.
+        is_intra: by the first byte of the slice header: it is the first slice, and says that it is an I slice.
+    """
+
+    codec: Literal["avc", "hevc"]
+    header_bytes: int
+    kinds: tuple[int, ...]
+    is_intra: Callable[[int], bool]
+
+
+def _avc_kind(header: int) -> int:
+    kind = header & 0x1F
+    if header & 0x80 or kind == 0 or 24 <= kind <= 29:  # 24-29: packets of RTP (RFC 6184)
+        return INVALID
+    return {1: SLICE, 2: SLICE, 5: SLICE | KEY, 6: SEI, 7: PARAMETERS, 8: PARAMETERS, 9: DELIMITER}.get(kind, OTHER)
+
+
+def _hevc_kind(header: int) -> int:
+    kind = header >> 1 & 0x3F
+    if header & 0x80 or 48 <= kind <= 50:  # packets of RTP (RFC 7798)
+        return INVALID
+    if kind < 10:
+        return SLICE | LEADING if kind in (8, 9) else SLICE
+    if 16 <= kind <= 21:
+        return SLICE | KEY if kind in (19, 20) else SLICE | KEY | OPEN
+    return {32: PARAMETERS, 33: PARAMETERS, 34: PARAMETERS, 35: DELIMITER, 39: SEI}.get(kind, OTHER)
+
+
+def _avc_is_intra(byte: int) -> bool:
+    """Return whether first_mb_in_slice is 0 (``1``) and slice_type is 2 (``011``) or 7 (``0001000``)."""
+    return byte >> 4 == 0b1011 or byte == 0b10001000
+
+
+AVC: Final = NalSyntax("avc", 1, tuple(map(_avc_kind, range(256))), _avc_is_intra)
+HEVC: Final = NalSyntax("hevc", 2, tuple(map(_hevc_kind, range(256))), lambda byte: False)
+
+
+def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
+    """Return the recovery count of the recovery point in an SEI NAL unit; None: it has none (H.264 D.2.8, H.265 D.3.8).
+
+    0: the picture itself is right; more: the picture is right after so many pictures (intra refresh).
+    """
+    pos = header_bytes
+    for _ in range(_MAX_SEI_MESSAGES):
+        kind, pos = _sei_number(sei, pos)
+        size, pos = _sei_number(sei, pos)
+        if pos >= len(sei) or not size:
+            return None
+        if kind == _RECOVERY_POINT:
+            try:
+                reader = BitReader(unescape(sei[pos : pos + min(size, 16) + 4]))
+                return reader.ue() if header_bytes == 1 else abs(reader.se())
+            except BitstreamError:
+                return None
+        pos += size
+    return None
+
+
+def _sei_number(sei: bytes, pos: int) -> tuple[int, int]:
+    """Return (payload type or size, position behind it)."""
+    value = 0
+    while pos < len(sei) and sei[pos] == 0xFF:
+        value += 255
+        pos += 1
+    return (value + sei[pos], pos + 1) if pos < len(sei) else (value, pos)

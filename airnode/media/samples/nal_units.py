@@ -1,0 +1,97 @@
+"""Takes the NAL units out of a frame, however they are packed.
+
+The right form is a size of four bytes in front of each NAL unit (ISO 14496-15 5.3.3). Encoders also send start codes
+(Annex B), both in one frame, shorter sizes, sizes that are wrong, empty units, and bytes that belong to nothing.
+"""
+
+from typing import Final, NamedTuple
+
+_START_CODE: Final = b"\0\0\1"
+#: More NAL units than this are no picture.
+_MAX_NALS: Final = 4096
+
+
+class Unpacked(NamedTuple):
+    """The NAL units of a frame, none of them empty, and the codes of what was odd."""
+
+    nals: list[bytes]
+    odd: list[str]
+    is_annexb: bool = False
+
+
+def pack(nals: list[bytes]) -> bytes:
+    """Return NAL units in the right form."""
+    return b"".join([part for nal in nals for part in (len(nal).to_bytes(4, "big"), nal)])
+
+
+def unpack(data: bytes, length_size: int, *, prefers_annexb: bool = False) -> Unpacked:
+    """Return the NAL units of a frame.
+
+    Args:
+        length_size: bytes of a size, as the configuration says.
+        prefers_annexb: the publisher used start codes before. A start code of three bytes can also be a size.
+    """
+    starts = data[:3] == _START_CODE or data[:4] == b"\0" + _START_CODE
+    if starts and prefers_annexb:
+        return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
+    for size in dict.fromkeys((length_size, 4)):
+        nals = _sized_exactly(data, size)
+        if nals:
+            return _split_nested(nals, ["length_size"] if size != 4 else [])
+    if starts:
+        return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
+    return _sized_loosely(data, length_size)
+
+
+def split_annexb(data: bytes) -> list[bytes]:
+    """Return the NAL units between start codes of three or four bytes, without the zeros around them (Annex B.1)."""
+    return [nal for part in data.split(_START_CODE, _MAX_NALS) if (nal := part.rstrip(b"\0"))]
+
+
+def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
+    """Return the NAL units if all sizes are right and no unit is empty."""
+    nals, pos, end = list[bytes](), 0, len(data)
+    while pos < end:
+        begin = pos + length_size
+        pos = begin + int.from_bytes(data[pos:begin], "big")
+        if not begin < pos <= end or len(nals) == _MAX_NALS:
+            return None
+        nals.append(data[begin:pos])
+    return nals
+
+
+def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
+    """Return what is whole, without empty units and what is behind the last whole one."""
+    nals, odd, pos, end = list[bytes](), set[str](), 0, len(data)
+    zeros_from = len(data.rstrip(b"\0"))
+    for _ in range(_MAX_NALS):
+        if pos >= end:
+            break
+        begin = pos + length_size
+        size = int.from_bytes(data[pos:begin], "big")
+        is_over = begin + size > end
+        if not size or is_over:
+            is_rest_empty = pos >= zeros_from
+            if begin <= end and not size:
+                odd.add("empty_nal")
+            else:
+                odd.add("stray_bytes" if begin > end or is_rest_empty else "cut")
+            if is_over or is_rest_empty:
+                break
+        elif nals and data[pos : pos + 4] == b"\0\0\0\1":  # start codes behind sizes
+            nals += split_annexb(data[pos:])
+            odd.add("annexb")
+            break
+        else:
+            nals.append(data[begin : begin + size])
+        pos = begin + size
+    if length_size != 4 and nals:
+        odd.add("length_size")
+    return _split_nested(nals, sorted(odd))
+
+
+def _split_nested(nals: list[bytes], odd: list[str]) -> Unpacked:
+    """Split units that contain start codes: a whole frame in the Annex B form behind one size."""
+    if not any(_START_CODE in nal for nal in nals):
+        return Unpacked(nals, odd)
+    return Unpacked([part for nal in nals for part in split_annexb(nal)], [*odd, "annexb"])

@@ -1,0 +1,298 @@
+"""Examines the pictures of one H.264 or HEVC track.
+
+::
+
+    frame ──▶ fast look: is every byte in its place? ──yes──▶ pass on as it is
+                     │ no
+                     ▼
+              unpack (nal_units) ──▶ parameter sets ──▶ join to a picture ──▶ key frame? ──▶ pass on, packed anew
+
+A picture that comes in several messages is joined. For that each picture waits for the message behind it: only the
+first ones of a publish, and all of them once a picture did come in parts.
+"""
+
+from typing import Final
+
+from airnode.media.codecs.bits import BitstreamError
+from airnode.media.frames import Frame, MediaEvent, VideoConfig
+from airnode.media.samples.findings import Findings
+from airnode.media.samples.nal_syntax import (
+    DELIMITER,
+    INVALID,
+    KEY,
+    LEADING,
+    OPEN,
+    OTHER,
+    PARAMETERS,
+    SEI,
+    SLICE,
+    NalSyntax,
+    recovery_frames,
+)
+from airnode.media.samples.nal_units import Unpacked, pack, unpack
+from airnode.media.samples.parameter_sets import ParameterSets
+
+#: The first pictures of a publish that wait for the message behind them, and those that are looked at byte by byte.
+_CAUTIOUS_PICTURES: Final = 3
+_CLOSE_PICTURES: Final = 30
+#: Most that is kept of headers that came without a picture.
+_MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
+#: The payload type of a recovery point is looked for in this many bytes of an SEI NAL unit.
+_SEI_LOOK_BYTES: Final = 64
+#: A publisher may change its picture parameter sets alone this often; more are left in the frames.
+_MAX_PPS_CHANGES: Final = 4
+
+
+class NalVideo:
+    """Repairs the pictures of one publisher's track, or drops them.
+
+    What is passed on is a whole picture of well-formed NAL units with sizes of four bytes.
+    """
+
+    def __init__(self, syntax: NalSyntax, findings: Findings) -> None:
+        self._syntax = syntax
+        self._findings = findings
+        self._sets = ParameterSets(syntax.codec)
+        self._record = b""
+        self._config: VideoConfig | None = None
+        self._changed = False
+        self._pps_changes = 0
+        #: NAL units that belong to the next picture.
+        self._pending: list[bytes] = []
+        #: The last picture, behind its new configuration, if it waits for more parts.
+        self._held: list[MediaEvent] = []
+        self._cautious = _CAUTIOUS_PICTURES
+        self._close = _CLOSE_PICTURES
+        self._comes_in_parts = False
+        self._is_annexb = False
+        self._begun = False
+        self._drops_leading = False
+
+    def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
+        """Take a configuration record. Return what can be passed on."""
+        if not record or record == self._record:
+            return []
+        try:
+            self._sets.replace(record)
+        except BitstreamError:
+            self._add("config_invalid", now_s)
+            return []
+        self._record, self._changed = record, True
+        return [*self._release(), *self._new_config(now_s)]
+
+    def examine(self, frame: Frame) -> list[MediaEvent]:
+        """Return what can be passed on of this frame and of the ones before."""
+        if self._close or self._held or self._pending or self._changed or not self._is_clean(frame):
+            return self._examine_closely(frame)
+        return [frame]
+
+    def finish(self) -> list[MediaEvent]:
+        """Return what is held back: nothing comes any more."""
+        return self._release()
+
+    # ---- the fast look -----------------------------------------------------------------------------------------------
+
+    def _is_clean(self, frame: Frame) -> bool:
+        """Return whether the frame is a whole picture in the right form that is marked as what it is."""
+        data, pos, found, first = frame.data, 0, 0, 0
+        kinds, header_bytes, size_of = self._syntax.kinds, self._syntax.header_bytes, int.from_bytes
+        last = len(data) - 4 - header_bytes
+        while pos < last:
+            size = size_of(data[pos : pos + 4], "big")
+            kind = kinds[data[pos + 4]]
+            found |= kind
+            if kind & SLICE:
+                first |= data[pos + 4 + header_bytes]
+            elif kind & (PARAMETERS | SEI) and not self._is_known(data[pos + 4 : pos + 4 + size], kind):
+                return False
+            if not size:
+                return False
+            pos += 4 + size
+        return (
+            pos == len(data)
+            and first & 0x80 != 0
+            and bool(found & KEY) == frame.is_key
+            and not found & (INVALID | LEADING)
+            and self._sets.length_size == 4
+        )
+
+    def _is_known(self, nal: bytes, kind: int) -> bool:
+        """Return whether a header changes nothing: a known parameter set, or an SEI without a recovery point."""
+        return nal in self._sets.known if kind & PARAMETERS else b"\x06" not in nal[1:_SEI_LOOK_BYTES]
+
+    # ---- the close look ----------------------------------------------------------------------------------------------
+
+    def _examine_closely(self, frame: Frame) -> list[MediaEvent]:
+        now_s = frame.arrived_s
+        self._close = max(0, self._close - 1)
+        unpacked = unpack(frame.data, self._sets.length_size, prefers_annexb=self._is_annexb)
+        if not unpacked.nals and self._is_record(frame.data):
+            self._add("config_as_frame", now_s)
+            return self.configure(frame.data, now_s)
+        self._is_annexb = unpacked.is_annexb
+        for code in unpacked.odd:
+            if code != "cut":
+                self._add(code, now_s)
+        if "annexb" in unpacked.odd or self._sets.length_size != 4:
+            self._close = _CLOSE_PICTURES
+        nals, found, is_first = self._sort(unpacked.nals, now_s)
+        if not found & SLICE:
+            self._keep_headers(nals, found, unpacked, now_s)
+            return []
+        if "cut" in unpacked.odd:
+            self._add("cut_slices", now_s)
+        if not is_first:
+            return self._join(nals, now_s)
+        is_changed = bool(self._pending or unpacked.odd) or len(nals) != len(unpacked.nals)
+        nals, self._pending = [*self._pending, *nals], []
+        is_key = self._judge_key(frame, nals, found)
+        if not self._is_decodable(found, is_key, now_s):
+            return self._release()
+        new_config = self._new_config(now_s) if is_key or self._config is None else []
+        if self._config is None:
+            self._add("no_config", now_s)
+            return []
+        if is_changed or is_key != frame.is_key:
+            data = pack(nals) if is_changed else frame.data
+            frame = Frame("video", frame.dts_90k, frame.cts_90k, data, is_key, now_s)
+        return self._pass_on([*new_config, frame])
+
+    def _sort(self, nals: list[bytes], now_s: float) -> tuple[list[bytes], int, bool]:
+        """Return (valid NAL units, their kinds, whether a picture begins with them); take the parameter sets."""
+        kinds, header_bytes = self._syntax.kinds, self._syntax.header_bytes
+        kept, found, is_first = list[bytes](), 0, False
+        for nal in nals:
+            kind = kinds[nal[0]]
+            if kind & INVALID or (len(nal) <= header_bytes and not kind & OTHER):
+                self._add("invalid_nal", now_s)
+                continue
+            if kind & PARAMETERS and not self._take_set(nal, now_s):
+                continue
+            if kind & SLICE and nal[header_bytes] & 0x80:
+                is_first = True
+            found |= kind
+            kept.append(nal)
+        return kept, found, is_first
+
+    def _take_set(self, nal: bytes, now_s: float) -> bool:
+        """Take a parameter set. Return whether it is valid."""
+        try:
+            kind = self._sets.add(nal)
+        except BitstreamError:
+            self._add("invalid_nal", now_s)
+            return False
+        if kind == "pps" and self._config is not None and not self._changed:
+            self._pps_changes += 1
+            self._changed = self._pps_changes <= _MAX_PPS_CHANGES
+        elif kind is not None:
+            self._changed = True
+        return True
+
+    def _keep_headers(self, nals: list[bytes], found: int, unpacked: Unpacked, now_s: float) -> None:
+        """Keep the headers of a message without a picture for the next picture."""
+        kinds = self._syntax.kinds
+        self._pending += [nal for nal in nals if kinds[nal[0]] & (PARAMETERS | SEI)]
+        while len(self._pending) > _MAX_PENDING_NALS or sum(map(len, self._pending)) > _MAX_PENDING_BYTES:
+            del self._pending[0]
+        if "cut" in unpacked.odd:
+            self._add("cut_frame", now_s)
+        elif found & (PARAMETERS | SEI | DELIMITER):
+            self._add("headers_apart", now_s)
+        elif nals:
+            self._add("no_picture", now_s)
+        elif not unpacked.odd and not unpacked.nals:
+            self._add("empty", now_s)
+
+    def _is_record(self, data: bytes) -> bool:
+        """Return whether a frame is a configuration record."""
+        sets = ParameterSets(self._syntax.codec)
+        try:
+            sets.replace(data)
+        except BitstreamError:
+            return False
+        return bool(sets.known)
+
+    # ---- pictures ----------------------------------------------------------------------------------------------------
+
+    def _join(self, nals: list[bytes], now_s: float) -> list[MediaEvent]:
+        """Add slices to the picture that they continue."""
+        self._comes_in_parts = True
+        picture = self._held[-1] if self._held else None
+        if not isinstance(picture, Frame):
+            self._add("picture_part_lost", now_s)
+            return []
+        self._add("picture_split", now_s)
+        data = picture.data + pack([*self._pending, *nals])
+        self._pending = []
+        self._held[-1] = Frame("video", picture.dts_90k, picture.cts_90k, data, picture.is_key, picture.arrived_s)
+        return []
+
+    def _judge_key(self, frame: Frame, nals: list[bytes], found: int) -> bool:
+        """Return whether decoding can begin here, and remark on key frames that many players do not begin with."""
+        syntax = self._syntax
+        if found & KEY:
+            if not frame.is_key:
+                self._add("key_not_marked", frame.arrived_s)
+            return True
+        if found & SEI:
+            for nal in nals:
+                if syntax.kinds[nal[0]] & SEI:
+                    count = recovery_frames(nal, syntax.header_bytes)
+                    if count is not None:
+                        self._add("intra_refresh" if count else "open_gop", frame.arrived_s)
+                        return True
+        if not frame.is_key:
+            return False
+        if all(syntax.is_intra(nal[syntax.header_bytes]) for nal in nals if syntax.kinds[nal[0]] & SLICE):
+            self._add("open_gop", frame.arrived_s)
+            return True
+        self._add("key_mark_wrong", frame.arrived_s)
+        return False
+
+    def _is_decodable(self, found: int, is_key: bool, now_s: float) -> bool:
+        """Return False for pictures that refer to pictures before the first key frame (RASL)."""
+        if is_key:
+            self._drops_leading = bool(found & OPEN) and not self._begun
+            self._begun = True
+        elif found & LEADING and self._drops_leading:
+            self._add("leading_pictures", now_s)
+            return False
+        return True
+
+    def _new_config(self, now_s: float) -> list[MediaEvent]:
+        """Return the configuration if it has changed."""
+        if not self._changed:
+            return []
+        try:
+            made = self._sets.config()
+        except BitstreamError:
+            self._add("config_invalid", now_s)
+            return []
+        if made is None:
+            return []
+        self._changed = False
+        config, is_repaired = made
+        if config == self._config:
+            return []
+        if is_repaired:
+            self._add("config_repaired", now_s)
+        if not self._record:
+            self._add("config_in_band", now_s)
+        self._config = config
+        return [config]
+
+    def _pass_on(self, picture: list[MediaEvent]) -> list[MediaEvent]:
+        """Return the picture before, or also this one if no more parts are expected."""
+        if self._cautious:
+            self._cautious -= 1
+        if self._cautious or self._comes_in_parts:
+            released, self._held = self._held, picture
+            return released
+        return [*self._release(), *picture]
+
+    def _release(self) -> list[MediaEvent]:
+        held, self._held = self._held, []
+        return held
+
+    def _add(self, code: str, now_s: float) -> None:
+        self._findings.add("video", code, now_s)
