@@ -8,8 +8,10 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.rtmp import RtmpSection
 from airnode.errors import Conflict
-from airnode.media.frames import Frame, MediaEvent, TrackKind
+from airnode.media.frames import Frame, IngestEvent, MediaEvent, TrackKind
 from airnode.media.rtmp.server import Ingest, PublisherInfo, PublishRefusal, PublishRequest, RtmpServer
+from airnode.media.samples.examiner import Examiner
+from airnode.media.samples.findings import Findings
 from tests.support.rtmp import RtmpPublisher
 
 AVCC = bytes.fromhex("0142c01effe100196742c01eda0280bfe5c044000003000400000300f03c58ba8001000468ce0fc8")
@@ -25,11 +27,11 @@ class Room:
         self.hub = hub
         self.name = name
         self.publisher = publisher
-        self.events: list[MediaEvent] = []
+        self.events: list[IngestEvent] = []
         self.received_bytes = 0
         self.closed: list[str] = []
 
-    def push(self, events: Sequence[MediaEvent], received_bytes: int) -> None:
+    def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
         assert not self.closed, "a push after the close"
         self.events += events
         self.received_bytes += received_bytes
@@ -42,7 +44,10 @@ class Room:
         self.hub.changed.set()
 
     def events_of(self, kind: type[MediaEvent]) -> list[MediaEvent]:
-        return [event for event in self.events if isinstance(event, kind)]
+        """Return the examined events of one kind."""
+        examiner = Examiner(Findings())
+        examined = examiner.examine(self.events, 0.0) + examiner.finish()
+        return [event for event in examined if isinstance(event, kind)]
 
     def frames(self, track: TrackKind) -> list[Frame]:
         return [event for event in self.events if isinstance(event, Frame) and event.track == track]
