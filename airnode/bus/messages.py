@@ -31,17 +31,23 @@ class Relayed(msgspec.Struct, frozen=True):
     tier: int
 
 
+NoticeLevel = Literal["critical", "warning"]
+
+
 class Notice(msgspec.Struct, frozen=True):
     """Something that an operator should check.
 
     Attributes:
         code: its kind, for pages with own texts. fields: the values in these texts.
         text: the same as an English sentence.
+        level: ``critical``: something that users want does not work; ``warning``: it works, but not well. Nodes of
+            earlier versions send none; theirs count as critical.
     """
 
     code: str
     text: str
     fields: dict[str, str | int | float] = {}
+    level: NoticeLevel = "critical"
 
 
 class NodeRecord(msgspec.Struct, frozen=True):

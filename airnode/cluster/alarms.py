@@ -70,7 +70,7 @@ def _reported(node: NodeView) -> Iterator[Alarm]:
     for text in dict.fromkeys([*codes, *node.alarms]):
         notice = codes.get(text)
         yield Alarm(
-            level="critical",
+            level=notice.level if notice is not None else "critical",
             code=notice.code if notice is not None else "node_report",
             text=f"{node.node_name}: {text}",
             fields={**(notice.fields if notice is not None else {"text": text}), "name": node.node_name},

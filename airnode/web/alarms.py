@@ -1,9 +1,10 @@
 """Alarms: what an operator should check. Masters raise them; the admin page and ``airnode top`` only show them."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 import msgspec
+
+from airnode.bus.messages import NoticeLevel
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +16,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         node_id, room: the node or the room that it is about; empty: the whole cluster, or the pipeline.
     """
 
-    level: Literal["critical", "warning"]
+    level: NoticeLevel
     code: str
     text: str
     fields: dict[str, str | int | float] = {}

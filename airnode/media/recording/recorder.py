@@ -141,7 +141,7 @@ class Recorder(Service):
     async def check(self) -> str | None:
         """Return how many recordings are running, for ``/health``. Raise LookupError if there are notices."""
         if notices := self.notices():
-            raise LookupError(" ".join(each.text for each in notices))
+            raise LookupError(" ".join(f"{each.level}: {each.text}" for each in notices))
         return f"{len(self._active)} running" if self._active else None
 
     # -- starting and stopping ----------------------------------------------------------------------------------------

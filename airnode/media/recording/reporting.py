@@ -79,4 +79,4 @@ def notices_of(trouble: Trouble) -> list[Notice]:
 def slow_notice(root: Path) -> Notice:
     """Return the notice that the disk is too slow."""
     text = f"The disk of {root} is too slow: segments are missing in recordings."
-    return Notice("recording_disk_slow", text, {"path": str(root)})
+    return Notice("recording_disk_slow", text, {"path": str(root)}, level="warning")

@@ -44,7 +44,7 @@ def _reported(member: MemberView) -> Iterator[Alarm]:
     coded = {notice.code: notice for notice in member.notices}
     for notice in coded.values():
         text = f"{member.role} on {member.node_name}: {notice.text}"
-        yield Alarm(level="warning", code=notice.code, text=text, fields={**notice.fields, **who})
+        yield Alarm(level=notice.level, code=notice.code, text=text, fields={**notice.fields, **who})
     texts = {notice.text for notice in member.notices}
     for text in dict.fromkeys(member.troubles):
         if text not in texts:

@@ -200,7 +200,7 @@ class StatsReporter(Service):
             try:
                 await check()
             except AirnodeError as error:
-                notices.append(Notice(code, error.detail))
+                notices.append(Notice(code, error.detail, level="warning"))
         lag = {group: dict(topics) for group, topics in self._lag().items()}
         troubles = [each.text for each in notices]
         return PipelineProcess(self._role, self._node_name, self._growth.per_s(), lag, troubles, notices)

@@ -26,6 +26,7 @@ NODE = NodeView(
     last_beat_age_s=0.5,
 )
 STREAM = StreamView("math", "live", "node-a", "a", 1, 0.0, 5, {}, 2_600_000, 0)
+SLOW_DISK = Notice("recording_disk_slow", "The disk is too slow.", {"path": "/data"}, level="warning")
 FULL_DISK = Notice("recording_disk_full", "Recording has stopped: no space.", {"path": "/data"})
 
 
@@ -42,6 +43,7 @@ FULL_DISK = Notice("recording_disk_full", "Recording has stopped: no space.", {"
             "recording_disk_full",
             {"path": "/data", "name": "a"},
         ),
+        ({"notices": [SLOW_DISK]}, "warning", "recording_disk_slow", {"path": "/data", "name": "a"}),
         ({"alarms": ["older words"]}, "critical", "node_report", {"text": "older words", "name": "a"}),
     ],
 )

@@ -32,13 +32,19 @@ def test_stores_that_do_not_answer():
 
 
 def test_members_report_with_codes_once_each_or_with_words():
-    stuck = [Notice("stuck", f"partition {number}", {"partition": number}) for number in (1, 2)]
+    stuck = [Notice("stuck", f"partition {number}", {"partition": number}, level="warning") for number in (1, 2)]
     found = status(member("consumer", troubles=["partition 1", "partition 2", "slow"], notices=stuck)).alarms
     assert [(alarm.code, alarm.fields) for alarm in found] == [
         ("stuck", {"partition": 2, "role": "consumer", "name": "a"}),
         ("member_report", {"role": "consumer", "name": "a", "text": "slow"}),
     ]
     assert found[1].text == "consumer on a: slow"
+    assert {alarm.level for alarm in found} == {"warning"}
+
+
+def test_a_critical_notice_of_a_member_is_a_critical_alarm():
+    (alarm,) = status(member("consumer", notices=[Notice("lost", "all is lost")])).alarms
+    assert (alarm.level, alarm.code) == ("critical", "lost")
 
 
 def test_events_without_a_consumer():

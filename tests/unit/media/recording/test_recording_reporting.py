@@ -40,10 +40,14 @@ def failed(number: int) -> OSError:
 )
 def test_the_code_says_what_to_do(error: OSError, code: str):
     notice = stopped_notice(error)
-    assert notice.code == code
+    assert (notice.code, notice.level) == (code, "critical")
     assert notice.fields["path"] == "/recordings"
     assert (error.strerror or str(error)) in notice.text
     assert notice.fields.get("error", error.strerror or str(error)) == (error.strerror or str(error))
+
+
+def test_a_slow_disk_is_a_warning():
+    assert slow_notice(PLACE).level == "warning"
 
 
 def test_the_admin_page_has_words_for_every_code():
