@@ -9,6 +9,7 @@ from urllib.parse import quote
 import asyncpg
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.network import NetworkAccess, kept_port
 from airnode.embedded.pg_binaries import (
     PostgresInstall,
@@ -23,7 +24,7 @@ from airnode.embedded.pg_network import HBA_FILE, remote_url, rights, write_hba
 from airnode.embedded.socket_dir import SocketDir
 from airnode.kernel.access import RemoteAccess
 from airnode.processes.child import Account, LaunchSpec
-from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
+from airnode.processes.supervisor import ChildServer, ProcessOptions
 
 #: Names the socket. On TCP nothing listens, or another port does.
 _PORT = 5432
@@ -82,7 +83,9 @@ class EmbeddedPostgres(ChildServer):
         parameters: Mapping[str, str] | None = None,
         install: PostgresInstall | None = None,
     ) -> None:
-        super().__init__("postgres", data_dir / "postgres.lock", settings, metrics)
+        options = ProcessOptions("The embedded postgres", settings.start_timeout_s, settings.stop_timeout_s)
+        super().__init__("postgres", data_dir / "postgres.lock", options, metrics.restarts)
+        self._section = settings
         self._data_dir = data_dir
         self._parameters = {**_PARAMETERS, **(parameters or {})}
         self._install = install
@@ -112,11 +115,11 @@ class EmbeddedPostgres(ChildServer):
         """Give the users for other machines their rights, once the schema is there."""
         if self._network is not None:
             for user in self._network.users:
-                await self._connect(OWNER, rights(user, self._settings.postgres_guests))
+                await self._connect(OWNER, rights(user, self._section.postgres_guests))
 
     async def prepare(self) -> LaunchSpec:
         """Find the binaries and the user; the first time, create the cluster."""
-        account = choose_account(self._settings.postgres_user)
+        account = choose_account(self._section.postgres_user)
         install = self._install or find_install()
         if account is not None:
             install = await asyncio.to_thread(self._reachable, install, account)
@@ -132,7 +135,7 @@ class EmbeddedPostgres(ChildServer):
     def _reachable(self, install: PostgresInstall, account: Account) -> PostgresInstall:
         found = reachable_install(install, account, cache_candidates())
         if found is not install:
-            self._copies_bytes.set(prune(found.package.parent.parent, self._settings.postgres_copies))
+            self._copies_bytes.set(prune(found.package.parent.parent, self._section.postgres_copies))
         return found
 
     def _listening(self, account: Account | None) -> dict[str, str]:

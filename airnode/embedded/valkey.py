@@ -14,12 +14,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.network import NetworkAccess, RemoteUser, kept_port
 from airnode.embedded.socket_dir import SocketDir
 from airnode.errors import StartupError
 from airnode.kernel.access import RedisAccess, RemoteAccess
 from airnode.processes.child import LaunchSpec
-from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
+from airnode.processes.supervisor import ChildServer, ProcessOptions
 
 _SOCKET = "valkey.sock"
 _USERS = "users.acl"
@@ -54,7 +55,9 @@ class EmbeddedValkey(ChildServer):
         network: NetworkAccess | None = None,
         own_password: str = "",
     ) -> None:
-        super().__init__("valkey", data_dir / "valkey.lock", settings, metrics)
+        options = ProcessOptions("The embedded valkey", settings.start_timeout_s, settings.stop_timeout_s)
+        super().__init__("valkey", data_dir / "valkey.lock", options, metrics.restarts)
+        self._section = settings
         self._directory = data_dir / "valkey"
         self._sockets = SocketDir(self._directory, _SOCKET)
         self._network = network
@@ -88,7 +91,7 @@ class EmbeddedValkey(ChildServer):
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": "",
-            "maxmemory": str(self._settings.redis_maxmemory_bytes),
+            "maxmemory": str(self._section.redis_maxmemory_bytes),
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

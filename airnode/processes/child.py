@@ -243,4 +243,4 @@ class ChildProcess:
             text = self._redact.sub("***", text)
         if text:
             self._tail.append(text)
-            log.debug("embedded_server_said", server=self.name, line=text)
+            log.debug("process_output", process=self.name, line=text)

@@ -1,4 +1,4 @@
-"""Supervision of an embedded server: start it, wait until it answers, restart it when it dies, stop it."""
+"""Supervision of a server that airnode runs: start it, wait until it answers, restart it when it ends, stop it."""
 
 import abc
 import asyncio
@@ -6,13 +6,13 @@ import contextlib
 import fcntl
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter
 
-from airnode.config.sections.embedded import EmbeddedSection
 from airnode.errors import StartupError
 from airnode.kernel.backoff import Backoff
 from airnode.kernel.service import Service
@@ -24,27 +24,25 @@ log = structlog.get_logger(__name__)
 _PROBE_TIMEOUT_S = 2.0
 _UPKEEP_S = 3600.0
 _RESTART_PAUSE_LAST_S = 10.0
-#: A run of this length was healthy: the next restart comes after the shortest pause again.
-_HEALTHY_S = 60.0
-#: Exits before the first answer that are taken as "cannot start" rather than as bad luck (an orphan's last breath).
+#: After this many exits before the first answer, the start fails. A single one may come from an orphan that still ends.
 _START_ATTEMPTS = 5
 
 
-class EmbeddedMetrics:
-    """Metrics of all embedded servers of one node."""
+@dataclass(frozen=True, slots=True)
+class ProcessOptions:
+    """How long the supervision waits for a process, and how messages to people name it.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.restarts = Counter(
-            "airnode_embedded_restarts_total",
-            "Unexpected exits of an embedded server.",
-            ["server"],
-            registry=registry,
-        )
-        self.copies_bytes = Gauge(
-            "airnode_embedded_copies_bytes",
-            "Copies of PostgreSQL's binaries for a user who cannot reach the installed ones.",
-            registry=registry,
-        )
+    Attributes:
+        title: begins a sentence, such as ``The embedded valkey``.
+        start_timeout_s: longest wait for the first answer; start() fails afterwards.
+        stop_timeout_s: longest wait for the exit after the stop signal; SIGKILL follows.
+        healthy_s: a run of this length was healthy: the restart after it comes after the shortest pause again.
+    """
+
+    title: str
+    start_timeout_s: float
+    stop_timeout_s: float
+    healthy_s: float = 60.0
 
 
 class ChildExited(Exception):
@@ -56,62 +54,64 @@ class ChildExited(Exception):
 
 
 class ChildServer(Service, abc.ABC):
-    """A supervised child server; subclasses say what to run and how to ask whether it answers.
+    """A supervised child process that answers requests. A subclass defines what runs, and the request.
 
     A run: stop what an earlier airnode left behind -> :meth:`prepare` -> launch -> :meth:`probe` until it answers.
 
     Args:
-        lock: see :class:`LaunchSpec`; one per server and data directory.
+        process: its name in the log.
+        lock: see :class:`LaunchSpec`; one for each process and data directory.
+        restarts: counts unexpected exits; its only label is the process's name.
     """
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
-    def __init__(self, name: str, lock: Path, settings: EmbeddedSection, metrics: EmbeddedMetrics) -> None:
+    def __init__(self, process: str, lock: Path, options: ProcessOptions, restarts: Counter) -> None:
         super().__init__()
-        self.name = f"embedded-{name}"
-        self.server = name
+        self.name = f"process-{process}"
+        self.process = process
         self._lock = lock
-        self._settings = settings
-        self._restarts = metrics.restarts.labels(server=name)
+        self._options = options
+        self._restarts = restarts.labels(process)
         self._tasks = TaskScope(self.name)
         self._supervision: asyncio.Task[None] | None = None
         self._child: ChildProcess | None = None
 
     @property
     def pid(self) -> int | None:
-        """Process id of the running server."""
+        """The id of the running process; None: none runs."""
         return self._child.pid if self._child and self._child.returncode is None else None
 
     @abc.abstractmethod
     async def prepare(self) -> LaunchSpec:
-        """Make what the server needs on disk and say how to launch it. Runs before each launch."""
+        """Write what the process needs on disk, and return how to launch it. Runs before each launch."""
 
     @abc.abstractmethod
     async def probe(self) -> None:
-        """Ask the server something. Raises ``OSError`` while it does not answer yet."""
+        """Send a request to the process. Raises ``OSError`` while it does not answer yet."""
 
     def upkeep(self) -> None:
-        """Do small regular chores, about once an hour."""
+        """Do small regular work, about once an hour while the process runs."""
 
     async def start(self) -> None:
-        """Start it and return once it answers.
+        """Start the process and wait until it answers.
 
         Raises:
-            StartupError: it does not, with the last lines of its output.
+            StartupError: it does not answer in time, or ends; with the last lines of its output.
         """
         try:
-            async with asyncio.timeout(self._settings.start_timeout_s):
-                started_s = await self._start_first()
+            async with asyncio.timeout(self._options.start_timeout_s):
+                took_s = await self._start_first()
         except TimeoutError:
             tail = await self._child.tail() if self._child else ""
             raise StartupError(
-                f"The embedded {self.server} did not answer within {self._settings.start_timeout_s:g} s.", debug=tail
+                f"{self._options.title} did not answer within {self._options.start_timeout_s:g} s.", debug=tail
             ) from None
-        log.info("embedded_server_started", server=self.server, pid=self.pid, took_s=round(started_s, 3))
+        log.info("process_started", process=self.process, pid=self.pid, took_s=round(took_s, 3))
         self._supervision = self._tasks.spawn("supervise", self._supervise())
 
     async def stop(self) -> None:
-        """Ask it to stop, and kill it when it takes longer than ``embedded.stop_timeout_s``."""
+        """Send the stop signal, and kill the process if it still runs ``stop_timeout_s`` later."""
         if self._supervision is not None:
             await ended(self._supervision)
         if self._child is not None:
@@ -120,13 +120,14 @@ class ChildServer(Service, abc.ABC):
         await self._tasks.aclose()
 
     def kill(self) -> None:
-        """End a server that hangs; the supervision starts it again."""
+        """Kill a process that hangs; the supervision starts it again."""
         if self._child is not None:
-            log.warning("embedded_server_hangs", server=self.server, pid=self._child.pid)
+            log.warning("process_hangs", process=self.process, pid=self._child.pid)
             self._child.signal(signal.SIGKILL)
 
     async def _start_first(self) -> float:
-        began = asyncio.get_running_loop().time()
+        """Return how long the start took, in seconds. A process that ends before it answers is started again."""
+        began_s = asyncio.get_running_loop().time()
         backoff = Backoff(last_s=_RESTART_PAUSE_LAST_S)
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
@@ -136,15 +137,15 @@ class ChildServer(Service, abc.ABC):
                 if attempt == _START_ATTEMPTS:
                     last_line = error.tail.rpartition("\n")[2] or "no output"
                     raise StartupError(
-                        f"The embedded {self.server} exits with code {error.returncode}: {last_line}", debug=error.tail
+                        f"{self._options.title} exits with code {error.returncode}: {last_line}", debug=error.tail
                     ) from None
                 await backoff.pause()
-        return asyncio.get_running_loop().time() - began
+        return asyncio.get_running_loop().time() - began_s
 
     async def _run_once(self) -> None:
-        await stop_orphan(self._lock, self.stop_signal, self._settings.stop_timeout_s)
+        await stop_orphan(self._lock, self.stop_signal, self._options.stop_timeout_s)
         spec = await self.prepare()
-        self._child = await ChildProcess.launch(self.server, spec, self._tasks)
+        self._child = await ChildProcess.launch(self.process, spec, self._tasks)
         await self._until_answering(self._child)
 
     async def _until_answering(self, child: ChildProcess) -> None:
@@ -162,13 +163,13 @@ class ChildServer(Service, abc.ABC):
         loop = asyncio.get_running_loop()
         backoff = Backoff(last_s=_RESTART_PAUSE_LAST_S)
         while True:
-            began = loop.time()
+            began_s = loop.time()
             report = await self._watch()
-            if loop.time() - began >= _HEALTHY_S:
+            if loop.time() - began_s >= self._options.healthy_s:
                 backoff.reset()
             pause_s = backoff.next_s()
             self._restarts.inc()
-            log.error("embedded_server_exited", server=self.server, restart_in_s=round(pause_s, 3), **report)
+            log.error("process_exited", process=self.process, restart_in_s=round(pause_s, 3), **report)
             await asyncio.sleep(pause_s)
             await self._restart()
 
@@ -182,33 +183,33 @@ class ChildServer(Service, abc.ABC):
         return {"exit_code": child.returncode, "output": await child.tail()}
 
     async def _restart(self) -> None:
-        """Run it again; a failure is logged and leaves no child, so that the supervision goes round again."""
+        """Run it again. A failure is logged and leaves no child, so that :meth:`_supervise` tries once more."""
         try:
-            async with asyncio.timeout(self._settings.start_timeout_s):
+            async with asyncio.timeout(self._options.start_timeout_s):
                 await self._run_once()
         except ChildExited:
             return  # _watch sees the ended child and reports it
         except (OSError, StartupError) as error:
-            log.warning("embedded_server_restart_failed", server=self.server, error=str(error) or repr(error))
+            log.warning("process_restart_failed", process=self.process, error=str(error) or repr(error))
             if self._child is not None:
                 await self._end(self._child)
                 self._child = None
         else:
-            log.info("embedded_server_restarted", server=self.server, pid=self.pid)
+            log.info("process_restarted", process=self.process, pid=self.pid)
 
     async def _end(self, child: ChildProcess) -> None:
         child.signal(self.stop_signal)
-        if not await child.wait(self._settings.stop_timeout_s):
-            log.warning("embedded_server_killed", server=self.server, after_s=self._settings.stop_timeout_s)
+        if not await child.wait(self._options.stop_timeout_s):
+            log.warning("process_killed", process=self.process, after_s=self._options.stop_timeout_s)
             child.signal(signal.SIGKILL)
             await child.exited
 
 
 async def stop_orphan(lock: Path, stop_signal: signal.Signals, timeout_s: float) -> None:
-    """Stop the server that an earlier, killed airnode left on the same data; returns once nothing of it is left.
+    """Stop the process that an airnode that was killed left on the same data, and wait until it has ended.
 
-    The lock is held by the server and its own children, so a free lock proves that none is left, and a held one that
-    the pid in it is (or just was) the server's.
+    The process and its own children hold the lock. A free lock proves that none of them is left. If the lock is held,
+    the pid in it is that of the process, or was until a moment ago.
 
     Raises:
         StartupError: something holds the lock even after SIGKILL.
@@ -216,7 +217,7 @@ async def stop_orphan(lock: Path, stop_signal: signal.Signals, timeout_s: float)
     if _lock_is_free(lock):
         return
     pid = read_pid(lock)
-    log.warning("embedded_server_orphan_found", lock=str(lock), pid=pid)
+    log.warning("process_orphan_found", lock=str(lock), pid=pid)
     for signum in (stop_signal, signal.SIGKILL):
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -235,7 +236,7 @@ async def _wait_for_lock(lock: Path, timeout_s: float) -> bool:
 
 
 def read_pid(lock: Path) -> int | None:
-    """Return the pid of the server that holds or last held the lock."""
+    """Return the pid of the process that holds the lock or held it last; None: the file has none."""
     try:
         return int(lock.read_text())
     except (OSError, ValueError):

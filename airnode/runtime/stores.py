@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus, shared_url
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import ConfigError
 from airnode.kernel.access import RemoteAccess, StoreUrls
-from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
+from airnode.processes.supervisor import ChildServer
 from airnode.runtime.remote_users import own_redis_password, postgres_network, redis_network
 from airnode.runtime.resources import Resource, is_configured
 from airnode.runtime.role import Role

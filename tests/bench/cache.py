@@ -30,6 +30,7 @@ from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.postgres import PostgresSection
 from airnode.config.sections.redis import RedisSection
 from airnode.embedded.data_dir import DataDir
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.kernel import logging
@@ -40,7 +41,6 @@ from airnode.pipeline.cache.source import CacheSource
 from airnode.pipeline.cache.store import CacheStore
 from airnode.pipeline.cache.worker import LEASE_S, CacheWorker
 from airnode.pipeline.seed.seeder import seed
-from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import migrate
 from airnode.store.postgres import Postgres
 

@@ -28,10 +28,10 @@ from airnode.config.sections.cluster import ClusterSection
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.redis import RedisSection
 from airnode.embedded.data_dir import DataDir
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.kernel import logging
 from airnode.kernel.tasks import TaskScope
-from airnode.processes.supervisor import EmbeddedMetrics
 
 SIZES = (10, 100, 1_000, 10_000)
 _SECONDS = 1.0

@@ -11,9 +11,9 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
-from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.contract import Contract
 from tests.support.embedded import Pair
 from tests.support.node import AirnodeProcess, Api

@@ -15,9 +15,9 @@ from airnode.bus.leases import Leases
 from airnode.bus.records import Records
 from airnode.bus.subscription import QUEUE_MAX
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import StartupError, TooLarge, Unavailable
-from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.bus import BusRig, Note, Other, until
 
 

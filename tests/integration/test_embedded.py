@@ -17,10 +17,11 @@ from redis import asyncio as aioredis
 from structlog.testing import capture_logs
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.errors import StartupError
 from airnode.processes.child import LaunchSpec
-from airnode.processes.supervisor import ChildServer, EmbeddedMetrics, read_pid
+from airnode.processes.supervisor import ChildServer, ProcessOptions, read_pid
 from tests.support.embedded import OWNER, ROOT, OwnerProcess, eventually, read_some, redis_do, sql, write_some
 
 
@@ -107,8 +108,8 @@ async def test_killed_children_come_back_with_their_data_and_are_counted(tmp_pat
 
         await eventually(both_back)
     assert pair.restarts("valkey") == pair.restarts("postgres") == 1
-    exits = [entry for entry in logs if entry["event"] == "embedded_server_exited"]
-    assert sorted(entry["server"] for entry in exits) == ["postgres", "valkey"]
+    exits = [entry for entry in logs if entry["event"] == "process_exited"]
+    assert sorted(entry["process"] for entry in exits) == ["postgres", "valkey"]
     assert all(0.05 <= entry["restart_in_s"] <= 0.1 and entry["output"] for entry in exits)
 
 
@@ -301,8 +302,8 @@ async def test_a_server_that_cannot_start_says_why(tmp_path, make_pair):
 class Mute(ChildServer):
     """Runs, ignores SIGTERM, and never answers."""
 
-    def __init__(self, directory: Path, settings: EmbeddedSection) -> None:
-        super().__init__("mute", directory / "mute.lock", settings, EmbeddedMetrics(CollectorRegistry()))
+    def __init__(self, directory: Path, options: ProcessOptions) -> None:
+        super().__init__("mute", directory / "mute.lock", options, EmbeddedMetrics(CollectorRegistry()).restarts)
         self.directory = directory
 
     async def prepare(self) -> LaunchSpec:
@@ -315,7 +316,7 @@ class Mute(ChildServer):
 
 
 async def test_deadlines_of_start_and_stop_hold(tmp_path):
-    mute = Mute(tmp_path, EmbeddedSection(start_timeout_s=0.5, stop_timeout_s=0.3))
+    mute = Mute(tmp_path, ProcessOptions("The mute server", start_timeout_s=0.5, stop_timeout_s=0.3))
     with pytest.raises(StartupError, match=r"did not answer within 0\.5 s") as caught:
         await mute.start()
     assert caught.value.debug == "deaf"

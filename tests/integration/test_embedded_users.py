@@ -14,13 +14,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.pg_binaries import PostgresInstall, can_reach, find_install, reachable_install
 from airnode.embedded.pg_cluster import DatabaseCluster
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.errors import StartupError
 from airnode.kernel.tasks import TaskScope
 from airnode.processes.child import Account
-from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.embedded import OwnerProcess, redis_do, sql
 
 NOBODY = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)

@@ -15,9 +15,9 @@ from airnode.bus.leases import Leases
 from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.redis import RedisSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.kernel.tasks import TaskScope
-from airnode.processes.supervisor import EmbeddedMetrics
 
 GROUP = "desks"
 

@@ -353,12 +353,10 @@ async def test_a_crashed_mediamtx_is_started_again_and_the_class_continues(lesso
     before = await metric(lesson.session, lesson.node, "airnode_media_mediamtx_restarts_total")
     try:
         await lesson.until_playing()
-        starts = len(lines(lesson.node, "embedded_server_restarted"))
+        starts = len(lines(lesson.node, "process_restarted"))
         os.kill(int((lesson.node.data_dir / "mediamtx.lock").read_text()), signal.SIGKILL)
         await lesson.until("reconnecting")
-        await eventually(
-            lambda: len(lines(lesson.node, "embedded_server_restarted")) > starts, WITHIN_S, "it is started again"
-        )
+        await eventually(lambda: len(lines(lesson.node, "process_restarted")) > starts, WITHIN_S, "it is started again")
         again = await FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}").start(clip)
         await lesson.until("live")
         async with lesson.session.get(f"{lesson.node['api_url']}/health") as response:

@@ -21,10 +21,10 @@ from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.redis import RedisSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.network import NetworkAccess, RemoteUser
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.errors import NotFound, StartupError
-from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.waiting import eventually
 
 

@@ -19,12 +19,12 @@ from redis.exceptions import NoPermissionError
 from airnode.bus import keys
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.postgres import PostgresSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.network import NetworkAccess, RemoteUser
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.errors import StartupError
 from airnode.pipeline import keys as pipeline_keys
 from airnode.pipeline.access import PIPELINE_ACCESS
-from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
 from tests.support.forking import Forker

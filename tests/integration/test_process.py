@@ -270,6 +270,6 @@ async def test_a_killed_store_comes_back_and_the_class_goes_on(node: AirnodeProc
             status, _ = await api.token(user_type="student", user_id="mina", code=node["class_code"])
             return status == 200
 
-        restarted = f'"server":"{name}"[^\\n]*"event":"embedded_server_restarted"'
+        restarted = f'"process":"{name}"[^\\n]*"event":"process_restarted"'
         await eventually(lambda pattern=restarted: re.search(pattern, node.log), 20, f"{name} is restarted")
         await eventually(works, 20, f"tokens after {name} was killed")

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.postgres import PostgresSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.errors import StartupError, Unavailable
-from airnode.processes.supervisor import EmbeddedMetrics
 from airnode.store.migrate import Migration, load, migrate
 from airnode.store.postgres import Postgres
 from airnode.store.postgres_errors import translated

@@ -125,8 +125,8 @@ async def test_a_full_redis_is_a_clear_error_until_there_is_room(tmp_path):
     from prometheus_client import CollectorRegistry
 
     from airnode.config.sections.embedded import EmbeddedSection
+    from airnode.embedded.metrics import EmbeddedMetrics
     from airnode.embedded.valkey import EmbeddedValkey
-    from airnode.processes.supervisor import EmbeddedMetrics
 
     valkey = EmbeddedValkey(
         tmp_path, EmbeddedSection(redis_maxmemory_bytes=8 << 20), EmbeddedMetrics(CollectorRegistry())

@@ -9,8 +9,8 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.processes.supervisor import EmbeddedMetrics
 from tests.support.contract import Contract
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually

@@ -10,8 +10,8 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
-from airnode.processes.supervisor import EmbeddedMetrics
 
 
 class EmptyDatabase:

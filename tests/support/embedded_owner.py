@@ -21,10 +21,10 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.data_dir import DataDir
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.processes.child import LaunchSpec
-from airnode.processes.supervisor import EmbeddedMetrics
 
 #: Used only after this process has become a user who cannot read the standard library any more.
 PRELOADED = (concurrent.futures.thread, encodings.idna)

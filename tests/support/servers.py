@@ -19,9 +19,9 @@ from redis import asyncio as aioredis
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded.data_dir import DataDir
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
-from airnode.processes.supervisor import EmbeddedMetrics
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.hls import HlsSection
@@ -38,9 +38,10 @@ from airnode.media.mediamtx.config_file import (
     to_yaml,
 )
 from airnode.media.mediamtx.reader import PathReader
-from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxRestarts, MediaMtxServer, find_mediamtx
+from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxServer, find_mediamtx
 from airnode.media.room.rooms import RoomIngest, Rooms
 from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
+from airnode.processes.supervisor import ProcessOptions
 from airnode.web.rate_limit import AttemptLimit
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,9 @@ class MediaMtxEngine(Service):
         self._rooms = rooms
         self._tasks = tasks
         self._metrics = MediaMtxMetrics(registry)
-        self._restarts = MediaMtxRestarts(registry)
+        self._restarts = Counter(
+            "airnode_media_mediamtx_restarts_total", "Unexpected exits of MediaMTX", ["server"], registry=registry
+        )
         self._secrets = MediaMtxSecrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
         self._poll_soon = asyncio.Event()
         self._authorizer = MediaMtxAuthorizer(
@@ -180,7 +183,7 @@ class MediaMtxEngine(Service):
         return MediaMtxServer(
             binary,
             settings.data_dir,
-            settings.embedded,
+            ProcessOptions("MediaMTX", settings.embedded.start_timeout_s, settings.embedded.stop_timeout_s),
             self._restarts,
             api_port=settings.mediamtx.api_port,
             hls_port=settings.mediamtx.hls_port,

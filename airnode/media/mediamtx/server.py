@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 
-from airnode.config.sections.embedded import EmbeddedSection
 from airnode.errors import AirnodeError, StartupError
 from airnode.processes.child import LaunchSpec
-from airnode.processes.supervisor import ChildServer, EmbeddedMetrics
+from airnode.processes.supervisor import ChildServer, ProcessOptions
 
 _FILE = "mediamtx.yml"
 #: MediaMTX logs paths, and paths contain stream keys.
@@ -27,15 +26,6 @@ class MediaMtxPorts:
 
     api: int
     hls: int
-
-
-class MediaMtxRestarts(EmbeddedMetrics):
-    """The metric of the supervisor, under the name of this engine."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.restarts = Counter(
-            "airnode_media_mediamtx_restarts_total", "Unexpected exits of MediaMTX", ["server"], registry=registry
-        )
 
 
 class MediaMtxServer(ChildServer):
@@ -51,15 +41,15 @@ class MediaMtxServer(ChildServer):
         self,
         binary: Path,
         data_dir: Path,
-        settings: EmbeddedSection,
-        metrics: EmbeddedMetrics,
+        options: ProcessOptions,
+        restarts: Counter,
         *,
         api_port: int,
         hls_port: int,
         render: Callable[[MediaMtxPorts], str],
         probe: Callable[[], Awaitable[object]],
     ) -> None:
-        super().__init__("mediamtx", data_dir / "mediamtx.lock", settings, metrics)
+        super().__init__("mediamtx", data_dir / "mediamtx.lock", options, restarts)
         self._binary = binary
         self._directory = data_dir / "mediamtx"
         self._configured_ports = MediaMtxPorts(api_port, hls_port)

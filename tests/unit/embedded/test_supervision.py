@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.embedded import EmbeddedSection
 from airnode.embedded import pg_binaries, valkey
+from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.pg_binaries import PostgresInstall, can_reach, find_install, prune, reachable_install
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.socket_dir import MAX_SOCKET_PATH_BYTES, SocketDir
 from airnode.embedded.valkey import EmbeddedValkey, find_valkey
 from airnode.errors import StartupError
 from airnode.processes.child import Account
-from airnode.processes.supervisor import EmbeddedMetrics
 
 STRANGER = Account("stranger", 54321, 54321)
 
