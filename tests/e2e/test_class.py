@@ -133,9 +133,11 @@ async def test_a_page_survives_the_servers_restart(tmp_path: Path, clip: Path, p
             await join(page, node, path)
             await eventually(lambda: is_state(page, "live"), 20, "the page is live")
             await mark(page)
+            await page.get_by_text("watching").wait_for()
             await node.kill()
             await publisher.result()
             await eventually(lambda: is_state(page, "lost"), 30, "the page says that the connection is lost")
+            await page.get_by_text("watching").wait_for(state="detached")
             await node.start()
             publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()
             await eventually(lambda: is_state(page, "live"), 60, "the page is live again")
@@ -156,9 +158,13 @@ async def test_a_student_with_a_wrong_code_stays_outside(classroom: Classroom):
         await page.get_by_role("button", name="Join").click()
         await page.get_by_role("alert").get_by_text("No class has the code").wait_for()
         assert await page.locator("video").count() == 0
+        assert page.url.endswith("/class"), "a wrong code does not become the address"
         await page.get_by_label("Class code").fill(classroom["class_code"].lower())
         await page.get_by_role("button", name="Join").click()
         await eventually(lambda: is_state(page, "waiting"), what="the right code opens the class")
+        assert page.url.endswith(f"/class/{classroom['class_code']}")
+        await page.go_back()
+        await page.get_by_label("Class code").wait_for()
 
 
 async def test_the_studio_shows_the_stream_to_the_teacher(node: AirnodeProcess, clip: Path):

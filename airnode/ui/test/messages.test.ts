@@ -30,3 +30,8 @@ test("every message is used", async () => {
   }
   assert.deepEqual(Object.keys(en).filter((key) => !sources.includes(`"${key}"`)), []);
 });
+
+test("a page speaks of another server only once it is there", () => {
+  assert.doesNotMatch(en["phase.moving"] ?? "", /server/i);
+  assert.doesNotMatch(ko["phase.moving"] ?? "", /서버/);
+});

@@ -210,6 +210,17 @@ test("a new epoch: who moves asks again, who stands still loads again", () => {
   assert.deepEqual(after(...PLACED, status("ended", 2))[1], [{ type: "direct", former: "live" }], "only a live one counts");
 });
 
+test("a class is live since it began, not since the teacher came back", () => {
+  const at = (state: RoomState, since: number): SessionEvent => ({ type: "status", status: { ...statusOf(state), since } });
+  const began = [plain("join"), granted(), at("live", 100)];
+  const back = [...began, at("reconnecting", 200), at("live", 210)];
+  assert.equal(after(...began)[0].liveSince, 100);
+  assert.equal(after(...back)[0].liveSince, 100);
+  assert.equal(after(...back, at("ended", 300))[0].liveSince, null);
+  assert.equal(after(...back, at("ended", 300), at("live", 400))[0].liveSince, 400);
+  assert.equal(after(plain("join"), granted(), at("reconnecting", 200), at("live", 210))[0].liveSince, 210);
+});
+
 test("outside of a room nothing but join does anything", () => {
   for (const before of [[], [plain("join"), { type: "refused", problem: FORBIDDEN } as const]]) {
     const [state] = after(...before);

@@ -14,9 +14,11 @@ export const STATE_NAMES: Record<RoomState, Key> = {
   ended: "class.teacher_ended",
 };
 
-/** Beside the picture: which class, how it goes, how the connection is. */
+/** Beside the picture: which class it is, what it does, and how the connection is. */
 export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }) {
-  const { grant, status, phase } = useStore(visit.room.view);
+  const { grant, status: reported, liveSince, phase } = useStore(visit.room.view);
+  // Without a connection nobody knows what the class does now.
+  const status = phase === "lost" ? null : reported;
   const { recording } = useStore(visit.view);
   return (
     <aside class="panel" aria-label={t("class.about")}>
@@ -41,7 +43,7 @@ export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }
           </span>
         </p>
       )}
-      {status?.state === "live" && <Since visit={visit} since={status.since} />}
+      {status?.state === "live" && <Since visit={visit} since={liveSince ?? status.since} />}
       {grant && <Recordings visit={visit} />}
       {phase === "live" && recording === null && <Connection visit={visit} stats={stats} />}
     </aside>

@@ -20,6 +20,10 @@ function recordingInAddress(): string | null {
   return new URLSearchParams(location.search).get("recording");
 }
 
+function pathOf(code: string): string {
+  return `/class/${encodeURIComponent(code)}`;
+}
+
 /** Which class this tab is in: the address holds the code, so links, reload and the back button work. */
 export class ClassVisit {
   readonly room: LiveRoom;
@@ -32,15 +36,14 @@ export class ClassVisit {
     const code = codeFromAddress(location.pathname, location.search);
     this.view = new Store<VisitView>({ code, joined: false, recording: recordingInAddress(), fromS: 0 });
     window.addEventListener("popstate", () => this.#read());
-    room.view.subscribe(() => room.view.value.refusal && this.#turnedAway());
+    room.view.subscribe(() => this.#onRoom());
     this.#read();
   }
 
   join(code: string): void {
-    const path = `/class/${encodeURIComponent(code)}`;
-    if (location.pathname !== path) history.pushState(null, "", path);
     forThisTab.set(JOINED, code);
-    this.view.patch({ code, joined: true, recording: recordingInAddress() });
+    const recording = location.pathname === pathOf(code) ? recordingInAddress() : null;
+    this.view.patch({ code, joined: true, recording });
     this.room.join({ user_type: "student", user_id: userId(), code });
   }
 
@@ -69,9 +72,16 @@ export class ClassVisit {
     this.view.set({ code: null, joined: false, recording: null, fromS: 0 });
   }
 
-  #turnedAway(): void {
-    forThisTab.set(JOINED, null);
-    this.view.patch({ joined: false });
+  /** Only the code of a class that let us in becomes the address: Back must not lead to a wrong one. */
+  #onRoom(): void {
+    const { grant, refusal } = this.room.view.value;
+    const { code, joined } = this.view.value;
+    if (refusal) {
+      forThisTab.set(JOINED, null);
+      this.view.patch({ joined: false });
+    } else if (grant && joined && code !== null && codeFromAddress(location.pathname, location.search) !== code) {
+      history.pushState(null, "", pathOf(code));
+    }
   }
 
   /** A reload of a class we were in goes straight back in. */

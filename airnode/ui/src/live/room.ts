@@ -20,6 +20,8 @@ export interface RoomView {
   phase: Phase;
   grant: Grant | null;
   status: RoomStatus | null;
+  /** Since when the class is live, unix seconds. */
+  liveSince: number | null;
   /** Why the server refused to let the person in: the person has to do something. */
   refusal: Problem | null;
   /** Why there is no token or place, and when the next try is (local unix ms); what plays may play on. */
@@ -36,6 +38,7 @@ const NOWHERE: RoomView = {
   phase: "idle",
   grant: null,
   status: null,
+  liveSince: null,
   refusal: null,
   trouble: null,
   retryAtMs: null,
@@ -205,7 +208,7 @@ export class LiveRoom {
 
   #refresh(): void {
     const { state } = this.#session;
-    const { name, grant, status, refusal, problem, retryAtMs, movedAtMs } = state;
+    const { name, grant, status, liveSince, refusal, problem, retryAtMs, movedAtMs } = state;
     const playing = this.#playing;
     const phase = phaseOf({
       supported: this.#supported,
@@ -217,6 +220,7 @@ export class LiveRoom {
       unanswered: isStuck(state) || (isFeedLost(state) && !playing),
     });
     const away = playing && (isFeedLost(state) || problem !== null);
-    this.view.patch({ phase, grant, status, refusal, trouble: problem, retryAtMs, firstFrameMs: this.#firstFrameMs, away, movedAtMs });
+    const firstFrameMs = this.#firstFrameMs;
+    this.view.patch({ phase, grant, status, liveSince, refusal, trouble: problem, retryAtMs, firstFrameMs, away, movedAtMs });
   }
 }

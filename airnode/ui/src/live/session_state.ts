@@ -28,6 +28,8 @@ interface Context {
   feed: FeedState;
   /** What the feed reported last. */
   status: RoomStatus | null;
+  /** Since when the class is live, unix seconds: a teacher's reconnection does not count as a new beginning. */
+  liveSince: number | null;
   /** Why the server refused to let the person in. Only in the state `refused`. */
   refusal: Problem | null;
   /** Why the last try brought no token; null when the request only waits for its turn. */
@@ -99,6 +101,7 @@ export const OUTSIDE: SessionState = {
   grant: null,
   feed: "connecting",
   status: null,
+  liveSince: null,
   refusal: null,
   problem: null,
   retryAtMs: null,
@@ -187,7 +190,7 @@ function onGranted(state: SessionState, grant: Grant, nowMs: number): Step {
     name: "placed",
     grant,
     feed: restartFeed ? (isFeedLost(state) ? "lost" : "connecting") : state.feed,
-    status: unreported && reload ? null : state.status,
+    ...(unreported && reload && { status: null, liveSince: null }),
     problem: null,
     retryAtMs: null,
     movedAtMs: moved ? nowMs : state.movedAtMs,
@@ -220,12 +223,17 @@ function onStatus(state: Placed, status: RoomStatus): Step {
   const former = state.status;
   const commands: Command[] = [];
   if (former?.state !== status.state) commands.push({ type: "direct", former: former?.state ?? null });
-  const next = { ...state, status, feedRefusals: 0 };
+  const next = { ...state, status, liveSince: liveSince(state, status), feedRefusals: 0 };
   if (status.state !== "live" || !former || former.epoch === status.epoch) return [next, commands];
   // The teacher continues, perhaps from another node: whoever waits or stands still has something to play now.
   if (state.name === "moving" && state.problem === null) commands.push({ type: "ask", wait: HERD });
   else commands.push({ type: "refreshQuietSource" });
   return [{ ...next, failedSources: 0 }, commands];
+}
+
+function liveSince(state: Placed, status: RoomStatus): number | null {
+  if (status.state === "live") return state.liveSince ?? status.since;
+  return status.state === "reconnecting" ? state.liveSince : null;
 }
 
 /** The source cannot go on: ask for a token, then load it again. `firstWait`: before the first such request in a row. */
