@@ -1,7 +1,7 @@
 /**
- * Writes src/api/schema.ts: the types of the HTTP API, from the OpenAPI document that the Python code describes itself with.
+ * Writes src/api/schema.ts: the types of the HTTP API, from the OpenAPI document of the Python code.
  *
- * The document needs no running node. Only what msgspec writes is understood: another construct ends the build.
+ * The document needs no running node. Only the constructs that msgspec writes are supported: another one ends the build.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -107,5 +107,5 @@ function write({ paths, components }: Document): string {
 }
 
 const text = write(readDocument());
-// A file that says the same stays as it is: its time decides whether the pages are built again.
+// A file with the same text is not written again: its time decides whether the pages are built again.
 if (!existsSync(TARGET) || readFileSync(TARGET, "utf8") !== text) writeFileSync(TARGET, text);

@@ -6,7 +6,7 @@ import { defineConfig, type HtmlTagDescriptor, type Plugin } from "vite";
 const PAGES = ["index", "class", "studio", "admin", "docs"];
 const OUT = resolve(import.meta.dirname, "../web/static");
 
-/** What the head of every page begins with; a page's file has only what is its own. */
+/** The beginning of every page's head; a page's own file has only the rest. */
 const HEAD: HtmlTagDescriptor[] = [
   { tag: "meta", attrs: { charset: "utf-8" } },
   { tag: "meta", attrs: { name: "viewport", content: "width=device-width, initial-scale=1, viewport-fit=cover" } },
@@ -20,7 +20,7 @@ const head: Plugin = {
   transformIndexHtml: { order: "pre", handler: () => HEAD },
 };
 
-/** Lays a .gz beside each asset; the server sends it to browsers that take it. */
+/** Writes a .gz beside each asset; the server sends it to browsers that accept it. */
 const compressed: Plugin = {
   name: "compressed",
   apply: "build",

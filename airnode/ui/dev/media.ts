@@ -13,7 +13,7 @@ interface Part {
   independent: boolean;
 }
 
-/** A recording: what was cut while it ran. */
+/** A recording: the segments that were cut while it ran. */
 export interface Archive {
   id: string;
   startedS: number;
@@ -75,7 +75,7 @@ export class MediaNode {
   #epoch = 0;
   #waiters = new Set<() => void>();
   port = 0;
-  /** Tokens taken; the API adds and removes. */
+  /** Accepted tokens; the API adds and removes them. */
   readonly tokens = new Set<string>();
   /** Recordings, the newest first. */
   readonly archives: Archive[] = [];

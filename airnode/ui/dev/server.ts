@@ -1,7 +1,7 @@
 /**
  * The pages' development server: airnode's HTTP API with one class in memory, and a media node.
  *
- * Class code ABC123; the secret of teacher and admin is "secret". `POST /dev/<what>` brings any state about; see README.md.
+ * Class code ABC123; the secret of teacher and admin is "secret". `POST /dev/<what>` causes any state; see README.md.
  */
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -69,7 +69,7 @@ function send(feed: ServerResponse): void {
 }
 
 const HOUR_S = 3_600;
-/** Two that are hard to come by: one whose node is away, and one that was cut short. */
+/** Two that rarely occur: one whose node is unreachable, and one that was interrupted. */
 const oddRecordings: Recording[] = [
   { ...recordingOf("x1", -26 * HOUR_S, 2_712, 841_000_000), available: false },
   { ...recordingOf("x2", -50 * HOUR_S, 1_344, 402_000_000), status: "interrupted" },
@@ -98,7 +98,7 @@ function recordingState(): RecordingState {
   return { recording: media.running !== null, mode: recordingMode, recording_id: media.running?.id ?? null };
 }
 
-/** Listing, switching and removing; false: it is something else. */
+/** Serve the list, the switch and the removal of recordings. Returns false for another path. */
 async function serveRecordings(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
   const [, what, id] = /^\/api\/classes\/\w+\/(recordings?)(?:\/(\w+))?$/.exec(path) ?? [];
   if (what === "recordings" && id) {
@@ -160,7 +160,7 @@ function feed(response: ServerResponse): void {
   send(response);
 }
 
-/** Brings states about: /dev/state/<state>, /dev/node/down|up, /dev/token/<status>/<code>, /dev/stream/<field>/<number>. */
+/** Causes states: /dev/state/<state>, /dev/node/down|up, /dev/token/<status>/<code>, /dev/stream/<field>/<number>. */
 async function develop(path: string, response: ServerResponse): Promise<void> {
   const [what, first = "", second = "", third] = path.split("/").slice(2);
   if (what === "state") setState(first as RoomState);
@@ -176,7 +176,7 @@ async function develop(path: string, response: ServerResponse): Promise<void> {
   json(response, { state });
 }
 
-/** What the admin page asks for; false: it is something else. */
+/** Serve what the admin page requests. Returns false for another path. */
 function serveAdmin(request: IncomingMessage, response: ServerResponse, path: string): boolean {
   const [, node, what] = /^\/cluster\/nodes\/([\w-]+)\/(drain|undrain)$/.exec(path) ?? [];
   if (path !== "/api/pipeline/status" && !path.startsWith("/cluster/")) return false;

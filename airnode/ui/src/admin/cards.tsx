@@ -14,7 +14,7 @@ const REASONS: Record<string, Key> = {
   too_large: "letter.too_large",
 };
 
-/** What is in the cache, and when it is filled anew. */
+/** What is in the cache, and when it is filled again. */
 export function CacheCard({ status: { cache, server_time, missing } }: { status: PipelineStatus }) {
   const lang = language.value;
   const sinceS = cache.refreshed_at === null ? null : Math.max(0, server_time - cache.refreshed_at);
@@ -54,7 +54,7 @@ function Cycle({ sinceS, intervalS }: { sinceS: number; intervalS: number }) {
   );
 }
 
-/** Records that could not be landed, the latest first. */
+/** Records that could not be inserted, the latest first. */
 export function LettersCard({ status: { dead_letters: letters, server_time, missing } }: { status: PipelineStatus }) {
   if (missing.includes("postgres")) return null;
   const lang = language.value;

@@ -7,10 +7,10 @@ import { latest, type Line } from "./series.ts";
 import type { Plot, Stroke } from "./plot.ts";
 
 export interface ChartLine extends Stroke {
-  /** Empty where there is one line only. */
+  /** Empty where there is only one line. */
   name: string;
   values: Line;
-  /** What stands for the present, where something younger than the last minute is known. */
+  /** The present value, where one newer than the last minute is known. */
   now?: number | null;
 }
 
@@ -19,14 +19,14 @@ interface Props {
   unit: string;
   at: number[];
   lines: ChartLine[];
-  /** With its unit, as it is said of one value. */
-  say: (value: number) => string;
+  /** Return one value with its unit. */
+  format: (value: number) => string;
   full?: number;
   children?: ComponentChildren;
 }
 
-/** A chart with its unit, and in words what it says now, or of the minute that is pointed at. */
-export function Chart({ title, unit, at, lines, say, full, children }: Props) {
+/** A chart with its unit, and its values as text: the present ones, or those of the minute below the pointer. */
+export function Chart({ title, unit, at, lines, format, full, children }: Props) {
   const lang = useStore(language);
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | null>(null);
@@ -36,7 +36,7 @@ export function Chart({ title, unit, at, lines, say, full, children }: Props) {
   const draw = () => plot.current?.draw(data.current.at, data.current.lines.map(({ values }) => values));
   useEffect(() => {
     let gone = false;
-    // The library comes when the first chart does.
+    // The library is loaded with the first chart.
     void import("./plot.ts").then(({ Plot }) => {
       if (gone || !place.current) return;
       plot.current = new Plot(place.current, data.current.lines, full ?? null, lang, setPointed);
@@ -52,7 +52,7 @@ export function Chart({ title, unit, at, lines, say, full, children }: Props) {
   const value = ({ values, now }: ChartLine) => (pointed === null ? (now ?? latest(values)) : (values[pointed] ?? null));
   const words = (line: ChartLine) => {
     const found = value(line);
-    return found === null ? "–" : say(found);
+    return found === null ? "–" : format(found);
   };
   const summary = lines.map((line) => [line.name, words(line)].filter(Boolean).join(" ")).join(", ");
   return (

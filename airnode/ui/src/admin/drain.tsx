@@ -13,9 +13,9 @@ interface Props {
   onClose: () => void;
 }
 
-/** Says what draining does, and to how many people, before it is done; the same for taking it back. */
+/** Asks before a node is drained and shows how many people that affects; the same for undoing it. */
 export function DrainDialog({ visit, node, nodes, onClose }: Props) {
-  // What was asked stays on the screen, whatever the next look says of the node.
+  // The question stays on the screen, whatever the next poll returns for the node.
   const [on] = useState(node.status !== "draining");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");

@@ -11,7 +11,7 @@ import type { PipelineStatus, TopicView } from "../api/schema.ts";
 const COMMAND = "airnode --role standalone --demo-pipeline";
 const ROLES: readonly string[] = ["producer", "consumer"];
 
-/** From the makers of events to the database, with the last hour. */
+/** The pipeline from the producers to the database, with the last hour. */
 export function Pipeline({ status }: { status: PipelineStatus }) {
   const { running, missing, topics, dead_letters, orders } = status;
   const never = !running && dead_letters.total === 0 && orders.top_courses.length === 0 && topics.every(({ produced, landed }) => produced + landed === 0);
@@ -40,7 +40,7 @@ function Members({ status }: { status: PipelineStatus }) {
   );
 }
 
-/** What to do where nothing runs. */
+/** How to start a pipeline that does not run. */
 function Start({ never }: { never: boolean }) {
   return (
     <section class="card start">
@@ -55,7 +55,7 @@ function Start({ never }: { never: boolean }) {
   );
 }
 
-/** What a store that is away knows is left out: a zero would be a lie. */
+/** Figures of a store that is unreachable are left out: a zero would be wrong. */
 function Figures({ status }: { status: PipelineStatus }) {
   const drawn = useMemo(() => lines(status.series), [status]);
   const counted = !status.missing.includes("redis");
@@ -70,7 +70,7 @@ function Figures({ status }: { status: PipelineStatus }) {
             unit="%"
             at={drawn.at}
             lines={[{ name: "", colour: "--ok", values: drawn.hitPercent }]}
-            say={percent}
+            format={percent}
             full={100}
           />
         )}
@@ -104,14 +104,14 @@ function EventCharts({ status: { topics }, drawn }: Drawn) {
           { name: t("pipeline.landed"), colour: "--ok", values: drawn.landed, now: sum((topic) => topic.landed_per_s) },
           { name: t("pipeline.produced"), colour: "--accent", dashed: true, values: drawn.produced, now: sum((topic) => topic.produced_per_s) },
         ]}
-        say={(value) => t("unit.per_s", { value: rate(value, lang) })}
+        format={(value) => t("unit.per_s", { value: rate(value, lang) })}
       />
       <Chart
         title={t("chart.lag")}
         unit={t("unit.events")}
         at={drawn.at}
         lines={[{ name: "", colour: "--warn", values: drawn.lag, now: lag }]}
-        say={(value) => t("unit.waiting", { value: whole(value, lang) })}
+        format={(value) => t("unit.waiting", { value: whole(value, lang) })}
       />
     </>
   );
@@ -125,7 +125,7 @@ function OrdersChart({ status: { orders }, drawn }: Drawn) {
       unit={t("unit.orders_min")}
       at={drawn.at}
       lines={[{ name: "", colour: "--accent", values: drawn.orders }]}
-      say={(value) => t("unit.per_min", { value: whole(value, lang) })}
+      format={(value) => t("unit.per_min", { value: whole(value, lang) })}
     >
       {t("chart.last_hour", { count: whole(orders.last_hour, lang), won: won(orders.revenue_last_hour_krw, lang) })}
     </Chart>

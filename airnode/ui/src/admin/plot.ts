@@ -25,7 +25,7 @@ export class Plot {
   #span: [number, number] = [0, 1];
   #lang: string;
 
-  /** `full`: where the value axis ends; null: at the highest value. `onPoint` hears which minute is pointed at. */
+  /** `full`: where the value axis ends; null: at the highest value. `onPoint` gets the minute below the pointer. */
   constructor(place: HTMLElement, strokes: readonly Stroke[], full: number | null, lang: string, onPoint: (index: number | null) => void) {
     this.#place = place;
     this.#strokes = strokes;
@@ -93,7 +93,7 @@ export class Plot {
   }
 }
 
-/** A little above the highest value, and never nothing. */
+/** Return a value a little above the highest one, and above zero. */
 function roomy(most: number | null): number {
   return most && most > 0 ? most * 1.15 : 1;
 }

@@ -2,9 +2,9 @@ import type { SeriesView } from "../api/schema.ts";
 
 export type Line = (number | null)[];
 
-/** A younger minute than this says little of its rate. */
+/** A minute that runs for less than this gives no useful rate. */
 const YOUNG_S = 10;
-/** What is counted is told up to a second later. */
+/** The server publishes its counts up to a second late. */
 const LATE_S = 1;
 const LEAST_SPAN_S = 600;
 
@@ -20,8 +20,8 @@ export interface Lines {
 }
 
 /**
- * What happened before anything happened is not drawn as zero. The running minute counts for as much as is over of it; of
- * its first seconds nothing is said.
+ * Return the lines. Minutes before the first event are not drawn as zero. The running minute is scaled by the part of it that
+ * has passed, and not drawn in its first seconds.
  */
 export function lines(series: SeriesView): Lines {
   const last = series.minutes.length - 1;
@@ -42,13 +42,13 @@ export function lines(series: SeriesView): Lines {
   };
 }
 
-/** Index of the first minute in which anything was counted. */
+/** Return the index of the first minute in which anything was counted. */
 function firstSeen({ produced, landed, orders, lag, hit_ratio }: SeriesView): number {
   const index = produced.findIndex((count, i) => count > 0 || landed[i] || orders[i] || lag[i] != null || hit_ratio[i] != null);
   return index < 0 ? produced.length : index;
 }
 
-/** From when to when is drawn, unix seconds: the last hour, or since it began, but ten minutes at least. */
+/** Return the range to draw, unix seconds: the last hour, or since the first event, but ten minutes at least. */
 export function span(at: number[], drawn: Line[]): [number, number] {
   const end = at.at(-1) ?? 0;
   const first = at.findIndex((_, index) => drawn.some((line) => line[index] != null));
@@ -56,7 +56,7 @@ export function span(at: number[], drawn: Line[]): [number, number] {
   return [Math.min(begin, end - LEAST_SPAN_S), end];
 }
 
-/** The last value there is. */
+/** Return the last value that is not null. */
 export function latest(line: Line): number | null {
   return line.findLast((value) => value !== null) ?? null;
 }

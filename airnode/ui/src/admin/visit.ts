@@ -10,7 +10,7 @@ const BACKOFF = { baseMs: 1_000, capMs: 8_000 };
 
 export type Section = "cluster" | "pipeline";
 
-/** One look at everything. `error`: why the last look failed; the rest is then of the look before. */
+/** What one poll returned. */
 export interface Shot {
   nodes: NodeList;
   streams: StreamList;
@@ -21,12 +21,13 @@ export interface AdminView {
   signedIn: boolean;
   section: Section;
   shot: Shot | null;
+  /** Why the last poll failed; `shot` is then that of the poll before. */
   error: unknown;
-  /** Why the secret was not taken. */
+  /** Why the server refused the secret. */
   refusal: unknown;
 }
 
-/** The administrator's sign-in, and a look at everything every two seconds. The secret lives in this tab only. */
+/** Signs an administrator in and polls the cluster and the pipeline every two seconds. The secret lives in this tab only. */
 export class AdminVisit {
   readonly view = new Store<AdminView>({ signedIn: false, section: sectionOf(), shot: null, error: null, refusal: null });
   #secret: string | null;
@@ -49,7 +50,7 @@ export class AdminVisit {
     this.view.patch({ signedIn: true, refusal: null, error: null });
     this.#run?.abort();
     this.#run = new AbortController();
-    void this.#look(this.#run.signal);
+    void this.#poll(this.#run.signal);
   }
 
   signOut(refusal: unknown = null): void {
@@ -72,7 +73,7 @@ export class AdminVisit {
     this.#wake?.();
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  async #poll(signal: AbortSignal): Promise<void> {
     for (let failed = 0; !signal.aborted; ) {
       try {
         const [pipeline, nodes, streams] = await Promise.all([
@@ -94,7 +95,7 @@ export class AdminVisit {
     }
   }
 
-  /** Until it is time, and somebody looks. */
+  /** Wait until the next poll is due and the page is visible. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     const woken = new Promise<void>((resolve) => (this.#wake = resolve));
     await Promise.race([sleep(ms, signal).catch(() => undefined), woken]);
@@ -114,7 +115,7 @@ function sectionOf(): Section {
   return location.pathname.endsWith("/pipeline") ? "pipeline" : "cluster";
 }
 
-/** The secret of `/admin#secret=…`, taken out of the address bar and the history at once. */
+/** Return the secret of `/admin#secret=…` and remove it from the address bar and the history at once. */
 function secretFromHash(): string | null {
   const secret = new URLSearchParams(location.hash.slice(1)).get("secret");
   if (secret !== null) history.replaceState(null, "", location.pathname + location.search);

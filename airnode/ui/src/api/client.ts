@@ -18,7 +18,7 @@ export class Problem extends Error {
     this.retryAfterS = retryAfterS;
   }
 
-  /** The server knows us and says no: trying again with the same credentials is useless. */
+  /** The server refuses these credentials: trying again with them is useless. */
   get refused(): boolean {
     return this.status === 401 || this.status === 403;
   }
@@ -40,7 +40,7 @@ export function bearerHeaders(bearer: string | undefined): Record<string, string
   return bearer ? { Authorization: `Bearer ${bearer}` } : {};
 }
 
-/** Raises {@link Problem} for everything but a 2xx answer; an abort by the caller is passed on as it is. */
+/** Return the answer's JSON. Raises {@link Problem} for everything but a 2xx answer; an abort by the caller is raised as it is. */
 export async function call<T>(path: string, { method = "GET", body, bearer, signal }: Call = {}): Promise<T> {
   const abort = linkedAbort(signal);
   const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
@@ -66,7 +66,7 @@ export async function call<T>(path: string, { method = "GET", body, bearer, sign
   }
 }
 
-/** The problem document of an answer, also when a proxy answered in its place. */
+/** Return the problem document of an answer, also when a proxy answered instead of the server. */
 export async function problemOf(response: Response): Promise<Problem> {
   const header = parseRetryAfter(response.headers.get("Retry-After"), Date.now());
   const document = await response.json().catch(() => null);
@@ -77,7 +77,7 @@ export async function problemOf(response: Response): Promise<Problem> {
 }
 
 export const api = {
-  /** A token; a student's present one makes it a renewal: the same viewer, who is let in however full the servers are. */
+  /** Request a token. A student's present token makes it a renewal: the same viewer, who is admitted even when the servers are full. */
   token: (body: Requests["POST /api/token"], present?: string, signal?: AbortSignal): Promise<Grant> =>
     call<Grant>("/api/token", {
       method: "POST",
@@ -98,7 +98,7 @@ export const api = {
     call<Responses["GET /api/classes/{room}/recording"]>(`/api/classes/${encodeURIComponent(room)}/recording`, { bearer }),
   record: (room: string, body: Requests["POST /api/classes/{room}/recording"], bearer: string) =>
     call<Responses["POST /api/classes/{room}/recording"]>(`/api/classes/${encodeURIComponent(room)}/recording`, { method: "POST", body, bearer }),
-  /** `forget`: take it off the list although its node is away. */
+  /** `forget`: remove it from the list although its node is unreachable. */
   removeRecording: (room: string, id: string, forget: boolean, bearer: string) =>
     call<Responses["DELETE /api/classes/{room}/recordings/{recording_id}"]>(
       `/api/classes/${encodeURIComponent(room)}/recordings/${encodeURIComponent(id)}${forget ? "?forget=true" : ""}`,

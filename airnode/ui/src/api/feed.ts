@@ -3,23 +3,23 @@ import { EventStreamParser } from "../lib/sse.ts";
 import { bearerHeaders, Problem, problemOf } from "./client.ts";
 import type { RoomStatus } from "./types.ts";
 
-/** The server beats at least this often, with room for a slow network. */
+/** The server sends a heartbeat more often than this; the rest allows for a slow network. */
 const SILENCE_MS = 45_000;
 const BACKOFF = { baseMs: 500, capMs: 6_000 };
 
 export interface FeedEvents {
   status(status: RoomStatus): void;
-  /** Whether the server can be heard. */
+  /** The connection was opened, or lost. */
   up(up: boolean): void;
-  /** The token is no longer taken; the feed waits until {@link RoomFeed.restart}. */
+  /** The server refused the token; the feed waits until {@link RoomFeed.restart}. */
   refused(): void;
 }
 
 /**
  * The room's event stream, kept open over network failures.
  *
- * It reads with fetch instead of EventSource, so that the token rides in a header and an HTTP status
- * can be told from a lost connection.
+ * It reads with fetch instead of EventSource, so that the token is sent in a header and an HTTP status
+ * differs from a lost connection.
  */
 export class RoomFeed {
   readonly #room: string;
@@ -60,8 +60,8 @@ export class RoomFeed {
     }
   }
 
-  /** Reads one connection to its end. */
-  async #read(signal: AbortSignal, heard: () => void): Promise<void> {
+  /** Read one connection to its end; `received` is called for every event. */
+  async #read(signal: AbortSignal, received: () => void): Promise<void> {
     const silence = linkedAbort(signal);
     let timer = setTimeout(() => silence.abort(), SILENCE_MS);
     try {
@@ -81,7 +81,7 @@ export class RoomFeed {
         clearTimeout(timer);
         timer = setTimeout(() => silence.abort(), SILENCE_MS);
         for (const { event, data } of parser.push(value)) {
-          heard();
+          received();
           if (event === "room") this.#events.status(JSON.parse(data) as RoomStatus);
         }
       }

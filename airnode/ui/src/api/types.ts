@@ -1,4 +1,4 @@
-/** What the pages call the types that schema.ts, made from the OpenAPI document, has of the HTTP API. Times are unix seconds. */
+/** The pages' names for the types of the HTTP API in schema.ts, which is made from the OpenAPI document. Times are unix seconds. */
 import type { RecordingView, RoomView, StreamKeyResponse, TokenResponse } from "./schema.ts";
 
 export type { ClassSummary, RecordingState, StreamInfo, TokenRequest } from "./schema.ts";
@@ -7,6 +7,6 @@ export type RoomStatus = RoomView;
 export type RoomState = RoomView["state"];
 export type PublishAddress = StreamKeyResponse;
 
-/** The server leaves out what is empty: these are for teachers only. */
+/** Only teachers get these fields: the server leaves out what is empty. */
 type ForTeachers = keyof StreamKeyResponse | "class_code" | "class_url";
 export type Grant = Omit<TokenResponse, ForTeachers> & Partial<Pick<TokenResponse, ForTeachers>>;

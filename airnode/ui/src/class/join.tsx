@@ -5,7 +5,7 @@ import { normalizeCode } from "../lib/code.ts";
 import { useStore } from "../lib/hooks.ts";
 import type { ClassVisit } from "./visit.ts";
 
-/** The way in: a code to type, or one press when the link brought it. */
+/** The form to join: a code to type, or one button when the link contains the code. */
 export function JoinForm({ visit }: { visit: ClassVisit }) {
   const { code } = useStore(visit.view);
   const { refusal } = useStore(visit.room.view);

@@ -10,7 +10,7 @@ import { choice } from "../player/path.ts";
 import { ClassApp } from "./app.tsx";
 import { ClassVisit } from "./visit.ts";
 
-// Beside everything else: where HLS plays, the first picture must not wait for its script.
+// Load the script in parallel: where HLS plays, the first picture must not wait for it.
 if (choice.path === "hls" || !liveSupported()) void loadHls();
 
 const room = new LiveRoom();

@@ -10,9 +10,9 @@ export interface VisitView {
   /** The code in the address, or typed. */
   code: string | null;
   joined: boolean;
-  /** The recording that is watched in place of the class: `?recording=` in the address. */
+  /** The recording that is watched instead of the class: `?recording=` in the address. */
   recording: string | null;
-  /** Where it begins, in seconds; negative: before its end. */
+  /** Where playback begins, in seconds; negative: before the recording's end. */
   fromS: number;
 }
 
@@ -84,7 +84,7 @@ export class ClassVisit {
     }
   }
 
-  /** A reload of a class we were in goes straight back in. */
+  /** After a reload, join the class again that this tab was in. */
   #read(): void {
     this.view.patch({ recording: recordingInAddress(), fromS: 0 });
     const code = codeFromAddress(location.pathname, location.search);

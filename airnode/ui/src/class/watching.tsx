@@ -7,7 +7,7 @@ import type { ClassVisit } from "./visit.ts";
 
 const LOOK_BACK_S = 30;
 
-/** A recording in the place of the class. */
+/** A recording that is shown instead of the class. */
 export function Watching({ visit, recording }: { visit: ClassVisit; recording: string }) {
   const { grant, status } = useStore(visit.room.view);
   const { recordings } = useStore(visit.shelf.view);
@@ -49,7 +49,7 @@ export function Watching({ visit, recording }: { visit: ClassVisit; recording: s
   );
 }
 
-/** While the class is recorded: half a minute back, in one press. */
+/** A button that goes back half a minute while the class is recorded. */
 export function LookBack({ visit }: { visit: ClassVisit }) {
   const { status } = useStore(visit.room.view);
   useStore(visit.shelf.view);
@@ -70,7 +70,7 @@ export function LookBack({ visit }: { visit: ClassVisit }) {
   );
 }
 
-/** Before and after the class: the newest recording, if there is one. */
+/** Shows the newest recording before and after the class, if there is one. */
 export function Latest({ visit }: { visit: ClassVisit }) {
   const { recordings } = useStore(visit.shelf.view);
   const latest = recordings?.find(({ available, status }) => available && status !== "recording");

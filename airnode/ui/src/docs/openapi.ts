@@ -68,7 +68,7 @@ export interface Endpoint {
 
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 
-/** All operations in the document's order; parameters of a path are merged into its operations. */
+/** Return all operations in the document's order; parameters of a path are merged into its operations. */
 export function endpoints(document: Document, untagged: string): Endpoint[] {
   return Object.entries(document.paths ?? {}).flatMap(([path, item]) => {
     const shared = (item["parameters"] as Parameter[] | undefined) ?? [];
@@ -82,7 +82,7 @@ export function endpoints(document: Document, untagged: string): Endpoint[] {
   });
 }
 
-/** Follow `$ref: "#/a/b"` inside the document, as often as needed but not in circles. */
+/** Return what `$ref: "#/a/b"` refers to inside the document, also over several references; a circle ends the search. */
 export function resolved<T extends { $ref?: string }>(document: Document, value: T): T {
   let current = value;
   for (let step = 0; step < 8 && current.$ref; step += 1) {
@@ -94,7 +94,7 @@ export function resolved<T extends { $ref?: string }>(document: Document, value:
   return current;
 }
 
-/** A type in one line: `string (date-time)`, `Room[]`, `"live" | "ended"`. */
+/** Return a type in one line: `string (date-time)`, `Room[]`, `"live" | "ended"`. */
 export function typeName(schema: Schema | undefined): string {
   if (!schema) return "any";
   if (schema.$ref) return schema.$ref.split("/").at(-1) ?? "any";
@@ -107,7 +107,7 @@ export function typeName(schema: Schema | undefined): string {
   return types.map((type) => (type === "array" ? `${typeName(schema.items)}[]` : type + (schema.format ? ` (${schema.format})` : ""))).join(" | ");
 }
 
-/** A value of this shape, from what the schema gives as examples or else by its type. */
+/** Return a value of this shape, from the schema's examples or else by its type. */
 export function exampleOf(document: Document, schema: Schema | undefined, depth = 0): unknown {
   if (!schema || depth > 5) return null;
   const known = resolved(document, schema);
@@ -128,7 +128,7 @@ export function needsToken(document: Document, operation: Operation): boolean {
   return security.length > 0 && !security.some((one) => Object.keys(one).length === 0);
 }
 
-/** A curl call that works once the placeholders are filled in. */
+/** Return a curl command that works once the placeholders are filled in. */
 export function curlOf(document: Document, { method, path, operation }: Endpoint, origin: string): string {
   const required = (operation.parameters ?? []).filter((one) => one.in === "query" && one.required);
   const query = required.map(({ name }) => `${name}=…`).join("&");

@@ -36,7 +36,7 @@ export function setLanguage(lang: Lang): void {
   language.set(lang);
 }
 
-/** The message in the page's language, with `{name}` places filled in. */
+/** Return the message in the page's language, with `{name}` placeholders filled in. */
 export function t(key: Key, params: Params = {}): string {
   return MESSAGES[language.value][key].replace(/\{(\w+)\}/g, (place, name: string) => String(params[name] ?? place));
 }

@@ -9,7 +9,7 @@ const KNOWN: Record<string, Key> = {
   invalid_input: "problem.invalid_input",
 };
 
-/** What happened, in the page's language; the next step stands beside it on the page. */
+/** Return what happened, in the page's language; the page itself shows the next step. */
 export function explain(error: unknown): string {
   if (!(error instanceof Problem)) return t("problem.other", { detail: String(error) });
   const key = KNOWN[error.code] ?? (error.status === 503 ? "problem.unavailable" : "problem.other");

@@ -9,19 +9,19 @@ export interface Backoff {
  * the last of them still plays again within five seconds: 2.4 s to notice a silent node, this, 1 s for place and picture.
  */
 export const HERD_SPREAD_MS = 1_200;
-/** Everyone is told the same Retry-After; coming back is spread over at least this long. */
+/** Every client gets the same Retry-After; their next requests are spread over at least this long. */
 const LEAST_SPREAD_MS = 1_000;
 
-/** How long this one of many waits before all would do the same. */
+/** Return a random wait, so that many pages do not send the same request at once. */
 export function herdDelayMs(random: () => number = Math.random): number {
   return HERD_SPREAD_MS * random();
 }
 
 /**
- * How long to wait before try number `attempt` (0 = the first retry).
+ * Return how long to wait before try number `attempt` (0 = the first retry).
  *
- * Half of the exponential step is fixed and half is random, so that a class whose node died does not
- * come back as one herd. A server's Retry-After is the least we wait, and gets up to a quarter more, but a second at least.
+ * Half of the exponential step is fixed and half is random, so that the students of a dead node do not all
+ * come back at once. A server's Retry-After is the shortest wait; up to a quarter of it, or one second, is added.
  */
 export function delayMs(
   attempt: number,
@@ -35,7 +35,7 @@ export function delayMs(
   return Math.max(jittered, retryAfterS * 1000 + Math.max(LEAST_SPREAD_MS, retryAfterS * 250) * random());
 }
 
-/** `Retry-After` (seconds or an HTTP date) in seconds from `nowMs`; null when absent or unreadable. */
+/** Return `Retry-After` (seconds or an HTTP date) in seconds from `nowMs`; null when absent or unreadable. */
 export function parseRetryAfter(header: string | null, nowMs: number): number | null {
   if (header === null || header.trim() === "") return null;
   const seconds = Number(header);
@@ -60,7 +60,7 @@ export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A controller that also aborts with `outer` (AbortSignal.any is younger than the browsers we serve). */
+/** Return a controller that also aborts with `outer` (AbortSignal.any is younger than the browsers we serve). */
 export function linkedAbort(outer: AbortSignal | undefined): AbortController {
   const inner = new AbortController();
   if (outer?.aborted) inner.abort(outer.reason);

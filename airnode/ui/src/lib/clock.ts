@@ -21,7 +21,7 @@ export class ServerClock {
     this.#keep({ offsetMs: serverMs - (sentMs + receivedMs) / 2, rttMs });
   }
 
-  /** A pushed time: it took an unknown way here, so it only counts until a round trip is known. */
+  /** A pushed time: its delay is unknown, so it only counts until a round trip is measured. */
   addPush(receivedMs: number, serverMs: number): void {
     if (Number.isFinite(serverMs)) this.#keep({ offsetMs: serverMs - receivedMs, rttMs: Infinity });
   }

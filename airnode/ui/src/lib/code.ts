@@ -1,9 +1,9 @@
-/** A class code as the server spells it: people type it with spaces, hyphens and in lower case. */
+/** Return a class code as the server spells it: people type it with spaces, hyphens and in lower case. */
 export function normalizeCode(typed: string): string {
   return typed.replace(/[\s\-–—_.]/g, "").toUpperCase();
 }
 
-/** The class code in an address: `/class/<code>` or `?code=<code>`; null when there is none. */
+/** Return the class code in an address: `/class/<code>` or `?code=<code>`; null when there is none. */
 export function codeFromAddress(pathname: string, search: string): string | null {
   const fromPath = /^\/class\/([^/]+)\/?$/.exec(pathname)?.[1];
   const code = fromPath === undefined ? new URLSearchParams(search).get("code") : safeDecode(fromPath);

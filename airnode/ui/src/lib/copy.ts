@@ -5,7 +5,7 @@ export async function copyText(text: string): Promise<boolean> {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // Refused (no permission, not focused): the older way may still work.
+      // Refused (no permission, not focused): the older API may still work.
     }
   }
   return copyBySelection(text);

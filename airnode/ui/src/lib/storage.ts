@@ -1,4 +1,4 @@
-/** Web storage that never throws: private windows and blocked cookies make it throw on touch. */
+/** Web storage that never throws: private windows and blocked cookies make every access throw. */
 function read(storage: () => Storage, key: string): string | null {
   try {
     return storage().getItem(key);
@@ -12,7 +12,7 @@ function write(storage: () => Storage, key: string, value: string | null): void 
     if (value === null) storage().removeItem(key);
     else storage().setItem(key, value);
   } catch {
-    // Nothing is kept then; the page works without.
+    // Then nothing is stored; the page works without it.
   }
 }
 

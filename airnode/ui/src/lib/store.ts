@@ -17,7 +17,7 @@ export class Store<T> {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** Merge a patch; listeners hear of it only when something in it differs. */
+  /** Merge a patch; listeners are only called when a value in it differs. */
   patch(patch: Partial<T>): void {
     const changed = (Object.keys(patch) as (keyof T)[]).some((key) => !Object.is(patch[key], this.#value[key]));
     if (changed) this.set({ ...this.#value, ...patch });

@@ -14,7 +14,7 @@ const SPOKEN: Partial<Record<Phase, Key>> = {
   unsupported: "phase.unsupported",
 };
 
-/** Says each change of state once to a screen reader; countdowns stay silent. */
+/** Announces each change of the phase once to a screen reader, without countdowns. */
 export function Announce({ room }: { room: LiveRoom }) {
   const key = SPOKEN[useStore(room.view).phase];
   return (

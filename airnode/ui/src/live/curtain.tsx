@@ -7,7 +7,7 @@ import type { LiveRoom } from "./room.ts";
 
 const MOVED_SHOWN_MS = 6_000;
 
-/** What lies over the picture while it does not run: what happened, and what happens next. */
+/** Covers the picture while it does not run: what happened, and what happens next. */
 export function Curtain({ room, children }: { room: LiveRoom; children?: ComponentChildren }) {
   const { phase, firstFrameMs } = useStore(room.view);
   if (phase === "live" || phase === "idle") return null;
@@ -52,7 +52,7 @@ export function Curtain({ room, children }: { room: LiveRoom; children?: Compone
   );
 }
 
-/** A word at the edge of a picture that goes on. */
+/** A short notice at the edge of a picture that goes on. */
 export function Notice({ room }: { room: LiveRoom }) {
   const { away, movedAtMs, phase } = useStore(room.view);
   const now = useNow(1_000, movedAtMs !== null);

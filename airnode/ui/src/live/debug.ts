@@ -3,7 +3,7 @@ import type { LiveRoom } from "./room.ts";
 import type { Path } from "../player/path.ts";
 import { readStats } from "./stats.ts";
 
-/** `window.airnode`: what a person with the console open, or a test, wants to see. */
+/** `window.airnode`: values for tests and for people with the console open. */
 export interface Debug {
   readonly latencyMs: number | null;
   readonly state: Phase;

@@ -1,9 +1,9 @@
-/** Longer than the cluster takes to miss a dead node (`cluster.lease_s`, 6 s) and than its placement stays stale. */
+/** Longer than the cluster takes to notice a dead node (`cluster.lease_s`, 6 s) and to stop placing viewers on it. */
 const KEPT_MS = 20_000;
-/** More than so many at once is not a node's failure, but ours. */
+/** When more nodes fail at once, the cause is this page's own connection. */
 const MOST = 4;
 
-/** Nodes that just failed us: the cluster may still believe in them, so they are named when a new place is asked for. */
+/** Nodes that just failed: the cluster may still consider them healthy, so the request for a new place names them. */
 export class FailedNodes {
   #failedAtMs = new Map<string, number>();
 
@@ -18,7 +18,7 @@ export class FailedNodes {
     this.#failedAtMs.clear();
   }
 
-  /** Those of the last seconds, with commas between them; undefined: none. */
+  /** Return the nodes that failed in the last 20 s, separated by commas; undefined: none. */
   listed(nowMs: number): string | undefined {
     const recent = [...this.#failedAtMs].filter(([, atMs]) => nowMs - atMs < KEPT_MS).map(([nodeId]) => nodeId);
     return recent.length > 0 ? recent.join(",") : undefined;

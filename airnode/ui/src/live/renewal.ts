@@ -5,7 +5,7 @@ const MIN_DELAY_MS = 1_000;
 /** The longest timer a browser takes. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** When to ask for the next token: a tenth of its life before its end, a little different for everyone. */
+/** Return how long to wait before the next token is requested: until a tenth of the lifetime is left, with some randomness. */
 export function renewalDelayMs(expiresAtMs: number, serverNowMs: number, random: () => number = Math.random): number {
   const lifeMs = expiresAtMs - serverNowMs;
   const margin = Math.min(MAX_MARGIN_MS, Math.max(MIN_MARGIN_MS, lifeMs * MARGIN_SHARE));

@@ -28,7 +28,7 @@ export function readStats(room: LiveRoom): Stats {
   };
 }
 
-/** What the player measures, twice a second. */
+/** Return what the player measures, renewed twice a second. */
 export function useStats(room: LiveRoom): Stats {
   const [stats, setStats] = useState(NOTHING);
   useEffect(() => {

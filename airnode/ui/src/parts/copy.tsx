@@ -5,7 +5,7 @@ import { Icon } from "./icons.tsx";
 
 const SHOWN_MS = 2_000;
 
-/** A button that copies and says so. */
+/** A button that copies a text and confirms it. */
 export function CopyButton({ text, label = "copy.copy", quiet = false }: { text: string; label?: Key; quiet?: boolean }) {
   const [result, setResult] = useState<"none" | "copied" | "failed">("none");
   useEffect(() => {

@@ -5,9 +5,9 @@ type Props = {
   title: string;
   label: string;
   hint: string;
-  /** What is wrong with the last secret, in words; empty: nothing. */
+  /** Why the last secret was refused, as text; empty: it was not. */
   error: string;
-  /** Told apart by identity: the field is taken up again when it changes. */
+  /** Compared by identity: the field gets the focus again when it changes. */
   refusal: unknown;
   onSecret: (secret: string) => void;
 };

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { LANGUAGES, language, setLanguage, t, type Lang } from "../i18n/index.ts";
 
-/** The page's frame: brand, what belongs to the page, language. */
+/** The frame of every page: brand, the page's own heading, language. */
 export function Shell({ home, head, children }: { home: string; head?: ComponentChildren; children: ComponentChildren }) {
   return (
     <>

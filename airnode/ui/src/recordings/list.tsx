@@ -11,7 +11,7 @@ interface ListProps {
   shelf: Shelf;
   /** The one that is being watched. */
   chosen?: string | null;
-  /** What can be done with one: before the download stands what is done most, behind it what is done least. */
+  /** Actions of one recording: `first` stands before the download, `last` after it. */
   first: (recording: Recording) => ComponentChildren;
   last?: (recording: Recording) => ComponentChildren;
 }
@@ -22,7 +22,7 @@ export function RecordingList({ shelf, chosen = null, first, last }: ListProps) 
   if (recordings === null) return <p class="quiet">{trouble ? explain(trouble) : t("recordings.loading")}</p>;
   if (recordings.length === 0) return <p class="quiet">{t("recordings.none")}</p>;
   return (
-    <ul class="tapes">
+    <ul class="recording-list">
       {recordings.map((each) => (
         <Row key={each.recording_id} recording={each} shelf={shelf} chosen={each.recording_id === chosen} first={first(each)} last={last?.(each)} />
       ))}
@@ -49,12 +49,12 @@ function Row({ recording, shelf, chosen, first, last }: RowProps) {
   const state = STATE[status];
   const kind = [available ? "" : "away", chosen ? "chosen" : ""].join(" ");
   return (
-    <li class={`tape ${kind}`} data-recording={recording_id} aria-current={chosen || undefined}>
-      <p class="tape-when">
+    <li class={`recording-row ${kind}`} data-recording={recording_id} aria-current={chosen || undefined}>
+      <p class="recording-when">
         <strong>{dayAndTime(started_at, language.value)}</strong>
         <span class="quiet">{ago(started_at, now, language.value)}</span>
       </p>
-      <p class="tape-what quiet numbers">
+      <p class="recording-facts quiet numbers">
         <span>{clockFormat(lengthS(recording, now, shelf.grows))}</span>
         <span>{bytes(size_bytes)}</span>
         {state && <span class={`pill ${status}`}>{t(state)}</span>}
@@ -75,7 +75,7 @@ function Row({ recording, shelf, chosen, first, last }: RowProps) {
   );
 }
 
-/** What the index says, and while it grows what has passed. */
+/** Return the length by the index, plus the time that has passed since while it grows. */
 function lengthS({ started_at, duration_s, status }: Recording, nowS: number, grows: boolean): number {
   return status === "recording" && grows ? Math.max(duration_s, nowS - started_at) : duration_s;
 }

@@ -5,16 +5,16 @@ import { Store } from "../lib/store.ts";
 import type { LiveRoom } from "../live/room.ts";
 import { roomBase } from "../player/retoken.ts";
 
-/** One that is being made grows; its length is told anew this often. */
+/** A running recording grows; its length is requested this often. */
 const GROWING_MS = 15_000;
 const SETTLING_MS = 1_500;
 const RETRY_MS = 10_000;
 
 export interface ShelfView {
-  /** The newest first; null before they are known. */
+  /** The newest first; null until the first answer. */
   recordings: Recording[] | null;
   state: RecordingState | null;
-  /** Why the list is not to be had (any more). */
+  /** Why the last request for the list failed. */
   trouble: Problem | null;
 }
 
@@ -32,7 +32,7 @@ export class Shelf {
     room.view.subscribe(() => this.#onRoom());
   }
 
-  /** Where a recording is for us now. */
+  /** Return the address of a recording below the present node and token. */
   address(relative: string): string {
     const { grant } = this.#room.view.value;
     return grant ? roomBase(grant) + relative : "";
@@ -42,12 +42,12 @@ export class Shelf {
     return this.view.value.recordings?.find(({ recording_id }) => recording_id === id) ?? null;
   }
 
-  /** The one that is being made and can be watched. */
+  /** The running recording, if it can be watched. */
   get running(): Recording | null {
     return this.view.value.recordings?.find(({ status, available }) => status === "recording" && available) ?? null;
   }
 
-  /** The teacher is live, so what is being recorded gets longer. */
+  /** The teacher is live, so a running recording gets longer. */
   get grows(): boolean {
     return this.#room.view.value.status?.state === "live";
   }
@@ -64,7 +64,7 @@ export class Shelf {
       if (this.#left(grant)) return;
       this.view.patch({ recordings: list.recordings, state, trouble: null });
       const listed = list.recordings.some(({ status, available }) => status === "recording" && available);
-      // What was just begun or ended takes a moment to be on the list.
+      // A recording that just began or ended takes a moment to appear in the list.
       if (listed !== state.recording) this.#later(SETTLING_MS);
       else if (listed) this.#later(GROWING_MS);
     } catch (error) {
@@ -100,7 +100,7 @@ export class Shelf {
     return this.#room.view.value.grant?.room !== grant.room;
   }
 
-  /** Ask again when something changed that can change the list; the whole class hears of it at once. */
+  /** Request the list again when the room changed in a way that can change it; the whole class gets that status at once. */
   #onRoom(): void {
     const { grant, status } = this.#room.view.value;
     if (!grant) {

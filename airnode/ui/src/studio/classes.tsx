@@ -6,7 +6,7 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icons.tsx";
 import type { StudioVisit } from "./visit.ts";
 
-/** Which class the studio shows; a choice only where there is one. */
+/** The class that the studio shows; a menu where there are several. */
 export function ClassSwitch({ visit }: { visit: StudioVisit }) {
   const { classes } = useStore(visit.view);
   const { grant } = useStore(visit.room.view);

@@ -1,6 +1,6 @@
 import type { PublishAddress } from "../api/types.ts";
 
-/** An ffmpeg call that publishes a file at its own speed: no B-frames and a key frame each second. */
+/** Return an ffmpeg command that publishes a file at its own speed, without B-frames and with a key frame each second. */
 export function ffmpegCommand(rtmpUrl: string): string {
   return [
     "ffmpeg -re -stream_loop -1 -i lesson.mp4",
@@ -10,7 +10,7 @@ export function ffmpegCommand(rtmpUrl: string): string {
   ].join(" \\\n  ");
 }
 
-/** The same command to look at while others look on. */
+/** Return the same command with the stream key hidden, for a screen that others see. */
 export function maskedCommand({ rtmp_url, stream_key }: PublishAddress): string {
   const key = /[?&]key=([^&]*)/.exec(rtmp_url)?.[1] || /key=([^&]*)/.exec(stream_key)?.[1] || stream_key;
   return ffmpegCommand(rtmp_url.split(key).join("••••"));

@@ -11,7 +11,7 @@ import { Share } from "./share.tsx";
 import { HealthStrip } from "./strip.tsx";
 import type { StudioVisit } from "./visit.ts";
 
-/** The teacher's place: before the class how to go live, during it preview and health. */
+/** The teacher's main view: before the class how to go live, during it the preview and the stream's health. */
 export function Desk({ visit }: { visit: StudioVisit }) {
   const { room } = visit;
   const { grant, status, phase } = useStore(room.view);

@@ -30,11 +30,11 @@ const HIGH_LATENCY_MS = 4_000;
 const FALLEN_BITRATE = 0.5;
 const FALLEN_FRAME_RATE = 0.75;
 
-/** Judges a stream by its last minute, and says in words what is wrong. */
+/** Judges a stream by its last minute and gives advice on what is wrong. */
 export class StreamHealth {
   #readings: Reading[] = [];
 
-  /** `latencyMs` null: not known. The worst advice comes first. */
+  /** Return the advice, the worst first. `latencyMs`: null when not known. */
   assess(nowMs: number, stream: StreamInfo, latencyMs: number | null): Advice[] {
     this.#keep(nowMs, stream);
     const advice = [
@@ -113,7 +113,7 @@ function latency(latencyMs: number | null): Advice[] {
   return [{ metric: "latency", grade: "warn", key: "advice.latency_high", params: { now: seconds(latencyMs) } }];
 }
 
-/** The worst grade said about one figure. */
+/** Return the worst grade that the advice gives one figure. */
 export function gradeOf(metric: Metric, advice: Advice[]): Grade {
   const grades = advice.filter((one) => one.metric === metric).map(({ grade }) => grade);
   if (grades.includes("bad")) return "bad";

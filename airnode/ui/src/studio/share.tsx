@@ -6,7 +6,7 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icons.tsx";
 import type { StudioVisit } from "./visit.ts";
 
-/** Class code and link, to copy or to show on the wall. */
+/** Class code and link, to copy or to show on a projector. */
 export function Share({ visit }: { visit: StudioVisit }) {
   const { grant } = useStore(visit.room.view);
   const [large, setLarge] = useState(false);
@@ -42,7 +42,7 @@ export function Share({ visit }: { visit: StudioVisit }) {
   );
 }
 
-/** The whole window, readable from the last row. */
+/** Fills the whole window, readable from the last row of the classroom. */
 function Projection({ code, link, onClose }: { code: string; link: string; onClose: () => void }) {
   return (
     <Dialog label={t("share.title")} kind="projection" onClose={onClose}>

@@ -8,11 +8,11 @@ import type { Stats } from "../live/stats.ts";
 import { Icon } from "../parts/icons.tsx";
 import { gradeOf, StreamHealth, type Advice, type Grade, type Metric } from "./health.ts";
 
-/** The figures of the stream: green, or in words what is wrong and what to do. */
+/** The figures of the stream: green, or advice on what is wrong and what to do. */
 export function HealthStrip({ room, stats }: { room: LiveRoom; stats: Stats }) {
   const { status, phase } = useStore(room.view);
   const known = useAdvice(room, stats);
-  // While nothing runs, yesterday's judgement would only mislead.
+  // While nothing runs, an old judgement would mislead.
   const judged = phase === "live" && status?.stream != null;
   const advice = judged ? known : [];
   const stream = status?.stream ?? null;
@@ -71,7 +71,7 @@ function Verdict({ advice }: { advice: Advice[] }) {
   );
 }
 
-/** Assessed with every report of the server. */
+/** Return the advice, renewed with every status from the server. */
 function useAdvice(room: LiveRoom, stats: Stats): Advice[] {
   const health = useRef(new StreamHealth());
   const latency = useRef<number | null>(null);

@@ -9,13 +9,13 @@ const SECRET = "studio.secret";
 
 export interface StudioView {
   signedIn: boolean;
-  /** The classes this teacher may open; null when the server does not tell. */
+  /** The classes this teacher may open; null when the server does not list them. */
   classes: ClassSummary[] | null;
-  /** A renewed key counts more than the one that came with the token. */
+  /** The address with the renewed key; it replaces the one that came with the token. */
   address: PublishAddress | null;
 }
 
-/** The teacher's sign-in and choice of class. The secret lives in this tab only and never in the address. */
+/** Signs a teacher in and keeps the chosen class. The secret lives in this tab only and never in the address. */
 export class StudioVisit {
   readonly room: LiveRoom;
   readonly shelf: Shelf;
@@ -96,7 +96,7 @@ export class StudioVisit {
   }
 }
 
-/** The secret of `/studio#secret=…`, taken out of the address bar and the history at once. */
+/** Return the secret of `/studio#secret=…` and remove it from the address bar and the history at once. */
 function secretFromHash(): string | null {
   const secret = new URLSearchParams(location.hash.slice(1)).get("secret");
   if (secret !== null) history.replaceState(null, "", location.pathname + location.search);
