@@ -1,6 +1,7 @@
 """The pause between attempts that fail, and work that is repeated."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 
@@ -37,16 +38,18 @@ class Backoff:
         self._pause_s = self._first_s
 
 
-async def repeat_every(every_s: float, work: Callable[[], Awaitable[object]], *, failed: str) -> None:
+async def repeat_every(
+    every_s: float, work: Callable[[], Awaitable[object]], *, failed: str, level: int = logging.WARNING
+) -> None:
     """Wait ``every_s``, do the work, and so on until cancelled.
 
     Args:
         work: an :class:`AirnodeError` of it is logged; any other exception ends the repetition.
-        failed: name of the log event of such an error.
+        failed: name of the log event of such an error. level: of this event, as in :mod:`logging`.
     """
     while True:
         await asyncio.sleep(every_s)
         try:
             await work()
         except AirnodeError as error:
-            log.warning(failed, error=str(error), debug=error.debug)
+            log.log(level, failed, error=str(error), debug=error.debug)

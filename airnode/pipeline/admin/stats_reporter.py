@@ -11,6 +11,7 @@ killed process are missing here; the database has the truth.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import Counter, deque
@@ -23,6 +24,7 @@ from airnode.bus.client import Bus, unavailable
 from airnode.bus.leases import Leases
 from airnode.bus.messages import Notice
 from airnode.errors import AirnodeError, Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
@@ -167,7 +169,8 @@ class StatsReporter(Service):
 
     async def start(self) -> None:
         self._measure()
-        self._tasks.spawn("report", self._report_loop())
+        reporting = repeat_every(_REPORT_EVERY_S, self._report_now, failed="stats_not_reported", level=logging.DEBUG)
+        self._tasks.spawn("report", reporting)
 
     async def stop(self) -> None:
         """Report the rest, and that this process is gone."""
@@ -180,15 +183,10 @@ class StatsReporter(Service):
         except (Unavailable, TimeoutError) as error:
             log.debug("stats_not_reported", error=repr(error))
 
-    async def _report_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_REPORT_EVERY_S)
-            self._measure()
-            try:
-                await self._leases.put_lease(MEMBERS, self._reporter_id, await self._process(), _LEASE_S)
-                await self._report_counts()
-            except Unavailable as error:
-                log.debug("stats_not_reported", error=error.debug)
+    async def _report_now(self) -> None:
+        self._measure()
+        await self._leases.put_lease(MEMBERS, self._reporter_id, await self._process(), _LEASE_S)
+        await self._report_counts()
 
     def _measure(self) -> None:
         now_s = asyncio.get_running_loop().time()

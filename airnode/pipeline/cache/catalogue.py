@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
-import structlog
 
 from airnode.bus.client import Bus, unavailable
 from airnode.errors import Unavailable
+from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
@@ -21,8 +22,6 @@ from airnode.store.postgres import Postgres
 from airnode.store.postgres_errors import translated
 
 __all__ = ["CachedProduct", "CachedUser", "Catalogue", "CatalogueMetrics"]
-
-log = structlog.get_logger(__name__)
 
 C = TypeVar("C", CachedUser, CachedProduct)
 
@@ -68,7 +67,8 @@ class Catalogue(Service):
         )
 
     async def start(self) -> None:
-        self._tasks.spawn("report", self._report_loop())
+        reporting = repeat_every(_REPORT_EVERY_S, self._report, failed="cache_reads_not_reported", level=logging.DEBUG)
+        self._tasks.spawn("report", reporting)
 
     async def stop(self) -> None:
         """Report the rest."""
@@ -161,14 +161,6 @@ class Catalogue(Service):
             if count > 0:
                 self._metrics.reads.add(count, table, result)
                 self._unreported[f"{table}_{'hits' if result == 'hit' else 'misses'}"] += count
-
-    async def _report_loop(self) -> None:
-        while True:
-            await asyncio.sleep(_REPORT_EVERY_S)
-            try:
-                await self._report()
-            except Unavailable as error:
-                log.debug("cache_reads_not_told", error=error.debug)
 
     async def _report(self) -> None:
         """Add the counts to ``cache:stats``; on failure they are added later."""

@@ -9,6 +9,7 @@ import structlog
 from airnode.errors import AirnodeError, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
+from airnode.kernel.trouble import Trouble
 from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import EventLog, Lag, Partition
 
@@ -67,6 +68,8 @@ class LagWatch(Service):
         self._metrics = metrics
         self._detectors = {group: StuckDetector(stuck_s) for group in groups}
         self._tasks = tasks
+        #: {group: why its lag cannot be measured}.
+        self._unknown = Trouble("lag_unknown", "lag_known_again")
         #: {(group, partition): seconds}, as last measured.
         self._stuck: dict[tuple[str, Partition], float] = {}
         #: {group: {topic: records}}, as last measured; without groups that could not be measured.
@@ -94,7 +97,9 @@ class LagWatch(Service):
                     self._update(group, await self._eventlog.lag(group, topics))
                 except AirnodeError as error:
                     self.lag.pop(group, None)
-                    log.info("lag_unknown", group=group, error=error.detail, debug=error.debug)
+                    self._unknown.begin(error, group, group=group)
+                else:
+                    self._unknown.end(group, group=group)
             await asyncio.sleep(_CHECK_EVERY_S)
 
     def _update(self, group: str, lags: Mapping[Partition, Lag]) -> None:

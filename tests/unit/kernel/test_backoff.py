@@ -1,8 +1,10 @@
 """Pauses that double, and repeated work."""
 
 import asyncio
+import logging
 
 import pytest
+from structlog.testing import capture_logs
 
 from airnode.errors import Unavailable
 from airnode.kernel.backoff import Backoff, repeat_every
@@ -40,6 +42,25 @@ async def test_an_error_of_ours_does_not_end_repeated_work():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_an_error_is_logged_at_the_level_that_was_chosen():
+    failed = asyncio.Event()
+
+    async def work() -> None:
+        failed.set()
+        raise Unavailable("Not now.", debug="refused")
+
+    with capture_logs() as logs:
+        task = asyncio.create_task(repeat_every(0.001, work, failed="work_failed", level=logging.DEBUG))
+        async with asyncio.timeout(5):
+            await failed.wait()
+            while not logs:
+                await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert logs[0] == {"event": "work_failed", "log_level": "debug", "error": "Not now.", "debug": "refused"}
 
 
 async def test_a_bug_ends_repeated_work():
