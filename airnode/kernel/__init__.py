@@ -1,1 +1,1 @@
-"""What everything stands on: services, task scopes, pauses, logging. Knows nothing of airnode's parts."""
+"""What all other packages use: services, task scopes, pauses, logging. It imports none of them."""

@@ -4,7 +4,7 @@ import enum
 
 
 class State(enum.StrEnum):
-    """Where a service is in its life; the diagram stands in :class:`Service`."""
+    """The states of a service; :class:`Service` shows the transitions."""
 
     NEW = "new"
     STARTING = "starting"
@@ -15,7 +15,7 @@ class State(enum.StrEnum):
 
 
 class Service:
-    """Base of all services. The node drives it; a service never starts or stops itself.
+    """Base of all services. The node starts and stops it; a service never does that itself.
 
     ::
 
@@ -32,13 +32,13 @@ class Service:
         self.state = State.NEW
 
     async def start(self) -> None:
-        """Make it run; returns once it does."""
+        """Start it, and return when it runs."""
 
     async def announce_drain(self) -> None:
-        """Say elsewhere that this node is about to go, at once: before ``drain.delay_s`` and :meth:`drain`."""
+        """Publish that this node is about to stop. Called at once, before ``drain.delay_s`` and :meth:`drain`."""
 
     async def drain(self) -> None:
-        """Take no new work and wait for the open work; cancelled when the time for it is over."""
+        """Accept no new work, and wait for the open work. It is cancelled after ``drain.timeout_s``."""
 
     async def stop(self) -> None:
-        """Give everything back."""
+        """Release all that it holds: tasks, sockets, files."""

@@ -1,4 +1,4 @@
-"""Task scopes: every asyncio task belongs to one, and a failed one is never silent."""
+"""Task scopes. Every asyncio task belongs to one, and the failure of a task is always logged."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -17,7 +17,7 @@ _UNFINISHED_MAX = 30
 async def ended(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended.
 
-    They are cancelled again and again: a library may swallow a cancellation (redis-py does so about once in twenty).
+    They are cancelled repeatedly, because a library may swallow a cancellation (redis-py does so about once in 20).
     """
     left = {task for task in tasks if not task.done()}
     while left:
@@ -27,13 +27,16 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
 
 
 def unfinished() -> list[str]:
-    """What has not ended on this loop, each with the line where it waits; for the log of a stop that takes too long."""
+    """Return the tasks of this loop that have not ended, at most 30, each with the line of code where it waits.
+
+    For the log of a stop that takes too long.
+    """
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     return sorted(f"{task.get_name()} {_place(task)}" for task in tasks)[:_UNFINISHED_MAX]
 
 
 def _place(task: asyncio.Task[Any]) -> str:
-    """The innermost line of ours, or of whoever there is."""
+    """Return the innermost line of code outside of libraries, else the innermost of all."""
     frames = [f"{frame.f_code.co_filename}:{frame.f_lineno}" for frame in task.get_stack(limit=50)]
     coro: Any = task.get_coro()
     while coro is not None:
@@ -46,12 +49,12 @@ def _place(task: asyncio.Task[Any]) -> str:
 
 
 class TaskScope:
-    """Owns tasks: starts them, reports the ones that fail, ends them all.
+    """Owns tasks: it starts them, reports those that fail, and ends them all.
 
     Args:
-        name: stands before each task's name in the log.
+        name: the prefix of the tasks' names in the log.
         on_failure: called once for each task that ends with an exception other than cancellation,
-            with the task's name and the exception. Without one a failure is only logged.
+            with the task's name and the exception. None: a failure is only logged.
     """
 
     def __init__(self, name: str, on_failure: Callable[[str, BaseException], None] | None = None) -> None:
@@ -90,9 +93,9 @@ class TaskScope:
             self._on_failure(task.get_name(), error)
 
     async def aclose(self) -> None:
-        """Cancel what is left and wait for it. No task can be started afterwards."""
+        """Cancel the tasks that are left and wait until they have ended. No task can be started afterwards."""
         self._closed = True
         current = asyncio.current_task()
-        # One that is done stays in the set until its callback runs, which it does not while we never wait.
+        # A task that is done stays in the set until its callback runs. No callback runs while this loop does not wait.
         while tasks := [task for task in self._tasks if task is not current and not task.done()]:
             await ended(*tasks)

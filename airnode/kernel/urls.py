@@ -1,8 +1,8 @@
-"""Hosts as URLs have them."""
+"""Hosts and ports in URLs."""
 
 
 def url_host(host: str) -> str:
-    """Return ``host`` as URLs have it: an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    """Return ``host`` for a URL: an IPv6 address gets brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 

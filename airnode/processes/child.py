@@ -26,7 +26,7 @@ _LINE_BYTES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The system user a child runs as."""
+    """The system user that a child runs as."""
 
     name: str
     uid: int
@@ -87,8 +87,8 @@ class LaunchSpec:
         account: user to become (airnode runs as root); None: stay.
         alias_uid: user id to appear as to the child itself, in a user namespace where the system allows one (Linux);
             for programs that insist on a name for a user id that has none, as in containers.
-        death_signal: what the child gets when airnode dies (Linux).
-        redact: what is left out of its output, as far as airnode repeats it.
+        death_signal: sent to the child when airnode dies (Linux).
+        redact: what airnode replaces by ``***`` when it logs the output.
         limits: what it may use; none by default.
     """
 
@@ -103,7 +103,7 @@ class LaunchSpec:
     limits: ProcessLimits = ProcessLimits()
 
     def to_json(self) -> str:
-        """Render it for :mod:`airnode.processes.launch`."""
+        """Return the argument for :mod:`airnode.processes.launch`."""
         return json.dumps(
             {
                 "argv": list(self.argv),
@@ -121,9 +121,9 @@ class LaunchSpec:
 
 
 class ChildProcess:
-    """A running child in its own session, so that a terminal's Ctrl-C reaches airnode alone.
+    """A running child in its own session, so that Ctrl-C on a terminal stops airnode only.
 
-    Its output is read line by line, logged at debug level, and the last lines are kept for the report of an exit.
+    Its output is read line by line and logged at debug level. The last lines are kept for the report of its exit.
     """
 
     def __init__(
@@ -150,7 +150,10 @@ class ChildProcess:
 
     @classmethod
     async def launch(cls, name: str, spec: LaunchSpec, tasks: TaskScope) -> "ChildProcess":
-        """Start it. The pipe is our own, so that the exit is seen although a grandchild still holds the output."""
+        """Start a child and return it.
+
+        The pipe is not asyncio's, so that the exit is noticed even while a grandchild still holds the output open.
+        """
         read_fd, write_fd = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -173,12 +176,15 @@ class ChildProcess:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code; None while it runs."""
+        """Return the exit code, negative for a signal; None while it runs."""
         return self.exited.result() if self.exited.done() and not self.exited.cancelled() else None
 
     @property
     def exit_reason(self) -> ExitReason | None:
-        """Why it has ended; None while it runs. A memory limit shows as whatever the program does without memory."""
+        """Return why it has ended; None while it runs.
+
+        A memory limit has no reason of its own: it depends on the program what happens when an allocation fails.
+        """
         code = self.returncode
         if code is None:
             return None
@@ -189,12 +195,12 @@ class ChildProcess:
         return _LIMIT_SIGNALS.get(signal.Signals(-code), ExitReason.SIGNAL)
 
     def kill_group(self) -> None:
-        """Kill it and all children of its own that stayed in its process group, also after it has ended."""
+        """Kill it and its own children in the same process group. That works after it has ended, too."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send a signal; nothing happens when it has ended."""
+        """Send a signal, unless it has ended."""
         if self.returncode is None:
             try:
                 self._process.send_signal(signum)
@@ -202,7 +208,7 @@ class ChildProcess:
                 return
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for the exit; False when it still runs after ``timeout_s``."""
+        """Wait for the exit, at most ``timeout_s``. Return whether it has ended."""
         await asyncio.wait([self.exited], timeout=timeout_s)
         return self.exited.done()
 

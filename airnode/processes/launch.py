@@ -1,15 +1,15 @@
-"""The exec wrapper of child processes: ``python -I -S launch.py '<json>'``; it becomes the server.
+"""The exec wrapper of child processes: ``python -I -S launch.py '<json>'``. It replaces itself with the program.
 
 It uses the standard library only and runs in about 15 ms. Before ``exec`` it
 
-1. takes ``flock`` on the lock file and leaves it open for the server, so that the lock is held exactly as long as the
-   server or one of its own children lives, and writes its pid into it. A later airnode knows for certain whether a
-   server is still there, on every system and without guessing from pids;
-2. opens the working directory, and becomes the unprivileged user when one is given. ``{cwd}`` in the arguments is then
-   replaced by ``/proc/self/fd/N``: the server reaches its own directory although it may not walk through the mode-700
-   directories above it;
-3. asks the kernel (Linux) for a signal when airnode dies, and gives up when it already has;
-4. sets the resource limits, which the server and its own children inherit (setrlimit(2)).
+1. locks the lock file (flock(2)), writes its pid into it and leaves it open for the program. The lock is held as long
+   as the program or one of its own children runs, so a later airnode knows for certain whether one still runs. A pid
+   alone does not prove that;
+2. opens the working directory, and changes to the unprivileged user if one is given. ``{cwd}`` in the arguments is then
+   replaced by ``/proc/self/fd/N``: the program reaches its own directory although this user has no right to search the
+   directories above it (mode 700);
+3. requests a signal from the kernel for the time when airnode dies (Linux), and exits if it is dead already;
+4. sets the resource limits, which the program and its own children inherit (setrlimit(2)).
 """
 
 import ctypes
@@ -46,7 +46,7 @@ def _become(uid: int, gid: int) -> None:
 
 
 def _appear_as(alias: int) -> None:
-    """Take another user id inside a namespace of our own; where that is forbidden, go on without."""
+    """Take another user id inside a new user namespace. Where the system forbids that, keep the own one."""
     uid, gid = os.geteuid(), os.getegid()
     if sys.platform != "linux" or ctypes.CDLL(None).unshare(_CLONE_NEWUSER) != 0:
         return
@@ -76,7 +76,7 @@ def _limit(limits: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """Read the specification (see :class:`airnode.processes.child.LaunchSpec`) and become the server."""
+    """Read the specification (see :class:`airnode.processes.child.LaunchSpec`) and execute the program."""
     spec = json.loads(sys.argv[1])
     os.umask(0o077)
     _take_lock(spec["lock"])

@@ -1,1 +1,1 @@
-"""Files on the disk: free space, durable writes, reading ranges, and which files have to go."""
+"""Files on the disk: free space, durable writes, reading ranges, and which files must be removed."""

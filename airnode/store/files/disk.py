@@ -1,4 +1,4 @@
-"""What every store of files needs of a disk. All of it blocks: call it in a thread, never on the event loop."""
+"""Free space, reads and writes of a disk. All functions block: call them in a thread, never on the event loop."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-#: A directory with this prefix is being removed; whoever finds one after a crash removes it.
+#: Prefix of directories that are being removed. One that a crash left behind is removed at the next start.
 REMOVED_PREFIX = ".removed-"
 _PROBE = ".probe"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -38,7 +38,7 @@ def require_free_bytes(root: Path, least_bytes: int, key: str) -> None:
 
 
 def free_bytes(root: Path) -> int:
-    """Return how much an ordinary user may still write to the disk of ``root``, which need not exist yet."""
+    """Return the bytes that a user other than root may still write to the disk of ``root``, which may not exist yet."""
     while not root.exists() and root != root.parent:
         root = root.parent
     found = os.statvfs(root)
@@ -46,7 +46,7 @@ def free_bytes(root: Path) -> int:
 
 
 def probe_writable(root: Path) -> None:
-    """Write and remove a small file in ``root``, which is made where it is missing.
+    """Write and remove a small file in ``root``. A missing directory is made.
 
     Raises:
         OSError: nothing can be written there.
@@ -63,7 +63,7 @@ def probe_writable(root: Path) -> None:
 
 
 def read_at(fd: int, at: int, size: int) -> bytes:
-    """Return ``size`` bytes from ``at`` on; fewer where the file ends."""
+    """Return ``size`` bytes from the offset ``at`` on, or fewer if the file ends before."""
     pieces = []
     while size > 0 and (piece := os.pread(fd, size, at)):
         pieces.append(piece)
@@ -72,7 +72,7 @@ def read_at(fd: int, at: int, size: int) -> bytes:
 
 
 def write_at(fd: int, pieces: Sequence[bytes], at: int) -> int:
-    """Write all pieces from ``at`` on; return where they end."""
+    """Write all pieces from the offset ``at`` on. Return the offset of their end."""
     for piece in pieces:
         view = memoryview(piece)
         while view:
@@ -93,9 +93,9 @@ def sync_directory(path: Path) -> None:
 
 
 def remove_directory(directory: Path) -> None:
-    """Remove a directory: it vanishes at once, its bytes a moment later. The parent goes with its last entry."""
+    """Remove a directory. It is renamed first, so that it disappears at once. An empty parent is removed, too."""
     gone = directory.with_name(REMOVED_PREFIX + directory.name)
     directory.rename(gone)
     shutil.rmtree(gone)
     with contextlib.suppress(OSError):
-        directory.parent.rmdir()  # only where it was the last one
+        directory.parent.rmdir()  # fails if the parent is not empty

@@ -1,4 +1,4 @@
-"""Which stored items have to go, by age and by total size. No I/O and no clock."""
+"""Which stored items must be removed, by age and by total size. No I/O and no clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """A recording or an upload; times in unix seconds. ``ended_at`` is None while it is being made: then it stays."""
+    """A recording or an upload. Times are unix seconds; an item without ``ended_at`` is still written, and is kept."""
 
     item_id: str
     started_at: float
@@ -15,7 +15,7 @@ class StoredItem:
 
 
 def expired(items: Iterable[StoredItem], now: float, *, max_age_s: float | None, max_bytes: int | None) -> list[str]:
-    """Return the ids of those that are too old, and of the oldest others until the rest fits into ``max_bytes``."""
+    """Return the ids of items that are too old, and of the oldest others until the rest fits into ``max_bytes``."""
     oldest_first = sorted(items, key=lambda each: (each.started_at, each.item_id))
     total = sum(each.size_bytes for each in oldest_first)
     gone = []
