@@ -76,7 +76,7 @@ class Key:
 
     @property
     def expects(self) -> str:
-        """What a value of the wrong type should have been."""
+        """Return what a value of the wrong type must be, for its error."""
         if self.choices:
             return f"must be one of {', '.join(self.choices)}"
         text = self.hint or _EXPECTS[self.kind]
@@ -85,12 +85,12 @@ class Key:
 
     @property
     def in_range(self) -> str:
-        """What a number out of range should have been."""
+        """Return what a number out of range must be, for its error."""
         return f"must be {self.limits}{_UNIT.get(self.kind, '')}"
 
     @property
     def env(self) -> str:
-        """``AIRNODE_HTTP__PORT`` for ``http.port``."""
+        """Return the environment variable: ``AIRNODE_HTTP__PORT`` for ``http.port``."""
         return env_name(self.path)
 
 

@@ -79,7 +79,7 @@ class ChildServer(Service, abc.ABC):
 
     @property
     def pid(self) -> int | None:
-        """The id of the running process; None: none runs."""
+        """Return the id of the running process; None: none runs."""
         return self._child.pid if self._child and self._child.returncode is None else None
 
     @abc.abstractmethod

@@ -8,7 +8,7 @@ from airnode.config.sections.redis import RedisSection
 
 
 class Resource(enum.StrEnum):
-    """What a role may need; the node connects to it, or starts an embedded one."""
+    """A store that a role may need. The node connects to it, or starts an embedded one."""
 
     REDIS = "redis"
     POSTGRES = "postgres"
