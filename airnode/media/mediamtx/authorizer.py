@@ -1,8 +1,8 @@
 """Authorization for MediaMTX, which asks airnode over HTTP before it admits a client.
 
-Publishers are held to the rules of RTMP ingest (:class:`PublishAuthority`): the stream key is the parameter ``key``,
-the password, the bearer token (what OBS sends for WHIP) or the path itself. Reading is for airnode alone, which shows
-its own secret: viewers are served, counted and let in by airnode, and their tokens never come here.
+Publishers follow the rules of RTMP ingest (:class:`PublishAuthority`): the stream key is the parameter ``key``, the
+password, the bearer token (what OBS sends for WHIP) or the path itself. Only airnode may read, with its own secret:
+airnode admits, serves and counts the viewers, and MediaMTX never gets their tokens.
 """
 
 import time

@@ -130,7 +130,7 @@ def _duration(seconds: float) -> str:
 
 
 def _address(host: str, port: int) -> str:
-    """``:PORT`` listens on all addresses."""
+    """Return an address to listen on; ``:PORT`` means all addresses."""
     if host in ("", "0.0.0.0", "::"):
         return f":{port}"
     return host_port(host, port)

@@ -87,7 +87,7 @@ class HangDetector:
         self._last_answer_s = now_s
 
     def answered(self, now_s: float) -> None:
-        """The server answered."""
+        """Note an answer of the server."""
         self._last_answer_s = now_s
 
     def hangs(self, now_s: float) -> bool:

@@ -54,7 +54,7 @@ def segment_to_write(segment: Segment, init: bytes) -> SegmentToWrite:
         msn=segment.msn,
         init=init,
         parts=[part.data for part in segment.parts],
-        size=segment.size_bytes,
+        size_bytes=segment.size_bytes,
         duration_s=segment.duration_s,
         start_unix_s=segment.start_unix_s,
         discontinuity=segment.discontinuity,

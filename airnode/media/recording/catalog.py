@@ -82,8 +82,8 @@ class RecordingCatalog(Service):
         self._loaded: OrderedDict[str, None] = OrderedDict()
         #: {(recording_id, segments): its MP4}, least recently requested first.
         self._files: OrderedDict[tuple[str, int], ProgressiveMp4] = OrderedDict()
-        #: One head at a time: they cost CPU.
-        self._making = asyncio.Lock()
+        #: One head is built at a time, because that costs CPU time.
+        self._building = asyncio.Lock()
         self._listeners: list[Callable[[Recording], None]] = []
 
     async def start(self) -> None:
@@ -148,7 +148,7 @@ class RecordingCatalog(Service):
         recording.duration_s, recording.size_bytes = index.duration_s, index.size_bytes
         if index.ended is not None:
             recording.status, recording.ended_at = index.ended.status, index.ended.ended_at
-            self._keep(recording)
+            self._keep_index(recording)
             self._notify(recording)
 
     def end(self, recording: Recording, ended: EndEntry) -> None:
@@ -168,10 +168,10 @@ class RecordingCatalog(Service):
         if recording.index is None:
             raise NotFound("This recording's files are gone or damaged.")
         if recording.status != "recording":
-            self._keep(recording)
+            self._keep_index(recording)
         return recording.index
 
-    def _keep(self, recording: Recording) -> None:
+    def _keep_index(self, recording: Recording) -> None:
         """Keep the index in memory, and drop the least recently requested one beyond the limit."""
         self._loaded[recording.recording_id] = None
         self._loaded.move_to_end(recording.recording_id)
@@ -189,18 +189,18 @@ class RecordingCatalog(Service):
         """
         index = await self.index(recording)
         key = recording.recording_id, len(index.segments)
-        async with self._making:
+        async with self._building:
             made = self._files.get(key)
             if made is None:
                 started_s = time.monotonic()
-                made = self._files[key] = await self._made(recording, index)
+                made = self._files[key] = await self._build(recording, index)
                 log.debug("recording_head_made", recording_id=key[0], took_s=round(time.monotonic() - started_s, 3))
             self._files.move_to_end(key)
             while len(self._files) > _HEADS_KEPT:
                 self._files.popitem(last=False)
         return made
 
-    async def _made(self, recording: Recording, index: SegmentIndex) -> ProgressiveMp4:
+    async def _build(self, recording: Recording, index: SegmentIndex) -> ProgressiveMp4:
         snapshot = SegmentIndex(index.begun)
         for name in ("inits", "segments", "init_of"):
             setattr(snapshot, name, list(getattr(index, name)))
@@ -221,10 +221,10 @@ class RecordingCatalog(Service):
 
     # -- removing -----------------------------------------------------------------------------------------------------
 
-    def expired(self, now: float, max_age_s: float | None, max_bytes: int | None) -> list[Recording]:
-        """Return the recordings that retention removes; ``now`` in unix seconds."""
+    def expired(self, now_unix_s: float, max_age_s: float | None, max_bytes: int | None) -> list[Recording]:
+        """Return the recordings that retention removes; times in seconds."""
         items = [StoredItem(each.recording_id, each.started_at, each.ended_at, each.size_bytes) for each in self.all()]
-        gone = expired(items, now, max_age_s=max_age_s, max_bytes=max_bytes)
+        gone = expired(items, now_unix_s, max_age_s=max_age_s, max_bytes=max_bytes)
         return [self._recordings[recording_id] for recording_id in gone]
 
     async def remove(self, recording: Recording) -> None:
@@ -239,7 +239,7 @@ class RecordingCatalog(Service):
         try:
             await self.threads.run(remove_directory, recording.directory)
         except FileNotFoundError:
-            pass  # somebody removed it by hand
+            pass  # somebody else has removed the files
         except OSError as error:
             raise Unavailable(f"The recording cannot be removed: {error.strerror}.", debug=repr(error)) from error
         self._recordings.pop(recording.recording_id, None)

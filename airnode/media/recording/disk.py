@@ -35,13 +35,13 @@ class SegmentToWrite:
     """A segment to be written, with the initialization section that it needs.
 
     Attributes:
-        msn: where one is missing to the one that was written before, the recording has a gap.
+        msn: media sequence number; the recording has a gap where a number is missing.
     """
 
     msn: int
     init: bytes
     parts: Sequence[bytes]
-    size: int
+    size_bytes: int
     duration_s: float
     start_unix_s: float
     discontinuity: bool
@@ -50,14 +50,14 @@ class SegmentToWrite:
 class RecordingFile:
     """One recording that is being made.
 
-    Either all of a segment is there, with its line in the index, or nothing of it: what was written of one that did not
-    fit is taken back.
+    A segment is written completely, with its line in the index, or not at all: if it does not fit, the part that was
+    written is removed.
     """
 
     def __init__(self, directory: Path, begun: BeginEntry) -> None:
         directory.mkdir(parents=True, mode=0o750)
         self._directory = directory
-        self._named = False
+        self._directories_synced = False
         self._media = self._index = -1
         try:
             self._media = os.open(directory / MEDIA, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -73,28 +73,30 @@ class RecordingFile:
         self._next_msn = 0
         self.index = SegmentIndex(begun)
 
-    def write(self, take: SegmentToWrite) -> list[Entry]:
-        """Append a segment, with its initialization section where that is another one. Returns their entries.
+    def write(self, segment: SegmentToWrite) -> list[Entry]:
+        """Append a segment, and its initialization section if that has changed. Return the new entries.
 
         Raises:
             OSError: it did not fit, and nothing of it is there.
         """
         entries: list[Entry] = []
         end, first = self._media_end, not self.index.segments
-        breaks = take.discontinuity or take.init != self._init or take.msn != self._next_msn
+        breaks = segment.discontinuity or segment.init != self._init or segment.msn != self._next_msn
         try:
-            if take.init != self._init:
-                entries.append(InitEntry(end, len(take.init)))
-                end = write_at(self._media, (take.init,), end)
-            entries.append(SegmentEntry(end, take.size, take.duration_s, take.start_unix_s, breaks and not first))
-            end = write_at(self._media, take.parts, end)
+            if segment.init != self._init:
+                entries.append(InitEntry(end, len(segment.init)))
+                end = write_at(self._media, (segment.init,), end)
+            entries.append(
+                SegmentEntry(end, segment.size_bytes, segment.duration_s, segment.start_unix_s, breaks and not first)
+            )
+            end = write_at(self._media, segment.parts, end)
             self._append(entries)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._media, self._media_end)
             raise
         self._media_end, self._dirty = end, True
-        self._init, self._next_msn = take.init, take.msn + 1
+        self._init, self._next_msn = segment.init, segment.msn + 1
         for entry in entries:
             self.index.append(entry)
         return entries
@@ -113,14 +115,15 @@ class RecordingFile:
             os.fdatasync(self._media)
             os.fdatasync(self._index)
             self._dirty = False
-        if not self._named:
+        if not self._directories_synced:
             for directory in (self._directory, self._directory.parent, self._directory.parent.parent):
                 sync_directory(directory)
-            self._named = True
+            self._directories_synced = True
 
     def finish(self, ended_at: float) -> EndEntry:
-        """Write the last line, and close. Where it does not fit, the next start of the node adds it. A recording
-        without a segment is removed.
+        """Write the last line, close the files, and return the last entry; ``ended_at`` in unix seconds.
+
+        If the line does not fit, the next start of the node adds it. A recording without segments is removed.
         """
         ended = self.index.end("finished", ended_at)
         if not ended.segments:
@@ -165,9 +168,9 @@ class FinishedRecording:
 
 
 def scan(root: Path) -> Iterator[FinishedRecording]:
-    """All recordings; those that were being made when the node died are ended, and what was being removed is gone.
+    """Yield all recordings. End those that a crash left open, and finish removals that a crash interrupted.
 
-    What cannot be read is logged and left alone.
+    A recording that cannot be read is logged and not changed.
     """
     if not root.is_dir():
         return
@@ -179,7 +182,7 @@ def scan(root: Path) -> Iterator[FinishedRecording]:
                 shutil.rmtree(directory, ignore_errors=True)
             elif RECORDING_ID.match(directory.name) and directory.is_dir():
                 try:
-                    found = _kept(directory)
+                    found = _read_finished(directory)
                 except OSError as error:
                     log.warning("recording_not_read", path=str(directory), error=str(error))
                     continue
@@ -187,7 +190,7 @@ def scan(root: Path) -> Iterator[FinishedRecording]:
                     yield found
 
 
-def _kept(directory: Path) -> FinishedRecording | None:
+def _read_finished(directory: Path) -> FinishedRecording | None:
     begun, ended = _first_and_last(directory / INDEX)
     if begun is None or ended is None:
         index = _recover(directory)
@@ -221,7 +224,7 @@ def _first_and_last(path: Path) -> tuple[BeginEntry | None, EndEntry | None]:
 
 
 def _recover(directory: Path) -> SegmentIndex | None:
-    """End a recording that a crash left open: incomplete data at the end are cut off."""
+    """End a recording that a crash left open, without the incomplete data at its end. Return its index."""
     media, path = directory / MEDIA, directory / INDEX
     data = path.read_bytes()
     index, good = parse(data, media.stat().st_size)
@@ -230,7 +233,7 @@ def _recover(directory: Path) -> SegmentIndex | None:
     last = index.segments[-1] if index.segments else None
     ended_at = last.start_unix_s + last.duration_s if last is not None else index.begun.started_at
     ended = index.end("interrupted", max(ended_at, index.begun.started_at))
-    with contextlib.suppress(OSError):  # a disk that is full or cannot be written keeps it as it is, for the next start
+    with contextlib.suppress(OSError):  # a full or read-only disk: the next start of the node tries again
         with path.open("r+b") as file:
             file.truncate(good)
             file.seek(good)

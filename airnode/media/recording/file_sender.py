@@ -1,4 +1,4 @@
-"""Sending recorded bytes over HTTP: whole or a range, read in a thread, never more than a piece in memory."""
+"""Sending recorded bytes over HTTP: a whole file or a range, read in threads, with at most one piece in memory."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ PIECE_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A response body: ``head``, then ``size`` bytes of a file from the offset ``at``.
+    """A response body: ``head``, then ``size_bytes`` of a file, from ``offset_bytes`` on.
 
     Attributes:
         etag: with its quotes; empty: the file still grows, so ranges are not offered.
@@ -28,17 +28,17 @@ class FileBody:
 
     head: bytes
     path: Path
-    at: int
-    size: int
+    offset_bytes: int
+    size_bytes: int
     content_type: str
     etag: str = ""
     disposition: str = ""
     cache: str = "private, max-age=3600, immutable"
 
     @property
-    def total(self) -> int:
+    def total_bytes(self) -> int:
         """Return the length of the body in bytes."""
-        return len(self.head) + self.size
+        return len(self.head) + self.size_bytes
 
 
 class FileSender:
@@ -57,7 +57,8 @@ class FileSender:
         """Answer with 200, 206 or 416.
 
         Raises:
-            NotFound, Unavailable: (404, 503) before anything was sent: the file is gone, or the disk fails.
+            NotFound: (404) the file is missing. Nothing was sent yet.
+            Unavailable: (503) the disk cannot be read. Nothing was sent yet.
         """
         headers = {"Content-Type": body.content_type, "Cache-Control": body.cache}
         if body.disposition:
@@ -67,12 +68,12 @@ class FileSender:
             headers["ETag"], headers["Accept-Ranges"] = body.etag, "bytes"
             if request.headers.get("If-Range", body.etag) == body.etag:
                 try:
-                    wanted = requested_range(request.headers.get("Range", ""), body.total)
+                    wanted = requested_range(request.headers.get("Range", ""), body.total_bytes)
                 except RangeNotSatisfiable as error:
                     return not_satisfiable(error)
-        start, stop = wanted or (0, body.total)
+        start, stop = wanted or (0, body.total_bytes)
         if wanted is not None:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.total}"
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{body.total_bytes}"
         response = web.StreamResponse(status=200 if wanted is None else 206, headers=headers)
         response.content_length = stop - start
         fd = await self._open(body.path)
@@ -102,7 +103,7 @@ class FileSender:
                     piece = body.head[at : min(stop, at + PIECE_BYTES)]
                 else:
                     size = min(stop - at, PIECE_BYTES)
-                    piece = await self._catalog.threads.run(read_at, fd, body.at + at - head, size)
+                    piece = await self._catalog.threads.run(read_at, fd, body.offset_bytes + at - head, size)
                 if not piece:
                     raise OSError("the file ends early")
                 await self.write(response, piece)
@@ -110,7 +111,7 @@ class FileSender:
             await response.write_eof()
         except (OSError, TimeoutError):
             if request.transport is not None:
-                request.transport.abort()  # the Content-Length cannot be reached: the client has to notice that
+                request.transport.abort()  # the body is shorter than its Content-Length: the client must notice that
 
     async def write(self, response: web.StreamResponse, piece: bytes) -> None:
         """Write a piece; TimeoutError when the client does not accept it in time."""

@@ -11,7 +11,7 @@ _TRUN_OFFSET, _TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS, _TRUN_CTS = 0x1, 0x100, 0
 
 
 class Malformed(ValueError):
-    """These are not bytes that airnode wrote."""
+    """airnode did not write these bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Run:
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Return (type, start of the body, end) of the boxes in a range.
+    """Yield the (type, start of the body, end) of each box in a range; positions in bytes.
 
     Raises:
         Malformed: their sizes do not add up.

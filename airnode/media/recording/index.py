@@ -1,13 +1,14 @@
 """What a recording consists of, as a file of JSON lines that only ever grows. No I/O.
 
-Two files lie in ``recordings/<room>/<recording-id>/``: ``media.mp4`` has the initialization sections and segments one
-behind the other, ``index.jsonl`` says where. A segment's line is written when all of its bytes are, so a line that is
-there is true; what a crash leaves behind the last whole line, or behind the last byte that a line names, is nothing::
+There are two files in ``recordings/<room>/<recording-id>/``. ``media.mp4`` has the initialization sections and
+segments, one after the other; ``index.jsonl`` says where each of them is. The line of a segment is written after all of
+its bytes, so every complete line is true. After a crash, bytes after the last complete line, and media that no line
+names, are ignored::
 
     ["begin", 1, "20261122T091500Z-5f0c2a91", "stream", "node-1a2b3c4d", 1795338900.2, 2]
     ["init", 0, 1290]
     ["segment", 1290, 131072, 1.0, 1795338900.2, false]
-    ["segment", 132362, 130211, 1.0, 1795338901.2, true]      the last member: discontinuous to the one before
+    ["segment", 132362, 130211, 1.0, 1795338901.2, true]      the last member: there is a discontinuity before it
     ["end", "finished", 1795338902.2, 2, 2.0, 262573]
 """
 
@@ -32,24 +33,24 @@ class BeginEntry(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 
 
 class InitEntry(msgspec.Struct, frozen=True, array_like=True, tag="init"):
-    """An initialization section, for the segments behind it."""
+    """Where an initialization section is in ``media.mp4``; the segments after it need it."""
 
-    at: int
-    size: int
+    offset_bytes: int
+    size_bytes: int
 
 
 class SegmentEntry(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
-    """A segment; ``start_unix_s`` is the wall clock of its first sample."""
+    """Where a segment is in ``media.mp4``; ``start_unix_s`` is the wall clock time of its first sample."""
 
-    at: int
-    size: int
+    offset_bytes: int
+    size_bytes: int
     duration_s: float
     start_unix_s: float
     discontinuity: bool
 
 
 class EndEntry(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The last line, with the totals, so that a list needs no other."""
+    """The last line, with the totals: a list of recordings reads no other line."""
 
     status: Literal["finished", "interrupted"]
     ended_at: float
@@ -100,7 +101,7 @@ class SegmentIndex:
         if isinstance(entry, EndEntry):
             self.ended = entry
             return True
-        if entry.at < self.size_bytes or entry.size <= 0:
+        if entry.offset_bytes < self.size_bytes or entry.size_bytes <= 0:
             return False
         if isinstance(entry, InitEntry):
             self.inits.append(entry)
@@ -110,7 +111,7 @@ class SegmentIndex:
             self.segments.append(entry)
             self.init_of.append(len(self.inits) - 1)
             self.duration_s += entry.duration_s
-        self.size_bytes = entry.at + entry.size
+        self.size_bytes = entry.offset_bytes + entry.size_bytes
         return True
 
     def end(self, status: Literal["finished", "interrupted"], ended_at: float) -> EndEntry:
@@ -137,9 +138,9 @@ def parse(data: bytes, media_bytes: int) -> tuple[SegmentIndex | None, int]:
             if not isinstance(entry, BeginEntry) or entry.version != VERSION:
                 break
             index = SegmentIndex(entry)
-        elif (isinstance(entry, InitEntry | SegmentEntry) and entry.at + entry.size > media_bytes) or not index.append(
-            entry
-        ):
+        elif (
+            isinstance(entry, InitEntry | SegmentEntry) and entry.offset_bytes + entry.size_bytes > media_bytes
+        ) or not index.append(entry):
             break
         valid_bytes = end + 1
     return index, valid_bytes

@@ -13,32 +13,32 @@ from airnode.media.recording.catalog import Recording, RecordingCatalog
 from airnode.media.recording.playlist import is_settled, render
 from airnode.media.recording.remote_recordings import RecordingLocation, RemoteRecordings
 
-#: A playlist of another node is fetched again after this.
+#: Seconds after which a playlist of another node is fetched again.
 _FRESH_S = 1.0
 _KEPT = 256
 #: Shorter ones are sent as they are.
-_WORTH_BYTES = 1024
+_GZIP_MIN_BYTES = 1024
 
 
 @dataclass(slots=True)
-class _Text:
-    """A playlist, and until when it may be given out: loop time; ``state`` it was made of."""
+class _CachedPlaylist:
+    """A playlist that is sent until ``fresh_until_s`` (loop time). ``state``: of the index when it was rendered."""
 
     body: bytes = b""
-    packed: bytes = b""
+    gzipped: bytes = b""
     fresh_until_s: float = float("-inf")
     state: tuple[object, ...] = ()
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Playlists:
-    """Gives out the playlists of recordings, of this node and of others."""
+    """Answers with the playlists of recordings of this node and of others."""
 
     def __init__(self, catalog: RecordingCatalog, remote_recordings: RemoteRecordings) -> None:
         self._catalog = catalog
         self._remote_recordings = remote_recordings
         #: {recording_id: its text}, least recently requested first.
-        self._texts: OrderedDict[str, _Text] = OrderedDict()
+        self._texts: OrderedDict[str, _CachedPlaylist] = OrderedDict()
 
     async def own(self, request: web.Request, recording: Recording) -> web.Response:
         """Return the playlist of a recording on this node."""
@@ -47,7 +47,7 @@ class Playlists:
         state = (len(index.segments), index.ended is not None, is_settled(index, now_unix_s))
         text = self._text(recording.recording_id)
         if text.state != state:
-            text.body, text.packed, text.state = render(index, now_unix_s), b"", state
+            text.body, text.gzipped, text.state = render(index, now_unix_s), b"", state
         return await self._answer(request, text)
 
     async def other(self, request: web.Request, recording_id: str, location: RecordingLocation) -> web.Response:
@@ -57,25 +57,25 @@ class Playlists:
             if loop.time() >= text.fresh_until_s:
                 body = await self._remote_recordings.playlist(location)
                 if body != text.body:
-                    text.body, text.packed, text.state = body, b"", ()
+                    text.body, text.gzipped, text.state = body, b"", ()
                 text.fresh_until_s = loop.time() + _FRESH_S
         return await self._answer(request, text)
 
-    def _text(self, recording_id: str) -> _Text:
-        text = self._texts.setdefault(recording_id, _Text())
+    def _text(self, recording_id: str) -> _CachedPlaylist:
+        text = self._texts.setdefault(recording_id, _CachedPlaylist())
         self._texts.move_to_end(recording_id)
         while len(self._texts) > _KEPT:
             self._texts.popitem(last=False)
         return text
 
-    async def _answer(self, request: web.Request, text: _Text) -> web.Response:
+    async def _answer(self, request: web.Request, text: _CachedPlaylist) -> web.Response:
         headers = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         body = text.body
-        if len(body) < _WORTH_BYTES or "gzip" not in request.headers.get("Accept-Encoding", ""):
+        if len(body) < _GZIP_MIN_BYTES or "gzip" not in request.headers.get("Accept-Encoding", ""):
             return web.Response(body=body, headers=headers)
-        packed = text.packed
-        if not packed:
-            packed = await self._catalog.threads.run(gzip.compress, body, 5)
+        gzipped = text.gzipped
+        if not gzipped:
+            gzipped = await self._catalog.threads.run(gzip.compress, body, 5)
             if text.body is body:
-                text.packed = packed
-        return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
+                text.gzipped = gzipped
+        return web.Response(body=gzipped, headers={**headers, "Content-Encoding": "gzip"})

@@ -1,13 +1,13 @@
 """A recording as one regular MP4, ``moov`` in front, without a copy of it (ISO/IEC 14496-12).
 
-The file is a head that is made from the fragments' own tables, and behind it the recorded bytes as they are on disk:
-the ``mdat`` covers them all, and the chunk offsets skip the fragments' headers in between, a few percent of it. So any
-byte range can be answered from the head and the recorded file.
+The file is a head, which is made from the tables of the fragments, and after it the recorded bytes as they are on
+disk. The ``mdat`` contains all of them; the chunk offsets skip the headers of the fragments, which are a few percent.
+So any byte range can be answered from the head and the recorded file.
 
-Each run of a fragment becomes a chunk. What changes in mid-recording becomes another sample entry of the same track:
-resolution, profile, channels, sample rate (times are converted to the track's). Only another codec becomes another
-track. Holes (a publisher that was away, segments that were left out) are held by the sample before them, and what a
-track begins later than the others, or with composition offsets, goes into its edit list.
+Each run of a fragment becomes a chunk. When the resolution, the profile, the channels or the sample rate change during
+the recording, the track gets another sample entry (times are converted to the timescale of the track). Only another
+codec becomes another track. Where media are missing (the publisher was away, segments were left out), the sample before
+the gap lasts longer. A track that begins later than the others, or with composition offsets, gets an edit list.
 """
 
 from array import array
@@ -23,12 +23,12 @@ from airnode.media.recording.index import SegmentIndex
 
 #: Seconds from 1904, the epoch of MP4, to 1970.
 _MP4_EPOCH_S = 2_082_844_800
-#: Read at once where a fragment begins: its header is usually shorter.
+#: Read at the start of each fragment: its header is usually shorter.
 _HEADER_BYTES = 2048
 _MATRIX = pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-#: Beyond, chunk offsets take 64 bits.
-_MAX_OFFSET = (1 << 32) - (256 << 20)
-#: Samples among which the first one to be shown is.
+#: In a larger file, chunk offsets have 64 bits.
+_MAX_OFFSET_BYTES = (1 << 32) - (256 << 20)
+#: The first displayed sample is one of this many samples at the start.
 _REORDERED = 32
 _MAX_TICKS = (1 << 32) - 1
 
@@ -38,11 +38,11 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ProgressiveMp4:
-    """The file: ``head``, then ``size`` bytes of the recorded file from ``at`` on."""
+    """The file: ``head``, then ``size_bytes`` of the recorded file, from ``offset_bytes`` on."""
 
     head: bytes
-    at: int
-    size: int
+    offset_bytes: int
+    size_bytes: int
 
 
 @dataclass(slots=True)
@@ -124,20 +124,25 @@ def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
     if not output_tracks:
         raise Malformed("there are no samples")
     first, last = index.segments[0], index.segments[-1]
-    size = last.at + last.size - first.at
-    wide = size > _MAX_OFFSET
+    size = last.offset_bytes + last.size_bytes - first.offset_bytes
+    wide = size > _MAX_OFFSET_BYTES
     tables = [_tables(track) for track in output_tracks]
     head_bytes = len(_head(index, output_tracks, tables, size, 0, wide=wide))
-    return ProgressiveMp4(_head(index, output_tracks, tables, size, head_bytes - first.at, wide=wide), first.at, size)
+    return ProgressiveMp4(
+        _head(index, output_tracks, tables, size, head_bytes - first.offset_bytes, wide=wide), first.offset_bytes, size
+    )
 
 
 def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
-    inits = [{header.track_id: header for header in read_init(read(each.at, each.size))} for each in index.inits]
+    inits = [
+        {header.track_id: header for header in read_init(read(each.offset_bytes, each.size_bytes))}
+        for each in index.inits
+    ]
     #: {(handler, codec): its track of the file}
     output_tracks: dict[tuple[bytes, bytes], _OutputTrack] = {}
     for number, segment in enumerate(index.segments):
         tracks = inits[index.init_of[number]]
-        at, end = segment.at, segment.at + segment.size
+        at, end = segment.offset_bytes, segment.offset_bytes + segment.size_bytes
         while at < end:
             runs, fragment_bytes = _fragment(read, at, end)
             for run in runs:
@@ -261,7 +266,7 @@ def _sample_to_chunk(track: _OutputTrack) -> bytes:
 
 
 def _chunk_offsets(track: _OutputTrack, shift: int, *, wide: bool) -> bytes:
-    # Without the shift, lengths are what counts.
+    # The first call only measures the length of the head: its shift is wrong, so offsets may be negative.
     offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in track.offsets])
     return full_box(b"co64" if wide else b"stco", 0, 0, pack(">I", len(offsets)), _big_endian(offsets))
 

@@ -263,7 +263,7 @@ class Recorder(Service):
 
     def _put(self, job: WriteJob) -> None:
         self._queue.append(job)
-        self._queued_bytes += job.segment_data.size if job.segment_data is not None else 0
+        self._queued_bytes += job.segment_data.size_bytes if job.segment_data is not None else 0
         self._metrics.queue.set(self._queued_bytes)
         self._jobs_waiting.set()
 
@@ -296,7 +296,7 @@ class Recorder(Service):
                 return list(active.file.write(segment_data))
         except OSError as error:
             if segment_data is not None:
-                self._resume_bytes = _RESUME_SEGMENTS * segment_data.size
+                self._resume_bytes = _RESUME_SEGMENTS * segment_data.size_bytes
             return error
 
     def _require_space(self, more_bytes: int = 0) -> None:
@@ -307,7 +307,7 @@ class Recorder(Service):
     async def _job_done(self, job: WriteJob, outcome: list[Entry] | EndEntry | OSError) -> None:
         active, segment_data = job.active, job.segment_data
         if segment_data is not None:
-            self._queued_bytes -= segment_data.size
+            self._queued_bytes -= segment_data.size_bytes
             self._metrics.queue.set(self._queued_bytes)
         if isinstance(outcome, OSError):
             self._leave_out(active, "disk")
@@ -324,7 +324,7 @@ class Recorder(Service):
             self._idle.set()
         elif segment_data is not None:
             self._metrics.segments.inc()
-            self._metrics.written.inc(segment_data.size)
+            self._metrics.written.inc(segment_data.size_bytes)
             self._catalog.grow(active.recording, outcome)
 
     # -- the disk -----------------------------------------------------------------------------------------------------

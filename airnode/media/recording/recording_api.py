@@ -1,7 +1,7 @@
 """Recordings on the media port: ``/v/<token>/<room>/recordings/<id>/…`` for viewers, ``/relay/…`` for other nodes.
 
-Any node answers for any recording: its own from the disk, others' through the node that has them. Tokens are verified
-where the viewer is; between nodes goes a node's credential.
+Any node answers for any recording: its own from the disk, others' through the node that has them. The node that
+the viewer requests verifies the token; requests between nodes have a node's credential.
 """
 
 from aiohttp import web
@@ -34,7 +34,7 @@ class RecordingApi:
     Args:
         sent_bytes: counts the bytes that are sent.
         student_download: students may download, too.
-        gap_s: a client that takes nothing for so long is dropped.
+        gap_s: a client that accepts no data for this many seconds is disconnected.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class RecordingApi:
         path_params=_PATH,
     )
     async def playlist(self, request: web.Request) -> web.StreamResponse:
-        """From here, or through the node that has it."""
+        """Return the playlist of a recording of this node, or fetch it from the node that has it."""
         self._claims(request)
         self._requests["playlist"].inc()
         room, recording_id = _names(request)
@@ -102,7 +102,7 @@ class RecordingApi:
         path_params=_PATH,
     )
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """Teachers always, students where they may."""
+        """Send the file to teachers, and to students if ``recording.student_download`` is set."""
         claims = self._claims(request)
         if claims.user_type != "teacher" and not self._student_download:
             self._refused.inc()
@@ -118,7 +118,7 @@ class RecordingApi:
         path_params=(*_PATH, _NAME),
     )
     async def object(self, request: web.Request) -> web.StreamResponse:
-        """What the playlist names."""
+        """Send what the playlist names."""
         self._claims(request)
         self._requests["object"].inc()
         return await self._send(request, request.match_info["name"])
@@ -129,7 +129,7 @@ class RecordingApi:
         if own is not None:
             return await self._sender.send(request, await self._body(own, name))
         location = await self._remote_recordings.find(room, recording_id)
-        return await self._remote_recordings.pass_on(request, location, name, self._sender)
+        return await self._remote_recordings.forward(request, location, name, self._sender)
 
     def _claims(self, request: web.Request) -> Claims:
         try:
@@ -151,7 +151,7 @@ class RecordingApi:
         path_params=_ROOM,
     )
     async def relay_playlist(self, request: web.Request) -> web.StreamResponse:
-        """Never through a third node."""
+        """Return the playlist of a recording of this node, never of a third node."""
         return await self._playlists.own(request, self._own(request))
 
     @operation(
@@ -163,7 +163,7 @@ class RecordingApi:
         path_params=(*_ROOM, ("name", "What the playlist names, or `download.mp4`.")),
     )
     async def relay_object(self, request: web.Request) -> web.StreamResponse:
-        """Never through a third node."""
+        """Send what the playlist names, only of this node, never of a third node."""
         return await self._sender.send(request, await self._body(self._own(request), request.match_info["name"]))
 
     def _own(self, request: web.Request) -> Recording:
@@ -179,17 +179,17 @@ class RecordingApi:
         return found
 
     async def _body(self, recording: Recording, name: str) -> FileBody:
-        """What a name gives of a recording that is here."""
+        """Return what a name means in a recording of this node; NotFound (404) if nothing."""
         if name == DOWNLOAD:
             file = await self._catalog.file(recording)
             complete = recording.status != "recording"
             return FileBody(
                 file.head,
                 recording.media,
-                file.at,
-                file.size,
+                file.offset_bytes,
+                file.size_bytes,
                 MEDIA_TYPE,
-                etag=f'"{recording.recording_id}-{len(file.head)}-{file.size}"' if complete else "",
+                etag=f'"{recording.recording_id}-{len(file.head)}-{file.size_bytes}"' if complete else "",
                 disposition=f'attachment; filename="{recording.room}-{recording.recording_id}.mp4"',
                 cache="private, no-cache",
             )
@@ -197,12 +197,17 @@ class RecordingApi:
         if found is None:
             raise NotFound("There is no such segment.")
         return FileBody(
-            b"", recording.media, found.at, found.size, MEDIA_TYPE, etag=f'"{recording.recording_id}-{found.at}"'
+            b"",
+            recording.media,
+            found.offset_bytes,
+            found.size_bytes,
+            MEDIA_TYPE,
+            etag=f'"{recording.recording_id}-{found.offset_bytes}"',
         )
 
 
 def _names(request: web.Request) -> tuple[str, str]:
-    """The room and the recording's id; NotFound (404) for what is none."""
+    """Return the room and the recording's id; NotFound (404) if the id is not valid."""
     room, recording_id = request.match_info["room"], request.match_info["recording_id"]
     if not RECORDING_ID.match(recording_id):
         raise NotFound("There is no such recording.")

@@ -1,4 +1,4 @@
-"""Recordings of other nodes: finds them, and passes the answers of those nodes on."""
+"""Recordings of other nodes: finds them, and forwards the answers of those nodes."""
 
 import asyncio
 from collections import OrderedDict
@@ -100,12 +100,12 @@ class RemoteRecordings(Service):
                 if known is None:
                     raise
             else:
-                known = self._keep(key, record, now_s)
+                known = self._remember(key, record, now_s)
         if known is None:
             raise NotFound("There is no such recording.")
         return known[0]
 
-    def _keep(
+    def _remember(
         self, key: tuple[str, str], record: RecordingRecord | None, now_s: float
     ) -> tuple[RecordingLocation, float] | None:
         self._found.pop(key, None)
@@ -121,7 +121,12 @@ class RemoteRecordings(Service):
     # -- requests ------------------------------------------------------------------------------------------------------
 
     async def playlist(self, location: RecordingLocation) -> bytes:
-        """Return the playlist; NotFound (404), Unavailable (503)."""
+        """Return the playlist.
+
+        Raises:
+            NotFound: (404) the node does not have the recording.
+            Unavailable: (503) the node does not answer.
+        """
         try:
             async with self._request(location, "index.m3u8", {}) as response:
                 _check(response.status, location)
@@ -133,10 +138,10 @@ class RemoteRecordings(Service):
         self._received.inc(len(body))
         return body
 
-    async def pass_on(
+    async def forward(
         self, request: web.Request, location: RecordingLocation, name: str, sender: FileSender
     ) -> web.StreamResponse:
-        """Pass the answer of the node that has the recording on, piece by piece.
+        """Forward the answer of the node that has the recording, piece by piece.
 
         Raises:
             NotFound, Unavailable: (404, 503) before anything was sent.

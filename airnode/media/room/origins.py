@@ -28,7 +28,7 @@ class OriginTable:
     """The origins of all rooms. No I/O and no clock.
 
     Args:
-        node_id: this node's. default_host: the host of origins that name none, as they are reached where the master is.
+        node_id: this node's. default_host: the host of origins that report none: they have the address of the master.
         keep_s: a room without a lease is forgotten this long after its last report: until then its publisher may come
             back to another node. It is forgotten at once when its origin reports its end.
     """

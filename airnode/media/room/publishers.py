@@ -26,7 +26,12 @@ class StreamKeyAuthority:
         self._open_rooms = open_rooms
 
     async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
-        """The room of the key that came with the request, claimed for this node."""
+        """Return the room that the key opens, and claim it for this node; or return why the publisher is refused.
+
+        Raises:
+            Conflict: (409) another node has the room.
+            Unavailable: (503) this node accepts no more rooms, or Redis does not answer.
+        """
         room = await self._room(request)
         if isinstance(room, str):
             await self._claims.claim(room)

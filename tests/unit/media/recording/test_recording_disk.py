@@ -42,7 +42,7 @@ def test_a_finished_recording_is_found_again(tmp_path: Path):
     assert index is not None
     media = (kept.directory / MEDIA).read_bytes()
     for n, segment in enumerate(index.segments):
-        assert media[segment.at : segment.at + segment.size] == b"".join(take(7 + n).parts)
+        assert media[segment.offset_bytes : segment.offset_bytes + segment.size_bytes] == b"".join(take(7 + n).parts)
     assert [segment.discontinuity for segment in index.segments] == [False, False, False]
 
 
@@ -145,7 +145,7 @@ def test_a_segment_that_does_not_fit_is_taken_back_and_a_smaller_one_goes_on(tmp
     assert index is not None
     assert [segment.discontinuity for segment in index.segments] == [False, False, False, False, True]
     media = (kept.directory / MEDIA).read_bytes()
-    assert media[index.segments[-1].at :] == b"\5" * 600
+    assert media[index.segments[-1].offset_bytes :] == b"\5" * 600
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")

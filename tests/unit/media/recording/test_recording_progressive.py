@@ -39,7 +39,7 @@ def reader(media: bytes):
 
 
 def whole(made: ProgressiveMp4, media: bytes) -> bytes:
-    return made.head + media[made.at : made.at + made.size]
+    return made.head + media[made.offset_bytes : made.offset_bytes + made.size_bytes]
 
 
 def stream(*parts: tuple[tuple[MediaEvent, ...], Iterable[Timed]]) -> Recorder:
@@ -156,22 +156,24 @@ def test_a_head_for_more_than_four_gigabytes_has_long_offsets():
     index, media = recorded(recorder)
     hole = 5 << 30
     last = index.segments.pop()
-    index.segments.append(SegmentEntry(last.at + hole, last.size, last.duration_s, last.start_unix_s, False))
+    index.segments.append(
+        SegmentEntry(last.offset_bytes + hole, last.size_bytes, last.duration_s, last.start_unix_s, False)
+    )
 
     def read(at: int, size: int) -> bytes:
         return media[at - hole : at - hole + size] if at >= hole else media[at : at + size]
 
     made = build_progressive(index, read)
-    assert made.size == hole + last.at + last.size - index.segments[0].at
+    assert made.size_bytes == hole + last.offset_bytes + last.size_bytes - index.segments[0].offset_bytes
     assert b"co64" in made.head
     assert made.head[-16:-8] == b"\0\0\0\1mdat"
-    assert int.from_bytes(made.head[-8:], "big") == made.size + 16
+    assert int.from_bytes(made.head[-8:], "big") == made.size_bytes + 16
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 64, b"\xff" * 64])
 def test_what_is_not_a_recording_is_refused(damage: bytes):
     index, media = recorded(stream(((VIDEO,), video(30, 3))))
-    at = index.segments[1].at
+    at = index.segments[1].offset_bytes
     broken = media[:at] + damage + (media[at + 64 :] if damage else b"")
     with pytest.raises(Malformed):
         build_progressive(index, reader(broken))
