@@ -4,9 +4,13 @@ The right form is a size of four bytes in front of each NAL unit (ISO 14496-15 5
 (Annex B), both in one frame, shorter sizes, sizes that are wrong, empty units, and bytes that belong to nothing.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from airnode.media.samples.nal_syntax import INVALID, OTHER
+
 _START_CODE: Final = b"\0\0\1"
+_UNLIKELY: Final = INVALID | OTHER
 #: More NAL units than this are no picture.
 _MAX_NALS: Final = 4096
 
@@ -24,23 +28,34 @@ def pack(nals: list[bytes]) -> bytes:
     return b"".join([part for nal in nals for part in (len(nal).to_bytes(4, "big"), nal)])
 
 
-def unpack(data: bytes, length_size: int, *, prefers_annexb: bool = False) -> Unpacked:
+def unpack(data: bytes, length_size: int, kinds: Sequence[int], *, annexb_before: bool | None) -> Unpacked:
     """Return the NAL units of a frame.
 
     Args:
         length_size: bytes of a size, as the configuration says.
-        prefers_annexb: the publisher used start codes before. A start code of three bytes can also be a size.
+        kinds: of the NAL units, by their first byte (:class:`NalSyntax`).
+        annexb_before: whether the publisher used start codes before; None: nothing came before.
     """
-    starts = data[:3] == _START_CODE or data[:4] == b"\0" + _START_CODE
-    if starts and prefers_annexb:
+    has_start_code = data[:4] == b"\0\0\0\1" or _begins_with_short_code(data, kinds, annexb_before)
+    if has_start_code and annexb_before:
         return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
     for size in dict.fromkeys((length_size, 4)):
         nals = _sized_exactly(data, size)
         if nals:
             return _split_nested(nals, ["length_size"] if size != 4 else [])
-    if starts:
+    if has_start_code:
         return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
     return _sized_loosely(data, length_size)
+
+
+def _begins_with_short_code(data: bytes, kinds: Sequence[int], annexb_before: bool | None) -> bool:
+    """Return whether a frame begins with a start code of three bytes and not with a size of 256 to 511."""
+    if data[:3] != _START_CODE or len(data) < 5:
+        return False
+    behind_code, behind_size = kinds[data[3]] & ~_UNLIKELY, kinds[data[4]] & ~_UNLIKELY
+    if bool(behind_code) != bool(behind_size):
+        return bool(behind_code)
+    return annexb_before is not False
 
 
 def split_annexb(data: bytes) -> list[bytes]:

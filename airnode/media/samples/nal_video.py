@@ -64,7 +64,7 @@ class NalVideo:
         self._cautious = _CAUTIOUS_PICTURES
         self._close = _CLOSE_PICTURES
         self._comes_in_parts = False
-        self._is_annexb = False
+        self._annexb_before: bool | None = None
         self._begun = False
         self._drops_leading = False
 
@@ -82,9 +82,8 @@ class NalVideo:
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
         """Return what can be passed on of this frame and of the ones before."""
-        if self._close or self._held or self._pending or self._changed or not self._is_clean(frame):
-            return self._examine_closely(frame)
-        return [frame]
+        needs_close_look = self._close or self._comes_in_parts or self._held or self._pending or self._changed
+        return self._examine_closely(frame) if needs_close_look or not self._is_clean(frame) else [frame]
 
     def finish(self) -> list[MediaEvent]:
         """Return what is held back: nothing comes any more."""
@@ -125,11 +124,12 @@ class NalVideo:
     def _examine_closely(self, frame: Frame) -> list[MediaEvent]:
         now_s = frame.arrived_s
         self._close = max(0, self._close - 1)
-        unpacked = unpack(frame.data, self._sets.length_size, prefers_annexb=self._is_annexb)
+        unpacked = unpack(frame.data, self._sets.length_size, self._syntax.kinds, annexb_before=self._annexb_before)
         if not unpacked.nals and self._is_record(frame.data):
             self._add("config_as_frame", now_s)
             return self.configure(frame.data, now_s)
-        self._is_annexb = unpacked.is_annexb
+        if unpacked.is_annexb or not unpacked.odd:
+            self._annexb_before = unpacked.is_annexb
         for code in unpacked.odd:
             if code != "cut":
                 self._add(code, now_s)

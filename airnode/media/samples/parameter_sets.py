@@ -78,7 +78,9 @@ class ParameterSets:
             return None
         if self._codec == "avc":
             record = avc.write_avcc(sps, pps)
-            kept = self._record if self._record[:6] == record[:6] else record
+            # Records of the high profiles may lack the chroma format, or have more behind it.
+            is_right = self._record.startswith(record) or (bool(self._record) and record.startswith(self._record))
+            kept = self._record if is_right else record
             return avc.parse_avcc(kept), bool(self._record) and kept is record
         record = hevc.write_hvcc(list(self._sets["vps"].values()), sps, pps)
         kept = self._record if self._record[:13] == record[:13] and self.length_size == 4 else record
