@@ -1,12 +1,13 @@
 """The page on live.mp4, and when it lets go of it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route
 
 from tests.e2e.test_class import is_state, join, latency_ms, mark, moving, path_taken, unmarked
-from tests.support.browser import DESKTOP, chromium
+from tests.support.browser import DESKTOP, chromium, watch_requests
 from tests.support.ffmpeg import Publisher, make_clip
 from tests.support.node import Classroom
 from tests.support.waiting import eventually
@@ -66,12 +67,52 @@ async def test_the_page_falls_back_to_hls_where_live_mp4_does_not_come(classroom
             await eventually(lambda: takes(page, "hls"), 30, "the page plays HLS")
             await moving(page)
             assert 1 <= len(tried) <= 4
-            # It stays there, whatever happens to the stream.
+            # As soon as it comes through, the page takes it again, by itself.
             await page.unroute(LIVE)
-            await publisher.kill()
-            await eventually(lambda: is_state(page, "reconnecting"), what="the page says that the teacher reconnects")
-            publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
-            await eventually(lambda: takes(page, "hls"), 30, "the page plays HLS again")
+            await eventually(lambda: takes(page, "live"), 40, "the page plays live.mp4")
+            await moving(page)
+            assert not await unmarked(page)
+    finally:
+        await publisher.kill()
+
+
+#: Appends garbage in the place of media as often as `window.breaks` says.
+BREAKS = """(() => {
+  window.breaks = 0;
+  const append = SourceBuffer.prototype.appendBuffer;
+  SourceBuffer.prototype.appendBuffer = function (data) {
+    if (window.breaks <= 0) return append.call(this, data);
+    window.breaks -= 1;
+    return append.call(this, new Uint8Array(200).fill(255));
+  };
+})()"""
+
+
+async def test_a_piece_that_cannot_be_decoded_leaves_the_page_on_live_mp4(classroom: Classroom, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
+    try:
+        async with chromium() as browser:
+            page = await browser.new_page(viewport=DESKTOP, locale="en-US")
+            await page.add_init_script(BREAKS)
+            asked = await watch_requests(page)
+            await join(page, classroom)
+            await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
+            await moving(page)
+            await mark(page)
+            await asyncio.sleep(5)  # what has played for so long is worth another try at once
+            await page.evaluate("window.breaks = 1")
+
+            async def asked_again() -> bool:
+                return sum(url.endswith("/live.mp4") for url in asked) == 2 and await takes(page, "live")
+
+            await eventually(asked_again, 10, "the page plays live.mp4 again")
+            await moving(page)
+            assert not [url for url in asked if ".m3u8" in url]
+            # Two in a row: HLS helps out, for a while.
+            await page.evaluate("window.breaks = 1")
+            await eventually(lambda: takes(page, "hls"), 20, "the page plays HLS")
+            await moving(page)
+            await eventually(lambda: takes(page, "live"), 40, "the page plays live.mp4")
             await moving(page)
             assert not await unmarked(page)
     finally:

@@ -8,12 +8,12 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.e2e.test_class import is_state, moving, unmarked
+from tests.e2e.test_class import is_state, join, moving, unmarked
 from tests.e2e.test_moving import USUAL, Student, publish
 from tests.support.browser import DESKTOP, PHONE, chromium
 from tests.support.cluster import Cluster
-from tests.support.ffmpeg import RATE
-from tests.support.node import AirnodeProcess
+from tests.support.ffmpeg import RATE, Publisher
+from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(180)]
@@ -69,6 +69,50 @@ async def look_back(student: Student) -> None:
     assert (await moving(page))[0] > then + 5 * RATE, "what was seen was at least seven seconds old"
     assert "?recording=" not in page.url
     assert not await unmarked(page)
+
+
+async def look_back_30_s(page: Page) -> None:
+    """The button over the live picture: 30 s before the end of what is recorded so far, each time."""
+    for _ in range(3):
+        await page.locator(".stage").hover()
+        await page.get_by_role("button", name="Go back 30 seconds").click()
+        await eventually(lambda: plays(page, "dvr"), 30, "the recording plays while it is made")
+        end_s, at_s = await length_s(page), await position_s(page)
+        assert end_s - 38 < at_s < end_s - 24, f"at {at_s} of {end_s} s"
+        await page.get_by_role("button", name="Back to live").first.click()
+        await eventually(lambda: is_state(page, "live"), 30, "the page is live again")
+
+
+async def record(class_api: Api, session: aiohttp.ClientSession) -> None:
+    """Start recording, as the studio does."""
+    token = (await class_api.teacher())["token"]
+    url = f"{class_api.node['api_url']}/api/classes/{class_api.node.room}/recording"
+    async with session.post(url, json={"recording": True}, headers={"Authorization": f"Bearer {token}"}) as response:
+        assert response.status == 200, await response.text()
+
+
+async def test_back_30_seconds_begins_30_seconds_before_the_end(
+    classroom: Classroom, class_api: Api, session: aiohttp.ClientSession, clip: Path
+):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
+    try:
+        async with chromium() as browser:
+            page = await browser.new_page(viewport=DESKTOP, locale="en-US")
+            await join(page, classroom)
+            await eventually(lambda: is_state(page, "live"), 20, "the page is live")
+            await record(class_api, session)
+            await page.get_by_role("button", name="Watch from the start").click(timeout=30_000)
+            await eventually(lambda: plays(page, "dvr"), 30, "the recording plays while it is made")
+
+            async def long_enough() -> bool:
+                return await length_s(page) > 40
+
+            await eventually(long_enough, 60, "40 s are recorded")
+            await page.get_by_role("button", name="Back to live").first.click()
+            await eventually(lambda: is_state(page, "live"), 30, "the page is live again")
+            await look_back_30_s(page)
+    finally:
+        await publisher.kill()
 
 
 async def watch_afterwards(student: Student, edge: AirnodeProcess, session: aiohttp.ClientSession) -> None:

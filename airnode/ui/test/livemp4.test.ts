@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { joined, StampReader } from "../src/player/fmp4.ts";
 import { liveUrl } from "../src/player/live.ts";
-import { LivePace } from "../src/player/livepace.ts";
 
 function box(kind: string, ...content: Uint8Array[]): Uint8Array {
   const body = joined(content);
@@ -77,56 +76,3 @@ test("live.mp4 lies beside the playlist, and the entry address is not asked for 
   assert.equal(liveUrl("https://a/live/main/index.m3u8?jwt=t.o-k_"), "https://a/v/t.o-k_/main/live.mp4");
 });
 
-/** Fragments that come every `stepMs`, late by what `late` says; returns the pace after them. */
-function fed(pace: LivePace, count: number, stepMs: number, late: (index: number) => number = () => 0, fromMs = 0): number {
-  let now = fromMs;
-  for (let index = 0; index < count; index += 1, now += stepMs) pace.arrived(now + late(index), (now + 5_000) / 1000);
-  return now;
-}
-
-test("fragments of one frame without jitter are held at a tenth of a second", () => {
-  const pace = new LivePace();
-  fed(pace, 100, 33.3);
-  assert.ok(pace.aimS >= 0.08 && pace.aimS <= 0.12, `${pace.aimS}`);
-  assert.ok(Math.abs(pace.fragmentS - 0.033) < 0.002);
-});
-
-test("the aim grows with jitter, and with the length of fragments", () => {
-  const [jittery, long] = [new LivePace(), new LivePace()];
-  const now = fed(jittery, 200, 33.3, (index) => (index % 20 === 0 ? 150 : 0));
-  assert.ok(jittery.aimS > 0.2 && jittery.aimS < 0.3, `${jittery.aimS}`);
-  fed(jittery, 400, 33.3, () => 0, now);
-  assert.ok(jittery.aimS < 0.12, "and is forgotten when it is over");
-  fed(long, 200, 200);
-  assert.ok(long.aimS > 0.22 && long.aimS < 0.3, `${long.aimS}`);
-});
-
-test("each stall asks for more, calm takes it back slowly, endless stalls exhaust it", () => {
-  const pace = new LivePace();
-  let now = fed(pace, 100, 33.3);
-  const before = pace.aimS;
-  pace.stalled(now);
-  assert.ok(Math.abs(pace.aimS - before - 0.1) < 0.02);
-  now = fed(pace, 250, 33.3, () => 0, now);
-  assert.ok(pace.aimS > before + 0.09, "not yet");
-  now = fed(pace, 700, 33.3, () => 0, now);
-  assert.ok(Math.abs(pace.aimS - before) < 0.02, `${pace.aimS}`);
-  let stalls = 0;
-  while (!pace.exhausted && stalls < 50) {
-    pace.stalled(now);
-    stalls += 1;
-  }
-  assert.ok(stalls > 5 && stalls < 15, `${stalls}`);
-  assert.equal(pace.aimS, 2);
-});
-
-test("the rate follows what is in hand", () => {
-  const pace = new LivePace();
-  fed(pace, 100, 33.3);
-  const aim = pace.aimS;
-  assert.equal(pace.rate(aim), 1);
-  assert.equal(pace.rate(aim + 0.1), 1.1);
-  assert.equal(pace.rate(aim + 0.6), 1.5);
-  assert.equal(pace.rate(aim * 0.4), 0.95);
-  assert.equal(pace.rate(aim + 3), "jump");
-});

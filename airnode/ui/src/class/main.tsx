@@ -11,7 +11,7 @@ import { ClassApp } from "./app.tsx";
 import { ClassVisit } from "./visit.ts";
 
 // Load the script in parallel: where HLS plays, the first picture must not wait for it.
-if (choice.path === "hls" || !liveSupported()) void loadHls();
+if (choice.path(performance.now()) === "hls" || !liveSupported()) void loadHls();
 
 const room = new LiveRoom();
 exposeDebug(room);

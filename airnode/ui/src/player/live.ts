@@ -2,6 +2,7 @@ import type { Engine, Failure, FailureKind, Level } from "./engine.ts";
 import { joined, StampReader, type Stamp } from "./fmp4.ts";
 import { LivePace } from "./livepace.ts";
 import { sameNode } from "./retoken.ts";
+import { ShownFrames } from "./shown.ts";
 
 /** Media Source Extensions, in the form that iPhones have. */
 declare global {
@@ -56,6 +57,7 @@ export class LiveEngine implements Engine {
   readonly #failed: (failure: Failure) => void;
   readonly #pace = new LivePace();
   readonly #reader = new StampReader();
+  readonly #shown: ShownFrames;
   readonly #run = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
   #url = "";
@@ -75,6 +77,8 @@ export class LiveEngine implements Engine {
   constructor(video: HTMLVideoElement, failed: (failure: Failure) => void) {
     this.#video = video;
     this.#failed = failed;
+    this.#shown = new ShownFrames(video, (mediaS) => this.#capturedAtMs(mediaS));
+    video.addEventListener("error", () => this.#fail("media", 0), { signal: this.#run.signal });
     this.#timer = setInterval(() => this.#follow(), TICK_MS);
   }
 
@@ -92,7 +96,10 @@ export class LiveEngine implements Engine {
   }
 
   playingAtMs(): number | null {
-    const now = this.#video.currentTime;
+    return this.#shown.capturedNowMs() ?? this.#capturedAtMs(this.#video.currentTime);
+  }
+
+  #capturedAtMs(now: number): number | null {
     for (let index = this.#stamps.length - 1; index >= 0; index -= 1) {
       const { mediaS, unixMs } = this.#stamps[index]!;
       if (mediaS <= now + 0.001) return unixMs + (now - mediaS) * 1000;
@@ -102,7 +109,9 @@ export class LiveEngine implements Engine {
 
   livePosition(): number | null {
     const last = this.#ranges().at(-1);
-    return last ? Math.max(last.start, last.end - this.#pace.aimS) : null;
+    if (!last) return null;
+    const position = this.#pace.position(performance.now()) ?? last.end - this.#pace.aimS - this.#pace.fragmentS;
+    return Math.max(last.start, Math.min(position, last.end - HOLE_NEAR_S));
   }
 
   periodS(): number {
@@ -124,6 +133,7 @@ export class LiveEngine implements Engine {
   destroy(): void {
     this.#run.abort();
     clearInterval(this.#timer);
+    this.#shown.destroy();
     this.#buffer = null;
     this.#source = null;
     this.#pending = [];
@@ -170,8 +180,9 @@ export class LiveEngine implements Engine {
 
   #begin(type: string): void {
     this.#reader.reset();
-    this.#pace.reset();
+    this.#pace.reset(/mp4a|opus/i.test(type));
     this.#stamps = [];
+    this.#shown.reset();
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#responseAtMs = performance.now();
@@ -184,12 +195,12 @@ export class LiveEngine implements Engine {
   #take(piece: Uint8Array): void {
     const now = performance.now();
     for (const stamp of this.#reader.push(piece)) {
+      if (now - this.#responseAtMs > BURST_MS) this.#pace.arrived(now, stamp.mediaS);
       const last = this.#stamps.at(-1);
-      // Frames that are shown before one that came earlier (B-frames) tell nothing new.
+      // Frames that are shown before one that came earlier (B-frames) tell nothing new about the clocks.
       if (last && stamp.mediaS <= last.mediaS) continue;
       this.#stamps.push(stamp);
       if (this.#stamps.length > STAMPS) this.#stamps.shift();
-      if (now - this.#responseAtMs > BURST_MS) this.#pace.arrived(now, stamp.mediaS);
     }
     this.#pending.push(piece);
     this.#pendingBytes += piece.length;
@@ -283,7 +294,7 @@ export class LiveEngine implements Engine {
     const here = ranges.find(({ start, end }) => start <= now && now <= end + HOLE_NEAR_S);
     if (here !== last && (here?.end ?? now) - now < HOLE_NEAR_S) return this.#jump();
     if (video.paused) return;
-    const rate = this.#pace.rate(last.end - now);
+    const rate = this.#pace.rate(performance.now(), now);
     if (rate === "jump") this.#jump();
     else if (video.playbackRate !== rate) video.playbackRate = rate;
   }

@@ -1,38 +1,87 @@
-/** Media in hand that decoding and the screen need, beside what jitter and fragments ask for. */
-const MARGIN_S = 0.05;
-const LEAST_S = 0.1;
+/**
+ * Least media that stays in hand when the latest fragment arrives. Below about 0.1 s Chromium's sound underruns, and the
+ * picture stops with it; without sound only decoding and one refresh of the screen have to be covered.
+ */
+const LEAST_WITH_SOUND_S = 0.1;
+const LEAST_WITHOUT_SOUND_S = 0.04;
 const MOST_S = 2;
+
+/** Stalls that follow within this are not a single accident: each asks for more in hand. */
+const REPEATED_MS = 12_000;
+/** One accident may stop the picture more than once. */
+const SAME_STALL_MS = 3_000;
 const AFTER_STALL_S = 0.1;
 const CALM_MS = 10_000;
 const CALM_STEP_S = 0.05;
-/** Jitter is the spread of arrivals within this; so a single late one is forgotten again. */
-const JITTER_MS = 10_000;
+
+/** Lateness counts for so long, by its maximum in each bucket. */
+const LATENESS_MS = 6_000;
 const BUCKET_MS = 500;
-/** More in hand than the aim by this: jump instead of playing faster. */
+/** So many buckets must be there before one of them may be taken for an accident. */
+const FEWEST_BUCKETS = 4;
+
+/** The position is averaged over this. */
+const WINDOW_MS = 500;
+/** A position that moves by more between two readings is a seek. */
+const SEEK_S = 0.3;
+
+/** In a steady state: corrections begin beyond this distance, last so long, and are not repeated before that. */
+const TOLERANCE_S = 0.03;
+const CORRECTION_MS = 2_500;
+const REST_MS = 2_100;
+const MOST_CORRECTION = 0.04;
+/** With sound, each change of the rate costs Chromium about so much media time. */
+const COST_OF_CHANGE_S = 0.01;
+
+/** Beyond this distance the rate follows at once. */
+const FAR_S = 0.12;
+const FAR_RATES: readonly { beyondS: number; rate: number }[] = [
+  { beyondS: 0.25, rate: 1.5 },
+  { beyondS: 0, rate: 1.2 },
+];
+/** Jump instead of playing faster. */
 const JUMP_S = 2.5;
 
 interface Bucket {
   atMs: number;
-  earliest: number;
-  latest: number;
+  latestS: number;
+}
+
+interface Reading {
+  atMs: number;
+  behindS: number;
 }
 
 /**
  * How near to the live edge a stream of small fragments can be played, and at which rate.
  *
- * The aim is what arrivals demand: the length of a fragment, the jitter of the last ten seconds, a margin, and a
- * surcharge that each stall raises and each calm stretch lowers.
+ * Everything is a distance between the local clock and media time, in seconds. Lateness: that of a fragment's first
+ * frame when it arrives. Behind: that of the frame on screen. A fragment with the greatest lateness finds
+ * `behind - lateness` of media in hand, the low water of the buffer's saw-tooth; this is held at the least amount, plus
+ * what repeated stalls ask for.
+ *
+ * One late arrival is an accident: the greatest lateness counts only when another moment of the last seconds was as
+ * late. Small distances are corrected by one slightly different rate for 2.5 s, because each change of the rate costs
+ * media time; large ones at once.
  */
 export class LivePace {
+  #leastS = LEAST_WITH_SOUND_S;
+  #costS = COST_OF_CHANGE_S;
   #buckets: Bucket[] = [];
+  #readings: Reading[] = [];
   #lastMediaS = Number.NaN;
   #fragmentS = 0.04;
   #surchargeS = 0;
+  #stalledAtMs = -Infinity;
   #calmSinceMs = Number.NaN;
-  #aimS = LEAST_S;
+  #rate = 1;
+  #far = false;
+  #untilMs = -Infinity;
+  #restsUntilMs = -Infinity;
 
+  /** Media in hand that is aimed at, when the latest fragment arrives. */
   get aimS(): number {
-    return this.#aimS;
+    return Math.min(MOST_S, this.#leastS + this.#surchargeS);
   }
 
   get fragmentS(): number {
@@ -45,54 +94,105 @@ export class LivePace {
   }
 
   /** The timeline or the connection changed: what arrived before says nothing about what comes. */
-  reset(): void {
+  reset(sound: boolean): void {
+    this.#leastS = sound ? LEAST_WITH_SOUND_S : LEAST_WITHOUT_SOUND_S;
+    this.#costS = sound ? COST_OF_CHANGE_S : 0;
     this.#buckets = [];
     this.#lastMediaS = Number.NaN;
+    this.#settle(1, -Infinity);
   }
 
-  /** A fragment came that begins at `mediaS`. */
+  /** A fragment came whose picture is shown at `mediaS`. */
   arrived(nowMs: number, mediaS: number): void {
     const step = mediaS - this.#lastMediaS;
     this.#lastMediaS = mediaS;
     if (step > 0 && step < 0.5) this.#fragmentS += (step - this.#fragmentS) / 16;
-    const lateMs = nowMs - mediaS * 1000;
+    const lateS = nowMs / 1000 - mediaS;
     const bucket = this.#buckets.at(-1);
     if (bucket && nowMs - bucket.atMs < BUCKET_MS) {
-      bucket.earliest = Math.min(bucket.earliest, lateMs);
-      bucket.latest = Math.max(bucket.latest, lateMs);
+      bucket.latestS = Math.max(bucket.latestS, lateS);
     } else {
-      this.#buckets.push({ atMs: nowMs, earliest: lateMs, latest: lateMs });
-      this.#buckets = this.#buckets.filter(({ atMs }) => nowMs - atMs <= JITTER_MS);
+      this.#buckets.push({ atMs: nowMs, latestS: lateS });
+      this.#buckets = this.#buckets.filter(({ atMs }) => nowMs - atMs <= LATENESS_MS);
     }
     this.#relax(nowMs);
-    this.#measure();
   }
 
   stalled(nowMs: number): void {
-    this.#surchargeS = Math.min(MOST_S, Math.max(this.#surchargeS * 1.5, this.#surchargeS + AFTER_STALL_S));
     this.#calmSinceMs = nowMs;
-    this.#measure();
+    if (nowMs - this.#stalledAtMs < SAME_STALL_MS) return;
+    const repeated = nowMs - this.#stalledAtMs < REPEATED_MS;
+    this.#stalledAtMs = nowMs;
+    if (repeated) this.#surchargeS = Math.min(MOST_S, Math.max(this.#surchargeS * 1.5, this.#surchargeS + AFTER_STALL_S));
   }
 
-  /** The rate to play at with so much in hand; "jump": it is too much for any rate. */
-  rate(aheadS: number): number | "jump" {
-    const excessS = aheadS - this.#aimS;
-    if (excessS > JUMP_S) return "jump";
-    if (excessS > 0.5) return 1.5;
-    if (excessS > 0.06) return 1.1;
-    if (aheadS < this.#aimS / 2) return 0.95;
-    return 1;
+  /** Where to play now to be as far behind as is aimed at; null while too little has arrived to say. */
+  position(nowMs: number): number | null {
+    const lateS = this.#lateness();
+    return lateS === null ? null : nowMs / 1000 - lateS - this.aimS;
   }
 
-  #measure(): void {
-    let [earliest, latest] = [Infinity, -Infinity];
-    for (const bucket of this.#buckets) {
-      earliest = Math.min(earliest, bucket.earliest);
-      latest = Math.max(latest, bucket.latest);
+  /** The rate to play at when `positionS` is on screen; "jump": it is too far behind for any rate. */
+  rate(nowMs: number, positionS: number): number | "jump" {
+    const behindS = nowMs / 1000 - positionS;
+    const last = this.#readings.at(-1);
+    if (last && Math.abs(behindS - last.behindS) > SEEK_S) this.#settle(1, -Infinity);
+    this.#readings.push({ atMs: nowMs, behindS });
+    this.#readings = this.#readings.filter(({ atMs }) => nowMs - atMs <= WINDOW_MS);
+    const lateS = this.#lateness();
+    if (lateS === null) return this.#rate;
+    const excessS = behindS - lateS - this.aimS;
+    if (excessS > JUMP_S) {
+      this.#settle(1, -Infinity);
+      return "jump";
     }
-    const jitterS = this.#buckets.length > 0 ? Math.max(0, latest - earliest) / 1000 : 0;
-    const wantedS = Math.max(LEAST_S, jitterS + this.#fragmentS + MARGIN_S) + this.#surchargeS;
-    this.#aimS = Math.min(MOST_S, wantedS);
+    if (this.#far ? excessS > 0 : excessS > FAR_S) return this.#hurry(excessS);
+    if (this.#far) this.#settle(1, nowMs);
+    return this.#correct(nowMs, lateS);
+  }
+
+  #hurry(excessS: number): number {
+    this.#far = true;
+    const { rate } = FAR_RATES.find(({ beyondS }) => excessS > beyondS)!;
+    // Once slowed down it does not speed up again for a few milliseconds more.
+    if (this.#rate <= 1 || rate < this.#rate || excessS > FAR_RATES[0]!.beyondS * 1.2) this.#rate = rate;
+    return this.#rate;
+  }
+
+  /** In a steady state: one small change, and back again when it has done its work. */
+  #correct(nowMs: number, lateS: number): number {
+    if (this.#rate !== 1) {
+      if (nowMs >= this.#untilMs) this.#settle(1, nowMs);
+      return this.#rate;
+    }
+    const oldest = this.#readings[0]!;
+    if (nowMs < this.#restsUntilMs || nowMs - oldest.atMs < WINDOW_MS * 0.7) return 1;
+    const meanS = this.#readings.reduce((sum, { behindS }) => sum + behindS, 0) / this.#readings.length;
+    const excessS = meanS - lateS - this.aimS;
+    if (Math.abs(excessS) < TOLERANCE_S) return 1;
+    const share = ((excessS + 2 * this.#costS) * 1000) / CORRECTION_MS;
+    this.#rate = round(1 + Math.max(-MOST_CORRECTION, Math.min(MOST_CORRECTION, share)));
+    this.#untilMs = nowMs + CORRECTION_MS;
+    return this.#rate;
+  }
+
+  #settle(rate: number, nowMs: number): void {
+    this.#rate = rate;
+    this.#far = false;
+    this.#untilMs = nowMs;
+    this.#restsUntilMs = nowMs + REST_MS;
+    this.#readings = [];
+  }
+
+  /** The greatest lateness that is to be expected; null: nothing arrived. */
+  #lateness(): number | null {
+    const latest = this.#buckets.map(({ latestS }) => latestS);
+    if (latest.length === 0) return null;
+    const most = Math.max(...latest);
+    if (latest.length < FEWEST_BUCKETS) return most;
+    const at = latest.indexOf(most);
+    // What was held up comes at once, perhaps on both sides of a bucket's edge.
+    return Math.max(...latest.filter((_, index) => Math.abs(index - at) > 1));
   }
 
   #relax(nowMs: number): void {
@@ -101,4 +201,8 @@ export class LivePace {
     this.#calmSinceMs = nowMs;
     this.#surchargeS = Math.max(0, this.#surchargeS - CALM_STEP_S);
   }
+}
+
+function round(rate: number): number {
+  return Math.round(rate * 1000) / 1000;
 }

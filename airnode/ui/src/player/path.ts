@@ -5,6 +5,12 @@ export type Path = "live" | "hls";
 
 const KEY = "path";
 
+/** After HLS had to help out, live.mp4 is tried again: first after this, then after twice the time, and so on. */
+const FIRST_MS = 8_000;
+const MOST_MS = 300_000;
+/** When it has played for so long, what was before is forgotten. */
+const LASTING_MS = 60_000;
+
 /** `?path=hls` or `?path=live` in the address: for the whole tab, over reloads; `?path=auto` undoes it. */
 function readForced(): Path | null {
   const asked = typeof location === "undefined" ? null : new URLSearchParams(location.search).get("path");
@@ -13,23 +19,43 @@ function readForced(): Path | null {
   return kept === "hls" || kept === "live" ? kept : null;
 }
 
-/** Which path this page takes; once HLS had to help out it stays with HLS. */
+/** Which path this page takes: live.mp4, unless HLS had to help out a short while ago. */
 export class PathChoice {
   readonly #forced = readForced();
-  #stays = false;
+  readonly #random: () => number;
+  #falls = 0;
+  #untilMs = -Infinity;
+  #playsSinceMs = Infinity;
 
-  get path(): Path {
-    if (this.#forced) return this.#forced;
-    return this.#stays ? "hls" : "live";
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
+
+  path(nowMs: number): Path {
+    return this.#forced ?? (nowMs < this.#untilMs ? "hls" : "live");
   }
 
   get mayFallBack(): boolean {
     return this.#forced === null;
   }
 
-  /** HLS plays where live.mp4 would not. */
-  stayWithHls(): void {
-    this.#stays = true;
+  /** HLS plays, and live.mp4 is due for another try. */
+  mayReturn(nowMs: number): boolean {
+    return this.mayFallBack && nowMs >= this.#untilMs;
+  }
+
+  /** live.mp4 plays. */
+  onLivePlays(nowMs: number): void {
+    this.#playsSinceMs = nowMs;
+  }
+
+  /** HLS plays where live.mp4 would not: stay with it for a while. A class does not come back all at once. */
+  stayWithHls(nowMs: number): void {
+    if (nowMs - this.#playsSinceMs > LASTING_MS) this.#falls = 0;
+    this.#playsSinceMs = Infinity;
+    const waitMs = Math.min(MOST_MS, FIRST_MS * 2 ** this.#falls);
+    this.#falls = Math.min(this.#falls + 1, 16);
+    this.#untilMs = nowMs + waitMs * (0.75 + 0.5 * this.#random());
   }
 }
 

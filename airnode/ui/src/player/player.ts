@@ -5,6 +5,7 @@ import { LiveEngine, liveSupported } from "./live.ts";
 import { NativeEngine } from "./native.ts";
 import { Pace } from "./pace.ts";
 import { choice, type Path } from "./path.ts";
+import { comesThrough } from "./probe.ts";
 import { Silence } from "./silence.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -13,6 +14,8 @@ const TICK_MS = 250;
 const TOO_FAR_BEHIND_S = 5;
 /** HLS that plays so soon after live.mp4 failed shows that the server is fine and live.mp4 is not for this network. */
 const FALLBACK_COUNTS_MS = 6_000;
+/** What played for so long and then cannot be decoded has met one bad piece: from the next key frame it may go on. */
+const STUMBLE_MS = 5_000;
 /** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
 const MOST_REFUSALS = 2;
 
@@ -73,6 +76,9 @@ export class Player {
   /** The publisher's pause may have left a hole in the buffer before the new media. */
   #resuming = false;
   #fellBackAtMs = -Infinity;
+  /** Since when the present source plays; Infinity: not yet. */
+  #playsSinceMs = Infinity;
+  #probing = false;
   /** Nodes in a row that said 503. */
   #refusals = 0;
   stalls = 0;
@@ -108,7 +114,7 @@ export class Player {
   /** Load a source from its live edge. The last picture stays on screen until the new one is there. */
   async load(url: string): Promise<void> {
     this.#watchdog.reset();
-    await this.#load(url, choice.path);
+    await this.#load(url, choice.path(performance.now()));
   }
 
   async #load(url: string, path: Path): Promise<void> {
@@ -117,6 +123,7 @@ export class Player {
     this.#silence.reset();
     this.#url = url;
     const generation = ++this.#generation;
+    this.#playsSinceMs = Infinity;
     this.view.patch({ playing: false, paused: false });
     if (path === "live" && liveSupported()) return this.#start(new LiveEngine(this.video, this.#onLiveFailure), url);
     try {
@@ -255,6 +262,8 @@ export class Player {
 
   /** live.mp4 does not come (through): HLS instead, unless it is the token, the teacher or the node that is not there. */
   readonly #onLiveFailure = (failure: Failure): void => {
+    const stumbled = failure.kind === "media" && performance.now() - this.#playsSinceMs > STUMBLE_MS;
+    if (stumbled && this.#expected && this.#url !== null) return void this.#load(this.#url, "live");
     const busy = failure.status === 503 && this.#refusals++ < MOST_REFUSALS;
     if (failure.kind === "refused" || busy || !this.#expected || !choice.mayFallBack) return this.#onFailure(failure);
     const generation = this.#generation;
@@ -277,7 +286,9 @@ export class Player {
     this.#resuming = false;
     this.#refusals = 0;
     this.#pace.reset();
-    if (this.path === "hls" && performance.now() - this.#fellBackAtMs < FALLBACK_COUNTS_MS) choice.stayWithHls();
+    const now = (this.#playsSinceMs = performance.now());
+    if (this.path === "live") choice.onLivePlays(now);
+    else if (now - this.#fellBackAtMs < FALLBACK_COUNTS_MS) choice.stayWithHls(now);
     this.view.patch({ playing: true, frozen: false, levels: this.#engine?.levels() ?? [], level: -1 });
     this.#events.firstFrame();
     if (this.path === "live" && choice.mayFallBack) loadHlsWhenIdle();
@@ -319,10 +330,23 @@ export class Player {
     this.#remedy(this.#watchdog.check(now, this.video.currentTime, wanted));
     if (this.#resuming) this.#crossHole();
     if (!playing || paused || !this.#engine) return;
+    if (this.path === "hls" && wanted && liveSupported() && choice.mayReturn(now)) void this.#returnToLive();
     if (this.#engine.paces) return;
     if (this.#behindS() > TOO_FAR_BEHIND_S) return this.#catchUp();
     const rate = this.#pace.rate(now, this.aheadS(), this.#engine.periodS());
     if (this.video.playbackRate !== rate) this.video.playbackRate = rate;
+  }
+
+  /** HLS plays since live.mp4 failed: go back to it, once it comes through again. */
+  async #returnToLive(): Promise<void> {
+    const [generation, url] = [this.#generation, this.#url];
+    if (this.#probing || url === null) return;
+    this.#probing = true;
+    const found = await comesThrough(url, this.#listening.signal);
+    this.#probing = false;
+    if (generation !== this.#generation || !this.#expected || this.view.value.paused) return;
+    if (found) void this.#load(this.#url ?? url, "live");
+    else choice.stayWithHls(performance.now());
   }
 
   #remedy(remedy: ReturnType<Watchdog["check"]>): void {
@@ -334,7 +358,7 @@ export class Player {
   /** A response that never brought a picture may hang in a proxy; one that did is only loaded again. */
   #reload(): void {
     if (this.path === "live" && !this.view.value.playing) this.#onLiveFailure({ kind: "network", status: 0 });
-    else if (this.#url !== null) void this.#load(this.#url, this.path ?? choice.path);
+    else if (this.#url !== null) void this.#load(this.#url, this.path ?? choice.path(performance.now()));
   }
 
   #crossHole(): void {

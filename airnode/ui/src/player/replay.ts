@@ -3,6 +3,7 @@ import type { ErrorData, HlsConfig } from "hls.js";
 import { linkedAbort, delayMs, sleep } from "../lib/backoff.ts";
 import { Store } from "../lib/store.ts";
 import { loadHls, type HlsClass } from "./hls.ts";
+import { playlistLengthS } from "./playlist.ts";
 import { rebased } from "./retoken.ts";
 
 const BACKOFF = { baseMs: 500, capMs: 6_000 };
@@ -72,9 +73,9 @@ export class Replay {
 
   /** Begin at `fromS`; negative: so long before the end, as far as it has come. */
   async start(fromS: number): Promise<void> {
-    const Hls = await loadHls().catch(() => null);
+    const [Hls, positionS] = await Promise.all([loadHls().catch(() => null), fromS < 0 ? this.#fromEnd(fromS) : fromS]);
     if (this.#run.signal.aborted) return;
-    if (Hls?.isSupported()) this.#startHls(Hls, fromS);
+    if (Hls?.isSupported()) this.#startHls(Hls, positionS);
     else this.#startNative(fromS);
     void this.#play();
   }
@@ -122,15 +123,23 @@ export class Replay {
     this.video.load();
   }
 
-  #startHls(Hls: HlsClass, fromS: number): void {
-    const hls = new Hls({ ...CONFIG, startPosition: Math.max(0, fromS), xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
+  /**
+   * The position so long before the end. The playlist is read for it beforehand, because hls.js takes its start position
+   * when it is made; -1 (its own choice, near the end while the recording grows) where it cannot be read.
+   */
+  async #fromEnd(fromS: number): Promise<number> {
+    try {
+      const response = await fetch(this.#base + this.#relative, { signal: this.#run.signal });
+      return response.ok ? Math.max(0, playlistLengthS(await response.text()) + fromS) : -1;
+    } catch {
+      return -1;
+    }
+  }
+
+  #startHls(Hls: HlsClass, startPosition: number): void {
+    const hls = new Hls({ ...CONFIG, startPosition, xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(Hls, data));
-    if (fromS < 0) {
-      hls.once(Hls.Events.LEVEL_LOADED, (_event, { details }) => {
-        hls.startLoad(Math.max(0, details.totalduration + fromS));
-      });
-    }
     hls.attachMedia(this.video);
     hls.loadSource(this.#base + this.#relative);
   }

@@ -1,0 +1,103 @@
+"""A TCP link between the media port and a player: it delays what the server sends, or holds it for a while."""
+
+import asyncio
+import random
+from collections import deque
+from types import TracebackType
+
+_READ_BYTES = 256 << 10
+
+
+class ShapedLink:
+    """Forwards connections on loopback; entered, it gives its port.
+
+    Bytes keep their order, as in TCP: what is read later never arrives earlier.
+
+    Args:
+        to_port: where connections lead to.
+        delay_ms: least and most delay of each piece that the server sends, evenly distributed.
+    """
+
+    def __init__(self, to_port: int, delay_ms: tuple[float, float] = (0.0, 0.0)) -> None:
+        self._to_port = to_port
+        self._delay_ms = delay_ms
+        self._random = random.Random(1)
+        self._held_until_s = 0.0
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "ShapedLink":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def hold(self, seconds: float) -> None:
+        """Deliver nothing for so long; then all of it at once."""
+        self._held_until_s = asyncio.get_running_loop().time() + seconds
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._to_port)
+            try:
+                await asyncio.gather(_forward(reader, to_server), self._delayed(from_server, writer))
+            finally:
+                to_server.close()
+        except (OSError, asyncio.CancelledError):
+            pass  # asyncio's streams report a handler that was cancelled as an error
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _delayed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        pieces: deque[tuple[float, bytes]] = deque()
+        arrived = asyncio.Event()
+        deliver = asyncio.create_task(self._deliver(pieces, arrived, writer))
+        try:
+            while data := await reader.read(_READ_BYTES):
+                pieces.append((loop.time() + self._random.uniform(*self._delay_ms) / 1000, data))
+                arrived.set()
+            pieces.append((loop.time(), b""))
+            arrived.set()
+            await deliver
+        finally:
+            deliver.cancel()
+
+    async def _deliver(
+        self, pieces: deque[tuple[float, bytes]], arrived: asyncio.Event, writer: asyncio.StreamWriter
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while not pieces:
+                arrived.clear()
+                await arrived.wait()
+            due_s, data = pieces.popleft()
+            while (wait_s := max(due_s, self._held_until_s) - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            if not data:
+                return writer.close()
+            writer.write(data)
+            await writer.drain()
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_READ_BYTES):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
