@@ -54,7 +54,7 @@ function status() {
   const now = Date.now() / 1000;
   const stream: StreamInfo = {
     ...{ width: 1280, height: 720, frame_rate: 30, bitrate_bps: 2_480_000 + 60_000 * Math.sin(now), video_codecs: "avc1.42c01f" },
-    ...{ audio_codecs: "mp4a.40.2", key_frame_interval_s: 1, encoder: "Lavf59.27.100", uptime_s: now - since, dropped_samples: 0 },
+    ...{ audio_codecs: "mp4a.40.2", key_frame_interval_s: 1, encoder: "Lavf59.27.100", uptime_s: now - since, dropped_samples: 0, findings: [] },
     ...oddities,
   };
   return {

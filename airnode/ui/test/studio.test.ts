@@ -16,6 +16,7 @@ const GOOD: StreamInfo = {
   encoder: "OBS",
   uptime_s: 100,
   dropped_samples: 0,
+  findings: [],
 };
 
 /** What a stream is told after a minute of `GOOD`. */
