@@ -122,7 +122,7 @@ def health(url: str, data_dir: str | None, ready: bool, timeout_s: float, as_jso
     help="Cluster token, admin's or teacher's secret [default: AIRNODE_CLUSTER__TOKEN, or that of the node here].",
 )
 @click.option("--data-dir", default="~/.airnode", show_default=True, help="Of the node on this machine.")
-@click.option("--interval", "interval_s", default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--interval", "interval_s", default=1.0, show_default=True, help="Seconds between two polls.")
 @click.option("--once", is_flag=True, help="Look once and print it.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: as JSON.")
 def top(url: str, secret: str, data_dir: str, interval_s: float, once: bool, as_json: bool) -> None:

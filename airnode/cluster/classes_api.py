@@ -91,7 +91,7 @@ class ClassesApi:
         return json_response(ClassList([self._summary(each) for each in await self._classes.all()]))
 
     @operation(
-        summary="Make a class",
+        summary="Create a class",
         tag="classes",
         body=ClassRequest,
         returns=ClassSummary,

@@ -39,7 +39,7 @@ class JoinApi:
         auth="join",
     )
     async def join(self, request: web.Request) -> web.Response:
-        """Return what the access declares."""
+        """Return the stores, the key and the settings that the access declares."""
         body = await read_input(request, JoinRequest)
         access = self._issuer.access(body.access)
         self._authorizer.require(request, access.token)
@@ -47,9 +47,9 @@ class JoinApi:
         return json_response(await self._issuer.join(body, address=address, master_host=master_host))
 
     @operation(
-        summary="Register a node",
+        summary="Register a node (earlier versions)",
         tag="cluster",
-        description="As slaves of earlier versions do, with the cluster token; `/cluster/join` with the access `node` "
+        description="For slaves of earlier versions, with the cluster token; `/cluster/join` with the access `node` "
         "does the same. The answer holds secrets: use https across networks that others can read.",
         body=RegisterRequest,
         returns=Registration,
@@ -57,7 +57,7 @@ class JoinApi:
         auth="node",
     )
     async def register(self, request: web.Request) -> web.Response:
-        """Return what a slave needs."""
+        """Return the stores, the key and the settings that a slave needs."""
         self._authorizer.require(request, CLUSTER_TOKEN)
         body = await read_input(request, RegisterRequest)
         address, master_host = self._clients.address(request), self._clients.hostname(request)

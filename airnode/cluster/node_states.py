@@ -43,7 +43,7 @@ class NodeMetrics:
         self.placements = Counter("airnode_cluster_placements_total", "Places given away", registry=registry)
         self.refused = Counter("airnode_cluster_placements_refused_total", "No place was left", registry=registry)
         self.unreserved = Counter(
-            "airnode_cluster_places_unreserved_total", "Places that Redis could not be told of", registry=registry
+            "airnode_cluster_places_unreserved_total", "Places that could not be reserved in Redis", registry=registry
         )
         self.seconds = Histogram(
             "airnode_cluster_placement_seconds",
@@ -243,14 +243,14 @@ class NodeStates(Service):
     async def _forget_offline(self) -> None:
         oldest = time.time() - self._section.remember_s
         online = self.nodes()
-        gone = [
+        expired = [
             node_id
             for node_id, record in self._last_records.items()
             if record.beat_at < oldest and node_id not in online
         ]
-        if gone:
-            await self.registry.forget(gone)
-            for node_id in gone:
+        if expired:
+            await self.registry.forget(expired)
+            for node_id in expired:
                 self._remove(node_id)
 
     def _update_metrics(self) -> None:

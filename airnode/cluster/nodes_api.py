@@ -103,7 +103,7 @@ class NodesApi:
     @operation(
         summary="All nodes",
         tag="cluster",
-        description="Nodes that are gone are listed as `offline` for `cluster.remember_s`. Open to anyone with "
+        description="Nodes that stopped are listed as `offline` for `cluster.remember_s`. Open to anyone with "
         "`cluster.open_status`.",
         returns=NodeList,
         errors=_REFUSALS,
@@ -115,7 +115,7 @@ class NodesApi:
         return json_response(node_list(self._nodes.known(), time.time()))
 
     @operation(
-        summary="Where to publish",
+        summary="Node to publish to",
         tag="cluster",
         description="The node that a publisher should connect to: with `room`, the room's origin while it reports, "
         "else the least loaded other node.",

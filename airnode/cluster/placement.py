@@ -177,7 +177,7 @@ class Placement:
         self._file_by_load(slot)
 
     def best(self, now_s: float, prefer: str | None = None, avoid: Collection[str] = ()) -> NodeRecord:
-        """Return a node for a publisher: the preferred one while it lives, else the least loaded, even a full one.
+        """Return a node for a publisher: the preferred one while it reports, else the least loaded, even a full one.
 
         Raises:
             NoHealthyNodes: (503) there is no node, or all are shutting down.

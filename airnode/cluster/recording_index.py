@@ -67,9 +67,9 @@ class RecordingIndex:
             if RECORDING_ID.match(record.recording_id) and ROOM_PATTERN.match(record.room):
                 await self._postgres.execute(_UPSERT, *_row(record))
 
-    async def drop(self, node_id: str, gone: list[str]) -> None:
+    async def drop(self, node_id: str, recording_ids: list[str]) -> None:
         """Delete recordings that the node no longer has."""
-        await self._postgres.execute(_DROP, node_id, gone)
+        await self._postgres.execute(_DROP, node_id, recording_ids)
 
     async def sync(self, node_id: str, records: Mapping[str, RecordingRecord]) -> None:
         """Make the index of this node equal to its own table."""

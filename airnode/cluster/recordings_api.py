@@ -124,7 +124,7 @@ class RecordingsApi:
         return json_response(RecordingList([self._view(each, downloads=downloads) for each in found]))
 
     @operation(
-        summary="Whether a class is being recorded",
+        summary="Recording state of a class",
         tag="recordings",
         returns=RecordingState,
         errors=(401, 403, 429),

@@ -1,1 +1,1 @@
-"""What a terminal shows: the commands beside ``--role``."""
+"""What a terminal shows: the commands besides ``--role``."""

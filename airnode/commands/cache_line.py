@@ -11,11 +11,11 @@ _BAR = 20
 
 @dataclass(frozen=True, slots=True)
 class CacheState:
-    """What the Redis says.
+    """The state of the cache, as Redis has it.
 
     Attributes:
-        taken_at: on the Redis's clock, unix seconds.
-        stats: ``cache:stats``: hits and misses of all readers, and what the cache-worker told with its last refresh.
+        taken_at: unix seconds of the clock of Redis.
+        stats: ``cache:stats``: hits and misses of all readers, and the last report of the cache-worker.
         users, products: rows in the cache now.
     """
 

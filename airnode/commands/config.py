@@ -19,7 +19,7 @@ ROLE_KEYS = "airnode.config.role_keys"
 
 
 class ConfigFailed(click.ClickException):
-    """An invalid configuration, said on standard error in full; exit code 2."""
+    """An invalid configuration: all problems on standard error, exit code 2."""
 
     exit_code = 2
 

@@ -59,7 +59,7 @@ OPTIONS = (
 )
 
 
-#: What bears on a command that works on the stores of a node, or of its own, and what it says there.
+#: {option: its help} for commands that work on stores: those of a node on this machine, or others.
 _STORE_OPTIONS = {
     "--data-dir": "Data directory of the node on this machine whose own stores are meant [default: ~/.airnode].",
     "--redis-url": "redis://, rediss:// or unix:// address [default: that node's own Valkey].",
@@ -132,7 +132,7 @@ def loaded_from(
     """Load the configuration for a command that has :func:`config_options`.
 
     Args:
-        params: ``click.get_current_context().params``, or the command's keyword arguments; others are not looked at.
+        params: ``click.get_current_context().params``, or the command's keyword arguments; others are ignored.
         env: the process's environment if None.
         role_keys: see :func:`airnode.config.load`.
 

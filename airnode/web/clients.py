@@ -15,7 +15,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5
 
 
 class Clients:
-    """Reads X-Forwarded-* from proxies that are trusted, and from nobody else.
+    """Reads X-Forwarded-* from trusted proxies only.
 
     Args:
         trusted_proxies: networks in CIDR notation.

@@ -110,12 +110,12 @@ class HealthEndpoints:
         report = await self.report()
         return json_response(report, status=503 if report.status == "unhealthy" else 200)
 
-    @operation(summary="Is the process alive", tag="health", returns="text/plain")
+    @operation(summary="Liveness: whether the process answers", tag="health", returns="text/plain")
     async def liveness(self, request: web.Request) -> web.Response:
         """Return 200 always: an answer proves that the event loop runs."""
         return web.Response(text="alive\n")
 
-    @operation(summary="May traffic come here", tag="health", returns="text/plain", errors=(503,))
+    @operation(summary="Readiness: whether traffic may come here", tag="health", returns="text/plain", errors=(503,))
     async def readiness(self, request: web.Request) -> web.Response:
         """Return 200 when ready; 503 while starting, draining or when a critical check fails."""
         phase = self._phase()

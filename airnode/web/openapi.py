@@ -236,7 +236,7 @@ def _structs(info: object) -> Iterator[type[msgspec.Struct]]:
 
 
 def _described(struct: type[msgspec.Struct]) -> tuple[str, dict[str, str]]:
-    """Return what the docstring of a struct says of it, and of its fields: {name in JSON: description}.
+    """Return the description of a struct and {name in JSON: description} of its fields, from its docstring.
 
     Fields stand under ``Attributes:``, as ``field: text`` or ``field, field: text``; several may share a line.
     """

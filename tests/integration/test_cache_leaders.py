@@ -24,7 +24,7 @@ async def rig(valkey_url: str, postgres_url: str) -> AsyncIterator[Rig]:
         yield await made.open()
 
 
-async def test_the_second_worker_stands_by_and_follows_one_that_leaves(rig: Rig):
+async def test_the_second_worker_stands_by_and_takes_over_from_one_that_stops(rig: Rig):
     await rig.fill(10, 10)
     first = await rig.worker("one")
     await rig.swaps()
@@ -43,7 +43,7 @@ async def test_the_second_worker_stands_by_and_follows_one_that_leaves(rig: Rig)
     await wait_for_check(second, "acting")
 
 
-async def test_who_was_away_too_long_is_refused(rig: Rig):
+async def test_a_leader_whose_lease_ended_is_refused(rig: Rig):
     await rig.fill(10, 10)
     late, next_ = CacheStore(await rig.bus()), CacheStore(await rig.bus())
     assert await late.begin("users", 1) == RotationState()
@@ -61,7 +61,7 @@ async def test_who_was_away_too_long_is_refused(rig: Rig):
     assert not await rig.redis.exists("cache:users")
 
 
-async def test_a_worker_that_was_replaced_stands_back(rig: Rig):
+async def test_a_worker_that_was_replaced_stops_acting(rig: Rig):
     await rig.fill(10, 10)
     worker = await rig.worker()
     await rig.swaps()
@@ -82,7 +82,7 @@ async def test_a_worker_that_was_replaced_stands_back(rig: Rig):
     await wait_for_check(worker, "acting")
 
 
-async def test_while_the_database_is_not_ours_the_old_cache_stays(rig: Rig):
+async def test_while_the_database_is_unusable_the_old_cache_stays(rig: Rig):
     await rig.fill(10, 10)
     worker = await rig.worker()
     await rig.swaps()
@@ -110,7 +110,7 @@ async def test_a_hanging_refresh_is_reported(rig: Rig):
     await wait_for_check(worker, "acting")
 
 
-async def test_connections_that_are_cut_are_made_anew(rig: Rig):
+async def test_lost_connections_are_opened_again(rig: Rig):
     await rig.fill(10, 10)
     worker = await rig.worker()
     await rig.swaps()

@@ -30,7 +30,7 @@ async def rig(valkey_url: str, postgres_url: str) -> AsyncIterator[Rig]:
         yield await made.open()
 
 
-async def test_the_cache_holds_the_newest_and_some_of_the_others(rig: Rig):
+async def test_the_cache_has_the_newest_rows_and_some_old_ones(rig: Rig):
     await rig.fill(300, 50)
     await rig.worker(new_data_ratio=0.4, refresh_interval_s=60)
     await rig.swapped(1)
@@ -53,7 +53,7 @@ async def test_the_cache_holds_the_newest_and_some_of_the_others(rig: Rig):
     assert await rig.redis.ttl("cache:users") == -1
 
 
-async def test_the_turns_survive_a_restart(rig: Rig):
+async def test_the_rotation_survives_a_restart(rig: Rig):
     await rig.fill(400, 0)
     first = await rig.worker(refresh_interval_s=60)
     await rig.swapped(1)
@@ -65,7 +65,7 @@ async def test_the_turns_survive_a_restart(rig: Rig):
     assert {int(key) for key in await rig.redis.hkeys("cache:users")} == {*range(351, 401), *range(251, 301)}
 
 
-async def test_everyone_comes_up(rig: Rig):
+async def test_every_row_is_cached_at_some_time(rig: Rig):
     await rig.fill(400, 0)
     await rig.worker()
     seen: set[int] = set()
@@ -77,7 +77,7 @@ async def test_everyone_comes_up(rig: Rig):
     await eventually(all_seen, 30, "every user was in the cache")
 
 
-async def test_a_row_that_is_gone_leaves_the_cache_and_a_new_one_comes(rig: Rig):
+async def test_a_deleted_row_leaves_the_cache_and_a_new_one_is_added(rig: Rig):
     await rig.fill(20, 5)
     await rig.worker()
     await rig.swaps()

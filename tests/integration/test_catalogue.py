@@ -82,7 +82,7 @@ async def test_random_users_come_from_the_cache_as_many_as_wanted(rig: Rig):
     assert registry.get_sample_value("airnode_pipeline_cache_reads_total", {"table": "users", "result": "hit"}) == 100
 
 
-async def test_what_the_cache_has_not_comes_from_the_database_once(rig: Rig):
+async def test_a_row_that_is_not_cached_is_read_from_the_database_once(rig: Rig):
     await rig.rows(50)
     await rig.cached(user(1))
     catalogue, registry = await rig.reader()

@@ -154,7 +154,7 @@ async def test_what_a_later_airnode_adds_to_an_event_is_kept(rig: Rig):
     }
 
 
-async def test_what_comes_again_lands_once(rig: Rig):
+async def test_a_repeated_event_is_inserted_once(rig: Rig):
     orders = [order() for _ in range(50)]
     await rig.lane("orders")
     for _ in range(4):
@@ -195,7 +195,7 @@ async def test_bad_records_are_put_aside_with_why_and_where_and_the_rest_lands(r
     assert sum(each.records for each in (await rig.log.lag("g", ["orders"])).values()) == 0
 
 
-async def test_poison_of_any_kind_is_put_aside_and_what_comes_with_it_lands(rig: Rig, valkey_url: str):
+async def test_any_invalid_record_becomes_a_dead_letter_and_the_others_are_inserted(rig: Rig, valkey_url: str):
     """What other programs put on the log: no time zone, endless nesting, more than a record may have."""
     await rig.letters()
     lane = await rig.lane("orders")
@@ -288,7 +288,7 @@ async def test_a_second_consumer_takes_its_share_and_what_the_first_leaves(rig: 
     assert await rig.postgres.fetchval("SELECT sum(orders) FROM pipeline.orders_per_minute") == sent + 50
 
 
-async def test_draining_lands_and_commits_what_was_fetched(rig: Rig):
+async def test_draining_inserts_and_commits_what_was_fetched(rig: Rig):
     lane = await rig.lane("orders", batch_wait_s=5, batch_records=1000)
     await rig.log.publish([order(user_id=n).record() for n in range(30)])
     await eventually(lambda: "30 records" in str(lane._buffer.__len__()) or len(lane._buffer) == 30, 20)
@@ -298,7 +298,7 @@ async def test_draining_lands_and_commits_what_was_fetched(rig: Rig):
     assert sum(each.records for each in (await rig.log.lag("g", ["orders"])).values()) == 0
 
 
-async def test_lag_is_shown_and_a_partition_that_stands_still_is_an_alarm(rig: Rig):
+async def test_lag_is_measured_and_a_partition_that_does_not_move_is_reported(rig: Rig):
     watch = LagWatch(rig.log, {"g": ("orders",)}, rig.metrics, stuck_s=0.01, tasks=TaskScope("watch"))
     await rig.log.publish([order(user_id=n).record() for n in range(30)])
     await watch.start()

@@ -289,7 +289,7 @@ async def test_a_directory_that_is_no_cluster_is_left_alone(tmp_path, make_pair)
     assert (tmp_path / "postgres" / "thesis.txt").read_text() == "years of work"
 
 
-async def test_a_server_that_cannot_start_says_why(tmp_path, make_pair):
+async def test_a_server_that_cannot_start_reports_the_reason(tmp_path, make_pair):
     registry = CollectorRegistry()
     broken = EmbeddedPostgres(
         tmp_path, EmbeddedSection(), EmbeddedMetrics(registry), parameters={"shared_buffers": "many"}

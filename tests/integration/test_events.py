@@ -73,7 +73,7 @@ async def streams(node: AirnodeProcess, session: aiohttp.ClientSession) -> float
     return float(text.partition("\nairnode_room_event_streams ")[2].split()[0])
 
 
-async def test_the_first_event_comes_at_once(school: AirnodeProcess, session, lesson: Lesson):
+async def test_the_first_event_is_due_at_once(school: AirnodeProcess, session, lesson: Lesson):
     for token in (lesson.student, lesson.teacher):
         async with follow(school, session, lesson.room, token) as events:
             event = await events.next(within_s=3)
@@ -238,7 +238,9 @@ async def room_streams(valkey_url: str) -> AsyncIterator[tuple[RoomStreams, int]
         await made.bus.stop()
 
 
-async def test_a_client_that_never_reads_is_cut_and_hurts_nobody(room_streams: tuple[RoomStreams, int], session):
+async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(
+    room_streams: tuple[RoomStreams, int], session
+):
     made, port = room_streams
     stuck = socket.socket()
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

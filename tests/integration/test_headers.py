@@ -93,7 +93,7 @@ async def test_a_junk_host_never_gets_into_an_address(school: AirnodeProcess, he
     assert re.fullmatch(r"http://[A-Za-z0-9.:]+/class/\w+", body["class_url"])
 
 
-async def test_a_proxy_says_under_which_address_people_come(school: AirnodeProcess, client: Client):
+async def test_a_proxy_reports_the_address_that_clients_typed(school: AirnodeProcess, client: Client):
     forwarded = {"X-Forwarded-Host": "live.school.example:8443", "X-Forwarded-Proto": "https"}
     fields = {"user_type": "teacher", "user_id": "t", "secret": school["teacher_secret"]}
     _, _, body = await client.call("POST", "/api/token", json=fields, headers=forwarded)

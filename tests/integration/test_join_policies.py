@@ -60,7 +60,7 @@ async def test_a_master_alone_has_no_healthy_nodes(lone_master: AirnodeProcess, 
     assert (await client.session.get(lone_master["api_url"] + "/health/readiness")).status == 200
 
 
-async def test_nobody_joins_a_closed_school(lone_master: AirnodeProcess, session: aiohttp.ClientSession):
+async def test_no_student_joins_while_joining_is_closed(lone_master: AirnodeProcess, session: aiohttp.ClientSession):
     client = Client(lone_master, session, await Contract.of(lone_master["api_url"], session))
     for code in ("", lone_master["class_code"]):
         found = await client.expect_problem(403, "forbidden", "POST", "/api/token", json={**STUDENT, "code": code})

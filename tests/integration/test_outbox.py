@@ -84,7 +84,7 @@ async def rig(valkey_url: str, postgres_url: str) -> AsyncIterator[Rig]:
             yield made
 
 
-async def test_what_is_committed_comes_in_order_and_what_is_rolled_back_does_not(rig: Rig):
+async def test_committed_events_are_published_in_order_and_rolled_back_ones_are_not(rig: Rig):
     relay, registry = await rig.relay()
     sent = [price(product_id, krw) for krw in range(60) for product_id in (1, 2, 3)]
     for begin in range(0, len(sent), 9):
@@ -171,7 +171,7 @@ async def test_an_unavailable_log_leaves_all_in_the_outbox_and_is_reported(rig: 
     assert len(await read(rig.member, 1)) == 1
 
 
-async def test_a_log_that_takes_nothing_holds_no_transaction_open(rig: Rig):
+async def test_a_log_that_accepts_nothing_keeps_no_transaction_open(rig: Rig):
     log = Halting(rig.log)
     relay, _ = await rig.relay(log, patience_s=0.3)
     await rig.add(price(1, 1))

@@ -170,7 +170,7 @@ async def _execute(postgres_url: str, statement: str) -> None:
         await connection.close()
 
 
-async def test_who_reads_is_listed_and_who_never_comes_back_is_forgotten(airnode: Command, rig: Rig):
+async def test_reading_groups_are_listed_and_abandoned_ones_can_be_forgotten(airnode: Command, rig: Rig):
     assert await airnode("pipeline", "groups") == "Nobody has read anything yet.\n"
     lane = await rig.lane("orders")
     await rig.log.publish([order().record()])

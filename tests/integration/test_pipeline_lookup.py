@@ -128,7 +128,7 @@ async def test_only_an_admin_looks_up(school: AirnodeProcess, client: Client, le
 
 
 @pytest.mark.parametrize("kind", ["users", "products"])
-async def test_ids_that_nobody_has(school: AirnodeProcess, client: Client, kind: str):
+async def test_unknown_ids(school: AirnodeProcess, client: Client, kind: str):
     async def look_up(row_id: str) -> tuple[int, str]:
         status, _, body = await client.call("GET", f"/api/pipeline/{kind}/{row_id}", token=school["admin_secret"])
         return status, body["code"]

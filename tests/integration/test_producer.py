@@ -115,7 +115,7 @@ async def test_events_of_what_is_in_the_cache_come_to_the_log(rig: Rig, logs: Lo
     assert len(orders) > total / 3
 
 
-async def test_what_the_log_does_not_take_comes_again_unchanged_and_in_order(rig: Rig):
+async def test_events_that_the_log_refuses_are_published_again_unchanged_and_in_order(rig: Rig):
     await rig.fill()
     log = Recorder()
     producer, registry = await rig.producer(log, 0)

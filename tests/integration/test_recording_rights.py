@@ -36,7 +36,7 @@ async def test_disabled_recording_reports_how_to_enable_it(tmp_path: Path):
         }
 
 
-async def test_who_may_do_what(tmp_path: Path, clip: Path):
+async def test_rights_of_teachers_students_and_others(tmp_path: Path, clip: Path):
     async with running(tmp_path, *ALL, "--set", "recording.student_download=false") as (node, api):
         teacher = await teacher_of(node, api)
         student = Recordings(api.session, node, node, (await api.student())["token"])

@@ -71,7 +71,7 @@ async def test_rows_of_others_stay_and_holes_are_filled(postgres: Postgres):
     assert await postgres.fetchval(_ADD, "c@school.example") == 13
 
 
-async def test_two_at_once_and_somebody_who_adds_rows(postgres: Postgres):
+async def test_two_seeders_and_another_writer_at_the_same_time(postgres: Postgres):
     async def add_rows() -> None:
         for number in range(100):
             await postgres.fetchval(_ADD, f"n{number}@school.example")
@@ -94,7 +94,7 @@ async def test_one_that_is_interrupted_goes_on_where_it_was(postgres: Postgres):
     assert (await seed(postgres, 20_000, 0))["users"].added == 10_000
 
 
-async def test_a_row_that_stands_in_the_way_is_named(postgres: Postgres):
+async def test_a_conflicting_row_is_named(postgres: Postgres):
     email = next(user_rows(1, [3]))[2]
     await postgres.execute(
         "INSERT INTO pipeline.users (user_id, name, email, locale) VALUES (900, 'x', $1, 'en')", email
@@ -232,7 +232,7 @@ async def test_following_and_monitoring_end_with_a_signal(postgres_url: str, val
 
 
 @pytest.mark.timeout(180)
-async def test_without_a_store_the_error_says_what_to_do(tmp_path: Path):
+async def test_without_a_store_the_error_names_the_remedy(tmp_path: Path):
     nowhere = ("--data-dir", str(tmp_path / "none"))
     (code, _, err), (other_code, _, other) = await asyncio.gather(
         command("seed", *nowhere), command("cache-monitor", *nowhere, "--once")

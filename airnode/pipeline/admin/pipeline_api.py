@@ -92,11 +92,11 @@ class PipelineApi:
         app.router.add_post("/api/pipeline/join", self.join)
 
     @operation(
-        summary="The data pipeline at a glance",
+        summary="State of the data pipeline",
         tag="pipeline",
-        description="What all producers and consumers made, landed and still have to land, the cache, the last dead "
-        "letters, and the last hour by minute; at most a second old. Answers also while Redis or PostgreSQL is away, "
-        "and says so in `missing`. Needs `auth.admin_secret` or the cluster token.",
+        description="What all producers published, what consumers inserted and have not inserted yet, the cache, the "
+        "last dead letters, and the last hour by minute; at most a second old. While Redis or PostgreSQL does not "
+        "answer, it is named in `missing`. Needs `auth.admin_secret` or the cluster token.",
         returns=PipelineStatus,
         errors=(401, 403, 429),
         auth="admin",
@@ -132,9 +132,9 @@ class PipelineApi:
         return _answer(await self._catalogue.product(_row_id(request, "product_id")), "There is no such product.")
 
     @operation(
-        summary="Get to the pipeline's stores",
+        summary="Join the pipeline (earlier versions)",
         tag="pipeline",
-        description="As roles of earlier versions do, with `cluster.pipeline_token`; `/cluster/join` with the access "
+        description="For roles of earlier versions, with `cluster.pipeline_token`; `/cluster/join` with the access "
         "`pipeline` does the same. The answer holds passwords: use https across networks that others can read.",
         body=PipelineJoin,
         returns=PipelineStores,
@@ -144,15 +144,15 @@ class PipelineApi:
     async def join(self, request: web.Request) -> web.Response:
         """Return the addresses of the stores."""
         self._authorizer.require(request, PIPELINE_TOKEN)
-        asked = await read_input(request, PipelineJoin)
+        body = await read_input(request, PipelineJoin)
         urls = self._urls(self._clients.hostname(request))
         log.info(
             "role_joined",
             access="pipeline",
-            roles=asked.role,
-            node_name=asked.node_name,
+            roles=body.role,
+            node_name=body.node_name,
             remote=self._clients.address(request),
-            version=asked.version,
+            version=body.version,
         )
         return json_response(PipelineStores(urls.redis, urls.postgres))
 

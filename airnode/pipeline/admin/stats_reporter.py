@@ -173,7 +173,7 @@ class StatsReporter(Service):
         self._tasks.spawn("report", reporting)
 
     async def stop(self) -> None:
-        """Report the rest, and that this process is gone."""
+        """Report the remaining counts, and drop the lease of this process."""
         await self._tasks.aclose()
         self._measure()
         try:

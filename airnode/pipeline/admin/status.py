@@ -11,10 +11,11 @@ Store = Literal["redis", "postgres"]
 
 
 class MemberView(msgspec.Struct):
-    """A process that lives, in one of its roles.
+    """A running process, in one of its roles.
 
     Attributes:
-        troubles: what keeps it from working, in words; notices: the same with codes (none of older nodes).
+        troubles: what keeps it from working, as sentences.
+        notices: what keeps it from working, with codes; older nodes send none.
     """
 
     role: str
@@ -28,8 +29,8 @@ class TopicView(msgspec.Struct):
 
     Attributes:
         produced_per_s, landed_per_s: over the last five seconds.
-        dead: records put aside.
-        lag: records that no group has landed yet; null: no consumer says.
+        dead: records that became dead letters.
+        lag: records that no group has inserted yet; null: no consumer reports it.
     """
 
     topic: str
@@ -42,7 +43,7 @@ class TopicView(msgspec.Struct):
 
 
 class LagView(msgspec.Struct):
-    """How many records a group has still to land of a topic."""
+    """The number of records of a topic that a group has not inserted yet."""
 
     group: str
     topic: str
@@ -50,10 +51,10 @@ class LagView(msgspec.Struct):
 
 
 class LetterView(msgspec.Struct):
-    """A record that was put aside; ``airnode dlq`` shows all of it.
+    """A dead letter; ``airnode dlq`` shows all of it.
 
     Attributes:
-        offset: in digits; in the Redis it is beyond what a browser can count with.
+        offset: as text, because offsets on Redis Streams are too large for numbers of JavaScript.
     """
 
     letter_id: str
@@ -84,10 +85,10 @@ class CacheView(msgspec.Struct):
 
     Attributes:
         users, products: rows in it. swaps: refreshes so far.
-        hits, misses: of all readers so far. hit_ratio: 0 to 1, of the last minutes; null: nobody read.
+        hits, misses: reads of all readers so far. hit_ratio: 0 to 1, of the last minutes; null: nobody read.
         refreshed_at: null: never. interval_s: time between two refreshes.
-        oldest_uncached_age_s: no row was out of the cache for longer, as of the last refresh.
-        worker: node of the worker that acts.
+        oldest_uncached_age_s: the longest time that a row was not cached, as of the last refresh.
+        worker: node of the cache-worker that is the leader.
     """
 
     users: int
@@ -129,8 +130,8 @@ class SeriesView(msgspec.Struct):
 
     Attributes:
         minutes: where each begins.
-        elapsed_s: how much of the last one is over.
-        produced, landed: events. lag: the most in the minute, of all groups; null: no consumer said.
+        elapsed_s: seconds of the last minute that have passed.
+        produced, landed: events. lag: the most in the minute, of all groups; null: no consumer reported it.
         hit_ratio: 0 to 1; null: nobody read the cache.
         orders: by when they were made.
     """
@@ -148,8 +149,8 @@ class PipelineStatus(msgspec.Struct):
     """The data pipeline, over all processes.
 
     Attributes:
-        missing: stores that did not answer; what they know is left empty.
-        running: some producer or consumer lives.
+        missing: stores that did not answer; the members that need them are empty.
+        running: whether a producer or a consumer runs.
         alarms: of the pipeline and its stores, the worst first.
     """
 

@@ -13,7 +13,7 @@ ending, however fast new rows come. What one refresh after another serves betwee
 rows. So **every old row is cached at least once every ceil(D / room) refreshes**, with D the rows that were old in that
 time: ceil(old / (batch x (1 - ratio))) where none are added or removed.
 
-For each id it is known when it was cached last (:class:`IdSpan`), which tells how long any row can have waited.
+For each id it is known when it was cached last (:class:`IdSpan`), from which follows how long any row can have waited.
 """
 
 import math

@@ -32,7 +32,7 @@ def test_the_line_is_as_promised():
     )
 
 
-def test_while_nobody_wrote_and_nobody_read():
+def test_status_without_writers_and_readers():
     assert look().line(_CLOCK) == (
         "[11:45:35] [-/-s --------------------] | MEM: 2.25M | OPS/s: 1 | HIT: - "
         "| CACHE: users=1000, products=1000 | SWAPS: 0"

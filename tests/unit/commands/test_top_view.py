@@ -65,7 +65,7 @@ def drawn(view: Snapshot, *, width: int = 80, height: int = 24) -> list[str]:
     return file.getvalue().splitlines()
 
 
-def test_a_well_cluster_raises_no_alarm():
+def test_a_healthy_cluster_raises_no_alarm():
     view = shot([node("a"), node("b")], [stream("math")])
     assert list(alarms(view)) == []
     text = "\n".join(drawn(view))

@@ -67,7 +67,9 @@ class Shop:
 
 @pytest.mark.parametrize(("batch", "ratio"), [(1000, 0.5), (10, 0.0), (7, 0.3), (2, 0.99), (100, 0.29)])
 @pytest.mark.parametrize("old", [0, 1, 7, 60, 501])
-def test_on_a_still_table_each_old_row_comes_once_in_as_many_refreshes_as_promised(batch: int, ratio: float, old: int):
+def test_on_an_unchanged_table_each_old_row_is_cached_once_in_the_promised_refreshes(
+    batch: int, ratio: float, old: int
+):
     shop = Shop(batch, ratio)
     for row_id in range(shop.shares.newest + old):
         shop.insert(row_id)
@@ -86,7 +88,7 @@ _changes = st.lists(
 
 @settings(max_examples=300)
 @given(st.integers(2, 12), st.floats(0, 0.99), st.integers(0, 60), _changes)
-def test_every_row_comes_within_the_bound_while_rows_come_and_go(batch, ratio, first, changes):
+def test_every_row_is_cached_within_the_bound_while_rows_are_added_and_deleted(batch, ratio, first, changes):
     shop, next_id = Shop(batch, ratio), itertools.count(1000)
     for _ in range(first):
         shop.insert(next(next_id))

@@ -14,7 +14,7 @@ def records(partition: Partition, first: int, sizes: list[int]) -> list[Delivere
     return [Delivered(partition, first + at, "", b"x" * size, (), 0.0) for at, size in enumerate(sizes)]
 
 
-def test_many_records_fill_it_and_half_of_them_gone_there_is_room():
+def test_a_full_buffer_has_room_again_once_half_is_taken():
     buffer = Buffer(10, _ROOM)
     buffer.add(records(_PARTITIONS[0], 0, [1] * 9))
     assert not buffer.full
@@ -37,7 +37,7 @@ def test_few_large_records_fill_it_too():
 
 
 @given(st.lists(st.tuples(st.sampled_from(_PARTITIONS), st.lists(st.integers(0, 9), max_size=9)), max_size=20))
-def test_each_partition_comes_out_in_order_and_none_waits_for_another(added: list[tuple[Partition, list[int]]]):
+def test_each_partition_is_taken_in_order_and_none_waits_for_another(added: list[tuple[Partition, list[int]]]):
     buffer, ends = Buffer(50, _ROOM), dict.fromkeys(_PARTITIONS, 0)
     for partition, sizes in added:
         buffer.add(records(partition, ends[partition], sizes))

@@ -51,7 +51,7 @@ def remembered(value: str | None, ttl_s: float) -> Read[str | None]:
     return Read(value, hit=True, ttl_s=ttl_s)
 
 
-async def test_many_who_miss_at_once_make_one_load(source: Source, rows: ReadThrough[str, str | None]):
+async def test_many_simultaneous_misses_make_one_load(source: Source, rows: ReadThrough[str, str | None]):
     source.may.clear()
     waiting = [asyncio.create_task(rows.get("a")) for _ in range(100)]
     await eventually(lambda: source.loads)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from airnode.web.rate_limit import RateLimit, network_of
 
 
-def test_a_burst_passes_and_then_the_rate_holds():
+def test_a_burst_passes_and_then_the_rate_limits():
     limit = RateLimit(rate_per_s=2.0, burst=3)
     assert [limit.take("a", 0.0) for _ in range(3)] == [0, 0, 0]
     assert limit.take("a", 0.0) == 0.5
