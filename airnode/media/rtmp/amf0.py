@@ -15,18 +15,19 @@ marker            decoded to                  encoded from
 0D unsupported    :data:`UNDEFINED`           never
 0F XML document   str                         never
 10 typed object   :class:`TypedObject`        :class:`TypedObject`
+07 reference      :data:`UNDEFINED`           never
+11 AMF3           see ``amf3.py``             never
 ================  ==========================  ==========================
 
-References (07) are refused: no publisher sends them, and they make cyclic values possible. So are the reserved markers
-(04, 0E) and the switch to AMF3 (11).
+A reference is not followed: it makes cyclic values possible. The reserved markers (04, 0E) are refused.
 """
 
-import enum
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from airnode.media.rtmp.amf3 import Amf3Reader
+from airnode.media.rtmp.amf_values import UNDEFINED, AmfInput, AmfValue, Date, EcmaArray, TypedObject, Undefined
 from airnode.media.rtmp.errors import ProtocolViolation
 
 _DOUBLE = struct.Struct(">d")
@@ -35,45 +36,9 @@ _U32 = struct.Struct(">I")
 _DATE_TAIL = struct.Struct(">dh")
 
 NUMBER, BOOLEAN, STRING, OBJECT = 0x00, 0x01, 0x02, 0x03
-NULL, UNDEFINED_MARKER, ECMA_ARRAY, OBJECT_END = 0x05, 0x06, 0x08, 0x09
+NULL, UNDEFINED_MARKER, REFERENCE, ECMA_ARRAY, OBJECT_END = 0x05, 0x06, 0x07, 0x08, 0x09
 STRICT_ARRAY, DATE, LONG_STRING, UNSUPPORTED = 0x0A, 0x0B, 0x0C, 0x0D
-XML_DOCUMENT, TYPED_OBJECT = 0x0F, 0x10
-
-
-class Undefined(enum.Enum):
-    """The type of :data:`UNDEFINED`, the value of AMF0's type undefined."""
-
-    UNDEFINED = "undefined"
-
-
-UNDEFINED: Final = Undefined.UNDEFINED
-
-
-class EcmaArray(dict[str, "AmfValue"]):
-    """A dict that is written as an ECMA (associative) array; onMetaData usually contains one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Date:
-    """A point in time: milliseconds since 1970, UTC. The zone (minutes) is reserved and normally 0."""
-
-    unix_ms: float
-    zone_min: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TypedObject:
-    """An object with a class name."""
-
-    class_name: str
-    members: dict[str, "AmfValue"]
-
-
-AmfValue = float | bool | str | None | Undefined | Date | TypedObject | list["AmfValue"] | dict[str, "AmfValue"]
-#: The values that can be encoded; more than can be decoded, so that callers can pass ints and tuples.
-AmfInput = (
-    int | float | bool | str | None | Undefined | Date | TypedObject | Sequence["AmfInput"] | Mapping[str, "AmfInput"]
-)
+XML_DOCUMENT, TYPED_OBJECT, AMF3 = 0x0F, 0x10, 0x11
 
 
 def decode(data: bytes, *, max_depth: int = 16, max_items: int = 1024) -> list[AmfValue]:
@@ -87,11 +52,32 @@ def decode(data: bytes, *, max_depth: int = 16, max_items: int = 1024) -> list[A
     Raises:
         ProtocolViolation: ``amf_truncated``, ``amf_type``, ``amf_depth``, ``amf_items`` or ``amf_object``.
     """
-    reader = _Reader(data, max_depth, max_items)
-    values = []
-    while reader.pos < len(data):
-        values.append(reader.value(0))
+    values, error = decode_readable(data, max_depth=max_depth, max_items=max_items)
+    if error is not None:
+        raise error
     return values
+
+
+def decode_readable(
+    data: bytes, *, max_depth: int = 16, max_items: int = 1024, is_amf3: bool = False
+) -> tuple[list[AmfValue], ProtocolViolation | None]:
+    """Return the values of one message up to the first error, and this error.
+
+    An object that the error interrupts is the last value, with the members before the error. Arguments and errors are
+    those of :func:`decode`; ``is_amf3``: the message has only AMF3 values, without the AMF0 marker that begins AMF3.
+    """
+    reader = _Reader(data, max_depth, max_items)
+    read = Amf3Reader(reader).value if is_amf3 else reader.value
+    values: list[AmfValue] = []
+    try:
+        while reader.pos < len(data):
+            reader.open_object = None
+            values.append(read(0))
+    except ProtocolViolation as error:
+        if reader.open_object is not None:
+            values.append(reader.open_object)
+        return values, error
+    return values, None
 
 
 class _Reader:
@@ -101,48 +87,67 @@ class _Reader:
         self._data = data
         self._max_depth = max_depth
         self._items_left = max_items
+        self._amf3: Amf3Reader | None = None
         self.pos = 0
+        #: The outermost object that is being read.
+        self.open_object: dict[str, AmfValue] | None = None
 
     def value(self, depth: int) -> AmfValue:
-        self._items_left -= 1
-        if self._items_left < 0:
-            raise ProtocolViolation("amf_items", "an AMF0 message has too many values")
-        marker = self._take(1)[0]
+        self.count_value()
+        marker = self.take(1)[0]
         if marker == NUMBER:
-            return float(_DOUBLE.unpack(self._take(8))[0])
+            return float(_DOUBLE.unpack(self.take(8))[0])
         if marker == BOOLEAN:
-            return self._take(1)[0] != 0
+            return self.take(1)[0] != 0
         if marker == STRING:
             return self._text()
         if marker in (LONG_STRING, XML_DOCUMENT):
-            return self._string(_U32.unpack(self._take(4))[0])
+            return self._string(_U32.unpack(self.take(4))[0])
         if marker == NULL:
             return None
         if marker in (UNDEFINED_MARKER, UNSUPPORTED):
             return UNDEFINED
+        if marker == REFERENCE:
+            self.take(2)
+            return UNDEFINED
         if marker == DATE:
-            return Date(*_DATE_TAIL.unpack(self._take(10)))
-        return self._composite(marker, depth + 1)
+            return Date(*_DATE_TAIL.unpack(self.take(10)))
+        if marker == AMF3:
+            self._amf3 = self._amf3 or Amf3Reader(self)
+            return self._amf3.value(depth)
+        return self._composite(marker, self.enter(depth))
 
     def _composite(self, marker: int, depth: int) -> AmfValue:
-        if depth > self._max_depth:
-            raise ProtocolViolation("amf_depth", "an AMF0 value is nested too deeply")
         if marker == OBJECT:
             return self._members({}, depth)
         if marker == ECMA_ARRAY:
             # The count is only a hint, and wrong in some encoders; the end marker counts.
-            self._take(4)
+            self.take(4)
             return self._members(EcmaArray(), depth)
         if marker == TYPED_OBJECT:
             return TypedObject(self._text(), self._members({}, depth))
         if marker == STRICT_ARRAY:
-            count = _U32.unpack(self._take(4))[0]
+            count = _U32.unpack(self.take(4))[0]
             if count > self._items_left:
                 raise ProtocolViolation("amf_items", f"an AMF0 array claims {count} elements")
             return [self.value(depth) for _ in range(count)]
         raise ProtocolViolation("amf_type", f"AMF0 type 0x{marker:02x} is not allowed")
 
+    def enter(self, depth: int) -> int:
+        """Return the depth inside an object or array at ``depth``."""
+        if depth >= self._max_depth:
+            raise ProtocolViolation("amf_depth", "an AMF value is nested too deeply")
+        return depth + 1
+
+    def count_value(self) -> None:
+        """Count one value against the limit of the message."""
+        self._items_left -= 1
+        if self._items_left < 0:
+            raise ProtocolViolation("amf_items", "an AMF message has too many values")
+
     def _members(self, into: dict[str, AmfValue], depth: int) -> dict[str, AmfValue]:
+        if self.open_object is None:
+            self.open_object = into
         while True:
             name = self._text()
             if not name and self.pos < len(self._data) and self._data[self.pos] == OBJECT_END:
@@ -151,15 +156,16 @@ class _Reader:
             into[name] = self.value(depth)
 
     def _text(self) -> str:
-        return self._string(_U16.unpack(self._take(2))[0])
+        return self._string(_U16.unpack(self.take(2))[0])
 
     def _string(self, size: int) -> str:
-        return self._take(size).decode("utf-8", "replace")
+        return self.take(size).decode("utf-8", "replace")
 
-    def _take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
+        """Return the next ``size`` bytes."""
         start, end = self.pos, self.pos + size
         if end > len(self._data):
-            raise ProtocolViolation("amf_truncated", "an AMF0 value ends early")
+            raise ProtocolViolation("amf_truncated", "an AMF value ends early")
         self.pos = end
         return self._data[start:end]
 

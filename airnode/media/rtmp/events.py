@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from airnode.media.rtmp.amf0 import AmfValue
+from airnode.media.rtmp.amf_values import AmfValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
-from airnode.media.rtmp.amf0 import AmfInput
+from airnode.media.rtmp.amf_values import AmfInput
 from airnode.media.rtmp.chunks import Message
 from airnode.media.rtmp.errors import ProtocolViolation
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from airnode.media.rtmp import amf0
-from airnode.media.rtmp.amf0 import AmfInput, AmfValue
+from airnode.media.rtmp.amf_values import UNDEFINED, AmfInput, AmfValue
 from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampUnwrapper
 from airnode.media.rtmp.errors import ProtocolViolation
 from airnode.media.rtmp.events import (
@@ -326,7 +326,7 @@ class ServerSession:
         elif name == "FCPublish":
             self._send_command("onFCPublish", 0.0, None, status_info("status", "NetStream.Publish.Start", ""))
         elif transaction and name in ("releaseStream", "getStreamLength", "_checkbw"):
-            self._send_command("_result", transaction, None, amf0.UNDEFINED)
+            self._send_command("_result", transaction, None, UNDEFINED)
 
     def _connect(self, transaction: float, arguments: list[AmfValue], now_s: float) -> None:
         if self.state is not SessionState.CONNECTING:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airnode.media.rtmp.amf0 import UNDEFINED, AmfInput, Date, EcmaArray, TypedObject, decode, encode
+from airnode.media.rtmp.amf0 import decode, decode_readable, encode
+from airnode.media.rtmp.amf_values import UNDEFINED, AmfInput, AmfValue, Date, EcmaArray, TypedObject
 from airnode.media.rtmp.errors import ProtocolViolation
 
 VECTORS = [
@@ -51,7 +52,7 @@ def test_long_string() -> None:
     assert decode(data) == [text]
 
 
-@pytest.mark.parametrize("marker", [0x04, 0x07, 0x09, 0x0E, 0x11, 0x12, 0xFF])
+@pytest.mark.parametrize("marker", [0x04, 0x09, 0x0E, 0x12, 0xFF])
 def test_refused_types(marker: int) -> None:
     with pytest.raises(ProtocolViolation) as caught:
         decode(bytes([marker, 0, 0]))
@@ -126,7 +127,7 @@ def test_any_bytes_end_in_values_or_a_violation(data: bytes) -> None:
         values = decode(data, max_depth=8, max_items=64)
     except ProtocolViolation as violation:
         reason = violation.reason
-    assert reason in {"", "amf_truncated", "amf_type", "amf_depth", "amf_items"}
+    assert reason in {"", "amf_truncated", "amf_type", "amf_depth", "amf_items", "amf_object"}
     assert len(values) <= 64
 
 
@@ -137,3 +138,26 @@ def test_any_bytes_in_composites(data: bytes, head: bytes) -> None:
         decode(head + data)
     except ProtocolViolation:
         return
+
+
+def _readable(data: bytes) -> tuple[list[AmfValue], str]:
+    values, error = decode_readable(data, max_items=100)
+    return values, error.reason if error is not None else ""
+
+
+def test_what_comes_before_an_error_is_read() -> None:
+    metadata = encode(["onMetaData", EcmaArray(width=640.0, height=360.0)])
+    both = {"width": 640.0, "height": 360.0}
+    assert _readable(metadata) == (["onMetaData", both], "")
+    assert _readable(metadata[:-3]) == (["onMetaData", both], "amf_truncated")
+    assert _readable(metadata[:-4]) == (["onMetaData", {"width": 640.0}], "amf_truncated")
+    too_many = encode(["onMetaData", {"width": 640.0, "keyframes": {"times": [1.0] * 200}}])
+    assert _readable(too_many) == (["onMetaData", {"width": 640.0}], "amf_items")
+    unknown = encode(["onMetaData", {"width": 640.0}])[:-3] + b"\0\1a\x09"
+    assert _readable(unknown) == (["onMetaData", {"width": 640.0}], "amf_type")
+    assert _readable(b"\x02\0") == ([], "amf_truncated")
+    assert _readable(encode([{"a": 1.0}]) + b"\x02") == ([{"a": 1.0}], "amf_truncated")
+
+
+def test_references_are_not_followed() -> None:
+    assert decode(b"\x03\0\1a\x07\0\0\0\1b\x05\0\0\x09") == [{"a": UNDEFINED, "b": None}]
