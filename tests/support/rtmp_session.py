@@ -10,7 +10,8 @@ from airnode.media.rtmp.errors import ProtocolViolation
 from airnode.media.rtmp.events import (
     Event,
 )
-from airnode.media.rtmp.session import ServerSession, SessionLimits, SessionState
+from airnode.media.rtmp.session import ServerSession, SessionState
+from airnode.media.rtmp.session_limits import SessionLimits
 from tests.support.rtmp import command, simple_c1
 
 LIMITS = SessionLimits(chunks=ChunkLimits(max_message_bytes=200_000, max_buffered_bytes=400_000))

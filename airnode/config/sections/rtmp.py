@@ -40,7 +40,10 @@ class RtmpSection(Section):
         default=8 << 20, ge=64 << 10, le=(1 << 24) - 1, description="Largest RTMP message (one video frame)."
     )
     max_chunk_size_bytes: ByteSize = Field(
-        default=(1 << 24) - 1, ge=128, le=(1 << 24) - 1, description="Largest chunk size a publisher may set."
+        default=(1 << 31) - 1,
+        ge=128,
+        le=(1 << 31) - 1,
+        description="Largest chunk size a publisher may set. It costs no memory: a chunk ends with its message.",
     )
     max_chunk_streams: int = Field(default=64, ge=4, description="Largest number of chunk streams in one connection.")
     max_streams: int = Field(

@@ -2,9 +2,19 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from airnode.media.room.claims import RoomClaims
 from airnode.media.rtmp.publishing import PublishRefusal, PublishRequest
+
+#: What an encoder shows. The fields are named as OBS names them; the texts repeat nothing of a key.
+_WRONG_SERVER: Final = (
+    "Publish to the app 'live': the server is rtmp://HOST/live, and the stream key has a field of its own "
+    "(rtmp://HOST/live/STREAM-KEY where there is only one field)."
+)
+_NO_KEY: Final = "The stream key is empty; copy it from the studio page."
+_WRONG_KEY: Final = "The stream key is not right; copy it from the studio page."
+_OTHER_ROOM: Final = "The stream key is right, but it belongs to another room than the one in the address."
 
 
 class StreamKeyAuthority:
@@ -38,12 +48,14 @@ class StreamKeyAuthority:
         return room
 
     async def _room(self, request: PublishRequest) -> str | PublishRefusal:
-        if request.app != "live":
-            return PublishRefusal("app", "Publish to the app 'live': rtmp://HOST/live/STREAM-KEY.")
+        if request.app not in ("live", ""):
+            return PublishRefusal("app", _WRONG_SERVER)
+        if not request.key:
+            return PublishRefusal("no_key", _NO_KEY)
         room = await self._room_of(request.key)
-        named = request.name if "key" in request.params else None
+        named = request.name if "key" in request.params and request.name else None
         if room is not None and named in (None, room):
             return room
         if self._open_rooms is not None and self._open_rooms.match(request.name):
             return request.name
-        return PublishRefusal("key", "The stream key is not right; copy it from the studio page.")
+        return PublishRefusal("key", _WRONG_KEY if room is None else _OTHER_ROOM)

@@ -24,7 +24,6 @@ A reference is not followed: it makes cyclic values possible. The reserved marke
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from airnode.media.rtmp.amf3 import Amf3Reader
 from airnode.media.rtmp.amf_values import UNDEFINED, AmfInput, AmfValue, Date, EcmaArray, TypedObject, Undefined

@@ -106,7 +106,11 @@ class Amf3Reader:
 
     def _object(self, header: int, depth: int) -> dict[str, AmfValue]:
         names, is_dynamic = self._class(header)
-        members = {name: self.value(depth) for name in names}
+        members: dict[str, AmfValue] = {}
+        if self._in.open_object is None:
+            self._in.open_object = members
+        for name in names:
+            members[name] = self.value(depth)
         return self._named_members(members, depth) if is_dynamic else members
 
     def _class(self, header: int) -> tuple[list[str], bool]:
@@ -126,8 +130,6 @@ class Amf3Reader:
         return traits
 
     def _named_members(self, into: dict[str, AmfValue], depth: int) -> dict[str, AmfValue]:
-        if self._in.open_object is None:
-            self._in.open_object = into
         while name := self._string():
             into[name] = self.value(depth)
         return into

@@ -3,6 +3,9 @@
 A message is cut into chunks, chunks of several chunk streams interleave, and headers of four formats omit what did
 not change on their chunk stream. Two protocol control messages change how the bytes are read and are handled here: Set
 Chunk Size (1) and Abort Message (2).
+
+A chunk size may be huge: a chunk is never longer than its message, and only that is limited. A message that its peer
+left incomplete is dropped when the next one begins on its chunk stream, as encoders do on a slow network.
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,9 @@ from airnode.media.rtmp.errors import ProtocolViolation
 
 DEFAULT_CHUNK_SIZE_BYTES: Final = 128
 SET_CHUNK_SIZE, ABORT = 1, 2
+_CONTROL_CSID: Final = 2
+#: Data messages may be longer than a limit: they are skipped then. Types of AMF3 and AMF0.
+_SKIPPABLE: Final = frozenset({15, 18})
 #: With this value of a 24-bit timestamp, the 32-bit extended timestamp follows.
 _EXTENDED: Final = 0xFFFFFF
 #: {header format: size of its message header}
@@ -36,7 +42,7 @@ class ChunkLimits:
     """
 
     max_message_bytes: int = 8 << 20
-    max_chunk_size_bytes: int = 16 << 20
+    max_chunk_size_bytes: int = 0x7FFFFFFF
     max_chunk_streams: int = 64
     max_buffered_bytes: int = 16 << 20
 
@@ -44,7 +50,17 @@ class ChunkLimits:
 class _ChunkStream:
     """The last header of a chunk stream, and the message that is being received on it."""
 
-    __slots__ = ("csid", "delta_ms", "extended", "length_bytes", "partial", "stream_id", "timestamp_ms", "type_id")
+    __slots__ = (
+        "csid",
+        "delta_ms",
+        "extended",
+        "length_bytes",
+        "partial",
+        "skipped_bytes",
+        "stream_id",
+        "timestamp_ms",
+        "type_id",
+    )
 
     def __init__(self, csid: int) -> None:
         self.csid = csid
@@ -56,6 +72,8 @@ class _ChunkStream:
         self.extended = False
         #: None between two messages.
         self.partial: bytearray | None = None
+        #: Of the current message, if it is too long to keep.
+        self.skipped_bytes = 0
 
 
 class ChunkDecoder:
@@ -63,6 +81,9 @@ class ChunkDecoder:
 
     Payload is copied out of the input at once. If the owner calls :meth:`next_message` until it returns None, at most
     one header remains in the input.
+
+    Attributes:
+        skipped: (reason, detail) of what was ignored; the owner empties it.
     """
 
     def __init__(self, limits: ChunkLimits) -> None:
@@ -76,6 +97,7 @@ class ChunkDecoder:
         self._current: _ChunkStream | None = None
         self._chunk_left_bytes = 0
         self._partial_bytes = 0
+        self.skipped: list[tuple[str, str]] = []
 
     @property
     def buffered_bytes(self) -> int:
@@ -145,8 +167,10 @@ class ChunkDecoder:
             return False
         timestamp_ms = int.from_bytes(data[header_end : header_end + 4] if extended else data[pos : pos + 3], "big")
         if stream.partial is not None:
-            self._pos = header_end + self._continue_message(stream, fmt, timestamp_ms)
-            return True
+            if fmt == 3:
+                self._pos = header_end + self._continue_message(stream, stream.partial, timestamp_ms)
+                return True
+            self._drop(stream, stream.partial)
         if fmt < 2:
             stream.length_bytes = int.from_bytes(data[pos + 3 : pos + 6], "big")
             stream.type_id = data[pos + 6]
@@ -156,18 +180,39 @@ class ChunkDecoder:
         self._pos = header_end + (4 if extended else 0)
         return True
 
+    def _drop(self, stream: _ChunkStream, partial: bytearray) -> None:
+        self._partial_bytes -= len(partial)
+        stream.partial = None
+        stream.skipped_bytes = 0
+        self.skipped.append(("chunk_interrupted", f"a message on chunk stream {stream.csid} was left incomplete"))
+
     def _open(self, csid: int, fmt: int) -> _ChunkStream:
-        # Format 1 in a first chunk is not allowed, but librtmp uses it on chunk stream 2, where the stream id is 0.
+        # Format 1 in a first chunk is not allowed, but librtmp uses it on chunk stream 2, and some encoders on those
+        # of media: the stream id is 0 then.
         if fmt > 1:
             raise ProtocolViolation("chunk_format", f"chunk stream {csid} begins with a header of format {fmt}")
         if len(self._streams) >= self.limits.max_chunk_streams:
-            raise ProtocolViolation("chunk_streams", f"more than {self.limits.max_chunk_streams} chunk streams")
+            self._forget_oldest()
         stream = self._streams[csid] = _ChunkStream(csid)
         return stream
 
+    def _forget_oldest(self) -> None:
+        """Make room for another chunk stream: some encoders never use one twice."""
+        for csid, stream in self._streams.items():
+            if stream.partial is None and csid != _CONTROL_CSID:
+                del self._streams[csid]
+                return
+        raise ProtocolViolation(
+            "chunk_streams", f"more than {self.limits.max_chunk_streams} messages were begun at once"
+        )
+
     def _begin_message(self, stream: _ChunkStream, fmt: int, timestamp_ms: int, extended: bool) -> None:
         if stream.length_bytes > self.limits.max_message_bytes:
-            raise ProtocolViolation("message_size", f"a message of {stream.length_bytes} bytes")
+            detail = f"a message of {stream.length_bytes} bytes is longer than rtmp.max_message_bytes allows"
+            if stream.type_id not in _SKIPPABLE:
+                raise ProtocolViolation("message_size", detail)
+            self.skipped.append(("message_size", detail))
+            stream.skipped_bytes = stream.length_bytes
         if fmt == 3 and not extended:
             timestamp_ms = stream.delta_ms
         # After a format 0 header its timestamp is the delta of a following format 3 message (section 5.3.1.2.4).
@@ -178,13 +223,11 @@ class ChunkDecoder:
         self._current = stream
         self._chunk_left_bytes = min(stream.length_bytes, self.chunk_size_bytes)
 
-    def _continue_message(self, stream: _ChunkStream, fmt: int, timestamp_ms: int) -> int:
+    def _continue_message(self, stream: _ChunkStream, partial: bytearray, timestamp_ms: int) -> int:
         """Continue a message. Return the size of the extended timestamp in this chunk's header: 4 or 0."""
-        partial = stream.partial
-        if fmt != 3 or partial is None:
-            raise ProtocolViolation("chunk_interrupted", f"a message on chunk stream {stream.csid} was left incomplete")
         self._current = stream
-        self._chunk_left_bytes = min(stream.length_bytes - len(partial), self.chunk_size_bytes)
+        left_bytes = stream.skipped_bytes or stream.length_bytes - len(partial)
+        self._chunk_left_bytes = min(left_bytes, self.chunk_size_bytes)
         # Some encoders omit the extended timestamp in the chunks after the first: those four bytes are payload.
         return 4 if stream.extended and timestamp_ms == stream.delta_ms else 0
 
@@ -196,6 +239,9 @@ class ChunkDecoder:
         partial, start = stream.partial, self._pos
         stop = min(start + self._chunk_left_bytes, len(self._data))
         moved = stop - start
+        if stream.skipped_bytes:
+            self._skip_payload(stream, stop, moved)
+            return None
         if moved == stream.length_bytes:  # the whole message at once: the usual case, one copy
             self._end_message(stream, stop)
             return Message(stream.type_id, stream.stream_id, stream.timestamp_ms, self._data[start:stop])
@@ -213,6 +259,15 @@ class ChunkDecoder:
             self._current = None
         return None
 
+    def _skip_payload(self, stream: _ChunkStream, stop: int, moved: int) -> None:
+        self._pos = stop
+        self._chunk_left_bytes -= moved
+        stream.skipped_bytes -= moved
+        if stream.skipped_bytes == 0:
+            self._end_message(stream, stop)
+        elif self._chunk_left_bytes == 0:
+            self._current = None
+
     def _end_message(self, stream: _ChunkStream, pos: int) -> None:
         stream.partial = None
         self._current = None
@@ -220,22 +275,27 @@ class ChunkDecoder:
         self._pos = pos
 
     def _set_chunk_size(self, payload: bytes) -> None:
-        size = _control_value(payload)
-        if not 1 <= size <= self.limits.max_chunk_size_bytes:
-            raise ProtocolViolation("chunk_size", f"a chunk size of {size} bytes")
-        self.chunk_size_bytes = size
+        size_bytes = _control_value(payload) & 0x7FFFFFFF  # the first bit is reserved
+        if size_bytes > self.limits.max_chunk_size_bytes:
+            raise ProtocolViolation(
+                "chunk_size", f"a chunk size of {size_bytes} bytes is larger than rtmp.max_chunk_size_bytes allows"
+            )
+        if size_bytes == 0:
+            self.skipped.append(("chunk_size", "a chunk size of 0 bytes, or one that is cut short, was not used"))
+            return
+        self.chunk_size_bytes = size_bytes
 
     def _abort(self, payload: bytes) -> None:
         stream = self._streams.get(_control_value(payload))
         if stream is not None and stream.partial is not None:
             self._partial_bytes -= len(stream.partial)
             stream.partial = None
+            stream.skipped_bytes = 0
 
 
 def _control_value(payload: bytes) -> int:
-    if len(payload) < 4:
-        raise ProtocolViolation("control_message", "a protocol control message is too short")
-    return int.from_bytes(payload[:4], "big")
+    """Return the number in a protocol control message; 0: it is cut short, and no number is 0 otherwise."""
+    return int.from_bytes(payload[:4], "big") if len(payload) >= 4 else 0
 
 
 class ChunkEncoder:

@@ -17,6 +17,7 @@ from airnode.media.rtmp.events import (
     AudioReceived,
     DataReceived,
     Event,
+    MessageSkipped,
     PublishRequested,
     PublishStopped,
     VideoReceived,
@@ -31,12 +32,12 @@ from airnode.media.rtmp.publishing import (
     PublishRefusal,
     PublishRequest,
 )
-from airnode.media.rtmp.session import ServerSession, SessionLimits
+from airnode.media.rtmp.session import PUBLISH_FAILED, PUBLISH_REJECTED, ServerSession
+from airnode.media.rtmp.session_limits import SessionLimits
 
 log = structlog.get_logger(__name__)
 
 BAD_NAME: Final = "NetStream.Publish.BadName"
-FAILED: Final = "NetStream.Publish.Failed"
 #: Time in which a peer can read the status that refused it.
 LINGER_S: Final = 2.0
 #: The metric of received bytes is updated after this many.
@@ -85,6 +86,8 @@ class RtmpConnection(asyncio.Protocol):
         self._uncounted_bytes = 0
         #: {"audio" | "video": consecutive malformed messages}
         self._malformed = {"audio": 0, "video": 0}
+        #: Reasons of skipped messages that the log has.
+        self._logged: set[str] = set()
         self._end_reason: str | None = None
         self._closed = False
         self._deciding = False
@@ -148,7 +151,7 @@ class RtmpConnection(asyncio.Protocol):
 
     # --- called by the server and the hub
 
-    def disconnect(self, reason: str, code: str = FAILED) -> None:
+    def disconnect(self, reason: str, code: str = PUBLISH_FAILED) -> None:
         """End the connection with a status that the encoder shows."""
         if self._end_reason is None:
             self._end("info", "disconnected", reason)
@@ -171,12 +174,12 @@ class RtmpConnection(asyncio.Protocol):
         except AirnodeError as error:
             self._context.metrics.rejected.labels(error.code).inc()
             self._end("warning", error.code, error.detail)
-            self._close_with_status(_status_code(error), error.detail or error.title)
+            self._close_with_status(_status_code(error, PUBLISH_FAILED), error.detail or error.title)
         except Exception:
             # A boundary: an error in this program must not affect other streams, and it is always logged.
             log.exception("rtmp_connection_failed", remote=self._remote, room=self._room)
             self._end("warning", "internal")
-            self._close_with_status(FAILED, "Internal error")
+            self._close_with_status(PUBLISH_FAILED, "Internal error")
         else:
             self._flush()
 
@@ -192,9 +195,24 @@ class RtmpConnection(asyncio.Protocol):
                 log.info("rtmp_publish_ended", remote=self._remote, room=self._room, reason=event.reason)
                 self._close_ingest(event.reason)
                 self._start_timer()
+            elif isinstance(event, MessageSkipped):
+                self._skipped(event)
             else:
                 media += self._demux(event, arrived_s)
         self._push(media)
+
+    def _skipped(self, event: MessageSkipped) -> None:
+        """Count a message that could not be read; the log has the first one of each kind."""
+        self._context.metrics.protocol_errors.labels(event.reason).inc()
+        if event.reason not in self._logged:
+            self._logged.add(event.reason)
+            log.warning(
+                "rtmp_message_skipped",
+                reason=event.reason,
+                detail=event.detail,
+                remote=self._remote,
+                room=self._room or None,
+            )
 
     def _push(self, media: list[IngestEvent]) -> None:
         if self._ingest is not None and self._end_reason is None and (media or self._unpushed_bytes):
@@ -229,8 +247,7 @@ class RtmpConnection(asyncio.Protocol):
 
     async def _decide(self, event: PublishRequested) -> None:
         """Answer a publish by the authority and the hub; meanwhile nothing is read from the peer."""
-        key = event.params.get("key") or event.name
-        request = PublishRequest(event.app, event.name, event.params, self._remote, key, self._secure)
+        request = PublishRequest(event.app, event.name, event.params, self._remote, event.key, self._secure)
         try:
             decision = self._context.refuse() or await self._authorize(request)
             if self._end_reason is not None:
@@ -238,15 +255,15 @@ class RtmpConnection(asyncio.Protocol):
             if isinstance(decision, PublishRefusal):
                 self._reject(decision.reason, decision.description, BAD_NAME)
                 return
-            publisher = PublisherInfo(self._remote, key, self._secure, self.disconnect)
+            publisher = PublisherInfo(self._remote, event.key, self._secure, self.disconnect)
             self._ingest = self._context.hub.open(decision, publisher)
         except AirnodeError as error:
-            self._reject(error.code, error.detail or error.title, _status_code(error))
+            self._reject(error.code, error.detail or error.title, _status_code(error, PUBLISH_REJECTED))
             return
         except Exception:
             # A boundary, as in _advance: without an answer the peer would wait until its own timeout.
             log.exception("rtmp_connection_failed", remote=self._remote)
-            self._reject("internal", "Internal error", FAILED)
+            self._reject("internal", "Internal error", PUBLISH_REJECTED)
             return
         finally:
             self._deciding = False
@@ -359,6 +376,6 @@ class RtmpConnection(asyncio.Protocol):
             self._transport.close()
 
 
-def _status_code(error: AirnodeError) -> str:
+def _status_code(error: AirnodeError, otherwise: str) -> str:
     """Return the status code of an error. Encoders show BadName as a wrong stream key or one in use."""
-    return BAD_NAME if isinstance(error, Conflict | Forbidden | NotFound | Unauthenticated) else FAILED
+    return BAD_NAME if isinstance(error, Conflict | Forbidden | NotFound | Unauthenticated) else otherwise

@@ -17,12 +17,14 @@ class PublishRequested:
         app: without a query.
         name: the stream name, without a query.
         params: the query parameters of the stream name, the app and tcUrl together.
+        key: the stream key: the parameter ``key``, or else the stream name.
     """
 
     app: str
     name: str = field(repr=False)
     params: dict[str, str] = field(repr=False)
     stream_id: int
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +56,17 @@ class DataReceived:
     values: list[AmfValue]
 
 
-Event = PublishRequested | PublishStopped | AudioReceived | VideoReceived | DataReceived
+@dataclass(frozen=True, slots=True)
+class MessageSkipped:
+    """A message that could not be read, or not as a whole; the connection goes on.
+
+    Attributes:
+        reason: a short stable label, as in :class:`ProtocolViolation`.
+        detail: a sentence for the log.
+    """
+
+    reason: str
+    detail: str
+
+
+Event = PublishRequested | PublishStopped | AudioReceived | VideoReceived | DataReceived | MessageSkipped

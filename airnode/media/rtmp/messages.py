@@ -1,13 +1,13 @@
-"""The contents of RTMP messages: their types, the fixed parts of the server's answers, stream names, aggregates.
+"""The contents of RTMP messages: their types, the fixed parts of the server's answers, values, aggregates.
 
 Sections are those of Adobe RTMP 1.0.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Final
-from urllib.parse import parse_qsl
 
-from airnode.media.rtmp.amf_values import AmfInput
+from airnode.media.rtmp.amf0 import decode_readable
+from airnode.media.rtmp.amf_values import AmfInput, AmfValue
 from airnode.media.rtmp.chunks import Message
 from airnode.media.rtmp.errors import ProtocolViolation
 
@@ -24,12 +24,14 @@ ACK_WINDOW_BYTES: Final = 2_500_000
 SERVER_CHUNK_SIZE_BYTES: Final = 65_536
 #: FourCC codes that can be published with Enhanced RTMP.
 _VIDEO_FOURCCS: Final = ("avc1", "hvc1", "av01")
-_AUDIO_FOURCCS: Final = ("mp4a",)
+_AUDIO_FOURCCS: Final = ("mp4a", "Opus")
 #: FourCcInfoMask (Enhanced RTMP v2): the server forwards; it neither decodes nor encodes.
 _CAN_FORWARD: Final = 4
 #: CapsExMask: ModEx is supported; reconnect requests, multitrack and nanosecond offsets are not.
 _CAPS_EX: Final = 4
-_MAX_PARAMS: Final = 32
+_AMF3_STRING: Final = b"\x06"
+#: What no AMF0 command or data message begins with otherwise: 00 would be a number.
+_FORMAT_BYTE_AND_STRING: Final = b"\x00\x02"
 _TAG_HEADER_BYTES: Final = 11
 _BACK_POINTER_BYTES: Final = 4
 _MAX_AGGREGATE_PARTS: Final = 4096
@@ -66,37 +68,30 @@ def ping_response(timestamp: bytes) -> bytes:
     return PING_RESPONSE.to_bytes(2, "big") + timestamp.ljust(4, b"\0")
 
 
-# --- stream names
+# --- values
 
 
-def split_stream_name(app: str, tc_url: str, name: str) -> tuple[str, str, dict[str, str]]:
-    """Return the (app, stream name, query parameters) of a publish; app and name have no query any more.
+def read_values(message: Message, max_depth: int, max_items: int) -> tuple[list[AmfValue], ProtocolViolation | None]:
+    """Return the values of a command or data message that can be read, and the first error.
 
-    OBS sends ``room?key=…`` as the stream name. FFmpeg splits its URL so that the query stays with the name. Other
-    encoders put the query behind the app, or leave it only in tcUrl. Of equal parameters the first one wins, in the
-    order name, app, tcUrl.
+    The AMF3 types begin with a format byte and hold AMF0 values, of which each may change to AMF3. Some encoders send
+    AMF3 values without that byte, and others send the byte with the AMF0 types.
     """
-    bare_app, _, app_query = app.partition("?")
-    bare_name, _, name_query = name.partition("?")
-    params: dict[str, str] = {}
-    for query in (name_query, app_query, tc_url.partition("?")[2]):
-        for key, value in _parse_query(query):
-            params.setdefault(key, value)
-    return bare_app.strip("/"), bare_name.strip("/"), params
-
-
-def _parse_query(query: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMS)
-    except ValueError:  # too many fields: nobody wrote this query on purpose
-        return []
+    payload = message.payload
+    is_amf3 = False
+    if message.type_id in (COMMAND_AMF3, DATA_AMF3):
+        is_amf3 = payload.startswith(_AMF3_STRING)
+        payload = payload.removeprefix(b"\0")
+    elif payload.startswith(_FORMAT_BYTE_AND_STRING):
+        payload = payload[1:]
+    return decode_readable(payload, max_depth=max_depth, max_items=max_items, is_amf3=is_amf3)
 
 
 # --- aggregates
 
 
 def split_aggregate(message: Message) -> Iterator[Message]:
-    """Yield the messages of an aggregate message: several FLV tags in one RTMP message (section 7.1.6).
+    """Yield the complete messages of an aggregate message: several FLV tags in one RTMP message (section 7.1.6).
 
     Their timestamps are shifted so that the first one has the aggregate's own timestamp.
 

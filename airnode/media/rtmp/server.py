@@ -27,7 +27,7 @@ from airnode.media.rtmp.publishing import (
     PublishRefusal,
     PublishRequest,
 )
-from airnode.media.rtmp.session import SessionLimits
+from airnode.media.rtmp.session_limits import SessionLimits
 from airnode.web.sockets import bind, tls_context
 
 __all__ = [

@@ -13,17 +13,18 @@ While a publish waits for the owner's answer, the bytes behind it are not decode
 """
 
 import enum
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
-from airnode.media.rtmp import amf0
-from airnode.media.rtmp.amf_values import UNDEFINED, AmfInput, AmfValue
-from airnode.media.rtmp.chunks import ChunkDecoder, ChunkEncoder, ChunkLimits, Message, TimestampUnwrapper
+from airnode.media.rtmp.amf_values import UNDEFINED, AmfValue
+from airnode.media.rtmp.answers import Answers
+from airnode.media.rtmp.chunks import ChunkDecoder, Message, TimestampUnwrapper
 from airnode.media.rtmp.errors import ProtocolViolation
 from airnode.media.rtmp.events import (
     AudioReceived,
     DataReceived,
     Event,
+    MessageSkipped,
     PublishRequested,
     PublishStopped,
     VideoReceived,
@@ -31,7 +32,6 @@ from airnode.media.rtmp.events import (
 from airnode.media.rtmp.handshake import ServerHandshake
 from airnode.media.rtmp.messages import (
     ACK_WINDOW_BYTES,
-    ACKNOWLEDGEMENT,
     AGGREGATE,
     AUDIO,
     COMMAND_AMF0,
@@ -39,34 +39,28 @@ from airnode.media.rtmp.messages import (
     DATA_AMF0,
     DATA_AMF3,
     PING_REQUEST,
-    SERVER_CHUNK_SIZE_BYTES,
-    SET_PEER_BANDWIDTH,
     USER_CONTROL,
     VIDEO,
     WINDOW_ACK_SIZE,
-    connect_result,
     ping_response,
+    read_values,
     split_aggregate,
-    split_stream_name,
     status_info,
     stream_begin,
 )
 from airnode.media.rtmp.read_coalescer import ReadCoalescer
+from airnode.media.rtmp.session_limits import (
+    MAX_PREAMBLE_BYTES,
+    MAX_PREAMBLE_MESSAGES,
+    SessionLimits,
+    before_publishing,
+)
+from airnode.media.rtmp.stream_names import read_stream_name
 
-_CONTROL_CSID, _COMMAND_CSID, _STATUS_CSID = 2, 3, 5
-#: Commands fit in this; a peer that has not published yet cannot make the server hold more.
-_MAX_COMMAND_BYTES: Final = 64 << 10
-#: The total that a peer may send before it requests a publish: encoders need 5 KiB and a dozen messages.
-_MAX_PREAMBLE_BYTES: Final = 128 << 10
-_MAX_PREAMBLE_MESSAGES: Final = 1000
-
-
-def _before_publishing(limits: ChunkLimits) -> ChunkLimits:
-    return replace(
-        limits,
-        max_message_bytes=min(limits.max_message_bytes, _MAX_COMMAND_BYTES),
-        max_buffered_bytes=min(limits.max_buffered_bytes, 4 * _MAX_COMMAND_BYTES),
-    )
+#: Status codes that OBS knows as errors, and what later ends a publish: FFmpeg shows the description of any error.
+CONNECT_REJECTED: Final = "NetConnection.Connect.Rejected"
+PUBLISH_REJECTED: Final = "NetStream.Publish.Rejected"
+PUBLISH_FAILED: Final = "NetStream.Publish.Failed"
 
 
 class SessionState(enum.StrEnum):
@@ -78,19 +72,6 @@ class SessionState(enum.StrEnum):
     PUBLISH_REQUESTED = "publish_requested"
     PUBLISHING = "publishing"
     CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """The limits of one peer."""
-
-    chunks: ChunkLimits = field(default_factory=ChunkLimits)
-    max_streams: int = 8
-    max_amf_depth: int = 16
-    max_amf_items: int = 1024
-    handshake_timeout_s: float = 5.0
-    publish_timeout_s: float = 10.0
-    idle_timeout_s: float = 30.0
 
 
 class ServerSession:
@@ -105,9 +86,8 @@ class ServerSession:
         self._limits = limits
         self.state = SessionState.HANDSHAKE
         self._handshake = ServerHandshake()
-        self._decoder = ChunkDecoder(_before_publishing(limits.chunks))
-        self._encoder = ChunkEncoder()
-        self._out = bytearray()
+        self._decoder = ChunkDecoder(before_publishing(limits.chunks))
+        self._answers = Answers()
         self._app = ""
         self._tc_url = ""
         #: Ids of the streams that createStream made and deleteStream did not remove.
@@ -144,8 +124,16 @@ class ServerSession:
         """
         deadline = self.deadline()
         if deadline is not None and now_s >= deadline[0]:
-            self.state = SessionState.CLOSED
-            raise ProtocolViolation(deadline[1], "the peer took too long")
+            violation = ProtocolViolation(deadline[1], self._slowness(deadline[1]))
+            self._fail(violation)
+            raise violation
+
+    def _slowness(self, reason: str) -> str:
+        if reason == "idle_timeout":
+            return f"nothing came from the encoder for {self._limits.idle_timeout_s:g} s"
+        if reason == "publish_timeout":
+            return f"nothing was published within {self._limits.publish_timeout_s:g} s"
+        return f"the handshake took longer than {self._limits.handshake_timeout_s:g} s"
 
     # --- bytes
 
@@ -167,7 +155,7 @@ class ServerSession:
         """
         if self.state is SessionState.CLOSED:
             return []
-        is_flood = self._publish_id == 0 and self.received_bytes > _MAX_PREAMBLE_BYTES
+        is_flood = self._publish_id == 0 and self.received_bytes > MAX_PREAMBLE_BYTES
         if data:
             self._last_receive_s = now_s
             self.received_bytes += len(data)
@@ -175,25 +163,23 @@ class ServerSession:
         events: list[Event] = []
         try:
             if is_flood:
-                raise ProtocolViolation("flood", "too many bytes without a publish")
+                raise ProtocolViolation("flood", "too many bytes came without a publish")
             if self.state is SessionState.HANDSHAKE:
                 data = self._shake_hands(data, now_s)
             self._read(data, events, now_s)
-        except ProtocolViolation:
-            self.state = SessionState.CLOSED
+        except ProtocolViolation as violation:
+            self._fail(violation)
             raise
         self._acknowledge()
         return events
 
     def data_to_send(self) -> bytes:
         """Return the bytes for the peer and forget them."""
-        out = bytes(self._out)
-        self._out.clear()
-        return out
+        return self._answers.take()
 
     def _shake_hands(self, data: bytes, now_s: float) -> bytes:
         rest = self._handshake.receive(data)
-        self._out += self._handshake.data_to_send()
+        self._answers.raw(self._handshake.data_to_send())
         if self._handshake.done:
             self.state = SessionState.CONNECTING
             self._state_since_s = now_s
@@ -205,14 +191,17 @@ class ServerSession:
             decoder.feed(data)
         while self.state is not SessionState.PUBLISH_REQUESTED and (message := decoder.next_message()) is not None:
             self._handle(message, events, now_s)
+        if decoder.skipped:
+            events += (MessageSkipped(reason, detail) for reason, detail in decoder.skipped)
+            decoder.skipped.clear()
         # Only an owner that continues to pass bytes without an answer to a publish can exceed this.
         if decoder.buffered_bytes > self._limits.chunks.max_buffered_bytes + (1 << 20):
-            raise ProtocolViolation("buffered_bytes", "too much input while a publish was being decided")
+            raise ProtocolViolation("buffered_bytes", "too much came while the stream key was checked")
 
     def _acknowledge(self) -> None:
         if self.received_bytes - self._acknowledged_bytes >= self._ack_window_bytes:
             self._acknowledged_bytes = self.received_bytes
-            self._send_control(ACKNOWLEDGEMENT, (self.received_bytes & 0xFFFFFFFF).to_bytes(4, "big"))
+            self._answers.acknowledge(self.received_bytes)
 
     # --- the owner's answers
 
@@ -226,7 +215,7 @@ class ServerSession:
         self.state = SessionState.PUBLISHING
         self._timestamps = TimestampUnwrapper()
         self._decoder.limits = self._limits.chunks
-        self._send_control(USER_CONTROL, stream_begin(self._publish_id))
+        self._answers.user_control(stream_begin(self._publish_id))
         self._send_status("status", "NetStream.Publish.Start", "Publishing")
 
     def reject_publish(self, code: str, description: str) -> None:
@@ -239,14 +228,24 @@ class ServerSession:
         self._close_with_status(code, description)
 
     def abort_publish(self, code: str, description: str) -> None:
-        """Close the session in any state; a peer that publishes or has requested it receives the status."""
-        if self.state in (SessionState.PUBLISH_REQUESTED, SessionState.PUBLISHING):
+        """Close the session in any state; a peer that publishes or could publish receives the status."""
+        if self.state in (SessionState.READY, SessionState.PUBLISH_REQUESTED, SessionState.PUBLISHING):
             self._close_with_status(code, description)
         self.state = SessionState.CLOSED
 
     def _require_publish_requested(self) -> None:
         if self.state is not SessionState.PUBLISH_REQUESTED:
             raise RuntimeError(f"no publish is requested (the session is {self.state})")
+
+    def _fail(self, violation: ProtocolViolation) -> None:
+        """Close the session, with a status that says why where the peer can read one."""
+        detail = violation.detail
+        description = f"{detail[:1].upper()}{detail[1:]}."
+        if self.state is SessionState.CONNECTING:
+            self._close_with_status(CONNECT_REJECTED, description)
+        else:
+            code = PUBLISH_FAILED if self.state is SessionState.PUBLISHING else PUBLISH_REJECTED
+            self.abort_publish(code, description)
 
     def _close_with_status(self, code: str, description: str) -> None:
         self._send_status("error", code, description)
@@ -258,29 +257,34 @@ class ServerSession:
         type_id = message.type_id
         if self._publish_id == 0:
             self._preamble_messages += 1
-            if self._preamble_messages > _MAX_PREAMBLE_MESSAGES:
-                raise ProtocolViolation("flood", "too many messages without a publish")
+            if self._preamble_messages > MAX_PREAMBLE_MESSAGES:
+                raise ProtocolViolation("flood", "too many messages came without a publish")
         if type_id in (AUDIO, VIDEO, DATA_AMF0, DATA_AMF3, AGGREGATE):
             self._handle_media(message, events)
         elif type_id in (COMMAND_AMF0, COMMAND_AMF3):
             self._handle_command(message, events, now_s)
         elif type_id == WINDOW_ACK_SIZE:
-            self._ack_window_bytes = max(int.from_bytes(message.payload[:4], "big"), 1)
+            # 0 and a number that is cut short mean nothing.
+            self._ack_window_bytes = int.from_bytes(message.payload[:4], "big") or self._ack_window_bytes
         elif type_id == USER_CONTROL and message.payload[:2] == PING_REQUEST.to_bytes(2, "big"):
-            self._send_control(USER_CONTROL, ping_response(message.payload[2:6]))
+            self._answers.user_control(ping_response(message.payload[2:6]))
         # Acknowledgements, bandwidth, shared objects and undefined types need no answer.
 
     def _handle_media(self, message: Message, events: list[Event]) -> None:
-        if self.state is not SessionState.PUBLISHING or message.stream_id != self._publish_id:
+        # Some encoders send media on message stream 0, or begin its chunk stream without a stream id.
+        if self.state is not SessionState.PUBLISHING or message.stream_id not in (self._publish_id, 0):
             # Before a publish it is a violation; after one, it is what the peer had sent before it ended.
-            if self._publish_id == 0:
-                raise ProtocolViolation("media_before_publish", "media without a publish")
+            if self._publish_id == 0 and message.type_id not in (DATA_AMF0, DATA_AMF3):
+                raise ProtocolViolation("media_before_publish", "media came before a publish")
             return
-        if message.type_id == AGGREGATE:
+        if message.type_id != AGGREGATE:
+            self._media_event(message, events)
+            return
+        try:
             for part in split_aggregate(message):
                 self._media_event(part, events)
-        else:
-            self._media_event(message, events)
+        except ProtocolViolation as violation:
+            events.append(MessageSkipped(violation.reason, violation.detail))
 
     def _media_event(self, message: Message, events: list[Event]) -> None:
         if message.type_id == VIDEO:
@@ -289,32 +293,38 @@ class ServerSession:
         elif message.type_id == AUDIO:
             events.append(AudioReceived(self._timestamps.unwrap(message.timestamp_ms), message.payload))
         elif message.type_id in (DATA_AMF0, DATA_AMF3):
-            values = self._values(message)
+            values = self._values(message, events)
             if values and values[0] == "@setDataFrame":
                 del values[0]
             # Without a timestamp: metadata has 0 even where the media begins at another time.
-            events.append(DataReceived(values))
+            if values:
+                events.append(DataReceived(values))
 
-    def _values(self, message: Message) -> list[AmfValue]:
-        payload = message.payload
-        # The AMF3 forms begin with a format byte; they hold AMF0 values unless both sides agreed on AMF3.
-        if message.type_id in (COMMAND_AMF3, DATA_AMF3) and payload[:1] == b"\x00":
-            payload = payload[1:]
-        return amf0.decode(payload, max_depth=self._limits.max_amf_depth, max_items=self._limits.max_amf_items)
+    def _values(self, message: Message, events: list[Event]) -> list[AmfValue]:
+        """Return the values that can be read; what cannot is an event of its own."""
+        values, error = read_values(message, self._limits.max_amf_depth, self._limits.max_amf_items)
+        if error is not None:
+            if self.state is SessionState.CONNECTING and not (values and isinstance(values[0], str)):
+                raise error
+            events.append(MessageSkipped(error.reason, error.detail))
+        return values
 
     # --- commands
 
     def _handle_command(self, message: Message, events: list[Event], now_s: float) -> None:
-        values = self._values(message)
+        values = self._values(message, events)
         name = values[0] if values else None
-        transaction = values[1] if len(values) > 1 else 0.0
-        if not isinstance(name, str) or not isinstance(transaction, float):
-            raise ProtocolViolation("command", "a command without a name or a transaction number")
+        transaction = values[1] if len(values) > 1 and isinstance(values[1], float) else 0.0
+        if not isinstance(name, str):
+            if self.state is SessionState.CONNECTING:
+                raise ProtocolViolation("command", "a command has no name")
+            events.append(MessageSkipped("command", "a command has no name"))
+            return
         arguments = values[2:]
         if name == "connect":
             self._connect(transaction, arguments, now_s)
         elif self.state is SessionState.CONNECTING:
-            raise ProtocolViolation("command_order", "a command before connect")
+            raise ProtocolViolation("command_order", "a command came before connect")
         elif name == "createStream":
             self._create_stream(transaction)
         elif name == "publish":
@@ -322,24 +332,23 @@ class ServerSession:
         elif name in ("FCUnpublish", "closeStream", "deleteStream"):
             self._stop(name, message.stream_id, arguments, events, now_s)
         elif name in ("play", "play2"):
-            self._send_status("error", "NetStream.Play.Failed", "Only publishing is possible here", message.stream_id)
+            self._answers.status(
+                "error", "NetStream.Play.Failed", "Only publishing is possible here.", message.stream_id
+            )
         elif name == "FCPublish":
-            self._send_command("onFCPublish", 0.0, None, status_info("status", "NetStream.Publish.Start", ""))
+            self._answers.command("onFCPublish", 0.0, None, status_info("status", "NetStream.Publish.Start", ""))
         elif transaction and name in ("releaseStream", "getStreamLength", "_checkbw"):
-            self._send_command("_result", transaction, None, UNDEFINED)
+            self._answers.command("_result", transaction, None, UNDEFINED)
+        # Others need no answer: FFmpeg ends on an _error that it does not expect.
 
-    def _connect(self, transaction: float, arguments: list[AmfValue], now_s: float) -> None:
+    def _connect(self, transaction: float, arguments: Sequence[AmfValue], now_s: float) -> None:
         if self.state is not SessionState.CONNECTING:
-            raise ProtocolViolation("command_order", "a second connect")
+            raise ProtocolViolation("command_order", "a second connect came")
         options = arguments[0] if arguments and isinstance(arguments[0], dict) else {}
         app, tc_url = options.get("app"), options.get("tcUrl")
         self._app = app if isinstance(app, str) else ""
         self._tc_url = tc_url if isinstance(tc_url, str) else ""
-        self._send_control(WINDOW_ACK_SIZE, ACK_WINDOW_BYTES.to_bytes(4, "big"))
-        self._send_control(SET_PEER_BANDWIDTH, ACK_WINDOW_BYTES.to_bytes(4, "big") + b"\x02")
-        self._send_control(1, SERVER_CHUNK_SIZE_BYTES.to_bytes(4, "big"))
-        self._encoder.chunk_size_bytes = SERVER_CHUNK_SIZE_BYTES
-        self._send_command("_result", transaction, *connect_result(options))
+        self._answers.connected(transaction, options)
         self.state = SessionState.READY
         self._state_since_s = now_s
 
@@ -349,45 +358,38 @@ class ServerSession:
         stream_id = self._next_stream_id
         self._next_stream_id += 1
         self._stream_ids.add(stream_id)
-        self._send_command("_result", transaction, None, float(stream_id))
+        self._answers.command("_result", transaction, None, float(stream_id))
 
-    def _publish(self, stream_id: int, arguments: list[AmfValue], events: list[Event]) -> None:
-        name = arguments[1] if len(arguments) > 1 else None
+    def _publish(self, stream_id: int, arguments: Sequence[AmfValue], events: list[Event]) -> None:
+        name = arguments[1] if len(arguments) > 1 else ""
         if not isinstance(name, str):
-            raise ProtocolViolation("command", "publish without a stream name")
+            raise ProtocolViolation("command", "publish came without a stream name")
+        if stream_id == 0 and self._stream_ids:  # some encoders send it on stream 0
+            stream_id = max(self._stream_ids)
         if stream_id not in self._stream_ids:
-            raise ProtocolViolation("command_order", "publish without createStream")
+            raise ProtocolViolation("command_order", "publish came without createStream")
         if self.state is not SessionState.READY:
-            raise ProtocolViolation("command_order", "a second publish in one connection")
+            raise ProtocolViolation("command_order", "a second publish came in one connection")
         self.state = SessionState.PUBLISH_REQUESTED
         self._publish_id = stream_id
-        app, name, params = split_stream_name(self._app, self._tc_url, name)
-        events.append(PublishRequested(app, name, params, stream_id))
+        read = read_stream_name(self._app, self._tc_url, name)
+        events.append(PublishRequested(read.app, read.name, read.params, stream_id, read.key))
 
-    def _stop(self, command: str, stream_id: int, arguments: list[AmfValue], events: list[Event], now_s: float) -> None:
+    def _stop(
+        self, command: str, stream_id: int, arguments: Sequence[AmfValue], events: list[Event], now_s: float
+    ) -> None:
         if command == "deleteStream":
             argument = arguments[1] if len(arguments) > 1 else 0.0
             stream_id = int(argument) if isinstance(argument, float) and 0 <= argument <= 0xFFFFFFFF else 0
             self._stream_ids.discard(stream_id)
         elif command == "FCUnpublish":  # sent on stream 0; it contains the stream's name, not its id
             stream_id = self._publish_id
-            self._send_command("onFCUnpublish", 0.0, None, status_info("status", "NetStream.Unpublish.Success", ""))
+            self._answers.command("onFCUnpublish", 0.0, None, status_info("status", "NetStream.Unpublish.Success", ""))
         if self.state is SessionState.PUBLISHING and stream_id == self._publish_id:
             self._send_status("status", "NetStream.Unpublish.Success", "Publishing ended")
             self.state = SessionState.READY
             self._state_since_s = now_s
             events.append(PublishStopped(stream_id, command))
 
-    # --- sending
-
-    def _send_control(self, type_id: int, payload: bytes) -> None:
-        self._out += self._encoder.encode(_CONTROL_CSID, Message(type_id, 0, 0, payload))
-
-    def _send_command(self, name: str, transaction: float, *arguments: AmfInput) -> None:
-        payload = amf0.encode((name, transaction, *arguments))
-        self._out += self._encoder.encode(_COMMAND_CSID, Message(COMMAND_AMF0, 0, 0, payload))
-
-    def _send_status(self, level: str, code: str, description: str, stream_id: int | None = None) -> None:
-        payload = amf0.encode(("onStatus", 0.0, None, status_info(level, code, description)))
-        status_stream_id = self._publish_id if stream_id is None else stream_id
-        self._out += self._encoder.encode(_STATUS_CSID, Message(COMMAND_AMF0, status_stream_id, 0, payload))
+    def _send_status(self, level: Literal["status", "error"], code: str, description: str) -> None:
+        self._answers.status(level, code, description, self._publish_id)

@@ -140,16 +140,12 @@ def long_string(size: int) -> bytes:
     "sent",
     [
         pytest.param(b"\x06" + bytes(3) + b"\xff\xff\xff" + b"\x09" + bytes(4) + bytes(128), id="16 MB message"),
-        pytest.param(chunk(20, amf0.encode(("@setDataFrame", 1.0)) + long_string(100 << 20)), id="100 MB string"),
-        pytest.param(chunk(1, struct.pack(">I", 0x7FFFFFFF), csid=2), id="2 GB chunks"),
-        pytest.param(chunk(1, struct.pack(">I", 0), csid=2), id="empty chunks"),
         pytest.param(
             b"".join(
                 bytes([0x40 - 0x40, csid]) + bytes(3) + b"\0\1\0\x09" + bytes(4) + bytes(128) for csid in range(200)
             ),
             id="200 chunk streams",
         ),
-        pytest.param(chunk(20, amf0.encode(("x", 1.0)) + b"\x03\0\1a" * 5000), id="deep AMF"),
     ],
 )
 async def test_claimed_sizes_without_the_bytes(live: LiveClass, room: tuple[str, str, str], sent: bytes):
@@ -163,6 +159,32 @@ async def test_claimed_sizes_without_the_bytes(live: LiveClass, room: tuple[str,
         assert line["level"] == "warning"
         assert (line["room"], bool(line["reason"]), bool(line["detail"])) == (name, True, True)
         assert await live.metric("airnode_rtmp_protocol_errors_total") == errors + 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "skipped"),
+    [
+        pytest.param(chunk(20, amf0.encode(("@setDataFrame", 1.0)) + long_string(100 << 20)), 1, id="100 MB string"),
+        pytest.param(chunk(18, amf0.encode(("@setDataFrame",)) + long_string(100 << 20)), 1, id="100 MB of metadata"),
+        pytest.param(chunk(1, struct.pack(">I", 0), csid=2), 1, id="empty chunks"),
+        pytest.param(chunk(1, struct.pack(">I", 128 | 1 << 31), csid=2), 0, id="the reserved bit"),
+        pytest.param(chunk(20, amf0.encode(("x", 1.0)) + b"\x03\0\1a" * 5000), 1, id="deep AMF"),
+    ],
+)
+async def test_what_makes_no_sense_is_skipped(live: LiveClass, room: tuple[str, str, str], sent: bytes, skipped: int):
+    _, key, _ = room
+    async with live.unharmed():
+        errors = await live.metric("airnode_rtmp_protocol_errors_total")
+        async with publisher(live, key) as (peer, _, remote):
+            peer.send(sent)
+            # An answer shows that all of it was read.
+            peer.send(chunk(4, struct.pack(">HI", 6, 7), csid=2))
+            while (message := await peer.message()) is not None and message.type_id != 4:
+                pass
+            assert message is not None
+            assert message.payload == struct.pack(">HI", 7, 7)
+            assert logged_ends(live.node, remote) == []
+        assert await live.metric("airnode_rtmp_protocol_errors_total") == errors + skipped
 
 
 async def test_a_flood_of_bad_keys(live: LiveClass):

@@ -38,9 +38,10 @@ async def test_hostile_bytes_end_one_connection_and_nothing_else(rig: Rig) -> No
     await expect_end(rig, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "not_rtmp", after_handshake=False)
     await expect_end(rig, b"\x06" + bytes(1536), "encrypted", after_handshake=False)
     await expect_end(rig, b"\xff" * 100, "chunk_format")
-    # A message header of 16 MiB, the maximum of 24 bits, and a chunk size of 100 MB.
+    # A message header of 16 MiB, the maximum of 24 bits, also where chunks may have 2 GiB.
     await expect_end(rig, bytes.fromhex("03 000000 ffffff 14 00000000") + bytes(1000), "message_size")
-    await expect_end(rig, chunk(1, struct.pack(">I", 100_000_000), csid=2), "chunk_size")
+    huge = chunk(1, struct.pack(">I", 0x7FFFFFFF), csid=2)
+    await expect_end(rig, huge + bytes.fromhex("03 000000 ffffff 14 00000000") + bytes(1000), "message_size")
     await expect_end(rig, command("connect", 1.0, {"app": "live"}) + command("createStream", 2.0, None) * 9, "streams")
     await expect_end(rig, chunk(20, b"\x03\0\1a" * 100), "amf_depth")
     peer.send(chunk(8, tag_audio(1, b"sound"), timestamp_ms=20, stream_id=stream_id))

@@ -64,7 +64,7 @@ async def test_an_authority_that_fails(rig: Rig) -> None:
     with capture_logs() as logs:
         _, code = await peer.publish(KEY)
         assert await peer.closes()
-    assert code == "NetStream.Publish.Failed"
+    assert code == "NetStream.Publish.Rejected"
     assert [entry["event"] for entry in logs] == ["rtmp_connection_failed", "rtmp_connection_ended"]
     await peer.aclose()
 

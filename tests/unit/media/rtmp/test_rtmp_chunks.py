@@ -142,18 +142,77 @@ def test_chunk_size_can_change_within_a_message() -> None:
     ("data", "expected"),
     [
         (bytes.fromhex("06 000000 ffffff 09 01000000"), "message_size"),
-        (chunk(1, (0).to_bytes(4, "big"), csid=2), "chunk_size"),
         (chunk(1, (100_000_000).to_bytes(4, "big"), csid=2), "chunk_size"),
-        (chunk(1, (0x80000080).to_bytes(4, "big"), csid=2), "chunk_size"),
-        (chunk(1, b"\0\0", csid=2), "control_message"),
         (b"\x83\0\0\0", "chunk_format"),
         (b"\xc3", "chunk_format"),
-        (chunk(9, bytes(200))[:140] + bytes.fromhex("03 000000 000001 08 00000000 61"), "chunk_interrupted"),
-        (b"".join(chunk(8, b"x", csid=csid) for csid in range(3, 12)), "chunk_streams"),
+        (b"".join(chunk(8, bytes(200), csid=csid)[:140] for csid in range(3, 12)), "chunk_streams"),
     ],
 )
 def test_limits(data: bytes, expected: str) -> None:
     assert reason(data) == expected
+
+
+@pytest.mark.parametrize("size", [0x7FFFFFFF, 134_217_728, 0x80000000 | 60_000, 100_000])
+def test_a_huge_chunk_size_holds_no_more_memory(size: int) -> None:
+    limits = ChunkLimits(max_message_bytes=100_000, max_buffered_bytes=150_000)
+    body = bytes(90_000)
+    data = chunk(1, size.to_bytes(4, "big"), csid=2)
+    data += chunk(9, body, csid=5, chunk_size_bytes=size & 0x7FFFFFFF)
+    assert decode(data, limits) == [Message(9, 0, 0, body)]
+    assert decode(data, limits, step=5_000) == [Message(9, 0, 0, body)]
+    assert reason(data + chunk(9, bytes(100_001), csid=5, chunk_size_bytes=size), limits) == "message_size"
+
+
+def skipped(decoder: ChunkDecoder) -> list[str]:
+    return [name for name, _ in decoder.skipped]
+
+
+@pytest.mark.parametrize("payload", [b"", b"\0\0", bytes(4), b"\x80\0\0\0"])
+def test_a_chunk_size_without_a_meaning_is_not_used(payload: bytes) -> None:
+    decoder = ChunkDecoder(SMALL)
+    decoder.feed(chunk(1, payload, csid=2) + chunk(9, bytes(200), csid=5))
+    assert decoder.next_message() == Message(9, 0, 0, bytes(200))
+    assert (decoder.chunk_size_bytes, skipped(decoder)) == (128, ["chunk_size"])
+
+
+@pytest.mark.parametrize("header", ["05 000021 000001 08 01000000", "45 000021 000001 08"])
+def test_a_message_left_incomplete_is_dropped(header: str) -> None:
+    decoder = ChunkDecoder(SMALL)
+    decoder.feed(chunk(9, bytes(200), csid=5, stream_id=1)[:140] + bytes.fromhex(header) + b"a")
+    assert decoder.next_message() == Message(8, 1, 0x21, b"a")
+    assert skipped(decoder) == ["chunk_interrupted"]
+    assert decoder.buffered_bytes == 0
+
+
+def test_a_message_left_incomplete_is_dropped_for_one_of_the_same_length() -> None:
+    decoder = ChunkDecoder(SMALL)
+    body = bytes(range(200))
+    decoder.feed(chunk(9, bytes(200), csid=5)[:140] + b"\x85\0\0\x21" + body[:128] + b"\xc5" + body[128:])
+    assert decoder.next_message() == Message(9, 0, 0x21, body)
+    assert skipped(decoder) == ["chunk_interrupted"]
+
+
+def test_chunk_streams_that_are_used_once() -> None:
+    data = b"".join(chunk(8, bytes([csid]), csid=csid) for csid in range(3, 60))
+    assert [message.payload[0] for message in decode(data)] == list(range(3, 60))
+    # The chunk stream of control messages is not forgotten.
+    control = chunk(4, b"x" * 6, csid=2)
+    assert decode(control + data + b"\xc2" + b"x" * 6)[-1].type_id == 4
+
+
+def test_a_data_message_that_is_too_long_is_skipped() -> None:
+    decoder = ChunkDecoder(SMALL)
+    data = chunk(18, bytes(SMALL.max_message_bytes + 1), csid=5)
+    # Another message comes between its chunks.
+    for piece in (data[:140], chunk(8, b"a", csid=4), data[140:], chunk(8, b"b", csid=4)):
+        decoder.feed(piece)
+        message = decoder.next_message()
+        assert decoder.buffered_bytes == 0
+        assert (message is not None) == (len(piece) < 20)
+    assert skipped(decoder) == ["message_size"]
+    # It can be given up like any other.
+    decoder.feed(data[:140] + chunk(2, (5).to_bytes(4, "big"), csid=2) + chunk(8, b"new", csid=5))
+    assert decoder.next_message() == Message(8, 0, 0, b"new")
 
 
 def test_incomplete_messages_are_bounded_together() -> None:
