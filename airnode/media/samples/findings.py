@@ -145,6 +145,5 @@ class Findings:
 
     def notices(self, now_s: float) -> list[Notice]:
         """Return a notice for each kind that was seen in the last :data:`REPORT_S` before the unix time ``now_s``."""
-        return [
-            Notice(code, KINDS[code].sentence) for code, last_s in self._last_s.items() if now_s - last_s <= REPORT_S
-        ]
+        recent = [code for code, last_s in self._last_s.items() if now_s - last_s <= REPORT_S]
+        return [Notice(code, KINDS[code].sentence, level="warning") for code in recent]

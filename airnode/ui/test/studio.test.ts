@@ -44,6 +44,11 @@ test("each fault has its words", () => {
   assert.deepEqual(new StreamHealth().assess(0, { ...GOOD, frame_rate: 12 }, 900).map(({ key }) => key), ["advice.frame_rate_low"]);
 });
 
+test("what the server found in the samples is said in the page's words", () => {
+  const found = (code: string) => ({ code, text: "", fields: {}, level: "warning" as const });
+  assert.deepEqual(after({ findings: [found("annexb"), found("of a later version")] }), ["finding.annexb"]);
+});
+
 test("the worst comes first and colours its figure", () => {
   const advice = new StreamHealth().assess(0, { ...GOOD, bitrate_bps: 0, key_frame_interval_s: 9 }, 900);
   assert.deepEqual(advice.map(({ grade }) => grade), ["bad", "warn"]);

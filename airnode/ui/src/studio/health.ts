@@ -1,6 +1,7 @@
 import type { StreamInfo } from "../api/types.ts";
 import type { Key, Params } from "../i18n/index.ts";
 import { bitrate, seconds } from "../lib/format.ts";
+import { findings } from "./findings.ts";
 
 export type Grade = "ok" | "warn" | "bad";
 export type Metric = "bitrate" | "resolution" | "frame_rate" | "key_frames" | "latency" | "sound";
@@ -45,6 +46,7 @@ export class StreamHealth {
       ...this.#drops(nowMs),
       ...latency(latencyMs),
       ...sound(stream),
+      ...findings(stream),
     ];
     return advice.sort((a, b) => Number(b.grade === "bad") - Number(a.grade === "bad"));
   }

@@ -1,0 +1,41 @@
+import type { StreamInfo } from "../api/types.ts";
+import type { Key } from "../i18n/index.ts";
+import type { Advice, Metric } from "./health.ts";
+
+/** The figure that a finding of the examiner is about, and its sentence (airnode/media/samples/findings.py). */
+const SENTENCES: Partial<Record<string, [Metric, Key]>> = {
+  empty: ["frame_rate", "finding.empty"],
+  empty_nal: ["frame_rate", "finding.empty_nal"],
+  stray_bytes: ["frame_rate", "finding.stray_bytes"],
+  invalid_nal: ["frame_rate", "finding.invalid_nal"],
+  cut_slices: ["frame_rate", "finding.cut_slices"],
+  cut_frame: ["frame_rate", "finding.cut_frame"],
+  annexb: ["frame_rate", "finding.annexb"],
+  length_size: ["frame_rate", "finding.length_size"],
+  config_as_frame: ["frame_rate", "finding.config_as_frame"],
+  config_repaired: ["frame_rate", "finding.config_repaired"],
+  config_in_band: ["frame_rate", "finding.config_in_band"],
+  config_invalid: ["frame_rate", "finding.config_invalid"],
+  no_config: ["frame_rate", "finding.no_config"],
+  headers_apart: ["frame_rate", "finding.headers_apart"],
+  no_picture: ["frame_rate", "finding.no_picture"],
+  picture_split: ["frame_rate", "finding.picture_split"],
+  picture_part_lost: ["frame_rate", "finding.picture_part_lost"],
+  key_not_marked: ["key_frames", "finding.key_not_marked"],
+  key_mark_wrong: ["key_frames", "finding.key_mark_wrong"],
+  leading_pictures: ["key_frames", "finding.leading_pictures"],
+  open_gop: ["key_frames", "finding.open_gop"],
+  intra_refresh: ["key_frames", "finding.intra_refresh"],
+  invalid_audio: ["sound", "finding.invalid_audio"],
+  adts: ["sound", "finding.adts"],
+  latm: ["sound", "finding.latm"],
+  channels_wrong: ["sound", "finding.channels_wrong"],
+};
+
+/** Return advice on what the server found odd in the encoder's samples in the last minute. */
+export function findings({ findings: found }: StreamInfo): Advice[] {
+  return found.flatMap(({ code }): Advice[] => {
+    const sentence = SENTENCES[code];
+    return sentence ? [{ metric: sentence[0], grade: "warn", key: sentence[1], params: {} }] : [];
+  });
+}
