@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -27,6 +27,8 @@ from airnode.kernel.urls import host_port, url_host
 log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=msgspec.Struct)
+#: Handles one message of the type that it is registered for.
+Handler = Callable[[Any], Awaitable[None]]
 
 _RETRY_FIRST_S = 0.05
 _RETRY_LAST_S = 1.0
@@ -144,22 +146,46 @@ class Bus(Service):
         Raises:
             Unavailable: the server did not confirm within ``redis.connect_timeout_s``.
         """
+        return (await self.subscribe_types(channel, {kind: handler}, on_resubscribed=on_resubscribed))[0]
+
+    async def subscribe_types(
+        self,
+        channel: str,
+        handlers: Mapping[type[Any], Handler],
+        *,
+        on_resubscribed: Callable[[], Awaitable[None]] | None = None,
+    ) -> list[AnyChannelSubscription]:
+        """Subscribe to several types on one channel at once, so that no message comes while some are still missing.
+
+        Each type has its own queue, as with :meth:`subscribe`: a slow handler delays only its own type.
+
+        Args:
+            handlers: {type: its handler}; not empty.
+            on_resubscribed: called in the queue of the first type.
+
+        Raises:
+            Unavailable: the server did not confirm within ``redis.connect_timeout_s``.
+        """
         listener = self._listener
         if listener is None:
             raise Unavailable("Redis is not connected.")
-        subscription = ChannelSubscription(
-            keys.channel(channel), kind, handler, on_resubscribed, self._metrics, self._drops
-        )
-        self._workers[subscription] = self._tasks.spawn(f"handle-{channel}", subscription.run())
+        subscriptions: list[AnyChannelSubscription] = []
+        for kind, handler in handlers.items():
+            resync = None if subscriptions else on_resubscribed
+            subscription = ChannelSubscription(keys.channel(channel), kind, handler, resync, self._metrics, self._drops)
+            self._workers[subscription] = self._tasks.spawn(f"handle-{channel}", subscription.run())
+            subscriptions.append(subscription)
         try:
             with unavailable():
                 async with asyncio.timeout(self._section.connect_timeout_s):
-                    await listener.add(subscription)
-                    await subscription.ready.wait()
+                    await listener.add(*subscriptions)
+                    for subscription in subscriptions:
+                        await subscription.ready.wait()
         except BaseException:
-            await self.unsubscribe(subscription)
+            for subscription in subscriptions:
+                await self.unsubscribe(subscription)
             raise
-        return subscription
+        return subscriptions
 
     async def unsubscribe(self, subscription: AnyChannelSubscription) -> None:
         """End a subscription and cancel its handler. Does nothing if it has ended already."""

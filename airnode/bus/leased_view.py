@@ -1,10 +1,10 @@
 """A view of leased records in this process, so that requests are answered without a query to Redis."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Generic
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic
 
-from airnode.bus.client import Bus
+from airnode.bus.client import Bus, Handler
 from airnode.bus.leased_records import LeasedRecords, R, RecordChange
 from airnode.bus.leases import Leases
 from airnode.errors import Unavailable
@@ -24,6 +24,7 @@ class LeasedView(Service, Generic[R]):
         failed: name of the log event of a sync that failed; Redis is tried again.
         on_change: called for each change, at once.
         after_sync: awaited after each sync, to read what Redis has beside the leases.
+        handlers: {type: its handler}, for the other types of messages on the channel of the reports.
     """
 
     name = "leased-view"
@@ -39,6 +40,7 @@ class LeasedView(Service, Generic[R]):
         failed: str,
         on_change: Callable[[RecordChange[R]], None],
         after_sync: Callable[[], Awaitable[None]] | None = None,
+        handlers: Mapping[type[Any], Handler] | None = None,
     ) -> None:
         super().__init__()
         self.records = records
@@ -50,6 +52,7 @@ class LeasedView(Service, Generic[R]):
         self._failed = failed
         self._on_change = on_change
         self._after_sync = after_sync
+        self._handlers = handlers or {}
 
     async def start(self) -> None:
         """Subscribe, and return once the leases have been read.
@@ -57,7 +60,8 @@ class LeasedView(Service, Generic[R]):
         Raises:
             Unavailable: Redis does not answer.
         """
-        await self._bus.subscribe(self._group, self._kind, self._receive, on_resubscribed=self._resync_after_gap)
+        handlers = {self._kind: self._receive, **self._handlers}
+        await self._bus.subscribe_types(self._group, handlers, on_resubscribed=self._resync_after_gap)
         await self._resync()
         self._tasks.spawn("resync", repeat_every(_RESYNC_S, self._resync, failed=self._failed))
 

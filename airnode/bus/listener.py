@@ -39,15 +39,21 @@ class PubSubListener:
         self._confirmed: set[str] = set()
         self._has_channels = asyncio.Event()
 
-    async def add(self, subscription: AnyChannelSubscription) -> None:
-        """Subscribe. ``subscription.ready`` is set later, when the server has confirmed it."""
-        others = self._channels.setdefault(subscription.channel, [])
-        others.append(subscription)
+    async def add(self, *subscriptions: AnyChannelSubscription) -> None:
+        """Subscribe, all to the same channel. ``ready`` of each is set later, when the server has confirmed it.
+
+        All of them are registered before the server is asked: a message of any of their types finds its subscription.
+        """
+        channel = subscriptions[0].channel
+        registered = self._channels.setdefault(channel, [])
+        is_new = not registered
+        registered += subscriptions
         self._has_channels.set()
-        if subscription.channel in self._confirmed:
-            subscription.ready.set()
-        elif len(others) == 1:
-            await self._send("SUBSCRIBE", subscription.channel)
+        if channel in self._confirmed:
+            for subscription in subscriptions:
+                subscription.ready.set()
+        elif is_new:
+            await self._send("SUBSCRIBE", channel)
 
     async def remove(self, subscription: AnyChannelSubscription) -> None:
         """Unsubscribe. Does nothing if the subscription has been removed already."""

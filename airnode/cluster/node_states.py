@@ -79,6 +79,7 @@ class NodeStates(Service):
             failed="node_board_not_synced",
             on_change=self._beat_changed,
             after_sync=self._sync,
+            handlers={NodeOrdered: self._receive_order, NodeLeft: self._receive_leave},
         )
         self._placement = Placement(random.Random(), section.lease_s)  # noqa: S311 - spreads load, guards nothing
         #: {node_id: its last heartbeat}, also of offline nodes until they are forgotten.
@@ -91,8 +92,6 @@ class NodeStates(Service):
 
     async def start(self) -> None:
         """Subscribe, and read what Redis has."""
-        await self._bus.subscribe(NODES, NodeOrdered, self._receive_order)
-        await self._bus.subscribe(NODES, NodeLeft, self._receive_leave)
         await self._bus.subscribe(PLACES, Placed, self._receive_placed)
         await self._beats_view.start()
         self._tasks.spawn("publish", self._publish_pending())

@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
+from typing import Any
 
 import structlog
 
-from airnode.bus.client import Bus
+from airnode.bus.client import Bus, Handler
 from airnode.bus.recordings import (
     RECORDING_ORDERS,
     RECORDINGS,
@@ -52,9 +53,12 @@ class ClusterRecordings(Service):
 
     async def start(self) -> None:
         """Subscribe, then read the tables of all nodes."""
-        await self._bus.subscribe(RECORDINGS, RecordingAnswer, self._answered)
-        await self._bus.subscribe(RECORDINGS, RecordingsChanged, self._changed, on_resubscribed=self._resubscribed)
-        await self._bus.subscribe(RECORDINGS, RecordingsAnnounced, self._announced_again)
+        handlers: dict[type[Any], Handler] = {
+            RecordingsChanged: self._changed,
+            RecordingAnswer: self._answered,
+            RecordingsAnnounced: self._announced_again,
+        }
+        await self._bus.subscribe_types(RECORDINGS, handlers, on_resubscribed=self._resubscribed)
         self._announced.update(dict.fromkeys(await self.index.nodes()))
         self._tasks.spawn("sync", self._sync_repeatedly())
 

@@ -67,6 +67,27 @@ async def test_messages_arrive_in_order_at_all_subscribers_of_their_type(bus):
     assert notes.queue.empty()
 
 
+async def test_no_message_comes_between_two_types_that_are_subscribed_at_once(rig, bus):
+    notes, others, first_note = Inbox(), Inbox(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+
+        async def publish_until_received() -> None:
+            while not first_note.is_set():
+                await asyncio.gather(*(bus.publish("busy", Other(n)) for n in range(5)), bus.publish("busy", Note("a")))
+
+        async def note(message: Note) -> None:
+            first_note.set()
+            await notes.take(message)
+
+        publishing = tasks.create_task(publish_until_received())
+        await bus.publish("busy", Other(0))
+        await bus.subscribe_types("busy", {Note: note, Other: others.take}, on_resubscribed=notes.gap)
+        await publishing
+    assert await notes.next() == Note("a")
+    assert isinstance(await others.next(), Other)
+    assert rig.dropped("unknown_type") == 0
+
+
 async def test_an_ended_subscription_receives_no_messages(bus):
     first, second = Inbox(), Inbox()
     ended = await bus.subscribe("room", Note, first.take)
