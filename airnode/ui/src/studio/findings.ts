@@ -1,6 +1,6 @@
 import type { StreamInfo } from "../api/types.ts";
 import type { Key } from "../i18n/index.ts";
-import type { Advice, Metric } from "./health.ts";
+import type { Advice, Metric } from "./advice.ts";
 
 /** The figure that a finding of the examiner is about, and its sentence (airnode/media/samples/findings.py). */
 const SENTENCES: Partial<Record<string, [Metric, Key]>> = {

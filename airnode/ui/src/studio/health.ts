@@ -1,17 +1,7 @@
 import type { StreamInfo } from "../api/types.ts";
-import type { Key, Params } from "../i18n/index.ts";
 import { bitrate, seconds } from "../lib/format.ts";
+import type { Advice, Grade, Metric } from "./advice.ts";
 import { findings } from "./findings.ts";
-
-export type Grade = "ok" | "warn" | "bad";
-export type Metric = "bitrate" | "resolution" | "frame_rate" | "key_frames" | "latency" | "sound";
-
-export interface Advice {
-  metric: Metric;
-  grade: Exclude<Grade, "ok">;
-  key: Key;
-  params: Params;
-}
 
 interface Reading {
   atMs: number;

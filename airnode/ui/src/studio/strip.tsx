@@ -6,7 +6,8 @@ import { useStore } from "../lib/hooks.ts";
 import type { LiveRoom } from "../live/room.ts";
 import type { Stats } from "../live/stats.ts";
 import { Icon } from "../parts/icons.tsx";
-import { gradeOf, StreamHealth, type Advice, type Grade, type Metric } from "./health.ts";
+import type { Advice, Grade, Metric } from "./advice.ts";
+import { gradeOf, StreamHealth } from "./health.ts";
 
 /** The figures of the stream: green, or advice on what is wrong and what to do. */
 export function HealthStrip({ room, stats }: { room: LiveRoom; stats: Stats }) {
