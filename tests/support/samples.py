@@ -96,11 +96,11 @@ class Stream:
     def configure(self, codec: VideoCodec | AudioCodec, record: bytes) -> "Stream":
         return self._examine([CodecRecord(codec, record)])
 
-    def video(self, *bodies: bytes, is_key: bool = False, same_time: bool = False) -> "Stream":
+    def video(self, *bodies: bytes, is_key: bool = False, same_time: bool = False, cts_ms: int = 0) -> "Stream":
         """Send frames, each a frame's time after the one before."""
         for body in bodies:
             self._now_ms += 0 if same_time else FRAME_MS
-            self._examine([Frame("video", self._now_ms * 90, 0, body, is_key, self._now_ms / 1000)])
+            self._examine([Frame("video", self._now_ms * 90, cts_ms * 90, body, is_key, self._now_ms / 1000)])
         return self
 
     def audio(self, *bodies: bytes) -> "Stream":

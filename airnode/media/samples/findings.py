@@ -92,7 +92,7 @@ KINDS: Final[dict[str, FindingKind]] = {
         "The encoder marks frames as key frames that are none. Set a key frame interval of 1-2 s, with IDR frames.",
     ),
     "leading_pictures": FindingKind(
-        "dropped", "Pictures before the first key frame cannot be decoded. Switch open GOP off in the encoder."
+        "dropped", "Pictures that refer to what is before a key frame are left out. Switch open GOP off in the encoder."
     ),
     "open_gop": FindingKind(
         "noted",

@@ -67,6 +67,8 @@ class NalVideo:
         self._annexb_before: bool | None = None
         self._begun = False
         self._drops_leading = False
+        #: Presentation time of the last key frame that is no IDR frame; None: pictures presented later have come.
+        self._open_since_90k: int | None = None
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
         """Take a configuration record. Return what can be passed on."""
@@ -82,8 +84,10 @@ class NalVideo:
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
         """Return what can be passed on of this frame and of the ones before."""
-        needs_close_look = self._close or self._comes_in_parts or self._held or self._pending or self._changed
-        return self._examine_closely(frame) if needs_close_look or not self._is_clean(frame) else [frame]
+        is_settled = not (self._close or self._comes_in_parts or self._held or self._pending or self._changed)
+        if is_settled and self._open_since_90k is None and self._is_clean(frame):
+            return [frame]
+        return self._examine_closely(frame)
 
     def finish(self) -> list[MediaEvent]:
         """Return what is held back: nothing comes any more."""
@@ -146,7 +150,7 @@ class NalVideo:
         is_changed = bool(self._pending or unpacked.odd) or len(nals) != len(unpacked.nals)
         nals, self._pending = [*self._pending, *nals], []
         is_key = self._judge_key(frame, nals, found)
-        if not self._is_decodable(found, is_key, now_s):
+        if not self._is_decodable(frame, found, is_key):
             return self._release()
         new_config = self._new_config(now_s) if is_key or self._config is None else []
         if self._config is None:
@@ -249,15 +253,26 @@ class NalVideo:
         self._add("key_mark_wrong", frame.arrived_s)
         return False
 
-    def _is_decodable(self, found: int, is_key: bool, now_s: float) -> bool:
-        """Return False for pictures that refer to pictures before the first key frame (RASL)."""
+    def _is_decodable(self, frame: Frame, found: int, is_key: bool) -> bool:
+        """Return False for pictures that may refer to pictures before the key frame that they follow.
+
+        HEVC marks them (RASL), and decoders skip them where they begin. H.264 does not: they are those that are
+        presented before their key frame. Chromium stops at them when it begins with that key frame.
+        """
+        presented_90k = frame.dts_90k + frame.cts_90k
         if is_key:
             self._drops_leading = bool(found & OPEN) and not self._begun
+            self._open_since_90k = None if found & KEY else presented_90k
             self._begun = True
-        elif found & LEADING and self._drops_leading:
-            self._add("leading_pictures", now_s)
-            return False
-        return True
+            return True
+        is_leading = bool(found & LEADING) and self._drops_leading
+        if self._open_since_90k is not None and presented_90k < self._open_since_90k:
+            is_leading = True
+        else:
+            self._open_since_90k = None
+        if is_leading:
+            self._add("leading_pictures", frame.arrived_s)
+        return not is_leading
 
     def _new_config(self, now_s: float) -> list[MediaEvent]:
         """Return the configuration if it has changed."""

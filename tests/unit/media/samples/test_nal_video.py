@@ -305,6 +305,13 @@ def test_an_intra_picture_that_is_marked_is_a_key_frame() -> None:
     assert stream.codes == {"open_gop": 1}
 
 
+def test_pictures_that_are_presented_before_an_open_gop_key_frame_are_dropped() -> None:
+    stream = Stream().begin().video(sized(OPEN_GOP, INTRA), cts_ms=120)
+    stream.video(WHOLE, cts_ms=0).video(WHOLE, cts_ms=20).video(WHOLE, cts_ms=120).video(WHOLE)
+    assert [frame.cts_90k // 90 for frame in stream.frames] == [120, 120, 0]
+    assert stream.codes == {"open_gop": 1, "leading_pictures": 2}
+
+
 # ---- HEVC ------------------------------------------------------------------------------------------------------------
 
 
