@@ -114,7 +114,7 @@ def parse_sps(nal: bytes) -> SequenceInfo:
         chroma_format, chroma, luma_bits, chroma_bits = _high_fields(r)
     r.ue()  # log2_max_frame_num_minus4
     _skip_picture_order(r)
-    r.ue()  # max_num_ref_frames
+    reference_frames = bounded(r.ue(), 16, "max_num_ref_frames")
     r.skip(1)
     width_mbs, height_units = r.ue() + 1, r.ue() + 1
     frame_only = r.flag()
@@ -129,7 +129,7 @@ def parse_sps(nal: bytes) -> SequenceInfo:
     height = 16 * height_units * fields - unit_y * (top + bottom)
     picture_size(width, height)
     rate = _vui_frame_rate(r) if r.flag() else None
-    return SequenceInfo(width, height, rate, set_id, chroma_format, luma_bits, chroma_bits)
+    return SequenceInfo(width, height, rate, set_id, chroma_format, luma_bits, chroma_bits, reference_frames)
 
 
 def _high_fields(r: BitReader) -> tuple[int, int, int, int]:

@@ -16,7 +16,13 @@ class UnsupportedCodec(AirnodeError):
 
 
 class SequenceInfo(NamedTuple):
-    """What a sequence parameter set says. ``set_id``: its own id; sizes in pixels, the cropped ones."""
+    """What a sequence parameter set says.
+
+    Attributes:
+        width, height: in pixels, cropped.
+        set_id: its own id.
+        reference_frames: most pictures that are kept for reference (H.264); 0: not read.
+    """
 
     width: int
     height: int
@@ -25,6 +31,7 @@ class SequenceInfo(NamedTuple):
     chroma_format: int = 1
     luma_bits: int = 8
     chroma_bits: int = 8
+    reference_frames: int = 0
 
 
 #: Real headers have some dozens of bytes; a much longer one is an attack on the reader.

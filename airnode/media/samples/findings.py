@@ -51,6 +51,11 @@ KINDS: Final[dict[str, FindingKind]] = {
     "cut_frame": FindingKind(
         "dropped", "A picture came cut off and was left out. Check the encoder's log and its network."
     ),
+    "reference_lost": FindingKind(
+        "dropped",
+        "A picture was lost, and the pictures that refer to it are left out until the next key frame. "
+        "Check the encoder's log and its network, and set a key frame interval of 1-2 s.",
+    ),
     "annexb": FindingKind(
         "repaired", "The encoder sends H.264 in the Annex B form, which RTMP does not allow; it is converted."
     ),

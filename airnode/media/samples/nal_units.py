@@ -16,11 +16,18 @@ _MAX_NALS: Final = 4096
 
 
 class Unpacked(NamedTuple):
-    """The NAL units of a frame, none of them empty, and the codes of what was odd."""
+    """The NAL units of a frame.
+
+    Attributes:
+        nals: none of them empty.
+        odd: codes of what was odd; ``cut``: the last NAL unit was longer than what is left of the frame, and is gone.
+        lost_header: the first byte of the NAL unit that is gone; -1: none is.
+    """
 
     nals: list[bytes]
     odd: list[str]
     is_annexb: bool = False
+    lost_header: int = -1
 
 
 def pack(nals: list[bytes]) -> bytes:
@@ -79,6 +86,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
     """Return what is whole, without empty units and what is behind the last whole one."""
     nals, odd, pos, end = list[bytes](), set[str](), 0, len(data)
     zeros_from = len(data.rstrip(b"\0"))
+    lost_header = -1
     for _ in range(_MAX_NALS):
         if pos >= end:
             break
@@ -92,6 +100,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
             else:
                 odd.add("stray_bytes" if begin > end or is_rest_empty else "cut")
             if is_over or is_rest_empty:
+                lost_header = data[begin] if "cut" in odd and begin < end else -1
                 break
         elif nals and data[pos : pos + 4] == b"\0\0\0\1":  # start codes behind sizes
             nals += split_annexb(data[pos:])
@@ -102,7 +111,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
         pos = begin + size
     if length_size != 4 and nals:
         odd.add("length_size")
-    return _split_nested(nals, sorted(odd))
+    return _split_nested(nals, sorted(odd))._replace(lost_header=lost_header)
 
 
 def _split_nested(nals: list[bytes], odd: list[str]) -> Unpacked:

@@ -39,6 +39,8 @@ _CLOSE_PICTURES: Final = 30
 _MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
 #: The payload type of a recovery point is looked for in this many bytes of an SEI NAL unit.
 _SEI_LOOK_BYTES: Final = 64
+#: Without a key frame, pictures behind a lost one are left out for this long.
+_LONGEST_WAIT_90K: Final = 3 * 90_000
 #: A publisher may change its picture parameter sets alone this often; more are left in the frames.
 _MAX_PPS_CHANGES: Final = 4
 
@@ -66,6 +68,8 @@ class NalVideo:
         self._comes_in_parts = False
         self._annexb_before: bool | None = None
         self._begun = False
+        #: Decode time of a lost picture that the next ones refer to; None: none is lost.
+        self._lost_90k: int | None = None
         self._drops_leading = False
         #: Presentation time of the last key frame that is no IDR frame; None: pictures presented later have come.
         self._open_since_90k: int | None = None
@@ -85,7 +89,7 @@ class NalVideo:
     def examine(self, frame: Frame) -> list[MediaEvent]:
         """Return what can be passed on of this frame and of the ones before."""
         is_settled = not (self._close or self._comes_in_parts or self._held or self._pending or self._changed)
-        if is_settled and self._open_since_90k is None and self._is_clean(frame):
+        if is_settled and self._open_since_90k is None and self._lost_90k is None and self._is_clean(frame):
             return [frame]
         return self._examine_closely(frame)
 
@@ -142,7 +146,10 @@ class NalVideo:
         nals, found, is_first = self._sort(unpacked.nals, now_s)
         if not found & SLICE:
             self._keep_headers(nals, found, unpacked, now_s)
-            return []
+            if "cut" not in unpacked.odd:
+                return []
+            self._lose(frame, unpacked.lost_header)
+            return self._release()
         if "cut" in unpacked.odd:
             self._add("cut_slices", now_s)
         if not is_first:
@@ -263,8 +270,12 @@ class NalVideo:
         if is_key:
             self._drops_leading = bool(found & OPEN) and not self._begun
             self._open_since_90k = None if found & KEY else presented_90k
-            self._begun = True
+            self._begun, self._lost_90k = True, None
             return True
+        if self._lost_90k is not None and frame.dts_90k - self._lost_90k < _LONGEST_WAIT_90K:
+            self._add("reference_lost", frame.arrived_s)
+            return False
+        self._lost_90k = None
         is_leading = bool(found & LEADING) and self._drops_leading
         if self._open_since_90k is not None and presented_90k < self._open_since_90k:
             is_leading = True
@@ -273,6 +284,18 @@ class NalVideo:
         if is_leading:
             self._add("leading_pictures", frame.arrived_s)
         return not is_leading
+
+    def _lose(self, frame: Frame, header: int) -> None:
+        """A picture is lost: leave out the ones behind it, if decoders would stop at them.
+
+        Measured in Chromium: after a lost reference picture, commands of later pictures to forget it are decode errors,
+        and so is what is left of a slice that is cut. With one reference picture there are no such commands, and the
+        picture goes on. HEVC decoders replace what is missing (H.265 8.3.3).
+        """
+        kind = self._syntax.kinds[header] if header >= 0 else INVALID
+        is_reference = not kind & SLICE or bool(kind & KEY) or header >> 5 & 3 != 0
+        if self._syntax.codec == "avc" and is_reference and (kind & KEY or not self._sets.uses_one_reference()):
+            self._lost_90k = frame.dts_90k
 
     def _new_config(self, now_s: float) -> list[MediaEvent]:
         """Return the configuration if it has changed."""

@@ -86,6 +86,11 @@ class ParameterSets:
         kept = self._record if self._record[:13] == record[:13] and self.length_size == 4 else record
         return hevc.parse_hvcc(kept), bool(self._record) and kept is record
 
+    def uses_one_reference(self) -> bool:
+        """Return whether each picture refers to the one before it only (H.264 with one reference frame)."""
+        sps, _ = self._in_order()
+        return self._codec == "avc" and bool(sps) and avc.parse_sps(sps[0]).reference_frames == 1
+
     def _in_order(self) -> tuple[list[bytes], list[bytes]]:
         """Return (SPS, PPS), with the SPS that the first PPS uses in front."""
         sps, pps = dict(self._sets["sps"]), list(self._sets["pps"].values())[:_MAX_PPS]

@@ -10,6 +10,7 @@ const SENTENCES: Partial<Record<string, [Metric, Key]>> = {
   invalid_nal: ["frame_rate", "finding.invalid_nal"],
   cut_slices: ["frame_rate", "finding.cut_slices"],
   cut_frame: ["frame_rate", "finding.cut_frame"],
+  reference_lost: ["frame_rate", "finding.reference_lost"],
   annexb: ["frame_rate", "finding.annexb"],
   length_size: ["frame_rate", "finding.length_size"],
   config_as_frame: ["frame_rate", "finding.config_as_frame"],

@@ -24,6 +24,7 @@ from tests.support.samples import (
     INTER_REST,
     INTRA,
     OPEN_GOP,
+    OTHER_AVCC,
     OTHER_PPS,
     OTHER_SPS,
     PPS,
@@ -108,6 +109,34 @@ def test_an_odd_frame(body: bytes, nals: list[bytes] | None, code: str, is_early
     assert stream.codes == {code: 1}
     # The stream goes on.
     assert len(stream.video(WHOLE, WHOLE, WHOLE).finish().frames) == (3 if nals is None else 4)
+
+
+CUT_IDR, CUT_INTER = sized(IDR)[:30], sized(INTER)[:30]
+CUT_B = b"\0\0\0\x20\x01\x9e\x24"
+
+
+@pytest.mark.parametrize(
+    ("record", "lost", "dropped"),
+    [
+        pytest.param(AVCC, CUT_INTER, 0, id="one reference picture"),
+        pytest.param(AVCC, CUT_IDR, 3, id="a key frame"),
+        pytest.param(OTHER_AVCC, CUT_INTER, 3, id="several reference pictures"),
+        pytest.param(OTHER_AVCC, CUT_B, 0, id="not a reference picture"),
+        pytest.param(OTHER_AVCC, b"\0\0\1\0\xff", 3, id="nobody knows which"),
+    ],
+)
+def test_what_refers_to_a_lost_picture_is_left_out_up_to_the_next_key_frame(
+    record: bytes, lost: bytes, dropped: int
+) -> None:
+    stream = Stream(record=record).begin().video(lost, WHOLE, WHOLE, WHOLE).video(sized(IDR), is_key=True).video(WHOLE)
+    assert [frame.is_key for frame in stream.frames] == [False] * (3 - dropped) + [True, False]
+    assert stream.codes == {"cut_frame": 1} | ({"reference_lost": dropped} if dropped else {})
+
+
+def test_a_lost_picture_does_not_stop_a_stream_without_key_frames() -> None:
+    stream = Stream(record=OTHER_AVCC).begin().video(CUT_INTER).video(*[WHOLE] * 100)
+    assert len(stream.frames) == 26
+    assert stream.codes == {"cut_frame": 1, "reference_lost": 74}
 
 
 def test_a_frame_of_the_size_of_a_start_code_is_no_annex_b() -> None:
