@@ -17,7 +17,7 @@ TESTS  ?= tests
 WORKERS ?= 0
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs chaos bench-media bench-live bench-delay bench-relay \
+.PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-relay \
         bench-placement bench-cluster bench-pipeline bench-cache cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
@@ -93,6 +93,10 @@ bench-placement: setup ## what placing a viewer costs, and how even it is; print
 bench-cluster: setup ## 100 to 1,000 viewers over 3 slaves: stalls, latency, CPU; prints a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.cluster $(ARGS)
+
+encoders: setup ## what odd encoders send, on live.mp4, HLS, a recording and its download in Chromium; prints a table
+	@tests/system-packages
+	$(BIN)/python -m tests.encoders.table $(ARGS)
 
 bench-pipeline: setup ## events/s, latency, memory on Redis Streams and Kafka, beside confluent-kafka; the cache; tables and JSON
 	$(BIN)/python -m tests.bench.pipeline $(ARGS)
