@@ -13,14 +13,16 @@ from airnode.store.postgres import Postgres
 
 _ATTEMPTS = 5
 _INSERT = """INSERT INTO classes (room, title, code, stream_key) VALUES ($1, $2, $3, $4)
-    RETURNING room, title, code, stream_key, created_at"""
-_SELECT = "SELECT room, title, code, stream_key, created_at FROM classes WHERE archived_at IS NULL"
+    RETURNING room, title, code, stream_key, created_at, lowest_delay"""
+_SELECT = "SELECT room, title, code, stream_key, created_at, lowest_delay FROM classes WHERE archived_at IS NULL"
 _BY_ROOM = _SELECT + " AND room = $1"
 _BY_CODE = _SELECT + " AND code = $1"
 _ALL = _SELECT + " ORDER BY created_at, room"
 _COUNT = "SELECT count(*) FROM classes WHERE archived_at IS NULL"
 _RENEW = """UPDATE classes SET stream_key = $2, updated_at = now() WHERE room = $1 AND archived_at IS NULL
-    RETURNING room, title, code, stream_key, created_at"""
+    RETURNING room, title, code, stream_key, created_at, lowest_delay"""
+_SET_LOWEST_DELAY = """UPDATE classes SET lowest_delay = $2, updated_at = now() WHERE room = $1 AND archived_at IS NULL
+    RETURNING room, title, code, stream_key, created_at, lowest_delay"""
 _RECORD_USER = """INSERT INTO users (user_id, user_type, display_name) VALUES ($1, $2, $3)
     ON CONFLICT (user_id, user_type) DO UPDATE SET last_seen_at = now(),
     display_name = coalesce(nullif(excluded.display_name, ''), users.display_name)"""
@@ -28,13 +30,18 @@ _RECORD_USER = """INSERT INTO users (user_id, user_type, display_name) VALUES ($
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """One class: a room, the code that students type and the key that its teacher publishes with."""
+    """One class: a room, the code that students type and the key that its teacher publishes with.
+
+    Attributes:
+        lowest_delay: pages play it with the lowest delay, where browsers can.
+    """
 
     room: str
     title: str
     code: str
     stream_key: str
     created_at: dt.datetime
+    lowest_delay: bool = False
 
 
 class Classes:
@@ -97,6 +104,13 @@ class Classes:
             raise NotFound(f"There is no class in the room {room!r}.")
         return _class(row)
 
+    async def set_lowest_delay(self, room: str, wanted: bool) -> Class:
+        """Return the class with the new setting. NotFound (404): no such class."""
+        row = await self._postgres.fetchrow(_SET_LOWEST_DELAY, _room(room), wanted)
+        if row is None:
+            raise NotFound(f"There is no class in the room {room!r}.")
+        return _class(row)
+
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
         """Store when this user was here last, and the name to show if there is one."""
         await self._postgres.execute(_RECORD_USER, user_id, user_type, display_name)
@@ -116,4 +130,4 @@ def _room(name: str) -> str:
 
 
 def _class(row: Any) -> Class:
-    return Class(row["room"], row["title"], row["code"], row["stream_key"], row["created_at"])
+    return Class(row["room"], row["title"], row["code"], row["stream_key"], row["created_at"], row["lowest_delay"])

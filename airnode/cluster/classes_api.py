@@ -49,6 +49,17 @@ class ClassSummary(msgspec.Struct):
     viewers: int
 
 
+class ClassSettings(msgspec.Struct):
+    """What a teacher sets for a class.
+
+    Attributes:
+        lowest_delay: airnode's pages play it with the lowest delay (WebCodecs) where the browser can; it
+            applies when a page loads the class.
+    """
+
+    lowest_delay: bool
+
+
 class ClassList(msgspec.Struct):
     """All classes of this cluster."""
 
@@ -83,6 +94,7 @@ class ClassesApi:
         app.router.add_get("/api/rooms/{room}", self.room)
         app.router.add_get("/api/rooms/{room}/events", self.room_events, allow_head=False)
         app.router.add_post("/api/rooms/{room}/stream-key", self.renew_stream_key)
+        app.router.add_post("/api/rooms/{room}/settings", self.change_settings)
 
     @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403, 429, 503), auth="teacher")
     async def list_classes(self, request: web.Request) -> web.Response:
@@ -159,6 +171,24 @@ class ClassesApi:
         await self._stream_keys.refresh()
         log.info("stream_key_renewed", room=room)
         return json_response(self._urls.ingest(request, found, node))
+
+    @operation(
+        summary="Change a class's settings",
+        tag="classes",
+        body=ClassSettings,
+        returns=ClassSettings,
+        errors=(400, 401, 403, 404, 408, 413, 429, 503),
+        auth="teacher",
+        path_params=_ROOM,
+    )
+    async def change_settings(self, request: web.Request) -> web.Response:
+        """Return the settings as they are now."""
+        room = request.match_info["room"]
+        self._authorizer.require(request, Right.TEACHER, room)
+        body = await read_input(request, ClassSettings)
+        found = await self._classes.set_lowest_delay(room, body.lowest_delay)
+        log.info("class_settings_changed", room=room, lowest_delay=found.lowest_delay)
+        return json_response(ClassSettings(found.lowest_delay))
 
     def _summary(self, each: Class) -> ClassSummary:
         view = self._rooms.view(each.room)

@@ -35,13 +35,14 @@ class TokenRequest(msgspec.Struct):
 
 
 class TokenResponse(msgspec.Struct, omit_defaults=True):
-    """A token and the place to use it; the fields after ``title`` are for teachers.
+    """A token and the place to use it; the fields from ``rtmp_url`` to ``class_url`` are for teachers.
 
     Attributes:
         hls_url: address of the class's playlist, on the node with the place.
         expires_at: unix seconds.
         rtmp_url: address to publish to, with the stream key. rtmp_server: the same without the key.
         class_code: what students type to join. class_url: the page that students open.
+        lowest_delay: the teacher asks pages to play with the lowest delay; left out: no.
     """
 
     token: str
@@ -56,6 +57,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
     stream_key: str = ""
     class_code: str = ""
     class_url: str = ""
+    lowest_delay: bool = False
 
 
 class TokensApi:
@@ -122,4 +124,5 @@ class TokensApi:
             expires_at=issued.claims.expires_at,
             room=room,
             title=issued.joined.title,
+            lowest_delay=issued.joined.lowest_delay,
         )

@@ -110,6 +110,29 @@ async def test_a_renewed_stream_key(school: AirnodeProcess, client: Client, less
     await client.expect_problem(403, "forbidden", "POST", "/api/rooms/stream/stream-key", token=lesson.teacher)
 
 
+async def test_the_lowest_delay_is_set_by_the_teacher_and_read_from_tokens(client: Client, lesson: Lesson):
+    async def granted() -> bool:
+        fields = {"user_type": "student", "user_id": "mina", "code": lesson.code}
+        _, _, grant = await client.call("POST", "/api/token", json=fields)
+        return grant.get("lowest_delay", False)
+
+    path = f"/api/rooms/{lesson.room}/settings"
+    assert not await granted()
+    for wanted in (True, True, False):
+        status, _, answer = await client.call("POST", path, token=lesson.teacher, json={"lowest_delay": wanted})
+        assert (status, answer) == (200, {"lowest_delay": wanted})
+        assert await granted() is wanted
+    body = {"lowest_delay": True}
+    for token in (lesson.student, ""):
+        status, _, _ = await client.call("POST", path, token=token, json=body)
+        assert status in (401, 403)
+    await client.expect_problem(403, "forbidden", "POST", "/api/rooms/stream/settings", token=lesson.teacher, json=body)
+    await client.expect_problem(
+        400, "invalid_input", "POST", path, token=lesson.teacher, json={"lowest_delay": "perhaps"}
+    )
+    assert not await granted()
+
+
 async def last_refusal(node: AirnodeProcess) -> str:
     """Return the newest line about a connection that ended."""
     return [line for line in node.log.splitlines() if "rtmp_connection_ended" in line][-1]

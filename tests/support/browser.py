@@ -35,12 +35,13 @@ def chromium_path() -> str | None:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A headless browser."""
+async def chromium(*, autoplay: bool = True) -> AsyncIterator[Browser]:
+    """A headless browser. ``autoplay``: pages may make sounds before they are touched."""
     path = chromium_path()
     assert path is not None, "Chromium is not installed; tests/system-packages installs it"
+    args = [each for each in ARGS if autoplay or not each.startswith("--autoplay-policy")]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGS)
+        browser = await playwright.chromium.launch(executable_path=path, args=args)
         try:
             yield browser
         finally:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { liveUrl } from "../src/player/address.ts";
 import { joined, StampReader } from "../src/player/fmp4.ts";
-import { liveUrl } from "../src/player/live.ts";
 
 function box(kind: string, ...content: Uint8Array[]): Uint8Array {
   const body = joined(content);

@@ -89,6 +89,8 @@ export const api = {
     call<Responses["GET /api/rooms/{room}"]>(`/api/rooms/${encodeURIComponent(room)}`, { bearer, signal }),
   renewKey: (room: string, bearer: string) =>
     call<Responses["POST /api/rooms/{room}/stream-key"]>(`/api/rooms/${encodeURIComponent(room)}/stream-key`, { method: "POST", bearer }),
+  changeSettings: (room: string, body: Requests["POST /api/rooms/{room}/settings"], bearer: string) =>
+    call<Responses["POST /api/rooms/{room}/settings"]>(`/api/rooms/${encodeURIComponent(room)}/settings`, { method: "POST", body, bearer }),
   classes: (bearer: string) => call<Responses["GET /api/classes"]>("/api/classes", { bearer }),
   addClass: (body: Requests["POST /api/classes"], bearer: string) =>
     call<Responses["POST /api/classes"]>("/api/classes", { method: "POST", body, bearer }),

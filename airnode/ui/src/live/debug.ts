@@ -10,6 +10,9 @@ export interface Debug {
   readonly stalls: number;
   readonly hls: unknown;
   readonly path: Path | null;
+  /** Whether the lowest delay is played ("on", "off"), or why it was given up. */
+  readonly lowDelay: string;
+  readonly soundBehindMs: number | null;
   readonly clockOffsetMs: number;
   readonly playbackRate: number;
   readonly aheadS: number;
@@ -37,6 +40,12 @@ export function exposeDebug(room: LiveRoom): void {
     },
     get path() {
       return room.player?.path ?? null;
+    },
+    get lowDelay() {
+      return room.player?.lowDelayState ?? "off";
+    },
+    get soundBehindMs() {
+      return room.player?.soundBehindMs ?? null;
     },
     get clockOffsetMs() {
       return room.clock.offsetMs;

@@ -153,6 +153,8 @@ export class LiveRoom {
     const player = this.#player;
     if (!player || !grant) return;
     const state = status?.state ?? null;
+    // Teachers have a stream key. Nobody listens to their preview: the picture comes as soon as it can.
+    player.lowDelay = grant.stream_key ? "silent" : grant.lowest_delay ? "on" : "off";
     player.expect(state === "live");
     if (state === "live" && former === "reconnecting") player.resume();
     if (state === "waiting" || state === "ended") return player.stop();

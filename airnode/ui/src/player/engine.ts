@@ -21,6 +21,8 @@ export interface Engine {
   playingAtMs(): number | null;
   /** Where to play to be live, in media seconds; null when unknown. */
   livePosition(): number | null;
+  /** Until where media has come, in media seconds, where the video element's buffer does not show it. */
+  endS?(): number;
   /** How much media arrives at once, in seconds. */
   periodS(): number;
   /** It keeps to the live edge by itself; otherwise the player does. */

@@ -81,10 +81,11 @@ function afterTimes(box: Uint8Array): number {
   return view.getUint32(HEADER + 4 + (view.getUint8(HEADER) === 1 ? 16 : 8));
 }
 
-function children(box: Uint8Array | undefined, kind: string): Uint8Array[] {
+/** The boxes of one kind in a box; `from`: where the boxes in it begin. */
+export function children(box: Uint8Array | undefined, kind: string, from = HEADER): Uint8Array[] {
   const found: Uint8Array[] = [];
   if (!box) return found;
-  for (let at = HEADER; at + HEADER <= box.length; ) {
+  for (let at = from; at + HEADER <= box.length; ) {
     const rest = box.subarray(at);
     const size = viewOf(rest).getUint32(0);
     if (size < HEADER) break;
@@ -94,11 +95,11 @@ function children(box: Uint8Array | undefined, kind: string): Uint8Array[] {
   return found;
 }
 
-function kindOf(box: Uint8Array): string {
+export function kindOf(box: Uint8Array): string {
   return String.fromCharCode(box[4]!, box[5]!, box[6]!, box[7]!);
 }
 
-function viewOf(bytes: Uint8Array): DataView {
+export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

@@ -1,3 +1,4 @@
+import { liveUrl } from "./address.ts";
 import type { Engine, Failure, FailureKind, Level } from "./engine.ts";
 import { joined, StampReader, type Stamp } from "./fmp4.ts";
 import { LivePace } from "./livepace.ts";
@@ -33,15 +34,6 @@ function mediaSource(): typeof MediaSource | undefined {
 export function liveSupported(): boolean {
   const Source = mediaSource();
   return Source !== undefined && typeof ReadableStream === "function" && Source.isTypeSupported('video/mp4; codecs="avc1.42c01e"');
-}
-
-/** Where `live.mp4` is: beside the playlist; from the entry address with its ?jwt= we go straight to the path form. */
-export function liveUrl(hlsUrl: string): string {
-  const url = new URL(hlsUrl);
-  const token = url.searchParams.get("jwt");
-  const entry = /^\/live\/([^/]+)\/[^/]+$/.exec(url.pathname);
-  if (token && entry) return `${url.origin}/v/${encodeURIComponent(token)}/${entry[1]}/live.mp4`;
-  return new URL("live.mp4", url.origin + url.pathname).href;
 }
 
 /**

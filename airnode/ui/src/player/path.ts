@@ -11,12 +11,17 @@ const MOST_MS = 300_000;
 /** When it has played for so long, what was before is forgotten. */
 const LASTING_MS = 60_000;
 
-/** `?path=hls` or `?path=live` in the address: for the whole tab, over reloads; `?path=auto` undoes it. */
-function readForced(): Path | null {
+/** How live.mp4 is played where the address says so: by WebCodecs, the picture with its sound or not waiting for it. */
+export type ForcedDelay = "lowdelay" | "lowdelay-free";
+
+/**
+ * `?path=hls`, `live`, `lowdelay` or `lowdelay-free` in the address: for the whole tab, over reloads; `?path=auto` undoes it.
+ */
+function readForced(): Path | ForcedDelay | null {
   const asked = typeof location === "undefined" ? null : new URLSearchParams(location.search).get("path");
   if (asked !== null) forThisTab.set(KEY, asked === "auto" ? null : asked);
   const kept = typeof sessionStorage === "undefined" ? null : forThisTab.get(KEY);
-  return kept === "hls" || kept === "live" ? kept : null;
+  return kept === "hls" || kept === "live" || kept === "lowdelay" || kept === "lowdelay-free" ? kept : null;
 }
 
 /** Which path this page takes: live.mp4, unless HLS had to help out a short while ago. */
@@ -32,7 +37,13 @@ export class PathChoice {
   }
 
   path(nowMs: number): Path {
-    return this.#forced ?? (nowMs < this.#untilMs ? "hls" : "live");
+    if (this.#forced) return this.#forced === "hls" ? "hls" : "live";
+    return nowMs < this.#untilMs ? "hls" : "live";
+  }
+
+  /** The address says how live.mp4 is to be played; "live": by Media Source Extensions. */
+  get forcedDelay(): ForcedDelay | "live" | null {
+    return this.#forced === "hls" ? null : this.#forced;
   }
 
   get mayFallBack(): boolean {

@@ -2,6 +2,8 @@ import { Store } from "../lib/store.ts";
 import type { Engine, Failure, Level } from "./engine.ts";
 import { HlsEngine, loadHls, loadHlsWhenIdle, type HlsClass } from "./hls.ts";
 import { LiveEngine, liveSupported } from "./live.ts";
+import type { LowDelayEngine } from "./lowdelay/engine.ts";
+import type { Reason } from "./lowdelay/messages.ts";
 import { NativeEngine } from "./native.ts";
 import { Pace } from "./pace.ts";
 import { choice, type Path } from "./path.ts";
@@ -18,6 +20,9 @@ const FALLBACK_COUNTS_MS = 6_000;
 const STUMBLE_MS = 5_000;
 /** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
 const MOST_REFUSALS = 2;
+
+/** `silent`: nobody listens, so the picture need not wait for its sound. */
+export type LowDelay = "off" | "on" | "silent";
 
 export interface PlayerView {
   /** Frames came from the current source. */
@@ -82,6 +87,10 @@ export class Player {
   /** Nodes in a row that said 503. */
   #refusals = 0;
   stalls = 0;
+  /** The class asks for the lowest delay: from the next load on. */
+  lowDelay: LowDelay = "off";
+  /** Why the lowest delay was given up here. */
+  #lowDelayLeft: Reason | null = null;
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement, events: PlayerEvents) {
     this.video = video;
@@ -99,7 +108,7 @@ export class Player {
   /** Which way the media comes. */
   get path(): Path | null {
     if (!this.#engine) return null;
-    return this.#engine instanceof LiveEngine ? "live" : "hls";
+    return this.#engine instanceof HlsEngine || this.#engine instanceof NativeEngine ? "hls" : "live";
   }
 
   /** hls.js itself, where it plays. */
@@ -125,6 +134,7 @@ export class Player {
     const generation = ++this.#generation;
     this.#playsSinceMs = Infinity;
     this.view.patch({ playing: false, paused: false });
+    if (path === "live" && this.#wantsLowDelay) return this.#loadLowDelay(url, generation);
     if (path === "live" && liveSupported()) return this.#start(new LiveEngine(this.video, this.#onLiveFailure), url);
     try {
       const Hls = await loadHls();
@@ -133,6 +143,48 @@ export class Player {
     } catch {
       if (generation === this.#generation) this.#onFailure({ kind: "network", status: 0 });
     }
+  }
+
+  /** For the debug object: whether the lowest delay is played, or why not. */
+  get lowDelayState(): "on" | "off" | Reason {
+    if (this.#lowDelayLeft) return this.#lowDelayLeft;
+    return this.#wantsLowDelay && this.path === "live" ? "on" : "off";
+  }
+
+  /** How far the sound lies behind the picture, in ms; null where that is not known. */
+  get soundBehindMs(): number | null {
+    return (this.#engine as Partial<LowDelayEngine> | null)?.soundBehindMs ?? null;
+  }
+
+  get #wantsLowDelay(): boolean {
+    const forced = choice.forcedDelay;
+    return this.#lowDelayLeft === null && (forced === null ? this.lowDelay !== "off" : forced !== "live");
+  }
+
+  async #loadLowDelay(url: string, generation: number): Promise<void> {
+    const made = await import("./lowdelay/engine.ts").catch(() => null);
+    if (generation !== this.#generation) return;
+    if (!made?.lowDelaySupported()) return this.#leaveLowDelay("unsupported");
+    const silent = this.lowDelay === "silent";
+    const free = silent || choice.forcedDelay === "lowdelay-free";
+    const engine = new made.LowDelayEngine(this.video, { free, silent }, {
+      failed: this.#onLiveFailure,
+      left: (reason) => this.#leaveLowDelay(reason),
+      soundBlocked: () => this.#onSoundBlocked(),
+    });
+    this.#start(engine, url);
+  }
+
+  /** WebCodecs do not work here: Media Source Extensions for as long as this page is open. */
+  #leaveLowDelay(reason: Reason): void {
+    this.#lowDelayLeft = reason;
+    console.info(`airnode: the lowest delay is not possible here (${reason})`);
+    if (this.#url !== null) void this.#load(this.#url, "live");
+  }
+
+  #onSoundBlocked(): void {
+    this.video.muted = true;
+    this.view.patch({ soundBlocked: true });
   }
 
   /** Go on with a renewed token. */
@@ -231,6 +283,8 @@ export class Player {
   }
 
   #endS(): number {
+    const received = this.#engine?.endS?.();
+    if (received !== undefined) return received;
     const { buffered } = this.video;
     return buffered.length > 0 ? buffered.end(buffered.length - 1) : 0;
   }
@@ -304,8 +358,7 @@ export class Player {
       await this.video.play();
     } catch (error) {
       if (!(error instanceof DOMException) || error.name !== "NotAllowedError" || this.video.muted) return;
-      this.video.muted = true;
-      this.view.patch({ soundBlocked: true });
+      this.#onSoundBlocked();
       await this.video.play().catch(() => undefined);
     }
   }

@@ -1,6 +1,6 @@
 import { linkedAbort } from "../lib/backoff.ts";
+import { liveUrl } from "./address.ts";
 import { StampReader } from "./fmp4.ts";
-import { liveUrl } from "./live.ts";
 
 /** The first burst is old media, which a proxy that holds everything back may send too; what comes after this counts. */
 const BURST_MS = 1_000;

@@ -7,6 +7,7 @@ import { useStats } from "../live/stats.ts";
 import { Stage } from "../player/stage.tsx";
 import { Publish } from "./publish.tsx";
 import { Recorder } from "./recorder.tsx";
+import { Settings } from "./settings.tsx";
 import { Share } from "./share.tsx";
 import { HealthStrip } from "./strip.tsx";
 import type { StudioVisit } from "./visit.ts";
@@ -42,6 +43,7 @@ export function Desk({ visit }: { visit: StudioVisit }) {
       <aside class="desk-side">
         <Share visit={visit} />
         <Recorder visit={visit} onAir={onAir} />
+        <Settings visit={visit} />
         <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
           {t("studio.sign_out")}
         </button>

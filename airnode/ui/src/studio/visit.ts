@@ -13,13 +13,15 @@ export interface StudioView {
   classes: ClassSummary[] | null;
   /** The address with the renewed key; it replaces the one that came with the token. */
   address: PublishAddress | null;
+  /** What the teacher set for the class here; null: what came with the token holds. */
+  lowestDelay: boolean | null;
 }
 
 /** Signs a teacher in and keeps the chosen class. The secret lives in this tab only and never in the address. */
 export class StudioVisit {
   readonly room: LiveRoom;
   readonly shelf: Shelf;
-  readonly view = new Store<StudioView>({ signedIn: false, classes: null, address: null });
+  readonly view = new Store<StudioView>({ signedIn: false, classes: null, address: null, lowestDelay: null });
   #secret: string | null;
 
   constructor(room: LiveRoom) {
@@ -41,7 +43,7 @@ export class StudioVisit {
     this.#secret = null;
     forThisTab.set(SECRET, null);
     this.room.leave();
-    this.view.set({ signedIn: false, classes: null, address: null });
+    this.view.set({ signedIn: false, classes: null, address: null, lowestDelay: null });
   }
 
   /** Go to another class; the address keeps it over a reload. */
@@ -64,6 +66,19 @@ export class StudioVisit {
     if (grant) this.view.patch({ address: await api.renewKey(grant.room, grant.token) });
   }
 
+  /** Raises Problem when the server refuses. */
+  async setLowestDelay(wanted: boolean): Promise<void> {
+    const { grant } = this.room.view.value;
+    if (!grant) return;
+    this.view.patch({ lowestDelay: wanted });
+    try {
+      await api.changeSettings(grant.room, { lowest_delay: wanted }, grant.token);
+    } catch (error) {
+      this.view.patch({ lowestDelay: !wanted });
+      throw error;
+    }
+  }
+
   async refreshClasses(): Promise<void> {
     if (!this.#secret) return;
     const answer = await api.classes(this.#secret).catch(() => null);
@@ -74,7 +89,7 @@ export class StudioVisit {
     if (!this.#secret) return;
     const room = new URLSearchParams(location.search).get("room");
     const request = { user_type: "teacher", user_id: userId(), secret: this.#secret } as const;
-    this.view.patch({ signedIn: true, address: null });
+    this.view.patch({ signedIn: true, address: null, lowestDelay: null });
     this.room.join(room ? { ...request, room } : request);
   }
 
