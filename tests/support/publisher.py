@@ -11,6 +11,7 @@ from airnode.config.sections.hls import HlsSection
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, VideoConfig
 from airnode.media.hls.media_store import Found
 from airnode.media.hls.window import Pending, Window
+from airnode.media.live.feed import LiveFeed
 from airnode.media.room.packager import Packager
 from tests.support import bmff
 from tests.support.hls import Media
@@ -82,10 +83,11 @@ class Recorder:
     settings: HlsSection = field(default_factory=HlsSection)
     start_unix_s: float = 1_700_000_000.0
     check_every: bool = True
+    live: LiveFeed | None = None
 
     def __post_init__(self) -> None:
         self.window = Window(segment_count=self.settings.segment_count, low_latency=self.settings.low_latency)
-        self.packager = Packager(self.settings, self.window)
+        self.packager = Packager(self.settings, self.window, live=self.live)
         self.history = History()
         #: Every part ever listed, by name, and every segment's map and body, in order.
         self.parts: dict[str, PartSeen] = {}

@@ -19,6 +19,7 @@ class PackagerStats:
         discontinuities: periods after the first one.
         timestamp_jumps: discontinuities that broken timestamps caused.
         audio_gaps: holes in the audio.
+        silent_frames: frames of silence that were written where the publisher sent no sound.
         audio_corrections: audio frames that were made longer or shorter to correct drift.
         irregular_parts: parts longer than PART-TARGET, which made it grow.
         forced_segments: segments that begin without a key frame.
@@ -39,6 +40,7 @@ class PackagerStats:
     discontinuities: int = 0
     timestamp_jumps: int = 0
     audio_gaps: int = 0
+    silent_frames: int = 0
     audio_corrections: int = 0
     irregular_parts: int = 0
     forced_segments: int = 0

@@ -108,12 +108,17 @@ class Timeline:
 class AudioClock:
     """Decode times of audio frames: exact sample counts that follow the publisher's clock.
 
-    Small drift is corrected by making single frames a few samples longer or shorter. After a hole the count continues
-    at the publisher's time. Frames that begin before the end of the last one are dropped.
+    Small drift is corrected by making single frames a few samples longer or shorter. A hole is counted in whole frames,
+    since decoders play only whole frames: so the next frame is at most half a frame beside the publisher's time. Frames
+    that begin before the end of the last one are dropped.
 
     Args:
         stats: counts gaps, overlaps and corrections.
         not_before_samples: earliest decode time of the first frame.
+
+    Attributes:
+        next_samples: the decode time at which the next frame can begin.
+        started: there was a frame.
     """
 
     def __init__(
@@ -121,9 +126,13 @@ class AudioClock:
     ) -> None:
         self._sample_rate = sample_rate
         self._samples_per_frame = samples_per_frame
-        self._tolerance_samples = sample_rate * AUDIO_TOLERANCE_MS / 1000
-        self._next_samples = not_before_samples
-        self._started = False
+        self._least_tolerance_samples = samples_per_frame // 2 + 1
+        self._usual_tolerance_samples = max(
+            self._least_tolerance_samples, round(sample_rate * AUDIO_TOLERANCE_MS / 1000)
+        )
+        self._tolerance_samples = self._usual_tolerance_samples
+        self.next_samples = not_before_samples
+        self.started = False
         self._drift_samples = 0.0
         self._correcting = False
         self._stats = stats
@@ -134,21 +143,47 @@ class AudioClock:
         Args:
             duration_samples: duration of this frame; 0: ``samples_per_frame``.
         """
-        wanted_samples = media_90k * self._sample_rate // VIDEO_TIMESCALE
-        if not self._started:
-            self._started = True
-            self._next_samples = max(wanted_samples, self._next_samples)
-        ahead_samples = wanted_samples - self._next_samples
+        ahead_samples = media_90k * self._sample_rate // VIDEO_TIMESCALE - self.next_samples
+        if not self.started:
+            self.started = True
+            if ahead_samples > 0:
+                self.next_samples += ahead_samples
+                ahead_samples = 0
         if ahead_samples > self._tolerance_samples:
             self._stats.audio_gaps += 1
-            self._next_samples, self._drift_samples, ahead_samples = wanted_samples, 0.0, 0
+            hole_samples = self.whole_frames(ahead_samples) * self._samples_per_frame
+            self.next_samples += hole_samples
+            ahead_samples -= hole_samples
+            self._drift_samples = ahead_samples
         elif ahead_samples < -self._tolerance_samples:
             self._stats.dropped["audio_overlap"] += 1
             return None
+        elif self._tolerance_samples != self._usual_tolerance_samples:
+            self._drift_samples = ahead_samples
+        self._tolerance_samples = self._usual_tolerance_samples
         duration_samples = (duration_samples or self._samples_per_frame) + self._correction(ahead_samples)
-        dts_samples = self._next_samples
-        self._next_samples = dts_samples + duration_samples
+        dts_samples = self.next_samples
+        self.next_samples = dts_samples + duration_samples
         return dts_samples, duration_samples
+
+    def whole_frames(self, samples: int) -> int:
+        """Return the number of whole frames that is nearest to this time."""
+        return (2 * samples + self._samples_per_frame) // (2 * self._samples_per_frame)
+
+    def fill(self, frames: int) -> int:
+        """Count frames of silence. Return the decode time of the first one.
+
+        The next frame is placed as exactly as whole frames allow.
+        """
+        begin_samples = self.next_samples
+        self.next_samples += frames * self._samples_per_frame
+        self._tolerance_samples = self._least_tolerance_samples
+        return begin_samples
+
+    def begin(self, at_samples: int) -> None:
+        """Begin with silence at this decode time, or where the last period ended."""
+        self.started = True
+        self.next_samples = max(self.next_samples, at_samples)
 
     def _correction(self, ahead_samples: int) -> int:
         """Return the samples to add to this frame.

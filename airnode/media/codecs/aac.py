@@ -8,6 +8,21 @@ from airnode.media.frames import AudioConfig
 _RATES: Final = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 #: {channelConfiguration: channels}; with 0 a program config element gives the number.
 _CHANNELS: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 14: 8}
+#: Ids of syntactic elements (4.5.2.1.1): single channel, channel pair, low frequencies.
+_SCE, _CPE, _LFE = 0, 1, 3
+#: {channelConfiguration: the elements of a frame} (table 1.19).
+_ELEMENTS: Final = {
+    1: (_SCE,),
+    2: (_CPE,),
+    3: (_SCE, _CPE),
+    4: (_SCE, _CPE, _SCE),
+    5: (_SCE, _CPE, _CPE),
+    6: (_SCE, _CPE, _CPE, _LFE),
+    7: (_SCE, _CPE, _CPE, _CPE, _LFE),
+    11: (_SCE, _CPE, _CPE, _SCE, _LFE),
+    12: (_SCE, _CPE, _CPE, _CPE, _LFE),
+    14: (_SCE, _CPE, _CPE, _LFE, _CPE),
+}
 _LC, _SBR, _PS = 2, 5, 29
 _SYNC_SBR, _SYNC_PS = 0x2B7, 0x548
 
@@ -44,6 +59,31 @@ def parse_asc(record: bytes) -> AudioConfig:
     if declared == _PS:
         channels = 2
     return AudioConfig(record, f"mp4a.40.{declared}", rate, channels, samples)
+
+
+def channel_elements(record: bytes) -> list[tuple[int, int]]:
+    """Return the elements of each frame, as (id of the element, its instance tag).
+
+    Raises:
+        BitstreamError: the AudioSpecificConfig is cut short or invalid.
+    """
+    r = BitReader(record)
+    kind = _object_type(r)
+    _sample_rate(r)
+    layout = r.u(4)
+    if layout:
+        if layout not in _ELEMENTS:
+            raise BitstreamError(f"channel configuration {layout}")
+        kinds = _ELEMENTS[layout]
+        return [(each, kinds[:index].count(each)) for index, each in enumerate(kinds)]
+    if kind in (_SBR, _PS):
+        _sample_rate(r)
+        _object_type(r)
+    r.skip(1)  # frameLengthFlag
+    if r.flag():  # dependsOnCoreCoder
+        r.skip(14)
+    r.skip(1)  # extensionFlag
+    return _program_config_elements(r)
 
 
 def channel_configuration(record: bytes) -> int:
@@ -95,23 +135,26 @@ def _sample_rate(r: BitReader) -> int:
 
 
 def _program_config_channels(r: BitReader) -> int:
-    """Return the number of channels of a program_config_element (ISO 14496-3 4.5.2.1)."""
+    """Return the number of channels of a program_config_element."""
+    return sum(2 if kind == _CPE else 1 for kind, _ in _program_config_elements(r))
+
+
+def _program_config_elements(r: BitReader) -> list[tuple[int, int]]:
+    """Return the elements of a program_config_element (ISO 14496-3 4.5.2.1), as (id, instance tag)."""
     r.skip(10)
     front, side, back, lfe = r.u(4), r.u(4), r.u(4), r.u(2)
     data, coupling = r.u(3), r.u(4)
     for bits in (4, 4, 3):  # mono, stereo and matrix mixdown
         if r.flag():
             r.skip(bits)
-    channels = lfe
-    for _ in range(front + side + back):
-        channels += 2 if r.flag() else 1
-        r.skip(4)
-    r.skip(4 * lfe + 4 * data + 5 * coupling)
+    elements = [(_CPE if r.flag() else _SCE, r.u(4)) for _ in range(front + side + back)]
+    elements += [(_LFE, r.u(4)) for _ in range(lfe)]
+    r.skip(4 * data + 5 * coupling)
     r.skip(r.bits_left % 8)
     r.skip(8 * r.u(8))  # comment
-    if not channels:
+    if not elements:
         raise BitstreamError("a program without channels")
-    return channels
+    return elements
 
 
 def _backward_compatible_type(r: BitReader) -> int:

@@ -10,8 +10,7 @@ Extensions, coded frame processing):
   two written durations after the last one. A frame that comes later than that gets an earlier decode time, and a larger
   composition offset, so that its presentation time stays right. The decode times of the next frames catch up.
 - **Durations.** A duration that is too long does no harm, as long as decode times grow.
-- **Missing audio.** Audio has no composition offsets, so a hole in it is filled with silent frames; also when audio
-  stops while video continues. Without them, players would stall.
+- **Missing audio.** The audio that comes here has no holes (:mod:`airnode.media.cmaf.continuous_audio`).
 - **Missing video.** When video stops while audio continues, the last key frame is written again about once a second (a
   *still*). After a still, video frames are dropped until the next key frame.
 
@@ -28,7 +27,6 @@ from airnode.media.cmaf.bmff import AUDIO_TRACK_ID, VIDEO_TIMESCALE, VIDEO_TRACK
 from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.cmaf.segmenter import EARLY_AUDIO_FRAMES, VIDEO_GONE_90K
 from airnode.media.frames import AudioConfig, Frame
-from airnode.media.live.silence import silence
 
 #: Longest audio that waits for a video frame, to be written in the same fragment.
 AUDIO_WAIT_90K = VIDEO_TIMESCALE // 10
@@ -36,8 +34,6 @@ AUDIO_WAIT_90K = VIDEO_TIMESCALE // 10
 AUDIO_ONLY_FRAGMENT_90K = VIDEO_TIMESCALE // 25
 #: Without video, time between two fragments that playback can begin with.
 AUDIO_ENTRY_90K = VIDEO_TIMESCALE // 2
-#: When video is this far ahead of audio, the missing audio is filled with silence.
-AUDIO_GONE_90K = VIDEO_TIMESCALE * 2 // 5
 #: A still is shown until this long after the end of audio; a key frame that comes earlier replaces it.
 STILL_90K = VIDEO_TIMESCALE
 #: Expected duration of a frame while none is declared or measured.
@@ -92,7 +88,6 @@ class Fragmenter:
         self._sequence = 0
         self._has_video = False
         self._audio_config: AudioConfig | None = None
-        self._silence: bytes | None = None
         #: Measured duration of a video frame; 0: unknown.
         self._frame_90k = 0.0
         self._started = False
@@ -116,17 +111,15 @@ class Fragmenter:
         #: Audio that came before the first key frame.
         self._early_audio: deque[Frame] = deque(maxlen=EARLY_AUDIO_FRAMES)
 
-    def begin(self, *, has_video: bool, audio: AudioConfig | None, frame_s: float, audio_end_samples: int = 0) -> None:
+    def begin(self, *, has_video: bool, audio: AudioConfig | None, frame_s: float) -> None:
         """Start a period, or continue one that began earlier; the first video frame must be a key frame.
 
         Args:
             audio: None: there is no audio track.
             frame_s: declared duration of a video frame; 0: unknown.
-            audio_end_samples: end of the period's audio so far, from which on audio is missing; 0: there was none.
         """
         self._has_video = has_video
         self._audio_config = audio
-        self._silence = silence(audio) if audio is not None else None
         self._frame_90k = frame_s * VIDEO_TIMESCALE if has_video else 0.0
         self._started = False
         self._needs_key = False
@@ -134,7 +127,7 @@ class Fragmenter:
         self._has_key = False
         self._last_key_data = None
         self._early_audio.clear()
-        self._video_end_90k, self._audio_end_samples = 0, audio_end_samples
+        self._video_end_90k, self._audio_end_samples = 0, 0
 
     def finish(self) -> None:
         """Write the open fragment."""
@@ -158,7 +151,6 @@ class Fragmenter:
             self._start(dts_90k)
         elif is_key:
             self._flush()
-        self._fill_missing_audio(dts_90k)
         run = self._write_video(frame)
         if is_key:
             self._last_key_data = frame.data
@@ -170,10 +162,6 @@ class Fragmenter:
         self._started = True
         self._last_dts_90k = -1
         self._written_dts_90k, self._written_duration_90k = max(self._written_dts_90k, dts_90k - 1), 0
-        config = self._audio_config
-        if config is not None and self._audio_end_samples:
-            begin_samples = dts_90k * config.sample_rate // VIDEO_TIMESCALE
-            self._audio_end_samples = max(self._audio_end_samples, begin_samples - config.samples_per_frame)
         for frame in self._early_audio:
             if self._in_90k(frame.dts_samples + frame.duration_samples) > dts_90k:
                 self._write_audio(frame)
@@ -256,10 +244,8 @@ class Fragmenter:
         return samples * VIDEO_TIMESCALE // rate
 
     def _write_audio(self, frame: Frame) -> TrackRun:
-        """Add a frame to the open fragment; fill a hole before it with silence."""
+        """Add a frame to the open fragment."""
         dts_samples, duration_samples = frame.dts_samples, frame.duration_samples
-        if self._audio_end_samples and dts_samples - self._audio_end_samples > duration_samples:
-            self._fill(dts_samples, frame.data)
         run = self._audio_run
         if run is None:
             run = self._audio_run = TrackRun(AUDIO_TRACK_ID, dts_samples, video=False)
@@ -270,30 +256,6 @@ class Fragmenter:
         run.add_audio(frame.data, duration_samples)
         self._audio_end_samples = dts_samples + duration_samples
         return run
-
-    def _fill_missing_audio(self, until_90k: int) -> None:
-        """Fill with silence up to ``until_90k``, if audio stopped while video continues."""
-        config = self._audio_config
-        if (
-            config is not None
-            and self._audio_end_samples
-            and until_90k - self._in_90k(self._audio_end_samples) > AUDIO_GONE_90K
-        ):
-            self._fill(until_90k * config.sample_rate // VIDEO_TIMESCALE, b"")
-
-    def _fill(self, until_samples: int, data: bytes) -> None:
-        """Fill from the end of audio with silent frames, or with ``data`` if `silence` has none for this codec."""
-        config = self._audio_config
-        filling = self._silence or data
-        if config is None or not filling:
-            return
-        if self._audio_run is None:
-            self._audio_run = TrackRun(AUDIO_TRACK_ID, self._audio_end_samples, video=False)
-        step_samples = config.samples_per_frame if self._silence else until_samples - self._audio_end_samples
-        while self._audio_end_samples < until_samples:
-            duration_samples = min(step_samples, until_samples - self._audio_end_samples)
-            self._audio_run.add_audio(filling, duration_samples)
-            self._audio_end_samples += duration_samples
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 

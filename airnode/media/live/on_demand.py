@@ -40,8 +40,6 @@ class OnDemandFragmenter:
         self._audio_config: AudioConfig | None = None
         self._frame_s = 0.0
         self._finished = False
-        #: End of the last audio frame in this period; 0: there was none.
-        self._audio_end_samples = 0
         self._held: list[Frame] = []
         self._held_bytes = 0
 
@@ -49,7 +47,6 @@ class OnDemandFragmenter:
         """Start a period; see :meth:`Fragmenter.begin`."""
         self._has_video, self._audio_config, self._frame_s = has_video, audio, frame_s
         self._finished = False
-        self._audio_end_samples = 0
         self._hold_only([])
         if self.working:
             self._fragmenter.begin(has_video=has_video, audio=audio, frame_s=frame_s)
@@ -67,8 +64,6 @@ class OnDemandFragmenter:
     def add(self, frame: Frame) -> None:
         """Write a frame as a fragment, or hold it."""
         is_audio = frame.track == "audio"
-        if is_audio:
-            self._audio_end_samples = frame.dts_samples + frame.duration_samples
         if self.working:
             self._fragmenter.add(frame)
             return
@@ -87,13 +82,7 @@ class OnDemandFragmenter:
         self.working = True
         held = self._held
         self._hold_only([])
-        only_video = all(each.track == "video" for each in held)
-        self._fragmenter.begin(
-            has_video=self._has_video,
-            audio=self._audio_config,
-            frame_s=self._frame_s,
-            audio_end_samples=self._audio_end_samples if only_video else 0,
-        )
+        self._fragmenter.begin(has_video=self._has_video, audio=self._audio_config, frame_s=self._frame_s)
         for frame in held:
             self._fragmenter.add(frame)
         if self._finished:

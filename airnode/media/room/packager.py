@@ -14,7 +14,6 @@ So frames are held back until both configurations are there, or until the second
 """
 
 from collections.abc import Iterable
-from math import ceil
 
 import structlog
 
@@ -22,9 +21,10 @@ from airnode.config.sections.hls import HlsSection
 from airnode.errors import InvalidInput
 from airnode.kernel.logging import LogLimiter
 from airnode.media.cmaf.bmff import AUDIO_TRACK_ID, VIDEO_TIMESCALE, VIDEO_TRACK_ID, Track, init_segment
+from airnode.media.cmaf.continuous_audio import ContinuousAudio
 from airnode.media.cmaf.segmenter import Segmenter
 from airnode.media.cmaf.stats import PackagerStats
-from airnode.media.cmaf.timeline import AudioClock, Timeline
+from airnode.media.cmaf.timeline import Timeline
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, StreamMetadata, TrackKind, VideoConfig
 from airnode.media.hls.window import VariantInfo, Window
 from airnode.media.live.feed import LiveFeed
@@ -78,7 +78,7 @@ class Packager:
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None
         self._metadata = StreamMetadata()
-        self._audio_clock: AudioClock | None = None
+        self._sound: ContinuousAudio | None = None
         self._running = False
         #: Frames that are held back until the tracks are known.
         self._setup: list[Frame] = []
@@ -189,10 +189,7 @@ class Packager:
             tracks.append(Track(VIDEO_TRACK_ID, self._video, self._metadata.video_bitrate_bps or 0))
         if self._audio is not None:
             tracks.append(Track(AUDIO_TRACK_ID, self._audio, self._metadata.audio_bitrate_bps or 0))
-            end_samples = ceil(self._segmenter.end_90k * self._audio.sample_rate / VIDEO_TIMESCALE)
-            self._audio_clock = AudioClock(
-                self._audio.sample_rate, self._audio.samples_per_frame, self.stats, end_samples
-            )
+            self._sound = ContinuousAudio(self._audio, self.stats, self._segmenter.end_90k)
         info = VariantInfo(self.stats.codecs, self.stats.width, self.stats.height, self._frame_rate())
         init = init_segment(tracks)
         self._window.begin_period(init, info, discontinuity=self._periods > 1)
@@ -263,21 +260,21 @@ class Packager:
         dts_90k = max(media_90k, self._last_video_90k + 1)
         self._last_video_90k = dts_90k
         self.stats.video_samples += 1
+        if self._sound is not None:
+            for silent in self._sound.fill(dts_90k, frame.arrived_s):
+                self._write(silent)
         cts_90k = frame.cts_90k + media_90k - dts_90k
         self._write(Frame("video", dts_90k, cts_90k, frame.data, frame.is_key, frame.arrived_s))
 
     def _place_audio(self, frame: Frame, media_90k: int) -> None:
-        if self._audio_clock is None or self._audio is None:
+        if self._sound is None:
             return
         if self._needs_key:
             self._wait_for_key(frame)
-        placed = self._audio_clock.place(media_90k, frame.duration_samples)
-        if placed is None:
-            return
-        self.stats.audio_samples += 1
-        dts_samples, duration_samples = placed
-        dts_90k = dts_samples * VIDEO_TIMESCALE // self._audio.sample_rate
-        self._write(Frame("audio", dts_90k, 0, frame.data, True, frame.arrived_s, dts_samples, duration_samples))
+        placed = self._sound.place(frame, media_90k)
+        self.stats.audio_samples += bool(placed)
+        for each in placed:
+            self._write(each)
 
     def _write(self, frame: Frame) -> None:
         if self._live is not None:

@@ -1,18 +1,13 @@
 """Fragments of one frame: times, holes, stills and silence, as Media Source Extensions want them."""
 
 import itertools
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airnode.media.cmaf.bmff import Track, init_segment
-from airnode.media.frames import AudioConfig, Frame
+from airnode.media.frames import Frame
 from airnode.media.live.fragmenter import AUDIO_WAIT_90K, Fragment, Fragmenter, http_chunk
-from airnode.media.live.silence import silent_aac
 from tests.support import bmff, livemp4
 from tests.support.livemp4 import AUDIO as AUDIO_TRACK
 from tests.support.livemp4 import VIDEO as VIDEO_TRACK
@@ -191,36 +186,6 @@ def test_audio_without_video_has_small_fragments_and_two_entry_points_a_second()
     assert bench.stream.fragments[0].unix_s > 0
 
 
-def test_a_hole_in_audio_is_filled_with_silence():
-    bench = Bench()
-    bench.frame(0, key=True)
-    for ms in (0, 21.33, 42.67, 200, 221.33):
-        bench.sound(ms)
-    bench.it.finish()
-    samples = bench.samples(AUDIO_TRACK)
-    assert is_continuous_for_mse(samples)
-    assert samples[-1].time - samples[0].time == pytest.approx(0.2213 * RATE, abs=2)
-    assert {sample.data for sample in samples[3:-2]} == {silent_aac(AUDIO)}
-    assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(samples))
-
-
-def test_audio_that_stops_is_replaced_by_silence_and_may_come_back():
-    bench = Bench()
-    for index in range(90):
-        bench.frame(index * 100 / 3, key=index % 30 == 0)
-        if not 10 < index < 60:
-            bench.sound(index * 100 / 3, 1600)
-    audio = bench.samples(AUDIO_TRACK)
-    assert is_continuous_for_mse(audio)
-    heard = START
-    for fragment in bench.stream.fragments[1:]:
-        for sample in fragment.tracks.get(AUDIO_TRACK, []):
-            heard = (sample.time + sample.duration) * 90_000 / RATE
-        for frame in fragment.tracks.get(VIDEO_TRACK, []):
-            assert frame.time - heard < 0.5 * 90_000
-    assert audio[-1].data == b"audio"
-
-
 def test_video_that_stops_is_shown_as_a_still_until_the_next_key_frame():
     bench = Bench()
     at_ms = 0.0
@@ -261,30 +226,3 @@ def test_a_new_period_begins_after_the_last_one_with_a_key_frame():
 def test_fragments_are_framed_as_http_chunks():
     assert http_chunk(b"abc", b"d" * 13) == b"10\r\nabc" + b"d" * 13 + b"\r\n"
     assert Fragment(http_chunk(b"x" * 300), is_key=True).body == b"x" * 300
-
-
-@pytest.mark.ffmpeg
-@pytest.mark.parametrize("channels", [1, 2])
-def test_a_silent_frame_can_be_decoded_as_aac(tmp_path: Path, channels: int):
-    config = AudioConfig(bytes((0x11, 0x80 | channels << 3)), "mp4a.40.2", 48000, channels)
-    made: list[Fragment] = []
-    fragmenter = Fragmenter(0, made.append)
-    fragmenter.begin(has_video=False, audio=config, frame_s=0)
-    silence = silent_aac(config)
-    assert silence is not None
-    for index in range(20):
-        fragmenter.add(placed_audio(480_000 + index * 1024, 1024, silence, 0))
-    path = tmp_path / "silence.mp4"
-    path.write_bytes(init_segment([Track(2, config)]) + b"".join(fragment.body for fragment in made))
-    ffmpeg = shutil.which("ffmpeg")
-    assert ffmpeg
-    done = subprocess.run(
-        [ffmpeg, "-v", "error", "-xerror", "-i", path, "-f", "s16le", "-"], capture_output=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert len(done.stdout) >= 19 * 1024 * 2 * channels
-    assert not any(done.stdout)
-
-
-def test_there_is_no_silent_frame_for_unknown_configurations():
-    assert silent_aac(AudioConfig(b"", "mp4a.40.2", 48000, 6)) is None

@@ -15,8 +15,8 @@ from airnode.media.cmaf.bmff import Track, box, init_segment
 from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.codecs.avc import parse_avcc
 from airnode.media.codecs.opus import packet_samples, parse_dops
+from airnode.media.codecs.silence import silence
 from airnode.media.frames import AudioConfig, Frame, VideoConfig
-from airnode.media.live.silence import silence
 from airnode.media.mediamtx.fmp4 import Fmp4Demuxer, UnsupportedTrack
 
 AVCC = bytes.fromhex(
