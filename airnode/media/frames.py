@@ -3,6 +3,7 @@
 ::
 
     ingest ──▶ CodecRecord, Frame, StreamMetadata ──▶ Examiner ──▶ VideoConfig, AudioConfig, Frame, StreamMetadata
+               RefusedTrack, ExtraTrack
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,25 @@ class CodecRecord:
 
     codec: VideoCodec | AudioCodec
     record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedTrack:
+    """A message of a track in a codec that browsers cannot play.
+
+    Attributes:
+        codec: its name, for people.
+    """
+
+    track: TrackKind
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraTrack:
+    """A message of a further track of a kind of which one is played already."""
+
+    track: TrackKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +130,4 @@ class StreamMetadata:
 
 MediaEvent = VideoConfig | AudioConfig | Frame | StreamMetadata
 #: What an ingest sends; the examiner makes media events of it.
-IngestEvent = CodecRecord | MediaEvent
+IngestEvent = CodecRecord | RefusedTrack | ExtraTrack | MediaEvent

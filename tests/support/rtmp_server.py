@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from prometheus_client import CollectorRegistry
@@ -30,6 +31,7 @@ class Room:
         self.events: list[IngestEvent] = []
         self.received_bytes = 0
         self.closed: list[str] = []
+        self._examiner = Examiner(Findings())
 
     def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
         assert not self.closed, "a push after the close"
@@ -38,6 +40,7 @@ class Room:
         self.hub.changed.set()
         if self.hub.fails_with is not None:
             raise self.hub.fails_with
+        self._examiner.examine(events, time.time())
 
     def close(self, reason: str) -> None:
         self.closed.append(reason)

@@ -11,6 +11,25 @@ USUAL_FRAME_SAMPLES = 960
 MAX_PACKET_SAMPLES = 5760
 
 
+#: The body of a dOps box for a stream that came without a header: stereo, the pre-skip of libopus.
+USUAL_DOPS = bytes.fromhex("00 02 0138 0000bb80 0000 00")
+_HEAD_MAGIC = b"OpusHead"
+
+
+def dops_of_head(head: bytes) -> bytes:
+    """Return the body of the dOps box for an identification header (RFC 7845 5.1), with or without its first 8 bytes.
+
+    Raises:
+        BitstreamError: it is cut short.
+    """
+    fields = head.removeprefix(_HEAD_MAGIC)
+    if len(fields) < 11:
+        raise BitstreamError("an Opus header is cut short")
+    # The same fields, little-endian there and big-endian here; the versions are 1 there and 0 here.
+    pre_skip, rate, gain = fields[2:4][::-1], fields[4:8][::-1], fields[8:10][::-1]
+    return b"\0" + fields[1:2] + pre_skip + rate + gain + fields[10:]
+
+
 def parse_dops(record: bytes) -> AudioConfig:
     """Return the configuration in the body of a dOps box.
 

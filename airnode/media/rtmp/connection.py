@@ -12,18 +12,15 @@ import structlog
 from airnode.errors import AirnodeError, Conflict, Forbidden, NotFound, Unauthenticated
 from airnode.kernel.tasks import TaskScope
 from airnode.media.frames import IngestEvent
-from airnode.media.rtmp.errors import MalformedMedia, ProtocolViolation
+from airnode.media.rtmp.errors import ProtocolViolation
 from airnode.media.rtmp.events import (
-    AudioReceived,
-    DataReceived,
     Event,
     MessageSkipped,
     PublishRequested,
     PublishStopped,
-    VideoReceived,
 )
-from airnode.media.rtmp.flv import FlvDemuxer
 from airnode.media.rtmp.metrics import RtmpMetrics
+from airnode.media.rtmp.published_media import PublishedMedia
 from airnode.media.rtmp.publishing import (
     Ingest,
     IngestHub,
@@ -42,8 +39,6 @@ BAD_NAME: Final = "NetStream.Publish.BadName"
 LINGER_S: Final = 2.0
 #: The metric of received bytes is updated after this many.
 _COUNT_INTERVAL_BYTES: Final = 64 << 10
-#: This many consecutive malformed messages of one kind end the publisher.
-_MAX_CONSECUTIVE_MALFORMED: Final = 100
 
 Level = Literal["debug", "info", "warning"]
 
@@ -76,7 +71,7 @@ class RtmpConnection(asyncio.Protocol):
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._session = ServerSession(context.limits, self._loop.time())
-        self._demuxer = FlvDemuxer()
+        self._media = PublishedMedia(self._malformed)
         self._ingest: Ingest | None = None
         self._room = ""
         self._remote = ""
@@ -84,8 +79,6 @@ class RtmpConnection(asyncio.Protocol):
         self._started_s = self._loop.time()
         self._unpushed_bytes = 0
         self._uncounted_bytes = 0
-        #: {"audio" | "video": consecutive malformed messages}
-        self._malformed = {"audio": 0, "video": 0}
         #: Reasons of skipped messages that the log has.
         self._logged: set[str] = set()
         self._end_reason: str | None = None
@@ -196,47 +189,26 @@ class RtmpConnection(asyncio.Protocol):
                 self._close_ingest(event.reason)
                 self._start_timer()
             elif isinstance(event, MessageSkipped):
-                self._skipped(event)
+                self._skipped(event.reason, event.detail)
             else:
-                media += self._demux(event, arrived_s)
+                media += self._media.read(event, arrived_s)
         self._push(media)
 
-    def _skipped(self, event: MessageSkipped) -> None:
+    def _skipped(self, reason: str, detail: str) -> None:
         """Count a message that could not be read; the log has the first one of each kind."""
-        self._context.metrics.protocol_errors.labels(event.reason).inc()
-        if event.reason not in self._logged:
-            self._logged.add(event.reason)
-            log.warning(
-                "rtmp_message_skipped",
-                reason=event.reason,
-                detail=event.detail,
-                remote=self._remote,
-                room=self._room or None,
-            )
+        self._context.metrics.protocol_errors.labels(reason).inc()
+        if reason not in self._logged:
+            self._logged.add(reason)
+            where = {"remote": self._remote, "room": self._room or None}
+            log.warning("rtmp_message_skipped", reason=reason, detail=detail, **where)
+
+    def _malformed(self, detail: str) -> None:
+        self._skipped("malformed_media", detail)
 
     def _push(self, media: list[IngestEvent]) -> None:
         if self._ingest is not None and self._end_reason is None and (media or self._unpushed_bytes):
             received, self._unpushed_bytes = self._unpushed_bytes, 0
             self._ingest.push(media, received)
-
-    def _demux(self, event: AudioReceived | VideoReceived | DataReceived, arrived_s: float) -> list[IngestEvent]:
-        if isinstance(event, DataReceived):
-            return self._demuxer.metadata(event.values)
-        kind = "video" if isinstance(event, VideoReceived) else "audio"
-        demux = self._demuxer.video if kind == "video" else self._demuxer.audio
-        try:
-            events = demux(event.timestamp_ms, event.payload, arrived_s)
-        except MalformedMedia as error:
-            self._malformed[kind] += 1
-            self._context.metrics.protocol_errors.labels("malformed_media").inc()
-            if self._malformed[kind] >= _MAX_CONSECUTIVE_MALFORMED:
-                raise MalformedMedia(
-                    f"{_MAX_CONSECUTIVE_MALFORMED} {kind} messages in a row make no sense: {error}"
-                ) from error
-            return []
-        if self._malformed[kind]:
-            self._malformed[kind] = 0
-        return events
 
     # --- publishing
 
@@ -278,7 +250,7 @@ class RtmpConnection(asyncio.Protocol):
 
     def _start_publishing(self, room: str) -> None:
         self._room = room
-        self._demuxer = FlvDemuxer()
+        self._media = PublishedMedia(self._malformed)
         self._unpushed_bytes = 0
         self._session.accept_publish()
         self._context.metrics.publishers.inc()

@@ -1,15 +1,27 @@
 """FLV tag bodies, as RTMP carries them, to frames (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
 
-The legacy forms carry H.264 and AAC. The enhanced ones name their codec by a FourCC; avc1, hvc1, av01 and mp4a are
-accepted. Codec id 12, with which many encoders sent HEVC before Enhanced RTMP, is accepted as well.
+The legacy forms carry H.264 and AAC. The enhanced ones name their codec by a FourCC; avc1, hvc1, av01, mp4a and Opus
+are accepted. Codec id 12, with which many encoders sent HEVC before Enhanced RTMP, is accepted as well. Of several
+tracks of one kind, track 0 is taken.
 """
 
 from collections.abc import Sequence
 from math import isfinite
 from typing import Final
 
-from airnode.media.codecs.bits import UnsupportedCodec
-from airnode.media.frames import AudioCodec, CodecRecord, Frame, IngestEvent, StreamMetadata, VideoCodec
+from airnode.media.codecs import opus
+from airnode.media.codecs.bits import BitstreamError
+from airnode.media.frames import (
+    AudioCodec,
+    CodecRecord,
+    ExtraTrack,
+    Frame,
+    IngestEvent,
+    RefusedTrack,
+    StreamMetadata,
+    VideoCodec,
+)
+from airnode.media.rtmp.enhanced_tags import MULTITRACK, fourcc_at, fourcc_name, skip_mod_ex, track_0
 from airnode.media.rtmp.errors import MalformedMedia
 
 _VIDEO_NAMES: Final = {2: "Sorenson H.263", 3: "Screen Video", 4: "VP6", 5: "VP6 with alpha", 6: "Screen Video 2"}
@@ -24,19 +36,21 @@ _AUDIO_NAMES: Final = {
     7: "G.711 A-law",
     8: "G.711 mu-law",
     11: "Speex",
-    13: "Opus",
+    13: "Opus without Enhanced RTMP",
     14: "MP3",
     15: "device-specific sound",
 }
 _LEGACY_VIDEO: Final[dict[int, VideoCodec]] = {7: "avc", 12: "hevc"}
 _ENHANCED_VIDEO: Final[dict[bytes, VideoCodec]] = {b"avc1": "avc", b"hvc1": "hevc", b"av01": "av1"}
+_ENHANCED_AUDIO: Final[dict[bytes, AudioCodec]] = {b"mp4a": "aac", b"Opus": "opus"}
 _AAC, _EX_AUDIO = 10, 9
 _KEY_FRAMES: Final = frozenset({1, 4})
 _COMMAND_FRAME: Final = 5
-# Packet types of the enhanced forms; the legacy AVCPacketType has the first three with the same meaning.
-_SEQUENCE_START, _CODED_FRAMES, _SEQUENCE_END, _CODED_FRAMES_X, _METADATA = 0, 1, 2, 3, 4
-_AUDIO_MULTICHANNEL, _AUDIO_MULTITRACK, _VIDEO_MULTITRACK, _MOD_EX = 4, 5, 6, 7
-_MAX_MOD_EX: Final = 8
+# Packet types of the enhanced forms; the legacy AVCPacketType has the first three with the same meaning. Without a
+# use: sequence end (2), HDR metadata (4), the MPEG-2 TS form of AV1's configuration (5), multichannel layouts (4).
+_SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X, _METADATA = 0, 1, 3, 4
+_VIDEO_CONTENT: Final = frozenset({_SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X})
+_AUDIO_CONTENT: Final = frozenset({_SEQUENCE_START, _CODED_FRAMES})
 
 
 class FlvDemuxer:
@@ -56,7 +70,6 @@ class FlvDemuxer:
         """Return the events of a video tag's body, which arrived at the unix time ``arrived_s``.
 
         Raises:
-            UnsupportedCodec: it is not H.264, HEVC or AV1, or has several tracks.
             MalformedMedia: it is empty or cut short.
         """
         if not payload:
@@ -68,46 +81,52 @@ class FlvDemuxer:
             return []
         codec = _LEGACY_VIDEO.get(codec_id)
         if codec is None:
-            raise UnsupportedCodec(_refusal(_VIDEO_NAMES.get(codec_id, f"video codec {codec_id}"), "H.264"))
+            return [RefusedTrack("video", _VIDEO_NAMES.get(codec_id, f"video codec {codec_id}"))]
         if len(payload) < 5:
             raise MalformedMedia("a video message is cut short")
         if payload[1] == _SEQUENCE_START:
             return self._video_config(codec, payload[5:])
         if payload[1] != _CODED_FRAMES:
             return []
-        return self._video_frame(codec, payload, 5, timestamp_ms, _signed24(payload, 2), arrived_s)
+        return self._video_frame(codec, payload, 5, len(payload), timestamp_ms, _signed24(payload, 2), arrived_s)
 
     def _enhanced_video(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[IngestEvent]:
         frame_type = payload[0] >> 4 & 0x07
-        packet_type, pos = _skip_mod_ex(payload)
-        if packet_type == _VIDEO_MULTITRACK:
-            raise UnsupportedCodec("Several video tracks in one publish are not supported; send one track.")
+        packet_type, pos = skip_mod_ex(payload)
         if frame_type == _COMMAND_FRAME and packet_type != _METADATA:
             return []
-        codec = _ENHANCED_VIDEO.get(_fourcc(payload, pos))
+        end = len(payload)
+        if packet_type == MULTITRACK["video"]:
+            track = track_0(payload, pos)
+            if track is None:
+                return [ExtraTrack("video")]
+            packet_type, fourcc, pos, end = track
+        else:
+            fourcc = fourcc_at(payload, pos)
+            pos += 4
+        if packet_type not in _VIDEO_CONTENT:
+            return []
+        codec = _ENHANCED_VIDEO.get(fourcc)
         if codec is None:
-            raise UnsupportedCodec(_refusal(_printable(payload[pos : pos + 4]), "H.264"))
-        pos += 4
+            return [RefusedTrack("video", fourcc_name(fourcc))]
         if packet_type == _SEQUENCE_START:
-            return self._video_config(codec, payload[pos:])
+            return self._video_config(codec, payload[pos:end])
         if packet_type == _CODED_FRAMES and codec != "av1":
-            if len(payload) < pos + 3:
+            if end < pos + 3:
                 raise MalformedMedia("a video message is cut short")
-            return self._video_frame(codec, payload, pos + 3, timestamp_ms, _signed24(payload, pos), arrived_s)
-        if packet_type in (_CODED_FRAMES, _CODED_FRAMES_X):
-            return self._video_frame(codec, payload, pos, timestamp_ms, 0, arrived_s)
-        return []  # sequence end, metadata (HDR), the MPEG-2 TS form of AV1's configuration
+            return self._video_frame(codec, payload, pos + 3, end, timestamp_ms, _signed24(payload, pos), arrived_s)
+        return self._video_frame(codec, payload, pos, end, timestamp_ms, 0, arrived_s)
 
     def _video_config(self, codec: VideoCodec, record: bytes) -> list[IngestEvent]:
         self._video = codec
         return [CodecRecord(codec, record)]
 
     def _video_frame(
-        self, codec: VideoCodec, payload: bytes, start: int, dts_ms: int, cts_ms: int, arrived_s: float
+        self, codec: VideoCodec, payload: bytes, start: int, end: int, dts_ms: int, cts_ms: int, arrived_s: float
     ) -> list[IngestEvent]:
-        """Return the frame whose data begins at ``start``."""
+        """Return the frame whose data is in ``payload[start:end]``."""
         is_key = (payload[0] >> 4 & 0x07) in _KEY_FRAMES
-        frame = Frame("video", dts_ms * 90, cts_ms * 90, payload[start:], is_key, arrived_s)
+        frame = Frame("video", dts_ms * 90, cts_ms * 90, payload[start:end], is_key, arrived_s)
         return [frame] if self._video == codec else [*self._video_config(codec, b""), frame]
 
     # --- audio
@@ -116,7 +135,6 @@ class FlvDemuxer:
         """Return the events of an audio tag's body, which arrived at the unix time ``arrived_s``.
 
         Raises:
-            UnsupportedCodec: it is not AAC-LC or HE-AAC, or has several tracks.
             MalformedMedia: it is empty or cut short.
         """
         if not payload:
@@ -125,31 +143,45 @@ class FlvDemuxer:
         if sound_format == _EX_AUDIO:
             return self._enhanced_audio(timestamp_ms, payload, arrived_s)
         if sound_format != _AAC:
-            raise UnsupportedCodec(_refusal(_AUDIO_NAMES.get(sound_format, f"audio codec {sound_format}"), "AAC"))
+            return [RefusedTrack("audio", _AUDIO_NAMES.get(sound_format, f"audio codec {sound_format}"))]
         if len(payload) < 2:
             raise MalformedMedia("an audio message is cut short")
         if payload[1] == _SEQUENCE_START:
-            return self._audio_config(payload[2:])
-        return self._audio_frame(timestamp_ms, payload[2:], arrived_s) if payload[1] == _CODED_FRAMES else []
+            return self._audio_config("aac", payload[2:])
+        return self._audio_frame("aac", timestamp_ms, payload[2:], arrived_s) if payload[1] == _CODED_FRAMES else []
 
     def _enhanced_audio(self, timestamp_ms: int, payload: bytes, arrived_s: float) -> list[IngestEvent]:
-        packet_type, pos = _skip_mod_ex(payload)
-        if packet_type == _AUDIO_MULTITRACK:
-            raise UnsupportedCodec("Several audio tracks in one publish are not supported; send one track.")
-        fourcc = _fourcc(payload, pos)
-        if fourcc != b"mp4a":
-            raise UnsupportedCodec(_refusal(_printable(fourcc), "AAC"))
+        packet_type, pos = skip_mod_ex(payload)
+        end = len(payload)
+        if packet_type == MULTITRACK["audio"]:
+            track = track_0(payload, pos)
+            if track is None:
+                return [ExtraTrack("audio")]
+            packet_type, fourcc, pos, end = track
+        else:
+            fourcc = fourcc_at(payload, pos)
+            pos += 4
+        if packet_type not in _AUDIO_CONTENT:
+            return []
+        codec = _ENHANCED_AUDIO.get(fourcc)
+        if codec is None:
+            return [RefusedTrack("audio", fourcc_name(fourcc))]
         if packet_type == _SEQUENCE_START:
-            return self._audio_config(payload[pos + 4 :])
-        return self._audio_frame(timestamp_ms, payload[pos + 4 :], arrived_s) if packet_type == _CODED_FRAMES else []
+            return self._audio_config(codec, payload[pos:end])
+        return self._audio_frame(codec, timestamp_ms, payload[pos:end], arrived_s)
 
-    def _audio_config(self, record: bytes) -> list[IngestEvent]:
-        self._audio = "aac"
-        return [CodecRecord("aac", record)]
+    def _audio_config(self, codec: AudioCodec, record: bytes) -> list[IngestEvent]:
+        self._audio = codec
+        if codec == "opus":
+            try:
+                record = opus.dops_of_head(record)
+            except BitstreamError:
+                record = opus.USUAL_DOPS
+        return [CodecRecord(codec, record)]
 
-    def _audio_frame(self, dts_ms: int, data: bytes, arrived_s: float) -> list[IngestEvent]:
+    def _audio_frame(self, codec: AudioCodec, dts_ms: int, data: bytes, arrived_s: float) -> list[IngestEvent]:
         frame = Frame("audio", dts_ms * 90, 0, data, True, arrived_s)
-        return [frame] if self._audio is not None else [*self._audio_config(b""), frame]
+        return [frame] if self._audio == codec else [*self._audio_config(codec, b""), frame]
 
     # --- metadata
 
@@ -182,40 +214,5 @@ def _number(value: object, low: float = 0.001, high: float = 1e7) -> float | Non
     return number if isfinite(number) and low <= number <= high else None
 
 
-def _skip_mod_ex(payload: bytes) -> tuple[int, int]:
-    """Return (packet type, position behind it) of an enhanced tag, without its modifiers (Enhanced RTMP v2, ModEx)."""
-    packet_type, pos = payload[0] & 0x0F, 1
-    for _ in range(_MAX_MOD_EX):
-        if packet_type != _MOD_EX:
-            return packet_type, pos
-        size_bytes = payload[pos] + 1 if pos < len(payload) else 0
-        pos += 1
-        if size_bytes == 256:
-            size_bytes = int.from_bytes(payload[pos : pos + 2], "big") + 1
-            pos += 2
-        pos += size_bytes
-        if pos >= len(payload):
-            raise MalformedMedia("an enhanced message is cut short")
-        packet_type = payload[pos] & 0x0F
-        pos += 1
-    raise MalformedMedia("an enhanced message has too many modifiers")
-
-
-def _fourcc(payload: bytes, pos: int) -> bytes:
-    fourcc = payload[pos : pos + 4]
-    if len(fourcc) < 4:
-        raise MalformedMedia("an enhanced message is cut short")
-    return fourcc
-
-
 def _signed24(payload: bytes, pos: int) -> int:
     return int.from_bytes(payload[pos : pos + 3], "big", signed=True)
-
-
-def _printable(fourcc: bytes) -> str:
-    text = fourcc.decode("ascii", "replace").strip()
-    return text if text.isprintable() and text.isascii() else fourcc.hex()
-
-
-def _refusal(codec: str, instead: str) -> str:
-    return f"The codec {codec} cannot be played in browsers; send {instead}."

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from airnode.media.codecs import aac
-from airnode.media.codecs.bits import BitstreamError, UnsupportedCodec
+from airnode.media.codecs.bits import BitstreamError
 from airnode.media.frames import AudioConfig, Frame, MediaEvent
 from airnode.media.samples.findings import Findings
 
@@ -50,15 +50,15 @@ class AacAudio:
         """Take an AudioSpecificConfig. Return the configuration if it has changed.
 
         Raises:
-            UnsupportedCodec: it announces an AAC object type that browsers do not play.
+            UnsupportedObjectType: it announces an AAC object type that browsers do not play.
         """
         if not record or record == self._record:
             return []
         try:
             config = aac.parse_asc(record)
             self._layout = aac.channel_configuration(record)
-        except aac.UnsupportedObjectType as error:
-            raise UnsupportedCodec(f"The codec {error} cannot be played in browsers; send AAC-LC.") from error
+        except aac.UnsupportedObjectType:
+            raise
         except BitstreamError:
             self._findings.add("audio", "config_invalid", now_s)
             return []

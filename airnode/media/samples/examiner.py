@@ -5,14 +5,18 @@ whether a frame is a key frame is decided by what is in it. What was odd is coun
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
+from airnode.media.codecs.aac import UnsupportedObjectType
+from airnode.media.codecs.bits import UnsupportedCodec
 from airnode.media.frames import (
     AudioCodec,
+    CodecRecord,
+    ExtraTrack,
     Frame,
     IngestEvent,
     MediaEvent,
-    StreamMetadata,
+    RefusedTrack,
     TrackKind,
     VideoCodec,
 )
@@ -22,6 +26,11 @@ from airnode.media.samples.av1_video import Av1Video
 from airnode.media.samples.findings import Findings
 from airnode.media.samples.nal_video import NalVideo
 from airnode.media.samples.opus_audio import OpusAudio
+
+#: A publisher with a track that cannot be played may have another one; it begins within this time.
+OTHER_TRACK_WAIT_S: Final = 3.0
+_OTHER: Final[dict[TrackKind, TrackKind]] = {"video": "audio", "audio": "video"}
+_INSTEAD: Final[dict[TrackKind, str]] = {"video": "H.264", "audio": "AAC"}
 
 
 class _TrackExaminer(Protocol):
@@ -47,25 +56,33 @@ class Examiner:
         self._findings = findings
         #: {track: (its codec, what examines it)}.
         self._tracks: dict[TrackKind, tuple[VideoCodec | AudioCodec, _TrackExaminer]] = {}
+        #: {track that cannot be played: (its codec, unix time at which it came first)}.
+        self._refused: dict[TrackKind, tuple[str, float]] = {}
 
     def examine(self, events: Iterable[IngestEvent], now_s: float) -> list[MediaEvent]:
         """Return what can be passed on to the packager; ``now_s`` is the unix time.
 
         Raises:
-            UnsupportedCodec: browsers cannot play what the publisher announces.
+            UnsupportedCodec: there is no track that browsers can play.
         """
         passed: list[MediaEvent] = []
         for event in events:
             if isinstance(event, Frame):
                 track = self._tracks.get(event.track)
-                if track is None:
-                    self._findings.add(event.track, "no_config", now_s)
-                else:
+                if track is not None:
                     passed += track[1].examine(event)
-            elif isinstance(event, StreamMetadata):
-                passed.append(event)
-            else:
+                elif event.track in self._refused:
+                    self._refuse(event.track, self._refused[event.track][0], now_s)
+                else:
+                    self._findings.add(event.track, "no_config", now_s)
+            elif isinstance(event, CodecRecord):
                 passed += self._configure(event.codec, event.record, now_s)
+            elif isinstance(event, RefusedTrack):
+                self._refuse(event.track, event.codec, now_s)
+            elif isinstance(event, ExtraTrack):
+                self._findings.add(event.track, "extra_track", now_s)
+            else:
+                passed.append(event)
         return passed
 
     def finish(self) -> list[MediaEvent]:
@@ -79,7 +96,27 @@ class Examiner:
         if current is None or current[0] != codec:
             held = current[1].finish() if current is not None else []
             current = self._tracks[kind] = codec, _track_examiner(codec, self._findings)
-        return [*held, *current[1].configure(record, now_s)]
+        try:
+            configured = current[1].configure(record, now_s)
+        except UnsupportedObjectType as error:
+            self._refuse(kind, str(error), now_s)
+            return held
+        self._refused.pop(kind, None)
+        return [*held, *configured]
+
+    def _refuse(self, track: TrackKind, codec: str, now_s: float) -> None:
+        """Leave a track out; raise UnsupportedCodec if there is no other one."""
+        self._tracks.pop(track, None)
+        since_s = self._refused.get(track, ("", now_s))[1]
+        self._refused[track] = codec, since_s
+        self._findings.add(track, f"{track}_codec", now_s, codec=codec)
+        other = _OTHER[track]
+        if other in self._tracks:
+            return
+        if other in self._refused or now_s - since_s >= OTHER_TRACK_WAIT_S:
+            names = " and ".join(f"the codec {name}" for name, _ in self._refused.values())
+            instead = " and ".join(_INSTEAD[kind] for kind in self._refused)
+            raise UnsupportedCodec(f"{names[0].upper()}{names[1:]} cannot be played in browsers; send {instead}.")
 
 
 def _track_examiner(codec: VideoCodec | AudioCodec, findings: Findings) -> _TrackExaminer:

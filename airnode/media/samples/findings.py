@@ -30,7 +30,7 @@ class FindingKind:
 
     Attributes:
         action: what is done: the sample (or configuration) is repaired or dropped, or the stream is only remarked on.
-        sentence: what it is, and what to change at the encoder.
+        sentence: what it is, and what to change at the encoder; it may contain fields in braces.
     """
 
     action: Action
@@ -114,6 +114,17 @@ KINDS: Final[dict[str, FindingKind]] = {
     "latm": FindingKind(
         "dropped", "The sound is AAC in LATM, which cannot be played. Choose plain AAC (AAC-LC) in the encoder."
     ),
+    "video_codec": FindingKind(
+        "dropped",
+        "The picture comes in the codec {codec}, which browsers cannot play. Choose H.264 as the video encoder.",
+    ),
+    "audio_codec": FindingKind(
+        "dropped",
+        "The sound comes in the codec {codec}, which browsers cannot play. Choose AAC as the audio encoder.",
+    ),
+    "extra_track": FindingKind(
+        "dropped", "The encoder sends more than one track of sound or of picture; the first one is played."
+    ),
     "channels_wrong": FindingKind(
         "repaired", "The encoder announces another number of audio channels than it sends; what it sends is played."
     ),
@@ -134,21 +145,30 @@ class Findings:
         self.counts: Counter[tuple[TrackKind, str]] = Counter()
         #: {code: unix time at which it was seen last}.
         self._last_s: dict[str, float] = {}
+        #: {code: the values in its sentence}.
+        self._fields: dict[str, dict[str, str | int | float]] = {}
         self._log = log.bind(room=room) if room else log
         self._limiter = LogLimiter(LOG_EVERY_S)
 
-    def add(self, track: TrackKind, code: str, now_s: float) -> None:
-        """Count one sample of this kind, at the unix time ``now_s``."""
+    def add(self, track: TrackKind, code: str, now_s: float, **fields: str | float) -> None:
+        """Count one sample of this kind, at the unix time ``now_s``; ``fields`` are the values in its sentence."""
         kind = KINDS[code]
         self.counts[track, code] += 1
         if self._counter is not None:
             self._counter.labels(track, code).inc()
         self._last_s[code] = now_s
+        if fields:
+            self._fields[code] = {**fields}
         left_out = self._limiter.held_back(f"{track} {code}", now_s)
         if left_out is not None:
-            self._log.warning(f"sample_{kind.action}", track=track, reason=code, left_out=left_out, hint=kind.sentence)
+            self._log.warning(
+                f"sample_{kind.action}", track=track, reason=code, left_out=left_out, hint=self._sentence(code)
+            )
 
     def notices(self, now_s: float) -> list[Notice]:
         """Return a notice for each kind that was seen in the last :data:`REPORT_S` before the unix time ``now_s``."""
         recent = [code for code, last_s in self._last_s.items() if now_s - last_s <= REPORT_S]
-        return [Notice(code, KINDS[code].sentence, level="warning") for code in recent]
+        return [Notice(code, self._sentence(code), self._fields.get(code, {}), "warning") for code in recent]
+
+    def _sentence(self, code: str) -> str:
+        return KINDS[code].sentence.format_map(self._fields.get(code, {}))

@@ -47,6 +47,10 @@ test("each fault has its words", () => {
 test("what the server found in the samples is said in the page's words", () => {
   const found = (code: string) => ({ code, text: "", fields: {}, level: "warning" as const });
   assert.deepEqual(after({ findings: [found("annexb"), found("of a later version")] }), ["finding.annexb"]);
+  const refused = { ...found("audio_codec"), fields: { codec: "MP3" } };
+  assert.deepEqual(after({ audio_codecs: "", findings: [refused] }), ["finding.audio_codec"]);
+  assert.deepEqual(after({ video_codecs: "", findings: [found("video_codec")] }), ["finding.video_codec"]);
+  assert.deepEqual(new StreamHealth().assess(0, { ...GOOD, findings: [refused] }, 900)[0]?.params, { codec: "MP3" });
 });
 
 test("the worst comes first and colours its figure", () => {

@@ -31,12 +31,15 @@ const SENTENCES: Partial<Record<string, [Metric, Key]>> = {
   adts: ["sound", "finding.adts"],
   latm: ["sound", "finding.latm"],
   channels_wrong: ["sound", "finding.channels_wrong"],
+  video_codec: ["resolution", "finding.video_codec"],
+  audio_codec: ["sound", "finding.audio_codec"],
+  extra_track: ["sound", "finding.extra_track"],
 };
 
 /** Return advice on what the server found odd in the encoder's samples in the last minute. */
 export function findings({ findings: found }: StreamInfo): Advice[] {
-  return found.flatMap(({ code }): Advice[] => {
+  return found.flatMap(({ code, fields }): Advice[] => {
     const sentence = SENTENCES[code];
-    return sentence ? [{ metric: sentence[0], grade: "warn", key: sentence[1], params: {} }] : [];
+    return sentence ? [{ metric: sentence[0], grade: "warn", key: sentence[1], params: fields ?? {} }] : [];
   });
 }

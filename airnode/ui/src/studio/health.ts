@@ -85,13 +85,13 @@ export class StreamHealth {
   }
 }
 
-function picture({ video_codecs, uptime_s }: StreamInfo): Advice[] {
-  if (video_codecs || uptime_s < SETTLE_S) return [];
+function picture({ video_codecs, uptime_s, findings }: StreamInfo): Advice[] {
+  if (video_codecs || uptime_s < SETTLE_S || findings.some(({ code }) => code === "video_codec")) return [];
   return [{ metric: "resolution", grade: "warn", key: "advice.no_picture", params: {} }];
 }
 
-function sound({ audio_codecs, uptime_s }: StreamInfo): Advice[] {
-  if (audio_codecs || uptime_s < SETTLE_S) return [];
+function sound({ audio_codecs, uptime_s, findings }: StreamInfo): Advice[] {
+  if (audio_codecs || uptime_s < SETTLE_S || findings.some(({ code }) => code === "audio_codec")) return [];
   return [{ metric: "sound", grade: "warn", key: "advice.no_sound", params: {} }];
 }
 
