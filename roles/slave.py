@@ -206,7 +206,6 @@ def _mediamtx_engines(ctx: RoleContext, rooms: Rooms, authority: StreamKeyAuthor
     parts = mediamtx.engine_settings(
         settings.mediamtx,
         settings.hls,
-        settings.embedded,
         settings.http,
         data_dir=ctx.data_dir,
         public_host=settings.node.host,

@@ -1,6 +1,6 @@
 """The MediaMTX engine against a fake of MediaMTX (tests/support/mediamtx_fake.py), all of them processes.
 
-There is no package that carries MediaMTX, so what is shown here is shown against its documented behaviour.
+test_mediamtx_real.py tests the same against a real MediaMTX, where there is one.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ import socket
 import stat
 import subprocess
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,99 +22,11 @@ import pytest_asyncio
 from tests.support.follower import Follower
 from tests.support.livemp4 import AUDIO, VIDEO, LiveReader
 from tests.support.mediamtx import FakePublisher, make_program, report, written
+from tests.support.mediamtx_lesson import WITHIN_S, Lesson, engine, lines, metric, open_class
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
-
-_CLASSES = itertools.count(1)
-WITHIN_S = 30.0
-
-
-@dataclass
-class Lesson:
-    """A class of its own on a node."""
-
-    node: AirnodeProcess
-    session: aiohttp.ClientSession
-    room: str
-    key: str
-    token: str
-
-    @property
-    def api(self) -> str:
-        """Return the URL of the fake's API; it changes with each start."""
-        return f"http://{written(self.node.data_dir)['apiAddress']}"
-
-    def url(self, name: str) -> str:
-        return f"{self.node['media_url']}/v/{self.token}/{self.room}/{name}"
-
-    async def state(self) -> dict:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        async with self.session.get(f"{self.node['api_url']}/api/rooms/{self.room}", headers=headers) as response:
-            assert response.status == 200, await response.text()
-            return await response.json()
-
-    async def flowing(self) -> dict | None:
-        state = await self.state()
-        return state if state["stream"] and state["stream"]["bitrate_bps"] > 100_000 else None
-
-    async def until(self, state: str) -> None:
-        async def reached() -> bool:
-            return (await self.state())["state"] == state
-
-        await eventually(reached, WITHIN_S, f"{self.room} is {state}")
-
-    async def until_playing(self) -> None:
-        await self.until("live")
-
-        async def served() -> bool:
-            async with self.session.get(self.url("media.m3u8")) as response:
-                return response.status == 200
-
-        await eventually(served, WITHIN_S, "there is something to play")
-
-    async def refusal(self, **fields: str) -> dict:
-        """Return the problem with which the hook refuses an encoder."""
-        status, body = await FakePublisher(
-            self.api, fields.pop("path", f"live/{self.room}"), **fields
-        ).request_publish()
-        assert status == 401, body
-        return json.loads(body["error"].partition(": ")[2])
-
-
-async def open_class(node: AirnodeProcess, session: aiohttp.ClientSession) -> Lesson:
-    room = f"lesson-{next(_CLASSES)}"
-    headers = {"Authorization": f"Bearer {node['teacher_secret']}"}
-    async with session.post(f"{node['api_url']}/api/classes", json={"title": room, "room": room}, headers=headers) as r:
-        assert r.status == 201, await r.text()
-        code = (await r.json())["class_code"]
-    body = {"user_type": "teacher", "user_id": "t", "secret": node["teacher_secret"], "room": room}
-    async with session.post(f"{node['api_url']}/api/token", json=body) as r:
-        key = (await r.json())["stream_key"]
-    async with session.post(
-        f"{node['api_url']}/api/token", json={"user_type": "student", "user_id": "s", "code": code}
-    ) as r:
-        return Lesson(node, session, room, key, (await r.json())["token"])
-
-
-def engine(program: Path) -> tuple[str, ...]:
-    return (
-        "--set",
-        "media.engine=mediamtx",
-        "--set",
-        f"mediamtx.binary={program}",
-        "--set",
-        "hls.grace_s=60",
-        "--set",
-        "mediamtx.publish_timeout_s=30",
-        "--set",
-        "rtmp.takeover_after_s=30",
-        "--log-level",
-        "debug",
-        "--log-format",
-        "json",
-    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -169,17 +80,6 @@ async def decoded(media: bytes, track: str) -> tuple[int, str]:
     )
     output, errors = await process.communicate(media)
     return sum(line.startswith(b"0,") for line in output.splitlines()), errors.decode()
-
-
-def lines(node: AirnodeProcess, event: str) -> list[dict]:
-    found = [json.loads(line) for line in node.log.splitlines() if line.startswith("{")]
-    return [line for line in found if line["event"] == event]
-
-
-async def metric(session: aiohttp.ClientSession, node: AirnodeProcess, name: str) -> float:
-    async with session.get(f"{node['api_url']}/metrics") as response:
-        text = await response.text()
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 
 # -- viewers ----------------------------------------------------------------------------------------------------------
@@ -340,7 +240,7 @@ async def test_unsupported_codecs_are_logged_and_end_the_publisher(lesson: Lesso
     finally:
         await publisher.stop()
     kicked = [line for line in lines(lesson.node, "mediamtx_publisher_kicked") if line["room"] == lesson.room]
-    assert kicked[0]["reason"] == "VP8 is not carried; send H.264 with AAC or Opus"
+    assert kicked[0]["reason"] == "The picture is in VP8, which browsers cannot play here. Send H.264 with AAC or Opus."
     assert (await lesson.state())["state"] == "waiting"
 
 

@@ -15,11 +15,12 @@ import yaml
 from tests.support.waiting import eventually
 
 
-def make_program(directory: Path) -> Path:
+def make_program(directory: Path, version: str = "v1.20.1") -> Path:
     """A ``mediamtx`` that airnode can start."""
     program = directory / "mediamtx"
     program.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        f"#!{sys.executable}\nimport os, sys\nos.environ['FAKE_VERSION'] = {version!r}\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from tests.support.mediamtx_fake import main\nmain()\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -98,7 +99,7 @@ class FakePublisher:
 
 
 class ExternalMediaMtx:
-    """A MediaMTX that airnode did not start, with the default authorization: local clients may do everything."""
+    """A MediaMTX that airnode did not start. By default, local clients may do everything."""
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "external.yml"
@@ -111,15 +112,10 @@ class ExternalMediaMtx:
         self._file.write_text(
             yaml.safe_dump(
                 {
-                    "authMethod": "internal",
-                    "authHTTPAddress": "",
-                    "authHTTPExclude": [{"action": "api"}],
-                    "apiAddress": f"127.0.0.1:{ports[0]}",
+                    "api": True,
+                    "apiAddress": f":{ports[0]}",
                     "hlsAddress": f"127.0.0.1:{ports[1]}",
-                    "hlsCDNSecret": "",
-                    "hlsVariant": "lowLatency",
-                    "hlsAlwaysRemux": False,
-                    "hlsSegmentDuration": "1s",
+                    "moq": False,
                 }
             )
         )

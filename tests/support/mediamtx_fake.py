@@ -1,10 +1,12 @@
 """A fake of MediaMTX, which no package contains: HLS, API and hook according to its source and documentation.
 
-It runs as a process (``mediamtx mediamtx.yml``), reads the file that airnode writes, and behaves like MediaMTX 1.20 as
-far as airnode uses it: the HTTP hook authorizes each client; HLS answers 302 with ``cookieCheck`` and then requires a
-session of the same address, unless the request has the CDN secret; each track is a rendition with seven gap segments
-first, parts of the last two segments, a preload hint, blocking reloads, 400 for an item out of range, and names that
-change with each publisher.
+It runs as a process (``mediamtx mediamtx.yml``), reads the file that airnode writes, and behaves like MediaMTX 1.20.1
+as far as airnode uses it, or like the version in ``FAKE_VERSION``. MoQ is on by default since 1.19, on ports of its own
+at all addresses; keys that the version does not know are refused, in the file and by the API; before 1.20.1 the API is
+excluded from authorization by default. The HTTP hook authorizes each client; HLS answers 302 with ``cookieCheck`` and
+then requires a session of the same address, unless the request has the CDN secret; each track is a rendition with seven
+gap segments first, parts of the last two segments, a preload hint, blocking reloads, 400 for an item out of range, and
+names that change with each publisher.
 
 It has no SRT, RTSP and WebRTC: publishers connect over HTTP (:class:`FakePublisher`), as fragmented MP4
 that ffmpeg makes, one upload a track; ffmpeg's fragments are the parts.
@@ -12,9 +14,10 @@ that ffmpeg makes, one upload a track; ffmpeg's fragments are the parts.
 
 import asyncio
 import base64
+import os
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from struct import unpack_from
 from typing import Any
@@ -30,7 +33,68 @@ COLLECTIONS = {
     "srt": ("srtConn", "srtconns"),
     "webrtc": ("webRTCSession", "webrtcsessions"),
     "rtmp": ("rtmpConn", "rtmpconns"),
+    "rtmps": ("rtmpsConn", "rtmpsconns"),
+    "rtsps": ("rtspsSession", "rtspssessions"),
+    "moq": ("moqSession", "moqsessions"),
 }
+#: What ``mediamtx --version`` prints; a program of the test may set another one.
+VERSION = os.environ.get("FAKE_VERSION", "v1.20.1")
+RELEASE = tuple(int(number) for number in VERSION.removeprefix("v").split("."))
+MOQ_DEFAULTS = {"moq": True, "moqHTTP2Address": ":8892", "moqHTTP3Address": ":8892", "moqQUICAddress": ":8893"}
+API_EXCLUDED = [{"action": "api"}, {"action": "metrics"}, {"action": "pprof"}]
+DEFAULTS: dict[str, Any] = {
+    "logLevel": "info",
+    "logDestinations": ["stdout"],
+    "authMethod": "internal",
+    "authHTTPAddress": "",
+    "authHTTPExclude": [] if RELEASE >= (1, 20, 1) else API_EXCLUDED,
+    "api": False,
+    "apiAddress": ":9997",
+    "metrics": False,
+    "pprof": False,
+    "playback": False,
+    "rtsp": True,
+    "rtspTransports": ["udp", "multicast", "tcp"],
+    "rtspAddress": ":8554",
+    "rtmp": True,
+    "rtmpAddress": ":1935",
+    "hls": True,
+    "hlsAddress": ":8888",
+    "hlsAlwaysRemux": False,
+    "hlsVariant": "lowLatency",
+    "hlsSegmentCount": 7,
+    "hlsSegmentDuration": "1s",
+    "hlsPartDuration": "200ms",
+    "hlsSegmentMaxSize": "50M",
+    "hlsCDNSecret": "",
+    "webrtc": True,
+    "webrtcAddress": ":8889",
+    "webrtcEncryption": False,
+    "webrtcServerKey": "server.key",
+    "webrtcServerCert": "server.crt",
+    "webrtcTrustedProxies": [],
+    "webrtcLocalUDPAddress": ":8189",
+    "webrtcAdditionalHosts": [],
+    "srt": True,
+    "srtAddress": ":8890",
+    **(MOQ_DEFAULTS if RELEASE >= (1, 19) else {}),
+}
+
+
+def load_config(text: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the configuration with its defaults and the variables that this version knows.
+
+    Raises:
+        SystemExit: this version does not know a key of the file.
+    """
+    given = yaml.safe_load(text)
+    unknown = set(given) - set(DEFAULTS) - {"pathDefaults", "paths"}
+    if unknown:
+        raise SystemExit(f"ERR: json: unknown field {sorted(unknown)[0]!r}")
+    config = {**DEFAULTS, **given}
+    if "moq" in config and "MTX_MOQ" in environment:
+        config["moq"] = environment["MTX_MOQ"] in ("yes", "true")
+    return config
 
 
 class PublishedPath:
@@ -51,6 +115,10 @@ class PublishedPath:
     def ready(self) -> bool:
         return all(muxer.init for muxer in self.muxers.values())
 
+    @property
+    def received_bytes(self) -> int:
+        return sum(len(part) for each in self.muxers.values() for part in each.parts)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -59,8 +127,9 @@ class PublishedPath:
             "readyTime": None,
             "source": {"type": COLLECTIONS[self.protocol][0], "id": self.id},
             "tracks": self.tracks,
-            "bytesReceived": sum(len(part) for each in self.muxers.values() for part in each.parts),
+            "bytesReceived": self.received_bytes,
             "bytesSent": 0,
+            **({"inboundBytes": self.received_bytes, "outboundBytes": 0} if RELEASE >= (1, 19) else {}),
             "readers": [],
         }
 
@@ -84,7 +153,7 @@ class FakeMediaMtx:
 
     async def allowed(self, request: web.Request, action: str, **fields: str) -> str:
         """Return the reason of a refusal, or an empty string (``authMethod: http``)."""
-        if any(each.get("action") == action for each in self.config.get("authHTTPExclude", [])):
+        if any(each.get("action") == action for each in self.config["authHTTPExclude"]):
             return ""
         if self.config.get("authMethod") != "http":
             return "" if request.remote == "127.0.0.1" else "not local"
@@ -133,7 +202,10 @@ class FakeMediaMtx:
             case "GET", ["config", "global", "get"]:
                 return web.json_response({key: value for key, value in self.config.items() if key != "paths"})
             case "PATCH", ["config", "global", "patch"]:
-                self.config |= await request.json()
+                changes = await request.json()
+                if unknown := set(changes) - set(DEFAULTS):
+                    return web.json_response({"error": f"json: unknown field {sorted(unknown)[0]!r}"}, status=400)
+                self.config |= changes
                 return web.json_response({"status": "ok"})
             case "POST", [collection, "kick", identity]:
                 for path in self.paths.values():
@@ -283,7 +355,7 @@ async def whole_boxes(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 async def serve(path: Path) -> None:
     """As ``mediamtx mediamtx.yml``."""
-    fake = FakeMediaMtx(yaml.safe_load(path.read_text()))
+    fake = FakeMediaMtx(load_config(path.read_text(), os.environ))
     api = web.Application()
     api.router.add_route("*", "/v3/{what:.*}", fake.api)
     api.router.add_post("/fake/publish", fake.publish)
@@ -296,11 +368,17 @@ async def serve(path: Path) -> None:
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, host or None, int(port)).start()
+    if fake.config.get("moq"):
+        host, _, port = fake.config["moqHTTP2Address"].rpartition(":")
+        await asyncio.start_server(lambda _, writer: writer.close(), host or None, int(port))
     print("MediaMTX (a fake) is listening", flush=True)
     await asyncio.Event().wait()
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--version"]:
+        print(VERSION)
+        return
     asyncio.run(serve(Path(sys.argv[1])))
 
 

@@ -14,8 +14,8 @@ class MediaMtxSection(Section):
     )
     api_url: str = Field(
         default="",
-        description="API of a MediaMTX that already runs on this machine, such as http://127.0.0.1:9997; empty: airnode"
-        " starts its own.",
+        description="API of a MediaMTX that is already running on this machine, such as http://127.0.0.1:9997, open to "
+        "this machine without a password; airnode moves it to loopback while it uses it. Empty: airnode starts one.",
     )
     srt_port: Port = Field(default=8890, description="SRT port (UDP); 0: no SRT.")
     rtsp_port: Port = Field(default=8554, description="RTSP port (TCP only); 0: no RTSP.")
@@ -33,6 +33,12 @@ class MediaMtxSection(Section):
         default=10.0, gt=0, description="An accepted publisher must send media within this time."
     )
     request_timeout_s: Seconds = Field(default=5.0, gt=0, description="Longest wait for a response of its API.")
+    start_timeout_s: Seconds = Field(
+        default=30.0, gt=0, description="Longest wait for a MediaMTX started by airnode to answer."
+    )
+    stop_timeout_s: Seconds = Field(
+        default=10.0, gt=0, description="Longest wait for a MediaMTX started by airnode to stop."
+    )
     restart_after_s: Seconds = Field(
         default=30.0,
         ge=5,

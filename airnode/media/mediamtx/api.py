@@ -16,15 +16,13 @@ from airnode.media.mediamtx.config_file import API_USER, Value
 _PAGE_SIZE = 500
 #: Further pages of paths are not read, which limits the number of publishers.
 _MAX_PAGES = 20
-#: {type of a path's source: its collection in the API}
-_COLLECTIONS = {
-    "rtmpConn": "rtmpconns",
-    "rtmpsConn": "rtmpsconns",
-    "rtspSession": "rtspsessions",
-    "rtspsSession": "rtspssessions",
-    "srtConn": "srtconns",
-    "webRTCSession": "webrtcsessions",
-}
+#: What the types of publishers end with: a connection or a session of theirs. Other sources are pulled by MediaMTX.
+_PUBLISHER_TYPES = ("Conn", "Session")
+_API_REFUSES = (
+    "MediaMTX's API refuses airnode: it must allow the action 'api' to this machine without a password. "
+    "If another airnode used this MediaMTX before, restart MediaMTX."
+)
+_PROTOCOLS = {"webRTCSession": "WHIP", "moqSession": "MoQ"}
 
 
 class MediaMtxMetrics:
@@ -65,16 +63,28 @@ class PathSource(msgspec.Struct, frozen=True):
     @property
     def protocol(self) -> str:
         """Return the usual name of the protocol: ``SRT``, ``WHIP``."""
-        return {"webRTCSession": "WHIP"}.get(self.type, self.type.removesuffix("Conn").removesuffix("Session").upper())
+        return _PROTOCOLS.get(self.type, self.type.removesuffix("Conn").removesuffix("Session").upper())
+
+    @property
+    def collection(self) -> str | None:
+        """Return the name of its collection in the API; None: a source that MediaMTX pulls, which has none.
+
+        All collections are named after the type: ``srtConn`` is in ``srtconns``, ``webRTCSession`` in
+        ``webrtcsessions``.
+        """
+        return f"{self.type.lower()}s" if self.type.endswith(_PUBLISHER_TYPES) else None
 
 
-class _Path(msgspec.Struct):
+class _Path(msgspec.Struct, rename="camel"):
     name: str
     source: PathSource | None = None
     ready: bool = False
     #: The same as ``ready``, in newer versions.
     available: bool = False
     tracks: list[str] | None = None
+    inbound_bytes: int = 0
+    #: The same as ``inbound_bytes``, in older versions.
+    bytes_received: int = 0
 
 
 class _Page(msgspec.Struct, rename="camel"):
@@ -84,11 +94,17 @@ class _Page(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class PublishedPath:
-    """A path with a publisher whose media can be read. ``tracks``: the codecs, as MediaMTX names them."""
+    """A path with a publisher whose media can be read.
+
+    Attributes:
+        tracks: the codecs, as MediaMTX names them.
+        received_bytes: of media, since the publisher came.
+    """
 
     name: str
     source: PathSource
     tracks: tuple[str, ...]
+    received_bytes: int = 0
 
 
 class MediaMtxApi:
@@ -119,7 +135,9 @@ class MediaMtxApi:
             query = {"itemsPerPage": str(_PAGE_SIZE), "page": str(number)}
             page = _decoded(await self._call("GET", "/v3/paths/list", params=query), _Page)
             found += [
-                PublishedPath(path.name, path.source, tuple(path.tracks or ()))
+                PublishedPath(
+                    path.name, path.source, tuple(path.tracks or ()), max(path.inbound_bytes, path.bytes_received)
+                )
                 for path in page.items
                 if path.source is not None and (path.ready or path.available)
             ]
@@ -137,13 +155,12 @@ class MediaMtxApi:
         await self._call("PATCH", "/v3/config/global/patch", json=dict(values))
 
     async def kick(self, source: PathSource) -> None:
-        """End a publisher. It is no error if it has ended already."""
-        collection = _COLLECTIONS.get(source.type)
-        if collection is None:
-            raise Unavailable(f"MediaMTX has no way to end a {source.type!r}.")
+        """End a publisher. It is no error if it has ended already, or if MediaMTX pulls this source itself."""
+        if source.collection is None:
+            return
         self._metrics.kicked.inc()
         try:
-            await self._call("POST", f"/v3/{collection}/kick/{quote(source.id, safe='')}")
+            await self._call("POST", f"/v3/{source.collection}/kick/{quote(source.id, safe='')}")
         except NotFound:
             return
 
@@ -162,6 +179,9 @@ class MediaMtxApi:
             raise Unavailable("MediaMTX's API does not answer.", debug=repr(error)) from error
         if status == 404:
             raise NotFound("MediaMTX does not have it.")
+        if status == 401:
+            self._metrics.failures.labels("api").inc()
+            raise Unavailable(_API_REFUSES, debug=body[:500].decode(errors="replace"))
         if status >= 300:
             self._metrics.failures.labels("api").inc()
             raise Unavailable(

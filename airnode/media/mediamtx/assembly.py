@@ -5,7 +5,6 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.auth import AuthSection
-from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.http import HttpSection
 from airnode.config.sections.mediamtx import MediaMtxSection
@@ -20,7 +19,6 @@ from airnode.web.rate_limit import AttemptLimit, RateLimit
 def engine_settings(
     mediamtx: MediaMtxSection,
     hls: HlsSection,
-    embedded: EmbeddedSection,
     http: HttpSection,
     *,
     data_dir: Path,
@@ -30,7 +28,7 @@ def engine_settings(
     tls = None
     if http.tls_cert is not None and http.tls_key is not None:
         tls = http.tls_cert.expanduser().absolute(), http.tls_key.expanduser().absolute()
-    return EngineSettings(mediamtx, hls, embedded, data_dir, http.host, public_host, tls)
+    return EngineSettings(mediamtx, hls, data_dir, http.host, public_host, tls)
 
 
 def make_engine(

@@ -18,6 +18,10 @@ API_USER = "airnode"
 #: Publishers may use live/<key> or live/<room> and nothing else.
 _PATHS = "~^live/[^/]+$"
 
+#: The environment of a MediaMTX that airnode starts. MoQ is on by default since 1.19, on ports of its own at all
+#: addresses. Earlier versions refuse an unknown key in the file, and ignore unknown variables.
+ENVIRONMENT = {"MTX_MOQ": "no"}
+
 Value = str | bool | int | list[str] | list[dict[str, str]]
 
 
@@ -75,7 +79,7 @@ def own_config(
         "logLevel": "warn",
         "logDestinations": ["stdout"],
         **required_config(hls, addresses.hook_url, secrets),
-        # By default MediaMTX excludes its API from authentication.
+        # MediaMTX before 1.20 excludes its API from authentication by default.
         "authHTTPExclude": [],
         "api": True,
         "apiAddress": f"127.0.0.1:{addresses.api_port}",

@@ -7,40 +7,36 @@ MediaMTX's list of paths, and does so at once when a publisher was admitted.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import AirnodeError, NotFound, Unavailable
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.trouble import Trouble
-from airnode.kernel.urls import url_host
-from airnode.media.frames import MediaEvent, StreamMetadata
-from airnode.media.mediamtx.api import MediaMtxApi, MediaMtxMetrics, PathSource, PublishedPath
+from airnode.media.mediamtx.adoption import Adoption
+from airnode.media.mediamtx.api import MediaMtxApi, MediaMtxMetrics
 from airnode.media.mediamtx.auth_hook import AuthHook
-from airnode.media.mediamtx.authorizer import MediaMtxAuthorizer, PublishGrant
+from airnode.media.mediamtx.authorizer import MediaMtxAuthorizer
 from airnode.media.mediamtx.config_file import (
     ListenAddresses,
     MediaMtxSecrets,
-    changed_values,
-    is_loopback,
     own_config,
     required_config,
     to_yaml,
 )
-from airnode.media.mediamtx.reader import PathReader
+from airnode.media.mediamtx.kicks import Kicks
+from airnode.media.mediamtx.publishers import Publishers
+from airnode.media.mediamtx.reader import PathReader, Push
 from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxServer, find_mediamtx
-from airnode.media.room.rooms import RoomIngest, Rooms
-from airnode.media.rtmp.publishing import PublishAuthority, PublisherInfo
+from airnode.media.room.rooms import Rooms
+from airnode.media.rtmp.publishing import PublishAuthority
 from airnode.processes.supervisor import ProcessOptions
 from airnode.web.rate_limit import AttemptLimit
 
@@ -50,8 +46,6 @@ log = structlog.get_logger(__name__)
 _FAST_POLL_S = 0.1
 #: After this many consecutive failed polls, MediaMTX counts as unreachable and all its publishers as ended.
 _MAX_FAILURES = 2
-#: The names of the supported codecs in MediaMTX.
-_SUPPORTED_CODECS = frozenset({"H264", "H265", "AV1", "MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +60,26 @@ class EngineSettings:
 
     mediamtx: MediaMtxSection
     hls: HlsSection
-    embedded: EmbeddedSection
     data_dir: Path
     host: str
     public_host: str = ""
     tls: tuple[Path, Path] | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Publisher:
-    """A publisher whose media is read by the task ``reading``."""
+@dataclass(slots=True)
+class _Running:
+    """What exists between start and stop.
 
-    source: PathSource
-    room: str
-    ingest: RoomIngest = field(init=False)
-    reading: asyncio.Task[None] = field(init=False)
+    Attributes:
+        adoption: of a MediaMTX that airnode did not start. adopted: whether it has its configuration.
+    """
+
+    session: aiohttp.ClientSession
+    api: MediaMtxApi
+    kicks: Kicks
+    publishers: Publishers
+    adoption: Adoption | None
+    adopted: bool = False
 
 
 class MediaMtxEngine(Service):
@@ -123,18 +122,10 @@ class MediaMtxEngine(Service):
         )
         self._hook = AuthHook(self._authorizer, self._secrets.hook, self._metrics)
         self._server: MediaMtxServer | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._api: MediaMtxApi | None = None
-        self._hls_url = ""
-        #: Whether a MediaMTX that airnode did not start has been configured.
-        self._adopted = False
+        self._running: _Running | None = None
         self._failures = 0
         self._has_answered = False
         self._trouble = Trouble("mediamtx_gone", "mediamtx_answers_again")
-        #: {path: publisher}. Changed by _begin() and _end() only.
-        self._publishers: dict[str, _Publisher] = {}
-        #: Sources that were kicked and are still listed.
-        self._kicked_sources: set[PathSource] = set()
 
     # ---- start and stop ----------------------------------------------------------------------------------------------
 
@@ -145,27 +136,33 @@ class MediaMtxEngine(Service):
             StartupError: MediaMTX is not found, or it does not start.
         """
         section = self._settings.mediamtx
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
-        self._api = MediaMtxApi(
-            self._session, self._api_url, self._secrets.reader, self._metrics, timeout_s=section.request_timeout_s
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
+        api = MediaMtxApi(
+            session, self._api_url, self._secrets.reader, self._metrics, timeout_s=section.request_timeout_s
         )
+        kicks = Kicks(api, self._tasks, self._rooms.now_s)
+        publishers = Publishers(self._rooms, self._authorizer, kicks, self._metrics, self._tasks, read=self._read)
+        adoption = Adoption(api, section.api_url) if section.api_url else None
+        self._running = running = _Running(session, api, kicks, publishers, adoption)
         await self._hook.start()
-        if not section.api_url:
-            self._server = self._make_server(await asyncio.to_thread(find_mediamtx, section.binary), self._api)
+        if adoption is None:
+            self._server = self._make_server(await asyncio.to_thread(find_mediamtx, section.binary), api)
             await self._server.start()
-        self._tasks.spawn("poll", self._poll(self._api, HangDetector(section.restart_after_s, self._rooms.now_s())))
+        self._tasks.spawn("poll", self._poll(running, HangDetector(section.restart_after_s, self._rooms.now_s())))
 
     async def stop(self) -> None:
-        """End all publishers, then the MediaMTX that airnode started."""
-        for path in list(self._publishers):
-            self._end(path, "the server is shutting down")
+        """End all publishers, then the MediaMTX that airnode started; change back the one that it did not start."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.publishers.end_all("the server is shutting down")
         await self._tasks.aclose()
         if self._server is not None:
             await self._server.stop()
+        if running is not None:
+            if running.adoption is not None:
+                await running.adoption.restore()
+            await running.session.close()
         await self._hook.stop()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
 
     async def check(self) -> str | None:
         """Return the number of publishers, for ``/health``.
@@ -176,14 +173,14 @@ class MediaMtxEngine(Service):
         self._trouble.check()
         if not self._has_answered:
             raise Unavailable("MediaMTX has not answered yet.")
-        return f"{len(self._publishers)} publishers"
+        return f"{len(self._running.publishers) if self._running is not None else 0} publishers"
 
     def _make_server(self, binary: Path, api: MediaMtxApi) -> MediaMtxServer:
         settings = self._settings
         return MediaMtxServer(
             binary,
             settings.data_dir,
-            ProcessOptions("MediaMTX", settings.embedded.start_timeout_s, settings.embedded.stop_timeout_s),
+            ProcessOptions("MediaMTX", settings.mediamtx.start_timeout_s, settings.mediamtx.stop_timeout_s),
             self._restarts,
             api_port=settings.mediamtx.api_port,
             hls_port=settings.mediamtx.hls_port,
@@ -203,42 +200,40 @@ class MediaMtxEngine(Service):
             return f"http://127.0.0.1:{self._server.ports.api}"
         return self._settings.mediamtx.api_url
 
-    # ---- a MediaMTX that runs already --------------------------------------------------------------------------------
+    def _hls_url(self, running: _Running) -> str:
+        if self._server is not None:
+            return f"http://127.0.0.1:{self._server.ports.hls}"
+        return running.adoption.hls_url if running.adoption is not None else ""
 
-    async def _adopt(self, api: MediaMtxApi) -> None:
-        """Change the values that airnode requires, and read the address of its HLS."""
-        current = await api.config()
-        changes = changed_values(current, required_config(self._settings.hls, self._hook.url, self._secrets))
-        if changes:
-            await api.configure(changes)
-        address = str(current.get("hlsAddress", ":8888"))
-        if not is_loopback(address):
-            log.warning("mediamtx_hls_not_on_loopback", address=address)
-        host = urlsplit(self._settings.mediamtx.api_url).hostname or "127.0.0.1"
-        self._hls_url = f"http://{url_host(host)}:{address.rpartition(':')[2]}"
-        self._adopted = True
-        log.info("mediamtx_adopted", changed=sorted(changes))
+    async def _read(self, path: str, room: str, push: Push) -> None:
+        """Read a path until it is cancelled.
+
+        Raises:
+            AirnodeError: ``push`` raised it, or a codec is not supported.
+        """
+        if self._running is not None:
+            url, secret = self._hls_url(self._running), self._secrets.reader
+            await PathReader(self._running.session, url, path, secret, self._metrics, push, room=room).run()
 
     # ---- polling -----------------------------------------------------------------------------------------------------
 
-    async def _poll(self, api: MediaMtxApi, liveness: HangDetector) -> None:
+    async def _poll(self, running: _Running, liveness: HangDetector) -> None:
         while True:
             self._poll_soon.clear()
             try:
-                if self._server is not None:
-                    self._hls_url = f"http://127.0.0.1:{self._server.ports.hls}"
-                elif not self._adopted:
-                    await self._adopt(api)
-                paths = await api.paths()
+                if running.adoption is not None and not running.adopted:
+                    await running.adoption.adopt(required_config(self._settings.hls, self._hook.url, self._secrets))
+                    running.adopted = True
+                paths = await running.api.paths()
             except (Unavailable, NotFound) as error:
-                self._poll_failed(error)
+                self._poll_failed(running, error)
                 if self._server is not None and liveness.hangs(self._rooms.now_s()):
                     self._server.kill()
             else:
                 liveness.answered(self._rooms.now_s())
                 self._failures, self._has_answered = 0, True
                 self._trouble.end()
-                self._sync(paths)
+                running.publishers.update(paths)
             pause_s = _FAST_POLL_S if self._authorizer.awaiting else self._settings.mediamtx.poll_s
             try:
                 async with asyncio.timeout(pause_s):
@@ -246,106 +241,11 @@ class MediaMtxEngine(Service):
             except TimeoutError:
                 continue
 
-    def _poll_failed(self, error: AirnodeError) -> None:
+    def _poll_failed(self, running: _Running, error: AirnodeError) -> None:
         self._failures += 1
         if self._failures >= _MAX_FAILURES:
-            self._trouble.begin(error, publishers=len(self._publishers))
+            self._trouble.begin(error, publishers=len(running.publishers))
         if self._failures == _MAX_FAILURES:
-            self._adopted = False
-            self._kicked_sources.clear()
-            for path in list(self._publishers):
-                self._end(path, "MediaMTX is gone")
-
-    def _sync(self, paths: Sequence[PublishedPath]) -> None:
-        """Start to read new publishers, and end those that are not listed any more."""
-        sources = {path.name: path.source for path in paths}
-        self._kicked_sources.intersection_update(sources.values())
-        for name, publisher in list(self._publishers.items()):
-            if sources.get(name) != publisher.source:
-                self._end(name, "the publisher has gone")
-        for path in paths:
-            if path.name not in self._publishers and path.source not in self._kicked_sources:
-                self._begin(path, self._authorizer.take(path.name))
-        self._metrics.publishers.set(len(self._publishers))
-
-    # ---- publishers --------------------------------------------------------------------------------------------------
-
-    def _begin(self, path: PublishedPath, grant: PublishGrant | None) -> None:
-        if grant is None:
-            # It was admitted before this process started, or too long ago: it must connect again.
-            self._kick(path.source, "", "it was not let in by this airnode")
-            return
-        unsupported = [track for track in path.tracks if track not in _SUPPORTED_CODECS]
-        if unsupported and len(unsupported) == len(path.tracks):
-            self._kick(path.source, grant.room, f"{', '.join(unsupported)} is not carried; send H.264 with AAC or Opus")
-            return
-        publisher = _Publisher(path.source, grant.room)
-
-        def disconnect(reason: str) -> None:
-            self._kick(publisher.source, publisher.room, reason)
-            if self._publishers.get(path.name) is publisher:
-                self._end(path.name, reason)
-
-        secure = path.source.type in ("rtmpsConn", "rtspsSession")
-        try:
-            publisher.ingest = self._rooms.open(grant.room, PublisherInfo(grant.remote, grant.key, secure, disconnect))
-        except AirnodeError as error:
-            self._kick(path.source, grant.room, error.detail)
-            return
-        log.info(
-            "mediamtx_publish_started",
-            room=grant.room,
-            remote=grant.remote,
-            protocol=path.source.protocol,
-            tracks=path.tracks,
-            left_out=unsupported,
-        )
-        self._publishers[path.name] = publisher
-        publisher.reading = self._tasks.spawn("read", self._read(path, publisher))
-
-    async def _read(self, path: PublishedPath, publisher: _Publisher) -> None:
-        if self._session is None:
-            return
-        reader = PathReader(
-            self._session,
-            self._hls_url,
-            path.name,
-            self._secrets.reader,
-            self._metrics,
-            publisher.ingest.push,
-            room=publisher.room,
-        )
-        try:
-            metadata: list[MediaEvent] = [StreamMetadata(encoder=f"{path.source.protocol} (MediaMTX)")]
-            publisher.ingest.push(metadata, 0)
-            await reader.run()
-        except AirnodeError as error:
-            self._kick(publisher.source, publisher.room, error.detail)
-            if self._publishers.get(path.name) is publisher:
-                self._end(path.name, error.detail)
-
-    def _end(self, path: str, reason: str) -> None:
-        """Stop reading; the room continues without a publisher."""
-        publisher = self._publishers.pop(path)
-        log.info("mediamtx_publish_ended", room=publisher.room, reason=reason)
-        self._metrics.publishers.set(len(self._publishers))
-        if publisher.reading is not asyncio.current_task():
-            publisher.reading.cancel()
-        publisher.ingest.close(reason)
-
-    def _kick(self, source: PathSource, room: str, reason: str) -> None:
-        """Let MediaMTX end a publisher."""
-        if source in self._kicked_sources:
-            return
-        self._kicked_sources.add(source)
-        log.warning("mediamtx_publisher_kicked", room=room or None, protocol=source.protocol, reason=reason)
-        self._tasks.spawn("kick", self._kick_source(source))
-
-    async def _kick_source(self, source: PathSource) -> None:
-        if self._api is None:
-            return
-        try:
-            await self._api.kick(source)
-        except Unavailable as error:
-            self._kicked_sources.discard(source)  # the next poll tries again
-            log.warning("mediamtx_kick_failed", protocol=source.protocol, error=error.detail)
+            running.adopted = False
+            running.kicks.clear()
+            running.publishers.end_all("MediaMTX is gone")

@@ -230,7 +230,7 @@ def _config(data: bytes, entry: bytes, at: int, end: int) -> VideoConfig | Audio
         begin, stop = _inside(data, at + _AUDIO_ENTRY_BYTES, end, b"dOps")
         return parse_dops(data[begin:stop])
     raise UnsupportedTrack(
-        f"{entry.decode('latin-1').strip()!r} is not carried; send H.264, H.265 or AV1 with AAC or Opus."
+        f"The codec {entry.decode('latin-1').strip()!r} is not supported. Send H.264, H.265 or AV1 with AAC or Opus."
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from prometheus_client import Counter
 
 from airnode.errors import AirnodeError, StartupError
+from airnode.media.mediamtx.config_file import ENVIRONMENT
 from airnode.processes.child import LaunchSpec
 from airnode.processes.supervisor import ChildServer, ProcessOptions
 
@@ -61,7 +62,7 @@ class MediaMtxServer(ChildServer):
         """Choose the ports and write the configuration file."""
         self.ports = MediaMtxPorts(*_free_ports(self._configured_ports.api, self._configured_ports.hls))
         await asyncio.to_thread(self._write, self._render(self.ports))
-        return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, redact=SECRET_PATHS)
+        return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, env=ENVIRONMENT, redact=SECRET_PATHS)
 
     async def probe(self) -> None:
         """Send a request to its API."""
@@ -116,8 +117,8 @@ def _free_ports(*configured: int) -> list[int]:
                 sock.bind(("127.0.0.1", port))
             except OSError as error:
                 raise StartupError(
-                    f"Port {port} on 127.0.0.1 for MediaMTX cannot be had: {error.strerror}; set mediamtx.api_port and "
-                    "mediamtx.hls_port to 0 for any free ones."
+                    f"MediaMTX cannot use port {port} on 127.0.0.1: {error.strerror}. Set mediamtx.api_port and "
+                    "mediamtx.hls_port to 0; airnode then takes free ports."
                 ) from None
         return [int(sock.getsockname()[1]) for sock in sockets]
     finally:
@@ -134,12 +135,13 @@ def find_mediamtx(configured: Path | None) -> Path:
     if configured is not None:
         path = configured.expanduser().absolute()
         if not path.is_file() or not os.access(path, os.X_OK):
-            raise StartupError(f"mediamtx.binary is {path}, which is no program that this user may run.")
+            raise StartupError(f"mediamtx.binary is {path}, which is not a program that this user may run.")
         return path
     found = shutil.which("mediamtx")
     if found is None:
         raise StartupError(
             "media.engine is mediamtx, but there is no 'mediamtx' on PATH: install MediaMTX 1.18.1 or later, set "
-            "mediamtx.binary, or set mediamtx.api_url to one that runs already; media.engine = builtin needs none."
+            "mediamtx.binary, or set mediamtx.api_url to one that is running already. media.engine = builtin works "
+            "without it."
         )
     return Path(found).absolute()

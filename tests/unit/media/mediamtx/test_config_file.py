@@ -1,6 +1,10 @@
 """The configuration of MediaMTX, its program and its supervision."""
 
+import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.errors import StartupError
 from airnode.media.mediamtx.config_file import (
+    ENVIRONMENT,
     ListenAddresses,
     MediaMtxSecrets,
     changed_values,
@@ -22,6 +27,9 @@ from airnode.media.mediamtx.server import SECRET_PATHS, HangDetector, find_media
 
 SECRETS = MediaMtxSecrets("hook-secret", "reader-secret")
 HOOK = "http://127.0.0.1:4000/mediamtx/hook-secret"
+
+
+ADDRESSES = ListenAddresses("0.0.0.0", HOOK, 4001, 4002)
 
 
 def made(section: MediaMtxSection | None = None, **addresses) -> dict:
@@ -38,6 +46,19 @@ def test_only_publishers_ports_are_reachable_from_outside():
     assert [found[each] for each in ("srt", "rtsp", "webrtc", "rtmp")] == [True, True, True, False]
     assert [found[each] for each in ("metrics", "pprof", "playback")] == [False, False, False]
     assert "rtmpAddress" not in found
+
+
+@pytest.mark.parametrize("version", ["v1.18.2", "v1.19.3", "v1.20.1"])
+def test_moq_is_off_in_all_versions(version: str, tmp_path: Path):
+    file = tmp_path / "mediamtx.yml"
+    file.write_text(to_yaml(own_config(MediaMtxSection(), HlsSection(), ADDRESSES, SECRETS)))
+    code = (
+        "import os, json; from tests.support.mediamtx_fake import load_config;"
+        f"print(json.dumps(load_config(open({str(file)!r}).read(), os.environ)))"
+    )
+    environment = {**os.environ, "FAKE_VERSION": version, **ENVIRONMENT}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout).get("moq", False) is False
 
 
 def test_every_request_is_authorized_even_at_the_api():
@@ -92,7 +113,7 @@ def test_the_program_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         find_mediamtx(None)
     program = tmp_path / "mediamtx"
     program.write_text("#!/bin/sh\n")
-    with pytest.raises(StartupError, match="no program"):
+    with pytest.raises(StartupError, match="not a program"):
         find_mediamtx(program)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     assert find_mediamtx(program) == find_mediamtx(None) == program
