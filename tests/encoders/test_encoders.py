@@ -41,7 +41,7 @@ async def test_the_picture_goes_on_in_all_four_outputs(recording_node: AirnodePr
     assert not result.trouble, result.trouble
 
 
-def test_every_case_makes_a_stream_of_its_own():
+async def test_these_cases_differ_from_the_good_stream():
     cases = all_cases()
-    assert {name for name in CASES} <= set(cases)
-    assert all(cases[name].make() != cases["baseline"].make() for name in CASES)
+    good = cases["baseline"].make()
+    assert not [name for name in CASES if cases[name].make() == good]
