@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.ffmpeg import RATE, Publisher
+from tests.support.hls import read_media
+from tests.support.hls_due import Due
 from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.waiting import eventually
 
@@ -164,6 +166,29 @@ async def test_blocking_reload_answers_when_the_part_is_there(classroom: Classro
         for query in (f"?_HLS_msn={last + 10}", "?_HLS_part=1", "?_HLS_msn=x", "?_HLS_msn=-1", f"?_HLS_msn={10**15}"):
             status, _, body = await class_api.get(f"{base_of(class_api, student['token'])}/media.m3u8{query}")
             assert status == 400, (query, body)
+    finally:
+        await publisher.stop()
+
+
+async def test_segments_can_be_fetched_until_the_end_of_their_time(classroom: Classroom, class_api: Api, clip: Path):
+    publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
+    try:
+        token = (await playing(class_api))["token"]
+        base, loop = base_of(class_api, token), asyncio.get_running_loop()
+        due, fetched, waiting, last_s = Due(), dict[str, int](), dict[str, float](), 0.0
+        while sum("_seg" in name for name in fetched) < 3:
+            # What is missing in this playlist was in the one before: it left the playlist after that one was answered.
+            requested_s, text = loop.time(), await playlist(class_api, token)
+            due.note(read_media(text.encode()), last_s)
+            last_s = requested_s
+            waiting.update(due.until_s)
+            due.until_s.clear()
+            for name in [name for name, until_s in waiting.items() if until_s - loop.time() < 0.3]:
+                status, _, _ = await class_api.get(f"{base}/{name}")
+                fetched[name] = status
+                del waiting[name]
+            await asyncio.sleep(0.1)
+        assert set(fetched.values()) == {200}, fetched
     finally:
         await publisher.stop()
 

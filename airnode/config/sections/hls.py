@@ -25,6 +25,12 @@ class HlsSection(Section):
     segment_max_bytes: ByteSize = Field(
         default=50 << 20, ge=1 << 20, description="Largest segment; a publisher that exceeds it is disconnected."
     )
+    retained_max_bytes: ByteSize = Field(
+        default=64 << 20,
+        ge=0,
+        description="Most media of one class that is kept after it left the playlist, for players that still fetch it "
+        "(HLS demands a segment's and a playlist's duration); beyond this the oldest goes earlier.",
+    )
     grace_s: Seconds = Field(
         default=60.0,
         ge=0,

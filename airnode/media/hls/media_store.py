@@ -1,13 +1,14 @@
-"""The bodies that a live window serves by name: initialization sections, segments and parts."""
+"""The bodies that a live window serves by name: initialization sections, segments and parts.
+
+Section numbers are those of draft-pantos-hls-rfc8216bis.
+"""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from airnode.media.hls.playlist import Part, Segment
 
-#: Number of segments that can still be fetched after they left the playlist.
-RETAINED_SEGMENTS = 2
 MEDIA_TYPE = "video/mp4"
 #: Only a segment type box (ISO 14496-12 8.16.2), without frames.
 _EMPTY_SEGMENT = b"\0\0\0\x18stypmsdh\0\0\0\0msdhmsix"
@@ -29,21 +30,31 @@ class Found:
 class MediaStore:
     """Bodies by name, for as long as a player may request them.
 
-    A segment that leaves the playlist can still be fetched for a while, as a player may have read the playlist just
-    before. An initialization section stays as long as a segment needs it.
+    A segment that leaves the playlist is *retired*: it, its parts and its initialization section can be fetched until
+    its own duration, and that of the longest playlist that named it, have passed (6.2.2).
+
+    Args:
+        retained_max_bytes: most media of retired segments; the oldest is removed first, before its time.
+        clock: returns seconds that never go back.
 
     Attributes:
         init_name: name of the current initialization section; empty: there is none yet.
+        retained_bytes: bytes of the retired segments.
+        removed_early: number of segments that were removed before their time, because of ``retained_max_bytes``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, retained_max_bytes: int, clock: Callable[[], float]) -> None:
         self.init_name = ""
+        self.retained_bytes = 0
+        self.removed_early = 0
+        self._retained_max_bytes = retained_max_bytes
+        self._clock = clock
         self._init_count = 0
         self._inits: dict[str, bytes] = {}
         #: {name: segment or part}, for all that can be fetched.
         self._bodies: dict[str, Part | Segment] = {}
-        #: Segments that have left the playlist, oldest first.
-        self._retired: deque[Segment] = deque()
+        #: (time of removal on the clock, segment), oldest first.
+        self._retired: deque[tuple[float, Segment]] = deque()
 
     def begin_init(self, init: bytes, prefix: str) -> None:
         """Set the current initialization section. The name stays while the bytes and the prefix stay the same."""
@@ -56,22 +67,28 @@ class MediaStore:
         """Make a part or a segment available under its name."""
         self._bodies[body.name] = body
 
-    def retire(self, segment: Segment, listed: Iterable[Segment]) -> None:
-        """Note that a segment has left the playlist; remove the bodies that nobody may request any more.
+    def retire(self, segment: Segment) -> None:
+        """Note that a segment has left the playlist."""
+        self._retired.append((self._clock() + segment.duration_s + segment.longest_playlist_s, segment))
+        self.retained_bytes += segment.size_bytes
+
+    def expire(self, listed: Iterable[Segment]) -> None:
+        """Remove the bodies that nobody may request any more.
 
         Args:
             listed: the open segment and those in the playlist.
         """
-        if segment.gap:
-            del self._bodies[segment.name]
-            return
-        self._retired.append(segment)
-        while len(self._retired) > RETAINED_SEGMENTS:
-            oldest = self._retired.popleft()
+        now_s, removed = self._clock(), False
+        while self._retired and (self._retired[0][0] <= now_s or self.retained_bytes > self._retained_max_bytes):
+            due_s, oldest = self._retired.popleft()
+            self.removed_early += due_s > now_s
+            self.retained_bytes -= oldest.size_bytes
             for name in (oldest.name, *(part.name for part in oldest.parts)):
                 del self._bodies[name]
-            used = {each.init_name for each in (*self._retired, *listed)}
-            for name in self._inits.keys() - used - {self.init_name}:
+            removed = True
+        if removed:
+            needing = (*listed, *(segment for _, segment in self._retired))
+            for name in self._inits.keys() - {self.init_name, *(segment.init_name for segment in needing)}:
                 del self._inits[name]
 
     def lookup(self, name: str) -> Found | None:
@@ -93,8 +110,3 @@ class MediaStore:
             KeyError: there is none of this name, or no segment needs it any more.
         """
         return self._inits[name]
-
-    @property
-    def retired_bytes(self) -> int:
-        """Bytes of the segments that have left the playlist and can still be fetched."""
-        return sum(segment.size_bytes for segment in self._retired)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 
 _CAN_SKIP_UNTIL = re.compile(r"CAN-SKIP-UNTIL=([0-9.]+)")
 _PART_DURATION = re.compile(r"#EXT-X-PART:DURATION=([0-9.]+)")
@@ -39,6 +40,7 @@ class Segment:
         gap: it has no media (EXT-X-GAP) and only fills the window before the stream began.
         start_unix_s: unix time of its first sample (EXT-X-PROGRAM-DATE-TIME).
         duration_s, size_bytes: sums over its parts.
+        longest_playlist_s: duration of the longest playlist that listed it while it was finished.
     """
 
     msn: int
@@ -50,6 +52,7 @@ class Segment:
     start_unix_s: float = 0.0
     duration_s: float = 0.0
     size_bytes: int = 0
+    longest_playlist_s: float = 0.0
     parts: list[Part] = field(default_factory=list)
     _lines: str = ""
 
@@ -148,6 +151,31 @@ class MediaPlaylist:
         if self.ended:
             return "#EXT-X-ENDLIST\n"
         return f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{self.hint}"\n' if self.low_latency else ""
+
+
+def count_before(segments: Sequence[Segment], open_segment: Segment | None, boundary_s: float) -> int:
+    """Return how many segments at the start of a playlist end at least ``boundary_s`` before its end."""
+    from_end_s = open_segment.duration_s if open_segment is not None else 0.0
+    for kept, segment in enumerate(reversed(segments)):
+        if from_end_s >= boundary_s:
+            return len(segments) - kept
+        from_end_s += segment.duration_s
+    return 0
+
+
+def bit_rates_bps(segments: Iterable[Segment], open_segment: Segment | None) -> tuple[int, int]:
+    """Return the highest bit rate of a segment, and the average bit rate of all; 1 where nothing can be measured.
+
+    The open segment counts only while no other segment has media.
+    """
+    measured = [segment for segment in segments if segment.size_bytes]
+    if not measured and open_segment is not None:
+        measured = [open_segment]
+    rates = [segment.size_bytes * 8 / segment.duration_s for segment in measured if segment.duration_s]
+    duration_s = sum(segment.duration_s for segment in measured)
+    if not rates:
+        return 1, 1
+    return ceil(max(rates)), ceil(sum(segment.size_bytes for segment in measured) * 8 / duration_s)
 
 
 def date_time(unix_s: float) -> str:

@@ -1,6 +1,6 @@
 """The live window of one room: its playlists, and the bodies of the URIs in them.
 
-No I/O and no clock. There is one writer (the packager, through ``begin_* / add_part / end_*``) and any number of
+No I/O. There is one writer (the packager, through ``begin_* / add_part / end_*``) and any number of
 readers on the same thread. A reader gets an answer or "wait"; after "wait" it reads again when a listener was called.
 
 How the window follows the rules of draft-pantos-hls-rfc8216bis:
@@ -11,7 +11,8 @@ How the window follows the rules of draft-pantos-hls-rfc8216bis:
 - **Part target** (4.4.3.7). It is fixed with the first part; a window that continues another one begins with its part
   target. It grows only when a single frame is longer (this is counted).
 - **Removal** (6.2.2). A segment leaves the playlist only if the rest is longer than three target durations and has at
-  least ``segment_count`` segments. It can be fetched until `media_store.RETAINED_SEGMENTS` more have left.
+  least ``segment_count`` segments. Then it can be fetched for its duration and that of the longest playlist that named
+  it, in real time, and so can its parts; see :mod:`.media_store`.
 - **Gaps**. A low-latency window begins with gap segments: native iOS players start only when the window is full.
   Players that do not know EXT-X-GAP fetch the gaps: they get a segment without frames, and continue. (After a 404,
   GStreamer 1.22 would request the same gap for ever.)
@@ -20,15 +21,22 @@ How the window follows the rules of draft-pantos-hls-rfc8216bis:
   whether or not a segment ends before that part.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import ceil
 from secrets import token_hex
 
 from airnode.media.hls.blocking_reload import BadRequest, Position, Ready, Wait, resolve_reload
 from airnode.media.hls.media_store import Found, MediaStore
-from airnode.media.hls.playlist import MediaPlaylist, Part, Segment, multivariant_playlist
+from airnode.media.hls.playlist import (
+    MediaPlaylist,
+    Part,
+    Segment,
+    bit_rates_bps,
+    count_before,
+    multivariant_playlist,
+)
 
 #: PART-HOLD-BACK as a number of part targets: the draft requires at least two and recommends three.
 PART_HOLD_BACK_PARTS = 3
@@ -76,6 +84,7 @@ class Window:
         low_latency: with parts, blocking reload and gap segments; false: plain HLS.
         media_uri: relative URI of the media playlist, for the multivariant playlist.
         after: the end of the window that this one continues, with a discontinuity.
+        retained_max_bytes, clock: of the segments that have left the playlist; see :class:`MediaStore`.
     """
 
     def __init__(
@@ -85,6 +94,8 @@ class Window:
         low_latency: bool = True,
         media_uri: str = "media.m3u8",
         after: Continuation | None = None,
+        retained_max_bytes: int = 64 << 20,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.low_latency = low_latency
         self.media_uri = media_uri
@@ -99,7 +110,7 @@ class Window:
         self._prefix = ""
         self._segments: deque[Segment] = deque()
         self._open: Segment | None = None
-        self._media = MediaStore()
+        self._media = MediaStore(retained_max_bytes, clock)
         after = after or Continuation()
         self._first_msn = self._next_msn = after.first_msn + (segment_count if low_latency else 0)
         self._least_target_duration_s = after.target_duration_s
@@ -204,18 +215,20 @@ class Window:
             self._media.keep(gap)
 
     def _trim(self) -> None:
+        """Remove old segments from the playlist, and bodies that can be fetched no longer."""
         if not self.target_duration_s:
             return
         left_s = sum(segment.duration_s for segment in self._segments)
+        for segment in self._segments:
+            segment.longest_playlist_s = max(segment.longest_playlist_s, left_s)
         while len(self._segments) > self._segment_count:
             left_s -= self._segments[0].duration_s
             if left_s < 3 * self.target_duration_s:
-                return
-            self._retire(self._segments.popleft())
-
-    def _retire(self, segment: Segment) -> None:
-        self._discontinuity_sequence += segment.discontinuity
-        self._media.retire(segment, (*self._segments, *([self._open] if self._open is not None else [])))
+                break
+            retired = self._segments.popleft()
+            self._discontinuity_sequence += retired.discontinuity
+            self._media.retire(retired)
+        self._media.expire((*self._segments, *([self._open] if self._open is not None else [])))
 
     def _changed(self) -> None:
         self.version += 1
@@ -253,10 +266,20 @@ class Window:
         return self._discontinuity_sequence + sum(segment.discontinuity for segment in self._segments)
 
     @property
+    def retained_bytes(self) -> int:
+        """Bytes of the segments that have left the playlist and can still be fetched."""
+        return self._media.retained_bytes
+
+    @property
+    def removed_early(self) -> int:
+        """Number of segments that were removed before their time, as more than ``retained_max_bytes`` were retained."""
+        return self._media.removed_early
+
+    @property
     def media_bytes(self) -> int:
         """Bytes of media held in memory."""
         open_bytes = self._open.size_bytes if self._open is not None else 0
-        return open_bytes + self._media.retired_bytes + sum(segment.size_bytes for segment in self._segments)
+        return open_bytes + self._media.retained_bytes + sum(segment.size_bytes for segment in self._segments)
 
     def add_listener(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Return a function that removes ``listener``, which `notify` calls until then; it must not raise or block."""
@@ -274,7 +297,10 @@ class Window:
         """
         if not self.ready:
             raise RuntimeError("the window has no playlist yet")
-        skipped = self._skippable() if skip and self.low_latency else 0
+        skipped = 0
+        if skip and self.low_latency:
+            # The skip boundary is six target durations before the end (6.2.5.1).
+            skipped = count_before(self._segments, self._open, 6 * self.target_duration_s)
         playlist = self._rendered.get(skipped)
         if playlist is None:
             playlist = self._rendered[skipped] = self._playlist(skipped).render()
@@ -290,7 +316,7 @@ class Window:
             raise RuntimeError("the window has no playlist yet")
         playlist = self._rendered.get(-1)
         if playlist is None:
-            peak_bps, average_bps = self.bandwidth_bps()
+            peak_bps, average_bps = bit_rates_bps(self._segments, self._open)
             playlist = self._rendered[-1] = multivariant_playlist(
                 uri=self.media_uri,
                 codecs=self.info.codecs,
@@ -302,17 +328,6 @@ class Window:
                 low_latency=self.low_latency,
             )
         return playlist
-
-    def bandwidth_bps(self) -> tuple[int, int]:
-        """Return the highest bit rate of a segment, and the average bit rate of the window."""
-        measured = [segment for segment in self._segments if segment.size_bytes]
-        if not measured and self._open is not None:
-            measured = [self._open]
-        rates = [segment.size_bytes * 8 / segment.duration_s for segment in measured if segment.duration_s]
-        duration_s = sum(segment.duration_s for segment in measured)
-        if not rates:
-            return 1, 1
-        return ceil(max(rates)), ceil(sum(segment.size_bytes for segment in measured) * 8 / duration_s)
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
         """Return what to do with a playlist request (``_HLS_msn``, ``_HLS_part``); see :mod:`.blocking_reload`."""
@@ -350,6 +365,8 @@ class Window:
 
     def _playlist(self, skip: int) -> MediaPlaylist:
         listed = tuple(self._segments)
+        # Parts are listed from three target durations before the end on (4.4.4.9).
+        without_parts = count_before(listed, self._open, 3 * self.target_duration_s)
         return MediaPlaylist(
             segments=listed,
             open_segment=self._open,
@@ -359,7 +376,7 @@ class Window:
             discontinuity_sequence=self._discontinuity_sequence,
             first_init=self._first_init(),
             low_latency=self.low_latency,
-            parts_from_msn=self._parts_from(),
+            parts_from_msn=listed[without_parts - 1].msn + 1 if without_parts else 0,
             hint=self._part_name(),
             ended=self.ended,
             skip=skip,
@@ -370,21 +387,3 @@ class Window:
             if segment.init_name:
                 return segment.init_name
         return self._open.init_name if self._open is not None else self._media.init_name
-
-    def _parts_from(self) -> int:
-        """Return the msn from which parts are listed: three target durations from the end (4.4.4.9)."""
-        from_end_s = self._open.duration_s if self._open is not None else 0.0
-        for segment in reversed(self._segments):
-            if from_end_s >= 3 * self.target_duration_s:
-                return segment.msn + 1
-            from_end_s += segment.duration_s
-        return 0
-
-    def _skippable(self) -> int:
-        """Return the number of segments before the skip boundary, six target durations from the end (6.2.5.1)."""
-        from_end_s = self._open.duration_s if self._open is not None else 0.0
-        for kept, segment in enumerate(reversed(self._segments)):
-            if from_end_s >= 6 * self.target_duration_s:
-                return len(self._segments) - kept
-            from_end_s += segment.duration_s
-        return 0

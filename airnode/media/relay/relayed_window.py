@@ -1,13 +1,14 @@
 """The window of a relayed room: the origin's playlists, unchanged, and the objects that they name, for a limited time.
 
-No I/O and no clock. Playlists are passed on unchanged, so that a player can switch between nodes in the middle of a
-class. Objects are immutable, so each one is fetched once for all viewers of this node. Parts are fetched as soon as a
-playlist lists them, because low-latency players request them next. A finished segment is joined from its parts, because
-fetching it as well would double the traffic between the nodes; only where most of its parts are missing (the node has
-just begun to relay) is the whole segment fetched.
+No I/O. Playlists are passed on unchanged, so that a player can switch between nodes in the middle of a class. Objects
+are immutable, so each one is fetched once for all viewers of this node. Parts are fetched as soon as a playlist lists
+them, because low-latency players request them next. A finished segment is joined from its parts, because fetching it as
+well would double the traffic between the nodes; only where most of its parts are missing (the node has just begun to
+relay) is the whole segment fetched.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,8 +17,6 @@ from airnode.media.hls.media_store import Found
 from airnode.media.hls.playlist import delta_update
 from airnode.media.hls.window import Pending
 
-#: Objects are kept for this many segments after they left the playlist: slow players still request them.
-RETAINED_SEGMENTS = 2
 _URI = re.compile(r'URI="([^"]*)"')
 
 
@@ -27,6 +26,7 @@ class RelayedPlaylist:
 
     Attributes:
         segments: {name of a finished segment: names of its listed parts}, gap segments included.
+        duration_s: of the finished segments.
         open_parts: names of the parts after the last finished segment.
         inits: names of the initialization sections. hint: name of the part that is announced next; empty: none.
     """
@@ -38,6 +38,7 @@ class RelayedPlaylist:
     ended: bool = False
     hint: str = ""
     last_is_gap: bool = False
+    duration_s: float = 0.0
     segments: dict[str, tuple[str, ...]] = field(default_factory=dict)
     open_parts: tuple[str, ...] = ()
     inits: set[str] = field(default_factory=set)
@@ -88,6 +89,8 @@ def parse_playlist(text: bytes) -> RelayedPlaylist:
                 found.blocks = "CAN-BLOCK-RELOAD=YES" in value
             case "#EXT-X-ENDLIST":
                 found.ended = True
+            case "#EXTINF":
+                found.duration_s += float(value.rstrip(","))
             case "#EXT-X-GAP":
                 gap = True
             case "#EXT-X-MAP":
@@ -117,6 +120,7 @@ class RelayedWindow:
     Args:
         request_fetch: called with the name of an object that was requested and is not here; may be called repeatedly.
         max_bytes: of media; the oldest object is dropped first, and the newest one stays however large it is.
+        clock: returns seconds that never go back.
 
     Attributes:
         evicted: number of objects that were dropped because of ``max_bytes``.
@@ -124,7 +128,10 @@ class RelayedWindow:
 
     media_uri = "media.m3u8"
 
-    def __init__(self, request_fetch: Callable[[str], None], max_bytes: int) -> None:
+    def __init__(
+        self, request_fetch: Callable[[str], None], max_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._request_fetch = request_fetch
         self._max_bytes = max_bytes
         self.evicted = 0
@@ -138,8 +145,10 @@ class RelayedWindow:
         #: {name: body}, oldest first.
         self._objects: dict[str, bytes] = {}
         self._bytes = 0
-        #: {name: next_msn of the last playlist that listed it}.
-        self._listed: dict[str, int] = {}
+        #: {name: (until when it is kept, on the clock; duration of the longest playlist that listed it)}. It is kept
+        #: for that duration and its segment's after it was listed last (rfc8216bis 6.2.2); the segment, and the open
+        #: parts of the playlist, are counted with the target duration.
+        self._listed: dict[str, tuple[float, float]] = {}
         #: {name of a finished segment: names of its parts}, for segments whose parts were listed.
         self._parts: dict[str, tuple[str, ...]] = {}
         self._missing: set[str] = set()
@@ -161,12 +170,16 @@ class RelayedWindow:
         before, self._listing, self._media, self._delta = self._listing, listing, media, b""
         self.target_duration_s = listing.target_duration_s
         self.ended = listing.ended
-        next_msn = listing.position.next_msn
         new = [name for name in self._ahead(listing) if name not in self._listed] if before is not None else []
-        self._listed.update(dict.fromkeys(listing.names(), next_msn))
         self._parts.update((name, parts) for name, parts in listing.segments.items() if parts)
+        # The playlist drops the parts of a segment long before the segment, which is joined from them here.
+        joined = (part for name in listing.segments for part in self._parts.get(name, ()))
+        now_s, nothing = self._clock(), (0.0, 0.0)
+        for name in (*listing.names(), *joined):
+            longest_s = max(self._listed.get(name, nothing)[1], listing.duration_s)
+            self._listed[name] = now_s + longest_s + 2 * listing.target_duration_s, longest_s
         self._missing &= self._listed.keys()
-        self._forget(listing, next_msn)
+        self._forget()
         hints = [listing.hint] if listing.hint else []
         return [name for name in dict.fromkeys([*new, *hints]) if name not in self._objects]
 
@@ -207,21 +220,12 @@ class RelayedWindow:
             yield from parts or (() if listing.blocks else (name,))
         yield from listing.open_parts
 
-    def _forget(self, listing: RelayedPlaylist, next_msn: int) -> None:
-        for name in [
-            each for each, msn in self._listed.items() if next_msn < msn or next_msn - msn > RETAINED_SEGMENTS
-        ]:
-            if not self._needed(name, listing):
-                del self._listed[name]
-                self._parts.pop(name, None)
-                self._drop(name)
-
-    def _needed(self, name: str, listing: RelayedPlaylist) -> bool:
-        """Return whether this is a part of a listed segment.
-
-        The playlist drops the parts of a segment long before the segment, which is joined from them here.
-        """
-        return any(name in self._parts.get(segment, ()) for segment in listing.segments)
+    def _forget(self) -> None:
+        now_s = self._clock()
+        for name in [each for each, (until_s, _) in self._listed.items() if until_s <= now_s]:
+            del self._listed[name]
+            self._parts.pop(name, None)
+            self._drop(name)
 
     def _drop(self, name: str) -> None:
         self._bytes -= len(self._objects.pop(name, b""))

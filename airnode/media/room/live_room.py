@@ -54,7 +54,10 @@ class LiveRoom:
         self.findings = findings
         self.epoch = ownership.epoch
         self.window = Window(
-            segment_count=settings.segment_count, low_latency=settings.low_latency, after=ownership.after
+            segment_count=settings.segment_count,
+            low_latency=settings.low_latency,
+            after=ownership.after,
+            retained_max_bytes=settings.retained_max_bytes,
         )
         self.live = live
         self.packager = Packager(settings, self.window, room=name, live=live)

@@ -40,6 +40,11 @@ class RoomMetrics:
         self.live = Gauge("airnode_media_rooms_live", "Rooms with a publisher", registry=registry)
         self.viewers = Gauge("airnode_media_viewers", "Viewers (token sessions)", registry=registry)
         self.window_bytes = Gauge("airnode_media_window_bytes", "Media held in memory", registry=registry)
+        self.retained_bytes = Gauge(
+            "airnode_media_retained_bytes",
+            "... of which media that left the playlist and can still be fetched",
+            registry=registry,
+        )
         self.drops = Counter("airnode_media_publisher_drops_total", "Publishers that went away", registry=registry)
         self.takeovers = Counter("airnode_media_takeovers_total", "Silent publishers replaced", registry=registry)
         self.refused = Counter("airnode_media_publishers_refused_total", "Publishers refused", registry=registry)
@@ -158,12 +163,14 @@ class Rooms(Service):
     def measure(self) -> None:
         """Update the gauges, and count the faults that packagers found since the last time."""
         for room in self._rooms.values():
-            for kind, count in room.packager.stats.faults().items():
+            faults = {**room.packager.stats.faults(), "segment_removed_early": room.window.removed_early}
+            for kind, count in faults.items():
                 self._metrics.faults.labels(kind).inc(count - room.counted_faults.get(kind, 0))
                 room.counted_faults[kind] = count
         self._metrics.live.set(sum(room.phase == "live" for room in self._rooms.values()))
         self._metrics.viewers.set(self.viewers())
         self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._rooms.values()))
+        self._metrics.retained_bytes.set(sum(room.window.retained_bytes for room in self._rooms.values()))
 
     # -- publishers ---------------------------------------------------------------------------------------------------
 
