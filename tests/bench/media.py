@@ -14,6 +14,7 @@ from tests.bench.capacity import soak, streams, viewers
 from tests.bench.peer import Skipped, peer
 from tests.bench.playback import join, latency
 from tests.bench.report import Report
+from tests.bench.samples import samples
 from tests.bench.source import bench_clip
 from tests.bench.starting import start
 from tests.support.browser import chromium_path
@@ -28,6 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
     "soak": soak,
     "start": start,
     "peer": peer,
+    "samples": samples,
 }
 _NEED_CHROMIUM = {"latency", "join"}
 #: Longest run of a scenario, in seconds, apart from what its options ask for.
@@ -43,6 +45,7 @@ Scenarios:
   soak     1 stream and 20 viewers: does anything grow?
   start    time to ready, idle memory
   peer     CPU a request against nginx, where it is installed
+  samples  time to examine a picture and an audio frame
 \b
 Examples:
   python -m tests.bench.media

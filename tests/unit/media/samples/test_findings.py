@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 import airnode
 from airnode.media.samples.findings import KINDS, LOG_EVERY_S, REPORT_S, Findings
 
+ENCODERS = Path(airnode.__file__).parents[1] / "docs/encoders.md"
 MESSAGES = Path(airnode.__file__).parent / "ui/src/i18n"
 
 
@@ -22,6 +23,13 @@ def test_each_kind_has_a_sentence_in_both_languages() -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
         assert re.search(r"[가-힣]", korean[f"finding.{code}"])
         assert kind.sentence.endswith(".")
+
+
+def test_the_page_on_encoders_has_each_kind() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*) \|$", ENCODERS.read_text(), re.M)
+    assert {code: (action, sentence) for code, action, sentence in rows} == {
+        code: (kind.action, kind.sentence) for code, kind in KINDS.items()
+    }
 
 
 def test_a_kind_is_counted_each_time_and_said_once() -> None:
