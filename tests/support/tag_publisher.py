@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from airnode.media.rtmp import amf0
-from tests.support.node import Classroom
+from tests.support.node import AirnodeProcess, Classroom
 from tests.support.rtmp import RtmpPublisher, chunk
 
 CHUNK_BYTES = 60_000
@@ -38,7 +38,7 @@ class TagPublisher:
         ended: the server ended the publish.
     """
 
-    classroom: Classroom
+    classroom: AirnodeProcess | Classroom
     tags: Iterable[Tag]
     key: str | None = None
     app: str = "live"
