@@ -102,10 +102,10 @@ async def test_a_class_with_the_lowest_delay_is_operated_like_any_other(
             await eventually(lambda: sound_is_near(page), 20, "the picture has its sound")
             await eventually(lambda: is_near(page), 20, "the page measures its latency")
             gain = "window.gains.at(-1).gain.value"
-            assert await page.evaluate(gain) == 1
             await page.keyboard.press("m")
-            assert await page.evaluate(gain) == 0
+            await eventually(lambda: page.evaluate(f"{gain} === 0"), 5, "it is muted")
             await page.keyboard.press("m")
+            await eventually(lambda: page.evaluate(f"{gain} === 1"), 5, "it is heard again")
             await page.evaluate("document.querySelector('video').volume = 0.25")
             await eventually(
                 lambda: page.evaluate(f"{gain} === 0.25"), 5, "the sound has the volume of the video element"
@@ -184,7 +184,7 @@ async def test_where_it_does_not_work_the_page_plays_as_usual(
             page = await browser.new_page(viewport=DESKTOP, locale="en-US")
             await page.add_init_script(_BREAKS[reason])
             await join(page, classroom)
-            await eventually(lambda: plays(page, reason), 30, "the page says why it gave up")
+            await eventually(lambda: plays(page, reason), 60, "the page says why it gave up")
             await moving(page)
             assert await page.evaluate("window.airnode.path") == "live"
             assert await page.evaluate("document.querySelector('video').buffered.length") > 0

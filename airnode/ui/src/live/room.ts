@@ -154,7 +154,7 @@ export class LiveRoom {
     if (!player || !grant) return;
     const state = status?.state ?? null;
     // Teachers have a stream key. Nobody listens to their preview: the picture comes as soon as it can.
-    player.lowDelay = grant.stream_key ? "silent" : grant.lowest_delay ? "on" : "off";
+    player.lowDelay.wanted = grant.stream_key ? "silent" : grant.lowest_delay ? "on" : "off";
     player.expect(state === "live");
     if (state === "live" && former === "reconnecting") player.resume();
     if (state === "waiting" || state === "ended") return player.stop();

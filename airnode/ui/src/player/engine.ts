@@ -21,6 +21,10 @@ export interface Engine {
   playingAtMs(): number | null;
   /** Where to play to be live, in media seconds; null when unknown. */
   livePosition(): number | null;
+  /** The media time on screen, where the video element's current time runs on without pictures. */
+  positionS?(): number;
+  /** How far the sound lies behind the picture, in ms; null: there is none, or it is not known. */
+  readonly soundBehindMs?: number | null;
   /** Until where media has come, in media seconds, where the video element's buffer does not show it. */
   endS?(): number;
   /** How much media arrives at once, in seconds. */

@@ -1,9 +1,19 @@
+interface Demands {
+  leastS: number;
+  /** In a steady state corrections begin so far above and below the aim. */
+  aboveS: number;
+  belowS: number;
+  /** What one change of the rate costs in media time. */
+  costS: number;
+}
+
 /**
  * Least media that stays in hand when the latest fragment arrives. Below about 0.1 s Chromium's sound underruns, and the
- * picture stops with it; without sound only decoding and one refresh of the screen have to be covered.
+ * picture stops with it, and each change of the rate loses about 10 ms; without sound only decoding and one refresh of the
+ * screen have to be covered.
  */
-const LEAST_WITH_SOUND_S = 0.1;
-const LEAST_WITHOUT_SOUND_S = 0.04;
+const WITH_SOUND: Demands = { leastS: 0.1, aboveS: 0.018, belowS: 0.025, costS: 0.01 };
+const WITHOUT_SOUND: Demands = { leastS: 0.035, aboveS: 0.01, belowS: 0.01, costS: 0 };
 const MOST_S = 2;
 
 /** Stalls that follow within this are not a single accident: each asks for more in hand. */
@@ -25,13 +35,10 @@ const WINDOW_MS = 500;
 /** A position that moves by more between two readings is a seek. */
 const SEEK_S = 0.3;
 
-/** In a steady state: corrections begin beyond this distance, last so long, and are not repeated before that. */
-const TOLERANCE_S = 0.03;
+/** In a steady state corrections last so long, and the next one waits for so long. */
 const CORRECTION_MS = 2_500;
 const REST_MS = 2_100;
 const MOST_CORRECTION = 0.04;
-/** With sound, each change of the rate costs Chromium about so much media time. */
-const COST_OF_CHANGE_S = 0.01;
 
 /** Beyond this distance the rate follows at once. */
 const FAR_S = 0.12;
@@ -65,8 +72,7 @@ interface Reading {
  * media time; large ones at once.
  */
 export class LivePace {
-  #leastS = LEAST_WITH_SOUND_S;
-  #costS = COST_OF_CHANGE_S;
+  #demands = WITH_SOUND;
   #buckets: Bucket[] = [];
   #readings: Reading[] = [];
   #lastMediaS = Number.NaN;
@@ -81,7 +87,7 @@ export class LivePace {
 
   /** Media in hand that is aimed at, when the latest fragment arrives. */
   get aimS(): number {
-    return Math.min(MOST_S, this.#leastS + this.#surchargeS);
+    return Math.min(MOST_S, this.#demands.leastS + this.#surchargeS);
   }
 
   get fragmentS(): number {
@@ -95,8 +101,7 @@ export class LivePace {
 
   /** The timeline or the connection changed: what arrived before says nothing about what comes. */
   reset(sound: boolean): void {
-    this.#leastS = sound ? LEAST_WITH_SOUND_S : LEAST_WITHOUT_SOUND_S;
-    this.#costS = sound ? COST_OF_CHANGE_S : 0;
+    this.#demands = sound ? WITH_SOUND : WITHOUT_SOUND;
     this.#buckets = [];
     this.#lastMediaS = Number.NaN;
     this.#settle(1, -Infinity);
@@ -169,8 +174,9 @@ export class LivePace {
     if (nowMs < this.#restsUntilMs || nowMs - oldest.atMs < WINDOW_MS * 0.7) return 1;
     const meanS = this.#readings.reduce((sum, { behindS }) => sum + behindS, 0) / this.#readings.length;
     const excessS = meanS - lateS - this.aimS;
-    if (Math.abs(excessS) < TOLERANCE_S) return 1;
-    const share = ((excessS + 2 * this.#costS) * 1000) / CORRECTION_MS;
+    const { aboveS, belowS, costS } = this.#demands;
+    if (excessS < aboveS && excessS > -belowS) return 1;
+    const share = ((excessS + 2 * costS) * 1000) / CORRECTION_MS;
     this.#rate = round(1 + Math.max(-MOST_CORRECTION, Math.min(MOST_CORRECTION, share)));
     this.#untilMs = nowMs + CORRECTION_MS;
     return this.#rate;

@@ -2,7 +2,7 @@ import { Store } from "../lib/store.ts";
 import type { Engine, Failure, Level } from "./engine.ts";
 import { HlsEngine, loadHls, loadHlsWhenIdle, type HlsClass } from "./hls.ts";
 import { LiveEngine, liveSupported } from "./live.ts";
-import type { LowDelayEngine } from "./lowdelay/engine.ts";
+import { LowDelayChoice } from "./lowdelay/choice.ts";
 import type { Reason } from "./lowdelay/messages.ts";
 import { NativeEngine } from "./native.ts";
 import { Pace } from "./pace.ts";
@@ -20,9 +20,6 @@ const FALLBACK_COUNTS_MS = 6_000;
 const STUMBLE_MS = 5_000;
 /** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
 const MOST_REFUSALS = 2;
-
-/** `silent`: nobody listens, so the picture need not wait for its sound. */
-export type LowDelay = "off" | "on" | "silent";
 
 export interface PlayerView {
   /** Frames came from the current source. */
@@ -87,10 +84,8 @@ export class Player {
   /** Nodes in a row that said 503. */
   #refusals = 0;
   stalls = 0;
-  /** The class asks for the lowest delay: from the next load on. */
-  lowDelay: LowDelay = "off";
-  /** Why the lowest delay was given up here. */
-  #lowDelayLeft: Reason | null = null;
+  /** Whether the class asks for the lowest delay: it counts from the next load on. */
+  readonly lowDelay = new LowDelayChoice();
 
   constructor(video: HTMLVideoElement, still: HTMLCanvasElement, events: PlayerEvents) {
     this.video = video;
@@ -134,7 +129,7 @@ export class Player {
     const generation = ++this.#generation;
     this.#playsSinceMs = Infinity;
     this.view.patch({ playing: false, paused: false });
-    if (path === "live" && this.#wantsLowDelay) return this.#loadLowDelay(url, generation);
+    if (path === "live" && this.lowDelay.active) return this.#loadLowDelay(url, generation);
     if (path === "live" && liveSupported()) return this.#start(new LiveEngine(this.video, this.#onLiveFailure), url);
     try {
       const Hls = await loadHls();
@@ -147,38 +142,28 @@ export class Player {
 
   /** For the debug object: whether the lowest delay is played, or why not. */
   get lowDelayState(): "on" | "off" | Reason {
-    if (this.#lowDelayLeft) return this.#lowDelayLeft;
-    return this.#wantsLowDelay && this.path === "live" ? "on" : "off";
+    return this.lowDelay.left ?? (this.lowDelay.active && this.path === "live" ? "on" : "off");
   }
 
   /** How far the sound lies behind the picture, in ms; null where that is not known. */
   get soundBehindMs(): number | null {
-    return (this.#engine as Partial<LowDelayEngine> | null)?.soundBehindMs ?? null;
-  }
-
-  get #wantsLowDelay(): boolean {
-    const forced = choice.forcedDelay;
-    return this.#lowDelayLeft === null && (forced === null ? this.lowDelay !== "off" : forced !== "live");
+    return this.#engine?.soundBehindMs ?? null;
   }
 
   async #loadLowDelay(url: string, generation: number): Promise<void> {
-    const made = await import("./lowdelay/engine.ts").catch(() => null);
-    if (generation !== this.#generation) return;
-    if (!made?.lowDelaySupported()) return this.#leaveLowDelay("unsupported");
-    const silent = this.lowDelay === "silent";
-    const free = silent || choice.forcedDelay === "lowdelay-free";
-    const engine = new made.LowDelayEngine(this.video, { free, silent }, {
+    const engine = await this.lowDelay.make(this.video, {
       failed: this.#onLiveFailure,
       left: (reason) => this.#leaveLowDelay(reason),
       soundBlocked: () => this.#onSoundBlocked(),
     });
-    this.#start(engine, url);
+    if (generation !== this.#generation) engine?.destroy();
+    else if (engine) this.#start(engine, url);
+    else this.#leaveLowDelay("unsupported");
   }
 
-  /** WebCodecs do not work here: Media Source Extensions for as long as this page is open. */
+  /** WebCodecs do not work here: Media Source Extensions instead. */
   #leaveLowDelay(reason: Reason): void {
-    this.#lowDelayLeft = reason;
-    console.info(`airnode: the lowest delay is not possible here (${reason})`);
+    this.lowDelay.leave(reason);
     if (this.#url !== null) void this.#load(this.#url, "live");
   }
 
@@ -380,7 +365,7 @@ export class Player {
     const now = performance.now();
     if (this.#silence.check(now, this.#endS(), this.#expected && !paused)) this.#events.suspect();
     const wanted = this.#expected && !paused && !document.hidden;
-    this.#remedy(this.#watchdog.check(now, this.video.currentTime, wanted));
+    this.#remedy(this.#watchdog.check(now, this.#engine.positionS?.() ?? this.video.currentTime, wanted));
     if (this.#resuming) this.#crossHole();
     if (!playing || paused || !this.#engine) return;
     if (this.path === "hls" && wanted && liveSupported() && choice.mayReturn(now)) void this.#returnToLive();

@@ -13,6 +13,7 @@ export class ShownFrames {
   #handle = 0;
   #shownAtMs = Number.NaN;
   #ageMs = Number.NaN;
+  #mediaS = -1;
 
   /** `capturedAtMs`: when the frame at a media time was captured, unix ms. */
   constructor(video: HTMLVideoElement, capturedAtMs: (mediaS: number) => number | null) {
@@ -27,6 +28,11 @@ export class ShownFrames {
     const sinceMs = now - this.#shownAtMs;
     if (!(sinceMs < 2_000)) return null;
     return Date.now() - this.#ageMs - Math.max(0, sinceMs - FRAME_MS);
+  }
+
+  /** The media time of the picture on screen; -1: none was seen. */
+  get mediaS(): number {
+    return this.#mediaS;
   }
 
   /** The timeline changed. */
@@ -44,6 +50,7 @@ export class ShownFrames {
 
   readonly #onFrame = (now: number, frame: VideoFrameCallbackMetadata): void => {
     this.#wait();
+    this.#mediaS = frame.mediaTime;
     const capturedAtMs = this.#capturedAtMs(frame.mediaTime);
     if (capturedAtMs === null) return;
     this.#shownAtMs = Math.max(now, frame.expectedDisplayTime);

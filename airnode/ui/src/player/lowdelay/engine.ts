@@ -106,6 +106,10 @@ export class LowDelayEngine implements Engine {
     return null;
   }
 
+  positionS(): number {
+    return this.#shown.mediaS;
+  }
+
   endS(): number {
     return this.#endS;
   }
