@@ -18,10 +18,13 @@ _LEAST_BYTES: Final = {_SCE: 4, _CPE: 6}
 _MOST_BYTES_PER_CHANNEL: Final = 2 * 768
 #: So many frames in a row with another number of channels than announced correct the announcement.
 _OTHER_LAYOUT_FRAMES: Final = 5
-#: So many frames that end with the END element: from then on a frame without it is cut off.
-_SURE_AFTER_FRAMES: Final = 50
-#: So many frames without it in a row: this encoder pads its frames with something else.
-_UNSURE_AFTER_FRAMES: Final = 3
+#: Frames without END are dropped while they are less than one in so many, and a few at the beginning.
+_ENDED_PER_CUT: Final = 10
+_CUT_AT_FIRST: Final = 3
+_MOST_ENDED: Final = 300
+#: Largest max_sfb of a long window (4.5.4, at 32 kHz), and the window sequence EIGHT_SHORT.
+_MOST_BANDS: Final = 51
+_EIGHT_SHORT: Final = 2
 
 
 class _Adts(NamedTuple):
@@ -43,8 +46,9 @@ class AacAudio:
         self._config: AudioConfig | None = None
         self._layout = 0
         self._other_layout = 0
+        #: Frames that ended with END lately, and frames that did not.
         self._ended = 0
-        self._not_ended = 0
+        self._cut = 0
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
         """Take an AudioSpecificConfig. Return the configuration if it has changed.
@@ -63,7 +67,7 @@ class AacAudio:
             self._findings.add("audio", "config_invalid", now_s)
             return []
         self._record = record
-        self._ended = self._not_ended = self._other_layout = 0
+        self._ended = self._cut = self._other_layout = 0
         return self._changed(config)
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
@@ -97,6 +101,7 @@ class AacAudio:
         if (
             len(data) < _LEAST_BYTES.get(element, 4)
             or len(data) > _MOST_BYTES_PER_CHANNEL * config.channels
+            or not _begins_well(data, element)
             or not self._has_end(data)
             or (is_other and element not in _LEAST_BYTES)
         ):
@@ -129,13 +134,11 @@ class AacAudio:
             tail >>= (tail & -tail).bit_length() - 1
         if tail & 7 == 7:
             self._ended += 1
-            self._not_ended = 0
+            if self._ended > _MOST_ENDED:  # what was long ago counts less
+                self._ended, self._cut = self._ended // 2, self._cut // 2
             return True
-        self._not_ended += 1
-        if self._ended >= _SURE_AFTER_FRAMES and self._not_ended < _UNSURE_AFTER_FRAMES:
-            return False
-        self._ended = 0
-        return True
+        self._cut += 1
+        return self._cut > _CUT_AT_FIRST + self._ended // _ENDED_PER_CUT
 
     # ---- ADTS --------------------------------------------------------------------------------------------------------
 
@@ -164,6 +167,18 @@ class AacAudio:
             return []
         self._config = config
         return [config]
+
+
+def _begins_well(data: bytes, element: int) -> bool:
+    """Return whether ics_info() of the first channel is possible in AAC-LC (ISO 14496-3 4.4.2.1, table 4.6)."""
+    if element not in _LEAST_BYTES:
+        return True
+    head = int.from_bytes(data[:4], "big")
+    pos = 15 if element == _SCE else 8 if head >> 24 & 1 else 16
+    info = head >> (21 - pos) & 0x7FF
+    is_short = info >> 8 & 3 == _EIGHT_SHORT
+    # ics_reserved_bit; max_sfb and predictor_data_present
+    return not info >> 10 and (is_short or (info >> 1 & 0x3F <= _MOST_BANDS and not info & 1))
 
 
 def _is_config(data: bytes) -> bool:

@@ -36,7 +36,10 @@ def test_clean_frames_are_passed_on_as_they_are() -> None:
         pytest.param(b"\x60" + bytes(20) + b"\x07", "invalid_audio", id="an LFE element first"),
         pytest.param(b"\xe0", "invalid_audio", id="END only"),
         pytest.param(b"\xfe\xed\xfa\xce" * 9, "invalid_audio", id="garbage that begins with END"),
-        pytest.param(b"\x21" + b"\x55" * 60, "invalid_audio", id="cut off"),
+        pytest.param(b"\x21" + b"\x11" * 60, "invalid_audio", id="cut off"),
+        pytest.param(b"\x21\x80" + STEREO_FRAME[2:], "invalid_audio", id="the reserved bit is set"),
+        pytest.param(b"\x21\x0f\xe0" + STEREO_FRAME[3:], "invalid_audio", id="too many bands"),
+        pytest.param(b"\x21\x00\x20" + STEREO_FRAME[3:], "invalid_audio", id="prediction"),
         pytest.param(MONO_FRAME, "invalid_audio", id="another number of channels"),
         pytest.param(b"\x21" + bytes(4000) + b"\x07", "invalid_audio", id="too large"),
         pytest.param(b"\xff\xf1\x4c\x80", "invalid_audio", id="half an ADTS header"),
@@ -62,11 +65,19 @@ def test_other_elements_may_come_first(head: bytes) -> None:
     assert Stream("aac").audio(head + STEREO_FRAME[:-1] + b"\x0e").codes == {}
 
 
-def test_an_encoder_whose_frames_do_not_end_with_end_is_believed() -> None:
-    frame = STEREO_FRAME + b"\x55"
-    assert Stream("aac").audio(*[frame] * 100).codes == {}
-    stream = Stream("aac").audio(*[STEREO_FRAME] * 60).audio(*[frame] * 100)
-    assert stream.codes == {"invalid_audio": 2}
+@pytest.mark.parametrize("share", [1, 2, 4])
+def test_an_encoder_whose_frames_often_do_not_end_with_end_is_believed(share: int) -> None:
+    stream = Stream("aac")
+    for _ in range(200):
+        stream.audio(STEREO_FRAME + b"\x55").audio(*[STEREO_FRAME] * (share - 1))
+    assert stream.codes == {"invalid_audio": 3}
+
+
+def test_frames_that_are_cut_are_dropped_from_the_beginning() -> None:
+    stream = Stream("aac")
+    for _ in range(50):
+        stream.audio(*[STEREO_FRAME] * 20).audio(STEREO_FRAME[:7])
+    assert stream.codes == {"invalid_audio": 50}
 
 
 def test_adts_headers_are_removed() -> None:
