@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from airnode.cluster.access import NODE_ACCESS
+from airnode.cluster.access import CLUSTER_TOKEN, NODE_ACCESS
 from airnode.cluster.api_types import RegisterRequest, Registration
 from airnode.cluster.join_types import JoinAnswer, JoinRequest
 from airnode.errors import FieldError, Forbidden, InvalidInput
-from airnode.kernel.access import RemoteAccess, StoreUrls
+from airnode.kernel.access import JoinToken, RemoteAccess, StoreUrls
 from airnode.kernel.urls import url_host
 
 log = structlog.get_logger(__name__)
@@ -54,6 +54,11 @@ class AccessIssuer:
         self._store_urls = store_urls
         self._shared_values = shared_values
         self._jwt_secret = jwt_secret
+
+    def join_token(self, access: str) -> JoinToken:
+        """Return the token that opens the access of this name; for one that no role declares, the cluster token."""
+        found = self._accesses.get(access)
+        return CLUSTER_TOKEN if found is None else found.token
 
     def access(self, name: str) -> RemoteAccess:
         """Return the access of this name; raise Forbidden (403) where no role declares it."""

@@ -7,7 +7,7 @@ from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.api_types import RegisterRequest, Registration
 from airnode.cluster.join_types import JOIN_PATH, JoinAnswer, JoinRequest
 from airnode.web.clients import Clients
-from airnode.web.credentials import Authorizer
+from airnode.web.credentials import Authorizer, credential
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 
@@ -40,9 +40,11 @@ class JoinApi:
     )
     async def join(self, request: web.Request) -> web.Response:
         """Return the stores, the key and the settings that the access declares."""
+        if not credential(request):
+            self._authorizer.require(request, CLUSTER_TOKEN)
         body = await read_input(request, JoinRequest)
-        access = self._issuer.access(body.access)
-        self._authorizer.require(request, access.token)
+        # Only who has the cluster token learns that an access does not exist.
+        self._authorizer.require(request, self._issuer.join_token(body.access))
         address, master_host = self._clients.address(request), self._clients.hostname(request)
         return json_response(await self._issuer.join(body, address=address, master_host=master_host))
 

@@ -357,7 +357,7 @@ class Node:
         skip.cancel()
         if draining not in done:
             draining.cancel()
-            await asyncio.wait((draining,))
+            await asyncio.gather(draining, return_exceptions=True)
 
 
 def _require_signing_key(settings: Settings) -> None:

@@ -103,6 +103,27 @@ async def test_a_join_token_opens_only_the_accesses_that_declare_it(master: Airn
 
 
 @pytest.mark.parametrize(
+    ("token", "body", "status", "end"),
+    [
+        ("", {}, 401, "not right."),
+        ("", {"access": "none"}, 401, "not right."),
+        (JOBS, {"access": "none", "roles": [], "version": "1"}, 403, "token is not right."),
+        (TOKEN, {"access": "none", "roles": [], "version": "1"}, 403, "older airnode than this role?"),
+    ],
+    ids=["nothing", "no token", "another token", "the cluster token"],
+)
+async def test_only_the_cluster_token_shows_which_accesses_exist(
+    master: AirnodeProcess, token: str, body: dict[str, object], status: int, end: str
+):
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(master["api_url"] + "/cluster/join", json=body) as response,
+    ):
+        assert (response.status, (await response.json())["detail"].endswith(end)) == (status, True)
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ("HGETALL", keys.lease_values("nodes")),
