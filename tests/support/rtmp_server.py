@@ -64,6 +64,9 @@ class Hub:
         self.fails_with: Exception | None = None
         self.changed = asyncio.Event()
 
+    async def wait_for_turn(self, room: str, key: str) -> None:
+        """Wait for nobody."""
+
     def open(self, room: str, publisher: PublisherInfo) -> Ingest:
         if any(other.name == room and not other.closed for other in self.rooms):
             raise Conflict("This class is live already.")

@@ -35,6 +35,7 @@ class TagPublisher:
 
     Attributes:
         statuses: the information objects of the server's statuses, after the start.
+        sent: all tags are sent.
         ended: the server ended the publish.
     """
 
@@ -44,6 +45,7 @@ class TagPublisher:
     app: str = "live"
     started: str = ""
     statuses: list[dict] = field(default_factory=list)
+    sent: bool = False
     ended: bool = False
 
     async def start(self) -> "TagPublisher":
@@ -84,6 +86,7 @@ class TagPublisher:
             self._peer.send(tag.body if tag.raw else self._message(tag))
             with contextlib.suppress(ConnectionError):
                 await self._peer.writer.drain()
+        self.sent = True
 
     def _message(self, tag: Tag) -> bytes:
         stream_id = self._stream_id if tag.stream_id is None else tag.stream_id

@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 #: How long the end of a class can still be seen by players.
 _ENDED_FOR_S = 30.0
+#: An encoder waits so long at most for a publisher with its key that may be gone.
+_LONGEST_TURN_WAIT_S = 4.0
+_TURN_POLL_S = 0.05
 
 
 class RoomMetrics:
@@ -190,6 +193,22 @@ class Rooms(Service):
     def _require_turn(self, room: LiveRoom, current: PublisherInfo, key: str) -> None:
         if current.key != key or self.now_s() - room.last_media_s < self._takeover_after_s:
             raise Conflict("This class is live already; end the other stream first.")
+
+    async def wait_for_turn(self, name: str, key: str) -> None:
+        """Wait while a publisher with the same key is silent and does not give way yet.
+
+        An encoder that lost its network comes back before the node notices that its first connection is dead. A
+        publisher that is alive sends something within a moment, and :meth:`open` refuses the second one then.
+        """
+        room = self._rooms.get(name)
+        current = room.publisher if room is not None else None
+        if room is None or current is None or current.key != key:
+            return
+        heard_s = room.last_media_s
+        until_s = min(heard_s + self._takeover_after_s, self.now_s() + _LONGEST_TURN_WAIT_S)
+        # Polled: an event would have to be set with each push of media.
+        while room.publisher is current and room.last_media_s == heard_s and self.now_s() < until_s:  # noqa: ASYNC110
+            await asyncio.sleep(_TURN_POLL_S)
 
     def own(self, name: str, ownership: Ownership) -> None:
         """Keep the right to a room, for the window of its next publisher."""

@@ -227,6 +227,9 @@ class RtmpConnection(asyncio.Protocol):
             if isinstance(decision, PublishRefusal):
                 self._reject(decision.reason, decision.description, BAD_NAME)
                 return
+            await self._context.hub.wait_for_turn(decision, event.key)
+            if self._end_reason is not None:
+                return
             publisher = PublisherInfo(self._remote, event.key, self._secure, self.disconnect)
             self._ingest = self._context.hub.open(decision, publisher)
         except AirnodeError as error:

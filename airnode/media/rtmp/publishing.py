@@ -86,6 +86,10 @@ class Ingest(Protocol):
 class IngestHub(Protocol):
     """Holds the media of the rooms."""
 
+    async def wait_for_turn(self, room: str, key: str) -> None:
+        """Wait while the room's publisher, if it has the same key, is silent and does not give way yet."""
+        ...
+
     def open(self, room: str, publisher: PublisherInfo) -> Ingest:
         """Return the ingest of a new publisher.
 
