@@ -13,6 +13,7 @@ from airnode.media.hls.media_store import Found
 from airnode.media.hls.window import Pending, Window
 from airnode.media.live.feed import LiveFeed
 from airnode.media.room.packager import Packager
+from airnode.media.samples.findings import Findings
 from tests.support import bmff
 from tests.support.hls import Media
 from tests.support.hls_history import History
@@ -84,10 +85,11 @@ class Recorder:
     start_unix_s: float = 1_700_000_000.0
     check_every: bool = True
     live: LiveFeed | None = None
+    findings: Findings | None = None
 
     def __post_init__(self) -> None:
         self.window = Window(segment_count=self.settings.segment_count, low_latency=self.settings.low_latency)
-        self.packager = Packager(self.settings, self.window, live=self.live)
+        self.packager = Packager(self.settings, self.window, live=self.live, findings=self.findings)
         self.history = History()
         #: Every part ever listed, by name, and every segment's map and body, in order.
         self.parts: dict[str, PartSeen] = {}

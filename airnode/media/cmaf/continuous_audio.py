@@ -26,6 +26,8 @@ from airnode.media.frames import AudioConfig, Frame
 AUDIO_GONE_90K = VIDEO_TIMESCALE * 2 // 5
 #: Silence ends this long before the newest video frame, as sound usually comes a little later than video.
 SILENCE_LAG_90K = VIDEO_TIMESCALE // 25
+#: Jitter of arrival times that makes no hole.
+ARRIVAL_TOLERANCE_MS = 250
 #: Added to how late sound came, and the most that a publisher's sound is waited for.
 _LATE_MARGIN_90K, _MOST_WAIT_90K = VIDEO_TIMESCALE // 10, VIDEO_TIMESCALE * 5 // 2
 
@@ -35,9 +37,19 @@ class ContinuousAudio:
 
     Args:
         not_before_90k: end of the period before.
+        by_arrival: frames have the times of their arrival.
+        absent: no sound is announced: silence need not wait for it.
     """
 
-    def __init__(self, config: AudioConfig, stats: PackagerStats, not_before_90k: int = 0) -> None:
+    def __init__(
+        self,
+        config: AudioConfig,
+        stats: PackagerStats,
+        not_before_90k: int = 0,
+        *,
+        by_arrival: bool = False,
+        absent: bool = False,
+    ) -> None:
         self._rate = config.sample_rate
         self._frame_samples = config.samples_per_frame
         self._silence = silence(config)
@@ -51,7 +63,13 @@ class ContinuousAudio:
         self._wait_90k = AUDIO_GONE_90K
         #: Decode time of the period's first video frame; None: there was none yet.
         self._first_video_90k: int | None = None
-        self._is_silent = False
+        self._is_silent = absent
+        if by_arrival:
+            self.follow_arrival()
+
+    def follow_arrival(self) -> None:
+        """Times are those of arrival from now on: they jitter more."""
+        self._clock.tolerate(ARRIVAL_TOLERANCE_MS)
 
     def place(self, frame: Frame, media_90k: int) -> list[Frame]:
         """Return the frame on the media timeline, after the silence before it; nothing if it came too late."""

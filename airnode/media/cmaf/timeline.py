@@ -127,15 +127,17 @@ class AudioClock:
         self._sample_rate = sample_rate
         self._samples_per_frame = samples_per_frame
         self._least_tolerance_samples = samples_per_frame // 2 + 1
-        self._usual_tolerance_samples = max(
-            self._least_tolerance_samples, round(sample_rate * AUDIO_TOLERANCE_MS / 1000)
-        )
-        self._tolerance_samples = self._usual_tolerance_samples
+        self.tolerate(AUDIO_TOLERANCE_MS)
         self.next_samples = not_before_samples
         self.started = False
         self._drift_samples = 0.0
         self._correcting = False
         self._stats = stats
+
+    def tolerate(self, jitter_ms: int) -> None:
+        """Set how far the publisher's clock may differ from the count."""
+        self._usual_tolerance_samples = max(self._least_tolerance_samples, self._sample_rate * jitter_ms // 1000)
+        self._tolerance_samples = self._usual_tolerance_samples
 
     def place(self, media_90k: int, duration_samples: int = 0) -> tuple[int, int] | None:
         """Return (decode time, duration) in samples, or None for a frame to drop.

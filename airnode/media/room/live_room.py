@@ -60,7 +60,7 @@ class LiveRoom:
             retained_max_bytes=settings.retained_max_bytes,
         )
         self.live = live
-        self.packager = Packager(settings, self.window, room=name, live=live)
+        self.packager = Packager(settings, self.window, room=name, live=live, findings=findings)
         self.waiters = Waiters()
         self.viewers = Viewers(viewer_window_s)
         self.phase: RoomPhase = "live"

@@ -11,8 +11,17 @@ when a configuration changes, when the publisher's timestamps jump, and when ano
 
 Nothing is written before the tracks are known: a muxed file has to announce all of them in its initialization section.
 So frames are held back until both configurations are there, or until the second one has not come for a while.
+
+**Tracks are independent.** What one track does not send never holds up the other:
+
+- Sound that is missing is silence (:mod:`airnode.media.cmaf.continuous_audio`). In segments it is silence even where no
+  sound is announced: so sound can appear and vanish there without another set of tracks, at which players stop.
+- Video that is announced and has no key frame for some seconds is left out until one comes.
+- A track that appears, or sound with another configuration, begins a new period at the next key frame, so that no
+  picture is lost.
 """
 
+from collections import deque
 from collections.abc import Iterable
 
 import structlog
@@ -20,14 +29,17 @@ import structlog
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import InvalidInput
 from airnode.kernel.logging import LogLimiter
-from airnode.media.cmaf.bmff import AUDIO_TRACK_ID, VIDEO_TIMESCALE, VIDEO_TRACK_ID, Track, init_segment
+from airnode.media.cmaf.bmff import VIDEO_TIMESCALE, init_segment
 from airnode.media.cmaf.continuous_audio import ContinuousAudio
+from airnode.media.cmaf.publisher_clock import CompositionOffsets, PublisherClock, arrival_90k
 from airnode.media.cmaf.segmenter import Segmenter
 from airnode.media.cmaf.stats import PackagerStats
 from airnode.media.cmaf.timeline import Timeline
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, StreamMetadata, TrackKind, VideoConfig
-from airnode.media.hls.window import VariantInfo, Window
+from airnode.media.hls.window import Window
 from airnode.media.live.feed import LiveFeed
+from airnode.media.room.period import Period
+from airnode.media.samples.findings import Findings
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +51,14 @@ SETUP_FRAMES, SETUP_BYTES = 1_000, 16 << 20
 #: A publisher that sends video without a key frame for so long is disconnected.
 KEY_FRAME_WAIT_S = 15.0
 KEY_FRAME_WAIT_BYTES = 32 << 20
+#: Sound goes on without video that has no key frame for so long: at the begin of a stream, and later.
+FIRST_KEY_WAIT_S, LATER_KEY_WAIT_S = 3.0, 10.0
+#: Video that is silent for so long holds up no change of the sound.
+VIDEO_SILENT_S = 3.0
+#: Frames of a track that are kept until the period begins that has it.
+WAITING_AUDIO_FRAMES = 64
+#: The clock is checked at each 16th frame.
+CLOCK_CHECK_MASK = 15
 #: Least time between two log lines of one kind about one room.
 WARN_EVERY_S = 5.0
 
@@ -59,10 +79,20 @@ class Packager:
         window: where parts go; the packager is its only writer.
         room: for the log.
         live: gets the same frames, for the endless ``live.mp4``.
+        findings: gets what is odd in the publisher's clock.
     """
 
-    def __init__(self, settings: HlsSection, window: Window, *, room: str = "", live: LiveFeed | None = None) -> None:
+    def __init__(
+        self,
+        settings: HlsSection,
+        window: Window,
+        *,
+        room: str = "",
+        live: LiveFeed | None = None,
+        findings: Findings | None = None,
+    ) -> None:
         self.stats = PackagerStats()
+        self._findings = findings or Findings(room)
         self._window = window
         self._live = live
         self._log = log.bind(room=room) if room else log
@@ -78,7 +108,22 @@ class Packager:
         self._video: VideoConfig | None = None
         self._audio: AudioConfig | None = None
         self._metadata = StreamMetadata()
+        self._period = Period()
+        #: Its tracks.
+        self._period_video: VideoConfig | None = None
+        self._period_audio: AudioConfig | None = None
+        #: The period's sound. Without an audio track it is silence, for segments only.
         self._sound: ContinuousAudio | None = None
+        #: Sound of a track that the period does not have yet.
+        self._waiting_audio: deque[Frame] = deque(maxlen=WAITING_AUDIO_FRAMES)
+        #: Video has had no key frame for too long: it is left out until one comes.
+        self._video_missing = False
+        self._had_video = False
+        self._video_arrived_s = 0.0
+        self._last_key_90k = 0
+        self._clock = PublisherClock()
+        self._placed = 0
+        self._offsets = CompositionOffsets()
         self._running = False
         #: Frames that are held back until the tracks are known.
         self._setup: list[Frame] = []
@@ -141,7 +186,8 @@ class Packager:
             self._audio = config
         if self._running:
             self._log.info("stream_reconfigured", codecs=config.codecs)
-            self._begin_period()
+            if isinstance(config, VideoConfig) and self._period_video is not None:
+                self._begin_period()
         elif self._video and self._audio and self._setup:
             self._begin_running()
 
@@ -163,7 +209,9 @@ class Packager:
             return True
         announced = self._announced("video" if self._video is None else "audio")
         wait_90k = ANNOUNCED_TRACK_WAIT_90K if announced else OTHER_TRACK_WAIT_90K
-        return abs(frame.dts_90k - self._setup[0].dts_90k) >= wait_90k
+        first = self._setup[0]
+        waited_90k = (frame.arrived_s - first.arrived_s) * VIDEO_TIMESCALE
+        return max(abs(frame.dts_90k - first.dts_90k), waited_90k) >= wait_90k
 
     def _announced(self, track: TrackKind) -> bool:
         metadata = self._metadata
@@ -183,24 +231,24 @@ class Packager:
         self._finish_writers()
         self._periods += 1
         self.stats.discontinuities += self._periods > 1
-        self._describe()
-        tracks = []
-        if self._video is not None:
-            tracks.append(Track(VIDEO_TRACK_ID, self._video, self._metadata.video_bitrate_bps or 0))
-        if self._audio is not None:
-            tracks.append(Track(AUDIO_TRACK_ID, self._audio, self._metadata.audio_bitrate_bps or 0))
-            self._sound = ContinuousAudio(self._audio, self.stats, self._segmenter.end_90k)
-        info = VariantInfo(self.stats.codecs, self.stats.width, self.stats.height, self._frame_rate())
-        init = init_segment(tracks)
-        self._window.begin_period(init, info, discontinuity=self._periods > 1)
+        video = self._period_video = None if self._video_missing else self._video
+        self._period_audio = self._audio
+        period = self._period = Period(video, self._audio, self._metadata)
+        info = period.describe(self.stats)
         if self._live is not None:
-            self._live.begin(init, tracks, self._frame_s())
-        self._segmenter.begin(
-            has_video=self._video is not None,
-            audio_rate=self._audio.sample_rate if self._audio is not None else 0,
-            frame_s=self._frame_s(),
+            tracks = period.live_tracks
+            self._live.begin(init_segment(tracks), tracks, period.frame_s)
+        audio = period.written_audio
+        self._sound = ContinuousAudio(
+            audio,
+            self.stats,
+            self._segmenter.end_90k,
+            by_arrival=self._clock.uses_arrival,
+            absent=period.audio is None,
         )
-        self._needs_key = self._video is not None
+        self._window.begin_period(init_segment(period.segment_tracks), info, discontinuity=self._periods > 1)
+        self._segmenter.begin(has_video=video is not None, audio_rate=audio.sample_rate, frame_s=period.frame_s)
+        self._needs_key = video is not None
         self._key_wait_since_s, self._key_wait_bytes = None, 0
         self._last_video_90k = self._segmenter.end_90k - 1
 
@@ -209,45 +257,73 @@ class Packager:
             self._live.finish()
         self._segmenter.finish()
 
-    def _describe(self) -> None:
-        video, audio, stats = self._video, self._audio, self.stats
-        stats.video_codecs = video.codecs if video is not None else ""
-        stats.audio_codecs = audio.codecs if audio is not None else ""
-        stats.width, stats.height = (video.width, video.height) if video is not None else (0, 0)
-
-    def _frame_rate(self) -> float:
-        """Return what the bitstream declares, else what onMetaData announced; 0: neither is believable."""
-        if self._video is None:
-            return 0.0
-        rate = self._video.frame_rate or self._metadata.frame_rate or 0.0
-        return rate if 1 <= rate <= 240 else 0.0
-
-    def _frame_s(self) -> float:
-        """Return the declared duration of a frame of the leading track; 0: unknown."""
-        rate = self._frame_rate()
-        if rate:
-            return 1 / rate
-        if self._video is None and self._audio is not None:
-            return self._audio.samples_per_frame / self._audio.sample_rate
-        return 0.0
-
     # ---- frames ----------------------------------------------------------------------------------------------------
 
     def _place(self, frame: Frame) -> None:
         """Move a frame from the publisher's clock to the media timeline, and pass it on to the writers."""
         track = frame.track
-        if (self._video if track == "video" else self._audio) is None:
-            self.stats.dropped["no_config"] += 1
+        self._placed += 1
+        if not self._placed & CLOCK_CHECK_MASK and self._clock.stands_still(frame):
+            self._use_arrival("clock_stuck", frame)
+        if track == "video":
+            config = self._video
+            if (config is not self._period_video or self._period_audio is not self._audio or config is None) and (
+                not self._admit_video(frame)
+            ):
+                return
+        elif (self._audio is not self._period_audio or self._audio is None) and not self._admit_audio(frame):
             return
-        media_90k, jumped = self._timeline.place(track, frame.dts_90k)
+        media_90k, jumped = self._timeline.place(
+            track, frame.dts_90k if not self._clock.uses_arrival else arrival_90k(frame)
+        )
         if jumped:
             self.stats.timestamp_jumps += 1
             self._warn("timestamps_jumped", frame.arrived_s, track=track, dts_ms=frame.dts_90k // 90)
+            if self._clock.jumps_again(frame.arrived_s):
+                self._use_arrival("clock_jumps", frame)
+                media_90k, _ = self._timeline.place(track, arrival_90k(frame))
             self._begin_period()
         if track == "video":
             self._place_video(frame, media_90k)
         else:
             self._place_audio(frame, media_90k)
+
+    def _use_arrival(self, code: str, frame: Frame) -> None:
+        """From now on, use the times of arrival: the publisher's clock is none."""
+        self._findings.add(frame.track, code, frame.arrived_s)
+        self._timeline.rebase()
+        if self._sound is not None:
+            self._sound.follow_arrival()
+
+    def _admit_video(self, frame: Frame) -> bool:
+        """Return whether a picture can be written; a key frame begins the period that has all tracks."""
+        if self._video is None:
+            self.stats.dropped["no_config"] += 1
+            return False
+        if not frame.is_key:
+            if self._period_video is not None:
+                return True
+            self.stats.dropped["before_key"] += 1
+            self._warn("video_before_key_frame_dropped", frame.arrived_s)
+            return False
+        self._video_missing = False
+        waiting, self._waiting_audio = self._waiting_audio, deque(maxlen=WAITING_AUDIO_FRAMES)
+        self._begin_period()
+        for each in waiting:
+            self._place(each)
+        return True
+
+    def _admit_audio(self, frame: Frame) -> bool:
+        """Return whether sound can be written; a period that has it begins now or at the next key frame."""
+        if self._audio is None:
+            self.stats.dropped["no_config"] += 1
+            return False
+        without_video = self._period_video is None or self._needs_key
+        if without_video or frame.arrived_s - self._video_arrived_s > VIDEO_SILENT_S:
+            self._begin_period()
+            return True
+        self._waiting_audio.append(frame)
+        return False
 
     def _place_video(self, frame: Frame, media_90k: int) -> None:
         """Pass video on with decode times that grow; the presentation time stays the publisher's."""
@@ -257,41 +333,63 @@ class Packager:
             self._wait_for_key(frame)
             return
         self._needs_key = False
+        self._had_video = True
+        self._video_arrived_s = frame.arrived_s
         dts_90k = max(media_90k, self._last_video_90k + 1)
         self._last_video_90k = dts_90k
         self.stats.video_samples += 1
         if self._sound is not None:
-            for silent in self._sound.fill(dts_90k, frame.arrived_s):
-                self._write(silent)
-        cts_90k = frame.cts_90k + media_90k - dts_90k
-        self._write(Frame("video", dts_90k, cts_90k, frame.data, frame.is_key, frame.arrived_s))
+            self._write_sound(self._sound.fill(dts_90k, frame.arrived_s))
+        cts_90k = frame.cts_90k
+        if cts_90k:
+            cts_90k, impossible = self._offsets.correct(cts_90k, self.stats.frame_rate, is_key=frame.is_key)
+            if impossible:
+                self._findings.add("video", "composition_offset", frame.arrived_s)
+        cts_90k += media_90k - dts_90k
+        written = Frame("video", dts_90k, cts_90k, frame.data, frame.is_key, frame.arrived_s)
+        if self._live is not None:
+            self._live.add(written)
+        self._segmenter.add(written)
+        if frame.is_key:
+            self._last_key_90k = dts_90k
+        elif dts_90k - self._last_key_90k > self.stats.key_frame_interval_s * VIDEO_TIMESCALE:
+            self.stats.key_frame_interval_s = (dts_90k - self._last_key_90k) / VIDEO_TIMESCALE
 
     def _place_audio(self, frame: Frame, media_90k: int) -> None:
-        if self._sound is None:
-            return
-        if self._needs_key:
-            self._wait_for_key(frame)
-        placed = self._sound.place(frame, media_90k)
-        self.stats.audio_samples += bool(placed)
-        for each in placed:
-            self._write(each)
+        if self._needs_key and self._wait_for_key(frame):
+            self._video_missing = True
+            self._log.warning("video_left_out", reason="no key frame")
+            self._begin_period()
+        if self._sound is not None:
+            placed = self._sound.place(frame, media_90k)
+            self.stats.audio_samples += bool(placed)
+            self._write_sound(placed)
 
-    def _write(self, frame: Frame) -> None:
-        if self._live is not None:
-            self._live.add(frame)
-        self._segmenter.add(frame)
+    def _write_sound(self, frames: list[Frame]) -> None:
+        """Pass sound on; where no sound is announced, only to segments."""
+        for frame in frames:
+            if self._live is not None and self._period_audio is not None:
+                self._live.add(frame)
+            self._segmenter.add(frame)
 
-    def _wait_for_key(self, frame: Frame) -> None:
-        """Count what comes while there is no key frame, and give up in the end."""
+    def _wait_for_key(self, frame: Frame) -> bool:
+        """Count what comes while there is no key frame. Return whether sound is to go on without video.
+
+        Raises:
+            KeyFrameMissing: there is no sound either.
+        """
         if self._key_wait_since_s is None:
             self._key_wait_since_s = frame.arrived_s
         self._key_wait_bytes += len(frame.data)
         waited_s = frame.arrived_s - self._key_wait_since_s
+        if frame.track == "audio":
+            return waited_s > (LATER_KEY_WAIT_S if self._had_video else FIRST_KEY_WAIT_S)
         if waited_s > KEY_FRAME_WAIT_S or self._key_wait_bytes > KEY_FRAME_WAIT_BYTES:
             raise KeyFrameMissing(
                 f"The publisher sent no video key frame for {waited_s:.0f} s. "
                 "Set the encoder's key frame interval to 2 s."
             )
+        return False
 
     def _warn(self, event: str, now_s: float, **fields: object) -> None:
         """Log at most one line an event and `WARN_EVERY_S`, with how many were left out."""

@@ -133,6 +133,20 @@ KINDS: Final[dict[str, FindingKind]] = {
     "channels_wrong": FindingKind(
         "repaired", "The encoder announces another number of audio channels than it sends; what it sends is played."
     ),
+    "clock_stuck": FindingKind(
+        "repaired",
+        "The encoder's timestamps stand still; times of arrival are used, so picture and sound may stutter. "
+        "Restart the encoder's stream, and switch on its own timestamps.",
+    ),
+    "clock_jumps": FindingKind(
+        "repaired",
+        "The encoder's timestamps jump again and again; times of arrival are used, so picture and sound may stutter. "
+        "Restart the encoder's stream, and switch on its own timestamps.",
+    ),
+    "composition_offset": FindingKind(
+        "repaired",
+        "Frames have impossible presentation times, which are corrected. Set the encoder's number of B-frames to 0.",
+    ),
 }
 
 

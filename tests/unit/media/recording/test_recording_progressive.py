@@ -114,7 +114,7 @@ def test_another_codec_is_another_track_that_begins_later():
         ((VIDEO,), video(30, 3)),
         ((HEVC,), video(30, 3, start_ms=3000)),
     )
-    before, after = tracks_of(recorder)
+    before, after = (track for track in tracks_of(recorder) if track.entries[0].kind != "mp4a")
     assert [before.entries[0].kind, after.entries[0].kind] == ["avc1", "hvc1"]
     assert before.edits[0][1] != -1
     delay, empty = after.edits[0]

@@ -5,8 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from airnode.media.codecs.silence import silence
 from airnode.media.frames import AudioConfig, StreamMetadata, VideoConfig
-from airnode.media.room.packager import KEY_FRAME_WAIT_S, KeyFrameMissing
+from airnode.media.room.packager import FIRST_KEY_WAIT_S, KEY_FRAME_WAIT_S, KeyFrameMissing
 from tests.support import bmff
 from tests.support.hls import read_multivariant
 from tests.support.publisher import (
@@ -71,11 +72,24 @@ def test_video_that_never_has_a_key_frame_is_refused():
     assert KEY_FRAME_WAIT_S < last < KEY_FRAME_WAIT_S + 3
 
 
-def test_video_that_is_configured_and_never_comes_is_refused():
+@pytest.mark.parametrize("delta_frames", [False, True])
+def test_sound_goes_on_without_video_that_never_has_a_key_frame(delta_frames: bool):
     recorder = Recorder().configure(VIDEO, AUDIO)
-    with pytest.raises(KeyFrameMissing):
-        recorder.push(audio(60))
-    assert recorder.packager.stats.dropped["before_key"] > 500
+    pictures = [(at, replace(frame, is_key=False)) for at, frame in video(30, 40)] if delta_frames else []
+    recorder.push(interleave(pictures, audio(40))).finish()
+    assert {tracks_of(init) for init in recorder.inits.values()} == {1}
+    samples = recorder.samples()[2]
+    assert len(samples) > (40 - FIRST_KEY_WAIT_S - 1) * 48000 / 1024
+    assert recorder.packager.stats.video_codecs == ""
+
+
+def test_video_is_back_with_its_first_key_frame():
+    recorder = Recorder().configure(VIDEO, AUDIO)
+    pictures = [timed for timed in video(30, 20) if timed[0] >= 8]
+    recorder.push(interleave(pictures, audio(20))).finish()
+    assert [tracks_of(init) for init in recorder.inits.values()] == [1, 2]
+    assert len(recorder.samples()[1]) == 12 * 30
+    assert recorder.packager.stats.video_codecs == VIDEO.codecs
 
 
 def test_a_stream_shorter_than_a_segment_can_be_seen_once_it_has_ended():
@@ -100,8 +114,10 @@ def test_an_announced_track_is_waited_for():
 def test_a_track_that_was_announced_and_never_comes_is_given_up_after_a_second():
     recorder = Recorder().configure(StreamMetadata(width=640, height=360, audio_bitrate_bps=128_000), VIDEO)
     recorder.push(video(30, 6)).finish()
-    assert {tracks_of(init) for init in recorder.inits.values()} == {1}
-    assert len(recorder.samples()[1]) == 180
+    assert recorder.packager.stats.audio_codecs == ""
+    samples = recorder.samples()
+    assert len(samples[1]) == 180
+    assert {sample.data for sample in samples[2]} == {silence(AUDIO)}
 
 
 @pytest.mark.parametrize("late", [AUDIO, VIDEO])
@@ -111,9 +127,10 @@ def test_a_track_that_comes_later_is_a_discontinuity(late):
     recorder = Recorder().configure(VIDEO if late is AUDIO else AUDIO)
     recorder.push(timed for timed in both if timed[0] < 5.5 and timed[1].track != track)
     recorder.configure(late).push(timed for timed in both if timed[0] >= 5.5).finish()
-    assert [tracks_of(init) for init in recorder.inits.values()] == [1, 2]
+    assert [tracks_of(init) for init in recorder.inits.values()] == ([2] if late is AUDIO else [1, 2])
     assert len(recorder.discontinuities) == 1 == recorder.packager.stats.discontinuities
     samples = recorder.samples()
+    assert len(samples[1]) == (360 if late is AUDIO else 180)
     assert monotonic(samples[1])
     assert monotonic(samples[2])
 
