@@ -2,110 +2,31 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from airnode.config.model import Settings
 from airnode.config.sections.auth import AuthSection
-from airnode.config.sections.drain import DrainSection
 from airnode.config.sections.http import HttpSection
-from airnode.config.sections.media import MediaSection
-from airnode.config.sections.node import NodeSection
 from airnode.errors import ConfigError, StartupError
-from airnode.kernel.service import Service, State
+from airnode.kernel.service import State
 from airnode.runtime.context import RoleContext
-from airnode.runtime.node import Exit, Node, Phase
-from airnode.runtime.role import Ordered, Role, RoleParts
-from airnode.web.addresses import PortName
-from airnode.web.health import HealthCheck
+from airnode.runtime.node import Exit, Phase
+from airnode.runtime.role import Ordered, RoleParts
+from tests.support.node_rig import Rig, ask_to_stop, fails, forever, until_ready
 from tests.support.waiting import eventually
-
-
-class Part(Service):
-    """Records the calls of its methods."""
-
-    def __init__(self, name: str, events: list[str], **doing: Callable[[], Awaitable[None]]) -> None:
-        super().__init__()
-        self.name = name
-        self.events = events
-        self.doing = doing
-
-    async def _do(self, step: str) -> None:
-        self.events.append(f"{step} {self.name}")
-        if step in self.doing:
-            await self.doing[step]()
-
-    async def start(self) -> None:
-        await self._do("start")
-
-    async def drain(self) -> None:
-        await self._do("drain")
-
-    async def stop(self) -> None:
-        await self._do("stop")
-
-
-class Rig:
-    """Builds one node, and records what its services did."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.events: list[str] = []
-        self.ready: list[dict] = []
-
-    def part(self, name: str, **doing: Callable[[], Awaitable[None]]) -> Part:
-        return Part(name, self.events, **doing)
-
-    def settings(self, **drain: float) -> Settings:
-        return Settings(
-            node=NodeSection(data_dir=self.data_dir),
-            http=HttpSection(host="127.0.0.1", port=0),
-            media=MediaSection(port=0),
-            auth=AuthSection(jwt_secret=SecretStr("k" * 40)),
-            drain=DrainSection(**{"delay_s": 0, "timeout_s": 2, "deadline_s": 10, **drain}),
-        )
-
-    def node(self, *services: Service | Ordered, settings: Settings | None = None, **parts) -> Node:
-        return self.node_of(lambda ctx: RoleParts(services=services, **parts), settings)
-
-    def node_of(self, build: Callable[[RoleContext], RoleParts], settings: Settings | None = None) -> Node:
-        role = Role(name="tiny", summary="for tests", build=build, ports=frozenset({PortName.HTTP}))
-        return Node(settings or self.settings(), [role], on_ready=lambda found, _: self.ready.append(dict(found)))
-
-    @property
-    def endpoints(self) -> Path:
-        return self.data_dir / "endpoints.json"
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path / "data")
-
-
-async def until_ready(node: Node) -> None:
-    await eventually(lambda: node.phase is Phase.READY, what="the node is ready")
-
-
-def ask_to_stop(number: int = signal.SIGTERM) -> None:
-    os.kill(os.getpid(), number)
-
-
-async def forever() -> None:
-    await asyncio.Event().wait()
-
-
-async def fails() -> None:
-    raise RuntimeError("broken")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -238,6 +159,8 @@ async def test_a_stop_beyond_the_deadline(rig: Rig):
 
 async def test_a_second_signal_skips_the_drain(rig: Rig):
     node = rig.node(rig.part("a", drain=forever), settings=rig.settings(timeout_s=30, deadline_s=40))
+    unhandled: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context["message"]))
     running = asyncio.create_task(node.run())
     await until_ready(node)
     ask_to_stop()
@@ -247,6 +170,8 @@ async def test_a_second_signal_skips_the_drain(rig: Rig):
     async with asyncio.timeout(10):
         assert await running == Exit.CLEAN
     assert rig.events == ["start a", "drain a", "stop a"]
+    gc.collect()
+    assert unhandled == []
 
 
 async def test_a_signal_during_the_start_cancels_it(rig: Rig):
@@ -259,97 +184,6 @@ async def test_a_signal_during_the_start_cancels_it(rig: Rig):
     assert rig.events == ["start a", "start b", "stop b", "stop a"]
     assert rig.ready == []
     assert not rig.endpoints.exists()
-
-
-async def test_only_health_is_answered_until_ready(rig: Rig):
-    async def hello(request: web.Request) -> web.Response:
-        return web.Response(text="hello")
-
-    go_on, urls = asyncio.Event(), []
-
-    def build(ctx: RoleContext) -> RoleParts:
-        urls.append(ctx.addresses.url(PortName.HTTP))
-        routes = {PortName.HTTP: lambda app: app.router.add_get("/hello", hello)}
-        return RoleParts(services=(rig.part("a", start=go_on.wait),), routes=routes)
-
-    node = rig.node_of(build)
-    running = asyncio.create_task(node.run())
-    await eventually(lambda: "start a" in rig.events, what="it starts")
-    base = urls[0]
-
-    async with aiohttp.ClientSession() as session:
-
-        async def status(path: str) -> int:
-            async with session.get(base + path) as response:
-                return response.status
-
-        found = {path: await status(path) for path in ("/health", "/health/liveness", "/health/readiness", "/hello")}
-        assert found == {"/health": 200, "/health/liveness": 200, "/health/readiness": 503, "/hello": 503}
-        go_on.set()
-        await until_ready(node)
-        assert await status("/hello") == 200
-        assert await status("/health/readiness") == 200
-        node.request_stop("test")
-        assert await running == Exit.CLEAN
-        with pytest.raises(aiohttp.ClientConnectionError):
-            await status("/hello")
-
-
-async def test_a_draining_node_is_alive_but_not_ready(rig: Rig):
-    go_on = asyncio.Event()
-    node = rig.node(rig.part("a", drain=go_on.wait), settings=rig.settings(timeout_s=30, deadline_s=40))
-    running = asyncio.create_task(node.run())
-    await until_ready(node)
-    ask_to_stop()
-    await eventually(lambda: "drain a" in rig.events, what="it drains")
-    async with aiohttp.ClientSession() as session:
-        for path, expected in (("/health/liveness", 200), ("/health/readiness", 503)):
-            async with session.get(rig.ready[0]["api_url"] + path) as response:
-                assert response.status == expected
-    go_on.set()
-    assert await running == Exit.CLEAN
-
-
-async def test_failing_checks_are_reported(rig: Rig):
-    well = {"critical": True, "other": True}
-
-    def check(name: str) -> Callable[[], Awaitable[str | None]]:
-        async def ask() -> str | None:
-            if not well[name]:
-                raise LookupError("gone")
-            return "fine"
-
-        return ask
-
-    async def slow() -> None:
-        await asyncio.Event().wait()
-
-    checks = [
-        HealthCheck("critical", check("critical")),
-        HealthCheck("other", check("other"), critical=False),
-        HealthCheck("slow", slow, timeout_s=0.05, critical=False),
-    ]
-    node = rig.node(checks=checks)
-    running = asyncio.create_task(node.run())
-    await until_ready(node)
-    async with aiohttp.ClientSession() as session:
-
-        async def health(path: str = "/health") -> tuple[int, str]:
-            async with session.get(rig.ready[0]["api_url"] + path) as response:
-                return response.status, await response.text()
-
-        status, text = await health()
-        assert (status, json.loads(text)["status"]) == (200, "degraded")
-        assert json.loads(text)["checks"]["critical"]["detail"] == "fine"
-        assert "no answer within 0.05 s" in json.loads(text)["checks"]["slow"]["detail"]
-        assert (await health("/health/readiness"))[0] == 200
-        well["critical"] = False
-        status, text = await health()
-        assert (status, json.loads(text)["status"]) == (503, "unhealthy")
-        assert json.loads(text)["checks"]["critical"]["detail"] == "gone"
-        assert (await health("/health/readiness")) == (503, "failing: critical\n")
-    node.request_stop("test")
-    assert await running == Exit.CLEAN
 
 
 @pytest.mark.parametrize("pid", ["", "mine", "1"])
