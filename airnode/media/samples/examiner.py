@@ -11,6 +11,7 @@ from airnode.media.codecs.aac import UnsupportedObjectType
 from airnode.media.codecs.bits import UnsupportedCodec
 from airnode.media.frames import (
     AudioCodec,
+    AudioConfig,
     CodecRecord,
     ExtraTrack,
     Frame,
@@ -19,6 +20,7 @@ from airnode.media.frames import (
     RefusedTrack,
     TrackKind,
     VideoCodec,
+    VideoConfig,
 )
 from airnode.media.samples import nal_syntax
 from airnode.media.samples.aac_audio import AacAudio
@@ -75,7 +77,7 @@ class Examiner:
                     self._refuse(event.track, self._refused[event.track][0], now_s)
                 else:
                     self._findings.add(event.track, "no_config", now_s)
-            elif isinstance(event, CodecRecord):
+            elif isinstance(event, CodecRecord | VideoConfig | AudioConfig):
                 passed += self._configure(event.codec, event.record, now_s)
             elif isinstance(event, RefusedTrack):
                 self._refuse(event.track, event.codec, now_s)
