@@ -33,7 +33,7 @@ from airnode.media.viewer_api import MediaApi
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
-from airnode.web.addresses import PortName, rtmp_server
+from airnode.web.addresses import PortName, publish_servers, rtmp_server
 from airnode.web.health import HealthCheck
 from airnode.web.tokens import RelayClaims
 
@@ -66,7 +66,7 @@ def build(ctx: RoleContext) -> RoleParts:
         return {
             "media_url": ctx.addresses.url(PortName.MEDIA),
             "rtmp_server": rtmp_server(ctx.addresses.local_host, rtmp.port),
-            **_mediamtx_urls(ctx),
+            **publish_servers(ctx.addresses.local_host, _publish_ports(ctx)),
         }
 
     # Publishers come last and go first: what they send then has a room, a recorder and a report.
@@ -213,12 +213,13 @@ def _mediamtx_engines(ctx: RoleContext, rooms: Rooms, authority: StreamKeyAuthor
     return (mediamtx.make_engine(parts, settings.auth, authority, rooms, ctx.registry, ctx.tasks("mediamtx")),)
 
 
-def _mediamtx_urls(ctx: RoleContext) -> dict[str, str]:
+def _publish_ports(ctx: RoleContext) -> dict[str, int]:
+    """Return the ports for publishers by other protocols than RTMP."""
     settings = ctx.settings
     if settings.media.engine != "mediamtx":
         return {}
     has_tls = settings.http.tls_cert is not None
-    return mediamtx.publisher_urls(settings.mediamtx, ctx.addresses.local_host, has_tls=has_tls)
+    return mediamtx.publish_ports(settings.mediamtx, has_tls=has_tls)
 
 
 def _heartbeat(
@@ -231,6 +232,7 @@ def _heartbeat(
         ctx.identity,
         ctx.addresses,
         rtmp_port=lambda: rtmp.port,
+        publish_ports=_publish_ports(ctx),
         meters=Meters(
             viewers=relays.viewers,
             newcomers=relays.newcomers,

@@ -56,6 +56,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     Attributes:
         host: host under which viewers reach it; empty: the host under which they reached the master.
         scheme: of its media port, ``http`` or ``https``.
+        publish_ports: {protocol: port} for publishers by ``srt``, ``rtsp``, ``whip`` or ``whips`` (WHIP over HTTPS).
         beat_at: unix seconds of the node's clock.
         sent_bps: bandwidth to viewers since the heartbeat before.
         bandwidth_bps: most that it may send; None: no limit.
@@ -87,6 +88,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     notices: list[Notice] = []
     cut_from: list[str] = []
     relays: dict[str, Relayed] = {}
+    publish_ports: dict[str, int] = {}
 
 
 class NodeOrdered(msgspec.Struct, frozen=True):

@@ -5,16 +5,23 @@ from aiohttp import web
 
 from airnode.bus.messages import NodeRecord
 from airnode.cluster.classes import Class
-from airnode.web.addresses import Addresses, PortName, is_loopback, rtmp_server
+from airnode.web.addresses import Addresses, PortName, is_loopback, publish_servers, publish_urls, rtmp_server
 from airnode.web.clients import Clients
 
 
-class StreamKeyResponse(msgspec.Struct):
-    """Where and with which key the teacher publishes."""
+class StreamKeyResponse(msgspec.Struct, omit_defaults=True):
+    """Where and with which key the teacher publishes.
+
+    Attributes:
+        srt_url, rtsp_url, whip_url: the same for other protocols, where the node takes them.
+    """
 
     rtmp_url: str
     rtmp_server: str
     stream_key: str
+    srt_url: str = ""
+    rtsp_url: str = ""
+    whip_url: str = ""
 
 
 class ClassUrls:
@@ -30,8 +37,10 @@ class ClassUrls:
 
     def ingest(self, request: web.Request, found: Class, node: NodeRecord) -> StreamKeyResponse:
         """Return where and with which key the teacher publishes."""
-        server = rtmp_server(self.host(request, node), node.rtmp_port)
-        return StreamKeyResponse(f"{server}/{found.stream_key}", server, found.stream_key)
+        host, key = self.host(request, node), found.stream_key
+        server = rtmp_server(host, node.rtmp_port)
+        urls = publish_urls(publish_servers(host, node.publish_ports), key)
+        return StreamKeyResponse(f"{server}/{key}", server, key, **urls)
 
     def class_url(self, request: web.Request, found: Class) -> str:
         """Return the link for students: one that also works from another machine, if there is one."""

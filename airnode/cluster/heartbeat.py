@@ -73,7 +73,7 @@ class Heartbeat(Service):
     """Reports to the cluster that this node is alive and what its load is, and follows the orders of admins.
 
     Args:
-        rtmp_port: returns the port for publishers.
+        rtmp_port: returns the port for publishers. publish_ports: see :class:`NodeRecord`.
         master: takes heartbeats when Redis cannot be reached; None: there is none.
     """
 
@@ -87,6 +87,7 @@ class Heartbeat(Service):
         addresses: Addresses,
         *,
         rtmp_port: Callable[[], int],
+        publish_ports: Mapping[str, int],
         meters: Meters,
         master: HeartbeatClient | None,
         tasks: TaskScope,
@@ -98,6 +99,7 @@ class Heartbeat(Service):
         self._identity = identity
         self._addresses = addresses
         self._rtmp_port = rtmp_port
+        self._publish_ports = dict(publish_ports)
         self._meters = meters
         self._master = master
         self._tasks = tasks
@@ -161,6 +163,7 @@ class Heartbeat(Service):
             scheme=self._addresses.scheme,
             media_port=self._addresses.ports[PortName.MEDIA],
             rtmp_port=self._rtmp_port(),
+            publish_ports=self._publish_ports,
             current_connections=viewers,
             max_connections=self._section.max_connections,
             version=airnode.__version__,

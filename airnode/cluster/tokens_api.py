@@ -41,6 +41,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
         hls_url: address of the class's playlist, on the node with the place.
         expires_at: unix seconds.
         rtmp_url: address to publish to, with the stream key. rtmp_server: the same without the key.
+        srt_url, rtsp_url, whip_url: the same for other protocols, where the node takes them.
         class_code: what students type to join. class_url: the page that students open.
         lowest_delay: the teacher asks pages to play with the lowest delay; left out: no.
     """
@@ -54,6 +55,9 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
     title: str
     rtmp_url: str = ""
     rtmp_server: str = ""
+    srt_url: str = ""
+    rtsp_url: str = ""
+    whip_url: str = ""
     stream_key: str = ""
     class_code: str = ""
     class_url: str = ""
@@ -110,6 +114,7 @@ class TokensApi:
         if body.user_type == "teacher":
             ingest = self._urls.ingest(request, issued.joined, issued.node)
             answer.rtmp_url, answer.rtmp_server = ingest.rtmp_url, ingest.rtmp_server
+            answer.srt_url, answer.rtsp_url, answer.whip_url = ingest.srt_url, ingest.rtsp_url, ingest.whip_url
             answer.stream_key, answer.class_code = ingest.stream_key, issued.joined.code
             answer.class_url = self._urls.class_url(request, issued.joined)
         return json_response(answer)

@@ -7,6 +7,7 @@ import orjson
 
 from airnode.errors import StartupError
 from airnode.runtime.private_file import write_private
+from airnode.web.addresses import publish_urls
 
 FILE_NAME = "endpoints.json"
 
@@ -29,10 +30,12 @@ FIELDS = (
 
 
 def complete(found: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields in order; with the whole RTMP address, where a node has server and key."""
+    """Return the fields in order; with the whole addresses for publishers, where a node has servers and key."""
     values = dict(found)
     if "rtmp_server" in values and "stream_key" in values:
         values.setdefault("rtmp_url", f"{values['rtmp_server']}/{values['stream_key']}")
+    if "stream_key" in values:
+        values |= publish_urls(values, str(values["stream_key"]))
     known = {name: values.pop(name) for name in FIELDS if name in values}
     return {**known, **values}
 

@@ -80,6 +80,36 @@ class Addresses:
         return f"{self.scheme}://{host or self.local_host}:{self.ports[port]}"
 
 
+def publish_servers(host: str, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return the servers for publishers by other protocols than RTMP: ``srt_server``, ``rtsp_server``, ``whip_server``.
+
+    Args:
+        ports: {protocol: port} of ``srt``, ``rtsp`` and ``whip``, or ``whips`` for WHIP over HTTPS.
+    """
+    host = url_host(host)
+    servers: dict[str, str] = {}
+    if "srt" in ports:
+        servers["srt_server"] = f"srt://{host}:{ports['srt']}"
+    if "rtsp" in ports:
+        servers["rtsp_server"] = f"rtsp://{host}:{ports['rtsp']}/live"
+    for protocol, scheme in (("whip", "http"), ("whips", "https")):
+        if protocol in ports:
+            servers["whip_server"] = f"{scheme}://{host}:{ports[protocol]}/live"
+    return servers
+
+
+def publish_urls(servers: Mapping[str, object], key: str) -> dict[str, str]:
+    """Return the addresses to publish to with a stream key: ``srt_url``, ``rtsp_url`` and ``whip_url``."""
+    urls: dict[str, str] = {}
+    if "srt_server" in servers:
+        urls["srt_url"] = f"{servers['srt_server']}?streamid=publish:live/{key}&pkt_size=1316"
+    if "rtsp_server" in servers:
+        urls["rtsp_url"] = f"{servers['rtsp_server']}/{key}"
+    if "whip_server" in servers:
+        urls["whip_url"] = f"{servers['whip_server']}/{key}/whip"
+    return urls
+
+
 def rtmp_server(host: str, port: int) -> str:
     """Return the RTMP server address for the settings of an encoder."""
     return f"rtmp://{host}/live" if port == 1935 else f"rtmp://{host}:{port}/live"

@@ -211,6 +211,14 @@ async def test_only_airnode_reads_from_mediamtx(lesson: Lesson, clip: Path):
         await publisher.stop()
 
 
+async def test_the_banner_and_the_studio_show_the_addresses_for_all_protocols(lesson: Lesson):
+    address = await lesson.address()
+    for protocol in ("srt", "rtsp", "whip"):
+        url = address[f"{protocol}_url"]
+        assert lesson.key in url
+        assert url.replace(lesson.key, lesson.node["stream_key"]) in lesson.node.log
+
+
 async def test_nobody_reaches_the_hook_without_its_secret(lesson: Lesson):
     address = urlsplit(written(lesson.node.data_dir)["authHTTPAddress"])
     body = {"action": "publish", "path": f"live/{lesson.key}", "protocol": "srt", "ip": "127.0.0.1"}

@@ -33,6 +33,13 @@ class Lesson:
     def url(self, name: str) -> str:
         return f"{self.node['media_url']}/v/{self.token}/{self.room}/{name}"
 
+    async def address(self) -> dict:
+        """Return what the studio shows to publish."""
+        body = {"user_type": "teacher", "user_id": "t", "secret": self.node["teacher_secret"], "room": self.room}
+        async with self.session.post(f"{self.node['api_url']}/api/token", json=body) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
     async def state(self) -> dict:
         headers = {"Authorization": f"Bearer {self.token}"}
         async with self.session.get(f"{self.node['api_url']}/api/rooms/{self.room}", headers=headers) as response:

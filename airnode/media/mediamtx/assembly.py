@@ -1,4 +1,4 @@
-"""Build the MediaMTX engine from its sections and parts, and list the URLs that its publishers use."""
+"""Build the MediaMTX engine from its sections and parts, and list the ports of its publishers."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.http import HttpSection
 from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.kernel.tasks import TaskScope
-from airnode.kernel.urls import url_host
 from airnode.media.mediamtx.engine import EngineSettings, MediaMtxEngine
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority
@@ -47,19 +46,12 @@ def make_engine(
     return MediaMtxEngine(settings, authority, rooms, registry, tasks, wrong_keys=wrong_keys)
 
 
-def publisher_urls(section: MediaMtxSection, local_host: str, *, has_tls: bool) -> dict[str, str]:
-    """Return the URLs for SRT, RTSP and WHIP, as far as the ports are known.
+def publish_ports(section: MediaMtxSection, *, has_tls: bool) -> dict[str, int]:
+    """Return the ports for SRT, RTSP and WHIP, as :func:`airnode.web.addresses.publish_servers` takes them.
 
     A MediaMTX that airnode did not start (``mediamtx.api_url``) has ports that airnode does not know.
     """
     if section.api_url:
         return {}
-    host, whip_scheme = url_host(local_host), "https" if has_tls else "http"
-    urls: dict[str, str] = {}
-    if section.srt_port:
-        urls["srt_server"] = f"srt://{host}:{section.srt_port}"
-    if section.rtsp_port:
-        urls["rtsp_server"] = f"rtsp://{host}:{section.rtsp_port}/live"
-    if section.webrtc_port:
-        urls["whip_server"] = f"{whip_scheme}://{host}:{section.webrtc_port}/live"
-    return urls
+    ports = {"srt": section.srt_port, "rtsp": section.rtsp_port, "whips" if has_tls else "whip": section.webrtc_port}
+    return {protocol: port for protocol, port in ports.items() if port}

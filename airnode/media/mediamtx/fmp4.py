@@ -93,21 +93,25 @@ class Fmp4Demuxer:
         """Return the frames of one or more whole fragments, without the frames that were read before.
 
         Args:
-            arrived_s: unix time at which the data arrived.
+            arrived_s: unix time at which its first frame arrived; the others arrived at the pace of their timestamps.
 
         Raises:
             ValueError: it is cut short or invalid.
         """
         found: list[Frame] = []
+        #: {track id: the first decode time in this data}
+        first_dts_ticks: dict[int, int] = {}
         with _TruncationAsValueError():
             for kind, at, end in _boxes(data, 0, len(data)):
                 if kind == b"moof":
                     for inner, begin, stop in _boxes(data, at, end):
                         if inner == b"traf":
-                            found += self._fragment(data, at - 8, begin, stop, arrived_s)
+                            found += self._fragment(data, at - 8, begin, stop, arrived_s, first_dts_ticks)
         return found
 
-    def _fragment(self, data: bytes, moof: int, at: int, end: int, arrived_s: float) -> Iterator[Frame]:
+    def _fragment(
+        self, data: bytes, moof: int, at: int, end: int, arrived_s: float, first_dts_ticks: dict[int, int]
+    ) -> Iterator[Frame]:
         boxes = list(_boxes(data, at, end))
         track_id, header = _track_header(data, _only(boxes, b"tfhd")[0])
         track = self._tracks.get(track_id)
@@ -122,6 +126,7 @@ class Fmp4Demuxer:
         base = header.get("base", moof)
         begin, _ = _only(boxes, b"tfdt")
         (dts_ticks,) = unpack_from(">Q" if data[begin] else ">I", data, begin + 4)
+        first_ticks = first_dts_ticks.setdefault(track_id, dts_ticks)
         position = base
         for kind, begin, _ in boxes:
             if kind != b"trun":
@@ -135,7 +140,8 @@ class Fmp4Demuxer:
                     self._last_dts_ticks[track_id] = dts_ticks
                     is_key = not flags & _NON_SYNC
                     sample = data[position : position + size_bytes]
-                    yield _frame(track, dts_ticks, cts_ticks, sample, is_key, arrived_s)
+                    passed_s = (dts_ticks - first_ticks) / track.timescale
+                    yield _frame(track, dts_ticks, cts_ticks, sample, is_key, arrived_s + passed_s)
                 position += size_bytes
                 dts_ticks += duration_ticks
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from airnode.media.frames import Frame, MediaEvent
+from airnode.media.frames import Frame, IngestEvent
 
 #: A track that is this far behind the other one is silent; the other one does not wait until samples arrive again.
 SILENT_90K = 45_000
@@ -20,11 +20,11 @@ class Interleaver:
     """
 
     def __init__(self, kinds: set[str]) -> None:
-        self._pending: dict[str, deque[MediaEvent]] = {kind: deque() for kind in kinds}
+        self._pending: dict[str, deque[IngestEvent]] = {kind: deque() for kind in kinds}
         #: {kind: time of its newest sample}; None: no sample yet.
         self._heads_90k: dict[str, int | None] = dict.fromkeys(kinds)
 
-    def add(self, kind: str, events: list[MediaEvent]) -> list[MediaEvent]:
+    def add(self, kind: str, events: list[IngestEvent]) -> list[IngestEvent]:
         """Add events of one track, in its order. Return the events that are released, in the order of time."""
         pending = self._pending.setdefault(kind, deque())
         self._heads_90k.setdefault(kind, None)
@@ -34,11 +34,11 @@ class Interleaver:
                 self._heads_90k[kind] = event.dts_90k
         return self._release()
 
-    def flush(self) -> list[MediaEvent]:
+    def flush(self) -> list[IngestEvent]:
         """Return all pending events."""
         return self._merge(None)
 
-    def _release(self) -> list[MediaEvent]:
+    def _release(self) -> list[IngestEvent]:
         heads = [head for head in self._heads_90k.values() if head is not None]
         if not heads:
             return []
@@ -56,8 +56,8 @@ class Interleaver:
         ]
         return max(times_90k) - min(times_90k) if times_90k else 0
 
-    def _merge(self, until_90k: int | None) -> list[MediaEvent]:
-        released: list[MediaEvent] = []
+    def _merge(self, until_90k: int | None) -> list[IngestEvent]:
+        released: list[IngestEvent] = []
         while True:
             ready = [(_time_90k(pending[0]), kind) for kind, pending in self._pending.items() if pending]
             if not ready:
@@ -68,5 +68,5 @@ class Interleaver:
             released.append(self._pending[kind].popleft())
 
 
-def _time_90k(event: MediaEvent) -> int:
+def _time_90k(event: IngestEvent) -> int:
     return event.dts_90k if isinstance(event, Frame) else _AT_ONCE_90K

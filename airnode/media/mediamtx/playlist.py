@@ -55,13 +55,14 @@ class ParsedSegment:
 
     Attributes:
         init: the URI of its initialization section.
-        parts: the names of the listed parts.
+        parts: (name, duration in s) of the listed parts.
     """
 
     msn: int
     init: str
     name: str = ""
-    parts: list[str] = field(default_factory=list)
+    parts: list[tuple[str, float]] = field(default_factory=list)
+    duration_s: float = 0.0
     gap: bool = False
 
 
@@ -93,7 +94,7 @@ def parse_media_playlist(text: str) -> ParsedPlaylist:
     found = ParsedPlaylist()
     segment: ParsedSegment | None = None
     closed = list[ParsedSegment]()
-    init = ""
+    init, duration_s = "", 0.0
     for line in _lines(text):
         tag, _, value = line.partition(":")
         if tag == "#EXT-X-MEDIA-SEQUENCE":
@@ -110,12 +111,15 @@ def parse_media_playlist(text: str) -> ParsedPlaylist:
                 init = attributes(value).get("URI", "")
             case "#EXT-X-ENDLIST":
                 found.ended = True
+            case "#EXTINF":
+                duration_s = float(value.partition(",")[0])
             case "#EXT-X-PART" if segment is not None:
-                segment.parts.append(attributes(value).get("URI", ""))
+                part = attributes(value)
+                segment.parts.append((part.get("URI", ""), float(part.get("DURATION", "0"))))
             case "#EXT-X-GAP" if segment is not None:
                 segment.gap = True
             case _ if segment is not None and not line.startswith("#"):
-                segment.name = line
+                segment.name, segment.duration_s = line, duration_s
                 closed.append(segment)
                 segment = None
     found.segments = [*closed, segment] if segment is not None else closed
@@ -137,6 +141,7 @@ class PlaylistItem:
 
     name: str
     init: str
+    duration_s: float = 0.0
 
 
 class PlaylistCursor:
@@ -167,22 +172,22 @@ class PlaylistCursor:
             self.lost_segments += playlist.media_sequence - self._position[0]
             self._position = (playlist.media_sequence, 0)
         found = [
-            PlaylistItem(name, segment.init)
+            PlaylistItem(name, segment.init, duration_s)
             for segment in playlist.segments
             if segment.msn >= self._position[0]
-            for name in self._new(segment)
+            for name, duration_s in self._new(segment)
         ]
         self._position = playlist.next
         return found
 
-    def _new(self, segment: ParsedSegment) -> Iterator[str]:
+    def _new(self, segment: ParsedSegment) -> Iterator[tuple[str, float]]:
         msn, part = self._position or (0, 0)
         if segment.gap:
             return
         if segment.parts:
             yield from segment.parts[part if segment.msn == msn else 0 :]
         elif segment.name:
-            yield segment.name
+            yield segment.name, segment.duration_s
 
 
 def _first_msn(playlist: ParsedPlaylist) -> int:

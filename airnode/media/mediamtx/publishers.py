@@ -18,7 +18,7 @@ import structlog
 
 from airnode.errors import AirnodeError
 from airnode.kernel.tasks import TaskScope
-from airnode.media.frames import MediaEvent, StreamMetadata
+from airnode.media.frames import IngestEvent, RefusedTrack, StreamMetadata
 from airnode.media.mediamtx.api import MediaMtxMetrics, PublishedPath
 from airnode.media.mediamtx.authorizer import MediaMtxAuthorizer, PublishGrant
 from airnode.media.mediamtx.kicks import Kicks
@@ -145,7 +145,7 @@ class Publishers:
 
     async def _read_into(self, publisher: _Publisher, ingest: RoomIngest) -> None:
         try:
-            metadata: list[MediaEvent] = [StreamMetadata(encoder=f"{publisher.path.source.protocol} (MediaMTX)")]
+            metadata: list[IngestEvent] = [StreamMetadata(encoder=f"{publisher.path.source.protocol} (MediaMTX)")]
             ingest.push(metadata, 0)
             await self._read(publisher.path.name, publisher.grant.room, ingest.push)
         except AirnodeError as error:
@@ -172,7 +172,10 @@ class Publishers:
         due = now_s - publisher.remarked_at_s >= _REMARK_EVERY_S
         if publisher.ingest is not None and publisher.report.unplayable_sound and due:
             publisher.remarked_at_s = now_s
-            publisher.ingest.note("audio", "sound_codec")
+            try:
+                publisher.ingest.push([RefusedTrack("audio", publisher.report.unplayable_sound)], 0)
+            except AirnodeError as error:
+                self._kick(publisher, error.detail)
 
     def _kick(self, publisher: _Publisher, reason: str) -> None:
         """Let MediaMTX end the publisher, and stop reading."""

@@ -14,7 +14,7 @@ import structlog
 
 from airnode.errors import AirnodeError
 from airnode.kernel.tasks import TaskScope
-from airnode.media.frames import AudioConfig, Frame, MediaEvent, TrackKind
+from airnode.media.frames import CodecRecord, Frame, IngestEvent, TrackKind
 from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.fmp4 import Fmp4Demuxer
 from airnode.media.mediamtx.interleave import Interleaver
@@ -38,7 +38,7 @@ _CONNECT_TIMEOUT_S = 3.0
 _MAX_PLAYLIST_BYTES = 4 << 20
 _MAX_OBJECT_BYTES = 64 << 20
 
-Push = Callable[[Sequence[MediaEvent], int], None]
+Push = Callable[[Sequence[IngestEvent], int], None]
 
 
 class _ReadFailed(Exception):
@@ -46,24 +46,41 @@ class _ReadFailed(Exception):
 
 
 class _Rendition:
-    """One media playlist that is followed. ``items``: what to fetch next."""
+    """One media playlist that is followed.
+
+    Attributes:
+        items: what to fetch next. listed_s: unix time at which they were listed, when the last of them was complete.
+    """
 
     def __init__(self, uri: str, playlist: ParsedPlaylist) -> None:
         self.uri = uri
-        self.playlist = playlist
         self.cursor = PlaylistCursor()
-        self.items = self.cursor.take(playlist)
+        self.update(playlist)
         self.demuxer: Fmp4Demuxer | None = None
         self._init = ""
+
+    def update(self, playlist: ParsedPlaylist) -> None:
+        """Take what is new in the playlist."""
+        self.playlist = playlist
+        self.listed_s = time.time()
+        self.items = self.cursor.take(playlist)
+
+    def arrived_s(self, index: int) -> float:
+        """Return the unix time at which the first frame of an item arrived at MediaMTX.
+
+        The items of the first playlist are up to one segment old. With the time of their arrival here, everything
+        after them would have a time in the future (EXT-X-PROGRAM-DATE-TIME).
+        """
+        return self.listed_s - sum(item.duration_s for item in self.items[index:])
 
     def needs_init(self, item: PlaylistItem) -> bool:
         """Return whether the item has another initialization section than the current one."""
         return self.demuxer is None or item.init != self._init
 
-    def begin(self, item: PlaylistItem, init: bytes) -> list[MediaEvent]:
+    def begin(self, item: PlaylistItem, init: bytes) -> list[IngestEvent]:
         """Use this initialization section. Return the configurations of its tracks."""
         self.demuxer, self._init = Fmp4Demuxer(init), item.init
-        return [track.config for track in self.demuxer.tracks]
+        return [CodecRecord(track.config.codec, track.config.record) for track in self.demuxer.tracks]
 
 
 class PathReader:
@@ -114,7 +131,7 @@ class PathReader:
         """Read from the multivariant playlist on, until an error."""
         uris = parse_multivariant_playlist(await self._text("index.m3u8"))
         renditions = [_Rendition(uri, parse_media_playlist(await self._text(uri))) for uri in uris]
-        configs: list[MediaEvent] = []
+        configs: list[IngestEvent] = []
         for rendition in renditions:
             if not rendition.items:
                 raise _ReadFailed("there is no media yet")
@@ -140,13 +157,13 @@ class PathReader:
 
     async def _fetch(self, rendition: _Rendition, interleaver: Interleaver) -> None:
         """Fetch the listed items, and push their samples as far as the other track allows."""
-        for item in rendition.items:
-            events: list[MediaEvent] = await self._begin(rendition, item) if rendition.needs_init(item) else []
+        for index, item in enumerate(rendition.items):
+            events: list[IngestEvent] = await self._begin(rendition, item) if rendition.needs_init(item) else []
             body = await self._get(item.name, {}, _MAX_OBJECT_BYTES)
             self._metrics.received.inc(len(body))
             if rendition.demuxer is not None:
-                events += rendition.demuxer.read(body, time.time())
-            ready: list[MediaEvent] = []
+                events += rendition.demuxer.read(body, rendition.arrived_s(index))
+            ready: list[IngestEvent] = []
             kinds: tuple[TrackKind, ...] = ("video", "audio")
             for kind in kinds:
                 if of_kind := [event for event in events if _kind(event) == kind]:
@@ -160,15 +177,15 @@ class PathReader:
         query = rendition.cursor.query(rendition.playlist)
         if not query or not rendition.items:
             await asyncio.sleep(_POLL_S)
-        rendition.playlist = parse_media_playlist(await self._text(rendition.uri, query))
+        playlist = parse_media_playlist(await self._text(rendition.uri, query))
         lost_before = rendition.cursor.lost_segments
-        rendition.items = rendition.cursor.take(rendition.playlist)
+        rendition.update(playlist)
         lost_segments = rendition.cursor.lost_segments - lost_before
         if lost_segments > 0:
             self._metrics.lost.inc(lost_segments)
             self._log.warning("mediamtx_segments_lost", count=lost_segments)
 
-    async def _begin(self, rendition: _Rendition, item: PlaylistItem) -> list[MediaEvent]:
+    async def _begin(self, rendition: _Rendition, item: PlaylistItem) -> list[IngestEvent]:
         if not item.init:
             raise ValueError("a media playlist without an initialization section")
         return rendition.begin(item, await self._get(item.init, {}, _MAX_OBJECT_BYTES))
@@ -203,7 +220,7 @@ class PathReader:
         raise _ReadFailed(f"MediaMTX answers {status}")
 
 
-def _kind(event: MediaEvent) -> TrackKind:
+def _kind(event: IngestEvent) -> TrackKind:
     if isinstance(event, Frame):
         return event.track
-    return "audio" if isinstance(event, AudioConfig) else "video"
+    return "audio" if isinstance(event, CodecRecord) and event.codec in ("aac", "opus") else "video"

@@ -20,7 +20,7 @@ from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Unavailable
 from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
-from airnode.media.frames import IngestEvent, TrackKind
+from airnode.media.frames import IngestEvent
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.room.live_room import LiveRoom, Ownership
 from airnode.media.rtmp.publishing import PublisherInfo
@@ -84,10 +84,6 @@ class RoomIngest:
             raise Conflict("Another publisher has taken over.")
         self._room.last_media_s = self._rooms.now_s()
         self._room.packager.push(self._examiner.examine(events, time.time()))
-
-    def note(self, track: TrackKind, code: str) -> None:
-        """Report a finding about the whole stream; ``code`` is a key of ``samples.findings.KINDS``."""
-        self._room.findings.add(track, code, time.time())
 
     def close(self, reason: str) -> None:
         """The publisher has left."""

@@ -110,11 +110,6 @@ KINDS: Final[dict[str, FindingKind]] = {
         "picture. Switch intra refresh off and set a key frame interval of 1-2 s.",
     ),
     "invalid_audio": FindingKind("dropped", f"Audio frames that cannot be decoded are left out. {_REPORT_IT}"),
-    "sound_codec": FindingKind(
-        "noted",
-        "The sound is in a codec that browsers cannot play, so the class has no sound. Choose AAC or Opus in the "
-        "encoder.",
-    ),
     "adts": FindingKind("repaired", "The encoder sends AAC with ADTS headers; they are removed."),
     "latm": FindingKind(
         "dropped", "The sound is AAC in LATM, which cannot be played. Choose plain AAC (AAC-LC) in the encoder."

@@ -67,10 +67,11 @@ test("an encoder that has just started, or started again, is not compared with b
 });
 
 test("the command is whole when copied and hides the key when shown", () => {
-  const address = { rtmp_url: "rtmp://h/live/main?key=s3cret", rtmp_server: "rtmp://h/live", stream_key: "main?key=s3cret" };
+  const others = { srt_url: "", rtsp_url: "", whip_url: "" };
+  const address = { rtmp_url: "rtmp://h/live/main?key=s3cret", rtmp_server: "rtmp://h/live", stream_key: "main?key=s3cret", ...others };
   assert.ok(ffmpegCommand(address.rtmp_url).endsWith("-f flv 'rtmp://h/live/main?key=s3cret'"));
   assert.ok(!maskedCommand(address).includes("s3cret"));
-  const plain = { rtmp_url: "rtmp://h/live/s3cret", rtmp_server: "rtmp://h/live", stream_key: "s3cret" };
+  const plain = { rtmp_url: "rtmp://h/live/s3cret", rtmp_server: "rtmp://h/live", stream_key: "s3cret", ...others };
   assert.ok(!maskedCommand(plain).includes("s3cret"));
   assert.ok(ffmpegCommand("rtmp://h/it's").includes("'rtmp://h/it'\\''s'"));
 });

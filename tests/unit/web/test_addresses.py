@@ -3,7 +3,15 @@ import socket
 
 import pytest
 
-from airnode.web.addresses import Addresses, PortName, is_loopback, lan_address, rtmp_server
+from airnode.web.addresses import (
+    Addresses,
+    PortName,
+    is_loopback,
+    lan_address,
+    publish_servers,
+    publish_urls,
+    rtmp_server,
+)
 
 PORTS = {PortName.HTTP: 8000, PortName.MEDIA: 8888}
 
@@ -76,3 +84,14 @@ def test_the_lan_address_is_one_of_ours_and_no_loopback():
 def test_the_rtmp_server_names_its_port_where_it_must():
     assert rtmp_server("h", 1935) == "rtmp://h/live"
     assert rtmp_server("[::1]", 1936) == "rtmp://[::1]:1936/live"
+
+
+def test_the_addresses_of_other_protocols_contain_the_key():
+    assert publish_urls(publish_servers("h", {}), "k") == {}
+    urls = publish_urls(publish_servers("::1", {"srt": 8890, "rtsp": 8554, "whip": 8889}), "k")
+    assert urls == {
+        "srt_url": "srt://[::1]:8890?streamid=publish:live/k&pkt_size=1316",
+        "rtsp_url": "rtsp://[::1]:8554/live/k",
+        "whip_url": "http://[::1]:8889/live/k/whip",
+    }
+    assert publish_servers("h", {"whips": 443})["whip_server"] == "https://h:443/live"

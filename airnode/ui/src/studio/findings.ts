@@ -28,7 +28,6 @@ const SENTENCES: Partial<Record<string, [Metric, Key]>> = {
   open_gop: ["key_frames", "finding.open_gop"],
   intra_refresh: ["key_frames", "finding.intra_refresh"],
   invalid_audio: ["sound", "finding.invalid_audio"],
-  sound_codec: ["sound", "finding.sound_codec"],
   adts: ["sound", "finding.adts"],
   latm: ["sound", "finding.latm"],
   channels_wrong: ["sound", "finding.channels_wrong"],

@@ -17,6 +17,9 @@ export function Publish({ visit, live }: { visit: StudioVisit; live: boolean }) 
     <div class="publish">
       <Field label={t("publish.server")} value={address.rtmp_server} />
       <KeyField visit={visit} address={address} live={live} />
+      {address.srt_url && <SecretField label={t("publish.srt")} value={address.srt_url} secret={address.stream_key} />}
+      {address.rtsp_url && <SecretField label={t("publish.rtsp")} value={address.rtsp_url} secret={address.stream_key} />}
+      {address.whip_url && <SecretField label={t("publish.whip")} value={address.whip_url} secret={address.stream_key} />}
       <div class="how">
         <section>
           <h3>{t("publish.obs")}</h3>
@@ -47,7 +50,8 @@ function useAddress(visit: StudioVisit): PublishAddress | null {
   const { grant } = useStore(visit.room.view);
   if (address) return address;
   if (!grant?.rtmp_url || !grant.rtmp_server || !grant.stream_key) return null;
-  return { rtmp_url: grant.rtmp_url, rtmp_server: grant.rtmp_server, stream_key: grant.stream_key };
+  const { rtmp_url, rtmp_server, stream_key, srt_url = "", rtsp_url = "", whip_url = "" } = grant;
+  return { rtmp_url, rtmp_server, stream_key, srt_url, rtsp_url, whip_url };
 }
 
 function Field({ label, value }: { label: string; value: string }) {
@@ -56,6 +60,19 @@ function Field({ label, value }: { label: string; value: string }) {
       <span class="label">{label}</span>
       <div class="row">
         <code class="value">{value}</code>
+        <CopyButton text={value} />
+      </div>
+    </div>
+  );
+}
+
+/** An address that contains the key: it is copied whole and shown without the key. */
+function SecretField({ label, value, secret }: { label: string; value: string; secret: string }) {
+  return (
+    <div class="field">
+      <span class="label">{label}</span>
+      <div class="row">
+        <code class="value">{value.replace(secret, "••••")}</code>
         <CopyButton text={value} />
       </div>
     </div>

@@ -52,7 +52,7 @@ def test_fragments_of_airnode_are_read(video_config: VideoConfig, audio: AudioCo
     )
     assert [each for each in found if each.track == "video"] == [
         Frame("video", 90_000, 900, b"v0", True, ARRIVED_S),
-        Frame("video", 93_000, 900, b"v1", False, ARRIVED_S),
+        Frame("video", 93_000, 900, b"v1", False, ARRIVED_S + 3_000 / 90_000),
     ]
     assert [each.data for each in found if each.track == "audio"] == [b"a0", b"a1", b"a2"]
 
