@@ -1,19 +1,15 @@
 interface Demands {
   leastS: number;
-  /** In a steady state corrections begin so far above and below the aim. */
-  aboveS: number;
-  belowS: number;
-  /** What one change of the rate costs in media time. */
-  costS: number;
+  /** In a steady state corrections begin so far above or below the aim. */
+  toleranceS: number;
 }
 
 /**
  * Least media that stays in hand when the latest fragment arrives. Below about 0.1 s Chromium's sound underruns, and the
- * picture stops with it, and each change of the rate loses about 10 ms; without sound only decoding and one refresh of the
- * screen have to be covered.
+ * picture stops with it for 0.7 s; without sound only decoding and one refresh of the screen have to be covered.
  */
-const WITH_SOUND: Demands = { leastS: 0.1, aboveS: 0.018, belowS: 0.025, costS: 0.01 };
-const WITHOUT_SOUND: Demands = { leastS: 0.035, aboveS: 0.01, belowS: 0.01, costS: 0 };
+const WITH_SOUND: Demands = { leastS: 0.1, toleranceS: 0.012 };
+const WITHOUT_SOUND: Demands = { leastS: 0.035, toleranceS: 0.01 };
 const MOST_S = 2;
 
 /** Stalls that follow within this are not a single accident: each asks for more in hand. */
@@ -43,8 +39,9 @@ const MOST_CORRECTION = 0.04;
 /** Beyond this distance the rate follows at once. */
 const FAR_S = 0.12;
 const FAR_RATES: readonly { beyondS: number; rate: number }[] = [
-  { beyondS: 0.25, rate: 1.5 },
-  { beyondS: 0, rate: 1.2 },
+  { beyondS: 0.15, rate: 1.5 },
+  { beyondS: 0.1, rate: 1.25 },
+  { beyondS: 0, rate: 1.08 },
 ];
 /** Jump instead of playing faster. */
 const JUMP_S = 2.5;
@@ -62,20 +59,20 @@ interface Reading {
 /**
  * How near to the live edge a stream of small fragments can be played, and at which rate.
  *
- * Everything is a distance between the local clock and media time, in seconds. Lateness: that of a fragment's first
- * frame when it arrives. Behind: that of the frame on screen. A fragment with the greatest lateness finds
- * `behind - lateness` of media in hand, the low water of the buffer's saw-tooth; this is held at the least amount, plus
- * what repeated stalls ask for.
+ * Everything is a distance between the local clock and media time, in seconds. Lateness: that of the end of what is in
+ * hand, when the fragment that continues it arrives. Behind: that of the frame on screen. A fragment with the greatest
+ * lateness finds `behind - lateness` of media in hand, the low water of the buffer's saw-tooth; this is held at the least
+ * amount, plus what repeated stalls ask for.
  *
  * One late arrival is an accident: the greatest lateness counts only when another moment of the last seconds was as
- * late. Small distances are corrected by one slightly different rate for 2.5 s, because each change of the rate costs
- * media time; large ones at once.
+ * late. Small distances are corrected by one slightly different rate for 2.5 s, because each change of the rate disturbs
+ * the sound; large ones at once.
  */
 export class LivePace {
   #demands = WITH_SOUND;
   #buckets: Bucket[] = [];
   #readings: Reading[] = [];
-  #lastMediaS = Number.NaN;
+  #lastEndS = Number.NaN;
   #fragmentS = 0.04;
   #surchargeS = 0;
   #stalledAtMs = -Infinity;
@@ -103,16 +100,16 @@ export class LivePace {
   reset(sound: boolean): void {
     this.#demands = sound ? WITH_SOUND : WITHOUT_SOUND;
     this.#buckets = [];
-    this.#lastMediaS = Number.NaN;
+    this.#lastEndS = Number.NaN;
     this.#settle(1, -Infinity);
   }
 
-  /** A fragment came whose picture is shown at `mediaS`. */
-  arrived(nowMs: number, mediaS: number): void {
-    const step = mediaS - this.#lastMediaS;
-    this.#lastMediaS = mediaS;
+  /** A fragment came while what was in hand ended at `endS`. */
+  arrived(nowMs: number, endS: number): void {
+    const step = endS - this.#lastEndS;
+    this.#lastEndS = endS;
     if (step > 0 && step < 0.5) this.#fragmentS += (step - this.#fragmentS) / 16;
-    const lateS = nowMs / 1000 - mediaS;
+    const lateS = nowMs / 1000 - endS;
     const bucket = this.#buckets.at(-1);
     if (bucket && nowMs - bucket.atMs < BUCKET_MS) {
       bucket.latestS = Math.max(bucket.latestS, lateS);
@@ -174,9 +171,8 @@ export class LivePace {
     if (nowMs < this.#restsUntilMs || nowMs - oldest.atMs < WINDOW_MS * 0.7) return 1;
     const meanS = this.#readings.reduce((sum, { behindS }) => sum + behindS, 0) / this.#readings.length;
     const excessS = meanS - lateS - this.aimS;
-    const { aboveS, belowS, costS } = this.#demands;
-    if (excessS < aboveS && excessS > -belowS) return 1;
-    const share = ((excessS + 2 * costS) * 1000) / CORRECTION_MS;
+    if (Math.abs(excessS) < this.#demands.toleranceS) return 1;
+    const share = (excessS * 1000) / CORRECTION_MS;
     this.#rate = round(1 + Math.max(-MOST_CORRECTION, Math.min(MOST_CORRECTION, share)));
     this.#untilMs = nowMs + CORRECTION_MS;
     return this.#rate;
