@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { alarms, sentenceKey } from "../src/admin/alarms.ts";
 import { bandwidth, percent, rate, shortTime } from "../src/admin/figures.ts";
-import { latest, lines, span } from "../src/admin/series.ts";
+import { latest, lines, niceTop, span } from "../src/admin/series.ts";
 import type { Alarm, NodeList, PipelineStatus, SeriesView, StreamList } from "../src/api/schema.ts";
 
 const TOPIC = { topic: "orders", produced: 10, produced_per_s: 1, landed: 10, landed_per_s: 1, dead: 0, lag: 0 };
@@ -68,4 +68,9 @@ test("figures", () => {
   assert.equal(bandwidth(375_000_000, "en"), "375 Mbit/s");
   assert.equal(bandwidth(1_000_000_000, "en"), "1 Gbit/s");
   assert.equal(bandwidth(640_000, "en"), "640 kbit/s");
+});
+
+test("the topmost label is round, has a round half, and no value lies above it", () => {
+  assert.deepEqual([null, 0, 0.3, 1, 9.8, 11, 40, 41, 5_000].map(niceTop), [1, 1, 0.4, 2, 10, 20, 40, 60, 6_000]);
+  for (let value = 0.01; value < 1e6; value *= 1.07) assert.ok(niceTop(value) >= value, String(value));
 });

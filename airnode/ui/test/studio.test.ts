@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { StreamInfo } from "../src/api/types.ts";
-import { bitrate, clockFormat, seconds } from "../src/lib/format.ts";
+import { ago, bitrate, clockFormat, seconds, timeOfDay } from "../src/lib/format.ts";
 import { ffmpegCommand, maskedCommand } from "../src/studio/command.ts";
 import { gradeOf, StreamHealth } from "../src/studio/health.ts";
 
@@ -83,4 +83,14 @@ test("figures", () => {
   assert.equal(seconds(12_400), "12 s");
   assert.equal(clockFormat(7), "0:07");
   assert.equal(clockFormat(3_725), "1:02:05");
+});
+
+test("ages and times are as people say them", () => {
+  assert.equal(ago(1_000, 1_059, "en", "just now"), "just now");
+  assert.equal(ago(1_000, 990, "en", "just now"), "just now", "the server's clock is a little ahead");
+  assert.equal(ago(1_000, 1_060, "en", "just now"), "1 minute ago");
+  assert.equal(ago(1_000, 1_000 + 2 * 86_400, "ko", "방금"), "그저께");
+  const evening = new Date(2026, 10, 30, 18, 59).getTime() / 1000;
+  assert.equal(timeOfDay(evening, "ko"), "오후 6:59");
+  assert.match(timeOfDay(evening, "en"), /^6:59\sPM$/);
 });

@@ -83,7 +83,7 @@ function Letter({ letter, now }: { letter: LetterView; now: number }) {
     <li>
       <div class="letter-head">
         <strong>{reason ? t(reason) : letter.reason}</strong>
-        <span class="quiet small">{ago(letter.died_at, now, language.value)}</span>
+        <span class="quiet small">{ago(letter.died_at, now, language.value, t("time.just_now"))}</span>
       </div>
       <p class="small detail">{letter.detail}</p>
       <p class="quiet small">

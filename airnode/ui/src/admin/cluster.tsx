@@ -55,7 +55,7 @@ export function Cluster({ visit, shot }: { visit: AdminVisit; shot: Shot }) {
         </div>
         <Streams streams={streams.streams} now={shot.pipeline.server_time} />
       </section>
-      {doomed && <DrainDialog visit={visit} node={doomed} nodes={nodes} onClose={() => setChosen(null)} />}
+      {doomed && <DrainDialog visit={visit} node={doomed} nodes={nodes} streams={streams.streams} onClose={() => setChosen(null)} />}
     </>
   );
 }

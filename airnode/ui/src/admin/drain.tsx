@@ -3,18 +3,19 @@ import { language, t } from "../i18n/index.ts";
 import { explain } from "../i18n/problem.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { whole } from "./figures.ts";
-import type { NodeList, NodeView } from "../api/schema.ts";
+import type { NodeList, NodeView, StreamView } from "../api/schema.ts";
 import type { AdminVisit } from "./visit.ts";
 
 interface Props {
   visit: AdminVisit;
   node: NodeView;
   nodes: NodeList;
+  streams: StreamView[];
   onClose: () => void;
 }
 
 /** Asks before a node is drained and shows how many people that affects; the same for undoing it. */
-export function DrainDialog({ visit, node, nodes, onClose }: Props) {
+export function DrainDialog({ visit, node, nodes, streams, onClose }: Props) {
   // The question stays on the screen, whatever the next poll returns for the node.
   const [on] = useState(node.status !== "draining");
   const [busy, setBusy] = useState(false);
@@ -22,6 +23,7 @@ export function DrainDialog({ visit, node, nodes, onClose }: Props) {
   const name = node.node_name;
   const title = t(on ? "drain.title" : "undrain.title", { name });
   const only = on && node.status === "healthy" && nodes.healthy_nodes === 1;
+  const rooms = on ? streams.filter(({ origin, state }) => origin === node.node_id && state !== "ended").map(({ room }) => room) : [];
   const go = async () => {
     setBusy(true);
     try {
@@ -36,6 +38,7 @@ export function DrainDialog({ visit, node, nodes, onClose }: Props) {
     <Dialog label={title} onClose={onClose}>
       <h2>{title}</h2>
       <p>{on ? doing(node.current_connections) : t("undrain.text")}</p>
+      {rooms.length > 0 && <p>{t("drain.origin", { rooms: rooms.join(", ") })}</p>}
       {only && <p class="notice warn">{t("drain.only")}</p>}
       {error && (
         <p class="hint error" role="alert">

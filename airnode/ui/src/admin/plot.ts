@@ -1,6 +1,6 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { span, type Line } from "./series.ts";
+import { niceTop, span, type Line } from "./series.ts";
 
 export interface Stroke {
   /** A custom property of the style sheet. */
@@ -10,6 +10,8 @@ export interface Stroke {
 
 const HEIGHT = 120;
 const TICKS_PX = 44;
+/** The scale goes a little beyond the topmost label, so that a line there is drawn in full. */
+const ABOVE_TOP = 1.05;
 
 /** A small chart of the last hour in the page's own colours. Owns everything below `place`. */
 export class Plot {
@@ -25,7 +27,7 @@ export class Plot {
   #span: [number, number] = [0, 1];
   #lang: string;
 
-  /** `full`: where the value axis ends; null: at the highest value. `onPoint` gets the minute below the pointer. */
+  /** `full`: where the value axis ends; null: at a round value above the highest one. `onPoint` gets the minute below the pointer. */
   constructor(place: HTMLElement, strokes: readonly Stroke[], full: number | null, lang: string, onPoint: (index: number | null) => void) {
     this.#place = place;
     this.#strokes = strokes;
@@ -73,10 +75,10 @@ export class Plot {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       padding: [8, 24, 0, 0],
-      scales: { x: { range: () => this.#span }, y: { range: (_, __, most) => [0, this.#full === null ? roomy(most) : this.#full * 1.05] } },
+      scales: { x: { range: () => this.#span }, y: { range: (_, __, most) => [0, (this.#full ?? niceTop(most)) * ABOVE_TOP] } },
       axes: [
         { ...axis, grid: { show: false }, size: 28, gap: 8, space: 64, values: (_, splits) => splits.map((at) => time.format(at * 1000)) },
-        { ...axis, size: TICKS_PX, space: 32, values: (_, splits) => splits.map((value) => number.format(value)) },
+        { ...axis, size: TICKS_PX, splits: (_, __, ___, end) => [0, end / ABOVE_TOP / 2, end / ABOVE_TOP], values: (_, splits) => splits.map((value) => number.format(value)) },
       ],
       series: [
         {},
@@ -93,7 +95,3 @@ export class Plot {
   }
 }
 
-/** Return a value a little above the highest one, and above zero. */
-function roomy(most: number | null): number {
-  return most && most > 0 ? most * 1.15 : 1;
-}

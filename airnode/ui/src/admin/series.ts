@@ -60,3 +60,11 @@ export function span(at: number[], drawn: Line[]): [number, number] {
 export function latest(line: Line): number | null {
   return line.findLast((value) => value !== null) ?? null;
 }
+
+/** Return the value of the topmost label: round, with a round half, and not below `most`. */
+export function niceTop(most: number | null): number {
+  if (!most || most <= 0) return 1;
+  const power = 10 ** Math.floor(Math.log10(most));
+  // Rounded off, because 3 * 0.1 is a little more than 0.3.
+  return Number((Math.ceil(most / power / 2 - 1e-9) * 2 * power).toPrecision(12));
+}

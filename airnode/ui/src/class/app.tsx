@@ -1,5 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { language, t } from "../i18n/index.ts";
+import { shownTitle } from "../i18n/title.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Announce } from "../live/announce.tsx";
 import { Curtain, Notice } from "../live/curtain.tsx";
@@ -15,7 +16,7 @@ export function ClassApp({ visit }: { visit: ClassVisit }) {
   useStore(language);
   const { joined } = useStore(visit.view);
   const { grant } = useStore(visit.room.view);
-  const title = grant?.title ?? "";
+  const title = shownTitle(grant?.title ?? "");
   useEffect(() => {
     document.title = joined && title ? `${title} · airnode` : `${t("join.title")} · airnode`;
   });

@@ -1,4 +1,4 @@
-import { codeFromAddress } from "../lib/code.ts";
+import { codeFromAddress, JOIN_AT_ONCE } from "../lib/code.ts";
 import { Store } from "../lib/store.ts";
 import { forThisTab, userId } from "../lib/storage.ts";
 import type { LiveRoom } from "../live/room.ts";
@@ -84,11 +84,13 @@ export class ClassVisit {
     }
   }
 
-  /** After a reload, join the class again that this tab was in. */
+  /** After a reload, join the class again that this tab was in; a link can ask for the same. */
   #read(): void {
     this.view.patch({ recording: recordingInAddress(), fromS: 0 });
     const code = codeFromAddress(location.pathname, location.search);
-    if (code && forThisTab.get(JOINED) === code) {
+    const atOnce = location.hash === `#${JOIN_AT_ONCE}`;
+    if (atOnce) history.replaceState(null, "", location.pathname + location.search);
+    if (code && (atOnce || forThisTab.get(JOINED) === code)) {
       if (!this.view.value.joined || this.view.value.code !== code) this.join(code);
       return;
     }

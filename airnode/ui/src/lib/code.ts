@@ -17,3 +17,6 @@ function safeDecode(text: string): string {
     return text;
   }
 }
+
+/** The fragment of a link that leads into the class without the card to join: the studio's links to recordings have it. */
+export const JOIN_AT_ONCE = "join";

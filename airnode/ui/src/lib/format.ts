@@ -29,9 +29,9 @@ export function bytes(count: number): string {
   return `${Math.ceil(count / 1e3)} kB`;
 }
 
-/** Day and time in the page's language: `Sun 22 Nov, 10:05`. */
+/** Day and time in the page's language: `Sun, Nov 22, 6:59 PM`. */
 export function dayAndTime(unixS: number, lang: string): string {
-  const form = { weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+  const form = { weekday: "short", month: "short", day: "numeric", hour: "numeric", minute: "2-digit" } as const;
   return new Intl.DateTimeFormat(lang, form).format(unixS * 1000);
 }
 
@@ -41,14 +41,16 @@ const STEPS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 
-/** `2 hours ago`, `yesterday`; below a minute `now`. */
-export function ago(unixS: number, nowS: number, lang: string): string {
-  const pastS = Math.max(0, nowS - unixS);
-  const [unit, length] = STEPS.find(([, each]) => pastS >= each) ?? ["second", Infinity];
-  return new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(-Math.floor(pastS / length) || 0, unit);
+/** `2 hours ago`, `yesterday`; below a minute `justNow`. */
+export function ago(unixS: number, nowS: number, lang: string, justNow: string): string {
+  const pastS = nowS - unixS;
+  const step = STEPS.find(([, each]) => pastS >= each);
+  if (!step) return justNow;
+  const [unit, length] = step;
+  return new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(-Math.floor(pastS / length), unit);
 }
 
-/** The time of day in the page's language. */
+/** The time of day in the page's language: `6:59 PM`, `오후 6:59`. */
 export function timeOfDay(unixS: number, lang: string): string {
-  return new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" }).format(unixS * 1000);
+  return new Intl.DateTimeFormat(lang, { hour: "numeric", minute: "2-digit" }).format(unixS * 1000);
 }

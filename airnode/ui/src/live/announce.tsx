@@ -14,9 +14,10 @@ const SPOKEN: Partial<Record<Phase, Key>> = {
   unsupported: "phase.unsupported",
 };
 
-/** Announces each change of the phase once to a screen reader, without countdowns. */
-export function Announce({ room }: { room: LiveRoom }) {
-  const key = SPOKEN[useStore(room.view).phase];
+/** Announces each change of the phase once to a screen reader, without countdowns. `own`: other words than a student's. */
+export function Announce({ room, own = {} }: { room: LiveRoom; own?: Partial<Record<Phase, Key>> }) {
+  const { phase } = useStore(room.view);
+  const key = own[phase] ?? SPOKEN[phase];
   return (
     <p class="visually-hidden" role="status" aria-live="polite">
       {key ? t(key) : ""}

@@ -74,18 +74,25 @@ export function Spinner() {
   return <span class="spinner" aria-hidden="true" />;
 }
 
-function Reconnecting({ room }: { room: LiveRoom }) {
+/** Return the time until the class ends if the teacher does not come back, `0:59`; null: it is not known, or over. */
+export function useReconnectLeft(room: LiveRoom): string | null {
   const { status } = useStore(room.view);
   const now = useNow(500);
   const deadline = status?.reconnect_deadline ?? null;
-  const left = deadline === null ? null : (room.clock.toLocalMs(deadline * 1000) - now) / 1000;
+  if (deadline === null) return null;
+  const leftS = (room.clock.toLocalMs(deadline * 1000) - now) / 1000;
+  return leftS > 0 ? clockFormat(Math.ceil(leftS)) : null;
+}
+
+function Reconnecting({ room }: { room: LiveRoom }) {
+  const left = useReconnectLeft(room);
   return (
     <>
       <h2>{t("phase.reconnecting")}</h2>
       <p>{t("phase.reconnecting_next")}</p>
-      {left !== null && left > 0 && (
+      {left !== null && (
         <p class="countdown" aria-hidden="true">
-          {t("phase.reconnecting_left", { left: clockFormat(Math.ceil(left)) })}
+          {t("phase.reconnecting_left", { left })}
         </p>
       )}
     </>

@@ -34,6 +34,7 @@ export function ReplayStage({ room, relative, fromS, live, growing, onClose }: R
   const video = useRef<HTMLVideoElement>(null);
   const replay = useReplay(room, video, relative, fromS);
   const { awake, wake } = useWake();
+  const woken = useRef(false);
   usePlayerKeys(
     {
       pause: () => replay?.toggle(),
@@ -44,6 +45,9 @@ export function ReplayStage({ room, relative, fromS, live, growing, onClose }: R
     },
     replay !== null,
   );
+  // A finger has to see the controls first; only the next tap pauses.
+  const onPress = ({ pointerType }: PointerEvent) => void (woken.current = pointerType === "touch" && !awake);
+  const onClick = () => void (woken.current || replay?.toggle());
   return (
     <div
       ref={container}
@@ -54,7 +58,7 @@ export function ReplayStage({ room, relative, fromS, live, growing, onClose }: R
       onFocusCapture={wake}
       onKeyDown={wake}
     >
-      <video ref={video} class="screen" playsInline disableRemotePlayback aria-label={t("replay.video")} onClick={() => replay?.toggle()} />
+      <video ref={video} class="screen" playsInline disableRemotePlayback aria-label={t("replay.video")} onPointerDown={onPress} onClick={onClick} />
       {replay && (
         <>
           <State replay={replay} room={room}>
@@ -118,6 +122,7 @@ function State({ replay, room, children }: { replay: Replay; room: LiveRoom; chi
           <Icon name="rewind" size={18} />
           {t("replay.again")}
         </button>
+        {children}
       </div>
     );
   }

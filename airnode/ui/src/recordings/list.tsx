@@ -18,9 +18,9 @@ interface ListProps {
 
 /** A class's recordings, the newest first. */
 export function RecordingList({ shelf, chosen = null, first, last }: ListProps) {
-  const { recordings, trouble } = useStore(shelf.view);
+  const { recordings, recording, trouble } = useStore(shelf.view);
   if (recordings === null) return <p class="quiet">{trouble ? explain(trouble) : t("recordings.loading")}</p>;
-  if (recordings.length === 0) return <p class="quiet">{t("recordings.none")}</p>;
+  if (recordings.length === 0) return <p class="quiet">{t(recording ? "recordings.soon" : "recordings.none")}</p>;
   return (
     <ul class="recording-list">
       {recordings.map((each) => (
@@ -28,6 +28,11 @@ export function RecordingList({ shelf, chosen = null, first, last }: ListProps) 
       ))}
     </ul>
   );
+}
+
+/** Return the word for a recording that is not simply there. The list has the end of one a moment after the room. */
+function stateOf(status: Recording["status"], shelf: Shelf): Key | null {
+  return status === "recording" && !shelf.view.value.recording ? "recordings.closing" : (STATE[status] ?? null);
 }
 
 const STATE: Partial<Record<Recording["status"], Key>> = {
@@ -46,18 +51,18 @@ interface RowProps {
 function Row({ recording, shelf, chosen, first, last }: RowProps) {
   const { started_at, status, available, size_bytes, download_url, recording_id } = recording;
   const now = useNow(status === "recording" ? 1_000 : 60_000) / 1000;
-  const state = STATE[status];
+  const state = stateOf(status, shelf);
   const kind = [available ? "" : "away", chosen ? "chosen" : ""].join(" ");
   return (
     <li class={`recording-row ${kind}`} data-recording={recording_id} aria-current={chosen || undefined}>
       <p class="recording-when">
         <strong>{dayAndTime(started_at, language.value)}</strong>
-        <span class="quiet">{ago(started_at, now, language.value)}</span>
+        <span class="quiet">{ago(started_at, now, language.value, t("time.just_now"))}</span>
       </p>
       <p class="recording-facts quiet numbers">
         <span>{clockFormat(lengthS(recording, now, shelf.grows))}</span>
         <span>{bytes(size_bytes)}</span>
-        {state && <span class={`pill ${status}`}>{t(state)}</span>}
+        {state && <span class={`pill ${state === "recordings.closing" ? "" : status}`}>{t(state)}</span>}
       </p>
       {!available && <p class="hint">{t("recordings.away")}</p>}
       {status === "interrupted" && available && <p class="hint">{t("recordings.interrupted_why")}</p>}

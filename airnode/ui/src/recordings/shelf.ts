@@ -14,11 +14,13 @@ export interface ShelfView {
   /** The newest first; null until the first answer. */
   recordings: Recording[] | null;
   state: RecordingState | null;
+  /** The class is being recorded: the room's feed reports a change before the list has it. */
+  recording: boolean;
   /** Why the last request for the list failed. */
   trouble: Problem | null;
 }
 
-const EMPTY: ShelfView = { recordings: null, state: null, trouble: null };
+const EMPTY: ShelfView = { recordings: null, state: null, recording: false, trouble: null };
 
 /** A room's recordings, kept up to date with what the room does. */
 export class Shelf {
@@ -62,7 +64,8 @@ export class Shelf {
         api.recordingState(grant.room, grant.token),
       ]);
       if (this.#left(grant)) return;
-      this.view.patch({ recordings: list.recordings, state, trouble: null });
+      const recording = this.#room.view.value.status?.recording ?? state.recording;
+      this.view.patch({ recordings: list.recordings, state, recording, trouble: null });
       const listed = list.recordings.some(({ status, available }) => status === "recording" && available);
       // A recording that just began or ended takes a moment to appear in the list.
       if (listed !== state.recording) this.#later(SETTLING_MS);
@@ -108,6 +111,7 @@ export class Shelf {
       clearTimeout(this.#timer);
       return this.view.set(EMPTY);
     }
+    if (status && status.recording !== this.view.value.recording) this.view.patch({ recording: status.recording });
     const seen = `${grant.room} ${status?.recording ?? false} ${status?.state === "live"} ${grant.node_id}`;
     if (seen === this.#seen) return;
     const first = this.#seen === "";

@@ -1,5 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { language, t } from "../i18n/index.ts";
+import { shownTitle } from "../i18n/title.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Announce } from "../live/announce.tsx";
 import { Shell } from "../parts/shell.tsx";
@@ -8,17 +9,20 @@ import { Desk } from "./desk.tsx";
 import { SignIn } from "./signin.tsx";
 import type { StudioVisit } from "./visit.ts";
 
+/** A student waits in these phases; a teacher has something to do. */
+const OWN_WORDS = { waiting: "publish.waiting", reconnecting: "publish.stopped", ended: "publish.ended" } as const;
+
 export function StudioApp({ visit }: { visit: StudioVisit }) {
   useStore(language);
   const { signedIn } = useStore(visit.view);
   const { grant } = useStore(visit.room.view);
   useEffect(() => {
-    document.title = [grant?.title, t("studio.title"), "airnode"].filter(Boolean).join(" · ");
+    document.title = [shownTitle(grant?.title ?? ""), t("studio.title"), "airnode"].filter(Boolean).join(" · ");
   });
   return (
     <Shell home="/studio" head={signedIn && <ClassSwitch visit={visit} />}>
       {signedIn ? <Desk visit={visit} /> : <SignIn visit={visit} />}
-      <Announce room={visit.room} />
+      <Announce room={visit.room} own={OWN_WORDS} />
     </Shell>
   );
 }

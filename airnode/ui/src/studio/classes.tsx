@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
+import { shownTitle } from "../i18n/title.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icons.tsx";
@@ -25,12 +26,12 @@ export function ClassSwitch({ visit }: { visit: StudioVisit }) {
         >
           {classes?.map(({ room, title }) => (
             <option key={room} value={room}>
-              {title || room}
+              {shownTitle(title) || room}
             </option>
           ))}
         </select>
       ) : (
-        <span class="top-title">{grant.title}</span>
+        <span class="top-title">{shownTitle(grant.title)}</span>
       )}
       {classes && (
         <button type="button" class="button quiet" onClick={() => setAdding(true)}>

@@ -2,7 +2,8 @@ import type { ComponentChildren } from "preact";
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
 import { useStore } from "../lib/hooks.ts";
-import { Curtain, Spinner } from "../live/curtain.tsx";
+import { Curtain, Spinner, useReconnectLeft } from "../live/curtain.tsx";
+import type { LiveRoom } from "../live/room.ts";
 import { useStats } from "../live/stats.ts";
 import { Stage } from "../player/stage.tsx";
 import { Publish } from "./publish.tsx";
@@ -15,7 +16,7 @@ import type { StudioVisit } from "./visit.ts";
 /** The teacher's main view: before the class how to go live, during it the preview and the stream's health. */
 export function Desk({ visit }: { visit: StudioVisit }) {
   const { room } = visit;
-  const { grant, status, phase } = useStore(room.view);
+  const { grant, status } = useStore(room.view);
   const stats = useStats(room);
   const onAir = status?.state === "live" || status?.state === "reconnecting";
   if (!grant) return <Opening visit={visit} />;
@@ -24,7 +25,7 @@ export function Desk({ visit }: { visit: StudioVisit }) {
       <div class="desk-main">
         <section class="preview" aria-label={t("studio.title")}>
           <Stage room={room} stats={stats} silent>
-            {phase === "waiting" || phase === "ended" ? <Standby ended={phase === "ended"} /> : <Curtain room={room} />}
+            <TeacherCurtain room={room} />
           </Stage>
           {onAir && <HealthStrip room={room} stats={stats} />}
         </section>
@@ -42,7 +43,7 @@ export function Desk({ visit }: { visit: StudioVisit }) {
       </div>
       <aside class="desk-side">
         <Share visit={visit} />
-        <Recorder visit={visit} onAir={onAir} />
+        <Recorder visit={visit} live={status?.state === "live"} />
         <Settings visit={visit} />
         <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
           {t("studio.sign_out")}
@@ -62,6 +63,23 @@ function Opening({ visit }: { visit: StudioVisit }) {
       <button type="button" class="button" onClick={() => visit.signOut()}>
         {t("studio.sign_out")}
       </button>
+    </div>
+  );
+}
+
+/** Covers the preview: a teacher reads what to do where students read what to wait for. */
+function TeacherCurtain({ room }: { room: LiveRoom }) {
+  const { phase } = useStore(room.view);
+  if (phase === "waiting" || phase === "ended") return <Standby ended={phase === "ended"} />;
+  return phase === "reconnecting" ? <Stopped room={room} /> : <Curtain room={room} />;
+}
+
+function Stopped({ room }: { room: LiveRoom }) {
+  const left = useReconnectLeft(room);
+  return (
+    <div class="curtain reconnecting">
+      <h2>{t("publish.stopped")}</h2>
+      <p class="countdown">{left === null ? t("publish.stopped_next") : t("publish.stopped_left", { left })}</p>
     </div>
   );
 }

@@ -6,19 +6,19 @@ import { clockFormat, dayAndTime } from "../lib/format.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icons.tsx";
+import { JOIN_AT_ONCE } from "../lib/code.ts";
 import { RecordingList } from "../recordings/list.tsx";
 import type { StudioVisit } from "./visit.ts";
 
 /** Recording the class, and what was recorded. */
-export function Recorder({ visit, onAir }: { visit: StudioVisit; onAir: boolean }) {
-  const { state } = useStore(visit.shelf.view);
-  const { status, grant } = useStore(visit.room.view);
+export function Recorder({ visit, live }: { visit: StudioVisit; live: boolean }) {
+  const { state, recording } = useStore(visit.shelf.view);
+  const { grant } = useStore(visit.room.view);
   const [doomed, setDoomed] = useState<Recording | null>(null);
-  const recording = status?.recording ?? state?.recording ?? false;
   const watch = ({ available, recording_id }: Recording) =>
     available &&
     grant?.class_url && (
-      <a class="button" href={`${grant.class_url}?recording=${encodeURIComponent(recording_id)}`} target="_blank" rel="noopener">
+      <a class="button" href={`${grant.class_url}?recording=${encodeURIComponent(recording_id)}#${JOIN_AT_ONCE}`} target="_blank" rel="noopener">
         <Icon name="play" size={18} />
         {t("recordings.watch")}
       </a>
@@ -41,7 +41,7 @@ export function Recorder({ visit, onAir }: { visit: StudioVisit; onAir: boolean 
           </span>
         )}
       </h2>
-      {state && <Switch visit={visit} state={state} recording={recording} onAir={onAir} />}
+      {state && <Switch visit={visit} state={state} recording={recording} live={live} />}
       <RecordingList shelf={visit.shelf} first={watch} last={remove} />
       {doomed && <Remove visit={visit} recording={doomed} onClose={() => setDoomed(null)} />}
     </section>
@@ -52,10 +52,10 @@ interface SwitchProps {
   visit: StudioVisit;
   state: RecordingState;
   recording: boolean;
-  onAir: boolean;
+  live: boolean;
 }
 
-function Switch({ visit, state, recording, onAir }: SwitchProps) {
+function Switch({ visit, state, recording, live }: SwitchProps) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
   if (state.mode === "off") return <p class="quiet">{t("record.off")}</p>;
@@ -68,9 +68,9 @@ function Switch({ visit, state, recording, onAir }: SwitchProps) {
   return (
     <div class="record-switch">
       <p class="quiet" role="status">
-        {t(wordsFor(state, recording, onAir))}
+        {t(wordsFor(state, recording, live))}
       </p>
-      <button type="button" class={recording ? "button" : "button record"} disabled={busy || (!onAir && !recording)} onClick={turn}>
+      <button type="button" class={recording ? "button" : "button record"} disabled={busy || (!live && !recording)} onClick={turn}>
         <Icon name={recording ? "stop" : "record"} size={18} />
         {t(recording ? "record.stop" : "record.start")}
       </button>
@@ -83,9 +83,9 @@ function Switch({ visit, state, recording, onAir }: SwitchProps) {
   );
 }
 
-function wordsFor({ mode }: RecordingState, recording: boolean, onAir: boolean): Key {
+function wordsFor({ mode }: RecordingState, recording: boolean, live: boolean): Key {
   if (recording) return "record.on";
-  if (!onAir) return mode === "all" ? "record.all" : "record.not_live";
+  if (!live) return mode === "all" ? "record.all" : "record.not_live";
   return "record.idle";
 }
 
