@@ -64,7 +64,7 @@ export function ReplayStage({ room, relative, fromS, live, growing, onClose }: R
           <State replay={replay} room={room}>
             <Leave live={live} onClose={onClose} />
           </State>
-          <Leave live={live} onClose={onClose} corner />
+          <Corner replay={replay} live={live} onClose={onClose} />
           <ReplayControls replay={replay} container={container} growing={growing} />
         </>
       )}
@@ -101,6 +101,12 @@ function Leave({ live, onClose, corner = false }: { live: boolean; onClose: () =
       {label}
     </button>
   );
+}
+
+/** The way out over a recording that plays; a curtain has its own. */
+function Corner({ replay, live, onClose }: { replay: Replay; live: boolean; onClose: () => void }) {
+  const { ended, failure } = useStore(replay.view);
+  return ended || failure ? null : <Leave live={live} onClose={onClose} corner />;
 }
 
 function State({ replay, room, children }: { replay: Replay; room: LiveRoom; children: ComponentChildren }) {
