@@ -17,7 +17,7 @@ const MOST_CODED = 120;
 /** So many underruns of the sound within this: it does not work here. */
 const MOST_UNDERRUNS = 8;
 const UNDERRUNS_MS = 20_000;
-/** After the first so many ms of a response, what comes is new. */
+/** Least pause before the next look for a frame that is due. */
 const PAUSE_MS = 4;
 
 const post = (report: Report): void => (postMessage as (message: Report) => void)(report);
@@ -35,6 +35,8 @@ class Decoding {
   #waitsForKey = true;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #sound: MessagePort | null = null;
+  /** What the page's sound was opened with. */
+  #opened = { sampleRate: 0, channels: 0 };
   #audible = false;
   #paused = false;
   #endS = 0;
@@ -108,7 +110,8 @@ class Decoding {
   async #configure(tracks: Track[]): Promise<void> {
     this.#close();
     for (const track of tracks) await (track.kind === "video" ? this.#configureVideo(track) : this.#configureAudio(track));
-    if (!this.#video && !this.#audio) this.#leave("codec");
+    // Sound alone has no frames by which the page could follow it.
+    if (!this.#video) this.#leave("codec");
   }
 
   async #configureVideo({ codec, description }: Track): Promise<void> {
@@ -125,14 +128,7 @@ class Decoding {
     const config: AudioDecoderConfig = { codec, sampleRate, numberOfChannels: channels, ...(description && { description }) };
     const { supported } = await AudioDecoder.isConfigSupported(config);
     if (!supported) return this.#leave("codec");
-    let opened = false;
-    const output = (data: AudioData) => {
-      // What comes out tells the rate and the channels: HE-AAC announces half of both.
-      if (!opened) post({ kind: "sound", sampleRate: data.sampleRate, channels: data.numberOfChannels });
-      opened = true;
-      this.#onSound(data);
-    };
-    this.#audio = new AudioDecoder({ output, error: () => this.#leave("decoder") });
+    this.#audio = new AudioDecoder({ output: (data) => this.#onSound(data), error: () => this.#leave("decoder") });
     this.#audio.configure(config);
   }
 
@@ -160,7 +156,12 @@ class Decoding {
   // ---- sound -----------------------------------------------------------------------------------------------------
 
   #onSound(data: AudioData): void {
-    const { numberOfFrames, numberOfChannels, timestamp } = data;
+    const { numberOfFrames, numberOfChannels, sampleRate, timestamp } = data;
+    // What comes out tells the rate and the channels: HE-AAC announces half of both.
+    if (sampleRate !== this.#opened.sampleRate || numberOfChannels !== this.#opened.channels) {
+      this.#opened = { sampleRate, channels: numberOfChannels };
+      post({ kind: "sound", ...this.#opened });
+    }
     if (this.#sound && this.#audible && !this.#paused) {
       const planes = Array.from({ length: Math.min(2, numberOfChannels) }, (_, planeIndex) => {
         const plane = new Float32Array(numberOfFrames);

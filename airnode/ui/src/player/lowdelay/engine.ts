@@ -139,7 +139,7 @@ export class LowDelayEngine implements Engine {
   }
 
   #onReport(report: Report): void {
-    if (report.kind === "sound") return void this.#openSound(report.sampleRate, report.channels).catch(() => this.#events.left("unsupported"));
+    if (report.kind === "sound") return void this.#openSound(report.sampleRate, report.channels).catch(() => this.#onNoSound());
     if (report.kind === "failed") return this.#events.failed(report.failure);
     if (report.kind === "left") return this.#events.left(report.reason);
     this.#endS = report.endS;
@@ -176,6 +176,10 @@ export class LowDelayEngine implements Engine {
     this.#followVolume();
     this.#tellState();
     setTimeout(() => this.#askForTouch(), SILENT_MS);
+  }
+
+  #onNoSound(): void {
+    if (!this.#run.signal.aborted) this.#events.left("unsupported");
   }
 
   #tellState(): void {
