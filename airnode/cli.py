@@ -24,13 +24,40 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _DEMO = ("demo-pipeline", "cache-worker", "producer", "consumer")
 
 
+#: What people try who look for the command that starts a node.
+_START_WORDS = frozenset({"start", "run", "serve", "up"})
+
+
+def _role_names() -> set[str]:
+    from airnode.runtime.registry import installed
+
+    return {found.role.name for found in installed()}
+
+
 def _role_keys() -> "RoleKeys":
     from airnode.runtime.registry import role_keys
 
     return role_keys()
 
 
-@click.group(invoke_without_command=True, context_settings=_CONTEXT)
+class _Group(click.Group):
+    """The commands; a role's name in the place of a command gets a hint at ``--role``."""
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError:
+            role = args[0] if args[0] in _role_names() else "standalone" if args[0] in _START_WORDS else ""
+            if not role:
+                raise
+            raise click.UsageError(
+                f"There is no command {args[0]!r}; did you mean --role {role}?", ctx=context
+            ) from None
+
+
+@click.group(cls=_Group, invoke_without_command=True, context_settings=_CONTEXT)
 @click.option(
     "--role", "roles", metavar="NAME[,NAME...]", multiple=True, help="What this node does; `airnode roles` lists them."
 )
@@ -57,6 +84,8 @@ def cli(context: click.Context, /, roles: tuple[str, ...], demo_pipeline: bool, 
     if context.invoked_subcommand is not None:
         return
     if not roles and not demo_pipeline:
+        if any(params.values()):  # somebody wanted to start a node
+            raise click.UsageError("Give a role, e.g. --role standalone; `airnode roles` lists them.")
         click.echo(context.get_help())
         return
     names = [name for text in roles for name in text.split(",") if name.strip()]
@@ -87,7 +116,7 @@ def roles(as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("url", default="http://localhost:8000")
+@click.argument("url", default="")
 @click.option("--data-dir", metavar="DIR", help="Ask the node on this machine that keeps its data there.")
 @click.option("--ready", is_flag=True, help="Ask for readiness rather than health.")
 @click.option("--timeout", "timeout_s", default=3.0, show_default=True, help="Seconds to wait.")
@@ -95,18 +124,22 @@ def roles(as_json: bool) -> None:
 def health(url: str, data_dir: str | None, ready: bool, timeout_s: float, as_json: bool) -> None:
     """Ask a node how it is; exit code 0 when it is well, 1 when not (for Compose and systemd).
 
+    URL is http://localhost:8000 unless it is given.
+
     \b
     Examples:
       airnode health
       airnode health http://10.0.0.5:8000 --ready
       airnode health --data-dir /var/lib/airnode     whatever its port is
     """
-    from airnode.commands.health import check_local, check_url
+    from airnode.commands.health import check_default, check_local, check_url
 
-    if data_dir is None:
+    if data_dir is not None:
+        answer = check_local(pathlib.Path(data_dir).expanduser(), ready=ready, timeout_s=timeout_s)
+    elif url:
         answer = check_url(url, ready=ready, timeout_s=timeout_s)
     else:
-        answer = check_local(pathlib.Path(data_dir).expanduser(), ready=ready, timeout_s=timeout_s)
+        answer = check_default(ready=ready, timeout_s=timeout_s)
     click.echo(answer.json() if as_json else answer.text())
     sys.exit(0 if answer.ok else 1)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from airnode.errors import StartupError
+from airnode.kernel.connection_errors import connection_failure
 from airnode.runtime import endpoints
 
-_NOT_READY = "no node is ready with this data directory"
+DEFAULT_URL = "http://localhost:8000"
+_NOT_READY = "no node is ready with this data directory; give another --data-dir, or the address of a node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,17 @@ def check_local(data_dir: Path, *, ready: bool, timeout_s: float) -> HealthRepor
     except StartupError as error:
         return HealthReport(False, str(data_dir), "unreachable", {"detail": str(error)})
     if not url:
-        return HealthReport(
-            False, str(data_dir), "unreachable", {"detail": "no node is ready with this data directory"}
-        )
+        return HealthReport(False, str(data_dir), "unreachable", {"detail": _NOT_READY})
     # Its certificate is for the host that viewers use, not for localhost; only this node listens on this port.
     return check_url(str(url), ready=ready, timeout_s=timeout_s, verify=False)
+
+
+def check_default(url: str = DEFAULT_URL, *, ready: bool, timeout_s: float) -> HealthReport:
+    """Return the health of the node at the default address; if there is none, with a hint how to name another."""
+    report = check_url(url, ready=ready, timeout_s=timeout_s)
+    if report.status == "unreachable":
+        report.body["detail"] += " Give the address of a node, or --data-dir."
+    return report
 
 
 def check_url(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -> HealthReport:
@@ -72,7 +80,7 @@ def check_url(url: str, *, ready: bool, timeout_s: float, verify: bool = True) -
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return HealthReport(False, url, "unreachable", {"detail": str(error) or type(error).__name__})
+        return HealthReport(False, url, "unreachable", {"detail": connection_failure(url, error, "node")})
     if ready:
         return HealthReport(response.status == 200, url, content.strip() or str(response.status), {})
     try:

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +18,7 @@ from rich.live import Live
 from airnode.cluster.api_types import NodeList, StreamList
 from airnode.commands.top_view import Snapshot, render
 from airnode.errors import StartupError
+from airnode.kernel.connection_errors import connection_failure
 from airnode.runtime import endpoints
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -29,11 +31,19 @@ class Target(msgspec.Struct, frozen=True):
     secret: str
 
 
+class SecretRefused(Exception):
+    """The master answers, but not to somebody with this secret, or without one."""
+
+    def __init__(self, secret: str) -> None:
+        what = "refuses this secret" if secret else "wants a secret"
+        super().__init__(f"The master {what}; give --secret (the cluster token will do).")
+
+
 def find_target(url: str, secret: str, data_dir: Path) -> Target:
     """Return the target; what is empty is taken from the node that runs on this machine with ``data_dir``.
 
     Raises:
-        StartupError: there is neither an address nor a running node.
+        StartupError: there is neither an address nor a running node, or that node is no master.
     """
     try:
         local = endpoints.read(data_dir)
@@ -44,6 +54,8 @@ def find_target(url: str, secret: str, data_dir: Path) -> Target:
     found = url or str(local.get("api_url", ""))
     if not found:
         raise StartupError(f"No node runs with {data_dir}: give the address of a master, or --data-dir.")
+    if not url and "admin_url" not in local:
+        raise StartupError(_no_master(local))
     if "://" not in found:
         found = f"http://{found}"
     if not url or found.rstrip("/") == str(local.get("api_url", "")).rstrip("/"):
@@ -57,8 +69,10 @@ def poll(target: Target, before: Snapshot | None, timeout_s: float) -> Snapshot:
     try:
         nodes = _get(target, "/cluster/nodes", NodeList, timeout_s)
         streams = _get(target, "/cluster/streams", StreamList, timeout_s)
+    except SecretRefused as refused:
+        return replace(snapshot, error=str(refused), is_refused=True)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return replace(snapshot, error=f"{target.url}: {str(error) or type(error).__name__}")
+        return replace(snapshot, error=connection_failure(target.url, error, "master"), is_refused=False)
     return Snapshot(target.url, time.time(), nodes, streams)
 
 
@@ -86,6 +100,14 @@ def print_once(snapshot: Snapshot) -> None:
     console.print(render(snapshot, height=10_000, width=console.width))
 
 
+def _no_master(local: Mapping[str, object]) -> str:
+    """Return what to do instead of asking the node with these endpoints."""
+    what = "a slave" if "rtmp_server" in local else "no master"
+    master_url = local.get("master_url")
+    where = f"at {master_url}: airnode top {master_url}" if master_url else "by its address: airnode top URL"
+    return f"That node is {what}; ask its master {where}"
+
+
 def _get(target: Target, path: str, kind: type[A], timeout_s: float) -> A:
     parts = urllib.parse.urlsplit(target.url)
     connection: http.client.HTTPConnection
@@ -102,6 +124,8 @@ def _get(target: Target, path: str, kind: type[A], timeout_s: float) -> A:
         content = response.read(64 << 20)
     finally:
         connection.close()
+    if response.status in (401, 403):
+        raise SecretRefused(target.secret)
     if response.status != 200:
         raise ValueError(_refusal(response.status, content))
     try:

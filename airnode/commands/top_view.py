@@ -1,5 +1,6 @@
 """What ``airnode top`` shows: alarms and tables made from the answers of a master. No I/O."""
 
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ _BAR = 10
 #: Lines around the rows: heading, summary, two headers, three empty ones, and the cursor's.
 _FRAME = 8
 _ALARMS_MAX = 5
+#: Codes of the alarm that the master gives no answer: it says what to do next, so it is never cut.
+_NOT_REACHED, _REFUSED = "master_not_reached", "master_refused"
 _NODE_STYLE: dict[NodeHealth, str] = {
     "healthy": "green",
     "draining": "yellow",
@@ -30,6 +33,7 @@ _STREAM_STYLE = {"live": "green", "reconnecting": "yellow", "ended": "dim", "wai
 #: Narrower terminals do not show the bar of the load, and still narrower ones not every column.
 _WIDE, _MEDIUM, _NARROW = 80, 76, 66
 _UNKNOWN = "not known: the master does not answer"
+_UNKNOWN_REFUSED = "not known: the master refuses the secret"
 _EMPTY_NODES = NodeList(0, 0, 0, 0, 0, 0.0, [])
 _EMPTY_STREAMS = StreamList(0, 0, [])
 
@@ -40,6 +44,7 @@ class Snapshot:
 
     Attributes:
         error: why the master could not be polled; the other fields are then those of the snapshot before.
+        is_refused: the error is that the master wants another secret.
         taken_at: unix seconds.
     """
 
@@ -48,6 +53,12 @@ class Snapshot:
     nodes: NodeList = field(default_factory=lambda: _EMPTY_NODES)
     streams: StreamList = field(default_factory=lambda: _EMPTY_STREAMS)
     error: str = ""
+    is_refused: bool = False
+
+    @property
+    def unknown(self) -> str:
+        """Return the text for what the master did not answer."""
+        return _UNKNOWN_REFUSED if self.is_refused else _UNKNOWN
 
     def json(self) -> str:
         """Return the snapshot as JSON, for scripts."""
@@ -68,8 +79,9 @@ def alarms(snapshot: Snapshot) -> list[Alarm]:
         return worst_first([*snapshot.nodes.alarms, *snapshot.streams.alarms])
     # Its last alarms are still shown, except those of the cluster as a whole, which is not known now.
     known = [alarm for alarm in snapshot.nodes.alarms if alarm.code not in ("no_healthy_nodes", "nearly_full")]
-    unreachable = Alarm(level="critical", code="master_not_reached", text=snapshot.error)
-    return worst_first([unreachable, *known, *snapshot.streams.alarms])
+    code = _REFUSED if snapshot.is_refused else _NOT_REACHED
+    failed = Alarm(level="critical", code=code, text=snapshot.error)
+    return worst_first([failed, *known, *snapshot.streams.alarms])
 
 
 # -- rendering --------------------------------------------------------------------------------------------------------
@@ -77,7 +89,7 @@ def alarms(snapshot: Snapshot) -> list[Alarm]:
 
 def render(snapshot: Snapshot, *, height: int, width: int) -> RenderableType:
     """Return the whole view, for a terminal of ``height`` lines and ``width`` columns, at least 52."""
-    raised = _alarm_lines(alarms(snapshot))
+    raised = _alarm_lines(alarms(snapshot), width)
     nodes, streams = _rows_per_table(
         height - _FRAME - len(raised), len(snapshot.nodes.nodes), len(snapshot.streams.streams)
     )
@@ -125,7 +137,8 @@ def _heading(snapshot: Snapshot) -> Table:
 def _counts(snapshot: Snapshot) -> Text:
     """Return a text such as ``3 healthy, 1 offline``."""
     if snapshot.nodes is _EMPTY_NODES:
-        return Text("unreachable" if snapshot.error else "no nodes", "red")
+        failed = "refused" if snapshot.is_refused else "unreachable"
+        return Text(failed if snapshot.error else "no nodes", "red")
     counts = Counter(node.status for node in snapshot.nodes.nodes)
     found = [Text(f"{counts[status]} {status}", style) for status, style in _NODE_STYLE.items() if counts[status]]
     return Text(", ").join(found or [Text("no nodes", "red")])
@@ -134,7 +147,7 @@ def _counts(snapshot: Snapshot) -> Text:
 def _summary(snapshot: Snapshot) -> Text:
     nodes, streams = snapshot.nodes, snapshot.streams.total_streams
     if snapshot.error and nodes is _EMPTY_NODES:
-        return Text(_UNKNOWN, "dim")
+        return Text(snapshot.unknown, "dim")
     return Text.assemble(
         f"{nodes.total_connections:,} of {nodes.total_capacity:,} places  ",
         bar(nodes.utilization),
@@ -188,7 +201,9 @@ def _nodes(snapshot: Snapshot, rows: int, width: int) -> list[RenderableType]:
     worst_first = sorted(nodes, key=lambda node: (node.status == "healthy", node.node_name))
     listed = nodes if shown == len(nodes) else worst_first[:shown]
     table = _table(columns, (_node_row(node, width) for node in listed), width)
-    return [table, *below] if nodes else [table, Text(_UNKNOWN if snapshot.error else "no node has joined", "dim")]
+    return (
+        [table, *below] if nodes else [table, Text(snapshot.unknown if snapshot.error else "no node has joined", "dim")]
+    )
 
 
 def _node_row(node: NodeView, width: int) -> Sequence[RenderableType]:
@@ -228,7 +243,9 @@ def _streams(snapshot: Snapshot, rows: int, width: int) -> list[RenderableType]:
     shown, below = _fit(len(streams), rows)
     most_viewed = sorted(streams, key=lambda each: -each.viewers)[:shown]
     table = _table(columns, (_stream_row(stream, now_s) for stream in most_viewed), width)
-    return [table, *below] if streams else [table, Text(_UNKNOWN if snapshot.error else "nobody is live", "dim")]
+    return (
+        [table, *below] if streams else [table, Text(snapshot.unknown if snapshot.error else "nobody is live", "dim")]
+    )
 
 
 def _stream_row(stream: StreamView, now_s: float) -> Sequence[RenderableType]:
@@ -244,12 +261,17 @@ def _stream_row(stream: StreamView, now_s: float) -> Sequence[RenderableType]:
     )
 
 
-def _alarm_lines(raised: Sequence[Alarm]) -> list[RenderableType]:
+def _alarm_lines(raised: Sequence[Alarm], width: int) -> list[RenderableType]:
     if not raised:
         return [Text("no alarms", "green")]
     shown, below = _fit(len(raised), _ALARMS_MAX)
     styles = {"critical": ("!!", "bold red"), "warning": (" !", "yellow")}
-    lines = [(*styles[alarm.level], alarm.text) for alarm in raised[:shown]]
+    lines: list[tuple[str, str, str]] = []
+    for alarm in raised[:shown]:
+        mark, style = styles[alarm.level]
+        is_whole = alarm.code in (_NOT_REACHED, _REFUSED)
+        first, *rest = textwrap.wrap(alarm.text, max(width - 4, 20)) if is_whole else [alarm.text]
+        lines += [(mark, style, first), *(("  ", style, text) for text in rest)]
     return [*(Text(f"{mark} {text}", style, no_wrap=True, overflow="ellipsis") for mark, style, text in lines), *below]
 
 

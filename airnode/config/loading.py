@@ -72,7 +72,7 @@ def load_from(sources: Sources) -> Loaded:
     problems += _broken_rules(settings, index, entries, failed | {problem.path for problem in invalid})
     problems += sources.unknown
     if problems:
-        raise config_error(problems)
+        raise config_error(problems, sources.given)
     roles = {name.removeprefix(ROLES + "."): model for name, model in models.items() if name.startswith(ROLES + ".")}
     origins = {path: entries[path].origin if path in entries else DEFAULT for path in index.keys}
     warnings = (*sources.warnings, *rules.warnings(settings))

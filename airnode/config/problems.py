@@ -6,6 +6,7 @@ Nothing here imports pydantic: ``airnode --help`` imports this package.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from airnode.errors import ConfigError, FieldError
 
@@ -40,12 +41,12 @@ class ConfigProblem(FieldError):
         return f"{self.path}: {self.message}{remark}" + (f"; did you mean {self.guess}?" if self.guess else "")
 
 
-def config_error(problems: Sequence[ConfigProblem]) -> ConfigError:
-    """Return all problems as one error, whose text is ready for a terminal."""
+def config_error(problems: Sequence[ConfigProblem], files: Sequence[Path] = ()) -> ConfigError:
+    """Return all problems as one error, whose text is ready for a terminal; ``files`` are those that were given."""
     unique = list(dict.fromkeys(problems))
     count = f"{len(unique)} problem{'s' if len(unique) != 1 else ''}"
     lines = [f"airnode: configuration is invalid ({count})", *(f"  {problem}" for problem in unique)]
-    return ConfigError("\n".join(lines), errors=unique)
+    return ConfigError("\n".join(lines), errors=unique, fields={"files": [str(file) for file in files]})
 
 
 def shown(value: object, *, address: bool = False) -> str:

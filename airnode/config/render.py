@@ -96,7 +96,7 @@ def check_json(result: Loaded | ConfigError) -> str:
     else:
         names = ("path", "message", "got", "origin", "guess")
         problems = [{name: getattr(error, name, "") for name in names} for error in result.errors]
-        found |= {"valid": False, "problems": problems}
+        found |= {"valid": False, "files": result.fields.get("files", []), "problems": problems}
     return json.dumps(found, indent=2, ensure_ascii=False)
 
 

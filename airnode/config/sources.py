@@ -74,6 +74,8 @@ class Sources:
 
     index: KeyIndex
     layers: list[dict[str, Entry]] = field(default_factory=list)
+    #: The files that were given, and those of them that were read.
+    given: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     broken: list[ConfigProblem] = field(default_factory=list)
     unknown: list[ConfigProblem] = field(default_factory=list)
@@ -81,6 +83,7 @@ class Sources:
 
     def add_files(self, files: Sequence[Path], origin: str) -> None:
         """Read each file as a layer; later files override earlier ones."""
+        self.given += files
         for path in files:
             table = self._table(path, origin)
             if table is not None:

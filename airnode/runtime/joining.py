@@ -48,9 +48,12 @@ def required_joins(settings: Settings, roles: Sequence[Role]) -> list[Join]:
     """Return the joins that these roles need before their stores can be opened.
 
     Raises:
-        ConfigError: there is a master's address, and a credential is missing or the roles cannot share a process.
+        ConfigError: the master's address or the credential for it is missing, or the roles cannot share a process.
     """
-    if not settings.cluster.master_url or any(role.makes_secrets for role in roles):
+    if any(role.makes_secrets for role in roles):
+        return []
+    if not settings.cluster.master_url:
+        _require_standing_alone(settings, roles)
         return []
     joins: dict[str, Join] = {}
     for role in roles:
@@ -66,6 +69,16 @@ def required_joins(settings: Settings, roles: Sequence[Role]) -> list[Join]:
     for join in joins.values():
         require_token(settings, join.access, f"the role {join.roles[0]}")
     return list(joins.values())
+
+
+def _require_standing_alone(settings: Settings, roles: Sequence[Role]) -> None:
+    """Raise ConfigError where a node of a cluster has neither a master nor the signing key that one hands over."""
+    nodes = [role.name for role in roles if role.access is not None and role.access.is_node]
+    if nodes and not settings.auth.jwt_secret.get_secret_value():
+        raise ConfigError(
+            f"airnode: the role {nodes[0]} joins a master: give --master-url and AIRNODE_CLUSTER__TOKEN "
+            "(cluster.token), the same as on the master. (Without a master it needs JWT_SECRET_KEY and --redis-url.)"
+        )
 
 
 def command_join(settings: Settings, access: RemoteAccess, needs: Iterable[Resource]) -> Join | None:

@@ -103,6 +103,7 @@ class Node:
         self._services: list[Service] = []
         self._ports = HttpPorts(settings.http, settings.drain.timeout_s, self._gate, self.registry)
         self._stores: Stores | None = None
+        self._joined_master = False
         self.endpoints: Mapping[str, object] = {}
 
     # -- phases -------------------------------------------------------------------------------------------------------
@@ -167,6 +168,7 @@ class Node:
         identity = self._identify(settings)
         self._require_cluster_secrets(settings)
         joins = required_joins(settings, self._roles)
+        self._joined_master = bool(joins)
         addresses = self._bind(settings)
         if joins:
             settings = await self._join(settings, joins, identity, addresses)
@@ -323,6 +325,8 @@ class Node:
             "health_url": here.url(PortName.HTTP),
             **stores.embedded_urls,
         }
+        if self._joined_master:
+            found["master_url"] = self._settings.cluster.master_url
         for part in parts:
             found.update(await part.endpoints() if part.endpoints is not None else {})
         return endpoints.complete(found)

@@ -40,7 +40,7 @@ async def read_input(request: web.Request, kind: type[S]) -> S:
 
 
 async def _body(request: web.Request) -> dict[str, object]:
-    if request.content_type == "application/x-www-form-urlencoded":
+    if request.content_type == "application/x-www-form-urlencoded" and not await _is_json_in_form(request):
         try:
             return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
         except (LookupError, ValueError) as error:  # an unknown charset, or bytes that are invalid in it
@@ -52,6 +52,24 @@ async def _body(request: web.Request) -> dict[str, object]:
     if not isinstance(document, dict):
         raise InvalidInput("The body must be a JSON object.")
     return document
+
+
+async def _is_json_in_form(request: web.Request) -> bool:
+    """Return whether a body is JSON although its type says form, as ``curl -d '{...}'`` sends it.
+
+    It is read as JSON only beside an ``Authorization`` header. A form on another site can make a browser send such a
+    body, with what the browser adds by itself (cookies, if there were any), but never that header.
+
+    Raises:
+        InvalidInput: (400) it is JSON and has no such header.
+    """
+    if not (await request.read()).lstrip().startswith(b"{"):
+        return False
+    if "Authorization" not in request.headers:
+        raise InvalidInput(
+            "The body is JSON, and its type says that it is a form: send Content-Type: application/json."
+        )
+    return True
 
 
 def _missing_field(text: str) -> str:

@@ -10,6 +10,7 @@ import structlog
 
 from airnode.errors import StartupError, Unavailable
 from airnode.kernel.backoff import Backoff
+from airnode.kernel.connection_errors import connection_failure
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class MasterConnection:
                 text = await response.read()
                 status = response.status
         except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError) as error:
-            raise Unavailable(str(error) or "no answer in time", debug=repr(error)) from error
+            raise Unavailable(connection_failure(self.url, error, "master"), debug=repr(error)) from error
         return _decoded(status, text, kind)
 
 

@@ -88,7 +88,8 @@ class ConsumerMember(Service):
     async def check(self) -> str:
         """Return a remark for ``/health``; raise Unavailable (503) while nothing can be written."""
         self.trouble.check()
-        return f"{len(self.assigned)} partitions, {len(self._buffer)} records waiting"
+        partitions, records = len(self.assigned), len(self._buffer)
+        return f"{_counted(partitions, 'partition')}, {_counted(records, 'record')} waiting"
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -237,3 +238,7 @@ class ConsumerMember(Service):
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

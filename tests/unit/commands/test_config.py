@@ -151,6 +151,16 @@ def test_named_option_beats_set() -> None:
     assert [line.split()[2] for line in result.stdout.splitlines()] == ["2", "2"]
 
 
+@pytest.mark.parametrize("text", ["[hls]\nsegment_cuont = 9\n", "[hls"])
+def test_check_as_json_names_the_files_that_are_wrong(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "typo.toml"
+    path.write_text(text)
+    result = run("check", "--config", str(path), "--json")
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)
+    assert (found["valid"], found["files"], len(found["problems"])) == (False, [str(path)], 1)
+
+
 def test_options_on_another_command(tmp_path: Path) -> None:
     @click.command()
     @config_options

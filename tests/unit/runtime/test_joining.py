@@ -77,7 +77,8 @@ def test_roles_in_a_process_with_embedded_stores_do_not_join(names: list[str]):
 
 
 def test_without_a_master_address_no_role_joins():
-    assert required_joins(Settings(), resolve(["slave", "consumer"])) == []
+    with_key = Settings(auth=AuthSection(jwt_secret=SecretStr(KEY)))
+    assert required_joins(with_key, resolve(["slave", "consumer"])) == []
 
 
 def test_two_accesses_cannot_share_a_process_that_has_one_redis():
@@ -101,6 +102,12 @@ def test_two_accesses_cannot_share_a_process_that_has_one_redis():
 def test_a_missing_credential_is_an_error(role: str, error: str):
     with pytest.raises(ConfigError, match=error):
         required_joins(Settings(cluster=ClusterSection(master_url="http://m")), resolve([role]))
+
+
+def test_a_slave_with_neither_a_master_nor_a_key_is_asked_for_the_master():
+    with pytest.raises(ConfigError, match=r"give --master-url and AIRNODE_CLUSTER__TOKEN \(cluster.token\)"):
+        required_joins(Settings(), resolve(["slave"]))
+    assert required_joins(Settings(), resolve(["standalone"])) == []
 
 
 def test_a_command_joins_only_for_what_it_uses_and_with_a_credential():
