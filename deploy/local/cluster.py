@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +33,8 @@ class Child:
     directory: Path
     process: asyncio.subprocess.Process
     log: Path
+    #: Starts it once more, by hand.
+    start_script: Path
     endpoints: Mapping[str, Any] = field(default_factory=dict)
     #: It was to end by itself, and was told to before.
     interrupted: bool = False
@@ -81,6 +84,18 @@ class Child:
         return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
 
 
+def _end_of(child: Child) -> str:
+    return f"{child.program.name} ended with {child.process.returncode}:\n{child.last_words()}"
+
+
+def _write_start_script(path: Path, command: Sequence[str], env: Mapping[str, str]) -> None:
+    """Write a script that runs the command with this environment. It is private: the environment has the secrets."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
+        file.write(f"exec {shlex.join(command)}\n")
+
+
 class LocalCluster:
     """The programs as processes.
 
@@ -90,11 +105,13 @@ class LocalCluster:
     """
 
     def __init__(self, airnode: str, directory: Path, ready_within_s: float, say: Callable[[str], None]) -> None:
-        self._airnode = airnode
+        self._airnode = str(Path(airnode).absolute())
         self._directory = directory
         self._ready_within_s = ready_within_s
         self._say = say
         self._asked = asyncio.Event()
+        #: Programs that ended by themselves while the others went on.
+        self._lost: list[Child] = []
         #: In the order of their start.
         self.children: list[Child] = []
 
@@ -114,14 +131,14 @@ class LocalCluster:
             await self._start(programs)
             if not self._asked.is_set():
                 on_ready(self.children)
-            await self._until(self._asked.is_set)
+            await self._watch()
         except ClusterFailed as error:
             self._say(f"cluster-local: {error}")
             code = 1
         finally:
             await self._stop()
         failed = [child for child in self.children if child.process.returncode != 0 and not child.interrupted]
-        for child in failed if not code else ():
+        for child in (each for each in failed if each not in self._lost) if not code else ():
             self._say(f"cluster-local: {child.program.name} ended with {child.process.returncode}; see {child.log}")
         return 1 if failed else code
 
@@ -136,6 +153,27 @@ class LocalCluster:
             started = [await self._launch(each) for each in able]
             waiting = [each for each in waiting if each not in able]
             await self._ready(started)
+
+    async def _watch(self) -> None:
+        """Wait until asked to stop. The others go on when one ends: people try here what happens then.
+
+        Raises:
+            ClusterFailed: the master ended.
+        """
+        while not self._asked.is_set():
+            for child in self._ended():
+                if child.program.is_master:
+                    raise ClusterFailed(_end_of(child))
+                self._lost.append(child)
+                self._say(
+                    f"\n{child.program.name} ended with {child.process.returncode}; the others go on. See {child.log}\n"
+                    f"To start it again, in another terminal:\n  sh {child.start_script}\n"
+                )
+            await asyncio.sleep(_POLL_S)
+
+    def _ended(self) -> list[Child]:
+        """Return those that ended and should not have, and that were not reported yet."""
+        return [each for each in self.children if not each.running and not each.done and each not in self._lost]
 
     async def _ready(self, started: Sequence[Child]) -> None:
         try:
@@ -156,6 +194,8 @@ class LocalCluster:
         master = next((child for child in self.children if child.program.is_master), None)
         if "MASTER_URL" in env and master is not None and master.program.env.get("AIRNODE_HTTP__PORT") == "0":
             env["MASTER_URL"] = str(master.endpoints["health_url"])
+        script = self._directory / f"{program.name}.sh"
+        _write_start_script(script, [self._airnode, *program.args], env)
         with log.open("wb") as output:
             # A session of its own: Ctrl+C is for this process, which then stops the others in order.
             process = await asyncio.create_subprocess_exec(
@@ -167,7 +207,7 @@ class LocalCluster:
                 env=env,
                 start_new_session=True,
             )
-        child = Child(program, directory, process, log)
+        child = Child(program, directory, process, log, script)
         self.children.append(child)
         return child
 
@@ -178,11 +218,8 @@ class LocalCluster:
             ClusterFailed: a child ended, which none does by itself but those that are done.
         """
         while not condition():
-            ended = next((child for child in self.children if not child.running and not child.done), None)
-            if ended is not None:
-                raise ClusterFailed(
-                    f"{ended.program.name} ended with {ended.process.returncode}:\n{ended.last_words()}"
-                )
+            if ended := self._ended():
+                raise ClusterFailed(_end_of(ended[0]))
             await asyncio.sleep(_POLL_S)
 
     async def _stop(self) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,6 +49,12 @@ class Local:
 
     def endpoints(self, name: str) -> dict[str, str]:
         return json.loads((self.directory / name / "endpoints.json").read_text())
+
+    def ready_pid(self, name: str) -> int | None:
+        """Return the process that is ready, or was when it was killed; None while it starts."""
+        with contextlib.suppress(FileNotFoundError):
+            return int(self.endpoints(name)["pid"])
+        return None
 
     def pids(self) -> set[int]:
         """Return all its child processes, also embedded servers."""
@@ -184,13 +191,27 @@ async def test_the_pipeline_of_processes_lands_orders_and_ends_with_ctrl_c(tmp_p
         await cluster.gone(pids)
 
 
-async def test_a_node_that_fails_ends_the_cluster_of_processes(tmp_path: Path):
-    async with local(tmp_path / "cluster", 1) as cluster:
+async def test_a_slave_that_fails_can_be_started_again_beside_the_others_and_the_master_ends_them_all(tmp_path: Path):
+    async with local(tmp_path / "cluster", 2) as cluster:
         await cluster.ready()
         pids = cluster.pids()
-        os.kill(int(cluster.endpoints("slave-1")["pid"]), signal.SIGKILL)
-        assert await cluster.wait() == 1
+        killed = int(cluster.endpoints("slave-1")["pid"])
+        os.kill(killed, signal.SIGKILL)
+        script = cluster.directory / "slave-1.sh"
+        await eventually(lambda: f"sh {script}" in cluster.printed, 20, "it prints how to start the slave again")
         assert "slave-1 ended with -9" in cluster.printed
+        assert stat.S_IMODE(script.stat().st_mode) == 0o600
+        assert all(map(running, pids - {killed})), cluster.printed
+        again = await asyncio.create_subprocess_exec("sh", script, stdout=asyncio.subprocess.DEVNULL)
+        try:
+            await eventually(lambda: cluster.ready_pid("slave-1") == again.pid, 30, "the slave is back")
+        finally:
+            again.terminate()
+            await again.wait()
+        assert cluster.process.returncode is None
+        os.kill(int(cluster.endpoints("master")["pid"]), signal.SIGKILL)
+        assert await cluster.wait() == 1
+        assert "master ended with -9" in cluster.printed
         await cluster.gone(pids)
 
 
