@@ -22,7 +22,7 @@ from tests.support.rtmp import chunk, command
 from tests.support.tag_publisher import CHUNK_BYTES, Tag, TagPublisher, raw
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
 #: The oddity begins behind the first key frame, so that the class is live already.
 _FIRST_MS = 1_500
@@ -209,11 +209,13 @@ class Result:
     Attributes:
         samples: {track: number of samples in live.mp4}.
         findings: (code, codec) of what the studio shows.
+        ends: log lines about the end of the publish.
     """
 
     publisher: TagPublisher
     samples: dict[int, int]
     findings: list[tuple[str, str]]
+    ends: list[str]
 
 
 async def publish(
@@ -238,13 +240,14 @@ async def publish(
         return {track: len(stream.samples(track)) for track in (VIDEO, AUDIO)}
 
     try:
-        await eventually(can_be_read, 40, "there is something to read")
+        await eventually(can_be_read, 60, "there is something to read")
         await eventually(
-            lambda: publisher.ended or all(counted()[track] >= ENOUGH[track] for track in wanted), 40, "media goes on"
+            lambda: publisher.ended or all(counted()[track] >= ENOUGH[track] for track in wanted), 60, "media goes on"
         )
         stream = (await api.room(teacher))["stream"] or {"findings": []}
         findings = [(each["code"], each["fields"].get("codec", "")) for each in stream["findings"]]
-        return Result(publisher, counted(), findings)
+        ends = [line for line in classroom.log.splitlines() if classroom.room in line and "_ended" in line]
+        return Result(publisher, counted(), findings, ends)
     finally:
         await reader.close()
         await publisher.stop()
@@ -253,7 +256,7 @@ async def publish(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def results(shared_node: AirnodeProcess, clip: Path) -> AsyncIterator[dict[str, Result]]:
     tags = [Tag(kind, at_ms, body) for kind, at_ms, body in read_tags(clip) if at_ms < 30_000]
-    few = asyncio.Semaphore(12)
+    few = asyncio.Semaphore(6)
 
     async def one(name: str, session: aiohttp.ClientSession) -> Result:
         wanted = {ONE_TRACK[name][1]} if name in ONE_TRACK else {VIDEO, AUDIO}
@@ -268,7 +271,7 @@ async def results(shared_node: AirnodeProcess, clip: Path) -> AsyncIterator[dict
 @pytest.mark.parametrize("name", PLAYING)
 async def test_a_class_goes_on(results: dict[str, Result], name: str) -> None:
     result = results[name]
-    assert (result.publisher.ended, result.publisher.statuses) == (False, [])
+    assert (result.publisher.ended, result.publisher.statuses, result.ends) == (False, [], [])
     assert all(result.samples[track] >= enough for track, enough in ENOUGH.items())
 
 
@@ -276,7 +279,7 @@ async def test_a_class_goes_on(results: dict[str, Result], name: str) -> None:
 async def test_a_class_goes_on_with_one_track(results: dict[str, Result], name: str) -> None:
     result = results[name]
     _, track, finding = ONE_TRACK[name]
-    assert (result.publisher.ended, result.publisher.statuses) == (False, [])
+    assert (result.publisher.ended, result.publisher.statuses, result.ends) == (False, [], [])
     assert result.samples[track] >= ENOUGH[track]
     assert finding in result.findings
 
