@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.support.browser import chromium
 from tests.support.livemp4 import VIDEO, LiveReader
 from tests.support.mediamtx import written
 from tests.support.mediamtx_lesson import WITHIN_S, Lesson, engine, lines, open_class
@@ -136,7 +137,7 @@ async def test_only_the_configured_ports_are_open_and_on_the_configured_host(stu
         ("tcp", config["apiAddress"]),
         ("tcp", config["hlsAddress"]),
         ("tcp", f"127.0.0.1:{ports.rtsp}"),
-        ("tcp", f"127.0.0.1:{ports.webrtc}"),
+        ("tcp", config["webrtcAddress"]),
         ("udp", f"127.0.0.1:{ports.srt}"),
         ("udp", f"127.0.0.1:{ports.webrtc_udp}"),
     }
@@ -168,6 +169,49 @@ async def test_a_publisher_that_stops_sending_makes_the_class_reconnect(lesson: 
         process.send_signal(18)  # SIGCONT
         await lesson.until("live")
         await eventually(lesson.flowing, WITHIN_S, "media comes again")
+
+
+#: Publishes a canvas and a tone by WHIP; returns the status, and the codec of the picture after a while.
+WHIP_PUBLISHER = """async ([url, codecs]) => {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d");
+  setInterval(() => { context.fillStyle = `hsl(${Date.now() / 10 % 360}, 50%, 50%)`;
+    context.fillRect(0, 0, 300, 150); }, 40);
+  const sound = new AudioContext(), tone = sound.createOscillator(), out = sound.createMediaStreamDestination();
+  tone.connect(out); tone.start();
+  const peer = window.peer = new RTCPeerConnection();
+  const video = peer.addTransceiver(canvas.captureStream(25).getVideoTracks()[0], { direction: "sendonly" });
+  peer.addTransceiver(out.stream.getAudioTracks()[0], { direction: "sendonly" });
+  if (codecs.length) video.setCodecPreferences(RTCRtpSender.getCapabilities("video").codecs
+    .filter(({ mimeType }) => codecs.includes(mimeType)));
+  await peer.setLocalDescription(await peer.createOffer());
+  await new Promise((resolve) => { if (peer.iceGatheringState === "complete") resolve();
+    else peer.onicegatheringstatechange = () => peer.iceGatheringState === "complete" && resolve();
+    setTimeout(resolve, 2000); });
+  const body = peer.localDescription.sdp;
+  const answer = await fetch(url, { method: "POST", headers: { "Content-Type": "application/sdp" }, body });
+  const text = await answer.text();
+  if (answer.status !== 201) return [answer.status, text];
+  await peer.setRemoteDescription({ type: "answer", sdp: text });
+  return [answer.status, body.split("\\n").find((line) => line.startsWith("m=video"))];
+}"""
+
+
+@pytest.mark.chromium
+async def test_a_browser_is_asked_for_h264_and_refused_without_it(lesson: Lesson):
+    url = (await lesson.address())["whip_url"]
+    async with chromium() as browser:
+        page = await browser.new_page()
+        await page.goto(lesson.node["api_url"] + "/metrics")
+        vp8 = ["video/VP8", "video/rtx"]
+        status, text = await page.evaluate(WHIP_PUBLISHER, [url, vp8])
+        assert status == 400
+        assert "The picture is offered in VP8" in text
+        status, offered = await page.evaluate(WHIP_PUBLISHER, [url, [*vp8, "video/H264"]])
+        assert status == 201, offered
+        state = await eventually(lesson.flowing, WITHIN_S, "media comes")
+        assert state["stream"]["video_codecs"].startswith("avc1.")
+        assert state["stream"]["audio_codecs"] == "opus"
 
 
 class RealMediaMtx:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +91,12 @@ async def open_class(node: AirnodeProcess, session: aiohttp.ClientSession) -> Le
 
 
 def engine(program: Path) -> tuple[str, ...]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        whip_port = sock.getsockname()[1]
     return (
+        "--set",
+        f"mediamtx.webrtc_port={whip_port}",
         "--set",
         "media.engine=mediamtx",
         "--set",

@@ -7,7 +7,6 @@ and airnode's hook refuses every reader except airnode itself.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.mediamtx import MediaMtxSection
@@ -43,15 +42,15 @@ class ListenAddresses:
 
     Attributes:
         host: of the publishers' ports. hook_url: of airnode's hook. public_host: for WebRTC, where it is known.
-        tls: certificate and key for WHIP.
+        whip_port: on loopback, behind airnode's WHIP port.
     """
 
     host: str
     hook_url: str
     api_port: int
     hls_port: int
+    whip_port: int
     public_host: str = ""
-    tls: tuple[Path, Path] | None = None
 
 
 def required_config(hls: HlsSection, hook_url: str, secrets: MediaMtxSecrets) -> dict[str, Value]:
@@ -74,7 +73,7 @@ def own_config(
     section: MediaMtxSection, hls: HlsSection, addresses: ListenAddresses, secrets: MediaMtxSecrets
 ) -> dict[str, Value]:
     """Return the whole configuration of a MediaMTX that airnode starts, without its paths."""
-    host, tls = addresses.host, addresses.tls
+    host = addresses.host
     values: dict[str, Value] = {
         "logLevel": "warn",
         "logDestinations": ["stdout"],
@@ -100,12 +99,11 @@ def own_config(
         values["srtAddress"] = _address(host, section.srt_port)
     if section.webrtc_port:
         values |= {
-            "webrtcAddress": _address(host, section.webrtc_port),
+            "webrtcAddress": f"127.0.0.1:{addresses.whip_port}",
+            "webrtcTrustedProxies": ["127.0.0.1"],
             "webrtcLocalUDPAddress": _address(host, section.webrtc_udp_port),
             "webrtcAdditionalHosts": [addresses.public_host] if addresses.public_host else [],
         }
-        if tls is not None:
-            values |= {"webrtcEncryption": True, "webrtcServerCert": str(tls[0]), "webrtcServerKey": str(tls[1])}
     return values
 
 

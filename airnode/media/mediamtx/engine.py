@@ -35,10 +35,12 @@ from airnode.media.mediamtx.kicks import Kicks
 from airnode.media.mediamtx.publishers import Publishers
 from airnode.media.mediamtx.reader import PathReader, Push
 from airnode.media.mediamtx.server import HangDetector, MediaMtxPorts, MediaMtxServer, find_mediamtx
+from airnode.media.mediamtx.whip_proxy import WhipProxy
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublishAuthority
 from airnode.processes.supervisor import ProcessOptions
 from airnode.web.rate_limit import AttemptLimit
+from airnode.web.sockets import tls_context
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +124,7 @@ class MediaMtxEngine(Service):
         )
         self._hook = AuthHook(self._authorizer, self._secrets.hook, self._metrics)
         self._server: MediaMtxServer | None = None
+        self._whip: WhipProxy | None = None
         self._running: _Running | None = None
         self._failures = 0
         self._has_answered = False
@@ -146,6 +149,7 @@ class MediaMtxEngine(Service):
         self._running = running = _Running(session, api, kicks, publishers, adoption)
         await self._hook.start()
         if adoption is None:
+            await self._start_whip()
             self._server = self._make_server(await asyncio.to_thread(find_mediamtx, section.binary), api)
             await self._server.start()
         self._tasks.spawn("poll", self._poll(running, HangDetector(section.restart_after_s, self._rooms.now_s())))
@@ -156,6 +160,8 @@ class MediaMtxEngine(Service):
         if running is not None:
             running.publishers.end_all("the server is shutting down")
         await self._tasks.aclose()
+        if self._whip is not None:
+            await self._whip.stop()
         if self._server is not None:
             await self._server.stop()
         if running is not None:
@@ -188,10 +194,21 @@ class MediaMtxEngine(Service):
             probe=api.paths,
         )
 
+    async def _start_whip(self) -> None:
+        """Open the WHIP port, unless it is switched off."""
+        port, tls = self._settings.mediamtx.webrtc_port, self._settings.tls
+        if port:
+            context = tls_context(*tls) if tls is not None else None
+            self._whip = WhipProxy(self._settings.host, port, context, self._whip_target)
+            await self._whip.start()
+
+    def _whip_target(self) -> str:
+        return f"http://127.0.0.1:{self._server.ports.whip if self._server is not None else 0}"
+
     def _render(self, ports: MediaMtxPorts) -> str:
         settings = self._settings
         addresses = ListenAddresses(
-            settings.host, self._hook.url, ports.api, ports.hls, settings.public_host, settings.tls
+            settings.host, self._hook.url, ports.api, ports.hls, ports.whip, settings.public_host
         )
         return to_yaml(own_config(settings.mediamtx, settings.hls, addresses, self._secrets))
 

@@ -23,10 +23,11 @@ SECRET_PATHS = re.compile(r"live/[^\s'\"\]/?]+")
 
 @dataclass(frozen=True, slots=True)
 class MediaMtxPorts:
-    """Loopback ports of one run."""
+    """Loopback ports of one run. ``whip``: behind airnode's WHIP port."""
 
     api: int
     hls: int
+    whip: int = 0
 
 
 class MediaMtxServer(ChildServer):
@@ -60,7 +61,7 @@ class MediaMtxServer(ChildServer):
 
     async def prepare(self) -> LaunchSpec:
         """Choose the ports and write the configuration file."""
-        self.ports = MediaMtxPorts(*_free_ports(self._configured_ports.api, self._configured_ports.hls))
+        self.ports = MediaMtxPorts(*_free_ports(self._configured_ports.api, self._configured_ports.hls, 0))
         await asyncio.to_thread(self._write, self._render(self.ports))
         return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, env=ENVIRONMENT, redact=SECRET_PATHS)
 

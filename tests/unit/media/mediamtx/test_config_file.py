@@ -29,11 +29,13 @@ SECRETS = MediaMtxSecrets("hook-secret", "reader-secret")
 HOOK = "http://127.0.0.1:4000/mediamtx/hook-secret"
 
 
-ADDRESSES = ListenAddresses("0.0.0.0", HOOK, 4001, 4002)
+ADDRESSES = ListenAddresses("0.0.0.0", HOOK, 4001, 4002, 4003)
 
 
 def made(section: MediaMtxSection | None = None, **addresses) -> dict:
-    where = ListenAddresses(**{"host": "0.0.0.0", "hook_url": HOOK, "api_port": 4001, "hls_port": 4002, **addresses})
+    where = ListenAddresses(
+        **{"host": "0.0.0.0", "hook_url": HOOK, "api_port": 4001, "hls_port": 4002, "whip_port": 4003, **addresses}
+    )
     return yaml.safe_load(to_yaml(own_config(section or MediaMtxSection(), HlsSection(), where, SECRETS)))
 
 
@@ -42,7 +44,7 @@ def test_only_publishers_ports_are_reachable_from_outside():
     assert found["apiAddress"] == "127.0.0.1:4001"
     assert found["hlsAddress"] == "127.0.0.1:4002"
     assert found["authHTTPAddress"].startswith("http://127.0.0.1:")
-    assert (found["srtAddress"], found["rtspAddress"], found["webrtcAddress"]) == (":8890", ":8554", ":8889")
+    assert (found["srtAddress"], found["rtspAddress"], found["webrtcAddress"]) == (":8890", ":8554", "127.0.0.1:4003")
     assert [found[each] for each in ("srt", "rtsp", "webrtc", "rtmp")] == [True, True, True, False]
     assert [found[each] for each in ("metrics", "pprof", "playback")] == [False, False, False]
     assert "rtmpAddress" not in found
@@ -77,11 +79,11 @@ def test_low_latency_hls_is_muxed_without_readers():
 
 def test_ports_can_be_changed_and_disabled():
     section = MediaMtxSection(srt_port=0, rtsp_port=0, webrtc_port=9000, rtmp_port=1936)
-    found = made(section, host="192.0.2.1", public_host="class.example", tls=(Path("/c.pem"), Path("/k.pem")))
+    found = made(section, host="192.0.2.1", public_host="class.example")
     assert [found[each] for each in ("srt", "rtsp", "webrtc", "rtmp")] == [False, False, True, True]
-    assert (found["webrtcAddress"], found["rtmpAddress"]) == ("192.0.2.1:9000", "192.0.2.1:1936")
+    assert (found["webrtcAddress"], found["rtmpAddress"]) == ("127.0.0.1:4003", "192.0.2.1:1936")
     assert found["webrtcAdditionalHosts"] == ["class.example"]
-    assert (found["webrtcServerCert"], found["webrtcServerKey"]) == ("/c.pem", "/k.pem")
+    assert found["webrtcLocalUDPAddress"] == "192.0.2.1:8189"
     assert made(host="::1")["srtAddress"] == "[::1]:8890"
 
 

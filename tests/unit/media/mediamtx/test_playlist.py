@@ -120,3 +120,21 @@ def test_each_item_has_its_initialization_section():
         ("p1", "a.mp4"),
         ("p2", "b.mp4"),
     ]
+
+
+def test_items_have_the_durations_of_their_parts():
+    text = "\n".join(
+        (
+            "#EXTM3U",
+            "#EXT-X-TARGETDURATION:1",
+            '#EXT-X-MAP:URI="init.mp4"',
+            '#EXT-X-PART:DURATION=0.20000,URI="a.mp4",INDEPENDENT=YES',
+            '#EXT-X-PART:DURATION=0.15000,URI="b.mp4"',
+            "#EXTINF:0.35000,",
+            "seg.mp4",
+            '#EXT-X-PART:DURATION=0.20000,URI="c.mp4",INDEPENDENT=YES',
+        )
+    )
+    found = PlaylistCursor().take(parse_media_playlist(text))
+    assert [(item.name, item.duration_s) for item in found] == [("c.mp4", 0.2)]
+    assert parse_media_playlist(text).segments[0].duration_s == 0.35
