@@ -86,6 +86,14 @@ def _stream(stream: StreamView) -> Iterator[Alarm]:
     if stream.state in ("live", "reconnecting") and not stream.origin_name:
         text, fields = f"{room}'s origin {origin} is gone", {"room": room, "origin": origin}
         yield Alarm(level="critical", code="room_origin_gone", text=text, fields={**fields}, room=room)
+    for notice in stream.notices:
+        yield Alarm(
+            level=notice.level,
+            code=notice.code,
+            text=f"{room} cannot be played: {notice.text}",
+            fields={**notice.fields, "room": room},
+            room=room,
+        )
     if dropped:
         text = f"{room}: {dropped} samples of the publisher were dropped"
         yield Alarm(

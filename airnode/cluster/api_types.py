@@ -184,6 +184,7 @@ class StreamView(msgspec.Struct):
         origin: id of the node that takes its publisher.
         edges: {node_id: viewers there}.
         relays: {node_id: the node that it pulls the room from, and its tier}.
+        notices: why nothing of it can be played; empty: something can.
     """
 
     room: str
@@ -197,6 +198,7 @@ class StreamView(msgspec.Struct):
     bitrate_bps: int
     dropped_samples: int
     relays: dict[str, Relayed] = {}
+    notices: list[Notice] = []
 
 
 class StreamList(msgspec.Struct):

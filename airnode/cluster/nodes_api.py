@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from airnode.bus.messages import ROOM_PATTERN, NodeOrder, NodeRecord, Relayed, RoomState
+from airnode.bus.messages import ROOM_PATTERN, NodeOrder, NodeRecord, Notice, Relayed, RoomState
 from airnode.cluster.access import CLUSTER_TOKEN
 from airnode.cluster.access_issuer import require_node_id
 from airnode.cluster.alarms import node_alarms, stream_alarms
@@ -174,6 +174,7 @@ class NodesApi:
                     relays=_relays(nodes, state),
                     bitrate_bps=state.stream.bitrate_bps if state.stream is not None else 0,
                     dropped_samples=state.stream.dropped_samples if state.stream is not None else 0,
+                    notices=_alarming(state),
                 )
             )
         return json_response(StreamList(len(found), sum(each.viewers for each in found), found, stream_alarms(found)))
@@ -272,6 +273,12 @@ def _node_view(record: NodeRecord, health: NodeHealth, reserved: int, now: float
         notices=[] if health == "offline" else record.notices,
         cut_from=record.cut_from,
     )
+
+
+def _alarming(state: RoomState) -> list[Notice]:
+    """Return why nothing of a room can be played; other findings are only for its teacher."""
+    findings = state.stream.findings if state.stream is not None else []
+    return [notice for notice in findings if notice.level == "critical"]
 
 
 def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Relayed]:

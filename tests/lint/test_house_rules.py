@@ -45,6 +45,7 @@ COUNTS = {
     "rooms_live",
     "rooms_recorded",
     "rooms_stalled",
+    "rooms_unplayable",
     "cached_rows",
     "lag_records",
 }

@@ -11,6 +11,7 @@ from airnode.media.hls.blocking_reload import Waiters
 from airnode.media.hls.window import Continuation, Window
 from airnode.media.live.feed import LiveFeed
 from airnode.media.room.packager import Packager
+from airnode.media.room.playability import NotPlayable, why_not_playable
 from airnode.media.room.viewers import Viewers
 from airnode.media.room.watchable import RequestKind
 from airnode.media.rtmp.publishing import PublisherInfo
@@ -39,6 +40,8 @@ class LiveRoom:
         recording_mode: which classes this node records; None: not known yet. Owned by the recorder.
         closed: the room will not change any more.
         findings: what was odd in the publishers' samples.
+        published_s: unix time at which the publisher joined.
+        not_playable: why nothing of what is published can be played; None: something can.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class LiveRoom:
         self.closed = False
         self.origin_unreachable = False
         self.publisher: PublisherInfo | None = None
+        self.published_s = 0.0
+        self.not_playable: NotPlayable | None = None
         self.recording_id = ""
         self.recording_mode: RecordingMode | None = None
         #: {kind: number of the packager's faults that the metrics contain already}.
@@ -78,6 +83,13 @@ class LiveRoom:
         #: Ends the grace time, or the time for which an ended room is kept.
         self.timer: asyncio.TimerHandle | None = None
         self.window.add_listener(self.waiters.wake)
+
+    def check_playable(self, now_s: float) -> None:
+        """Find out whether something can be played; ``now_s`` is the unix time."""
+        if self.publisher is None or self.phase != "live":
+            self.not_playable = None
+            return
+        self.not_playable = why_not_playable(now_s, self.published_s, self.packager.received, self.findings)
 
     def note_request(self, what: RequestKind) -> None:
         """Do nothing: the window and the live feed exist without requests."""
@@ -104,6 +116,7 @@ class LiveRoom:
 
     def _stream(self) -> StreamInfo:
         stats = self.packager.stats
+        alarms = [self.not_playable.notice] if self.not_playable is not None else []
         return StreamInfo(
             width=stats.width,
             height=stats.height,
@@ -115,5 +128,5 @@ class LiveRoom:
             encoder=stats.encoder,
             uptime_s=round(time.time() - self.since, 1),
             dropped_samples=stats.dropped.total(),
-            findings=self.findings.notices(time.time()),
+            findings=[*alarms, *self.findings.notices(time.time())],
         )

@@ -27,7 +27,6 @@ from collections.abc import Iterable
 import structlog
 
 from airnode.config.sections.hls import HlsSection
-from airnode.errors import InvalidInput
 from airnode.kernel.logging import LogLimiter
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE, init_segment
 from airnode.media.cmaf.continuous_audio import ContinuousAudio
@@ -38,7 +37,9 @@ from airnode.media.cmaf.timeline import Timeline
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, StreamMetadata, TrackKind, VideoConfig
 from airnode.media.hls.window import Window
 from airnode.media.live.feed import LiveFeed
+from airnode.media.room.key_frame_wait import KeyFrameWait
 from airnode.media.room.period import Period
+from airnode.media.room.playability import Received
 from airnode.media.samples.findings import Findings
 
 log = structlog.get_logger(__name__)
@@ -48,11 +49,6 @@ ANNOUNCED_TRACK_WAIT_90K = VIDEO_TIMESCALE
 OTHER_TRACK_WAIT_90K = VIDEO_TIMESCALE * 3 // 10
 #: Most frames and bytes kept while waiting for it.
 SETUP_FRAMES, SETUP_BYTES = 1_000, 16 << 20
-#: A publisher that sends video without a key frame for so long is disconnected.
-KEY_FRAME_WAIT_S = 15.0
-KEY_FRAME_WAIT_BYTES = 32 << 20
-#: Sound goes on without video that has no key frame for so long: at the begin of a stream, and later.
-FIRST_KEY_WAIT_S, LATER_KEY_WAIT_S = 3.0, 10.0
 #: Video that is silent for so long holds up no change of the sound.
 VIDEO_SILENT_S = 3.0
 #: Frames of a track that are kept until the period begins that has it.
@@ -61,12 +57,6 @@ WAITING_AUDIO_FRAMES = 64
 CLOCK_CHECK_MASK = 15
 #: Least time between two log lines of one kind about one room.
 WARN_EVERY_S = 5.0
-
-
-class KeyFrameMissing(InvalidInput):
-    """Video came for a long time without a single key frame: the publisher is disconnected."""
-
-    code, title = "key_frame_missing", "No key frame"
 
 
 class Packager:
@@ -120,6 +110,8 @@ class Packager:
         self._video_missing = False
         self._had_video = False
         self._video_arrived_s = 0.0
+        #: Unix time at which the last frame arrived that can be played.
+        self._playable_s = 0.0
         self._last_key_90k = 0
         self._clock = PublisherClock()
         self._placed = 0
@@ -129,9 +121,7 @@ class Packager:
         self._setup: list[Frame] = []
         self._setup_bytes = 0
         self._needs_key = False
-        #: When the first frame of the period came that was no video key frame; None: none did yet.
-        self._key_wait_since_s: float | None = None
-        self._key_wait_bytes = 0
+        self._key_wait = KeyFrameWait()
         self._last_video_90k = -1
 
     # ---- the publisher ---------------------------------------------------------------------------------------------
@@ -174,6 +164,12 @@ class Packager:
         self._reset()
         self._window.begin_epoch()
         self._window.notify()
+
+    @property
+    def received(self) -> Received:
+        """Return what came from the publisher so far."""
+        video, audio = self._video is not None, self._audio is not None
+        return Received(video, audio, self.stats.last_frame_s, self._playable_s, self._needs_key)
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -249,7 +245,7 @@ class Packager:
         self._window.begin_period(init_segment(period.segment_tracks), info, discontinuity=self._periods > 1)
         self._segmenter.begin(has_video=video is not None, audio_rate=audio.sample_rate, frame_s=period.frame_s)
         self._needs_key = video is not None
-        self._key_wait_since_s, self._key_wait_bytes = None, 0
+        self._key_wait = KeyFrameWait()
         self._last_video_90k = self._segmenter.end_90k - 1
 
     def _finish_writers(self) -> None:
@@ -330,11 +326,11 @@ class Packager:
         if self._needs_key and not frame.is_key:
             self.stats.dropped["before_key"] += 1
             self._warn("video_before_key_frame_dropped", frame.arrived_s)
-            self._wait_for_key(frame)
+            self._key_wait.ends_with(frame, had_video=self._had_video)
             return
         self._needs_key = False
         self._had_video = True
-        self._video_arrived_s = frame.arrived_s
+        self._video_arrived_s = self._playable_s = frame.arrived_s
         dts_90k = max(media_90k, self._last_video_90k + 1)
         self._last_video_90k = dts_90k
         self.stats.video_samples += 1
@@ -356,7 +352,9 @@ class Packager:
             self.stats.key_frame_interval_s = (dts_90k - self._last_key_90k) / VIDEO_TIMESCALE
 
     def _place_audio(self, frame: Frame, media_90k: int) -> None:
-        if self._needs_key and self._wait_for_key(frame):
+        if not self._needs_key:
+            self._playable_s = frame.arrived_s
+        elif self._key_wait.ends_with(frame, had_video=self._had_video):
             self._video_missing = True
             self._log.warning("video_left_out", reason="no key frame")
             self._begin_period()
@@ -371,25 +369,6 @@ class Packager:
             if self._live is not None and self._period_audio is not None:
                 self._live.add(frame)
             self._segmenter.add(frame)
-
-    def _wait_for_key(self, frame: Frame) -> bool:
-        """Count what comes while there is no key frame. Return whether sound is to go on without video.
-
-        Raises:
-            KeyFrameMissing: there is no sound either.
-        """
-        if self._key_wait_since_s is None:
-            self._key_wait_since_s = frame.arrived_s
-        self._key_wait_bytes += len(frame.data)
-        waited_s = frame.arrived_s - self._key_wait_since_s
-        if frame.track == "audio":
-            return waited_s > (LATER_KEY_WAIT_S if self._had_video else FIRST_KEY_WAIT_S)
-        if waited_s > KEY_FRAME_WAIT_S or self._key_wait_bytes > KEY_FRAME_WAIT_BYTES:
-            raise KeyFrameMissing(
-                f"The publisher sent no video key frame for {waited_s:.0f} s. "
-                "Set the encoder's key frame interval to 2 s."
-            )
-        return False
 
     def _warn(self, event: str, now_s: float, **fields: object) -> None:
         """Log at most one line an event and `WARN_EVERY_S`, with how many were left out."""

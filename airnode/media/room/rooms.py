@@ -20,6 +20,7 @@ from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Unavailable
 from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
+from airnode.kernel.trouble import Trouble
 from airnode.media.frames import IngestEvent
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.room.live_room import LiveRoom, Ownership
@@ -52,6 +53,11 @@ class RoomMetrics:
         self.takeovers = Counter("airnode_media_takeovers_total", "Silent publishers replaced", registry=registry)
         self.refused = Counter("airnode_media_publishers_refused_total", "Publishers refused", registry=registry)
         self.lost = Counter("airnode_media_rooms_lost_total", "Rooms that went to another node", registry=registry)
+        self.unplayable = Gauge(
+            "airnode_media_rooms_unplayable",
+            "Rooms with a publisher, and without anything to play for 5 s",
+            registry=registry,
+        )
         self.faults = Counter(
             "airnode_media_stream_faults_total", "What was wrong with publishers' streams", ["kind"], registry=registry
         )
@@ -115,6 +121,8 @@ class Rooms(Service):
     ) -> None:
         super().__init__()
         self._settings = settings
+        #: Rooms of which nothing can be played.
+        self._unplayable = Trouble("stream_not_playable", "stream_playable_again")
         self._takeover_after_s = takeover_after_s
         self._viewer_window_s = viewer_window_s
         self._max_rooms = max_rooms
@@ -166,10 +174,19 @@ class Rooms(Service):
             for kind, count in faults.items():
                 self._metrics.faults.labels(kind).inc(count - room.counted_faults.get(kind, 0))
                 room.counted_faults[kind] = count
+            self._check_playable(room)
+        self._metrics.unplayable.set(sum(room.not_playable is not None for room in self._rooms.values()))
         self._metrics.live.set(sum(room.phase == "live" for room in self._rooms.values()))
         self._metrics.viewers.set(self.viewers())
         self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._rooms.values()))
         self._metrics.retained_bytes.set(sum(room.window.retained_bytes for room in self._rooms.values()))
+
+    def _check_playable(self, room: LiveRoom) -> None:
+        room.check_playable(time.time())
+        if room.not_playable is not None:
+            self._unplayable.begin(room.not_playable, room.name, room=room.name, reason=room.not_playable.code)
+        else:
+            self._unplayable.end(room.name, room=room.name)
 
     # -- publishers ---------------------------------------------------------------------------------------------------
 
@@ -232,6 +249,7 @@ class Rooms(Service):
             self._metrics.refused.inc()
             raise
         room.publisher = publisher
+        room.published_s = time.time()
         room.last_media_s = self.now_s()
         if room.timer is not None:
             room.timer.cancel()
@@ -302,6 +320,7 @@ class Rooms(Service):
         if room.timer is not None:
             room.timer.cancel()
         room.closed = True
+        self._unplayable.forget(room.name)
         room.live.end()
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]

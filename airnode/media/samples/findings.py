@@ -179,6 +179,10 @@ class Findings:
                 f"sample_{kind.action}", track=track, reason=code, left_out=left_out, hint=self._sentence(code)
             )
 
+    def seen_since(self, since_s: float) -> set[str]:
+        """Return the codes of the kinds that were seen after the unix time ``since_s``."""
+        return {code for code, last_s in self._last_s.items() if last_s > since_s}
+
     def notices(self, now_s: float) -> list[Notice]:
         """Return a notice for each kind that was seen in the last :data:`REPORT_S` before the unix time ``now_s``."""
         recent = [code for code, last_s in self._last_s.items() if now_s - last_s <= REPORT_S]

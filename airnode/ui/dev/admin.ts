@@ -25,7 +25,7 @@ export function nodeList(): NodeList {
 export function streamList(): StreamList {
   const since = Date.now() / 1000 - 1_500;
   const known = { room: "main", state: "live", origin: "slave-1", origin_name: "slave-1", epoch: 1, edges: {}, relays: {}, dropped_samples: 0 } as const;
-  return { total_streams: 1, total_viewers: 149, alarms: [], streams: [{ ...known, since, viewers: 149, bitrate_bps: 2_500_000 }] };
+  return { total_streams: 1, total_viewers: 149, alarms: [], streams: [{ ...known, notices: [], since, viewers: 149, bitrate_bps: 2_500_000 }] };
 }
 
 export function pipelineStatus(running: boolean): PipelineStatus {

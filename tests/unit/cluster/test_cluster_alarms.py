@@ -27,6 +27,7 @@ NODE = NodeView(
 )
 STREAM = StreamView("math", "live", "node-a", "a", 1, 0.0, 5, {}, 2_600_000, 0)
 SLOW_DISK = Notice("recording_disk_slow", "The disk is too slow.", {"path": "/data"}, level="warning")
+NO_KEY = Notice("unplayable_no_key_frame", "No key frame comes.")
 FULL_DISK = Notice("recording_disk_full", "Recording has stopped: no space.", {"path": "/data"})
 
 
@@ -71,6 +72,7 @@ def test_alarms_of_the_cluster_are_sorted_the_worst_first():
     [
         ({"state": "reconnecting"}, "warning", "room_reconnecting", {"room": "math"}),
         ({"origin_name": ""}, "critical", "room_origin_gone", {"room": "math", "origin": "node-a"}),
+        ({"notices": [NO_KEY]}, "critical", "unplayable_no_key_frame", {"room": "math"}),
         ({"dropped_samples": 7}, "warning", "room_samples_dropped", {"room": "math", "count": 7}),
     ],
 )

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from airnode.media.codecs.silence import silence
 from airnode.media.frames import AudioConfig, StreamMetadata, VideoConfig
-from airnode.media.room.packager import FIRST_KEY_WAIT_S, KEY_FRAME_WAIT_S, KeyFrameMissing
+from airnode.media.room.key_frame_wait import FIRST_KEY_WAIT_S, KEY_FRAME_WAIT_S, KeyFrameMissing
 from tests.support import bmff
 from tests.support.hls import read_multivariant
 from tests.support.publisher import (

@@ -1,0 +1,47 @@
+"""How long a period waits for its first key frame."""
+
+from airnode.errors import InvalidInput
+from airnode.media.frames import Frame
+
+#: A publisher that sends video without a key frame, and no sound, for so long is disconnected.
+KEY_FRAME_WAIT_S = 15.0
+KEY_FRAME_WAIT_BYTES = 32 << 20
+#: Sound goes on without video that has no key frame for so long: at the begin of a stream, and later.
+FIRST_KEY_WAIT_S, LATER_KEY_WAIT_S = 3.0, 10.0
+
+
+class KeyFrameMissing(InvalidInput):
+    """Video came for a long time without a single key frame: the publisher is disconnected."""
+
+    code, title = "key_frame_missing", "No key frame"
+
+
+class KeyFrameWait:
+    """Counts what comes before the first key frame of a period."""
+
+    def __init__(self) -> None:
+        #: When the first frame came; None: none did yet.
+        self._since_s: float | None = None
+        self._bytes = 0
+
+    def ends_with(self, frame: Frame, *, had_video: bool) -> bool:
+        """Return whether this is enough: sound is to go on without video.
+
+        Args:
+            had_video: this publisher has sent a key frame before.
+
+        Raises:
+            KeyFrameMissing: there is no sound either.
+        """
+        if self._since_s is None:
+            self._since_s = frame.arrived_s
+        self._bytes += len(frame.data)
+        waited_s = frame.arrived_s - self._since_s
+        if frame.track == "audio":
+            return waited_s > (LATER_KEY_WAIT_S if had_video else FIRST_KEY_WAIT_S)
+        if waited_s > KEY_FRAME_WAIT_S or self._bytes > KEY_FRAME_WAIT_BYTES:
+            raise KeyFrameMissing(
+                f"The publisher sent no video key frame for {waited_s:.0f} s. "
+                "Set the encoder's key frame interval to 2 s."
+            )
+        return False
