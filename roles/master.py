@@ -90,7 +90,11 @@ def build(ctx: RoleContext) -> RoleParts:
         auth = ctx.settings.auth
         found = await cluster.classes.by_room(ctx.settings.classes.default_room)
         secret, admin = auth.teacher_secret.get_secret_value(), auth.admin_secret.get_secret_value()
-        return _endpoints(ctx.addresses, found.code, found.stream_key, secret) | _admin_endpoints(ctx.addresses, admin)
+        return {
+            **_endpoints(ctx.addresses, found.code, found.stream_key, secret),
+            **_admin_endpoints(ctx.addresses, admin),
+            **(_join_endpoints(ctx.addresses) if ctx.settings.cluster.token.get_secret_value() else {}),
+        }
 
     async def serving() -> str:
         count = len(nodes.nodes())
@@ -208,6 +212,12 @@ def _endpoints(addresses: Addresses, code: str, stream_key: str, secret: str) ->
 def _admin_endpoints(addresses: Addresses, secret: str) -> dict[str, object]:
     fragment = f"#secret={secret}" if secret else ""
     return {"admin_url": f"{addresses.url(PortName.HTTP)}/admin{fragment}", "admin_secret": secret}
+
+
+def _join_endpoints(addresses: Addresses) -> dict[str, object]:
+    """Return the command for slaves, without the token that they need too: it is printed nowhere."""
+    master_url = addresses.url(PortName.HTTP, addresses.network_host)
+    return {"join_command": f"airnode --role slave --master-url {master_url}"}
 
 
 ROLE = Role(

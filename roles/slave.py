@@ -1,6 +1,8 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -10,10 +12,12 @@ from airnode.bus.records import Records
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.heartbeat import Heartbeat, HeartbeatClient, Meters
 from airnode.cluster.stream_keys import StreamKeys
+from airnode.config.model import Settings
 from airnode.kernel.urls import url_host
 from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
 from airnode.media.mediamtx.engine import MediaMtxEngine
+from airnode.media.mediamtx.server import find_mediamtx
 from airnode.media.recording.announcer import RecordingAnnouncer
 from airnode.media.recording.catalog import RecordingCatalog
 from airnode.media.recording.recorder import Recorder
@@ -35,6 +39,7 @@ from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
 from airnode.web.addresses import PortName, publish_servers, rtmp_server
 from airnode.web.health import HealthCheck
+from airnode.web.sockets import require_free
 from airnode.web.tokens import RelayClaims
 
 
@@ -92,8 +97,20 @@ def build(ctx: RoleContext) -> RoleParts:
             *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
             HealthCheck("recording", recordings.recorder.check, critical=False),
         ),
+        preflight=_preflight(settings),
         endpoints=endpoints,
     )
+
+
+def _preflight(settings: Settings) -> list[Callable[[], object]]:
+    """Return checks of what services need that start late: the ports of publishers, and the MediaMTX program."""
+    host, section = settings.http.host, settings.rtmp
+    checks: list[Callable[[], object]] = [partial(require_free, host, section.port, "RTMP", "--rtmp-port")]
+    if section.tls_port is not None:
+        checks.append(partial(require_free, host, section.tls_port, "RTMPS", "rtmp.tls_port"))
+    if settings.media.engine == "mediamtx" and not settings.mediamtx.api_url:
+        checks.append(partial(find_mediamtx, settings.mediamtx.binary))
+    return checks
 
 
 # -- rooms ------------------------------------------------------------------------------------------------------------

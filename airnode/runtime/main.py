@@ -29,6 +29,7 @@ _BANNER_LINES = (
     ("class_url", "Class (students)"),
     ("class_code", "Class code"),
     ("network_url", "On your network"),
+    ("join_command", "Join slaves"),
     ("admin_url", "Admin"),
     ("metrics_url", "Pipeline: metrics"),
     ("cache_monitor", "Pipeline: cache"),

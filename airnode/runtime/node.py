@@ -64,8 +64,8 @@ class Node:
     """Runs roles in one process.
 
     Start: ports are bound (a taken one fails here) and answer health -> roles join a cluster, for as long as that takes
-    -> roles are built -> stores -> services, role by role, each after those it depends on -> the other routes open ->
-    ready (``endpoints.json``, sd_notify).
+    -> roles are built, and check what they will need -> stores -> services, role by role, each after those it depends
+    on -> the other routes open -> ready (``endpoints.json``, sd_notify).
 
     Stop is the reverse: readiness 503, services announce the drain -> wait ``drain.delay_s`` -> services drain side by
     side up to ``drain.timeout_s`` -> routes close -> services stop, the last one first -> stores. All of it within
@@ -176,6 +176,8 @@ class Node:
         self._stores = Stores(settings, self._roles, self._data.path, self.registry, tuple(self._accesses.values()))
         addresses = replace(addresses, host=settings.node.host)
         parts, health = self._build(settings, self._stores, identity, addresses)
+        for check in (each for part in parts.values() for each in part.preflight):
+            await asyncio.to_thread(check)
         services = [each for role, part in parts.items() for each in start_order(role, part.services)]
         await self._ports.listen(_routes(health, parts.values()), addresses)
         await self._stores.start()

@@ -33,6 +33,8 @@ class RoleParts:
     #: {port: function that adds the role's routes to that port's application}
     routes: Mapping[PortName, Callable[[web.Application], None]] = field(default_factory=dict)
     checks: Sequence[HealthCheck] = ()
+    #: Called in a thread before the stores start; each raises StartupError where a service could not start later.
+    preflight: Sequence[Callable[[], object]] = ()
     #: Returns what the role adds to ``endpoints.json`` and the banner. Called when the services run.
     endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
 

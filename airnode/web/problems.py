@@ -2,7 +2,8 @@
 
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import orjson
 import structlog
@@ -13,6 +14,18 @@ from airnode.errors import AirnodeError, InvalidInput, NotFound, TooLarge
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class NotFoundPage:
+    """What a person gets in a browser at an address that no route has; programs get a problem document."""
+
+    html: str
+    headers: Mapping[str, str]
+
+
+#: Key of applications with pages.
+NOT_FOUND_PAGE = web.AppKey("not_found_page", NotFoundPage)
 
 _BY_STATUS: dict[int, type[AirnodeError]] = {400: InvalidInput, 404: NotFound, 413: TooLarge}
 
@@ -43,6 +56,11 @@ def problem_response(error: AirnodeError, instance: str) -> web.Response:
     )
 
 
+def _is_wrong_address(request: web.Request) -> bool:
+    """Return whether a person opened an address in a browser that no route has."""
+    return request.match_info.http_exception is not None and "text/html" in request.headers.get("Accept", "")
+
+
 def route_name(request: web.Request) -> str:
     """Return the route's pattern, never its path: paths may contain tokens."""
     resource = request.match_info.route.resource
@@ -67,6 +85,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         instance = secrets.token_hex(6)
         log.error("request_failed", instance=instance, route=route_name(request), exc_info=error)
         return problem_response(failure, instance)
+    if failure.status == 404 and NOT_FOUND_PAGE in request.app and _is_wrong_address(request):
+        page = request.app[NOT_FOUND_PAGE]
+        return web.Response(text=page.html, status=404, content_type="text/html", charset="utf-8", headers=page.headers)
     instance = secrets.token_hex(6)
     log.debug(
         "request_refused",

@@ -36,6 +36,12 @@ def bind(host: str, port: int, what: str, how: str, *, backlog: int = BACKLOG) -
     return sockets
 
 
+def require_free(host: str, port: int, what: str, how: str) -> None:
+    """Raise StartupError, as :func:`bind` does, where a port could not be bound now."""
+    for sock in bind(host, port, what, how):
+        sock.close()
+
+
 def _bound(
     family: int,
     kind: int,

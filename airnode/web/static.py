@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from airnode.web.problems import Handler
+from airnode.web.problems import NOT_FOUND_PAGE, Handler, NotFoundPage
 
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -19,6 +19,20 @@ _DOCUMENT_HEADERS = {
 }
 _ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOT_BUILT = "The pages are not built. Run `make pages` in the checkout, or install the wheel, which carries them.\n"
+#: Plain, and in both languages: it is read without the pages' code and style.
+_NOT_FOUND = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>airnode</title>
+<link rel="icon" href="/favicon.svg">
+<h1>There is no page at this address</h1>
+<p><a href="/">Join a class</a></p>
+<h1 lang="ko">이 주소에는 페이지가 없어요</h1>
+<p lang="ko"><a href="/">수업 들어가기</a></p>
+</html>
+"""
 
 
 def static_dir() -> Path:
@@ -29,6 +43,7 @@ def static_dir() -> Path:
 def add_pages(app: web.Application, pages: dict[str, str], root: Path | None = None) -> None:
     """Add routes for ``pages`` ({path pattern: file name}) and ``/assets``; the files are listed once, at this time."""
     base = root or static_dir()
+    app[NOT_FOUND_PAGE] = NotFoundPage(_NOT_FOUND, _DOCUMENT_HEADERS)
     for pattern, name in {**pages, "/favicon.svg": "favicon.svg"}.items():
         app.router.add_get(pattern, _document(base / name) if (base / name).is_file() else _not_built)
     folder = base / "assets"

@@ -140,6 +140,7 @@ async def test_a_port_in_use_is_one_sentence(tmp_path: Path, flag: str):
             *(part for pair in ports.items() for part in pair),
         )
     assert code == 2
+    assert not (tmp_path / "d" / "postgres").exists()  # it is noticed before the databases are started
     assert str(port) in sentence(err)
     assert flag in sentence(err)
 

@@ -73,6 +73,15 @@ async def test_a_service_that_refuses_to_start_is_a_startup_error(rig: Rig):
     assert rig.events[-1] == "stop a"
 
 
+async def test_a_failed_preflight_starts_nothing(rig: Rig):
+    def fail() -> None:
+        raise StartupError("There is no such camera.")
+
+    with pytest.raises(StartupError, match="no such camera"):
+        await rig.node(rig.part("a"), preflight=(lambda: None, fail)).run()
+    assert rig.events == []
+
+
 async def test_without_a_signing_key_nothing_starts(rig: Rig):
     settings = rig.settings().model_copy(update={"auth": AuthSection()})
     with pytest.raises(ConfigError, match="openssl rand -hex 32"):

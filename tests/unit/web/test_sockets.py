@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from airnode.errors import StartupError
-from airnode.web.sockets import bind, tls_context
+from airnode.web.sockets import bind, require_free, tls_context
 
 
 def test_a_free_port_is_found():
@@ -33,6 +33,16 @@ def test_a_port_in_use():
         port = taken.getsockname()[1]
         with pytest.raises(StartupError, match=f"Port {port} for tests is in use.*--port"):
             bind("127.0.0.1", port, "tests", "--port")
+        with pytest.raises(StartupError, match=f"Port {port} for tests is in use.*--port"):
+            require_free("127.0.0.1", port, "tests", "--port")
+
+
+def test_a_port_that_was_found_free_stays_free():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    for _ in range(2):
+        require_free("127.0.0.1", port, "tests", "--port")
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "256.0.0.1"])
