@@ -32,6 +32,7 @@ from airnode.media.cmaf.frame_rate import FrameRateMeter
 from airnode.media.cmaf.open_part import OpenPart
 from airnode.media.cmaf.stats import PackagerStats
 from airnode.media.cmaf.timeline import WallClock
+from airnode.media.codecs.in_band import with_parameter_sets
 from airnode.media.frames import Frame
 from airnode.media.hls.window import MIN_TARGET_DURATION_S, Window
 
@@ -71,6 +72,7 @@ class Segmenter:
         self.end_90k = 0
         self._has_video = False
         self._audio_rate = 0
+        self._parameter_sets = b""
         #: The period has begun: the first key frame has come, or without video the first audio frame.
         self._started = False
         self._period_start_90k = 0
@@ -94,15 +96,18 @@ class Segmenter:
 
     # ---- periods ---------------------------------------------------------------------------------------------------
 
-    def begin(self, *, has_video: bool, audio_rate: int, frame_s: float) -> None:
+    def begin(self, *, has_video: bool, audio_rate: int, frame_s: float, parameter_sets: bytes = b"") -> None:
         """Start a period.
 
         Args:
+            parameter_sets: written into each key frame as well: Chromium reads only the first sample entry of a
+                downloaded recording, and not those after a change of the picture's size.
             audio_rate: sample rate of the audio track; 0: there is none.
             frame_s: declared duration of a frame of the leading track; 0: unknown.
         """
         self._has_video = has_video
         self._audio_rate = audio_rate
+        self._parameter_sets = parameter_sets
         self._started = False
         self._rate.begin(frame_s)
         self._part.begin_period()
@@ -162,6 +167,8 @@ class Segmenter:
             self._lead(frame.dts_90k, frame.is_key)
         self._pending = frame
         if frame.is_key:
+            if self._parameter_sets:
+                frame = self._pending = replace(frame, data=with_parameter_sets(frame.data, self._parameter_sets))
             if self._last_key is not None:
                 self._rate.measure_key_interval(frame.dts_90k - self._last_key.dts_90k)
             self._last_key = frame

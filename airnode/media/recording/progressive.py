@@ -8,6 +8,9 @@ Each run of a fragment becomes a chunk. When the resolution, the profile, the ch
 the recording, the track gets another sample entry (times are converted to the timescale of the track). Only another
 codec becomes another track. Where media are missing (the publisher was away, segments were left out), the sample before
 the gap lasts longer. A track that begins later than the others, or with composition offsets, gets an edit list.
+
+Chromium takes the first sample entry for all samples. It plays through a change only because the key frames carry their
+parameter sets (:class:`~airnode.media.cmaf.segmenter.Segmenter`); ffmpeg and VLC read the other entries as well.
 """
 
 from array import array

@@ -34,6 +34,7 @@ from airnode.media.cmaf.publisher_clock import CompositionOffsets, PublisherCloc
 from airnode.media.cmaf.segmenter import Segmenter
 from airnode.media.cmaf.stats import PackagerStats
 from airnode.media.cmaf.timeline import Timeline
+from airnode.media.codecs.in_band import parameter_sets
 from airnode.media.frames import AudioConfig, Frame, MediaEvent, StreamMetadata, TrackKind, VideoConfig
 from airnode.media.hls.window import Window
 from airnode.media.live.feed import LiveFeed
@@ -243,7 +244,12 @@ class Packager:
             absent=period.audio is None,
         )
         self._window.begin_period(init_segment(period.segment_tracks), info, discontinuity=self._periods > 1)
-        self._segmenter.begin(has_video=video is not None, audio_rate=audio.sample_rate, frame_s=period.frame_s)
+        self._segmenter.begin(
+            has_video=video is not None,
+            audio_rate=audio.sample_rate,
+            frame_s=period.frame_s,
+            parameter_sets=parameter_sets(video) if video is not None else b"",
+        )
         self._needs_key = video is not None
         self._key_wait = KeyFrameWait()
         self._last_video_90k = self._segmenter.end_90k - 1
