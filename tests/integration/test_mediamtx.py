@@ -240,16 +240,21 @@ async def test_nobody_reaches_the_hook_without_its_secret(lesson: Lesson):
     assert lesson.room not in [line["room"] for line in lines(lesson.node, "publisher_joined")]
 
 
-async def test_unsupported_codecs_are_logged_and_end_the_publisher(lesson: Lesson, clip: Path):
-    publisher = FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}", tracks=["VP8"])
+async def test_a_picture_that_cannot_be_played_is_shown_and_ends_the_publisher(lesson: Lesson, clip: Path):
+    publisher = FakePublisher(lesson.api, f"live/{lesson.room}", query=f"key={lesson.key}", tracks=["VP8", "Opus"])
     await publisher.start(clip)
+
+    async def shown() -> bool:
+        return "The picture comes in the codec VP8" in str((await lesson.state())["stream"])
+
     try:
+        await eventually(shown, WITHIN_S, "the studio shows it")
         await publisher.ended(WITHIN_S)
     finally:
         await publisher.stop()
     kicked = [line for line in lines(lesson.node, "mediamtx_publisher_kicked") if line["room"] == lesson.room]
-    assert kicked[0]["reason"] == "The picture is in VP8, which browsers cannot play here. Send H.264 with AAC or Opus."
-    assert (await lesson.state())["state"] == "waiting"
+    assert kicked[0]["reason"] == "The codec VP8 cannot be played in browsers; send H.264."
+    await lesson.until("reconnecting")
 
 
 # -- failures --------------------------------------------------------------------------------------------------------

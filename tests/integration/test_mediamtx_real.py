@@ -158,7 +158,7 @@ async def test_a_picture_that_cannot_be_played_ends_the_publisher(lesson: Lesson
     with encoder(clip, *rtsp(ports, lesson, "-c:v", "libvpx", "-deadline", "realtime", "-an")) as process:
         await asyncio.to_thread(process.wait, WITHIN_S)
     kicked = [line for line in lines(lesson.node, "mediamtx_publisher_kicked") if line["room"] == lesson.room]
-    assert kicked[0]["reason"].startswith("The picture is in VP8")
+    assert kicked[0]["reason"].startswith("The codec VP8 cannot be played")
 
 
 async def test_a_publisher_that_stops_sending_makes_the_class_reconnect(lesson: Lesson, ports: Ports, clip: Path):

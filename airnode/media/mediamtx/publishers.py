@@ -18,7 +18,7 @@ import structlog
 
 from airnode.errors import AirnodeError
 from airnode.kernel.tasks import TaskScope
-from airnode.media.frames import IngestEvent, RefusedTrack, StreamMetadata
+from airnode.media.frames import IngestEvent, StreamMetadata
 from airnode.media.mediamtx.api import MediaMtxMetrics, PublishedPath
 from airnode.media.mediamtx.authorizer import MediaMtxAuthorizer, PublishGrant
 from airnode.media.mediamtx.kicks import Kicks
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 #: A publisher without media for so long counts as silent, and is kicked when it stays so.
 SILENT_S, KICK_SILENT_S = 3.0, 30.0
-#: Time between two remarks about the sound. They are shorter than a remark stays in the studio.
+#: Time between two remarks about sound that cannot be played. They are shorter than a remark stays in the studio.
 _REMARK_EVERY_S = 20.0
 
 #: Reads a path until it is cancelled. Its errors end the publisher.
@@ -110,11 +110,7 @@ class Publishers:
             # It was admitted before this process started, or too long ago: it must connect again.
             self._kicks.kick(path.source, "", "it was not let in by this airnode")
             return
-        report = report_tracks(path.tracks)
-        if report.refusal:
-            self._kicks.kick(path.source, grant.room, report.refusal)
-            return
-        publisher = _Publisher(path, grant, report, path.received_bytes, self._rooms.now_s())
+        publisher = _Publisher(path, grant, report_tracks(path.tracks), path.received_bytes, self._rooms.now_s())
         if self._open(publisher):
             self._publishers[path.name] = publisher
             log.info(
@@ -123,7 +119,7 @@ class Publishers:
                 remote=grant.remote,
                 protocol=path.source.protocol,
                 tracks=path.tracks,
-                left_out=report.unplayable_sound,
+                left_out=[each.codec for each in publisher.report.refused],
             )
 
     def _open(self, publisher: _Publisher) -> bool:
@@ -140,7 +136,8 @@ class Publishers:
             self._kicks.kick(path.source, grant.room, error.detail)
             return False
         publisher.ingest = ingest
-        publisher.reading = self._tasks.spawn("read", self._read_into(publisher, ingest))
+        if publisher.report.is_playable:
+            publisher.reading = self._tasks.spawn("read", self._read_into(publisher, ingest))
         return True
 
     async def _read_into(self, publisher: _Publisher, ingest: RoomIngest) -> None:
@@ -154,6 +151,9 @@ class Publishers:
     def _watch(self, publisher: _Publisher, received_bytes: int) -> None:
         """Notice that the publisher became silent, or that it sends again."""
         now_s = self._rooms.now_s()
+        if not publisher.report.is_playable:
+            self._remark(publisher, now_s)
+            return
         if received_bytes != publisher.received_bytes:
             publisher.received_bytes, publisher.received_at_s = received_bytes, now_s
             if publisher.ingest is None and not self._open(publisher):
@@ -168,12 +168,12 @@ class Publishers:
             self._kick(publisher, "the publisher sends nothing")
 
     def _remark(self, publisher: _Publisher, now_s: float) -> None:
-        """Say again that the sound cannot be played, for as long as the publisher sends."""
-        due = now_s - publisher.remarked_at_s >= _REMARK_EVERY_S
-        if publisher.ingest is not None and publisher.report.unplayable_sound and due:
+        """Report again which tracks cannot be played. After a while this ends a publisher that has no other track."""
+        due = now_s - publisher.remarked_at_s >= _REMARK_EVERY_S or not publisher.report.is_playable
+        if publisher.ingest is not None and publisher.report.refused and due:
             publisher.remarked_at_s = now_s
             try:
-                publisher.ingest.push([RefusedTrack("audio", publisher.report.unplayable_sound)], 0)
+                publisher.ingest.push(publisher.report.refused, 0)
             except AirnodeError as error:
                 self._kick(publisher, error.detail)
 

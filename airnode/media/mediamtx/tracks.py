@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from airnode.media.frames import RefusedTrack
+
 _PLAYABLE_VIDEO = frozenset({"H264", "H265", "AV1"})
 _PLAYABLE_AUDIO = frozenset({"MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
 _OTHER_VIDEO = frozenset({"VP8", "VP9", "MPEG-1/2 Video", "MPEG-4 Video", "M-JPEG"})
@@ -16,7 +18,6 @@ _USUAL_NAMES = {
     "G726": "G.726",
     "LPCM": "PCM",
 }
-_ADVICE = "Send H.264 with AAC or Opus."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +25,24 @@ class TrackReport:
     """What of a publisher can be played.
 
     Attributes:
-        refusal: why nothing or no picture can be played, for people; empty: the publisher is accepted.
-        unplayable_sound: the codecs of the sound, where it cannot be played; empty: it can, or there is none.
+        refused: the tracks that cannot be played, if there is no other one of their kind.
+        is_playable: False if there is no picture that can be played, or nothing at all.
     """
 
-    refusal: str = ""
-    unplayable_sound: str = ""
+    refused: tuple[RefusedTrack, ...] = ()
+    is_playable: bool = True
 
 
 def report_tracks(names: Sequence[str]) -> TrackReport:
     """Return what can be played of these tracks; tracks of neither kind, such as KLV data, do not matter."""
     video, audio = _named(names, _OTHER_VIDEO), _named(names, _OTHER_AUDIO)
-    if not names:
-        return TrackReport()  # they are not known
-    if video and _PLAYABLE_VIDEO.isdisjoint(names):
-        return TrackReport(f"The picture is in {video}, which browsers cannot play here. {_ADVICE}")
-    if _PLAYABLE_AUDIO.isdisjoint(names):
-        if _PLAYABLE_VIDEO.isdisjoint(names):
-            what = (
-                f"The sound is in {audio}, which browsers cannot play here." if audio else "There is no track to play."
-            )
-            return TrackReport(f"{what} {_ADVICE}")
-        return TrackReport(unplayable_sound=audio)
-    return TrackReport()
+    has_video, has_audio = not _PLAYABLE_VIDEO.isdisjoint(names), not _PLAYABLE_AUDIO.isdisjoint(names)
+    refused = []
+    if video and not has_video:
+        refused.append(RefusedTrack("video", video))
+    if audio and not has_audio:
+        refused.append(RefusedTrack("audio", audio))
+    return TrackReport(tuple(refused), has_video or (has_audio and not video) or not refused)
 
 
 def _named(names: Sequence[str], known: frozenset[str]) -> str:
