@@ -28,7 +28,7 @@ REASONS: Final = {
     "unplayable_no_frames": "Picture and sound are announced, and no frames come. Check the encoder's sources.",
     "unplayable_no_media": "The encoder is connected and sends nothing. Check its sources, and start its stream again.",
 }
-_CODECS: Final = frozenset({"video_codec", "audio_codec", "sound_codec", "latm"})
+_CODECS: Final = frozenset({"video_codec", "audio_codec", "latm"})
 
 
 class NotPlayable(AirnodeError):

@@ -37,13 +37,13 @@ const SENTENCES: Partial<Record<string, [Metric, Key]>> = {
   video_codec: ["resolution", "finding.video_codec"],
   audio_codec: ["sound", "finding.audio_codec"],
   extra_track: ["sound", "finding.extra_track"],
-  unplayable_codec: ["resolution", "finding.unplayable_codec"],
-  unplayable_no_config: ["resolution", "finding.unplayable_no_config"],
-  unplayable_no_key_frame: ["key_frames", "finding.unplayable_no_key_frame"],
-  unplayable_invalid: ["resolution", "finding.unplayable_invalid"],
-  unplayable_only_sound: ["sound", "finding.unplayable_only_sound"],
-  unplayable_no_frames: ["bitrate", "finding.unplayable_no_frames"],
-  unplayable_no_media: ["bitrate", "finding.unplayable_no_media"],
+  unplayable_codec: ["resolution", "unplayable.codec"],
+  unplayable_no_config: ["resolution", "unplayable.no_config"],
+  unplayable_no_key_frame: ["key_frames", "unplayable.no_key_frame"],
+  unplayable_invalid: ["resolution", "unplayable.invalid"],
+  unplayable_only_sound: ["sound", "unplayable.only_sound"],
+  unplayable_no_frames: ["bitrate", "unplayable.no_frames"],
+  unplayable_no_media: ["bitrate", "unplayable.no_media"],
 };
 
 /** Return advice on what the server found odd in the encoder's samples in the last minute. */
