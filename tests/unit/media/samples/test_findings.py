@@ -16,11 +16,9 @@ MESSAGES = Path(airnode.__file__).parent / "ui/src/i18n"
 
 def test_each_kind_has_a_sentence_in_both_languages() -> None:
     english, korean = (json.loads((MESSAGES / f"{lang}.json").read_text()) for lang in ("en", "ko"))
-    assert {key: text for key, text in english.items() if key.startswith("finding.")} == {
-        f"finding.{code}": kind.sentence for code, kind in KINDS.items()
-    }
     for code, kind in KINDS.items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
+        assert english[f"finding.{code}"] == kind.sentence
         assert re.search(r"[가-힣]", korean[f"finding.{code}"])
         assert kind.sentence.endswith(".")
 
