@@ -159,6 +159,7 @@ class RoomView(msgspec.Struct):
     """A room as its pages show it; times are unix seconds.
 
     Attributes:
+        state: a class that has ended is `ended` for an hour, or until the master starts again; then `waiting`.
         since: begin of this state. reconnect_deadline: until when the publisher may return; null: none is awaited.
         server_time: the time now, by which a page corrects its clock.
         epoch: number of the room's life on an origin; it only grows.

@@ -16,6 +16,8 @@ from airnode.kernel.tasks import TaskScope
 
 #: An origin reports each second. No publisher is sent to one that has not reported for this long.
 _SILENT_S = 3.0
+#: Origins forget an ended room within a minute; pages show for this long that it has ended.
+_ENDED_FOR_S = 3600.0
 
 
 class RoomStates(Service):
@@ -38,6 +40,8 @@ class RoomStates(Service):
         self._watched = watched
         #: The state of each room. A room without one is waiting for its teacher.
         self._rooms: LeasedRecords[RoomState] = LeasedRecords(room_rules())
+        #: {room: its last state} of those that ended and are not known any more, the first to end first.
+        self._ended: dict[str, RoomState] = {}
         self._rooms_view = LeasedView(
             bus,
             self._rooms,
@@ -85,6 +89,9 @@ class RoomStates(Service):
         state = self._rooms.get(room)
         now = time.time()
         if state is None:
+            ended = self._ended.get(room)
+            if ended is not None and now - ended.since < _ENDED_FOR_S:
+                return RoomView(room, "ended", ended.since, None, 0, ended.epoch, now, None)
             return RoomView(room, "waiting", 0.0, None, 0, 0, now, None)
         edges = self._watched().get(room, {})
         viewers = state.viewers + sum(count for node_id, count in edges.items() if node_id != state.node_id)
@@ -101,5 +108,15 @@ class RoomStates(Service):
         )
 
     def _notify(self, change: RecordChange[RoomState]) -> None:
+        self._remember_ended(change)
         for listener in self._listeners:
             listener(change.key)
+
+    def _remember_ended(self, change: RecordChange[RoomState]) -> None:
+        self._ended.pop(change.key, None)
+        if change.after is not None or change.before is None or change.before.phase != "ended":
+            return
+        self._ended[change.key] = change.before
+        oldest = time.time() - _ENDED_FOR_S
+        while (first := next(iter(self._ended))) != change.key and self._ended[first].since < oldest:
+            del self._ended[first]

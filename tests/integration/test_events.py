@@ -265,3 +265,19 @@ async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(
         assert psutil.Process().memory_info().rss - memory < 64 << 20
         assert made.value("airnode_room_event_streams") == 1
     stuck.close()
+
+
+async def test_a_class_stays_ended_when_its_origin_has_forgotten_it(room_streams: tuple[RoomStreams, int], session):
+    made, port = room_streams
+    began = time.time()
+    await made.bus.publish(ROOMS, RoomState("big", "n", "ended", began, epoch=1))
+    await eventually(lambda: made.rooms.room("big"), what="the report has come")
+    await made.bus.publish(ROOMS, RoomState("big", "n", "waiting", time.time(), epoch=1))
+    await eventually(lambda: made.rooms.room("big") is None, what="the origin has forgotten the room")
+    async with session.get(f"http://127.0.0.1:{port}/events") as response:
+        events = Events(response)
+        first = await events.next()
+        assert first is not None
+        assert (first["state"], first["since"], first["epoch"]) == ("ended", began, 1)
+        await made.bus.publish(ROOMS, RoomState("big", "n", "live", time.time(), epoch=2))
+        assert (await events.until(lambda event: event["epoch"] == 2))["state"] == "live"
