@@ -107,15 +107,18 @@ def test_every_frame_survives_in_sync(name, tmp_path):
         del after["audio"]  # silence: segments always have sound
     assert before.keys() == after.keys()
     for kind, stream in before.items():
-        assert after[kind]["nb_read_frames"] == stream["nb_read_frames"]
         assert after[kind]["codec_name"] == stream["codec_name"]
-    first = {kind: float(stream["start_time"]) for kind, stream in before.items()}
-    shift = {kind: float(stream["start_time"]) - first[kind] for kind, stream in after.items()}
+    times = {}
+    for kind in before:
+        there, here = frame_times(source, kind[0]), frame_times(out, kind[0])
+        # The sound of B-frame streams begins behind the first picture's decode time: silence comes before it.
+        silent = len(here) - len(there)
+        assert silent == 0 or (kind == "audio" and 0 < silent <= 3)
+        times[kind] = (there, here[silent:])
+    shift = {kind: here[0] - there[0] for kind, (there, here) in times.items()}
     assert max(shift.values()) - min(shift.values()) < 0.002, "audio and video keep their distance"
-    for kind, specifier in (("video", "v"), ("audio", "a")):
-        if kind in before:
-            there, here = frame_times(source, specifier), frame_times(out, specifier)
-            assert all(abs(b - a - shift[kind]) < 0.003 for a, b in zip(there, here, strict=True))
+    for kind, (there, here) in times.items():
+        assert all(abs(b - a - shift[kind]) < 0.003 for a, b in zip(there, here, strict=True))
     assert recorder.packager.stats.dropped_samples == 0
     assert recorder.packager.stats.irregular_parts == 0
     # The last slide lasts beyond the audio and the segment's limit.

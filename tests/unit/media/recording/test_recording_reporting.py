@@ -10,6 +10,7 @@ import pytest
 from airnode.bus.messages import Notice
 from airnode.kernel.trouble import Trouble
 from airnode.media.recording.reporting import disk_failure, notices_of, slow_notice
+from airnode.media.room import playability
 from airnode.store.files.disk import DiskTooFull
 
 ROOT = Path(__file__).parents[4]
@@ -58,7 +59,7 @@ def test_the_admin_page_has_words_for_every_code():
     assert len(codes) == 8
     for judge in ("cluster/alarms.py", "pipeline/admin/alarms.py"):
         codes |= set(re.findall(r'code="(\w+)"', (ROOT / "airnode" / judge).read_text()))
-    codes |= {"node_report", "redis_missing", "postgres_missing"}
-    assert len(codes) == 25
+    codes |= {"node_report", "redis_missing", "postgres_missing", *playability.REASONS}
+    assert len(codes) == 32
     page = (ROOT / "airnode" / "ui" / "src" / "admin" / "alarms.ts").read_text()
     assert codes == set(re.findall(r'^  (\w+): "alarm\.\w+",$', page, re.MULTILINE))
