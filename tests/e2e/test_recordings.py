@@ -162,6 +162,12 @@ async def test_a_class_is_recorded_looked_back_at_and_watched_from_another_node(
             await student.page.get_by_role("link", name="Download").wait_for()
             student.hosts.clear()
             await watch_afterwards(student, edge, session)
+            async with studio.context.expect_page() as opened:
+                await studio.get_by_role("link", name="Watch", exact=True).click()
+            watched = await opened.value
+            await eventually(lambda: plays(watched, "vod"), 30, "the studio's link plays the recording at once")
+            assert "#" not in watched.url
+            await watched.close()
             await studio.get_by_role("button", name="Delete").click()
             await studio.get_by_role("button", name="Delete it").click()
             await studio.get_by_text("There are no recordings yet.").wait_for()
