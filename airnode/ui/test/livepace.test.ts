@@ -91,7 +91,7 @@ function jitter(): (mediaMs: number) => number {
   };
 }
 
-test("with sound, a steady stream is held 0.1 s above the low water, at an even rate", () => {
+test("with sound, a steady stream is held 0.12 s above the low water, at an even rate", () => {
   const seen = from(play({ seconds: 60 }), 10);
   assert.ok(quantile(seen.behindS, 0.5) > 0.12 && quantile(seen.behindS, 0.5) < 0.165, `${quantile(seen.behindS, 0.5)}`);
   assert.ok(quantile(seen.behindS, 0.95) < 0.17);
@@ -136,7 +136,7 @@ test("lateness that comes again and again is waited for", () => {
 
 test("longer fragments cost their length, and no more", () => {
   const seen = from(play({ seconds: 40, fragmentMs: 200 }), 15);
-  assert.ok(quantile(seen.behindS, 0.5) > 0.29 && quantile(seen.behindS, 0.5) < 0.34, `${quantile(seen.behindS, 0.5)}`);
+  assert.ok(quantile(seen.behindS, 0.5) > 0.31 && quantile(seen.behindS, 0.5) < 0.36, `${quantile(seen.behindS, 0.5)}`);
 });
 
 test("much too far behind: a jump", () => {
