@@ -5,8 +5,9 @@ interface Demands {
 }
 
 /**
- * Least media that stays in hand when the latest fragment arrives. With 0.1 s Chromium's sound still underran now and then (1 of 2 rounds of 15 s; with 0.12 none of 4), and the
- * picture stops with it for 0.7 s; without sound only decoding and one refresh of the screen have to be covered.
+ * Least media that stays in hand when the latest fragment arrives. With 0.1 s Chromium's sound still underran now and then
+ * (1 of 2 rounds of 15 s; with 0.12 s none of 4), and the picture stops with it for 0.7 s. Without sound only decoding and
+ * one refresh of the screen have to be covered.
  */
 const WITH_SOUND: Demands = { leastS: 0.12, toleranceS: 0.012 };
 const WITHOUT_SOUND: Demands = { leastS: 0.05, toleranceS: 0.01 };
