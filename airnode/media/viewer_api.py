@@ -37,9 +37,9 @@ _RELOAD_TARGETS = 3.0
 _PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
 _MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
 _LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-#: A live response that ends has this long to send what its transport holds.
+#: A live response that ends has this long to send the bytes that its transport holds.
 _FINISH_TIMEOUT_S = 5.0
-#: Most unsent bytes in the kernel for a live viewer (TCP_NOTSENT_LOWAT); more wait here, where they are bounded.
+#: Most unsent bytes in the kernel for a live viewer (TCP_NOTSENT_LOWAT). Others wait in the transport, with a bound.
 _UNSENT_BYTES = 128 << 10
 _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
 
@@ -65,7 +65,7 @@ class MediaApi:
 
     Args:
         sent_bytes: counts the bytes of parts, segments and initialization sections.
-        admits: returns whether new viewers are accepted; viewers that are here already stay.
+        admits: returns whether new viewers are accepted; viewers that have joined already stay.
     """
 
     def __init__(
@@ -302,7 +302,7 @@ def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
 
 
 def _limit_unsent(transport: asyncio.Transport) -> None:
-    """Limit what the kernel buffers for a slow viewer: without this it would take seconds of media."""
+    """Limit the bytes that the kernel buffers for a slow viewer; without a limit it buffers seconds of media."""
     sock = transport.get_extra_info("socket")
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     if sock is not None and option is not None:

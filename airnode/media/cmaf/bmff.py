@@ -12,7 +12,7 @@ from airnode.media.frames import AudioConfig, VideoConfig
 VIDEO_TIMESCALE = 90_000
 VIDEO_TRACK_ID, AUDIO_TRACK_ID = 1, 2
 
-#: Sample flags (14496-12 8.8.3.1): depends on no other sample; depends on others and is no sync sample.
+#: Sample flags (14496-12 8.8.3.1): a sample that depends on no other; one that depends on others and is no sync sample.
 SYNC_SAMPLE = 0x02000000
 NON_SYNC_SAMPLE = 0x01010000
 
@@ -39,7 +39,7 @@ class Track:
 
 
 def box(kind: bytes, *payload: bytes) -> bytes:
-    """Return a plain box."""
+    """Return a box: size, type and payload (14496-12 4.2)."""
     body = b"".join(payload)
     return pack(">I4s", 8 + len(body), kind) + body
 

@@ -1,7 +1,7 @@
-"""The audio track without holes: silent frames stand where the publisher sent no sound.
+"""Makes an audio track without holes: adds silent frames where the publisher sent no sound.
 
-A player that has a picture and no sound for some moment waits for the sound, for ever. So whatever the publisher sends,
-both writers get audio without a hole, from the first key frame of a period on::
+If sound is missing for a moment, a player waits for it for ever, although the picture is there. So both writers (parts
+and ``live.mp4``) get audio without a hole from the first key frame of a period on, whatever the publisher sends::
 
     video               K   v   v   v   v   v   v   K   v   v   v   v   v   v   v   v   v
     sound               (announced, late)   s s s s s s s s s (stops)               s s s s
@@ -11,8 +11,8 @@ both writers get audio without a hole, from the first key frame of a period on::
 - **When.** Silence is made as soon as video is ``_wait_90k`` ahead of the sound; while it lasts, it follows video at a
   distance of `SILENCE_LAG_90K`. Only whole frames are made, since decoders play only whole frames.
 - **When the sound returns**, the hole before it is filled. Sound that is older than the silence is dropped: this is
-  little, as silence stays behind video. A publisher whose sound always comes later than that is waited for longer
-  from then on, so that this happens only once.
+  little, as silence stays behind video. From then on silence waits longer for this publisher's sound, so that sound
+  that is always late is dropped only once.
 - **A hole between two frames of sound** is filled when the second one comes.
 """
 
@@ -26,9 +26,9 @@ from airnode.media.frames import AudioConfig, Frame
 AUDIO_GONE_90K = VIDEO_TIMESCALE * 2 // 5
 #: Silence ends this long before the newest video frame, as sound usually comes a little later than video.
 SILENCE_LAG_90K = VIDEO_TIMESCALE // 25
-#: Jitter of arrival times that makes no hole.
+#: Jitter of arrival times up to this value is not taken for a hole.
 ARRIVAL_TOLERANCE_MS = 250
-#: Added to how late sound came, and the most that a publisher's sound is waited for.
+#: After late sound, silence waits as long as the sound was late, plus the first value, but at most the second value.
 _LATE_MARGIN_90K, _MOST_WAIT_90K = VIDEO_TIMESCALE // 10, VIDEO_TIMESCALE * 5 // 2
 
 
@@ -38,7 +38,7 @@ class ContinuousAudio:
     Args:
         not_before_90k: end of the period before.
         by_arrival: frames have the times of their arrival.
-        absent: no sound is announced: silence need not wait for it.
+        absent: the publisher announced no sound, so silence does not wait for it.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class ContinuousAudio:
             -(-not_before_90k * config.sample_rate // VIDEO_TIMESCALE),
         )
         self._wait_90k = AUDIO_GONE_90K
-        #: Decode time of the period's first video frame; None: there was none yet.
+        #: Decode time of the period's first video frame; None: none has come yet.
         self._first_video_90k: int | None = None
         self._is_silent = absent
         if by_arrival:
             self.follow_arrival()
 
     def follow_arrival(self) -> None:
-        """Times are those of arrival from now on: they jitter more."""
+        """Tolerate the larger jitter of arrival times, which frames have from now on."""
         self._clock.tolerate(ARRIVAL_TOLERANCE_MS)
 
     def place(self, frame: Frame, media_90k: int) -> list[Frame]:
@@ -109,7 +109,7 @@ class ContinuousAudio:
         return self._silent_frames(begin_samples, clock.next_samples, arrived_s)
 
     def _begin_before(self, media_90k: int) -> int:
-        """Begin with silence at the first video frame, if sound begins later. Return where the audio begins."""
+        """Return the start of the audio in samples. If sound begins after the first video frame, begin with silence."""
         wanted_samples = media_90k * self._rate // VIDEO_TIMESCALE
         begin_samples = max(wanted_samples, self._clock.next_samples)
         if self._first_video_90k is not None and self._silence is not None:

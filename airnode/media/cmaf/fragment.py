@@ -57,7 +57,6 @@ class TrackRun:
         self.size_bytes += size_bytes
 
     def add_audio(self, data: bytes, duration_samples: int) -> None:
-        """Append an audio frame."""
         size_bytes = len(data)
         self.table += (duration_samples, size_bytes)
         self.payload.append(data)

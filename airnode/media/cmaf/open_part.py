@@ -24,12 +24,10 @@ class OpenPart:
 
     @property
     def has_video(self) -> bool:
-        """Whether the part contains video."""
         return self._video_run is not None
 
     @property
     def empty(self) -> bool:
-        """Whether the part contains no frame."""
         return self._video_run is None and self._audio_run is None
 
     def begin_period(self) -> None:

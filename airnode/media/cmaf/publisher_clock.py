@@ -1,10 +1,10 @@
-"""How far a publisher's timestamps are believed.
+"""Decides whether a publisher's timestamps can be used.
 
-Small jitter, drift and single jumps are the timeline's business. This file is about clocks that are no clocks:
+The timeline corrects small jitter, drift and single jumps. This module handles timestamps that are unusable:
 
 - **Timestamps stand still** (all zero, seconds instead of milliseconds), or **jump again and again** (another unit).
-  From then on the times of arrival are used instead, for both tracks.
-- **Composition offsets** that no order of frames can explain: 60 s on all frames, or on one.
+  From then on arrival times are used instead, for both tracks.
+- **Composition offsets are impossible**: no order of frames causes 60 s on all frames, or on one. They are corrected.
 """
 
 from typing import Final
@@ -12,9 +12,9 @@ from typing import Final
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
 from airnode.media.frames import Frame
 
-#: A track whose timestamps advance by less than `LEAST_ADVANCE_90K` in `WATCHED_S` of its frames stands still.
+#: A track's timestamps stand still if they advance by less than `LEAST_ADVANCE_90K` in `WATCHED_S`.
 WATCHED_S, LEAST_ADVANCE_90K = 1.0, VIDEO_TIMESCALE // 20
-#: So many jumps, with less than `JUMPS_WITHIN_S` between each two, are no clock.
+#: Timestamps are unusable after this many jumps, each less than `JUMPS_WITHIN_S` after the one before.
 MOST_JUMPS, JUMPS_WITHIN_S = 4, 5.0
 #: The longest composition offset in frames (H.264 A.3.1 allows 16 frames of reordering), and its limits in time.
 _MOST_OFFSET_FRAMES: Final = 20
@@ -22,15 +22,15 @@ _LEAST_LIMIT_90K, _UNKNOWN_LIMIT_90K, _MOST_LIMIT_90K = VIDEO_TIMESCALE // 2, 2 
 
 
 def arrival_90k(frame: Frame) -> int:
-    """Return when a frame arrived, in ticks of 1/90,000 s."""
+    """Return a frame's arrival time in ticks of 1/90,000 s."""
     return int(frame.arrived_s * VIDEO_TIMESCALE)
 
 
 class PublisherClock:
-    """Decides which time counts for each frame: the publisher's, or that of its arrival. No I/O and no clock.
+    """Decides which time a frame gets: the publisher's time or its arrival time. No I/O and no clock.
 
     Attributes:
-        uses_arrival: the publisher's timestamps are not believed any more.
+        uses_arrival: arrival times are used instead of the publisher's timestamps.
     """
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class PublisherClock:
         self._last_jump_s = float("-inf")
 
     def stands_still(self, frame: Frame) -> bool:
-        """Return whether the timestamps stand still since some time; from then on, arrival counts.
+        """Return true once: when the timestamps have stood still. From then on arrival times are used.
 
-        Needs only some of the frames, such as each 16th.
+        It is enough to pass some of the frames, such as every 16th.
         """
         if self.uses_arrival or (self._video if frame.track == "video" else self._audio).advances(frame):
             return False
@@ -50,7 +50,7 @@ class PublisherClock:
         return True
 
     def jumps_again(self, arrived_s: float) -> bool:
-        """Note a jump. Return whether they were too many; from then on, arrival counts."""
+        """Count a jump. Return true once: when there were too many. From then on arrival times are used."""
         self._jumps = self._jumps + 1 if arrived_s - self._last_jump_s < JUMPS_WITHIN_S else 1
         self._last_jump_s = arrived_s
         if self.uses_arrival or self._jumps < MOST_JUMPS:
@@ -60,7 +60,7 @@ class PublisherClock:
 
 
 class _TrackWatch:
-    """Compares how timestamps advance with how time passes, for one track."""
+    """Compares how one track's timestamps advance with how time passes."""
 
     __slots__ = ("_advanced_90k", "_arrived_s", "_dts_90k", "_passed_s")
 
@@ -84,7 +84,7 @@ class _TrackWatch:
 
 
 class CompositionOffsets:
-    """Corrects composition offsets that are no order of frames; decode times stay."""
+    """Corrects impossible composition offsets; decode times do not change."""
 
     def __init__(self) -> None:
         #: An impossible offset that all frames have.
@@ -92,7 +92,7 @@ class CompositionOffsets:
         self._last_90k = 0
 
     def correct(self, offset_90k: int, frame_rate: float, *, is_key: bool) -> tuple[int, bool]:
-        """Return the offset to use, and whether the frame's own one was impossible.
+        """Return the offset to use, and whether the publisher's offset was impossible.
 
         Args:
             frame_rate: in frames a second; 0: unknown.

@@ -44,11 +44,11 @@ TARGET_DURATION_WAIT_S = 4.5
 ROUNDING_S = 0.45
 #: When audio is this far ahead of the last video frame, parts continue without video.
 VIDEO_LATE_90K = VIDEO_TIMESCALE // 2
-#: The same while PART-TARGET is not chosen yet: at one frame a second (slides), the second frame must be waited for.
+#: The same while PART-TARGET is not chosen yet: at one frame a second (slides), the second frame comes after 1 s.
 FIRST_FRAME_WAIT_90K = VIDEO_TIMESCALE * 5 // 4
 #: When audio is this far ahead, the last key frame is written as a still until the next one comes.
 VIDEO_GONE_90K = 3 * VIDEO_TIMESCALE
-#: Audio frames that are kept until the first key frame comes.
+#: At most this many audio frames are kept until the first key frame comes.
 EARLY_AUDIO_FRAMES = 64
 
 
@@ -102,7 +102,7 @@ class Segmenter:
         Args:
             parameter_sets: written into each key frame as well: Chromium reads only the first sample entry of a
                 downloaded recording, and not those after a change of the picture's size.
-            audio_rate: sample rate of the audio track; 0: there is none.
+            audio_rate: sample rate of the audio track in Hz; 0: there is no audio track.
             frame_s: declared duration of a frame of the leading track; 0: unknown.
         """
         self._has_video = has_video
@@ -174,7 +174,7 @@ class Segmenter:
             self._last_key = frame
 
     def _add_audio(self, frame: Frame) -> None:
-        """Add an audio frame; audio is the leading track where there is no video, or while no video comes."""
+        """Add an audio frame. Audio is the leading track if the stream has no video, and while no video comes."""
         if not self._started:
             if self._has_video:
                 self._hold_early_audio(frame)
@@ -213,7 +213,7 @@ class Segmenter:
         self._begin_segment(independent=True)
 
     def _lead(self, next_90k: int, next_is_key: bool) -> None:
-        """End the part, and perhaps the segment, where the leading track's next frame begins, or before."""
+        """End the part, and perhaps the segment, at or before the start of the leading track's next frame."""
         target_90k = self._part_target_90k() or self._choose_part_target(next_90k)
         if not target_90k:
             self._commit(next_90k)
@@ -225,7 +225,7 @@ class Segmenter:
         length_90k, frame_90k = next_90k - self._part_start_90k, self._rate.frame_90k
         if self._segment_ends(next_90k - self._segment_start_90k, next_is_key, frame_90k):
             self._cut(next_90k)
-            # If audio has led beyond this frame, nothing was cut: video in the open part comes before the key frame.
+            # If parts already reach beyond this frame (audio led), nothing was cut: the open part has earlier video.
             self._begin_segment(independent=next_is_key and not self._part.has_video)
         elif length_90k > target_90k or (length_90k >= 0.85 * target_90k and length_90k + frame_90k > target_90k):
             self._cut(next_90k)

@@ -4,11 +4,11 @@ A publisher's timestamps are milliseconds from an arbitrary origin, rounded, jit
 when an encoder restarts, and audio and video may count from different origins. The media timeline starts at
 ``START_90K`` (so that a negative composition offset never makes a negative time) and only goes forward.
 
-Three kinds of time meet here, and the names tell which one is meant:
+Three kinds of time are used here, and the names show which one is meant:
 
 - ``dts_90k``: decode time on the publisher's clock; ``media_90k``: decode time on the media timeline. Both are ticks
   of 1/90,000 s.
-- ``..._samples``: audio, counted exactly; 1,024 samples at 44.1 kHz are no whole number of ticks.
+- ``..._samples``: audio, counted exactly; 1,024 samples at 44.1 kHz are not a whole number of ticks.
 - ``..._s``: unix time at which something arrived, in seconds.
 """
 
@@ -109,7 +109,7 @@ class AudioClock:
     """Decode times of audio frames: exact sample counts that follow the publisher's clock.
 
     Small drift is corrected by making single frames a few samples longer or shorter. A hole is counted in whole frames,
-    since decoders play only whole frames: so the next frame is at most half a frame beside the publisher's time. Frames
+    since decoders play only whole frames: so the next frame is at most half a frame from the publisher's time. Frames
     that begin before the end of the last one are dropped.
 
     Args:
@@ -118,7 +118,7 @@ class AudioClock:
 
     Attributes:
         next_samples: the decode time at which the next frame can begin.
-        started: there was a frame.
+        started: `next_samples` is the end of a frame, or of silence.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class AudioClock:
         self._tolerance_samples = self._usual_tolerance_samples
 
     def place(self, media_90k: int, duration_samples: int = 0) -> tuple[int, int] | None:
-        """Return (decode time, duration) in samples, or None for a frame to drop.
+        """Return (decode time, duration) in samples, or None if the frame must be dropped.
 
         Args:
             duration_samples: duration of this frame; 0: ``samples_per_frame``.
@@ -183,7 +183,7 @@ class AudioClock:
         return begin_samples
 
     def begin(self, at_samples: int) -> None:
-        """Begin with silence at this decode time, or where the last period ended."""
+        """Begin with silence at this decode time, but not before the end of the last period."""
         self.started = True
         self.next_samples = max(self.next_samples, at_samples)
 

@@ -158,7 +158,7 @@ def _program_config_elements(r: BitReader) -> list[tuple[int, int]]:
 
 
 def _backward_compatible_type(r: BitReader) -> int:
-    """Return the object type in the extension behind an AAC-LC configuration."""
+    """Return the object type in the extension after an AAC-LC configuration."""
     if r.bits_left < 16 or r.u(11) != _SYNC_SBR or r.u(5) != _SBR or not r.bits_left or not r.flag():
         return _LC
     if r.bits_left >= 4:

@@ -78,7 +78,7 @@ def obu_body(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def _leb128(data: bytes, pos: int) -> tuple[int, int]:
-    """Return (value, position behind it) (AV1 4.10.5)."""
+    """Return (value, position after it) (AV1 4.10.5)."""
     value = 0
     for index, byte in enumerate(data[pos : pos + 8]):
         value |= (byte & 0x7F) << 7 * index

@@ -15,7 +15,7 @@ from airnode.media.codecs.bits import (
 from airnode.media.frames import VideoConfig
 
 _SPS = 7
-#: Profiles whose record has the chroma format and the bit depths behind the parameter sets (ISO 14496-15 5.3.3.1.2).
+#: Profiles whose record has the chroma format and the bit depths after the parameter sets (ISO 14496-15 5.3.3.1.2).
 _EXTENDED_RECORD = frozenset({100, 110, 122, 144, 244, 44})
 #: Profiles whose SPS has the chroma and scaling fields.
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
@@ -40,7 +40,7 @@ def parse_avcc(record: bytes) -> VideoConfig:
 
 
 class AvcRecord(NamedTuple):
-    """What is in an avcC record. ``length_size``: bytes of the size in front of each NAL unit."""
+    """The parts of an avcC record. ``length_size``: bytes of the size in front of each NAL unit."""
 
     length_size: int
     sps: list[bytes]
@@ -48,7 +48,7 @@ class AvcRecord(NamedTuple):
 
 
 def read_avcc(record: bytes) -> AvcRecord:
-    """Return the parts of an avcC record; its profile and its reserved bits are not judged.
+    """Return the parts of an avcC record; its profile and its reserved bits are not checked.
 
     Raises:
         BitstreamError: it is no avcC record, or it is cut short.
@@ -100,7 +100,7 @@ def parse_pps_ids(nal: bytes) -> tuple[int, int]:
 
 
 def parse_sps(nal: bytes) -> SequenceInfo:
-    """Return what a sequence parameter set says.
+    """Return the fields of a sequence parameter set.
 
     Raises:
         BitstreamError: it is cut short or invalid.

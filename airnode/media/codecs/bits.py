@@ -16,11 +16,11 @@ class UnsupportedCodec(AirnodeError):
 
 
 class SequenceInfo(NamedTuple):
-    """What a sequence parameter set says.
+    """Fields of a sequence parameter set.
 
     Attributes:
         width, height: in pixels, cropped.
-        set_id: its own id.
+        set_id: the set's id.
         reference_frames: most pictures that are kept for reference (H.264); 0: not read.
     """
 
@@ -34,7 +34,7 @@ class SequenceInfo(NamedTuple):
     reference_frames: int = 0
 
 
-#: Real headers have some dozens of bytes; a much longer one is an attack on the reader.
+#: Real headers have some dozens of bytes; a much longer one is an attack.
 MAX_HEADER_BYTES = 4096
 
 
@@ -68,7 +68,6 @@ class BitReader:
         return self.u(1) == 1
 
     def skip(self, bits: int) -> None:
-        """Skip this many bits."""
         self.u(bits)
 
     def ue(self) -> int:

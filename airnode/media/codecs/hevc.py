@@ -113,7 +113,7 @@ def _find_sps(record: bytes) -> bytes:
 
 
 def parse_sps(nal: bytes) -> SequenceInfo:
-    """Return what a sequence parameter set says.
+    """Return the fields of a sequence parameter set.
 
     Raises:
         BitstreamError: it is cut short or invalid.
@@ -158,7 +158,7 @@ def _frame_rate(r: BitReader, sub_layers: int) -> float | None:
 
 
 def _skip_to_vui(r: BitReader, sub_layers: int) -> None:
-    """Skip what is between the bit depths and the VUI."""
+    """Skip the fields between the bit depths and the VUI."""
     poc_bits = bounded(r.ue(), 12, "log2_max_pic_order_cnt_lsb_minus4") + 4
     for _ in range(sub_layers + 1 if r.flag() else 1):  # sps_sub_layer_ordering_info
         r.ue()

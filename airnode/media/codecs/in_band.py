@@ -1,4 +1,4 @@
-"""Parameter sets within frames (ISO/IEC 14496-15 avc3, hev1), beside those of the sample entry."""
+"""Parameter sets within frames (ISO/IEC 14496-15 avc3, hev1), in addition to those in the sample entry."""
 
 from airnode.media.codecs import avc, hevc
 from airnode.media.codecs.bits import BitstreamError
@@ -9,7 +9,7 @@ _AVC_DELIMITER, _HEVC_DELIMITER = 9, 35 << 1
 
 
 def parameter_sets(config: VideoConfig) -> bytes:
-    """Return the parameter sets as NAL units behind sizes of four bytes; empty: AV1, or the record cannot be read."""
+    """Return the parameter sets as NAL units with sizes of four bytes; empty: AV1, or the record cannot be read."""
     try:
         if config.codec == "avc":
             _, sps, pps = avc.read_avcc(config.record)
@@ -24,7 +24,7 @@ def parameter_sets(config: VideoConfig) -> bytes:
 
 
 def with_parameter_sets(data: bytes, sets: bytes) -> bytes:
-    """Return a frame with these sets in front of it, or behind its access unit delimiter, which must come first."""
+    """Return a frame with these sets at its start, or after its access unit delimiter, which must come first."""
     if len(data) > 5 and (data[4] & 0x1F == _AVC_DELIMITER or data[4] == _HEVC_DELIMITER):
         end = 4 + int.from_bytes(data[:4], "big")
         return data[:end] + sets + data[end:]

@@ -25,7 +25,7 @@ def dops_of_head(head: bytes) -> bytes:
     fields = head.removeprefix(_HEAD_MAGIC)
     if len(fields) < 11:
         raise BitstreamError("an Opus header is cut short")
-    # The same fields, little-endian there and big-endian here; the versions are 1 there and 0 here.
+    # Both have the same fields: the header in little-endian with version 1, the box in big-endian with version 0.
     pre_skip, rate, gain = fields[2:4][::-1], fields[4:8][::-1], fields[8:10][::-1]
     return b"\0" + fields[1:2] + pre_skip + rate + gain + fields[10:]
 

@@ -18,15 +18,15 @@ _SILENT_CELT: Final = b"\xff\xfe"
 
 
 def silence(config: AudioConfig) -> bytes | None:
-    """Return a silent frame of ``samples_per_frame`` samples; None: airnode has none for this configuration."""
+    """Return a silent frame of ``samples_per_frame`` samples; None: airnode cannot make one for this configuration."""
     return silent_opus(config) if config.codec == "opus" else silent_aac(config)
 
 
 def silent_opus(config: AudioConfig) -> bytes | None:
     """Return an Opus packet of one CELT frame with the silence flag for each stream (RFC 6716 3.1, 4.3).
 
-    All streams but the last are self-delimiting (RFC 6716 appendix B). None: frames of more than 20 ms, or a dOps
-    box that is cut off.
+    All streams but the last are self-delimiting (RFC 6716 appendix B). None: frames are longer than
+    20 ms, or the dOps box is cut short.
     """
     mode = _CELT_MODES.get(config.samples_per_frame)
     record = config.record

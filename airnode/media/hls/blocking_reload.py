@@ -35,7 +35,7 @@ class Position:
     Attributes:
         next_msn: media sequence number of the open segment, or of the next one if none is open.
         open_parts: number of parts in the open segment.
-        last_parts: number of parts in the last finished segment; None: it is a gap, or there is none.
+        last_parts: number of parts in the last finished segment; None: it is a gap, or no segment is finished.
         blocks: whether requests may wait; false when the stream has ended, and for plain HLS.
     """
 
@@ -50,7 +50,7 @@ def resolve_reload(position: Position | None, msn: int | None, part: int | None)
     """Return what to do with a playlist request.
 
     A request for a segment older than the window is answered at once: the draft demands "that segment or a later one",
-    and a laptop that slept sends such requests. A part after the end of its segment means part 0 of the next one.
+    and a laptop sends such requests after sleep. A part after the end of its segment means part 0 of the next one.
 
     Args:
         position: None: there is no playlist yet.

@@ -34,7 +34,7 @@ class MediaStore:
     its own duration, and that of the longest playlist that named it, have passed (6.2.2).
 
     Args:
-        retained_max_bytes: most media of retired segments; the oldest is removed first, before its time.
+        retained_max_bytes: most bytes of retired segments; the oldest are removed before their time if they have more.
         clock: returns seconds that never go back.
 
     Attributes:
@@ -51,7 +51,7 @@ class MediaStore:
         self._clock = clock
         self._init_count = 0
         self._inits: dict[str, bytes] = {}
-        #: {name: segment or part}, for all that can be fetched.
+        #: {name: segment or part that can be fetched}
         self._bodies: dict[str, Part | Segment] = {}
         #: (time of removal on the clock, segment), oldest first.
         self._retired: deque[tuple[float, Segment]] = deque()
@@ -68,7 +68,7 @@ class MediaStore:
         self._bodies[body.name] = body
 
     def retire(self, segment: Segment) -> None:
-        """Note that a segment has left the playlist."""
+        """Retire a segment that has left the playlist."""
         self._retired.append((self._clock() + segment.duration_s + segment.longest_playlist_s, segment))
         self.retained_bytes += segment.size_bytes
 
@@ -107,6 +107,6 @@ class MediaStore:
         """Return the bytes of an initialization section.
 
         Raises:
-            KeyError: there is none of this name, or no segment needs it any more.
+            KeyError: no section has this name, or no segment needs it any more.
         """
         return self._inits[name]

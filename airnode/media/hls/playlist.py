@@ -35,7 +35,7 @@ class Segment:
     Attributes:
         msn: its media sequence number.
         init_name: name of its Media Initialization Section.
-        discontinuity: EXT-X-DISCONTINUITY stands before it.
+        discontinuity: EXT-X-DISCONTINUITY is written before it.
         independent: it begins with a key frame.
         gap: it has no media (EXT-X-GAP) and only fills the window before the stream began.
         start_unix_s: unix time of its first sample (EXT-X-PROGRAM-DATE-TIME).
@@ -57,7 +57,6 @@ class Segment:
     _lines: str = ""
 
     def add(self, part: Part) -> None:
-        """Append a part."""
         self.parts.append(part)
         self.duration_s += part.duration_s
         self.size_bytes += len(part.data)
@@ -76,7 +75,7 @@ class MediaPlaylist:
 
     Attributes:
         first_init: name of the Media Initialization Section that applies to the first segment.
-        low_latency: with parts, blocking reload and delta updates.
+        low_latency: the playlist has parts, blocking reload and delta updates.
         parts_from_msn: parts are listed from the segment with this media sequence number on.
         hint: name of the next part (EXT-X-PRELOAD-HINT); not rendered after the end of the stream.
         skip: number of segments that are left out at the start (a Playlist Delta Update); 0: a full playlist.
@@ -164,7 +163,7 @@ def count_before(segments: Sequence[Segment], open_segment: Segment | None, boun
 
 
 def bit_rates_bps(segments: Iterable[Segment], open_segment: Segment | None) -> tuple[int, int]:
-    """Return the highest bit rate of a segment, and the average bit rate of all; 1 where nothing can be measured.
+    """Return the highest bit rate of a segment, and the average bit rate of all; 1 if nothing can be measured.
 
     The open segment counts only while no other segment has media.
     """
@@ -210,7 +209,7 @@ def delta_update(text: bytes) -> bytes:
     """Return the Playlist Delta Update (6.2.5.1) of a full media playlist that airnode rendered.
 
     An edge has only the text of the playlist. The result has the same bytes as the origin renders with ``skip``: the
-    playlist without the segments before the skip boundary. If there are none, or the playlist has no CAN-SKIP-UNTIL,
+    playlist without the segments before the skip boundary. If no segment can be skipped, or CAN-SKIP-UNTIL is missing,
     the result is the whole playlist.
     """
     lines = text.decode().splitlines(keepends=True)

@@ -1,7 +1,7 @@
 """The live window of one room: its playlists, and the bodies of the URIs in them.
 
-No I/O. There is one writer (the packager, through ``begin_* / add_part / end_*``) and any number of
-readers on the same thread. A reader gets an answer or "wait"; after "wait" it reads again when a listener was called.
+No I/O. One writer (the packager) calls ``begin_*``, ``add_part`` and ``end_*``; any number of readers use the same
+thread. A reader gets an answer or "wait"; after "wait" it reads again when its listener is called.
 
 How the window follows the rules of draft-pantos-hls-rfc8216bis:
 
@@ -47,7 +47,7 @@ PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 
 @dataclass(frozen=True, slots=True)
 class VariantInfo:
-    """What a multivariant playlist declares about the tracks; ``width`` 0: no video; ``frame_rate`` 0: unknown."""
+    """Properties of the tracks for a multivariant playlist; ``width`` 0: no video; ``frame_rate`` 0: unknown."""
 
     codecs: tuple[str, ...]
     width: int = 0
@@ -57,11 +57,11 @@ class VariantInfo:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """Where a window on another node ended, if this window continues it for the same viewers; see :class:`RoomState`.
+    """The end of a window on another node, if this one continues it for the same viewers; see :class:`RoomState`.
 
     Attributes:
         first_msn: media sequence number of this window's first segment, or of its first gap.
-        target_duration_s, part_target_s: those of the other window: this one's are not shorter.
+        target_duration_s, part_target_s: of the other window; those of this window are not shorter.
         discontinuities: number of discontinuities in the other window.
     """
 
@@ -84,7 +84,7 @@ class Window:
         low_latency: with parts, blocking reload and gap segments; false: plain HLS.
         media_uri: relative URI of the media playlist, for the multivariant playlist.
         after: the end of the window that this one continues, with a discontinuity.
-        retained_max_bytes, clock: of the segments that have left the playlist; see :class:`MediaStore`.
+        retained_max_bytes, clock: for the segments that have left the playlist; see :class:`MediaStore`.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Window:
     ) -> None:
         self.low_latency = low_latency
         self.media_uri = media_uri
-        #: Increased by every change of a playlist or of what can be looked up.
+        #: Increased by every change of a playlist or of the bodies that can be fetched.
         self.version = 0
         #: The version at which listeners were notified last.
         self._notified_version = 0
@@ -176,7 +176,7 @@ class Window:
         self._changed()
 
     def freeze_target_duration(self, target_duration_s: int) -> None:
-        """Fix the target duration, at least at what the finished segments need; then the window can be served."""
+        """Fix the target duration; it is not shorter than the finished segments. Then the window can be served."""
         if self.target_duration_s:
             raise RuntimeError("the target duration must not change")
         longest_s = max((segment.duration_s for segment in self._segments), default=0.0)
@@ -215,7 +215,7 @@ class Window:
             self._media.keep(gap)
 
     def _trim(self) -> None:
-        """Remove old segments from the playlist, and bodies that can be fetched no longer."""
+        """Remove old segments from the playlist, and bodies that may not be fetched any more."""
         if not self.target_duration_s:
             return
         left_s = sum(segment.duration_s for segment in self._segments)
@@ -249,7 +249,7 @@ class Window:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a playlist to serve. Before that, requests wait, or are answered with 404 or 503."""
+        """Whether a playlist can be served. Before that, requests wait, or are answered with 404 or 503."""
         if not self.target_duration_s or self.info is None:
             return False
         has_parts = self._open is not None and bool(self._open.parts)
@@ -262,7 +262,7 @@ class Window:
 
     @property
     def discontinuities(self) -> int:
-        """Number of discontinuities so far, also of segments that have left the playlist."""
+        """Number of discontinuities so far, including those of segments that have left the playlist."""
         return self._discontinuity_sequence + sum(segment.discontinuity for segment in self._segments)
 
     @property

@@ -1,20 +1,20 @@
 """The endless ``live.mp4`` of one room: an initialization section, then fragments, for many viewers at once.
 
-No I/O and no clock of its own. A viewer has a transport (asyncio's in production), which takes bytes without waiting
-and reports how many it still holds. A fragment is one bytes object for all viewers, including its HTTP framing, and one
-loop writes it to every transport: no task wakes up for a viewer.
+No I/O and no clock. A viewer has a transport (asyncio's in production), which takes bytes without waiting and reports
+how many it still holds. A fragment is one bytes object for all viewers, including its HTTP framing, and one loop writes
+it to every transport: no task wakes up for a viewer.
 
 **Slow viewers.** The transport's buffer is the viewer's queue, and it is bounded. A viewer whose transport holds too
 much gets nothing until its buffer has drained and a key frame comes. Its timeline jumps then, and the page's player
 can handle this. A viewer whose buffer does not shrink at all for ``stuck_s`` is dropped.
 
-**Changes.** A response continues when its publisher goes. When a publisher comes or its configuration changes, the
+**Changes.** A response continues when its publisher leaves. When a publisher comes or its configuration changes, the
 timeline continues after a small hole. If the codec strings stay the same, a new initialization section follows in the
 same response: MSE accepts it in the same SourceBuffer. If they change, the response ends and viewers request it
 again, because the codecs are part of the Content-Type.
 
 **At rest.** While nobody watches, no fragments are written (:mod:`.on_demand`). The first viewer wakes the feed. When
-the last one has been gone for `LINGER_S`, the feed rests from the next frame on that a viewer could begin with.
+the last one left more than `LINGER_S` ago, the feed rests as soon as a frame comes that playback can begin with.
 """
 
 from collections import deque
@@ -30,7 +30,7 @@ from airnode.media.frames import Frame, VideoConfig
 from airnode.media.live.fragmenter import Fragment, http_chunk
 from airnode.media.live.on_demand import OnDemandFragmenter
 
-#: Most that is kept for new viewers. If key frames are further apart, a new viewer has to wait for the next one.
+#: Most fragments that are kept for new viewers. If key frames are further apart, a new viewer waits for the next one.
 RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
 #: Fragments are still written for this long after the last viewer left, as a viewer may only reload the page.
 LINGER_S = 5.0
@@ -91,7 +91,7 @@ class LiveViewer:
         self._transport = transport
         self._chunked = chunked
         self.ended = ended
-        #: It gets nothing until a key frame comes.
+        #: The viewer gets nothing until a key frame comes.
         self.waits_for_key = True
         self._init = b""
         #: Sizes of the writes that the transport may still hold, oldest first; and their sum.
@@ -99,13 +99,13 @@ class LiveViewer:
         self._queue_bytes = 0
         #: Size of the first write, which a slow viewer may hold in addition to its limit.
         self._burst_bytes = 0
-        #: What the transport held when it was last checked, and what was written since.
+        #: Bytes that the transport held when it was last checked, plus the bytes that were written since.
         self._held_bytes = 0
         #: When the transport's buffer last shrank or was empty.
         self._progress_s = 0.0
 
     def enter(self, init: bytes, ring: bytes, now_s: float) -> int:
-        """Write the initialization section and all since the last key frame at once. Return the number of bytes."""
+        """Write the initialization section and ``ring``, the fragments since the last key frame. Return the bytes."""
         self._init = init
         self._progress_s = now_s
         self.waits_for_key = not ring
@@ -184,12 +184,12 @@ class LiveFeed:
         self.codecs: tuple[str, ...] = ()
         self.ended = False
         self._init = b""
-        #: All fragments since the last key frame; empty: there was none, or they were too many.
+        #: All fragments since the last key frame; empty: no key frame has come, or the fragments were too many.
         self._ring: deque[Fragment] = deque()
         self._ring_bytes = 0
         #: The viewers, in the order in which they joined; the values have no meaning.
         self._viewers: dict[LiveViewer, None] = {}
-        #: When a viewer last left, on the clock.
+        #: Time on the clock at which a viewer last left.
         self._left_s = float("-inf")
 
     # ---- writing, by the packager ------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class LiveFeed:
         self._end_responses("moved")
 
     def end(self) -> None:
-        """End the responses for good."""
+        """End the responses and the feed."""
         self.ended = True
         self._rest()
         self._end_responses("ended")
@@ -293,7 +293,7 @@ class LiveFeed:
         return f'video/mp4; codecs="{",".join(self.codecs)}"'
 
     def join(self, viewer: LiveViewer) -> None:
-        """Add a viewer: it gets all since the last key frame at once, then each fragment.
+        """Add a viewer: it gets the fragments since the last key frame at once, then each new fragment.
 
         Raises:
             RuntimeError: the feed is not `ready`.

@@ -38,10 +38,10 @@ AUDIO_ENTRY_90K = VIDEO_TIMESCALE // 2
 STILL_90K = VIDEO_TIMESCALE
 #: Expected duration of a frame while none is declared or measured.
 _UNKNOWN_FRAME_90K = VIDEO_TIMESCALE // 30
-#: A step in decode time is shorter than two durations by this.
+#: A step in decode time is shorter than two durations by at least this.
 _STEP_SLACK_90K = 90
 _NTP_EPOCH_S = 2_208_988_800
-#: prft flags (ISO 14496-12 8.16.5): the time at which the frame was encoded; the arrival time is the nearest known.
+#: prft flags (ISO 14496-12 8.16.5): the time when the frame was encoded; the nearest known time is its arrival time.
 _ENCODED = 1
 
 

@@ -7,8 +7,8 @@
        └───────────── nobody has watched for a while ───────────┘
 
 Why: most rooms are watched through HLS or not at all, and fragments of single frames cost as much CPU time as the
-parts. So a resting fragmenter only holds references to the frames since the last key frame (without video, to the last
-moment of audio, see `AUDIO_ENTRY_90K`). When it wakes, it writes the held frames as fragments with their own arrival
+parts. So a resting fragmenter only holds references to the frames since the last key frame (without video, to the
+newest audio frames, see `AUDIO_ENTRY_90K`). When it wakes, it writes the held frames as fragments with their arrival
 times, and then continues with the frames that come. For the fragmenter this is a period that begins with the first
 held frame.
 """
@@ -19,7 +19,7 @@ from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
 from airnode.media.frames import AudioConfig, Frame
 from airnode.media.live.fragmenter import AUDIO_ENTRY_90K, Fragment, Fragmenter
 
-#: Most that is held. If key frames are further apart, the fragmenter works until the next one, also without viewers.
+#: Most frames that are held. If key frames are further apart, the fragmenter works until the next, without viewers too.
 HELD_BYTES, HELD_FRAMES = 12 << 20, 4_800
 
 
@@ -30,7 +30,7 @@ class OnDemandFragmenter:
         fragment_ms, take: see :class:`Fragmenter`.
 
     Attributes:
-        working: whether frames are written as fragments when they come.
+        working: true: frames are written as fragments when they come; false: they are held.
     """
 
     def __init__(self, fragment_ms: int, take: Callable[[Fragment], None]) -> None:

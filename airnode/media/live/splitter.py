@@ -12,7 +12,7 @@ MAX_BOX_BYTES = 64 << 20
 _NON_SYNC = 0x10000
 #: Position of the first sample's flags in airnode's video trun: after header (20), duration (4), size (4).
 _FIRST_FLAGS_AT = 28
-#: Without video, playback can begin with one of this many fragments; see :data:`AUDIO_ENTRY_90K`.
+#: Without video, playback can begin with every n-th fragment; see :data:`AUDIO_ENTRY_90K`.
 _AUDIO_ENTRY_FRAGMENTS = max(1, AUDIO_ENTRY_90K // 3600)
 
 
@@ -31,7 +31,7 @@ class LivePiece:
 
 
 class LiveSplitter:
-    """Parses the response's body, which may be cut anywhere."""
+    """Parses the response's body, which may come in pieces of any size."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()

@@ -120,7 +120,7 @@ class _Reader:
         if marker == OBJECT:
             return self._members({}, depth)
         if marker == ECMA_ARRAY:
-            # The count is only a hint, and wrong in some encoders; the end marker counts.
+            # The count is only a hint, and wrong in some encoders; the end marker decides.
             self.take(4)
             return self._members(EcmaArray(), depth)
         if marker == TYPED_OBJECT:
@@ -170,7 +170,7 @@ class _Reader:
 
 
 def encode(values: Iterable[AmfInput]) -> bytes:
-    """Return values one after the other, as the payload of a message.
+    """Return the payload of a message with these values.
 
     Raises:
         TypeError: a value has no AMF0 form.

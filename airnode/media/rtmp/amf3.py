@@ -11,11 +11,11 @@ marker              decoded to
 08 date             :class:`Date`
 09 array            list; a dict if it has named members (then the others are left out)
 0A object           dict; a class name is left out
-0C byte array       :data:`UNDEFINED`: OBS's VOD track is one per audio frame, and nobody reads it
+0C byte array       :data:`UNDEFINED`: OBS sends its VOD track so, and nobody reads it
 ==================  =====================================================================
 
-Refused: vectors (0D to 10), dictionaries (11), and objects that write themselves (externalizable). A reference to an
-object that came before is :data:`UNDEFINED`, so that no value contains itself.
+Vectors (0D to 10), dictionaries (11) and externalizable objects (a class defines their bytes) are refused. A reference
+to an earlier object is :data:`UNDEFINED`, so that no value contains itself.
 """
 
 import struct
@@ -51,7 +51,7 @@ class Input(Protocol):
 
 
 class Amf3Reader:
-    """Reads the AMF3 values of one message; strings and traits are numbered through all of them."""
+    """Reads the AMF3 values of one message, which share one table of strings and one table of traits."""
 
     def __init__(self, source: Input) -> None:
         self._in = source

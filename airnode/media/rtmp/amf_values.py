@@ -36,7 +36,7 @@ class TypedObject:
 
 
 AmfValue = float | bool | str | None | Undefined | Date | TypedObject | list["AmfValue"] | dict[str, "AmfValue"]
-#: The values that can be encoded; more than can be decoded, so that callers can pass ints and tuples.
+#: The values that can be encoded. They include ints and tuples, which are never decoded.
 AmfInput = (
     int | float | bool | str | None | Undefined | Date | TypedObject | Sequence["AmfInput"] | Mapping[str, "AmfInput"]
 )

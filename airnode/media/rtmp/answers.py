@@ -45,15 +45,13 @@ class Answers:
         self._out += self._encoder.encode(_CONTROL_CSID, Message(type_id, 0, 0, payload))
 
     def user_control(self, payload: bytes) -> None:
-        """Add a user control message."""
         self.control(USER_CONTROL, payload)
 
     def acknowledge(self, received_bytes: int) -> None:
-        """Add an Acknowledgement."""
         self.control(ACKNOWLEDGEMENT, (received_bytes & 0xFFFFFFFF).to_bytes(4, "big"))
 
     def connected(self, transaction: float, options: Mapping[str, object]) -> None:
-        """Add the answers to connect; what follows is sent in larger chunks."""
+        """Add the answers to connect; later messages are sent in larger chunks."""
         self.control(WINDOW_ACK_SIZE, ACK_WINDOW_BYTES.to_bytes(4, "big"))
         self.control(SET_PEER_BANDWIDTH, ACK_WINDOW_BYTES.to_bytes(4, "big") + _DYNAMIC)
         self.control(SET_CHUNK_SIZE, SERVER_CHUNK_SIZE_BYTES.to_bytes(4, "big"))
@@ -66,6 +64,6 @@ class Answers:
         self._out += self._encoder.encode(_COMMAND_CSID, Message(COMMAND_AMF0, 0, 0, payload))
 
     def status(self, level: Literal["status", "error"], code: str, description: str, stream_id: int) -> None:
-        """Add a status. Encoders show the description of an error, some of them only its code."""
+        """Add a status. Encoders show an error's description; some show only its code."""
         payload = amf0.encode(("onStatus", 0.0, None, status_info(level, code, description)))
         self._out += self._encoder.encode(_STATUS_CSID, Message(COMMAND_AMF0, stream_id, 0, payload))

@@ -1,11 +1,11 @@
 """The RTMP chunk stream, sans-IO: bytes to messages and back (Adobe RTMP 1.0 section 5.3).
 
-A message is cut into chunks, chunks of several chunk streams interleave, and headers of four formats omit what did
-not change on their chunk stream. Two protocol control messages change how the bytes are read and are handled here: Set
+A message is cut into chunks, chunks of several chunk streams interleave, and headers of four formats omit fields that
+did not change on their chunk stream. Two protocol control messages change how the bytes are read and are handled here: Set
 Chunk Size (1) and Abort Message (2).
 
-A chunk size may be huge: a chunk is never longer than its message, and only that is limited. A message that its peer
-left incomplete is dropped when the next one begins on its chunk stream, as encoders do on a slow network.
+A chunk size may be huge: a chunk is never longer than its message, and only the message is limited. On a slow network
+encoders leave messages incomplete: such a message is dropped when the next one begins on its chunk stream.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from airnode.media.rtmp.errors import ProtocolViolation
 DEFAULT_CHUNK_SIZE_BYTES: Final = 128
 SET_CHUNK_SIZE, ABORT = 1, 2
 _CONTROL_CSID: Final = 2
-#: Data messages may be longer than a limit: they are skipped then. Types of AMF3 and AMF0.
+#: Types of data messages (AMF3, AMF0): one that is longer than the limit is skipped.
 _SKIPPABLE: Final = frozenset({15, 18})
 #: With this value of a 24-bit timestamp, the 32-bit extended timestamp follows.
 _EXTENDED: Final = 0xFFFFFF
@@ -35,7 +35,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
-    """Limits of what a peer can make the decoder hold.
+    """Limits of the data that a peer can make the decoder hold.
 
     Attributes:
         max_buffered_bytes: of all incomplete messages together.
@@ -72,18 +72,18 @@ class _ChunkStream:
         self.extended = False
         #: None between two messages.
         self.partial: bytearray | None = None
-        #: Of the current message, if it is too long to keep.
+        #: Bytes left to skip, if the current message is too long to keep.
         self.skipped_bytes = 0
 
 
 class ChunkDecoder:
-    """Bytes in with :meth:`feed`, messages out with :meth:`next_message`.
+    """Decodes the bytes passed to :meth:`feed` into the messages that :meth:`next_message` returns.
 
     Payload is copied out of the input at once. If the owner calls :meth:`next_message` until it returns None, at most
     one header remains in the input.
 
     Attributes:
-        skipped: (reason, detail) of what was ignored; the owner empties it.
+        skipped: (reason, detail) of ignored messages; the owner empties it.
     """
 
     def __init__(self, limits: ChunkLimits) -> None:
@@ -197,7 +197,7 @@ class ChunkDecoder:
         return stream
 
     def _forget_oldest(self) -> None:
-        """Make room for another chunk stream: some encoders never use one twice."""
+        """Forget an idle chunk stream to make room for another: some encoders never use one twice."""
         for csid, stream in self._streams.items():
             if stream.partial is None and csid != _CONTROL_CSID:
                 del self._streams[csid]
@@ -294,12 +294,12 @@ class ChunkDecoder:
 
 
 def _control_value(payload: bytes) -> int:
-    """Return the number in a protocol control message; 0: it is cut short, and no number is 0 otherwise."""
+    """Return the number in a protocol control message; 0: it is cut short, or not valid."""
     return int.from_bytes(payload[:4], "big") if len(payload) >= 4 else 0
 
 
 class ChunkEncoder:
-    """Messages to bytes. Every message starts with a full header (format 0), since a server sends only a few."""
+    """Encodes messages. Every message starts with a full header (format 0), since a server sends only a few."""
 
     def __init__(self, chunk_size_bytes: int = DEFAULT_CHUNK_SIZE_BYTES) -> None:
         self.chunk_size_bytes = chunk_size_bytes

@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 BAD_NAME: Final = "NetStream.Publish.BadName"
 #: Time in which a peer can read the status that refused it.
 LINGER_S: Final = 2.0
-#: The metric of received bytes is updated after this many.
+#: The metric of received bytes is updated after this many bytes.
 _COUNT_INTERVAL_BYTES: Final = 64 << 10
 
 Level = Literal["debug", "info", "warning"]
@@ -64,7 +64,7 @@ class ConnectionContext:
 class RtmpConnection(asyncio.Protocol):
     """Moves bytes between a transport and a session, and media from the session to an ingest.
 
-    The log has one line about its end, with the first reason; later reasons are only consequences of it.
+    Its end is logged once, with the first reason; later reasons are only consequences of it.
     """
 
     def __init__(self, context: ConnectionContext) -> None:
@@ -79,7 +79,7 @@ class RtmpConnection(asyncio.Protocol):
         self._started_s = self._loop.time()
         self._unpushed_bytes = 0
         self._uncounted_bytes = 0
-        #: Reasons of skipped messages that the log has.
+        #: Reasons of skipped messages that have been logged.
         self._logged: set[str] = set()
         self._end_reason: str | None = None
         self._closed = False
@@ -105,7 +105,7 @@ class RtmpConnection(asyncio.Protocol):
         self._context.changed(self)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes to the session; a closing connection discards what the peer still sends."""
+        """Pass bytes to the session; a closing connection discards further bytes."""
         self._uncounted_bytes += len(data)
         if self._end_reason is None:
             self._unpushed_bytes += len(data)
@@ -195,7 +195,7 @@ class RtmpConnection(asyncio.Protocol):
         self._push(media)
 
     def _skipped(self, reason: str, detail: str) -> None:
-        """Count a message that could not be read; the log has the first one of each kind."""
+        """Count a message that could not be read; log the first one with each reason."""
         self._context.metrics.protocol_errors.labels(reason).inc()
         if reason not in self._logged:
             self._logged.add(reason)
@@ -218,7 +218,7 @@ class RtmpConnection(asyncio.Protocol):
         _ = self._context.tasks.spawn("publish", self._decide(event))
 
     async def _decide(self, event: PublishRequested) -> None:
-        """Answer a publish by the authority and the hub; meanwhile nothing is read from the peer."""
+        """Ask the authority and the hub, and answer a publish; meanwhile nothing is read from the peer."""
         request = PublishRequest(event.app, event.name, event.params, self._remote, event.key, self._secure)
         try:
             decision = self._context.refuse() or await self._authorize(request)
@@ -336,7 +336,7 @@ class RtmpConnection(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
-        """Send what is left, close the sending direction, and give the peer time to read it."""
+        """Send the remaining bytes, close the sending direction, and give the peer time to read it."""
         if self._timer is not None:
             self._timer.cancel()
         self._loop.call_soon(self._close_ingest, self._end_reason or "")
@@ -352,5 +352,5 @@ class RtmpConnection(asyncio.Protocol):
 
 
 def _status_code(error: AirnodeError, otherwise: str) -> str:
-    """Return the status code of an error. Encoders show BadName as a wrong stream key or one in use."""
+    """Return the status code of an error. Encoders show BadName as a stream key that is wrong or in use."""
     return BAD_NAME if isinstance(error, Conflict | Forbidden | NotFound | Unauthenticated) else otherwise

@@ -1,4 +1,4 @@
-"""What the tags of Enhanced RTMP (Veovera, v2) have in common: FourCC codes, modifiers, several tracks in one tag."""
+"""Common parts of Enhanced RTMP's tags (Veovera, v2): FourCC codes, modifiers, several tracks in one tag."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ _NAMES: Final = {
 
 
 def skip_mod_ex(payload: bytes) -> tuple[int, int]:
-    """Return (packet type, position behind it) of an enhanced tag, without its modifiers (Enhanced RTMP v2, ModEx)."""
+    """Return (packet type, position after it) of an enhanced tag, without its modifiers (Enhanced RTMP v2, ModEx)."""
     packet_type, pos = payload[0] & 0x0F, 1
     for _ in range(_MAX_MOD_EX):
         if packet_type != _MOD_EX:
@@ -55,16 +55,16 @@ def fourcc_at(payload: bytes, pos: int) -> bytes:
 
 
 def fourcc_name(fourcc: bytes) -> str:
-    """Return the name by which people know a codec."""
+    """Return a codec's usual name."""
     text = fourcc.decode("ascii", "replace").strip()
     return _NAMES.get(fourcc) or (text if text.isprintable() and text.isascii() else fourcc.hex())
 
 
 def track_0(payload: bytes, pos: int) -> tuple[int, bytes, int, int] | None:
-    """Return the (packet type, FourCC, start, end) of track 0 in a tag with track ids; None: it is not there.
+    """Return the (packet type, FourCC, start, end) of track 0 in a tag with track ids; None: it has no track 0.
 
     Args:
-        pos: of the byte with the kind of multitrack and the packet type.
+        pos: position of the byte with the kind of multitrack and the packet type.
 
     Raises:
         MalformedMedia: the message is cut short, or of an unknown kind.

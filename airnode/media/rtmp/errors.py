@@ -19,6 +19,6 @@ class ProtocolViolation(AirnodeError):
 
 
 class MalformedMedia(AirnodeError):
-    """One audio or video message is malformed; the messages around it may be right."""
+    """One audio or video message is malformed; the messages around it may be valid."""
 
     code, title, status = "malformed_media", "Malformed media", 400

@@ -14,8 +14,8 @@ class PublishRequested:
     Name and parameters may hold the stream key and are kept out of the representation.
 
     Attributes:
-        app: without a query.
-        name: the stream name, without a query.
+        app: the app, without its query.
+        name: the stream name, without its query.
         params: the query parameters of the stream name, the app and tcUrl together.
         key: the stream key: the parameter ``key``, or else the stream name.
     """
@@ -58,7 +58,7 @@ class DataReceived:
 
 @dataclass(frozen=True, slots=True)
 class MessageSkipped:
-    """A message that could not be read, or not as a whole; the connection goes on.
+    """A message that could not be read, or only in part; the connection continues.
 
     Attributes:
         reason: a short stable label, as in :class:`ProtocolViolation`.

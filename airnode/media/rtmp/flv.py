@@ -1,8 +1,8 @@
-"""FLV tag bodies, as RTMP carries them, to frames (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
+"""Turns FLV tag bodies from RTMP into frames (Adobe FLV 10.1 Annex E; Enhanced RTMP v1 and v2, Veovera).
 
 The legacy forms carry H.264 and AAC. The enhanced ones name their codec by a FourCC; avc1, hvc1, av01, mp4a and Opus
 are accepted. Codec id 12, with which many encoders sent HEVC before Enhanced RTMP, is accepted as well. Of several
-tracks of one kind, track 0 is taken.
+tracks of one kind, track 0 is used.
 """
 
 from collections.abc import Sequence
@@ -46,17 +46,17 @@ _ENHANCED_AUDIO: Final[dict[bytes, AudioCodec]] = {b"mp4a": "aac", b"Opus": "opu
 _AAC, _EX_AUDIO = 10, 9
 _KEY_FRAMES: Final = frozenset({1, 4})
 _COMMAND_FRAME: Final = 5
-# Packet types of the enhanced forms; the legacy AVCPacketType has the first three with the same meaning. Without a
-# use: sequence end (2), HDR metadata (4), the MPEG-2 TS form of AV1's configuration (5), multichannel layouts (4).
+# Packet types of the enhanced forms; the legacy AVCPacketType has the first three with the same meaning. Not
+# used: sequence end (2), HDR metadata (4), the MPEG-2 TS form of AV1's configuration (5), multichannel layouts (4).
 _SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X, _METADATA = 0, 1, 3, 4
 _VIDEO_CONTENT: Final = frozenset({_SEQUENCE_START, _CODED_FRAMES, _CODED_FRAMES_X})
 _AUDIO_CONTENT: Final = frozenset({_SEQUENCE_START, _CODED_FRAMES})
 
 
 class FlvDemuxer:
-    """Tag bodies in, events out; what is in configurations and frames is not looked at here.
+    """Turns tag bodies into events. Does not examine the bytes of configurations and frames.
 
-    Frames whose configuration did not come are behind an empty :class:`CodecRecord`.
+    An empty :class:`CodecRecord` comes before frames whose configuration is missing.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """The server's half of the RTMP handshake, sans-IO (Adobe RTMP 1.0 section 5.2).
 
 The *simple* form of the specification echoes random bytes. The *complex* form, introduced by Flash Player 9 and still
-used by FFmpeg and hardware encoders, hides an HMAC-SHA256 digest in C1 and S1 and signs C2 and S2 with it. The position
+used by FFmpeg and hardware encoders, puts an HMAC-SHA256 digest into C1 and S1 and signs C2 and S2 with it. The position
 of the digest depends on the scheme: its offset is the sum of four bytes at 8 (scheme 0) or at 772 (scheme 1).
 
 ::
@@ -50,7 +50,7 @@ def sign(packet: bytes, scheme: int, key: bytes) -> bytes:
 
 
 def find_digest(packet: bytes, key: bytes) -> tuple[int, bytes] | None:
-    """Return the (scheme, digest) of a C1 or S1, or None if the digest of neither scheme is right."""
+    """Return the (scheme, digest) of a C1 or S1, or None if neither scheme gives a valid digest."""
     for scheme in (0, 1):
         at = digest_offset(packet, scheme)
         digest = packet[at : at + DIGEST_SIZE]
@@ -69,7 +69,7 @@ class ServerHandshake:
     """Receives bytes until C2 is complete.
 
     Attributes:
-        complex: whether the client's C1 carried a right digest; None before C1.
+        complex: whether the client's C1 had a valid digest; None before C1.
     """
 
     def __init__(self, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> None:
@@ -81,10 +81,10 @@ class ServerHandshake:
         self.done = False
 
     def receive(self, data: bytes) -> bytes:
-        """Receive bytes. Return those behind C2, which are the first chunks.
+        """Receive bytes. Return the bytes after C2, which are the first chunks.
 
         Raises:
-            ProtocolViolation: ``not_rtmp`` or ``encrypted``, from the first byte on: other protocols end at once.
+            ProtocolViolation: ``not_rtmp`` or ``encrypted``, after the first byte: other protocols are refused at once.
         """
         self._buffer += data
         if not self._buffer:
@@ -92,7 +92,7 @@ class ServerHandshake:
         _check_version(self._buffer[0])
         if self.complex is None and len(self._buffer) >= 1 + SIZE:
             self._reply(bytes(self._buffer[1 : 1 + SIZE]))
-        # C2 should echo S1 or be signed with its digest. It is not checked: encoders do both wrong, and it has no use.
+        # C2 should echo S1 or be signed with its digest. This is not checked: some encoders do it wrong, without harm.
         if len(self._buffer) < 1 + 2 * SIZE:
             return b""
         self.done = True

@@ -30,7 +30,7 @@ _CAN_FORWARD: Final = 4
 #: CapsExMask: ModEx is supported; reconnect requests, multitrack and nanosecond offsets are not.
 _CAPS_EX: Final = 4
 _AMF3_STRING: Final = b"\x06"
-#: What no AMF0 command or data message begins with otherwise: 00 would be a number.
+#: Without a format byte, no AMF0 command or data message begins with these bytes: 00 would be a number.
 _FORMAT_BYTE_AND_STRING: Final = b"\x00\x02"
 _TAG_HEADER_BYTES: Final = 11
 _BACK_POINTER_BYTES: Final = 4
@@ -47,7 +47,7 @@ def status_info(level: str, code: str, description: str) -> dict[str, AmfInput]:
 def connect_result(options: Mapping[str, object]) -> tuple[dict[str, AmfInput], dict[str, AmfInput]]:
     """Return the (properties, information) of the result of connect.
 
-    The properties of Enhanced RTMP are there only if the client's ``options`` contain some of it.
+    The properties of Enhanced RTMP are included only if the client's ``options`` contain one of them.
     """
     properties: dict[str, AmfInput] = {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0}
     if options.keys() & {"fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"}:
@@ -74,8 +74,8 @@ def ping_response(timestamp: bytes) -> bytes:
 def read_values(message: Message, max_depth: int, max_items: int) -> tuple[list[AmfValue], ProtocolViolation | None]:
     """Return the values of a command or data message that can be read, and the first error.
 
-    The AMF3 types begin with a format byte and hold AMF0 values, of which each may change to AMF3. Some encoders send
-    AMF3 values without that byte, and others send the byte with the AMF0 types.
+    The AMF3 types begin with a format byte and contain AMF0 values, each of which may switch to AMF3. Some encoders
+    send AMF3 values without that byte, and others send the byte with the AMF0 types.
     """
     payload = message.payload
     is_amf3 = False

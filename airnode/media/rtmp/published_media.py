@@ -1,4 +1,4 @@
-"""The media of one publish: messages of a session to events for the ingest."""
+"""Turns the messages of one publish into events for the ingest."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,13 +8,13 @@ from airnode.media.rtmp.errors import MalformedMedia
 from airnode.media.rtmp.events import AudioReceived, DataReceived, VideoReceived
 from airnode.media.rtmp.flv import FlvDemuxer
 
-#: A publisher of which so many messages in a row, over so long, are malformed is of no use.
+#: A publisher is disconnected after this many malformed messages in a row, over at least this time.
 MAX_MALFORMED: Final = 100
 MAX_MALFORMED_S: Final = 10.0
 
 
 class PublishedMedia:
-    """Turns messages into ingest events. Malformed ones are skipped: those around them may be right.
+    """Turns messages into ingest events. Malformed messages are skipped: those around them may be valid.
 
     Args:
         malformed: called with a sentence for each malformed message.
@@ -24,14 +24,14 @@ class PublishedMedia:
         self._malformed = malformed
         self._demuxer = FlvDemuxer()
         self._malformed_count = 0
-        #: Unix time of the first of them.
+        #: Unix time of the first malformed message in a row.
         self._malformed_since_s = 0.0
 
     def read(self, event: AudioReceived | VideoReceived | DataReceived, arrived_s: float) -> list[IngestEvent]:
         """Return the ingest events of a message that arrived at the unix time ``arrived_s``.
 
         Raises:
-            MalformedMedia: for a long time no message of any track made sense.
+            MalformedMedia: for a long time all messages of all tracks were malformed.
         """
         if isinstance(event, DataReceived):
             return self._demuxer.metadata(event.values)

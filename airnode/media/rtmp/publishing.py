@@ -41,7 +41,7 @@ class PublishRefusal:
 
 
 class PublishAuthority(Protocol):
-    """Decides who may publish where."""
+    """Decides who may publish, and into which room."""
 
     async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
         """Return the room to publish to, or a refusal.
@@ -54,7 +54,7 @@ class PublishAuthority(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublisherInfo:
-    """What the hub gets about a publisher.
+    """A publisher, as the hub sees it.
 
     Attributes:
         disconnect: ends the publisher; its encoder shows the reason. No push() follows. close() follows, in a later
@@ -87,7 +87,7 @@ class IngestHub(Protocol):
     """Holds the media of the rooms."""
 
     async def wait_for_turn(self, room: str, key: str) -> None:
-        """Wait while the room's publisher, if it has the same key, is silent and does not give way yet."""
+        """Wait while a silent publisher with the same key still holds the room."""
         ...
 
     def open(self, room: str, publisher: PublisherInfo) -> Ingest:

@@ -24,20 +24,20 @@ class ReadCoalescer:
     """Keeps the postponed reads of one connection, in order.
 
     Args:
-        decoder: the connection's decoder; it decides what a read begins with.
+        decoder: the connection's decoder, which can parse the header at the start of a read.
     """
 
     def __init__(self, decoder: ChunkDecoder) -> None:
         self._decoder = decoder
         #: Complete audio messages.
         self._messages: list[bytes] = []
-        #: A chunk header behind them whose payload has not arrived.
+        #: A chunk header after them whose payload has not arrived.
         self._header = b""
         #: At the maximum until the first video message: audio alone is never postponed.
         self._audio_since_video = _MAX_AUDIO_MESSAGES
 
     def postpone(self, data: bytes) -> bool:
-        """Keep a read for the next :meth:`take`; False: it was not kept."""
+        """Keep a read for the next :meth:`take`. Return False if it was not kept."""
         if len(data) > _MAX_READ_BYTES:
             return False
         joined = self._header + data if self._header else data

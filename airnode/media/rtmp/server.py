@@ -52,7 +52,7 @@ _SHUTDOWN_STATUS: Final = "The server is shutting down; connect again."
 
 
 class RtmpServer(Service):
-    """RTMP ingest on ``settings.port``, and RTMPS on ``settings.tls_port`` where it is set.
+    """RTMP ingest on ``settings.port``, and RTMPS on ``settings.tls_port`` if it is set.
 
     Args:
         host: the address to listen on.
@@ -157,7 +157,7 @@ class RtmpServer(Service):
                 _ = self._acceptors.spawn("open", self._open(sock, tls))
 
     async def _open(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Make a connection of an accepted socket. It counts for the limit during the TLS handshake already."""
+        """Create the connection of an accepted socket. It counts towards the limit from the TLS handshake on."""
         timeout_s = self._settings.handshake_timeout_s if tls else None
         try:
             _set_options(sock)

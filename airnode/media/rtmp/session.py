@@ -1,4 +1,4 @@
-"""The server's half of an RTMP connection, sans-IO: bytes and the time in, events and bytes out.
+"""The server's half of an RTMP connection, sans-IO: takes bytes and the time, returns events and bytes.
 
 ::
 
@@ -9,7 +9,7 @@
                                    │                      closed                      │
                                    └──────────────────────────────────────────────────┘
 
-While a publish waits for the owner's answer, the bytes behind it are not decoded: there is no media before the answer.
+While a publish waits for the owner's answer, the bytes after it are not decoded: there is no media before the answer.
 """
 
 import enum
@@ -57,7 +57,7 @@ from airnode.media.rtmp.session_limits import (
 )
 from airnode.media.rtmp.stream_names import read_stream_name
 
-#: Status codes that OBS knows as errors, and what later ends a publish: FFmpeg shows the description of any error.
+#: Status codes: OBS knows the first two as errors, the third ends a running publish. FFmpeg shows any error's text.
 CONNECT_REJECTED: Final = "NetConnection.Connect.Rejected"
 PUBLISH_REJECTED: Final = "NetStream.Publish.Rejected"
 PUBLISH_FAILED: Final = "NetStream.Publish.Failed"
@@ -138,7 +138,7 @@ class ServerSession:
     # --- bytes
 
     def postpone(self, data: bytes, now_s: float) -> bool:
-        """Keep a read for the next :meth:`receive` (see ``read_coalescer.py``); False: it was not kept."""
+        """Keep a read for the next :meth:`receive` (see ``read_coalescer.py``). Return False if it was not kept."""
         if self.state is not SessionState.PUBLISHING or not self._coalescer.postpone(data):
             return False
         self._last_receive_s = now_s
@@ -148,7 +148,7 @@ class ServerSession:
     def receive(self, data: bytes, now_s: float) -> list[Event]:
         """Return the events of new bytes and of the postponed ones.
 
-        After :meth:`accept_publish` call it with ``b""`` to decode what came behind the publish command.
+        After :meth:`accept_publish` call it with ``b""`` to decode the bytes after the publish command.
 
         Raises:
             ProtocolViolation: the peer broke the protocol or a limit.
@@ -194,7 +194,7 @@ class ServerSession:
         if decoder.skipped:
             events += (MessageSkipped(reason, detail) for reason, detail in decoder.skipped)
             decoder.skipped.clear()
-        # Only an owner that continues to pass bytes without an answer to a publish can exceed this.
+        # Only an owner that passes more bytes while a publish waits for its answer can exceed this.
         if decoder.buffered_bytes > self._limits.chunks.max_buffered_bytes + (1 << 20):
             raise ProtocolViolation("buffered_bytes", "too much came while the stream key was checked")
 
@@ -238,7 +238,7 @@ class ServerSession:
             raise RuntimeError(f"no publish is requested (the session is {self.state})")
 
     def _fail(self, violation: ProtocolViolation) -> None:
-        """Close the session, with a status that says why where the peer can read one."""
+        """Close the session. The peer gets a status with the reason, if it can read one."""
         detail = violation.detail
         description = f"{detail[:1].upper()}{detail[1:]}."
         if self.state is SessionState.CONNECTING:
@@ -264,7 +264,7 @@ class ServerSession:
         elif type_id in (COMMAND_AMF0, COMMAND_AMF3):
             self._handle_command(message, events, now_s)
         elif type_id == WINDOW_ACK_SIZE:
-            # 0 and a number that is cut short mean nothing.
+            # 0 and a number that is cut short are ignored.
             self._ack_window_bytes = int.from_bytes(message.payload[:4], "big") or self._ack_window_bytes
         elif type_id == USER_CONTROL and message.payload[:2] == PING_REQUEST.to_bytes(2, "big"):
             self._answers.user_control(ping_response(message.payload[2:6]))
@@ -273,7 +273,7 @@ class ServerSession:
     def _handle_media(self, message: Message, events: list[Event]) -> None:
         # Some encoders send media on message stream 0, or begin its chunk stream without a stream id.
         if self.state is not SessionState.PUBLISHING or message.stream_id not in (self._publish_id, 0):
-            # Before a publish it is a violation; after one, it is what the peer had sent before it ended.
+            # Before any publish this is a violation; after one, the peer may have sent it before the publish ended.
             if self._publish_id == 0 and message.type_id not in (DATA_AMF0, DATA_AMF3):
                 raise ProtocolViolation("media_before_publish", "media came before a publish")
             return
@@ -296,12 +296,12 @@ class ServerSession:
             values = self._values(message, events)
             if values and values[0] == "@setDataFrame":
                 del values[0]
-            # Without a timestamp: metadata has 0 even where the media begins at another time.
+            # The event has no timestamp: metadata has 0 even if the media begins at another time.
             if values:
                 events.append(DataReceived(values))
 
     def _values(self, message: Message, events: list[Event]) -> list[AmfValue]:
-        """Return the values that can be read; what cannot is an event of its own."""
+        """Return the values that can be read. Append an event if a value cannot be read."""
         values, error = read_values(message, self._limits.max_amf_depth, self._limits.max_amf_items)
         if error is not None:
             if self.state is SessionState.CONNECTING and not (values and isinstance(values[0], str)):
@@ -339,7 +339,7 @@ class ServerSession:
             self._answers.command("onFCPublish", 0.0, None, status_info("status", "NetStream.Publish.Start", ""))
         elif transaction and name in ("releaseStream", "getStreamLength", "_checkbw"):
             self._answers.command("_result", transaction, None, UNDEFINED)
-        # Others need no answer: FFmpeg ends on an _error that it does not expect.
+        # Other commands need no answer: FFmpeg ends on an _error that it does not expect.
 
     def _connect(self, transaction: float, arguments: Sequence[AmfValue], now_s: float) -> None:
         if self.state is not SessionState.CONNECTING:

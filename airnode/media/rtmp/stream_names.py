@@ -1,8 +1,8 @@
-"""What a publisher typed into its encoder, as an app, a stream name and a stream key.
+"""Reads the app, the stream name and the stream key that a publisher typed into its encoder.
 
 An encoder has a field for the server (``rtmp://host/live``) and one for the stream key, or one field for both. RTMP
-carries them as ``app`` and ``tcUrl`` of connect and as the stream name of publish. What people paste there is read as
-they mean it wherever that is clear:
+carries them as ``app`` and ``tcUrl`` of connect and as the stream name of publish. Mistakes are corrected if the
+meaning is clear:
 
 ======================================  ==================================  ======================
 server                                  stream key                          read as
@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 _MAX_PARAMS: Final = 32
-#: What copying adds around a key: spaces of any kind, invisible marks, quotation marks, brackets.
+#: Characters that copying adds around a key: spaces of any kind, invisible marks, quotation marks, brackets.
 _AROUND: Final = (
     " \t\r\n\v\f\0\u00a0\u2028\u2029\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\"'`<>\u2018\u2019\u201c\u201d"
 )
@@ -47,8 +47,8 @@ def read_stream_name(app: str, tc_url: str, name: str) -> StreamName:
     """Return the destination of a publish.
 
     OBS sends ``room?key=…`` as the stream name. FFmpeg splits its URL so that the query stays with the name. Other
-    encoders put the query behind the app, or leave it only in tcUrl. Of equal parameters the first one wins, in the
-    order name, app, tcUrl.
+    encoders put the query behind the app, or leave it only in tcUrl. If a parameter occurs more than once, the
+    first value is used, in the order name, app, tcUrl.
     """
     bare_app, _, app_query = app.partition("?")
     bare_name, _, name_query = _clean(name).partition("?")
@@ -68,7 +68,7 @@ def read_stream_name(app: str, tc_url: str, name: str) -> StreamName:
 
 
 def _clean(text: str) -> str:
-    """Return the text without percent encoding and without what copying adds around it."""
+    """Return the text without percent encoding and without the characters that copying adds around it."""
     return unquote(text).strip(_AROUND).strip("/").strip(_AROUND)
 
 
