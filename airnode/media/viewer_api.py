@@ -39,7 +39,7 @@ _MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
 _LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 #: A live response that ends has this long to send the bytes that its transport holds.
 _FINISH_TIMEOUT_S = 5.0
-#: Most unsent bytes in the kernel for a live viewer (TCP_NOTSENT_LOWAT). Others wait in the transport, with a bound.
+#: Most unsent bytes in the kernel for a live viewer (TCP_NOTSENT_LOWAT). More bytes wait in the transport, bounded.
 _UNSENT_BYTES = 128 << 10
 _PATH = (("token", "A token from POST /api/token."), ("room", "The token's room."))
 

@@ -1,4 +1,4 @@
-"""The cases: what an encoder does, and what must come of it on the four outputs."""
+"""The cases: what an encoder sends, and the expected result on the four outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from tests.encoders.stream import Stream
 
 @dataclass(frozen=True)
 class Case:
-    """One oddity.
+    """One unusual behaviour of an encoder.
 
     Attributes:
-        make: makes the stream; called when the case runs, as it may have ffmpeg make a clip.
-        kind: which of the kinds it is an example of.
-        late_s: students join so long after the encoder.
-        refused: a piece of the sentence that ends the publish; None: the class must play.
+        make: returns the stream; called when the case runs, because it may run ffmpeg.
+        kind: a name for similar cases.
+        late_s: students join this long after the encoder.
+        refused: a part of the sentence that ends the publish; None: the class must play.
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
-        still_s: the longest the picture may stand still afterwards.
+        still_s: the longest time for which the picture may stand still afterwards.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Media as encoders make it: tracks that come and go, groups of pictures, clocks, sizes."""
+"""Cases of media: tracks that come and go, groups of pictures, clocks, sizes."""
 
 from collections.abc import Callable
 
@@ -28,19 +28,19 @@ def x264(name: str, options: str, *more: str, seconds: int = 14) -> Stream:
 
 
 def without(kind: int, from_ms: int, until_ms: int = 1 << 40) -> Stream:
-    """No coded frames of one track for a while; its header stays."""
+    """Return the base stream without the coded frames of one track for a while; its header stays."""
     return [each for each in base() if not (each.kind == kind and each.is_coded and from_ms <= each.at_ms < until_ms)]
 
 
 def drifting(ppm: int) -> Stream:
-    """The clock of the sound card differs from the camera's."""
+    """Return the base stream as from a sound card whose clock differs from the camera's."""
     return in_order(
         tag(AUDIO, int(each.at_ms * (1 + ppm / 1e6)), each.body) if each.kind == AUDIO else each for each in base()
     )
 
 
 def with_offset(offset_ms: int, *, only: int | None = None) -> Stream:
-    """Composition offsets of all frames, or of one."""
+    """Return the base stream with this composition offset in all frames, or in one."""
     made, number = [], 0
     for each in base():
         if each.kind == VIDEO and each.is_coded:
@@ -56,7 +56,7 @@ def one_key_frame() -> Stream:
 
 
 def flagged(change: Callable[[Tag], bool]) -> Stream:
-    """The key frame flags of the tags are wrong; the pictures are what they are."""
+    """Return the base stream with other key frame flags in its tags; the pictures do not change."""
     return [
         tag(VIDEO, each.at_ms, bytes([0x17 if change(each) else 0x27]) + each.body[1:])
         if each.kind == VIDEO and each.is_coded

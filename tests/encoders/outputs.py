@@ -29,12 +29,12 @@ _LOOK = """() => {
 
 @dataclass
 class Seen:
-    """What one output showed.
+    """The result of one output.
 
     Attributes:
-        first_s: when the picture (or, without one, the time) first moved, from when it was asked for; None: never.
-        still_s: the longest that it stood still after that.
-        trouble: what is wrong; empty: it plays.
+        first_s: time from the request until the picture (without video: the playback time) first moved; None: never.
+        still_s: the longest time for which it stood still after that.
+        trouble: the problem; empty: it plays.
         slow: it plays, but the picture came late or stood still for longer than the case allows.
     """
 
@@ -49,7 +49,7 @@ class Seen:
 
 @dataclass
 class Published:
-    """How the publish went: the answer to it, the sentences of the server's errors, when it was ended."""
+    """The result of a publish: the status code, the sentences of the server's errors, and when the server ended it."""
 
     code: str = ""
     said: list[str] = field(default_factory=list)
@@ -102,11 +102,11 @@ async def _look(page: Page) -> dict[str, Any] | None:
 async def watch(
     page: Page, seen: Seen, until_s: float, *, has_video: bool, until: Callable[[dict[str, Any]], bool] | None = None
 ) -> Seen:
-    """Look at the page's video again and again, and note when it moves.
+    """Poll the page's video. Return ``seen``, with the times at which the video moved.
 
     Args:
-        until_s: monotonic time of the last look.
-        until: ends it before.
+        until_s: monotonic time of the last poll.
+        until: returns whether to stop earlier.
     """
     began_s = time.monotonic()
     moved_s, last = began_s, None
@@ -143,7 +143,7 @@ async def join(browser: Browser, node: Classroom, path: str) -> Page:
 async def watch_live(
     browser: Browser, node: Classroom, case: Case, output: str, until_s: float, *, has_video: bool
 ) -> Seen:
-    """Watch the class as a student, until shortly before the stream ends."""
+    """Return the result of a student who watches until shortly before the stream ends."""
     path = "auto" if output == "live.mp4" else "hls"
     page = await join(browser, node, path)
     try:
@@ -169,7 +169,7 @@ def _judge(seen: Seen, case: Case, path: str) -> None:
 
 
 async def watch_recording(browser: Browser, node: Classroom, recording_id: str, *, has_video: bool) -> Seen:
-    """Play the recording on the class page to its end."""
+    """Return the result of playing the recording to its end on the class page."""
     page = await browser.new_page(viewport=DESKTOP, locale="en-US")
     seen = Seen("recording")
     try:
@@ -185,7 +185,7 @@ async def watch_recording(browser: Browser, node: Classroom, recording_id: str, 
 
 
 async def watch_download(browser: Browser, body: bytes, *, has_video: bool) -> Seen:
-    """Play the downloaded file in a plain page to its end."""
+    """Return the result of playing the downloaded file to its end in a plain page."""
     page = await browser.new_page(viewport=DESKTOP)
     seen = Seen("download")
     try:
@@ -217,7 +217,7 @@ def _judge_file(seen: Seen) -> Seen:
 
 @dataclass
 class Result:
-    """One case on all four outputs."""
+    """The results of one case on all four outputs."""
 
     name: str
     case: Case
@@ -227,7 +227,7 @@ class Result:
 
     @property
     def trouble(self) -> str:
-        """What is wrong; empty: the case came out as it must."""
+        """The problems; empty: the case has the expected result."""
         said = " / ".join(self.published.said)
         if self.case.refused is not None:
             return (
@@ -239,14 +239,14 @@ class Result:
 
     @property
     def slow(self) -> str:
-        """Where the picture came late or stood still; depends on how busy the machine is."""
+        """The outputs whose picture came late or stood still; this depends on the load of the machine."""
         return "; ".join(f"{name}: {seen.slow}" for name, seen in self.seen.items() if seen.slow)
 
 
 async def run_case(
     node: AirnodeProcess, browser: Browser, session: Any, name: str, case: Case, *, only: tuple[str, ...] = OUTPUTS
 ) -> Result:
-    """Publish the case into a class of its own and watch it on all four outputs. The node records all classes."""
+    """Publish the case into a new class. Return the results of the outputs. The node must record all classes."""
     stream = await asyncio.to_thread(case.make)
     has_video = any(each.kind in (9, 0) for each in stream)
     room = await Classroom.open(node, session)

@@ -1,4 +1,4 @@
-"""Odd commands, data messages, tracks and codecs of RTMP (reports of OBS, MediaMTX, nginx-rtmp, SRS)."""
+"""Cases of unusual RTMP commands, data messages, tracks and codecs (from reports of OBS, MediaMTX, nginx-rtmp, SRS)."""
 
 import struct
 from collections.abc import Callable
@@ -22,12 +22,12 @@ def number(value: float) -> bytes:
 
 
 def data(payload: bytes, kind: int = DATA) -> Callable[[], Stream]:
-    """A data message with this payload once a second."""
+    """Return a function that returns the base stream with a data message once a second."""
     return lambda: each_second(lambda each: tag(kind, each.at_ms, payload))
 
 
 def control(payload: bytes, *, kind: int = 4, csid: int = 2) -> Callable[[], Stream]:
-    """A protocol control message, or any other, once a second."""
+    """Return a function that returns the base stream with a control message, or any other, once a second."""
     return lambda: each_second(lambda each: raw(each.at_ms, chunk(kind, payload, csid=csid)))
 
 
@@ -40,7 +40,7 @@ def metadata() -> bytes:
 
 
 def obs_vod_track() -> Stream:
-    """What OBS up to 30.1 sends with "Twitch VOD Track": a second sound inside of data messages."""
+    """Return the stream of OBS up to 30.1 with "Twitch VOD Track": a second audio track inside data messages."""
 
     def label(value: str) -> bytes:
         return text("mediaLabels") + b"\x03" + text("contentType") + b"\x02" + text(value) + _END
@@ -69,7 +69,7 @@ def obs_vod_track() -> Stream:
 
 
 def second_track(kind: int) -> Stream:
-    """A second track as Enhanced RTMP's multitrack (OneTrack, track id 1), beside the first."""
+    """Return the base stream with a second track in the multitrack form of Enhanced RTMP (OneTrack, track id 1)."""
     made: Stream = []
     for each in base():
         made.append(each)

@@ -1,4 +1,4 @@
-"""One odd sample, or odd samples throughout, in a good stream (reports of DJI, SRS, RootEncoder and others)."""
+"""Cases with one odd sample, or many, in a good stream (from reports of DJI, SRS, RootEncoder and others)."""
 
 from tests.encoders.cases import Case
 from tests.encoders.stream import (
@@ -42,7 +42,7 @@ def each_nal_alone(body: bytes) -> list[bytes]:
 
 
 def headers_apart(body: bytes) -> list[bytes]:
-    """AUD, SEI and parameter sets in messages of their own, the slices together."""
+    """Return one message for each AUD, SEI and parameter set, and one for all slices."""
     units = nals(body[5:])
     heads = [[unit] for unit in units if unit[0] & 31 > 5]
     slices = [unit for unit in units if unit[0] & 31 <= 5]
@@ -60,7 +60,7 @@ def one_slice() -> Stream:
 
 
 def with_small_sizes(size_bytes: int) -> Stream:
-    """NAL unit sizes of fewer than four bytes, as the avcC says."""
+    """Return the base stream with NAL unit sizes of fewer than four bytes, which the avcC declares."""
     record = avcc()
     changed = record[:4] + bytes([0xFC | size_bytes - 1]) + record[5:]
     stream = configured(lambda body: body[:5] + changed)
@@ -83,7 +83,7 @@ def header_late(kind: int, until_ms: int) -> Stream:
 
 
 def adts(body: bytes, *, crc: bool = False) -> bytes:
-    """Put an ADTS header before the frame (AAC-LC, 48 kHz, mono)."""
+    """Return the message with an ADTS header before the frame (AAC-LC, 48 kHz, mono)."""
     header_bytes = 9 if crc else 7
     size = len(body) - 2 + header_bytes
     head = 0xFFF << 44 | (0 if crc else 1) << 40 | 1 << 38 | 3 << 34 | 1 << 30 | size << 13 | 0x7FF << 2
@@ -105,7 +105,7 @@ def _asc_as_frame(asc: bytes) -> Stream:
     return _before_each_coded(AUDIO, b"\xaf\x01" + asc, once=True)
 
 
-#: Number of the frame that is odd: well behind the start.
+#: Number of the frame that is changed: well after the start.
 _AT = 130
 
 CASES = {

@@ -1,4 +1,4 @@
-"""A good stream as a list of RTMP messages, and small changes of it: what the cases are made from."""
+"""A good stream as a list of RTMP messages, and functions that change it for the cases."""
 
 import subprocess
 import tempfile
@@ -28,7 +28,7 @@ class Tag:
     Attributes:
         at_ms: when it is sent, from the start.
         stamp_ms: its timestamp.
-        raw: makes the bytes of the message from the stream id, where the usual framing will not do.
+        raw: returns the bytes of the message for a stream id; None: the usual framing.
     """
 
     kind: int
@@ -39,7 +39,7 @@ class Tag:
 
     @property
     def is_coded(self) -> bool:
-        """A coded frame, not a configuration."""
+        """Whether it is a coded frame, not a configuration."""
         return self.kind in (AUDIO, VIDEO) and len(self.body) > 1 and self.body[1] == 1
 
     @property
@@ -67,7 +67,7 @@ def tag(kind: int, at_ms: int, body: bytes) -> Tag:
 
 
 def raw(at_ms: int, make: bytes | Callable[[int], bytes]) -> Tag:
-    """Bytes of any kind; ``make``: from the stream id."""
+    """Return a tag of any bytes; ``make``: the bytes, or a function that returns them for a stream id."""
     return Tag(0, at_ms, b"", at_ms, make if callable(make) else lambda _: make)
 
 
@@ -129,11 +129,11 @@ def every(
     only: int | None = None,
     source: Stream | None = None,
 ) -> Stream:
-    """Change the bodies of coded frames; a list makes several messages of one.
+    """Return a stream with changed bodies of coded frames; a list replaces one message by several.
 
     Args:
-        key: of key frames only (True), or of the others only (False).
-        only: of the first one from this number on.
+        key: True: change key frames only; False: change the others only.
+        only: change only the first such frame from this number on.
     """
     made: Stream = []
     number, done = 0, False
@@ -152,7 +152,7 @@ def every(
 
 
 def configured(change: Callable[[bytes], bytes], *, kind: int = VIDEO) -> Stream:
-    """Change the sequence headers of a track."""
+    """Return the base stream with changed sequence headers of a track."""
     return [
         tag(each.kind, each.at_ms, change(each.body)) if each.kind == kind and each.body[1] == 0 else each
         for each in base()
@@ -160,7 +160,7 @@ def configured(change: Callable[[bytes], bytes], *, kind: int = VIDEO) -> Stream
 
 
 def each_second(extra: Callable[[Tag], Tag], *, first_ms: int = 1_000, once: bool = False) -> Stream:
-    """Put one more message into the stream once a second."""
+    """Return the base stream with one more message once a second."""
     made: Stream = []
     next_ms = first_ms
     for each in base():
@@ -176,7 +176,7 @@ def in_order(stream: Iterable[Tag]) -> Stream:
 
 
 def one_after_the_other(*parts: tuple[Tag, ...], length_ms: int = 5_000) -> Stream:
-    """Play so much of each clip, behind each other, in one publish."""
+    """Return the first ``length_ms`` of each clip, one after the other, in one publish."""
     made: Stream = []
     start_ms = 0
     for part in parts:
@@ -187,5 +187,5 @@ def one_after_the_other(*parts: tuple[Tag, ...], length_ms: int = 5_000) -> Stre
 
 
 def retimed(stamp_ms: Callable[[Tag], int]) -> Stream:
-    """Send at the same pace, with other timestamps."""
+    """Return the base stream, sent at the same pace with other timestamps."""
     return [Tag(each.kind, each.at_ms, each.body, stamp_ms(each)) for each in base()]

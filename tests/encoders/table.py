@@ -1,4 +1,4 @@
-"""Run cases and print what came of each on the four outputs: ``python -m tests.encoders.table [NAME ...]``."""
+"""Run cases and print their results on the four outputs: ``python -m tests.encoders.table [NAME ...]``."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def line(result: Result) -> str:
 
 
 async def run(names: list[str], workers: int, outputs: tuple[str, ...]) -> list[Result]:
-    """Run the cases, some at a time, against a node of their own."""
+    """Return the results of the cases, which run on a new node, ``workers`` at a time."""
     cases = all_cases()
     todo = list(reversed(names))
     results: list[Result] = []
@@ -65,9 +65,9 @@ async def run(names: list[str], workers: int, outputs: tuple[str, ...]) -> list[
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 @click.option("--looks", is_flag=True, help="With --json: everything that was seen.")
 def main(names: tuple[str, ...], workers: int, outputs: tuple[str, ...], as_json: bool, looks: bool) -> None:
-    """Send what encoders of all kinds send, and watch it in Chromium on the four outputs.
+    """Publish streams as unusual encoders send them, and watch the four outputs in Chromium.
 
-    NAMES are names of cases, or of kinds; without any: all of them (about 15 minutes).
+    NAMES are names of cases or kinds; without NAMES, all cases run (about 15 minutes).
     """
     cases = all_cases()
     chosen = [name for name, case in cases.items() if not names or name in names or case.kind in names]

@@ -70,7 +70,7 @@ class TrackRun:
 
 
 def write_fragment(sequence: int, runs: Sequence[TrackRun]) -> bytes:
-    """Return one ``moof`` with a ``traf`` for each run, and the ``mdat`` behind it.
+    """Return one ``moof`` with a ``traf`` for each run, and the ``mdat`` after it.
 
     Args:
         sequence: sequence number in the mfhd, modulo 2^32 (a stream of single frames reaches that after years).

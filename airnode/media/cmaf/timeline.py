@@ -118,7 +118,7 @@ class AudioClock:
 
     Attributes:
         next_samples: the decode time at which the next frame can begin.
-        started: `next_samples` is the end of a frame, or of silence.
+        started: the first frame, or silence before it, has been placed.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class MediaStore:
     its own duration, and that of the longest playlist that named it, have passed (6.2.2).
 
     Args:
-        retained_max_bytes: most bytes of retired segments; the oldest are removed before their time if they have more.
+        retained_max_bytes: most bytes of retired segments; above this, the oldest are removed before their time.
         clock: returns seconds that never go back.
 
     Attributes:

@@ -105,7 +105,7 @@ class LiveViewer:
         self._progress_s = 0.0
 
     def enter(self, init: bytes, ring: bytes, now_s: float) -> int:
-        """Write the initialization section and ``ring``, the fragments since the last key frame. Return the bytes."""
+        """Write the initialization section and ``ring``, the fragments since the last key frame. Return their size."""
         self._init = init
         self._progress_s = now_s
         self.waits_for_key = not ring
@@ -114,7 +114,7 @@ class LiveViewer:
         return self._write(http_chunk(burst) if self._chunked else burst)
 
     def renew(self, init: bytes) -> int:
-        """Write a new initialization section; a viewer that waits gets it with its key frame. Return the bytes."""
+        """Write a new initialization section; a viewer that waits gets it with its key frame. Return the size."""
         if self.waits_for_key:
             return 0
         self._init = init

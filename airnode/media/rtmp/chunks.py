@@ -1,8 +1,8 @@
 """The RTMP chunk stream, sans-IO: bytes to messages and back (Adobe RTMP 1.0 section 5.3).
 
 A message is cut into chunks, chunks of several chunk streams interleave, and headers of four formats omit fields that
-did not change on their chunk stream. Two protocol control messages change how the bytes are read and are handled here: Set
-Chunk Size (1) and Abort Message (2).
+did not change on their chunk stream. Two protocol control messages change how the bytes are read and are handled here:
+Set Chunk Size (1) and Abort Message (2).
 
 A chunk size may be huge: a chunk is never longer than its message, and only the message is limited. On a slow network
 encoders leave messages incomplete: such a message is dropped when the next one begins on its chunk stream.

@@ -1,8 +1,8 @@
 """The server's half of the RTMP handshake, sans-IO (Adobe RTMP 1.0 section 5.2).
 
 The *simple* form of the specification echoes random bytes. The *complex* form, introduced by Flash Player 9 and still
-used by FFmpeg and hardware encoders, puts an HMAC-SHA256 digest into C1 and S1 and signs C2 and S2 with it. The position
-of the digest depends on the scheme: its offset is the sum of four bytes at 8 (scheme 0) or at 772 (scheme 1).
+used by FFmpeg and hardware encoders, puts an HMAC-SHA256 digest into C1 and S1 and signs C2 and S2 with it. The
+position of the digest depends on the scheme: its offset is the sum of four bytes at 8 (scheme 0) or at 772 (scheme 1).
 
 ::
 

@@ -47,7 +47,7 @@ def read_stream_name(app: str, tc_url: str, name: str) -> StreamName:
     """Return the destination of a publish.
 
     OBS sends ``room?key=…`` as the stream name. FFmpeg splits its URL so that the query stays with the name. Other
-    encoders put the query behind the app, or leave it only in tcUrl. If a parameter occurs more than once, the
+    encoders put the query after the app, or leave it only in tcUrl. If a parameter occurs more than once, the
     first value is used, in the order name, app, tcUrl.
     """
     bare_app, _, app_query = app.partition("?")

@@ -1,1 +1,1 @@
-"""What publishers send is examined here, sample by sample, before it reaches the packager."""
+"""Examines each sample of a publisher before it reaches the packager."""

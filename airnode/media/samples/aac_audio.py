@@ -10,15 +10,15 @@ from airnode.media.samples.findings import Findings
 #: Syntactic elements that a raw data block can begin with (4.5.2.1, table 4.85).
 _SCE, _CPE, _DSE, _PCE, _FIL = 0, 1, 4, 5, 6
 _ALWAYS: Final = frozenset({_DSE, _PCE, _FIL})
-#: {channel configuration: its first element}; 0 and others: any of the two.
+#: {channel configuration: its first element}; 0 and others: either element.
 _FIRST: Final = {1: _SCE, 2: _CPE, **dict.fromkeys((3, 4, 5, 6, 7, 11, 12, 14), _SCE)}
-#: The shortest frames with such an element.
+#: {first element: length of the shortest frame with it}
 _LEAST_BYTES: Final = {_SCE: 4, _CPE: 6}
-#: Twice the 6144 bits a channel that are allowed (4.5.3.1): FFmpeg's encoder sends 817 bytes for one channel.
+#: Twice the allowed 6144 bits per channel (4.5.3.1): FFmpeg's encoder sends 817 bytes for one channel.
 _MOST_BYTES_PER_CHANNEL: Final = 2 * 768
-#: So many frames in a row with another number of channels than announced correct the announcement.
+#: The configuration is corrected after this many frames in a row with another number of channels.
 _OTHER_LAYOUT_FRAMES: Final = 5
-#: Frames without END are dropped while they are less than one in so many, and a few at the beginning.
+#: Frames without END are dropped while they are at most `_CUT_AT_FIRST`, plus one for `_ENDED_PER_CUT` frames with it.
 _ENDED_PER_CUT: Final = 10
 _CUT_AT_FIRST: Final = 3
 _MOST_ENDED: Final = 300
@@ -28,7 +28,7 @@ _EIGHT_SHORT: Final = 2
 
 
 class _Adts(NamedTuple):
-    """One ADTS header. ``size_bytes``: of the frame, with the header."""
+    """One ADTS header. ``size_bytes``: size of the frame, including the header."""
 
     header_bytes: int
     size_bytes: int
@@ -46,7 +46,7 @@ class AacAudio:
         self._config: AudioConfig | None = None
         self._layout = 0
         self._other_layout = 0
-        #: Frames that ended with END lately, and frames that did not.
+        #: Recent frames that ended with END, and recent frames that did not.
         self._ended = 0
         self._cut = 0
 
@@ -71,7 +71,7 @@ class AacAudio:
         return self._changed(config)
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
-        """Return what can be passed on of this frame."""
+        """Return the events to pass on for this frame."""
         data = frame.data
         if not data:
             self._findings.add("audio", "empty", frame.arrived_s)
@@ -84,7 +84,7 @@ class AacAudio:
         return self._examine_raw(frame)
 
     def finish(self) -> list[MediaEvent]:
-        """Return nothing: no frame is held back."""
+        """Return an empty list: no frame is held back."""
         return []
 
     def _examine_raw(self, frame: Frame) -> list[MediaEvent]:
@@ -113,7 +113,7 @@ class AacAudio:
         return self._other_channels(frame)
 
     def _other_channels(self, frame: Frame) -> list[MediaEvent]:
-        """Drop a frame that does not fit to the announced channels; after some in a row believe the frames."""
+        """Drop a frame that does not fit the announced channels; after some in a row, correct the configuration."""
         self._other_layout += 1
         layout = {1: 2, 2: 1}.get(self._layout)
         if layout is None or self._other_layout < _OTHER_LAYOUT_FRAMES or len(self._record) < 2:
@@ -128,13 +128,13 @@ class AacAudio:
         return [*self._changed(config), frame]
 
     def _has_end(self, data: bytes) -> bool:
-        """Return whether the frame ends with the END element, as far as this encoder's frames do."""
+        """Return whether the frame ends with the END element, or this encoder often omits it."""
         tail = int.from_bytes(data[-2:], "big")
         if tail:
             tail >>= (tail & -tail).bit_length() - 1
         if tail & 7 == 7:
             self._ended += 1
-            if self._ended > _MOST_ENDED:  # what was long ago counts less
+            if self._ended > _MOST_ENDED:  # older frames count less
                 self._ended, self._cut = self._ended // 2, self._cut // 2
             return True
         self._cut += 1
@@ -143,7 +143,7 @@ class AacAudio:
     # ---- ADTS --------------------------------------------------------------------------------------------------------
 
     def _without_adts(self, frame: Frame) -> list[MediaEvent]:
-        """Return the raw frames of one or more ADTS frames, and the configuration that they give if there is none."""
+        """Return the raw frames of one or more ADTS frames, and the configuration in their header if none has come."""
         events: list[MediaEvent] = []
         pos, dts_90k, data = 0, frame.dts_90k, frame.data
         while pos < len(data):
@@ -182,7 +182,7 @@ def _begins_well(data: bytes, element: int) -> bool:
 
 
 def _is_config(data: bytes) -> bool:
-    """Return whether a frame of a few bytes is an AudioSpecificConfig: of 2 bytes, or with an extension behind it."""
+    """Return whether a frame of a few bytes is an AudioSpecificConfig: of 2 bytes, or with an extension after it."""
     if len(data) != 2 and data[2:4] != b"\x56\xe5":
         return False
     try:
@@ -193,7 +193,7 @@ def _is_config(data: bytes) -> bool:
 
 
 def _adts(data: bytes, pos: int) -> _Adts | None:
-    """Return the ADTS header at a position; None: there is none, or its frame is cut off."""
+    """Return the ADTS header at a position; None: there is no header, or its frame is cut off."""
     head = data[pos : pos + 7]
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None

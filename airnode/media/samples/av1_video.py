@@ -14,11 +14,11 @@ _MAX_OBUS: Final = 1024
 
 
 class _Unit(NamedTuple):
-    """What a temporal unit consists of. ``data``: without delimiters and without what belongs to nothing."""
+    """The parts of a temporal unit. ``data``: its OBUs, without temporal delimiters and stray bytes."""
 
     data: bytes
     sequence_header: bytes
-    #: The first byte of the first frame header; None: there is no frame.
+    #: The first byte of the first frame header; None: the unit has no frame.
     frame_header: int | None
     odd: list[str]
 
@@ -47,7 +47,7 @@ class Av1Video:
         return self._changed(config)
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
-        """Return what can be passed on of this frame."""
+        """Return the events to pass on for this frame."""
         now_s = frame.arrived_s
         unit = _unpack(frame.data)
         for code in unit.odd:
@@ -74,7 +74,7 @@ class Av1Video:
         return [*events, frame]
 
     def finish(self) -> list[MediaEvent]:
-        """Return nothing: no unit is held back."""
+        """Return an empty list: no unit is held back."""
         return []
 
     def _changed(self, config: VideoConfig) -> list[MediaEvent]:

@@ -1,7 +1,7 @@
-"""Between every ingest and the packager: no sample is passed on unexamined.
+"""Examines every sample between an ingest and the packager.
 
-Sans-IO. One examiner belongs to one publish. Samples that players would stumble over are repaired or dropped, and
-whether a frame is a key frame is decided by what is in it. What was odd is counted in :class:`Findings`.
+Sans-IO. One examiner belongs to one publish. Samples that players cannot play are repaired or dropped. The content of a
+frame decides whether it is a key frame, not the publisher's mark. Findings are counted in :class:`Findings`.
 """
 
 from collections.abc import Iterable
@@ -39,15 +39,15 @@ class _TrackExaminer(Protocol):
     """Examines one track of one codec."""
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
-        """Take the decoder configuration as it came."""
+        """Take the decoder configuration as the publisher sent it. Return the events to pass on."""
         ...
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
-        """Take a frame. Return what can be passed on: nothing, the frame, or more."""
+        """Return the events to pass on for this frame: none, the frame, or more."""
         ...
 
     def finish(self) -> list[MediaEvent]:
-        """Return what is held back."""
+        """Return the events that are held back, as the track ends."""
         ...
 
 
@@ -56,16 +56,16 @@ class Examiner:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        #: {track: (its codec, what examines it)}.
+        #: {track: (its codec, its examiner)}.
         self._tracks: dict[TrackKind, tuple[VideoCodec | AudioCodec, _TrackExaminer]] = {}
         #: {track that cannot be played: (its codec, unix time at which it came first)}.
         self._refused: dict[TrackKind, tuple[str, float]] = {}
 
     def examine(self, events: Iterable[IngestEvent], now_s: float) -> list[MediaEvent]:
-        """Return what can be passed on to the packager; ``now_s`` is the unix time.
+        """Return the events to pass on to the packager; ``now_s`` is the unix time.
 
         Raises:
-            UnsupportedCodec: there is no track that browsers can play.
+            UnsupportedCodec: browsers can play no track.
         """
         passed: list[MediaEvent] = []
         for event in events:
@@ -88,7 +88,7 @@ class Examiner:
         return passed
 
     def finish(self) -> list[MediaEvent]:
-        """Return what is held back: the publisher has left."""
+        """Return the events that are held back, as the publisher has left."""
         return [event for _, track in self._tracks.values() for event in track.finish()]
 
     def _configure(self, codec: VideoCodec | AudioCodec, record: bytes, now_s: float) -> list[MediaEvent]:
@@ -107,7 +107,7 @@ class Examiner:
         return [*held, *configured]
 
     def _refuse(self, track: TrackKind, codec: str, now_s: float) -> None:
-        """Leave a track out; raise UnsupportedCodec if there is no other one."""
+        """Leave a track out; raise UnsupportedCodec if no other track can be played."""
         self._tracks.pop(track, None)
         since_s = self._refused.get(track, ("", now_s))[1]
         self._refused[track] = codec, since_s

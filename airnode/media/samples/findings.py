@@ -1,4 +1,4 @@
-"""What was odd in a publisher's samples: the kinds, what is done about each, and the sentence for the teacher.
+"""Findings in a publisher's samples: their kinds, the action for each kind, and the sentence for the teacher.
 
 The codes are label values of a metric and keys of the pages' texts (``finding.<code>`` in ``airnode/ui/src/i18n``).
 """
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 #: Least time between two log lines of one kind.
 LOG_EVERY_S = 60.0
-#: A kind is reported for so long after it was seen last.
+#: A kind is reported for this long after it was last seen.
 REPORT_S = 60.0
 
 Action = Literal["repaired", "dropped", "noted"]
@@ -26,11 +26,11 @@ Action = Literal["repaired", "dropped", "noted"]
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """One kind of oddity.
+    """One kind of finding.
 
     Attributes:
-        action: what is done: the sample (or configuration) is repaired or dropped, or the stream is only remarked on.
-        sentence: what it is, and what to change at the encoder; it may contain fields in braces.
+        action: the sample (or configuration) is repaired or dropped, or the finding is only noted.
+        sentence: describes the problem, and the change to make at the encoder; it may contain fields in braces.
     """
 
     action: Action
@@ -146,7 +146,7 @@ KINDS: Final[dict[str, FindingKind]] = {
 
 
 class Findings:
-    """Counts what was odd in one publisher's stream, and logs each kind now and then.
+    """Counts the findings in one publisher's stream, and logs each kind once every :data:`LOG_EVERY_S` at most.
 
     Args:
         room: for the log.
@@ -155,9 +155,9 @@ class Findings:
 
     def __init__(self, room: str = "", counter: prometheus_client.Counter | None = None) -> None:
         self._counter = counter
-        #: {(track, code): how often}. Bounded by :data:`KINDS`.
+        #: {(track, code): number of findings}. Bounded by :data:`KINDS`.
         self.counts: Counter[tuple[TrackKind, str]] = Counter()
-        #: {code: unix time at which it was seen last}.
+        #: {code: unix time at which it was last seen}.
         self._last_s: dict[str, float] = {}
         #: {code: the values in its sentence}.
         self._fields: dict[str, dict[str, str | int | float]] = {}
@@ -165,7 +165,7 @@ class Findings:
         self._limiter = LogLimiter(LOG_EVERY_S)
 
     def add(self, track: TrackKind, code: str, now_s: float, **fields: str | float) -> None:
-        """Count one sample of this kind, at the unix time ``now_s``; ``fields`` are the values in its sentence."""
+        """Count one finding of this kind, at the unix time ``now_s``; ``fields`` are the values in its sentence."""
         kind = KINDS[code]
         self.counts[track, code] += 1
         if self._counter is not None:

@@ -1,4 +1,4 @@
-"""How H.264 and HEVC mark their NAL units, as far as an ingest needs it (ITU-T H.264 7.4.1, H.265 7.4.2.2)."""
+"""The kinds of H.264 and HEVC NAL units that an ingest distinguishes (ITU-T H.264 7.4.1, H.265 7.4.2.2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from typing import Final, Literal
 
 from airnode.media.codecs.bits import BitReader, BitstreamError, unescape
 
-# What a NAL unit is, by its header; one bit each.
+# Kinds of NAL units, given by their header; one bit for each.
 SLICE: Final = 1
 #: A slice of a picture that decoding can begin with (IDR; in HEVC also BLA and CRA).
 KEY: Final = 2
 #: With KEY: pictures that cannot be decoded may follow (CRA, BLA).
 OPEN: Final = 4
-#: A slice of such a picture (RASL).
+#: A slice of a picture that may not be decodable after CRA or BLA (RASL).
 LEADING: Final = 8
 PARAMETERS: Final = 16
-#: Supplemental information that belongs to the picture behind it.
+#: Supplemental information that belongs to the next picture.
 SEI: Final = 32
 DELIMITER: Final = 64
-#: Anything else: it stays with its picture, and is dropped alone.
+#: Any other NAL unit: it stays with its picture, and is dropped if it comes without one.
 OTHER: Final = 128
-#: No NAL unit of these codecs has such a header.
+#: No valid NAL unit has such a header.
 INVALID: Final = 256
 
 _RECOVERY_POINT: Final = 6
@@ -32,10 +32,10 @@ class NalSyntax:
     """The NAL units of one codec.
 
     Attributes:
-        header_bytes: of a NAL unit; the first bit behind them is set in the first slice of a picture
+        header_bytes: size of a NAL unit's header; the bit after it is set in the first slice of a picture
             (first_mb_in_slice 0, first_slice_segment_in_pic_flag).
         kinds: the bits above, by the first byte of a NAL unit.
-        is_intra: by the first byte of the slice header: it is the first slice, and says that it is an I slice.
+        is_intra: returns, for the first byte of a slice header, whether it is the first slice and an I slice.
     """
 
     codec: Literal["avc", "hevc"]
@@ -74,7 +74,7 @@ HEVC: Final = NalSyntax("hevc", 2, tuple(map(_hevc_kind, range(256))), lambda by
 def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
     """Return the recovery count of the recovery point in an SEI NAL unit; None: it has none (H.264 D.2.8, H.265 D.3.8).
 
-    0: the picture itself is right; more: the picture is right after so many pictures (intra refresh).
+    0: this picture is correct; n: the picture is correct after n more pictures (intra refresh).
     """
     pos = header_bytes
     for _ in range(_MAX_SEI_MESSAGES):
@@ -93,7 +93,7 @@ def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
 
 
 def _sei_number(sei: bytes, pos: int) -> tuple[int, int]:
-    """Return (payload type or size, position behind it)."""
+    """Return (payload type or size, position after it)."""
     value = 0
     while pos < len(sei) and sei[pos] == 0xFF:
         value += 255

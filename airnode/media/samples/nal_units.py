@@ -1,7 +1,7 @@
-"""Takes the NAL units out of a frame, however they are packed.
+"""Extracts the NAL units of a frame, in all forms that encoders send.
 
-The right form is a size of four bytes in front of each NAL unit (ISO 14496-15 5.3.3). Encoders also send start codes
-(Annex B), both in one frame, shorter sizes, sizes that are wrong, empty units, and bytes that belong to nothing.
+The correct form is a size of four bytes in front of each NAL unit (ISO 14496-15 5.3.3). Encoders also send start codes
+(Annex B), both in one frame, shorter sizes, wrong sizes, empty units, and stray bytes.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from airnode.media.samples.nal_syntax import INVALID, OTHER
 
 _START_CODE: Final = b"\0\0\1"
 _UNLIKELY: Final = INVALID | OTHER
-#: More NAL units than this are no picture.
+#: Most NAL units that are read from one frame.
 _MAX_NALS: Final = 4096
 
 
@@ -20,8 +20,8 @@ class Unpacked(NamedTuple):
 
     Attributes:
         nals: none of them empty.
-        odd: codes of what was odd; ``cut``: the last NAL unit was longer than what is left of the frame, and is gone.
-        lost_header: the first byte of the NAL unit that is gone; -1: none is.
+        odd: codes of findings; ``cut``: the last NAL unit was longer than the rest of the frame, and was removed.
+        lost_header: the first byte of the removed NAL unit; -1: none was removed.
     """
 
     nals: list[bytes]
@@ -31,7 +31,7 @@ class Unpacked(NamedTuple):
 
 
 def pack(nals: list[bytes]) -> bytes:
-    """Return NAL units in the right form."""
+    """Return NAL units, each after a size of four bytes."""
     return b"".join([part for nal in nals for part in (len(nal).to_bytes(4, "big"), nal)])
 
 
@@ -39,9 +39,9 @@ def unpack(data: bytes, length_size: int, kinds: Sequence[int], *, annexb_before
     """Return the NAL units of a frame.
 
     Args:
-        length_size: bytes of a size, as the configuration says.
+        length_size: bytes of a size, from the configuration.
         kinds: of the NAL units, by their first byte (:class:`NalSyntax`).
-        annexb_before: whether the publisher used start codes before; None: nothing came before.
+        annexb_before: whether earlier frames had start codes; None: this is the first frame.
     """
     has_start_code = data[:4] == b"\0\0\0\1" or _begins_with_short_code(data, kinds, annexb_before)
     if has_start_code and annexb_before:
@@ -71,7 +71,7 @@ def split_annexb(data: bytes) -> list[bytes]:
 
 
 def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
-    """Return the NAL units if all sizes are right and no unit is empty."""
+    """Return the NAL units if all sizes are correct and no unit is empty, otherwise None."""
     nals, pos, end = list[bytes](), 0, len(data)
     while pos < end:
         begin = pos + length_size
@@ -83,7 +83,7 @@ def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
 
 
 def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
-    """Return what is whole, without empty units and what is behind the last whole one."""
+    """Return the complete NAL units, without empty ones and without the bytes after the last complete one."""
     nals, odd, pos, end = list[bytes](), set[str](), 0, len(data)
     zeros_from = len(data.rstrip(b"\0"))
     lost_header = -1
@@ -102,7 +102,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
             if is_over or is_rest_empty:
                 lost_header = data[begin] if "cut" in odd and begin < end else -1
                 break
-        elif nals and data[pos : pos + 4] == b"\0\0\0\1":  # start codes behind sizes
+        elif nals and data[pos : pos + 4] == b"\0\0\0\1":  # start codes after sizes
             nals += split_annexb(data[pos:])
             odd.add("annexb")
             break
@@ -115,7 +115,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
 
 
 def _split_nested(nals: list[bytes], odd: list[str]) -> Unpacked:
-    """Split units that contain start codes: a whole frame in the Annex B form behind one size."""
+    """Split units that contain start codes: some encoders send a whole Annex B frame after one size."""
     if not any(_START_CODE in nal for nal in nals):
         return Unpacked(nals, odd)
     return Unpacked([part for nal in nals for part in split_annexb(nal)], [*odd, "annexb"])

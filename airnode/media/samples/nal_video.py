@@ -2,13 +2,13 @@
 
 ::
 
-    frame ──▶ fast look: is every byte in its place? ──yes──▶ pass on as it is
+    frame ──▶ fast check: is the frame correct? ──yes──▶ pass on unchanged
                      │ no
                      ▼
-              unpack (nal_units) ──▶ parameter sets ──▶ join to a picture ──▶ key frame? ──▶ pass on, packed anew
+              unpack (nal_units) ──▶ parameter sets ──▶ join to a picture ──▶ key frame? ──▶ pack, pass on
 
-A picture that comes in several messages is joined. For that each picture waits for the message behind it: only the
-first ones of a publish, and all of them once a picture did come in parts.
+A picture that comes in several messages is joined. For that a picture has to wait for the next message. Only the first
+pictures of a publish wait; all pictures wait after one came in parts.
 """
 
 from typing import Final
@@ -32,23 +32,23 @@ from airnode.media.samples.nal_syntax import (
 from airnode.media.samples.nal_units import Unpacked, pack, unpack
 from airnode.media.samples.parameter_sets import ParameterSets
 
-#: The first pictures of a publish that wait for the message behind them, and those that are looked at byte by byte.
+#: In a publish, this many first pictures wait for the next message, and this many are examined closely.
 _CAUTIOUS_PICTURES: Final = 3
 _CLOSE_PICTURES: Final = 30
-#: Most that is kept of headers that came without a picture.
+#: Most headers that are kept until their picture comes.
 _MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
-#: The payload type of a recovery point is looked for in this many bytes of an SEI NAL unit.
+#: The payload type of a recovery point is searched for in this many bytes of an SEI NAL unit.
 _SEI_LOOK_BYTES: Final = 64
-#: Without a key frame, pictures behind a lost one are left out for this long.
+#: After a lost picture, pictures are left out for at most this long if no key frame comes.
 _LONGEST_WAIT_90K: Final = 3 * 90_000
-#: A publisher may change its picture parameter sets alone this often; more are left in the frames.
+#: This many changes of only a PPS make a new configuration; later ones stay in the frames only.
 _MAX_PPS_CHANGES: Final = 4
 
 
 class NalVideo:
     """Repairs the pictures of one publisher's track, or drops them.
 
-    What is passed on is a whole picture of well-formed NAL units with sizes of four bytes.
+    The result is whole pictures of well-formed NAL units with sizes of four bytes.
     """
 
     def __init__(self, syntax: NalSyntax, findings: Findings) -> None:
@@ -61,21 +61,21 @@ class NalVideo:
         self._pps_changes = 0
         #: NAL units that belong to the next picture.
         self._pending: list[bytes] = []
-        #: The last picture, behind its new configuration, if it waits for more parts.
+        #: The last picture, after its new configuration, if it waits for more parts.
         self._held: list[MediaEvent] = []
         self._cautious = _CAUTIOUS_PICTURES
         self._close = _CLOSE_PICTURES
         self._comes_in_parts = False
         self._annexb_before: bool | None = None
         self._begun = False
-        #: Decode time of a lost picture that the next ones refer to; None: none is lost.
+        #: Decode time of a lost picture that the next ones refer to; None: no picture is lost.
         self._lost_90k: int | None = None
         self._drops_leading = False
         #: Presentation time of the last key frame that is no IDR frame; None: pictures presented later have come.
         self._open_since_90k: int | None = None
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
-        """Take a configuration record. Return what can be passed on."""
+        """Take a configuration record. Return the events to pass on."""
         if not record or record == self._record:
             return []
         try:
@@ -87,20 +87,20 @@ class NalVideo:
         return [*self._release(), *self._new_config(now_s)]
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
-        """Return what can be passed on of this frame and of the ones before."""
+        """Return the events to pass on for this frame and for earlier ones."""
         is_settled = not (self._close or self._comes_in_parts or self._held or self._pending or self._changed)
         if is_settled and self._open_since_90k is None and self._lost_90k is None and self._is_clean(frame):
             return [frame]
         return self._examine_closely(frame)
 
     def finish(self) -> list[MediaEvent]:
-        """Return what is held back: nothing comes any more."""
+        """Return the events that are held back, as the track ends."""
         return self._release()
 
-    # ---- the fast look -----------------------------------------------------------------------------------------------
+    # ---- the fast check ----------------------------------------------------------------------------------------------
 
     def _is_clean(self, frame: Frame) -> bool:
-        """Return whether the frame is a whole picture in the right form that is marked as what it is."""
+        """Return whether the frame is a whole picture in the correct form, with a correct key frame mark."""
         data, pos, found, first = frame.data, 0, 0, 0
         kinds, header_bytes, size_of = self._syntax.kinds, self._syntax.header_bytes, int.from_bytes
         last = len(data) - 4 - header_bytes
@@ -127,7 +127,7 @@ class NalVideo:
         """Return whether a header changes nothing: a known parameter set, or an SEI without a recovery point."""
         return nal in self._sets.known if kind & PARAMETERS else b"\x06" not in nal[1:_SEI_LOOK_BYTES]
 
-    # ---- the close look ----------------------------------------------------------------------------------------------
+    # ---- the close check ---------------------------------------------------------------------------------------------
 
     def _examine_closely(self, frame: Frame) -> list[MediaEvent]:
         now_s = frame.arrived_s
@@ -169,7 +169,7 @@ class NalVideo:
         return self._pass_on([*new_config, frame])
 
     def _sort(self, nals: list[bytes], now_s: float) -> tuple[list[bytes], int, bool]:
-        """Return (valid NAL units, their kinds, whether a picture begins with them); take the parameter sets."""
+        """Return (valid NAL units, their kinds, whether a picture begins with them); store the parameter sets."""
         kinds, header_bytes = self._syntax.kinds, self._syntax.header_bytes
         kept, found, is_first = list[bytes](), 0, False
         for nal in nals:
@@ -186,7 +186,7 @@ class NalVideo:
         return kept, found, is_first
 
     def _take_set(self, nal: bytes, now_s: float) -> bool:
-        """Take a parameter set. Return whether it is valid."""
+        """Store a parameter set. Return whether it is valid."""
         try:
             kind = self._sets.add(nal)
         except BitstreamError:
@@ -239,7 +239,7 @@ class NalVideo:
         return []
 
     def _judge_key(self, frame: Frame, nals: list[bytes], found: int) -> bool:
-        """Return whether decoding can begin here, and remark on key frames that many players do not begin with."""
+        """Return whether decoding can begin here. Add a finding if many players do not begin with such a key frame."""
         syntax = self._syntax
         if found & KEY:
             if not frame.is_key:
@@ -263,8 +263,8 @@ class NalVideo:
     def _is_decodable(self, frame: Frame, found: int, is_key: bool) -> bool:
         """Return False for pictures that may refer to pictures before the key frame that they follow.
 
-        HEVC marks them (RASL), and decoders skip them where they begin. H.264 does not: they are those that are
-        presented before their key frame. Chromium stops at them when it begins with that key frame.
+        HEVC marks them (RASL), and decoders skip them if they begin with the key frame. H.264 does not mark them: they
+        are the pictures that are presented before their key frame. Chromium stops at them if it begins with that frame.
         """
         presented_90k = frame.dts_90k + frame.cts_90k
         if is_key:
@@ -286,11 +286,11 @@ class NalVideo:
         return not is_leading
 
     def _lose(self, frame: Frame, header: int) -> None:
-        """A picture is lost: leave out the ones behind it, if decoders would stop at them.
+        """Leave out the pictures after a lost one, if decoders would stop at them.
 
-        Measured in Chromium: after a lost reference picture, commands of later pictures to forget it are decode errors,
-        and so is what is left of a slice that is cut. With one reference picture there are no such commands, and the
-        picture goes on. HEVC decoders replace what is missing (H.265 8.3.3).
+        Measured in Chromium: after a reference picture is lost, later commands to remove it are decode errors, and so
+        is the rest of a cut slice. Streams with one reference picture have no such commands, and decoding continues.
+        HEVC decoders replace missing pictures (H.265 8.3.3).
         """
         kind = self._syntax.kinds[header] if header >= 0 else INVALID
         is_reference = not kind & SLICE or bool(kind & KEY) or header >> 5 & 3 != 0
@@ -320,7 +320,7 @@ class NalVideo:
         return [config]
 
     def _pass_on(self, picture: list[MediaEvent]) -> list[MediaEvent]:
-        """Return the picture before, or also this one if no more parts are expected."""
+        """Return the held picture, and also this one if no more parts are expected."""
         if self._cautious:
             self._cautious -= 1
         if self._cautious or self._comes_in_parts:

@@ -5,12 +5,12 @@ from airnode.media.codecs.bits import BitstreamError
 from airnode.media.frames import AudioConfig, Frame, MediaEvent
 from airnode.media.samples.findings import Findings
 
-#: Most bytes of a frame in a packet (RFC 6716 3.4, R2), and of a packet of two streams with 48 frames each.
+#: Most bytes of a packet of two streams with 48 frames each; a frame has at most 1275 bytes (RFC 6716 3.4, R2).
 _MAX_PACKET_BYTES = 2 * 48 * 1275
 
 
 class OpusAudio:
-    """Gives the packets of one publisher's track their duration, or drops them."""
+    """Sets the duration of the packets of one publisher's track, and drops invalid packets."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
@@ -30,7 +30,7 @@ class OpusAudio:
         return [config]
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
-        """Return what can be passed on of this packet."""
+        """Return the events to pass on for this packet."""
         samples = opus.packet_samples(frame.data)
         if not samples or len(frame.data) > _MAX_PACKET_BYTES:
             self._findings.add("audio", "invalid_audio" if frame.data else "empty", frame.arrived_s)
@@ -43,5 +43,5 @@ class OpusAudio:
         return [frame]
 
     def finish(self) -> list[MediaEvent]:
-        """Return nothing: no packet is held back."""
+        """Return an empty list: no packet is held back."""
         return []

@@ -1,4 +1,4 @@
-"""The parameter sets of one video track, from its configuration and from its frames, and the record made of them."""
+"""Collects a video track's parameter sets from its configuration and its frames, and writes a record with them."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from airnode.media.codecs import avc, hevc
 from airnode.media.codecs.bits import MAX_HEADER_BYTES, BitstreamError
 from airnode.media.frames import VideoConfig
 
-#: In a record: 5 and 8 bits count them.
+#: Most sets in a record: their numbers are fields of 5 and 8 bits.
 _MAX_SPS, _MAX_PPS = 31, 255
 
 SetKind = Literal["vps", "sps", "pps"]
@@ -16,8 +16,8 @@ class ParameterSets:
     """VPS, SPS and PPS by their ids. A later set replaces an earlier one with the same id.
 
     Attributes:
-        length_size: bytes of the size in front of each NAL unit, as the record says.
-        known: all current sets, as they came.
+        length_size: bytes of the size in front of each NAL unit, from the record.
+        known: all current sets, as the publisher sent them.
     """
 
     def __init__(self, codec: Literal["avc", "hevc"]) -> None:
@@ -25,11 +25,11 @@ class ParameterSets:
         self.length_size = 4
         self.known: set[bytes] = set()
         self._sets: dict[SetKind, dict[int, bytes]] = {"vps": {}, "sps": {}, "pps": {}}
-        #: The record that the publisher sent, while nothing else came.
+        #: The publisher's record; empty: no record came, or a later set differs from it.
         self._record = b""
 
     def replace(self, record: bytes) -> None:
-        """Take the sets of a record and forget the ones before.
+        """Replace all sets with those of a record.
 
         Raises:
             BitstreamError: the record is cut short or invalid; nothing changed.
@@ -49,7 +49,7 @@ class ParameterSets:
         self._update_known()
 
     def add(self, nal: bytes) -> SetKind | None:
-        """Take a set out of a frame. Return its kind if it is new or changed something.
+        """Store a set from a frame. Return its kind if it is new or has changed.
 
         Raises:
             BitstreamError: it is cut short or invalid.
@@ -78,7 +78,7 @@ class ParameterSets:
             return None
         if self._codec == "avc":
             record = avc.write_avcc(sps, pps)
-            # Records of the high profiles may lack the chroma format, or have more behind it.
+            # Records of the high profiles may lack the chroma format, or have more bytes after it.
             is_right = self._record.startswith(record) or (bool(self._record) and record.startswith(self._record))
             kept = self._record if is_right else record
             return avc.parse_avcc(kept), bool(self._record) and kept is record
@@ -87,12 +87,12 @@ class ParameterSets:
         return hevc.parse_hvcc(kept), bool(self._record) and kept is record
 
     def uses_one_reference(self) -> bool:
-        """Return whether each picture refers to the one before it only (H.264 with one reference frame)."""
+        """Return whether each picture refers only to the one before it (H.264 with one reference frame)."""
         sps, _ = self._in_order()
         return self._codec == "avc" and bool(sps) and avc.parse_sps(sps[0]).reference_frames == 1
 
     def _in_order(self) -> tuple[list[bytes], list[bytes]]:
-        """Return (SPS, PPS), with the SPS that the first PPS uses in front."""
+        """Return (SPS, PPS); the SPS that the first PPS uses is the first one."""
         sps, pps = dict(self._sets["sps"]), list(self._sets["pps"].values())[:_MAX_PPS]
         parse_ids = avc.parse_pps_ids if self._codec == "avc" else hevc.parse_pps_ids
         used = sps.pop(parse_ids(pps[0])[1], None) if pps else None
