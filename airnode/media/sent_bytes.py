@@ -6,7 +6,7 @@ from airnode.kernel.meter import Meter
 
 
 class SentBytes:
-    """The one declaration of these meters. Their sum is what placement by bandwidth uses (``cluster.bandwidth_bps``).
+    """The only declaration of these meters. Placement by bandwidth uses their sum (``cluster.bandwidth_bps``).
 
     Attributes:
         hls: bodies of parts, segments and initialization sections.

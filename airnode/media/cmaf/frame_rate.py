@@ -58,7 +58,7 @@ class FrameRateMeter:
 
     @property
     def longest_key_interval_90k(self) -> int:
-        """The longest of the last eight intervals between key frames; 0: there was none in this period."""
+        """The longest of the last eight intervals between key frames; 0: no interval in this period yet."""
         return max(self._key_intervals_90k, default=0)
 
     @property

@@ -12,7 +12,7 @@ class OpenPart:
 
     Attributes:
         has_key: the part contains a video key frame.
-        video_end_90k: end of the last video frame that was added in this period, in any part; 0: there was none.
+        video_end_90k: end of the last video frame that was added in this period, in any part; 0: none was added.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class OpenPart:
         return self._video_run is None and self._audio_run is None
 
     def begin_period(self) -> None:
-        """Forget where the video of the last period ended."""
+        """Reset `video_end_90k`, as a new period begins."""
         self.video_end_90k = 0
 
     def add_video(self, frame: Frame, dts_90k: int, duration_90k: int) -> None:

@@ -17,7 +17,7 @@ Why this is more than "cut every 200 ms":
   track, and after `VIDEO_GONE_90K` the last key frame is written again as a *still* until the next key frame comes.
 
 Times are decode times on the media timeline in ticks of 1/90,000 s (``..._90k``). ``_part_start_90k`` and
-``_segment_start_90k`` are where the open part and the open segment begin.
+``_segment_start_90k`` are the start times of the open part and the open segment.
 """
 
 from collections import deque
@@ -367,7 +367,7 @@ class Segmenter:
         return round(self._window.part_target_s * VIDEO_TIMESCALE)
 
     def _choose_part_target(self, until_90k: int) -> int:
-        """Choose PART-TARGET as soon as there are frames for one part. Return it in ticks; 0: not chosen yet."""
+        """Choose PART-TARGET as soon as one part's frames have come. Return it in ticks; 0: not chosen yet."""
         wish_90k = self._settings.part_target_ms * 90
         if until_90k - self._period_start_90k + self._rate.frame_90k < wish_90k:
             return 0

@@ -53,7 +53,7 @@ class BitReader:
 
     @property
     def bits_left(self) -> int:
-        """Return the number of bits that are not read yet."""
+        """The number of bits that are not read yet."""
         return self._left
 
     def u(self, bits: int) -> int:

@@ -284,7 +284,7 @@ class LiveFeed:
 
     @property
     def ready(self) -> bool:
-        """Whether there is an initialization section, so that viewers can join."""
+        """Whether viewers can join: the feed has an initialization section."""
         return bool(self._init)
 
     @property

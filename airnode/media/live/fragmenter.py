@@ -36,7 +36,7 @@ AUDIO_ONLY_FRAGMENT_90K = VIDEO_TIMESCALE // 25
 AUDIO_ENTRY_90K = VIDEO_TIMESCALE // 2
 #: A still is shown until this long after the end of audio; a key frame that comes earlier replaces it.
 STILL_90K = VIDEO_TIMESCALE
-#: Expected duration of a frame while none is declared or measured.
+#: Expected duration of a frame before a duration is declared or measured.
 _UNKNOWN_FRAME_90K = VIDEO_TIMESCALE // 30
 #: A step in decode time is shorter than two durations by at least this.
 _STEP_SLACK_90K = 90
@@ -99,7 +99,7 @@ class Fragmenter:
         #: Of the last video frame: the written decode time, its own decode time (-1: the last one was a still), and the
         #: written duration.
         self._written_dts_90k, self._last_dts_90k, self._written_duration_90k = -1, -1, 0
-        #: End of the presentation of video, and end of audio; 0: there was none in this period.
+        #: End of the presentation of video, and end of audio; 0: none in this period.
         self._video_end_90k, self._audio_end_samples = 0, 0
         #: Arrival time and presentation time (ticks of its track) of the first frame in the open fragment.
         self._first_arrived_s, self._first_presented_ticks = 0.0, 0
@@ -171,7 +171,7 @@ class Fragmenter:
         return round(self._frame_90k) or _UNKNOWN_FRAME_90K
 
     def _write_video(self, frame: Frame) -> TrackRun:
-        """Add a frame to the open fragment, with a decode time that browsers do not take for a discontinuity."""
+        """Add a frame with a decode time that is no discontinuity for browsers. Return the open fragment's run."""
         own_dts_90k = frame.dts_90k
         presented_90k = own_dts_90k + frame.cts_90k
         if self._last_dts_90k >= 0:
@@ -244,7 +244,7 @@ class Fragmenter:
         return samples * VIDEO_TIMESCALE // rate
 
     def _write_audio(self, frame: Frame) -> TrackRun:
-        """Add a frame to the open fragment."""
+        """Add a frame to the open fragment. Return the run that contains it."""
         dts_samples, duration_samples = frame.dts_samples, frame.duration_samples
         run = self._audio_run
         if run is None:

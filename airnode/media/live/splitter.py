@@ -22,7 +22,7 @@ class LivePiece:
 
     Attributes:
         dts_ticks: decode time of the fragment's first video frame (of its first audio frame, if the stream has no
-            video), in ticks of that track; -1: there is no such frame.
+            video), in ticks of that track; -1: the fragment has no such frame.
     """
 
     init: bytes

@@ -101,7 +101,7 @@ class ChunkDecoder:
 
     @property
     def buffered_bytes(self) -> int:
-        """Return the size of the input that is not decoded yet and of the incomplete messages."""
+        """The size of the input that is not decoded yet, plus that of the incomplete messages."""
         return self._partial_bytes + len(self._data) - self._pos
 
     def feed(self, data: bytes) -> None:

@@ -89,7 +89,7 @@ class RtmpConnection(asyncio.Protocol):
 
     @property
     def closed(self) -> bool:
-        """Return whether the transport is closed."""
+        """Whether the transport is closed."""
         return self._closed
 
     # --- called by the transport

@@ -1,4 +1,4 @@
-"""The interfaces that the RTMP server uses: who may publish, and where the media goes."""
+"""The interfaces that the RTMP server uses: they decide who may publish, and receive the media."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

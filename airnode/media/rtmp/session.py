@@ -9,7 +9,7 @@
                                    │                      closed                      │
                                    └──────────────────────────────────────────────────┘
 
-While a publish waits for the owner's answer, the bytes after it are not decoded: there is no media before the answer.
+While a publish waits for the owner's answer, the bytes after it are not decoded: no media may pass before it.
 """
 
 import enum

@@ -113,7 +113,7 @@ class AacAudio:
         return self._other_channels(frame)
 
     def _other_channels(self, frame: Frame) -> list[MediaEvent]:
-        """Drop a frame that does not fit the announced channels; after some in a row, correct the configuration."""
+        """Return no events for a frame with unannounced channels; after some in a row, a corrected configuration."""
         self._other_layout += 1
         layout = {1: 2, 2: 1}.get(self._layout)
         if layout is None or self._other_layout < _OTHER_LAYOUT_FRAMES or len(self._record) < 2:

@@ -115,7 +115,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
 
 
 def _split_nested(nals: list[bytes], odd: list[str]) -> Unpacked:
-    """Split units that contain start codes: some encoders send a whole Annex B frame after one size."""
+    """Return the units, split at start codes: some encoders send a whole Annex B frame after one size."""
     if not any(_START_CODE in nal for nal in nals):
         return Unpacked(nals, odd)
     return Unpacked([part for nal in nals for part in split_annexb(nal)], [*odd, "annexb"])

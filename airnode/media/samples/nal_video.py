@@ -226,7 +226,7 @@ class NalVideo:
     # ---- pictures ----------------------------------------------------------------------------------------------------
 
     def _join(self, nals: list[bytes], now_s: float) -> list[MediaEvent]:
-        """Add slices to the picture that they continue."""
+        """Add slices to the held picture that they continue. Return an empty list: it is still held."""
         self._comes_in_parts = True
         picture = self._held[-1] if self._held else None
         if not isinstance(picture, Frame):
