@@ -1,7 +1,7 @@
 """Makes an audio track without holes: adds silent frames where the publisher sent no sound.
 
-If sound is missing for a moment, a player waits for it for ever, although the picture is there. So both writers (parts
-and ``live.mp4``) get audio without a hole from the first key frame of a period on, whatever the publisher sends::
+If sound is missing for a moment, a player stalls for ever, although it has the picture. So both writers (parts and
+``live.mp4``) get audio without a hole from the first key frame of a period on, whatever the publisher sends::
 
     video               K   v   v   v   v   v   v   K   v   v   v   v   v   v   v   v   v
     sound               (announced, late)   s s s s s s s s s (stops)               s s s s

@@ -11,7 +11,7 @@ marker              decoded to
 08 date             :class:`Date`
 09 array            list; a dict if it has named members (then the others are left out)
 0A object           dict; a class name is left out
-0C byte array       :data:`UNDEFINED`: OBS sends its VOD track so, and nobody reads it
+0C byte array       :data:`UNDEFINED`: OBS sends its VOD track in them, and nobody reads it
 ==================  =====================================================================
 
 Vectors (0D to 10), dictionaries (11) and externalizable objects (a class defines their bytes) are refused. A reference

@@ -1,8 +1,8 @@
 """Reads the app, the stream name and the stream key that a publisher typed into its encoder.
 
 An encoder has a field for the server (``rtmp://host/live``) and one for the stream key, or one field for both. RTMP
-carries them as ``app`` and ``tcUrl`` of connect and as the stream name of publish. Mistakes are corrected if the
-meaning is clear:
+carries them as ``app`` and ``tcUrl`` of connect and as the stream name of publish. These forms are
+understood, mistakes included:
 
 ======================================  ==================================  ======================
 server                                  stream key                          read as

@@ -41,7 +41,7 @@ _MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
 _SEI_LOOK_BYTES: Final = 64
 #: After a lost picture, pictures are left out for at most this long if no key frame comes.
 _LONGEST_WAIT_90K: Final = 3 * 90_000
-#: This many changes of only a PPS make a new configuration; later ones stay in the frames only.
+#: This many changes of a PPS alone make a new configuration; after that, a changed PPS stays in the frames only.
 _MAX_PPS_CHANGES: Final = 4
 
 

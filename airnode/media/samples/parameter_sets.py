@@ -1,4 +1,4 @@
-"""Collects a video track's parameter sets from its configuration and its frames, and writes a record with them."""
+"""Collects a video track's parameter sets from its configuration and its frames, and makes a record from them."""
 
 from typing import Literal
 
