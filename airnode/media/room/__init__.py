@@ -1,1 +1,1 @@
-"""A room on this node: who publishes into it, who watches it, and what is reported to the cluster."""
+"""The rooms of this node: publishers, viewers, packaging, and reports to the cluster."""

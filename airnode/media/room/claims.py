@@ -1,7 +1,7 @@
-"""Claiming a room for this node, by epoch: of two nodes that receive the same class, the later one owns it.
+"""Claims a room for this node, by epoch: if two nodes receive the same class, the later one owns it.
 
-A claim is written before the first byte of media is accepted from the publisher, and renewed with each report. An
-origin that returns after another one took over has the lower epoch: its next report is refused, and it loses the room.
+The claim is written before the first byte of media is accepted from the publisher. Each report renews it. If an origin
+returns after another node has taken over, it has the lower epoch: its next report is refused, and it loses the room.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from airnode.media.room.rooms import Rooms
 
 log = structlog.get_logger(__name__)
 
-#: An origin reports each second; one that missed two reports loses the room to a new publisher.
+#: An origin reports each second. If it misses two reports, it loses the room to a new publisher.
 _ALIVE_S = 2.5
-#: Segments that it may have made since its last report.
+#: Most segments that an origin makes between its last report and its end.
 _UNREPORTED_SEGMENTS = 2
-#: Longest time that an encoder waits for a Redis that hangs.
+#: Longest time that an encoder waits for Redis.
 _CLAIM_TIMEOUT_S = 3.0
 
 
@@ -37,7 +37,7 @@ class RoomClaims:
     """Claims rooms for publishers that this node accepts.
 
     Args:
-        takeover_after_s: a publisher on another node that has been silent for this long is replaced.
+        takeover_after_s: a publisher on another node is replaced after it has been silent for this long.
     """
 
     def __init__(self, bus: Bus, node_id: str, rooms: Rooms, table: OriginTable, *, takeover_after_s: float) -> None:
@@ -51,7 +51,7 @@ class RoomClaims:
         """Claim the room for this node, unless this node already owns it.
 
         Raises:
-            Conflict: (409) another node has it, and its publisher is alive.
+            Conflict: (409) another node has the room, and its publisher is alive.
             Unavailable: (503) this node accepts no more rooms, or Redis does not answer.
         """
         self._rooms.require_space(name)
@@ -97,7 +97,7 @@ class RoomClaims:
 
 
 def continuation(*known: RoomState | None) -> Continuation:
-    """Return where a new window begins: after the highest known segment, so that its players can continue."""
+    """Return where a new window begins: after the highest known segment, so that players can continue."""
     states = [state for state in known if state is not None and state.next_msn]
     if not states:
         return Continuation()

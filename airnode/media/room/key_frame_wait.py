@@ -3,35 +3,35 @@
 from airnode.errors import InvalidInput
 from airnode.media.frames import Frame
 
-#: A publisher that sends video without a key frame, and no sound, for so long is disconnected.
+#: A publisher is disconnected after it has sent video without a key frame, and no sound, for this long.
 KEY_FRAME_WAIT_S = 15.0
 KEY_FRAME_WAIT_BYTES = 32 << 20
-#: Sound goes on without video that has no key frame for so long: at the begin of a stream, and later.
+#: If video has no key frame for this long, sound continues without it: at the start of a stream, and later.
 FIRST_KEY_WAIT_S, LATER_KEY_WAIT_S = 3.0, 10.0
 
 
 class KeyFrameMissing(InvalidInput):
-    """Video came for a long time without a single key frame: the publisher is disconnected."""
+    """The publisher sent video for a long time without a key frame, so it is disconnected."""
 
     code, title = "key_frame_missing", "No key frame"
 
 
 class KeyFrameWait:
-    """Counts what comes before the first key frame of a period."""
+    """Measures the time and the bytes before the first key frame of a period."""
 
     def __init__(self) -> None:
-        #: When the first frame came; None: none did yet.
+        #: Arrival time of the first frame; None: no frame has come yet.
         self._since_s: float | None = None
         self._bytes = 0
 
     def ends_with(self, frame: Frame, *, had_video: bool) -> bool:
-        """Return whether this is enough: sound is to go on without video.
+        """Return whether the wait ends with this frame: sound continues without video.
 
         Args:
             had_video: this publisher has sent a key frame before.
 
         Raises:
-            KeyFrameMissing: there is no sound either.
+            KeyFrameMissing: the wait was too long, and there is no sound either.
         """
         if self._since_s is None:
             self._since_s = frame.arrived_s

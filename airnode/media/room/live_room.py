@@ -1,4 +1,4 @@
-"""One room that is published to this node: its window, its packager, and the state that is reported to the cluster."""
+"""One room that is published to this node: its window, its packager, and its state for the cluster."""
 
 import asyncio
 import time
@@ -23,8 +23,8 @@ class Ownership:
     """This node's right to publish a room.
 
     Attributes:
-        epoch: of its claim.
-        after: where the window of the node that had the room before ended; None: it begins here.
+        epoch: of this node's claim.
+        after: where the window of the room's previous node ended; None: there was no previous node.
     """
 
     epoch: int
@@ -36,12 +36,12 @@ class LiveRoom:
 
     Attributes:
         epoch: of this node's claim: at least the unix time in milliseconds at which the room went live here.
-        recording_id: of the running recording; empty: there is none. Owned by the recorder.
+        recording_id: of the running recording; empty: nothing is recorded. Owned by the recorder.
         recording_mode: which classes this node records; None: not known yet. Owned by the recorder.
         closed: the room will not change any more.
-        findings: what was odd in the publishers' samples.
+        findings: of the publishers' samples.
         published_s: unix time at which the publisher joined.
-        not_playable: why nothing of what is published can be played; None: something can.
+        not_playable: the reason why the room cannot be played; None: it can be played.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class LiveRoom:
         self.not_playable: NotPlayable | None = None
         self.recording_id = ""
         self.recording_mode: RecordingMode | None = None
-        #: {kind: number of the packager's faults that the metrics contain already}.
+        #: {kind: number of the packager's faults that the metrics already contain}.
         self.counted_faults: dict[str, int] = {}
-        #: Loop time at which the last media came.
+        #: Loop time at which the last media arrived.
         self.last_media_s = 0.0
         #: Ends the grace time, or the time for which an ended room is kept.
         self.timer: asyncio.TimerHandle | None = None
         self.window.add_listener(self.waiters.wake)
 
     def check_playable(self, now_s: float) -> None:
-        """Find out whether something can be played; ``now_s`` is the unix time."""
+        """Update ``not_playable``; ``now_s`` is the unix time."""
         if self.publisher is None or self.phase != "live":
             self.not_playable = None
             return
@@ -95,7 +95,7 @@ class LiveRoom:
         """Do nothing: the window and the live feed exist without requests."""
 
     def state(self, node_id: str, now_s: float) -> RoomState:
-        """Return what this node reports to the cluster; ``now_s`` is the loop's time."""
+        """Return the state that this node reports to the cluster; ``now_s`` is the loop's time."""
         return RoomState(
             room=self.name,
             node_id=node_id,

@@ -1,4 +1,4 @@
-"""This node's view of which node is the origin of which room; masters keep the same view."""
+"""The origin of each room, as this node knows it; masters keep the same view."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from airnode.kernel.tasks import TaskScope
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a room comes from.
+    """The origin of a room.
 
     Attributes:
-        base_url: of the node's media port.
+        base_url: of the origin's media port.
     """
 
     node_id: str
@@ -28,9 +28,10 @@ class OriginTable:
     """The origins of all rooms. No I/O and no clock.
 
     Args:
-        node_id: this node's. default_host: the host of origins that report none: they have the address of the master.
-        keep_s: a room without a lease is forgotten this long after its last report: until then its publisher may come
-            back to another node. It is forgotten at once when its origin reports its end.
+        node_id: of this node.
+        default_host: used for origins that report no host: they have the address of the master.
+        keep_s: a room without a lease is forgotten this long after its last report. Until then its publisher may come
+            back to another node. The room is forgotten at once when its origin reports its end.
     """
 
     def __init__(self, node_id: str, default_host: str, keep_s: float) -> None:
@@ -47,15 +48,15 @@ class OriginTable:
         return self.rooms.received_s(room)
 
     def origin(self, room: str) -> Origin | None:
-        """Return the other node that is the room's origin; None: nobody is, or this node."""
+        """Return the room's origin if it is another node; None: the room has no origin, or it is this node."""
         return self._origin_of(self.state(room))
 
     def base_url(self, scheme: str, host: str, port: int) -> str:
-        """Return the address of a node's media port, from what nodes report about it."""
+        """Return the base URL of a node's media port, from the parts that the node reports."""
         return f"{scheme}://{host or self._default_host}:{port}"
 
     def is_moved(self, change: RecordChange[RoomState]) -> bool:
-        """Return whether the room came, went, or has another origin now."""
+        """Return whether the room appeared, disappeared, or has another origin now."""
         if change.before is None or change.after is None:
             return True
         return self._origin_of(change.before) != self._origin_of(change.after)
@@ -90,15 +91,15 @@ class Origins(Service):
         self._listeners.append(listener)
 
     def keep_while(self, is_received: Callable[[str], bool]) -> None:
-        """Keep a room that has no lease any more while ``is_received`` says that its media still arrive here."""
+        """Keep a room without a lease while ``is_received`` returns True: its media still arrive here."""
         self.table.rooms.keep_while = is_received
 
     async def start(self) -> None:
-        """Subscribe, and read the leases."""
+        """Subscribe to reports and read the leases."""
         await self._view.start()
 
     async def stop(self) -> None:
-        """End the view."""
+        """Stop the view."""
         await self._view.stop()
 
     def _changed(self, change: RecordChange[RoomState]) -> None:

@@ -1,4 +1,4 @@
-"""From ingest events to the window: which tracks there are, which frames count, when a new period begins.
+"""Turns ingest events into frames on the media timeline: chooses tracks and frames, and begins new periods.
 
 ::
 
@@ -6,18 +6,19 @@
     publisher ──▶  metadata, frames  ──▶ Packager ──frames on the media ──┤
                    (its own clock)                  timeline              └─▶ LiveFeed ──fragments──▶ live.mp4
 
-A *period* is what lies between two discontinuities: one set of tracks, one initialization section. A new one begins
-when a configuration changes, when the publisher's timestamps jump, and when another publisher comes.
+A *period* has one set of tracks and one initialization section, and ends at a discontinuity. A new period begins when a
+configuration changes, when the publisher's timestamps jump, and when another publisher comes.
 
 Nothing is written before the tracks are known: a muxed file has to announce all of them in its initialization section.
-So frames are held back until both configurations are there, or until the second one has not come for a while.
+So frames are held back until both configurations have arrived. If the second one does not come for a while, the period
+begins without it.
 
-**Tracks are independent.** What one track does not send never holds up the other:
+**Tracks are independent.** A track that sends nothing never delays the other one:
 
-- Sound that is missing is silence (:mod:`airnode.media.cmaf.continuous_audio`). In segments it is silence even where no
-  sound is announced: so sound can appear and vanish there without another set of tracks, at which players stop.
-- Video that is announced and has no key frame for some seconds is left out until one comes.
-- A track that appears, or sound with another configuration, begins a new period at the next key frame, so that no
+- Missing sound is replaced by silence (:mod:`airnode.media.cmaf.continuous_audio`). Segments contain silence even if no
+  sound is announced. So sound can appear and vanish there without a new set of tracks, at which players stop.
+- If announced video has no key frame for some seconds, it is left out until one comes.
+- If a track appears, or the configuration of the sound changes, a new period begins at the next key frame, so that no
   picture is lost.
 """
 
@@ -45,32 +46,32 @@ from airnode.media.samples.findings import Findings
 
 log = structlog.get_logger(__name__)
 
-#: Media time to wait for the configuration of a second track: one that onMetaData announced, one that it did not.
+#: Media time to wait for the configuration of a second track: if onMetaData announced the track, and if not.
 ANNOUNCED_TRACK_WAIT_90K = VIDEO_TIMESCALE
 OTHER_TRACK_WAIT_90K = VIDEO_TIMESCALE * 3 // 10
-#: Most frames and bytes kept while waiting for it.
+#: Most frames and bytes that are kept during this wait.
 SETUP_FRAMES, SETUP_BYTES = 1_000, 16 << 20
-#: Video that is silent for so long holds up no change of the sound.
+#: If no video has come for this long, a change of the sound does not wait for a key frame.
 VIDEO_SILENT_S = 3.0
-#: Frames of a track that are kept until the period begins that has it.
+#: Most audio frames that are kept until a period with their track begins.
 WAITING_AUDIO_FRAMES = 64
-#: The clock is checked at each 16th frame.
+#: The publisher's clock is checked at each 16th frame.
 CLOCK_CHECK_MASK = 15
 #: Least time between two log lines of one kind about one room.
 WARN_EVERY_S = 5.0
 
 
 class Packager:
-    """Packages one publisher's stream, and the next one's after `restart`, into one window.
+    """Packages the stream of one publisher into a window; after `restart`, the stream of the next publisher.
 
     No I/O and no clock: each frame has its time of arrival, and results are read from the window.
 
     Args:
         settings: the ``hls`` section.
-        window: where parts go; the packager is its only writer.
-        room: for the log.
-        live: gets the same frames, for the endless ``live.mp4``.
-        findings: gets what is odd in the publisher's clock.
+        window: receives the parts and segments; the packager is its only writer.
+        room: name for the log.
+        live: receives the same frames, for the endless ``live.mp4``.
+        findings: receives the faults of the publisher's clock.
     """
 
     def __init__(
@@ -100,18 +101,18 @@ class Packager:
         self._audio: AudioConfig | None = None
         self._metadata = StreamMetadata()
         self._period = Period()
-        #: Its tracks.
+        #: The period's tracks.
         self._period_video: VideoConfig | None = None
         self._period_audio: AudioConfig | None = None
-        #: The period's sound. Without an audio track it is silence, for segments only.
+        #: The period's sound. Without an audio track it is silence, only for segments.
         self._sound: ContinuousAudio | None = None
         #: Sound of a track that the period does not have yet.
         self._waiting_audio: deque[Frame] = deque(maxlen=WAITING_AUDIO_FRAMES)
-        #: Video has had no key frame for too long: it is left out until one comes.
+        #: Video has had no key frame for too long, so it is left out until one comes.
         self._video_missing = False
         self._had_video = False
         self._video_arrived_s = 0.0
-        #: Unix time at which the last frame arrived that can be played.
+        #: Unix time at which the last playable frame arrived.
         self._playable_s = 0.0
         self._last_key_90k = 0
         self._clock = PublisherClock()
@@ -128,11 +129,11 @@ class Packager:
     # ---- the publisher ---------------------------------------------------------------------------------------------
 
     def push(self, events: Iterable[MediaEvent]) -> None:
-        """Take what the publisher sent.
+        """Package the events that came from the publisher.
 
         Raises:
-            KeyFrameMissing: the publisher never sends a key frame.
-            SegmentTooLarge: it sends more than ``hls.segment_max_bytes`` in one segment.
+            KeyFrameMissing: the publisher sends no key frame.
+            SegmentTooLarge: a segment is larger than ``hls.segment_max_bytes``.
         """
         try:
             for event in events:
@@ -151,7 +152,7 @@ class Packager:
             self._window.notify()
 
     def finish(self) -> None:
-        """End the publisher's stream: write what is held back. The window stays open."""
+        """End the publisher's stream: write the frames that are held back. The window stays open."""
         if not self._running and self._setup and (self._video or self._audio):
             self._begin_running()
         self._finish_writers()
@@ -159,7 +160,7 @@ class Packager:
         self._window.notify()
 
     def restart(self) -> None:
-        """A new publisher comes for the same window: discontinuity, new names, sequence numbers continue."""
+        """Begin the stream of a new publisher: discontinuity and new names; the sequence numbers continue."""
         self.finish()
         self._timeline.rebase()
         self._reset()
@@ -168,7 +169,7 @@ class Packager:
 
     @property
     def received(self) -> Received:
-        """Return what came from the publisher so far."""
+        """Return what the publisher has sent so far."""
         video, audio = self._video is not None, self._audio is not None
         return Received(video, audio, self.stats.last_frame_s, self._playable_s, self._needs_key)
 
@@ -224,7 +225,7 @@ class Packager:
             self._place(frame)
 
     def _begin_period(self) -> None:
-        """Continue behind what was written: new initialization section, discontinuity, key frame first."""
+        """Begin a new period after the last one: discontinuity, new initialization section, a key frame first."""
         self._finish_writers()
         self._periods += 1
         self.stats.discontinuities += self._periods > 1
@@ -291,14 +292,14 @@ class Packager:
             self._place_audio(frame, media_90k)
 
     def _use_arrival(self, code: str, frame: Frame) -> None:
-        """From now on, use the times of arrival: the publisher's clock is none."""
+        """Use times of arrival from now on, because the publisher's clock is unusable."""
         self._findings.add(frame.track, code, frame.arrived_s)
         self._timeline.rebase()
         if self._sound is not None:
             self._sound.follow_arrival()
 
     def _admit_video(self, frame: Frame) -> bool:
-        """Return whether a picture can be written; a key frame begins the period that has all tracks."""
+        """Return whether a video frame can be written; a key frame begins a period with all tracks."""
         if self._video is None:
             self.stats.dropped["no_config"] += 1
             return False
@@ -316,7 +317,7 @@ class Packager:
         return True
 
     def _admit_audio(self, frame: Frame) -> bool:
-        """Return whether sound can be written; a period that has it begins now or at the next key frame."""
+        """Return whether sound can be written; a period with this sound begins now or at the next key frame."""
         if self._audio is None:
             self.stats.dropped["no_config"] += 1
             return False
@@ -328,7 +329,7 @@ class Packager:
         return False
 
     def _place_video(self, frame: Frame, media_90k: int) -> None:
-        """Pass video on with decode times that grow; the presentation time stays the publisher's."""
+        """Write video with increasing decode times; its presentation times stay unchanged."""
         if self._needs_key and not frame.is_key:
             self.stats.dropped["before_key"] += 1
             self._warn("video_before_key_frame_dropped", frame.arrived_s)
@@ -370,14 +371,14 @@ class Packager:
             self._write_sound(placed)
 
     def _write_sound(self, frames: list[Frame]) -> None:
-        """Pass sound on; where no sound is announced, only to segments."""
+        """Write sound to segments; also to ``live.mp4`` if the publisher announced it."""
         for frame in frames:
             if self._live is not None and self._period_audio is not None:
                 self._live.add(frame)
             self._segmenter.add(frame)
 
     def _warn(self, event: str, now_s: float, **fields: object) -> None:
-        """Log at most one line an event and `WARN_EVERY_S`, with how many were left out."""
+        """Log an event at most once in `WARN_EVERY_S`, with the number of lines that were left out."""
         left_out = self._log_limiter.held_back(event, now_s)
         if left_out is not None:
             self._log.warning(event, **fields, left_out=left_out)

@@ -1,4 +1,4 @@
-"""The tracks of one period, for both writers."""
+"""The tracks of one period, for segments and for ``live.mp4``."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,13 +8,13 @@ from airnode.media.cmaf.stats import PackagerStats
 from airnode.media.frames import AudioConfig, StreamMetadata, VideoConfig
 from airnode.media.hls.window import VariantInfo
 
-#: What segments have where no sound is announced: AAC-LC, 48 kHz, stereo.
+#: The sound of segments if the publisher announces none: AAC-LC, 48 kHz, stereo.
 NO_SOUND: Final = AudioConfig(bytes.fromhex("1190"), "mp4a.40.2", 48_000, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What lies between two discontinuities has these tracks; None: the publisher sends no such track."""
+    """The tracks between two discontinuities; None: the publisher sends no such track."""
 
     video: VideoConfig | None = None
     audio: AudioConfig | None = None
@@ -37,12 +37,12 @@ class Period:
 
     @property
     def segment_tracks(self) -> list[Track]:
-        """Return the tracks of segments: there is always sound."""
+        """Return the tracks of segments, which always have sound."""
         return self.live_tracks if self.audio is not None else [*self.live_tracks, Track(AUDIO_TRACK_ID, NO_SOUND)]
 
     @property
     def frame_rate(self) -> float:
-        """Return what the bitstream declares, else what onMetaData announced; 0: neither is believable."""
+        """Return the frame rate that the bitstream declares, else that of onMetaData; 0: neither is plausible."""
         if self.video is None:
             return 0.0
         rate = self.video.frame_rate or self.metadata.frame_rate or 0.0
@@ -58,7 +58,7 @@ class Period:
         return 0.0
 
     def describe(self, stats: PackagerStats) -> VariantInfo:
-        """Set the tracks in the statistics. Return what the multivariant playlist declares."""
+        """Return what the multivariant playlist declares; also set the tracks in the statistics."""
         stats.video_codecs = self.video.codecs if self.video is not None else ""
         stats.audio_codecs = self.audio.codecs if self.audio is not None else ""
         stats.width, stats.height = (self.video.width, self.video.height) if self.video is not None else (0, 0)

@@ -1,4 +1,4 @@
-"""Whether a published room can be played, and if not, why: an alarm, as nobody should publish into the void.
+"""Decides whether a published room can be played, and why not. The reason is an alarm: nobody can watch this room.
 
 ::
 
@@ -12,10 +12,10 @@ from airnode.bus.messages import Notice
 from airnode.errors import AirnodeError
 from airnode.media.samples.findings import KINDS, Findings
 
-#: A room without a playable frame for so long is an alarm.
+#: A room without a playable frame for this long causes an alarm.
 UNPLAYABLE_AFTER_S: Final = 5.0
 
-#: {code: sentence}: why nothing can be played, and what to do. The pages have texts for these codes.
+#: {code: reason why nothing can be played, and what to do}. The pages have texts for these codes.
 REASONS: Final = {
     "unplayable_codec": "The encoder's codec cannot be played. Choose H.264 and AAC in the encoder.",
     "unplayable_no_config": (
@@ -32,7 +32,7 @@ _CODECS: Final = frozenset({"video_codec", "audio_codec", "latm"})
 
 
 class NotPlayable(AirnodeError):
-    """A room is published, and nothing of it can be played."""
+    """A room has a publisher, but nothing in it can be played."""
 
     code, title, status = "not_playable", "Nothing to play", 503
 
@@ -42,18 +42,18 @@ class NotPlayable(AirnodeError):
 
     @property
     def notice(self) -> Notice:
-        """Return the same for the pages."""
+        """Return this reason as a notice for the pages."""
         return Notice(self.code, self.detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a room's packager got from the publisher.
+    """What a room's packager received from the publisher.
 
     Attributes:
-        video, audio: there is a configuration.
-        frame_s: unix time of the last frame that could be used. playable_s: of the last one that could be played.
-        waits_for_key: frames come, and no key frame.
+        video, audio: the configuration of this track has arrived.
+        frame_s: unix time of the last usable frame. playable_s: of the last playable frame.
+        waits_for_key: frames come, but no key frame.
     """
 
     video: bool
@@ -64,10 +64,10 @@ class Received:
 
 
 def why_not_playable(now_s: float, published_s: float, received: Received, findings: Findings) -> NotPlayable | None:
-    """Return why nothing has been playable for 5 s; None: something was.
+    """Return why nothing has been playable for 5 s; None: a playable frame has come.
 
     Args:
-        now_s, published_s: unix times: now, and when the publisher joined.
+        now_s: unix time. published_s: unix time at which the publisher joined.
     """
     since_s = max(published_s, received.playable_s)
     if now_s - since_s < UNPLAYABLE_AFTER_S:

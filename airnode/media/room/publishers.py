@@ -1,4 +1,4 @@
-"""Who may publish where, by stream key."""
+"""Checks stream keys: which publisher may publish into which room."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import Final
 from airnode.media.room.claims import RoomClaims
 from airnode.media.rtmp.publishing import PublishRefusal, PublishRequest
 
-#: What an encoder shows. The fields are named as OBS names them; the texts repeat nothing of a key.
+#: Texts that an encoder shows. They name fields as OBS does, and never contain a part of a key.
 _WRONG_SERVER: Final = (
     "Publish to the app 'live': the server is rtmp://HOST/live, and the stream key has a field of its own "
     "(rtmp://HOST/live/STREAM-KEY where there is only one field)."
@@ -18,10 +18,11 @@ _OTHER_ROOM: Final = "The stream key is right, but it belongs to another room th
 
 
 class StreamKeyAuthority:
-    """Decides who may publish where: ``live/<key>``, ``live/<room>?key=<key>``, or ``live/<room>`` where it is open.
+    """Authorizes publishers: ``live/<key>``, ``live/<room>?key=<key>``, or ``live/<room>`` for an open room.
 
     Args:
-        room_of: the room that a key opens. open_rooms: names of rooms that need no key; None: all need one.
+        room_of: returns the room of a key; None: the key is wrong.
+        open_rooms: matches names of rooms that need no key; None: all rooms need one.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class StreamKeyAuthority:
         self._open_rooms = open_rooms
 
     async def authorize(self, request: PublishRequest) -> str | PublishRefusal:
-        """Return the room that the key opens, and claim it for this node; or return why the publisher is refused.
+        """Return the room of the key, after claiming it for this node, or the reason why the publisher is refused.
 
         Raises:
             Conflict: (409) another node has the room.

@@ -1,4 +1,4 @@
-"""Reports this node's rooms to the cluster: at once when a phase changes, otherwise each second."""
+"""Reports this node's rooms to the cluster: each second, and at once when a phase changes."""
 
 import asyncio
 import time
@@ -49,11 +49,11 @@ class RoomReporter(Service):
         rooms.on_change(self._changed)
 
     async def start(self) -> None:
-        """Begin to report."""
+        """Start to report."""
         self._tasks.spawn("report", self._report_forever())
 
     async def stop(self) -> None:
-        """End reporting, and release the rooms."""
+        """Stop reporting, and release the rooms."""
         await self._tasks.aclose()
         try:
             for room in self._rooms.all():

@@ -1,4 +1,4 @@
-"""The rooms of this node: who publishes into which of them, and what happens when a publisher leaves.
+"""The rooms of this node: accepts publishers into them, and ends a room after its publisher has left.
 
 ::
 
@@ -30,15 +30,15 @@ from airnode.media.samples.findings import Findings
 
 log = structlog.get_logger(__name__)
 
-#: How long the end of a class can still be seen by players.
+#: An ended room is kept for this long, so that players see the end of the class.
 _ENDED_FOR_S = 30.0
-#: An encoder waits so long at most for a publisher with its key that may be gone.
+#: Longest time that an encoder waits for a silent publisher with the same key.
 _LONGEST_TURN_WAIT_S = 4.0
 _TURN_POLL_S = 0.05
 
 
 class RoomMetrics:
-    """Metrics of all rooms; single rooms are no labels."""
+    """Metrics of all rooms together: the name of a room is no label."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.live = Gauge("airnode_media_rooms_live", "Rooms with a publisher", registry=registry)
@@ -71,7 +71,7 @@ class RoomMetrics:
 
 
 class RoomIngest:
-    """Where a publisher's media goes: it is examined, and then the packager of its room takes it."""
+    """Receives a publisher's media: examines the samples and passes them to the packager of the room."""
 
     def __init__(self, rooms: "Rooms", room: LiveRoom, publisher: PublisherInfo) -> None:
         self._rooms = rooms
@@ -80,11 +80,11 @@ class RoomIngest:
         self._examiner = Examiner(room.findings)
 
     def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
-        """Examine and package what came.
+        """Examine and package the publisher's samples.
 
         Raises:
             Conflict: another publisher has taken over.
-            AirnodeError: what the examiner or the packager raises: the publisher is to be disconnected.
+            AirnodeError: raised by the examiner or the packager: the caller disconnects the publisher.
         """
         if self._room.publisher is not self._publisher:
             raise Conflict("Another publisher has taken over.")
@@ -92,9 +92,9 @@ class RoomIngest:
         self._room.packager.push(self._examiner.examine(events, time.time()))
 
     def close(self, reason: str) -> None:
-        """The publisher has left."""
+        """End the publisher's stream: it has left."""
         if self._room.publisher is self._publisher:
-            with suppress(AirnodeError):  # the publisher is gone: nobody can be told any more
+            with suppress(AirnodeError):  # the publisher has left: the error cannot be reported to it
                 self._room.packager.push(self._examiner.finish())
             self._rooms.dropped(self._room, reason)
 
@@ -103,7 +103,7 @@ class Rooms(Service):
     """All rooms of this node.
 
     Args:
-        takeover_after_s: a publisher that has been silent for this long gives way to another with the same key.
+        takeover_after_s: another publisher with the same key replaces one that has been silent for this long.
     """
 
     name = "rooms"
@@ -121,7 +121,7 @@ class Rooms(Service):
     ) -> None:
         super().__init__()
         self._settings = settings
-        #: Rooms of which nothing can be played.
+        #: Rooms that have a publisher and cannot be played.
         self._unplayable = Trouble("stream_not_playable", "stream_playable_again")
         self._takeover_after_s = takeover_after_s
         self._viewer_window_s = viewer_window_s
@@ -129,24 +129,24 @@ class Rooms(Service):
         self._metrics = RoomMetrics(registry)
         self._live_limits = live or LiveLimits()
         self._live_metrics = LiveMetrics(registry, live_sent_bytes)
-        #: {room name: the room}, live, reconnecting, or ended a moment ago.
+        #: {room name: the room}, for live, reconnecting, and recently ended rooms.
         self._rooms: dict[str, LiveRoom] = {}
-        #: {room name: what was claimed for its next publisher}; taken by :meth:`open`.
+        #: {room name: the ownership for its next publisher}; :meth:`open` removes it.
         self._ownerships: dict[str, Ownership] = {}
         self.draining = False
         self._listeners: list[Callable[[LiveRoom], None]] = []
 
     @staticmethod
     def now_s() -> float:
-        """The loop's clock."""
+        """Return the time of the event loop's clock."""
         return asyncio.get_running_loop().time()
 
     def get(self, name: str) -> LiveRoom | None:
-        """Return the room, if there is anything to watch."""
+        """Return the room; None: nobody publishes it here."""
         return self._rooms.get(name)
 
     def all(self) -> list[LiveRoom]:
-        """All rooms."""
+        """Return all rooms."""
         return list(self._rooms.values())
 
     def on_change(self, listener: Callable[[LiveRoom], None]) -> None:
@@ -154,7 +154,7 @@ class Rooms(Service):
         self._listeners.append(listener)
 
     def notify(self, room: LiveRoom) -> None:
-        """Call the listeners: the phase changed, or something else that the cluster should know at once."""
+        """Call the listeners after a change that the cluster should know at once, such as a new phase."""
         for listener in self._listeners:
             listener(room)
 
@@ -164,7 +164,7 @@ class Rooms(Service):
         return sum(room.viewers.count(now_s) for room in self._rooms.values())
 
     def streams(self) -> int:
-        """Return the number of rooms that have a publisher, or wait for one that left."""
+        """Return the number of rooms that have a publisher, or wait for their publisher to come back."""
         return sum(room.phase in ("live", "reconnecting") for room in self._rooms.values())
 
     def measure(self) -> None:
@@ -191,14 +191,14 @@ class Rooms(Service):
     # -- publishers ---------------------------------------------------------------------------------------------------
 
     def require_space(self, name: str) -> None:
-        """Raise Draining or Unavailable (503), as :meth:`open` would, where this node takes no more rooms."""
+        """Raise Draining or Unavailable (503), as :meth:`open` does, if this node accepts no more rooms."""
         if self.draining:
             raise Draining("This node is shutting down.", retry_after_s=2)
         if name not in self._rooms and len(self._rooms) >= self._max_rooms:
             raise Unavailable(f"This node has {len(self._rooms)} live rooms; media.max_rooms allows no more.")
 
     def require_turn(self, name: str, key: str) -> None:
-        """Raise Conflict (409), as :meth:`open` would, where somebody else publishes there."""
+        """Raise Conflict (409), as :meth:`open` does, if another publisher has the room."""
         room = self._rooms.get(name)
         if room is not None and room.publisher is not None:
             self._require_turn(room, room.publisher, key)
@@ -208,10 +208,10 @@ class Rooms(Service):
             raise Conflict("This class is live already; end the other stream first.")
 
     async def wait_for_turn(self, name: str, key: str) -> None:
-        """Wait while a publisher with the same key is silent and does not give way yet.
+        """Wait while a publisher with the same key is silent, but not long enough to be replaced.
 
-        An encoder that lost its network comes back before the node notices that its first connection is dead. A
-        publisher that is alive sends something within a moment, and :meth:`open` refuses the second one then.
+        An encoder that lost its network comes back before the node notices that its first connection is dead. If the
+        first publisher is alive, it soon sends something, and :meth:`open` then refuses the second one.
         """
         room = self._rooms.get(name)
         current = room.publisher if room is not None else None
@@ -219,12 +219,12 @@ class Rooms(Service):
             return
         heard_s = room.last_media_s
         until_s = min(heard_s + self._takeover_after_s, self.now_s() + _LONGEST_TURN_WAIT_S)
-        # Polled: an event would have to be set with each push of media.
+        # This loop polls, because an event would have to be set with each push of media.
         while room.publisher is current and room.last_media_s == heard_s and self.now_s() < until_s:  # noqa: ASYNC110
             await asyncio.sleep(_TURN_POLL_S)
 
     def own(self, name: str, ownership: Ownership) -> None:
-        """Keep the right to a room, for the window of its next publisher."""
+        """Store the ownership of a room for its next publisher."""
         self._ownerships[name] = ownership
 
     def lose(self, room: LiveRoom, owner: str) -> None:
@@ -240,8 +240,8 @@ class Rooms(Service):
         """Accept a publisher into a room.
 
         Raises:
-            Conflict: (409) somebody else publishes there and is not silent, or has another key.
-            Draining, Unavailable: (503) this node shuts down, or has all the rooms that it takes.
+            Conflict: (409) another publisher has the room, and it is not silent or has another key.
+            Draining, Unavailable: (503) this node is shutting down, or accepts no more rooms.
         """
         try:
             room = self._room_for(name, publisher)
@@ -293,7 +293,7 @@ class Rooms(Service):
         current.disconnect("another publisher with the same key took over")
 
     def dropped(self, room: LiveRoom, reason: str) -> None:
-        """The publisher has left: keep the class for the grace time."""
+        """Keep the room for the grace time, after its publisher has left."""
         self._metrics.drops.inc()
         room.publisher = None
         grace_s = self._settings.grace_s
@@ -307,7 +307,7 @@ class Rooms(Service):
         self._enter(room, "reconnecting")
 
     def _end(self, room: LiveRoom) -> None:
-        """The grace time is over: end the playlist, and remove the room a moment later."""
+        """End the playlist after the grace time, and remove the room `_ENDED_FOR_S` later."""
         log.info("class_ended", room=room.name)
         room.window.end()
         room.live.end()
@@ -336,7 +336,7 @@ class Rooms(Service):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Accept no new publishers; answer the requests that wait, whose players then try another node."""
+        """Accept no new publishers, and answer the requests that wait: their players then try another node."""
         self.draining = True
         for room in self._rooms.values():
             room.waiters.wake()

@@ -1,26 +1,27 @@
-"""Counting viewers: token sessions with a request within a time window. Sans-IO.
+"""Counts viewers: token sessions with a request within a time window. Sans-IO.
 
-Not by address (a school is one address), not by connection, not by hits on segments (research notes, section 6).
+Addresses, connections and requests for segments do not identify viewers: a school has one address (research notes,
+section 6).
 """
 
 from collections import Counter, deque
 
-#: Most newcomers that are kept until they are read; the oldest are dropped.
+#: Most new sessions that are kept until they are read; the oldest are dropped.
 _NEWCOMERS_MAX = 10_000
 
 
 class Viewers:
-    """Sessions of one room by the time of their last playlist request.
+    """The sessions of one room, by the time of their last playlist request.
 
     Args:
-        window_s: a session counts for this long after it was last seen.
+        window_s: a session counts for this long after its last request.
     """
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         #: {session id: monotonic seconds of its last request}, the oldest first.
         self._seen_s: dict[str, float] = {}
-        #: {session id: number of its open responses}; these sessions always count.
+        #: {session id: number of its open endless responses}; these sessions always count.
         self._watching: Counter[str] = Counter()
         #: New sessions, until they are read.
         self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
@@ -32,11 +33,11 @@ class Viewers:
         self._seen_s[session_id] = now_s
 
     def open_response(self, session_id: str) -> None:
-        """Note the begin of an endless response."""
+        """Note the start of an endless response."""
         self._watching[session_id] += 1
 
     def close_response(self, session_id: str, now_s: float) -> None:
-        """Note the end of an endless response: from now on the session counts as after any request."""
+        """Note the end of an endless response: the session now counts for ``window_s``, as after a request."""
         if session_id not in self._watching:
             return
         self._watching[session_id] -= 1

@@ -1,4 +1,4 @@
-"""What the media port serves from: rooms that are published here, and rooms that are relayed from another node."""
+"""Protocols for the rooms that the media port serves: published to this node, or relayed from another node."""
 
 from typing import Literal, Protocol
 
@@ -8,7 +8,7 @@ from airnode.media.hls.window import Pending
 from airnode.media.live.feed import LiveFeed
 from airnode.media.room.viewers import Viewers
 
-#: What a request is for: playlists and what they name, or ``live.mp4``.
+#: What a request is for: playlists and the objects that they name, or ``live.mp4``.
 RequestKind = Literal["window", "live"]
 
 
@@ -20,7 +20,7 @@ class WatchableWindow(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Return whether there is a playlist to serve."""
+        """Return whether a playlist can be served."""
         ...
 
     def multivariant_playlist(self) -> bytes:
@@ -36,17 +36,17 @@ class WatchableWindow(Protocol):
         ...
 
     def lookup(self, name: str) -> Found | Pending | None:
-        """Return the object of a name; None: there is none; Pending: it is not finished yet."""
+        """Return the object with this name; None: it does not exist; Pending: it is not finished yet."""
         ...
 
 
 class WatchableRoom(Protocol):
-    """What the media port needs of a room.
+    """The part of a room that the media port uses.
 
     Attributes:
         closed: the room will not change any more.
-        origin_unreachable: the origin does not answer this node; other nodes may reach it.
-        waiters: woken by each change.
+        origin_unreachable: the origin does not answer this node, but may answer other nodes.
+        waiters: each change of the room wakes them.
     """
 
     name: str
@@ -75,5 +75,5 @@ class WatchableRooms(Protocol):
         ...
 
     def get(self, name: str) -> WatchableRoom | None:
-        """Return the room, if there is anything to watch."""
+        """Return the room; None: no node publishes it."""
         ...
