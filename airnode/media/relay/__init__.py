@@ -1,1 +1,1 @@
-"""Rooms that another node is the origin of, fetched once and served here."""
+"""Rooms of other origins: this node fetches each one once, and serves it to its viewers and to other edges."""

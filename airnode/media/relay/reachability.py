@@ -1,4 +1,4 @@
-"""Which other nodes answer this one. Sans-IO: the caller passes monotonic times.
+"""Detects other nodes that do not answer this node. Sans-IO: the caller passes monotonic times.
 
 A dead node answers nobody, and the cluster soon notices. A node that reports to the cluster but does not answer *this*
 node is behind a broken connection: viewers should move to a node that still reaches it.
@@ -6,9 +6,9 @@ node is behind a broken connection: viewers should move to a node that still rea
 
 from dataclasses import dataclass
 
-#: One request may fail with its old connection; the second one opens a new connection.
+#: Least number of failures: the first request may fail because its connection is old, the second opens a new one.
 _FAILURES = 2
-#: Older failures do not count: nothing has been requested since.
+#: Failures older than this do not count, because nothing has been requested since.
 _STALE_S = 20.0
 
 
@@ -28,15 +28,15 @@ class NodeReachability:
 
     def __init__(self, lost_after_s: float) -> None:
         self._lost_after_s = lost_after_s
-        #: {node_id: its failures since its last answer}. Bounded by the nodes that rooms are pulled from.
+        #: {node_id: failures since the node's last answer}. Bounded by the nodes that rooms are pulled from.
         self._failing: dict[str, _Failing] = {}
 
     def answered(self, node_id: str) -> None:
-        """Note an answer of any status."""
+        """Note an answer with any status."""
         self._failing.pop(node_id, None)
 
     def failed(self, node_id: str, since_s: float, now_s: float) -> None:
-        """Note a request that got no answer since ``since_s``: no connection, or it was lost, or nothing came on it."""
+        """Note a failed request: no connection, a lost connection, or no data on it since ``since_s``."""
         known = self._failing.get(node_id)
         if known is None or now_s - known.last_s > _STALE_S:
             self._failing[node_id] = _Failing(since_s, now_s)

@@ -1,8 +1,8 @@
-"""The API from which other nodes pull rooms: ``/relay/<room>/<name>`` on the media port, behind a node's credential.
+"""The API from which other nodes pull rooms: ``/relay/<room>/<name>`` on the media port, for a node's credential.
 
-Edges of the first tier pull what is published here; edges of the second tier what this node itself pulls from the
-origin (docs/adr/0009). The credential contains the tier of the edge, and a tier that does not fit is refused: an edge
-never pulls from an edge of its own tier, so there are no loops.
+Edges of the first tier pull the rooms that are published to this node. Edges of the second tier pull the rooms that
+this node itself pulls from the origin (docs/adr/0009). The credential contains the tier of the edge, and the wrong tier
+is refused: an edge never pulls from an edge of its own tier, so loops are impossible.
 """
 
 import asyncio
@@ -30,10 +30,11 @@ _PATH = (("room", "The class's room."),)
 
 
 class RelayApi:
-    """The handlers; the answers are those of the media port.
+    """The handlers. They answer like the media port.
 
     Args:
-        rooms: published to this node. relays: pulled from other nodes.
+        rooms: the rooms that are published to this node.
+        relays: the rooms that are pulled from other nodes.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class RelayApi:
         self._rooms = rooms
         self._relays = relays
         self._section = section
-        #: {(room, tier of the edges): their places}; empty ones are removed when the next one is added.
+        #: {(room, tier of the edges): places}; entries without edges are removed when the next entry is added.
         self._places: dict[tuple[str, int], RelayPlaces] = {}
         self._media = media
         self._tokens = tokens
@@ -68,7 +69,6 @@ class RelayApi:
         edges.set_function(self._count)
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes."""
         app.router.add_get(f"/relay/{{room}}/{LIVE}", self.live)
         app.router.add_get("/relay/{room}/{name}", self.media)
 
@@ -109,7 +109,7 @@ class RelayApi:
 
     @contextlib.contextmanager
     def _entered(self, request: web.Request) -> Iterator[WatchableRoom]:
-        """Yield the room, and hold a place for the requesting edge until its request ends."""
+        """Yield the room, and keep a place for the requesting edge until its request ends."""
         try:
             claims = self._tokens.verify_relay(credential(request))
             room = self._room(claims, request.match_info["room"])

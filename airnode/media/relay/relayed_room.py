@@ -1,12 +1,12 @@
-"""One room that another node publishes: pulled once for all viewers of this node (docs/adr/0008, 0009).
+"""One room of another node, pulled once for all viewers of this node (docs/adr/0008, 0009).
 
-While somebody watches, one blocking reload is open at the origin, because that has the lowest latency without polling.
-Each part is fetched once, as soon as the playlist hints at it. ``live.mp4`` is one endless response of the origin; it
-is split into fragments and served through the same feed class as at the origin, so that viewers begin at key frames.
+While somebody watches, one blocking reload is open at the origin, because this has the lowest latency without polling.
+Each part is fetched once, as soon as the playlist hints at it. ``live.mp4`` is one endless response of the origin. It
+is split into fragments and served by the same feed class as at the origin, so that viewers begin at key frames.
 
-When the origin changes, open requests to the old one are cancelled, and the new one is pulled. Viewers' requests wait
-during that time, as they do for a slow publisher; if it takes too long, they are answered with a Retry-After. Where the
-origin has no place for another edge, the room is pulled from an edge of the first tier.
+When the origin changes, requests to the old origin are cancelled, and the room is pulled from the new one. Meanwhile
+viewers' requests wait, as they do for a slow publisher; after too long a wait they are answered with a Retry-After. If
+the origin has no place for another edge, the room is pulled from an edge of the first tier.
 """
 
 import asyncio
@@ -32,21 +32,21 @@ from airnode.media.room.watchable import RequestKind
 log = structlog.get_logger(__name__)
 
 _MULTIVARIANT = "index.m3u8"
-#: The multivariant playlist is fetched again at this age: it contains bit rates, which are measured during the class.
+#: The multivariant playlist is fetched again at this age, because its bit rates are measured during the class.
 _MULTIVARIANT_AGE_S = 10.0
 _BACKOFF_LAST_S = 2.0
-#: Interval of polling where the origin offers no blocking reload (plain HLS).
+#: Polling interval if the origin offers no blocking reload (plain HLS).
 _POLL_S = 0.5
 _FETCH_ATTEMPTS = 3
-#: A blocked reload is answered within three target durations (RFC 8216bis 6.2.5.2), and the slack covers the network.
+#: A blocked reload is answered within three target durations (RFC 8216bis 6.2.5.2); the slack is for the network.
 _RELOAD_TARGETS, _RELOAD_SLACK_S = 3.0, 2.0
-#: A blocked reload that is refused sooner is refused because of the node, not because there are no new media.
+#: If a blocked reload is refused sooner than this, the node is the reason, not a silent publisher.
 _PATIENCE_S = 1.0
-#: A new parent may lag behind the last one: this many older playlists in a row are ignored.
+#: Older playlists in a row that are ignored, because a new parent may lag behind the last one.
 _OLDER_PLAYLISTS = 5
 #: When the origin changes, edges of the second tier wait up to this long, so that the first tier gets its places first.
 _SECOND_TIER_LATER_S = 0.5
-#: Below all decode times, and below a fragment that has none.
+#: Less than all decode times, and less than the -1 of a fragment without a decode time.
 _BEFORE_ALL_DTS_TICKS = -2
 
 
@@ -54,9 +54,10 @@ class RelayedRoom:
     """One room of another node, as the media port serves it.
 
     Args:
-        feed: returns a new live feed. has_ended: returns whether the class has ended, as far as this node knows.
-        viewer_window_s: pulling ends when nobody has requested anything for this long.
-        max_bytes: of media that are kept.
+        feed: returns a new live feed.
+        has_ended: returns whether the class has ended, as far as this node knows.
+        viewer_window_s: pulling stops when nobody has requested anything for this long.
+        max_bytes: limit of the media that are kept.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class RelayedRoom:
         self._fetching: set[str] = set()
         self._multivariant_s = 0.0
         self._older_playlists = 0
-        #: Loop time since when no node that answers has a place for this node; None: this node has a place.
+        #: Loop time of the first refusal since this node last had a place; None: nothing has been refused since.
         self._refused_s: float | None = None
         #: Decode time of the last live fragment.
         self._live_dts_ticks = -1
-        #: Loop time at which new media came from the origin last.
+        #: Loop time at which the last new media came from the origin.
         self.last_media_s = float("-inf")
         #: Live responses to edges of the second tier.
         self._live_children: set[asyncio.Transport] = set()
@@ -104,7 +105,7 @@ class RelayedRoom:
     # -- viewers ------------------------------------------------------------------------------------------------------
 
     def note_request(self, what: RequestKind) -> None:
-        """Note a request of a viewer, and begin to pull unless that is already running."""
+        """Note a request of a viewer, and start to pull unless that is already running."""
         self._requested_s[what] = _now_s()
         task = self._pulling.get(what)
         if self.closed or (task is not None and not task.done()):
@@ -137,7 +138,7 @@ class RelayedRoom:
 
     @property
     def tier(self) -> int:
-        """Return 1: pulled from the origin, other edges may pull from here; 2: from such an edge; 0: not yet known."""
+        """Return this node's tier: 1: pulls from the origin; 2: pulls from a first-tier edge; 0: not yet known."""
         return self._route.tier
 
     @property
@@ -146,11 +147,11 @@ class RelayedRoom:
         return self._route.origin_id
 
     def without_place_s(self, now_s: float) -> float:
-        """Return for how long neither the origin nor one of its edges has given this node a place, in seconds."""
+        """Return for how many seconds this node has had no place, at the origin or at one of its edges."""
         return now_s - self._refused_s if self._refused_s is not None else 0.0
 
     def set_origin_unreachable(self, unreachable: bool) -> None:
-        """Note whether this node reaches the origin. If not, open responses end: players then try other nodes."""
+        """Set whether this node reaches the origin. If not, open responses end: players then try other nodes."""
         if unreachable == self.origin_unreachable:
             return
         self.origin_unreachable = unreachable
@@ -187,7 +188,7 @@ class RelayedRoom:
         self.waiters.wake()
 
     def close(self) -> None:
-        """Stop pulling: the room has ended, or this node has become its origin, or nobody watches."""
+        """Stop pulling, because the room has ended, this node has become its origin, or nobody watches."""
         self.closed = True
         for task in self._pulling.values():
             task.cancel()
@@ -198,7 +199,7 @@ class RelayedRoom:
     def live_child(self, transport: asyncio.Transport | None) -> Iterator[None]:
         """Register the connection of an edge of the second tier that reads ``live.mp4``.
 
-        It is aborted when this node loses its own place: the edge then has to find another parent.
+        The connection is aborted when this node loses its own place: the edge then has to find another parent.
         """
         if transport is None:
             yield
@@ -228,7 +229,7 @@ class RelayedRoom:
         self._reroute()
 
     def _reroute(self) -> None:
-        """Follow the route: connect to its upstream node if that has changed."""
+        """Connect to the upstream node of the route, if it has changed."""
         if self.tier != FIRST:
             for transport in tuple(self._live_children):
                 transport.abort()
@@ -272,7 +273,7 @@ class RelayedRoom:
             self.window.clear()
 
     async def _reload(self, upstream: UpstreamClient, *, follow_on: bool) -> None:
-        """Do one blocking reload, publish the playlist to viewers at once, and fetch the new objects in it."""
+        """Send one blocking reload, serve the new playlist to viewers at once, and fetch the new objects in it."""
         window, position = self.window, self.window.position
         query, inits = {}, window.inits
         if follow_on and position is not None:
@@ -301,7 +302,7 @@ class RelayedRoom:
             self._fetch(name)
 
     def _fetch(self, name: str) -> None:
-        """Fetch an object, unless that is already running."""
+        """Start to fetch an object, unless that is already running."""
         if name not in self._fetching and not self.closed:
             self._fetching.add(name)
             self._tasks.spawn(f"fetch-{name}", self._fetch_object(name))
@@ -381,7 +382,7 @@ class RelayedRoom:
             seen_dts_ticks: fragments up to this decode time are skipped.
 
         Returns:
-            ``seen_dts_ticks`` for the next piece: after the first new fragment, nothing is skipped.
+            ``seen_dts_ticks`` for the next piece: nothing is skipped after the first new fragment.
         """
         if piece.fragment is None:
             self.live.renew(piece.init, codecs_of(content_type))

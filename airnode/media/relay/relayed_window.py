@@ -1,10 +1,10 @@
-"""The window of a relayed room: the origin's playlists, unchanged, and the objects that they name, for a limited time.
+"""The window of a relayed room: the origin's playlists, and for a limited time the objects that they name.
 
-No I/O. Playlists are passed on unchanged, so that a player can switch between nodes in the middle of a class. Objects
-are immutable, so each one is fetched once for all viewers of this node. Parts are fetched as soon as a playlist lists
-them, because low-latency players request them next. A finished segment is joined from its parts, because fetching it as
-well would double the traffic between the nodes; only where most of its parts are missing (the node has just begun to
-relay) is the whole segment fetched.
+No I/O. Playlists are not changed, so that a player can switch between nodes during a class. Objects are immutable, so
+each one is fetched once for all viewers of this node. Parts are fetched as soon as a playlist lists them, because
+low-latency players request them next. A finished segment is joined from its parts, because fetching it too would double
+the traffic between the nodes. The whole segment is fetched only if most of its parts are missing: this happens when the
+node has just begun to relay.
 """
 
 import re
@@ -22,13 +22,14 @@ _URI = re.compile(r'URI="([^"]*)"')
 
 @dataclass(slots=True)
 class RelayedPlaylist:
-    """A media playlist that airnode wrote, parsed.
+    """A parsed media playlist that airnode wrote.
 
     Attributes:
-        segments: {name of a finished segment: names of its listed parts}, gap segments included.
-        duration_s: of the finished segments.
+        segments: {name of a finished segment: names of its listed parts}, including gap segments.
+        duration_s: of all finished segments.
         open_parts: names of the parts after the last finished segment.
-        inits: names of the initialization sections. hint: name of the part that is announced next; empty: none.
+        inits: names of the initialization sections.
+        hint: name of the next part, which is announced; empty: none.
     """
 
     media_sequence: int = 0
@@ -45,7 +46,7 @@ class RelayedPlaylist:
 
     @property
     def position(self) -> Position:
-        """Return the end of the playlist, as a blocking reload addresses it."""
+        """Return the end of the playlist, in the numbers of a blocking reload."""
         last = next(reversed(self.segments.values()), None)
         return Position(
             next_msn=self.media_sequence + len(self.segments),
@@ -56,7 +57,7 @@ class RelayedPlaylist:
         )
 
     def names(self) -> Iterator[str]:
-        """Return all names in the playlist, with the hinted one."""
+        """Yield all names in the playlist, including the hinted part."""
         yield from self.inits
         for name, parts in self.segments.items():
             yield name
@@ -118,9 +119,9 @@ class RelayedWindow:
     """Playlists and objects from which requests of viewers are answered.
 
     Args:
-        request_fetch: called with the name of an object that was requested and is not here; may be called repeatedly.
-        max_bytes: of media; the oldest object is dropped first, and the newest one stays however large it is.
-        clock: returns seconds that never go back.
+        request_fetch: called with the name of a requested object that is missing; may be called repeatedly.
+        max_bytes: limit of the stored media. The oldest object is dropped first; the newest one always stays.
+        clock: returns monotonic seconds.
 
     Attributes:
         evicted: number of objects that were dropped because of ``max_bytes``.
@@ -145,9 +146,9 @@ class RelayedWindow:
         #: {name: body}, oldest first.
         self._objects: dict[str, bytes] = {}
         self._bytes = 0
-        #: {name: (until when it is kept, on the clock; duration of the longest playlist that listed it)}. It is kept
-        #: for that duration and its segment's after it was listed last (rfc8216bis 6.2.2); the segment, and the open
-        #: parts of the playlist, are counted with the target duration.
+        #: {name: (time until which the object is kept; duration in s of the longest playlist that listed it)}. After
+        #: an object was last listed, it is kept for the duration of that playlist and of its segment (rfc8216bis
+        #: 6.2.2). The segment and the open parts of the playlist each count as one target duration.
         self._listed: dict[str, tuple[float, float]] = {}
         #: {name of a finished segment: names of its parts}, for segments whose parts were listed.
         self._parts: dict[str, tuple[str, ...]] = {}
@@ -156,10 +157,10 @@ class RelayedWindow:
     # ---- writing -----------------------------------------------------------------------------------------------------
 
     def update(self, media: bytes, *, forward: bool = False) -> list[str]:
-        """Replace the playlist by a newer one of the origin. Return the new names in it that should be fetched at once.
+        """Return the names that should be fetched at once, after replacing the playlist by this one of the origin.
 
         Args:
-            forward: reject a playlist that is older than the current one: another edge may lag behind the last one.
+            forward: reject an older playlist than the current one: a new parent may lag behind the last one.
 
         Raises:
             ValueError: airnode did not write this playlist, or it is older.
@@ -172,7 +173,7 @@ class RelayedWindow:
         self.ended = listing.ended
         new = [name for name in self._ahead(listing) if name not in self._listed] if before is not None else []
         self._parts.update((name, parts) for name, parts in listing.segments.items() if parts)
-        # The playlist drops the parts of a segment long before the segment, which is joined from them here.
+        # A playlist stops listing the parts of a segment long before the segment, which is joined from them here.
         joined = (part for name in listing.segments for part in self._parts.get(name, ()))
         now_s, nothing = self._clock(), (0.0, 0.0)
         for name in (*listing.names(), *joined):
@@ -184,11 +185,10 @@ class RelayedWindow:
         return [name for name in dict.fromkeys([*new, *hints]) if name not in self._objects]
 
     def set_multivariant(self, text: bytes) -> None:
-        """Replace the origin's multivariant playlist."""
         self._multivariant = text
 
     def keep(self, name: str, body: bytes) -> None:
-        """Store an object, and drop the oldest ones beyond ``max_bytes``."""
+        """Store an object, and drop the oldest ones if ``max_bytes`` is exceeded."""
         if name in self._objects:
             return
         self._objects[name] = body
@@ -203,7 +203,7 @@ class RelayedWindow:
         self._missing.add(name)
 
     def clear(self) -> None:
-        """Drop everything: nobody watches, and it will be outdated when a viewer comes back."""
+        """Drop everything: nobody watches, and all media will be outdated when a viewer comes back."""
         self._media = self._delta = self._multivariant = b""
         self._listing = None
         self._objects.clear()
@@ -214,7 +214,7 @@ class RelayedWindow:
 
     @staticmethod
     def _ahead(listing: RelayedPlaylist) -> Iterator[str]:
-        """Return what viewers request next: initialization sections and parts, or segments where there are no parts."""
+        """Yield the names that viewers request next: initialization sections and parts, or segments without parts."""
         yield from listing.inits
         for name, parts in listing.segments.items():
             yield from parts or (() if listing.blocks else (name,))
@@ -269,11 +269,11 @@ class RelayedWindow:
         return self._delta
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
-        """Return how to answer a playlist request, by the rules of the origin, for the current playlist."""
+        """Return how to answer a playlist request for the current playlist, by the same rules as the origin."""
         return resolve_reload(self.position if self.ready else None, msn, part)
 
     def lookup(self, name: str) -> Found | Pending | None:
-        """Return an object; None: there is none of this name; Pending: its fetch has been requested."""
+        """Return the object with this name; None: it does not exist; Pending: its fetch has been requested."""
         body = self._body(name)
         if body is not None:
             return Found(body)
@@ -293,6 +293,6 @@ class RelayedWindow:
         return tuple(self._objects[part] for part in parts)
 
     def _have_most(self, parts: tuple[str, ...]) -> bool:
-        """Return whether fetching the missing parts costs less than fetching the whole segment."""
+        """Return whether to fetch the missing parts, because this costs less than the whole segment."""
         missing = [part for part in parts if part not in self._objects]
         return bool(parts) and 2 * len(missing) <= len(parts) and not self._missing.intersection(missing)

@@ -1,8 +1,8 @@
 """Rooms that are pulled from another node while somebody watches them here (docs/adr/0008, 0009).
 
-An origin that reports to the cluster but does not answer this node is cut off from it: viewers are redirected to nodes
-that reach it, and this node reports that to masters and retries until the origin answers again. The same happens where
-the origin has no place for this node and none of its edges can be reached.
+If an origin reports to the cluster but does not answer this node, this node is cut off from it: viewers are redirected
+to nodes that reach the origin. This node reports the origin to the masters, and retries until it answers again. The
+same happens if the origin has no place for this node and none of its edges can be reached.
 """
 
 import asyncio
@@ -30,15 +30,16 @@ from airnode.media.room.watchable import WatchableRoom
 log = structlog.get_logger(__name__)
 
 _SWEEP_S = 0.5
-#: An origin reports each second; after this time without a report it may be dead, and the connection to it intact.
+#: An origin reports each second. After this time without a report, the origin itself may be dead.
 _REPORT_TIMEOUT_S = 3.0
 
 
 class Relays(Service):
-    """The rooms that this node serves: its own ones, and those of other nodes while somebody watches them here.
+    """The rooms that this node serves: its own rooms, and rooms of other nodes while somebody watches them here.
 
     Args:
-        node_id: this node's. sign: returns a credential for a room and a tier.
+        node_id: of this node.
+        sign: returns a credential for a room and a tier.
     """
 
     name = "relays"
@@ -67,7 +68,7 @@ class Relays(Service):
         self._viewer_window_s = viewer_window_s
         self._tasks = tasks
         self._session: aiohttp.ClientSession | None = None
-        #: {room name: the room}, for the rooms of other nodes that are watched here.
+        #: {room name: the room}, for rooms of other nodes that are watched here.
         self._relayed: dict[str, RelayedRoom] = {}
         origins.on_change(self._origin_changed)
         origins.keep_while(self._is_received)
@@ -78,18 +79,18 @@ class Relays(Service):
         return self._own.draining
 
     def get(self, name: str) -> WatchableRoom | None:
-        """Return the room, if any node publishes it."""
+        """Return the room; None: no node publishes it."""
         own = self._own.get(name)
         if own is not None:
             return own
         return self._relayed.get(name) or self._open(name)
 
     def relayed(self, name: str) -> RelayedRoom | None:
-        """Return the room, if it is being pulled from another node."""
+        """Return the room; None: it is not pulled from another node."""
         return self._relayed.get(name)
 
     def relays(self) -> dict[str, Relayed]:
-        """Return {room: where it is pulled from}, for the heartbeat."""
+        """Return {room: the node that it is pulled from, and this node's tier}, for the heartbeat."""
         return {name: Relayed(room.upstream_node.node_id, room.tier) for name, room in self._relayed.items()}
 
     def all(self) -> list[WatchableRoom]:
@@ -102,7 +103,7 @@ class Relays(Service):
         return {room.name: room.viewers.count(now_s) for room in self.all()}
 
     def newcomers(self) -> list[str]:
-        """Return the sessions that appeared since the last call."""
+        """Return the sessions that are new since the last call."""
         return [session for room in self.all() for session in room.viewers.newcomers()]
 
     def unreachable_origins(self) -> list[str]:
@@ -110,12 +111,12 @@ class Relays(Service):
         return sorted({room.origin_id for room in self._relayed.values() if room.origin_unreachable})
 
     async def start(self) -> None:
-        """Open the session, and begin to close the rooms that nobody watches."""
+        """Open the HTTP session, and start the sweep of the rooms."""
         self._session = aiohttp.ClientSession(connector=connector())
         self._tasks.spawn("sweep", repeat_every(_SWEEP_S, self._sweep, failed="relay_sweep_failed"))
 
     async def drain(self) -> None:
-        """Answer the requests that wait, so that their players try another node."""
+        """Answer the waiting requests, so that their players try another node."""
         for room in self._relayed.values():
             room.waiters.wake()
             room.live.end()

@@ -1,9 +1,9 @@
-"""Which node pulls a room from which: two tiers of edges, so that an origin serves at most ``relay.fanout`` edges.
+"""Chooses the node that a room is pulled from: two tiers of edges, so that an origin serves ``relay.fanout`` edges.
 
 No I/O and no clock (docs/adr/0009). The bandwidth of an origin limits how many edges can pull from it. So an origin
-gives places to the first edges; later ones get a refusal that lists the edges with a place, and pull from one of those.
-An edge gives places only while it pulls directly from the origin, and only to edges of the second tier. So no route is
-longer than two hops, which bounds the latency and makes loops impossible without any coordination.
+gives places to the first edges. It refuses later edges with a list of the edges that have a place, and they pull from
+one of those. An edge gives places only while it pulls directly from the origin, and only to edges of the second tier.
+So no route is longer than two hops: this bounds the latency and excludes loops without any coordination.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class EdgeNode(msgspec.Struct, frozen=True):
 
 
 class NoRelayPlace(Conflict):
-    """``relay.fanout`` edges pull from here already, or this node is not of the first tier.
+    """All ``relay.fanout`` places are taken, or this node is not in the first tier.
 
     Args:
         parents: the edges to pull from instead.
@@ -45,7 +45,7 @@ class NoRelayPlace(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamNode:
-    """The node to pull from. ``tier``: of this node while it pulls from there."""
+    """The node to pull from. ``tier``: this node's tier while it pulls from that node."""
 
     node_id: str
     base_url: str
@@ -53,13 +53,13 @@ class UpstreamNode:
 
 
 class Route:
-    """Which node a room is pulled from: the origin, or an edge that the origin named.
+    """The choice of the node that a room is pulled from: the origin, or an edge that the origin named.
 
     Args:
         node_id: of this node.
 
     Attributes:
-        tier: of this node; 0: nothing has answered yet.
+        tier: of this node; 0: no node has answered yet.
     """
 
     def __init__(self, room: str, node_id: str, origin: Origin) -> None:
@@ -68,7 +68,7 @@ class Route:
         self._first = UpstreamNode(origin.node_id, origin.base_url, FIRST)
         self.upstream_node = self._first
         self.tier = 0
-        #: {node_id of a parent that failed: until when it is not chosen}.
+        #: {node_id of a parent that failed: time until which it is not chosen}.
         self._shunned: dict[str, float] = {}
 
     @property
@@ -82,7 +82,7 @@ class Route:
             self.tier = upstream_node.tier
 
     def refused(self, upstream_node: UpstreamNode, parents: Sequence[UpstreamNode], now_s: float) -> bool:
-        """Note that the upstream node has no place. Return whether another node should be tried at once."""
+        """Return whether another node should be tried at once, after noting that the upstream node has no place."""
         if upstream_node != self.upstream_node:
             return True
         if upstream_node.tier == SECOND:
@@ -101,7 +101,7 @@ class Route:
         return True
 
     def failed(self, upstream_node: UpstreamNode, now_s: float) -> None:
-        """Note a missing or wrong answer: go back from a parent to the origin, which knows other edges."""
+        """Note a missing or wrong answer: return from a parent to the origin, which knows other edges."""
         if upstream_node == self.upstream_node and upstream_node.tier == SECOND:
             self._shunned[upstream_node.node_id] = now_s + SHUN_S
             self.upstream_node, self.tier = self._first, 0
@@ -126,7 +126,8 @@ class RelayPlaces:
     """The edges that pull one room from this node.
 
     Args:
-        most: places. kept_s: a place without a request for this long is free again.
+        most: number of places.
+        kept_s: a place without a request for this long is free again.
     """
 
     def __init__(self, most: int, kept_s: float) -> None:
@@ -136,7 +137,7 @@ class RelayPlaces:
         self._children: dict[str, _EdgePlace] = {}
 
     def enter(self, node: EdgeNode, now_s: float) -> bool:
-        """Note the begin of an edge's request. Return False when there is no place for the edge."""
+        """Return whether the edge has a place, after noting the start of its request."""
         child = self._children.get(node.node_id)
         if child is None:
             self._free(now_s)

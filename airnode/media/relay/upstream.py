@@ -1,4 +1,4 @@
-"""Fetching a room from its origin, or from an edge of the first tier: HTTP with this node's credential."""
+"""Fetches a room from its origin, or from an edge of the first tier, over HTTP with this node's credential."""
 
 import asyncio
 import socket
@@ -15,16 +15,16 @@ from airnode.errors import AirnodeError, InvalidInput, NotFound, Unavailable
 from airnode.media.relay.reachability import NodeReachability
 from airnode.media.relay.tiers import EdgeNode, NoRelayPlace, UpstreamNode
 
-#: Longest wait for a connection, and for an answer that the node does not delay on purpose.
+#: Longest wait for a connection, and for an answer that the upstream node does not delay on purpose.
 CONNECT_TIMEOUT_S = 2.0
 _READ_TIMEOUT_S = 5.0
-#: The origin answers a blocked request within three target durations, at most 15 s at a class's start.
+#: The origin answers a blocked request within three target durations, and within 15 s at the start of a class.
 BLOCKED_TIMEOUT_S = 20.0
-#: A live response without data for this long has lost its origin, or its publisher is silent.
+#: After this long without data, a live response has lost its origin, or its publisher is silent.
 _LIVE_SILENCE_S = 10.0
 _MAX_PLAYLIST_BYTES = 4 << 20
 _MAX_OBJECT_BYTES = 64 << 20
-#: A broken connection is silent, as a blocked request is: TCP keep-alive distinguishes them.
+#: TCP keep-alive distinguishes a broken connection from a blocked request: both are silent.
 _KEEPALIVE = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 4000}
 _MAX_REFUSAL_BYTES = 1 << 20
 #: A node token is renewed when it is this old.
@@ -32,8 +32,6 @@ _TOKEN_AGE_S = 60.0
 
 
 class RelayMetrics:
-    """Metrics of relaying."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "airnode_media_relay_upstream_requests_total",
@@ -71,10 +69,10 @@ class RelayMetrics:
 
 
 class NodeToken:
-    """This node's credential, renewed as it ages.
+    """This node's credential, renewed when it is `_TOKEN_AGE_S` old.
 
     Args:
-        issue: signs a new one.
+        issue: returns a new signed token.
     """
 
     def __init__(self, issue: Callable[[], str]) -> None:
@@ -83,7 +81,7 @@ class NodeToken:
         self._issued_s = 0.0
 
     def header(self) -> dict[str, str]:
-        """Return the Authorization header, with a new token if the last one is too old."""
+        """Return the Authorization header; its token is renewed if it is too old."""
         now_s = time.monotonic()
         if not self._token or now_s - self._issued_s > _TOKEN_AGE_S:
             self._token, self._issued_s = self._issue(), now_s
@@ -99,7 +97,7 @@ class _Refusal(msgspec.Struct):
 
 
 class UpstreamClient:
-    """Fetches one room from the node that it is pulled from.
+    """Fetches one room from its upstream node.
 
     All methods raise NotFound when the node does not have the object, InvalidInput when it answers 400, NoRelayPlace
     when it has no place for this node, and Unavailable when it does not answer or is not ready.
@@ -126,13 +124,13 @@ class UpstreamClient:
         return await self._get("playlist", name, query, min(within_s, BLOCKED_TIMEOUT_S), _MAX_PLAYLIST_BYTES)
 
     async def object(self, name: str) -> bytes:
-        """Return a part, a segment or an initialization section; a hinted part as soon as it is finished."""
+        """Return a part, a segment or an initialization section; waits for a hinted part until it is finished."""
         body = await self._get("object", name, {}, BLOCKED_TIMEOUT_S, _MAX_OBJECT_BYTES)
         self._metrics.received.inc(len(body))
         return body
 
     async def live(self) -> AsyncIterator[tuple[str, bytes]]:
-        """Stream ``live.mp4``: yield (Content-Type, data) until the response ends."""
+        """Yield (Content-Type, data) of ``live.mp4`` until the response ends."""
         self._metrics.requests.labels("live").inc()
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=_LIVE_SILENCE_S)
         received_s = time.monotonic()
@@ -190,8 +188,8 @@ class UpstreamAccess:
     """How a relayed room connects to other nodes.
 
     Attributes:
-        node_id: this node's.
-        upstream: returns the client of a room at a node.
+        node_id: of this node.
+        upstream: returns the client for a room and the node to pull it from.
         upstream_node: returns the address of an edge of the first tier.
     """
 
