@@ -1,9 +1,9 @@
-"""The use of a MediaMTX that airnode did not start (``mediamtx.api_url``): what is changed there, and changed back.
+"""Configures a MediaMTX that airnode did not start (``mediamtx.api_url``), and restores its values at the end.
 
-Changes are made through its API and last until MediaMTX stops. With ``authMethod: http`` the API would ask airnode's
-hook too, and refuse everybody after airnode has gone, a new airnode included. So the API is excluded from that. It was
-open to this machine before, as airnode has no password for it, and it must not become open to others: an API that
-listens on other addresses than loopback is moved to loopback.
+Changes are made through its API and last until MediaMTX stops. With ``authMethod: http``, MediaMTX asks airnode's hook
+for its API too, and refuses everybody after airnode has stopped, even a new airnode. So the API is excluded from this.
+airnode has no password for the API, so it was open to this machine before. It must not become open to other machines:
+if it does not listen on loopback, it is moved to loopback.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Adoption:
     """A running MediaMTX that airnode uses.
 
     Args:
-        api_url: as configured.
+        api_url: ``mediamtx.api_url``.
     """
 
     def __init__(self, api: MediaMtxApi, api_url: str) -> None:
@@ -37,10 +37,10 @@ class Adoption:
         self.hls_url = ""
 
     async def adopt(self, required: Mapping[str, Value]) -> None:
-        """Change the values that airnode requires, and read the address of its HLS.
+        """Change the values that airnode requires, and read the address of MediaMTX's HLS.
 
         Raises:
-            Unavailable: its API does not answer, or refuses.
+            Unavailable: the API does not answer, or refuses.
         """
         current = await self._api.config()
         changes = changed_values(current, {**required, **self._api_access(current)})
@@ -55,7 +55,7 @@ class Adoption:
         log.info("mediamtx_adopted", changed=sorted(changes))
 
     async def restore(self) -> None:
-        """Change back what was changed: airnode stops."""
+        """Restore the values that were changed."""
         before = {name: value for name, value in self._before.items() if value is not None}
         if not before:
             return
@@ -68,7 +68,7 @@ class Adoption:
         self._before.clear()
 
     def _api_access(self, current: Mapping[str, Any]) -> dict[str, Value]:
-        """Return the values with which the API stays open to this machine, and to no other."""
+        """Return the values that keep the API open to this machine only."""
         address = str(current.get("apiAddress", ":9997"))
         host = "127.0.0.1" if self._api_host == "localhost" else self._api_host
         wanted = address if is_loopback(address) else host_port(host, int(address.rpartition(":")[2]))

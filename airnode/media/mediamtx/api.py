@@ -1,4 +1,4 @@
-"""A client of MediaMTX's HTTP API (``/v3``), as far as airnode needs it, and the metrics of the engine."""
+"""A client for the part of MediaMTX's HTTP API (``/v3``) that airnode uses, and the metrics of the engine."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ from airnode.errors import NotFound, Unavailable
 from airnode.media.mediamtx.config_file import API_USER, Value
 
 _PAGE_SIZE = 500
-#: Further pages of paths are not read, which limits the number of publishers.
+#: Most pages of paths that are read; this limits the number of publishers.
 _MAX_PAGES = 20
-#: What the types of publishers end with: a connection or a session of theirs. Other sources are pulled by MediaMTX.
+#: Suffixes of the source types of publishers. MediaMTX pulls sources of other types itself.
 _PUBLISHER_TYPES = ("Conn", "Session")
 _API_REFUSES = (
     "MediaMTX's API refuses airnode: it must allow the action 'api' to this machine without a password. "
@@ -67,9 +67,9 @@ class PathSource(msgspec.Struct, frozen=True):
 
     @property
     def collection(self) -> str | None:
-        """Return the name of its collection in the API; None: a source that MediaMTX pulls, which has none.
+        """Return the name of the source's collection in the API; None: MediaMTX pulls this source.
 
-        All collections are named after the type: ``srtConn`` is in ``srtconns``, ``webRTCSession`` in
+        Collections are named after the type: ``srtConn`` is in ``srtconns``, ``webRTCSession`` is in
         ``webrtcsessions``.
         """
         return f"{self.type.lower()}s" if self.type.endswith(_PUBLISHER_TYPES) else None
@@ -97,8 +97,8 @@ class PublishedPath:
     """A path with a publisher whose media can be read.
 
     Attributes:
-        tracks: the codecs, as MediaMTX names them.
-        received_bytes: of media, since the publisher came.
+        tracks: MediaMTX's names of the codecs.
+        received_bytes: of media, since the publisher connected.
     """
 
     name: str
@@ -129,7 +129,7 @@ class MediaMtxApi:
         self._timeout_s = timeout_s
 
     async def paths(self) -> list[PublishedPath]:
-        """Return the paths with a publisher that is ready."""
+        """Return the paths whose publisher is ready."""
         found: list[PublishedPath] = []
         for number in range(_MAX_PAGES):
             query = {"itemsPerPage": str(_PAGE_SIZE), "page": str(number)}
@@ -155,7 +155,7 @@ class MediaMtxApi:
         await self._call("PATCH", "/v3/config/global/patch", json=dict(values))
 
     async def kick(self, source: PathSource) -> None:
-        """End a publisher. It is no error if it has ended already, or if MediaMTX pulls this source itself."""
+        """Disconnect a publisher. Does nothing if it has already gone, or if MediaMTX pulls this source itself."""
         if source.collection is None:
             return
         self._metrics.kicked.inc()

@@ -1,4 +1,4 @@
-"""Build the MediaMTX engine from its sections and parts, and list the ports of its publishers."""
+"""Builds the MediaMTX engine from configuration sections, and lists the ports for publishers."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def engine_settings(
     data_dir: Path,
     public_host: str,
 ) -> EngineSettings:
-    """Return what the engine needs; WHIP uses the certificate of the HTTP port."""
+    """Return the settings of the engine; WHIP uses the certificate of the HTTP port."""
     tls = None
     if http.tls_cert is not None and http.tls_key is not None:
         tls = http.tls_cert.expanduser().absolute(), http.tls_key.expanduser().absolute()
@@ -38,7 +38,7 @@ def make_engine(
     registry: CollectorRegistry,
     tasks: TaskScope,
 ) -> MediaMtxEngine:
-    """Return the engine; wrong stream keys are limited per network, by the limits of ``auth``."""
+    """Return the engine; the limits of ``auth`` apply to wrong stream keys, per network."""
     wrong_keys = AttemptLimit(
         RateLimit(auth.failure_rate_per_s, auth.failure_burst),
         message="Too many wrong stream keys from your network; try again in a moment.",
@@ -49,7 +49,7 @@ def make_engine(
 def publish_ports(section: MediaMtxSection, *, has_tls: bool) -> dict[str, int]:
     """Return the ports for SRT, RTSP and WHIP, as :func:`airnode.web.addresses.publish_servers` takes them.
 
-    A MediaMTX that airnode did not start (``mediamtx.api_url``) has ports that airnode does not know.
+    airnode does not know the ports of a MediaMTX that it did not start (``mediamtx.api_url``).
     """
     if section.api_url:
         return {}

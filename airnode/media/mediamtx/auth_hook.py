@@ -1,7 +1,7 @@
-"""The HTTP hook to which MediaMTX sends its authorization requests: a separate loopback port with a secret in its path.
+"""The HTTP hook for MediaMTX's authorization requests: a separate loopback port, with a secret in the path.
 
-Address and secret are not known outside this machine. A request without the secret gets 404, like any path that does
-not exist, and is counted.
+The address and the secret are not known outside this machine. A request without the secret is counted and answered with
+404, like a path that does not exist.
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ _SHUTDOWN_S = 1.0
 
 
 class AuthHook(Service):
-    """Listens on ``127.0.0.1``; the port is bound when `start` returns."""
+    """The hook's server on ``127.0.0.1``; the port is bound when `start` returns."""
 
     name = "mediamtx-hook"
 

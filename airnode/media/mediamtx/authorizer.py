@@ -1,8 +1,8 @@
-"""Authorization for MediaMTX, which asks airnode over HTTP before it admits a client.
+"""Authorizes clients of MediaMTX, which asks airnode over HTTP before it admits a client.
 
-Publishers follow the rules of RTMP ingest (:class:`PublishAuthority`): the stream key is the parameter ``key``, the
-password, the bearer token (what OBS sends for WHIP) or the path itself. Only airnode may read, with its own secret:
-airnode admits, serves and counts the viewers, and MediaMTX never gets their tokens.
+The rules for publishers are those of RTMP ingest (:class:`PublishAuthority`): the stream key is the parameter ``key``,
+the password, the bearer token (OBS sends this for WHIP) or the path itself. Only airnode may read, with its own secret:
+airnode admits, serves and counts the viewers, and MediaMTX never receives their tokens.
 """
 
 import time
@@ -46,7 +46,7 @@ class AuthRequest(msgspec.Struct):
 
 
 class KeyRefused(Unauthenticated):
-    """A publisher's key or path is not right."""
+    """The publisher's key or path is wrong."""
 
     code, title = "publish_refused", "Publishing refused"
 
@@ -63,10 +63,10 @@ class PublishGrant:
 
 
 class MediaMtxAuthorizer:
-    """Decides about MediaMTX's requests, and remembers admitted publishers until their media arrives.
+    """Decides MediaMTX's requests, and stores a grant for each admitted publisher until its media arrive.
 
     Args:
-        secret: airnode's own, for reading and for the API.
+        secret: airnode's own secret, for reading and for the API.
         wrong_keys: the limit of wrong stream keys per network.
         granted: called after a publisher was admitted.
     """
@@ -95,10 +95,10 @@ class MediaMtxAuthorizer:
         self._grants: dict[str, PublishGrant] = {}
 
     async def decide(self, request: AuthRequest) -> None:
-        """Return if the request is allowed.
+        """Admit the client of a request, or raise an error.
 
         Raises:
-            AirnodeError: it is not allowed; MediaMTX logs the detail.
+            AirnodeError: the request is not allowed; MediaMTX logs the detail.
         """
         try:
             if request.action == "publish":
@@ -118,7 +118,7 @@ class MediaMtxAuthorizer:
             raise
 
     def take(self, path: str) -> PublishGrant | None:
-        """Return the grant of this path and forget it, or None."""
+        """Return the grant of this path, and remove it; None: the path has no grant."""
         self._forget_old()
         return self._grants.pop(path, None)
 
@@ -158,7 +158,7 @@ class MediaMtxAuthorizer:
 
 
 def publish_request(request: AuthRequest) -> PublishRequest:
-    """Return the publish request that an RTMP publisher would make."""
+    """Return the equivalent publish request of an RTMP publisher."""
     app, _, name = request.path.strip("/").partition("/")
     params = dict(parse_qsl(request.query, keep_blank_values=True, max_num_fields=50))
     given = params.get("key") or request.password or request.token

@@ -1,7 +1,7 @@
-"""MediaMTX's configuration: the whole file for our own, and the values that are changed in one that already runs.
+"""MediaMTX's configuration: the whole file if airnode starts it, otherwise only the values that airnode changes.
 
-Names and values are those of MediaMTX 1.20 (mediamtx.yml). Viewers never connect to it: HLS and API are on loopback,
-and airnode's hook refuses every reader except airnode itself.
+Names and values are those of MediaMTX 1.20 (mediamtx.yml). Viewers never connect to it: HLS and the API listen on
+loopback, and airnode's hook refuses every reader except airnode itself.
 """
 
 import json
@@ -12,13 +12,14 @@ from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.mediamtx import MediaMtxSection
 from airnode.kernel.urls import host_port
 
-#: The user as whom airnode asks MediaMTX's API; the hook gets it back with the secret.
+#: airnode's user name for MediaMTX's API. MediaMTX sends it to the hook, with the secret as the password.
 API_USER = "airnode"
-#: Publishers may use live/<key> or live/<room> and nothing else.
+#: Publishers may only use live/<key> or live/<room>.
 _PATHS = "~^live/[^/]+$"
 
-#: The environment of a MediaMTX that airnode starts. MoQ is on by default since 1.19, on ports of its own at all
-#: addresses. Earlier versions refuse an unknown key in the file, and ignore unknown variables.
+#: The environment of a MediaMTX that airnode starts. Since 1.19, MoQ is on by default, with separate ports on all
+#: addresses. The file does not switch it off, because earlier versions refuse unknown keys there. They ignore unknown
+#: variables.
 ENVIRONMENT = {"MTX_MOQ": "no"}
 
 Value = str | bool | int | list[str] | list[dict[str, str]]
@@ -26,10 +27,10 @@ Value = str | bool | int | list[str] | list[dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class MediaMtxSecrets:
-    """Secrets that are made at each start and kept in memory and in the configuration file (mode 600).
+    """Secrets that are generated at each start, and kept in memory and in the configuration file (mode 600).
 
     Attributes:
-        hook: a part of the hook's path. reader: with which airnode reads HLS and asks the API.
+        hook: a part of the hook's path. reader: airnode's secret for HLS and the API.
     """
 
     hook: str = field(repr=False)
@@ -41,8 +42,9 @@ class ListenAddresses:
     """Addresses on which MediaMTX and the hook listen.
 
     Attributes:
-        host: of the publishers' ports. hook_url: of airnode's hook. public_host: for WebRTC, where it is known.
+        host: of the publishers' ports. hook_url: of airnode's hook.
         whip_port: on loopback, behind airnode's WHIP port.
+        public_host: for WebRTC; empty: not known.
     """
 
     host: str
@@ -54,7 +56,7 @@ class ListenAddresses:
 
 
 def required_config(hls: HlsSection, hook_url: str, secrets: MediaMtxSecrets) -> dict[str, Value]:
-    """Return the values that every MediaMTX needs from which airnode reads, no matter who started it."""
+    """Return the values that every MediaMTX must have, also one that airnode did not start."""
     return {
         "authMethod": "http",
         "authHTTPAddress": hook_url,
@@ -127,7 +129,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _duration(seconds: float) -> str:
-    """Return a duration in the form that MediaMTX also writes: ``200ms``, ``1s``, ``1.5s``."""
+    """Return a duration in MediaMTX's own form: ``200ms``, ``1s``, ``1.5s``."""
     return f"{round(seconds * 1000)}ms" if seconds < 1 else f"{seconds:g}s"
 
 

@@ -1,8 +1,8 @@
-"""The MediaMTX engine: publishers connect to MediaMTX, and airnode packages their media like that of RTMP.
+"""The MediaMTX engine: publishers connect to MediaMTX, and airnode packages their media as it does for RTMP.
 
-MediaMTX implements SRT, RTSP and WHIP. airnode reads each path with a publisher (``reader.py``) and packages it like an
-RTMP stream: window, ``live.mp4``, recordings, edges, tokens and counts are the same (docs/adr/0011). The engine polls
-MediaMTX's list of paths, and does so at once when a publisher was admitted.
+MediaMTX implements SRT, RTSP and WHIP. airnode reads each path that has a publisher (``reader.py``) and packages it
+like an RTMP stream: the window, ``live.mp4``, recordings, edges, tokens and counts are the same (docs/adr/0011). The
+engine polls MediaMTX's list of paths at an interval, and at once after a publisher was admitted.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 
 #: Time between two polls while an admitted publisher has not sent media yet.
 _FAST_POLL_S = 0.1
-#: After this many consecutive failed polls, MediaMTX counts as unreachable and all its publishers as ended.
+#: After this many failed polls in a row, MediaMTX counts as unreachable, and all its publishers end.
 _MAX_FAILURES = 2
 
 
@@ -70,10 +70,10 @@ class EngineSettings:
 
 @dataclass(slots=True)
 class _Running:
-    """What exists between start and stop.
+    """The parts that exist only between start and stop.
 
     Attributes:
-        adoption: of a MediaMTX that airnode did not start. adopted: whether it has its configuration.
+        adoption: of a MediaMTX that airnode did not start. adopted: whether that MediaMTX is configured.
     """
 
     session: aiohttp.ClientSession
@@ -85,7 +85,7 @@ class _Running:
 
 
 class MediaMtxEngine(Service):
-    """Starts MediaMTX or connects to a running one, and reads what is published there into this node's rooms.
+    """Starts MediaMTX or connects to a running one, and reads its published paths into this node's rooms.
 
     Args:
         wrong_keys: the limit of wrong stream keys per network.
@@ -133,10 +133,10 @@ class MediaMtxEngine(Service):
     # ---- start and stop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the hook. Start MediaMTX, or begin to poll the configured one.
+        """Open the hook, start MediaMTX unless ``mediamtx.api_url`` is set, and start to poll.
 
         Raises:
-            StartupError: MediaMTX is not found, or it does not start.
+            StartupError: MediaMTX is not found, or does not start.
         """
         section = self._settings.mediamtx
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
@@ -155,7 +155,7 @@ class MediaMtxEngine(Service):
         self._tasks.spawn("poll", self._poll(running, HangDetector(section.restart_after_s, self._rooms.now_s())))
 
     async def stop(self) -> None:
-        """End all publishers, then the MediaMTX that airnode started; change back the one that it did not start."""
+        """End all publishers, then stop the MediaMTX that airnode started, or restore the one that it did not start."""
         running, self._running = self._running, None
         if running is not None:
             running.publishers.end_all("the server is shutting down")

@@ -1,7 +1,7 @@
-"""Reads frames from the fragmented MP4 of another muxer (ISO/IEC 14496-12), sans-IO.
+"""Reads frames from the fragmented MP4 of another muxer (ISO/IEC 14496-12). Sans-IO.
 
-Every track of the initialization section is read. Frames keep the publisher's timestamps. A name with ``_ticks`` is in
-the timescale of its track.
+All tracks of the initialization section are read. Frames keep the publisher's timestamps. Names with ``_ticks`` are
+times in the timescale of the track.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _MAX_SAMPLES = 100_000
 
 
 class UnsupportedTrack(InvalidInput):
-    """Browsers do not play this codec from fragmented MP4, or airnode does not support it."""
+    """Browsers cannot play this codec from fragmented MP4, or airnode does not support it."""
 
     code, title = "unsupported_track", "Unsupported codec"
 
@@ -53,7 +53,7 @@ class Fmp4Track:
         return "video" if isinstance(self.config, VideoConfig) else "audio"
 
     def in_90k(self, ticks: int) -> int:
-        """Return a time in ticks of 1/90,000 s."""
+        """Return the time ``ticks`` in units of 1/90,000 s."""
         return ticks * 90_000 // self.timescale
 
 
@@ -78,11 +78,11 @@ class Fmp4Demuxer:
     def __init__(self, init: bytes) -> None:
         with _TruncationAsValueError():
             moov = _only(_boxes(init, 0, len(init)), b"moov")
-            #: {track id: track}
+            #: {track id: track}.
             self._tracks = _tracks(init, *moov)
         if not self._tracks:
             raise ValueError("a file without tracks")
-        #: {track id: decode time of its last sample}. A sample that is not later was read before.
+        #: {track id: decode time of its last sample}. Samples that are not later were read before.
         self._last_dts_ticks: dict[int, int] = {}
 
     @property
@@ -93,13 +93,13 @@ class Fmp4Demuxer:
         """Return the frames of one or more whole fragments, without the frames that were read before.
 
         Args:
-            arrived_s: unix time at which its first frame arrived; the others arrived at the pace of their timestamps.
+            arrived_s: unix time at which the first frame arrived; the others are spaced by their timestamps.
 
         Raises:
-            ValueError: it is cut short or invalid.
+            ValueError: the data is cut short or invalid.
         """
         found: list[Frame] = []
-        #: {track id: the first decode time in this data}
+        #: {track id: first decode time in this data}.
         first_dts_ticks: dict[int, int] = {}
         with _TruncationAsValueError():
             for kind, at, end in _boxes(data, 0, len(data)):
@@ -279,7 +279,7 @@ def _descriptor(data: bytes, at: int) -> tuple[int, int, int]:
 def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
     """Return the (track id, defaults) of a tfhd.
 
-    The defaults that it sets are ``base`` (a position in the data), ``duration_ticks``, ``size_bytes`` and ``flags``.
+    The defaults are ``base`` (a position in the data), ``duration_ticks``, ``size_bytes`` and ``flags``, if present.
     """
     present, track_id = unpack_from(">II", data, at)
     at += 8
@@ -300,7 +300,7 @@ def _track_header(data: bytes, at: int) -> tuple[int, dict[str, int]]:
 
 
 def _run(data: bytes, at: int) -> tuple[_TrackRun, int | None]:
-    """Return a trun and the offset of its data from the base; None: the data follows the previous run."""
+    """Return (trun, offset of its data from the base). Offset None: the data follows the previous run."""
     flags, count = unpack_from(">II", data, at)
     if count > _MAX_SAMPLES:
         raise ValueError(f"a run of {count} samples")
@@ -319,7 +319,7 @@ def _run(data: bytes, at: int) -> tuple[_TrackRun, int | None]:
 def _entries(data: bytes, run: _TrackRun, track: Fmp4Track) -> Iterator[tuple[int, int, int, int]]:
     """Yield (duration in ticks, size in bytes, flags, composition offset in ticks) of each sample.
 
-    Offsets are read as signed in both versions: some muxers write negative ones in version 0.
+    Composition offsets are read as signed in both versions, because some muxers write negative ones in version 0.
     """
     at = run.at
     for index in range(run.count):

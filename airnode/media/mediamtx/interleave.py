@@ -4,19 +4,19 @@ from collections import deque
 
 from airnode.media.frames import Frame, IngestEvent
 
-#: A track that is this far behind the other one is silent; the other one does not wait until samples arrive again.
+#: A track that is this far behind the other one counts as silent. The other track then does not wait for it.
 SILENT_90K = 45_000
-#: With more samples than this, all of them are released at once.
+#: If more samples than this are pending, all of them are released at once.
 _MAX_PENDING = 2_000
-#: The time of a configuration: it is released as soon as it is the first of its track.
+#: The time of a configuration, so that it is released as soon as it is the first event of its track.
 _AT_ONCE_90K = -(1 << 62)
 
 
 class Interleaver:
-    """Keeps the samples of each track until the other track has reached the same time.
+    """Holds the samples of each track until the other track has reached the same time.
 
     Args:
-        kinds: the present tracks: ``video``, ``audio``.
+        kinds: the existing tracks: ``video``, ``audio``.
     """
 
     def __init__(self, kinds: set[str]) -> None:
@@ -25,7 +25,7 @@ class Interleaver:
         self._heads_90k: dict[str, int | None] = dict.fromkeys(kinds)
 
     def add(self, kind: str, events: list[IngestEvent]) -> list[IngestEvent]:
-        """Add events of one track, in its order. Return the events that are released, in the order of time."""
+        """Return the events that are released, in the order of time, after adding ``events`` of one track in order."""
         pending = self._pending.setdefault(kind, deque())
         self._heads_90k.setdefault(kind, None)
         for event in events:

@@ -1,4 +1,4 @@
-"""Ends publishers at MediaMTX, and tries again at growing intervals while they are still there."""
+"""Disconnects publishers from MediaMTX, and tries again at growing intervals while MediaMTX still lists them."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from airnode.media.mediamtx.api import MediaMtxApi, PathSource
 
 log = structlog.get_logger(__name__)
 
-#: Time between two attempts to end a publisher that is still listed.
+#: First and last interval between two attempts to disconnect a publisher that is still listed.
 _FIRST_RETRY_S, _LAST_RETRY_S = 2.0, 60.0
 
 
 @dataclass(slots=True)
 class _Kick:
-    """A publisher that is to end. The next attempt is made at ``retry_at_s`` (loop time)."""
+    """A publisher to disconnect. The next attempt is made at ``retry_at_s`` (loop time)."""
 
     room: str
     backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_RETRY_S, _LAST_RETRY_S))
@@ -26,20 +26,20 @@ class _Kick:
 
 
 class Kicks:
-    """The publishers that MediaMTX was asked to end and still lists."""
+    """The publishers that MediaMTX was asked to disconnect, and still lists."""
 
     def __init__(self, api: MediaMtxApi, tasks: TaskScope, now_s: Callable[[], float]) -> None:
         self._api = api
         self._tasks = tasks
         self._now_s = now_s
-        #: Bounded: only what MediaMTX lists is kept.
+        #: {publisher: attempts}. Bounded: only publishers that MediaMTX lists are kept.
         self._kicks: dict[PathSource, _Kick] = {}
 
     def __contains__(self, source: PathSource) -> bool:
         return source in self._kicks
 
     def kick(self, source: PathSource, room: str, reason: str) -> None:
-        """End a publisher, unless that was tried already."""
+        """Disconnect a publisher, unless this was already tried."""
         if source in self._kicks:
             return
         self._kicks[source] = _Kick(room)
@@ -50,7 +50,7 @@ class Kicks:
         self._try(source)
 
     def update(self, listed: Collection[PathSource]) -> None:
-        """Forget the publishers that are not listed any more, and try again with the others when it is time."""
+        """Forget the publishers that are no longer listed, and try again with the others when their time has come."""
         for source, kick in list(self._kicks.items()):
             if source not in listed:
                 del self._kicks[source]
@@ -58,7 +58,7 @@ class Kicks:
                 self._try(source)
 
     def clear(self) -> None:
-        """Forget all: MediaMTX has restarted."""
+        """Forget all publishers: MediaMTX does not answer, or has restarted."""
         self._kicks.clear()
 
     def _try(self, source: PathSource) -> None:

@@ -1,7 +1,7 @@
-"""Parses MediaMTX's playlists and chooses what to fetch next. No I/O and no clock.
+"""Parses MediaMTX's playlists, and chooses the items to fetch next. No I/O and no clock.
 
-gohlslib writes them: each track is a rendition, the first seven segments are gaps, only the last two segments have
-parts, and all names change when the muxer restarts.
+gohlslib writes these playlists: each track is a rendition, the first seven segments are gaps, only the last two
+segments have parts, and all names change when the muxer restarts.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
-#: Further lines of a playlist are ignored.
+#: Most lines of a playlist that are parsed.
 _MAX_LINES = 20_000
 
 
@@ -26,7 +26,7 @@ def parse_multivariant_playlist(text: str) -> tuple[str, ...]:
     """Return the URIs of the media playlists of one presentation: the first variant and its default audio.
 
     Raises:
-        ValueError: it is not such a playlist.
+        ValueError: the text is no multivariant playlist.
     """
     lines = _lines(text)
     renditions: dict[str, str] = {}
@@ -51,7 +51,7 @@ def parse_multivariant_playlist(text: str) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class ParsedSegment:
-    """A segment of a playlist. The open one has no ``name``.
+    """A segment of a playlist. The open segment has no ``name``.
 
     Attributes:
         init: the URI of its initialization section.
@@ -68,8 +68,6 @@ class ParsedSegment:
 
 @dataclass(slots=True)
 class ParsedPlaylist:
-    """A media playlist."""
-
     media_sequence: int = 0
     target_duration_s: int = 0
     blocks: bool = False
@@ -89,7 +87,7 @@ def parse_media_playlist(text: str) -> ParsedPlaylist:
     """Return a parsed media playlist.
 
     Raises:
-        ValueError: it is not such a playlist.
+        ValueError: the text is no media playlist.
     """
     found = ParsedPlaylist()
     segment: ParsedSegment | None = None
@@ -149,20 +147,20 @@ class PlaylistCursor:
 
     def __init__(self) -> None:
         self._position: tuple[int, int] | None = None
-        #: Segments that left the playlist before they were read.
+        #: Number of segments that left the playlist before they were read.
         self.lost_segments = 0
 
     def query(self, playlist: ParsedPlaylist) -> dict[str, str]:
-        """Return the query of a blocking reload for the next part; empty: the server cannot block it."""
+        """Return the query of a blocking reload for the next part; empty: send the request without blocking."""
         if not playlist.blocks or playlist.ended or self._position is None:
             return {}
         return {"_HLS_msn": str(self._position[0]), "_HLS_part": str(self._position[1])}
 
     def take(self, playlist: ParsedPlaylist) -> list[PlaylistItem]:
-        """Return the items to fetch now, in order: parts, or whole segments if their parts are not listed (any more).
+        """Return the items to fetch now, in order: parts, or whole segments whose parts are not listed.
 
         Raises:
-            MuxerRestarted: the playlist ends before the items that were read already.
+            MuxerRestarted: the playlist ends before the items that were already read.
         """
         if self._position is None:
             self._position = (_first_msn(playlist), 0)
@@ -191,9 +189,9 @@ class PlaylistCursor:
 
 
 def _first_msn(playlist: ParsedPlaylist) -> int:
-    """Return the segment to start with: the newest one with parts.
+    """Return the media sequence number of the segment to start with: the newest one with parts.
 
-    It starts with a key frame, and all renditions have the same segment boundaries.
+    This segment starts with a key frame, and all renditions have the same segment boundaries.
     """
     for segment in reversed(playlist.segments):
         if segment.parts and not segment.gap:

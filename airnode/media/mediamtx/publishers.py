@@ -1,4 +1,4 @@
-"""The publishers at MediaMTX, and the rooms that their media is read into.
+"""The publishers of MediaMTX, and the rooms that receive their media.
 
 ::
 
@@ -7,7 +7,8 @@
       ▼ or cannot be played   ▼ gone from the list           ▼
     kicked                  ended                          kicked
 
-MediaMTX lists a publisher that vanished for up to 31 s (WHIP). While it is silent its room is reconnecting.
+MediaMTX still lists a publisher for up to 31 s after it has vanished (WHIP). While a publisher is silent, its room is
+reconnecting.
 """
 
 import asyncio
@@ -29,9 +30,9 @@ from airnode.media.rtmp.publishing import PublisherInfo
 
 log = structlog.get_logger(__name__)
 
-#: A publisher without media for so long counts as silent, and is kicked when it stays so.
+#: After this long without media, a publisher counts as silent; after this long, it is kicked.
 SILENT_S, KICK_SILENT_S = 3.0, 30.0
-#: Time between two remarks about sound that cannot be played. They are shorter than a remark stays in the studio.
+#: Interval of reports about sound that cannot be played. It is shorter than the time for which the studio shows one.
 _REMARK_EVERY_S = 20.0
 
 #: Reads a path until it is cancelled. Its errors end the publisher.
@@ -43,8 +44,8 @@ class _Publisher:
     """An admitted publisher.
 
     Attributes:
-        received_bytes: at ``received_at_s`` (loop time), when the number last grew.
-        ingest, reading: None while it is silent.
+        received_bytes: bytes of media so far; the number last grew at ``received_at_s`` (loop time).
+        ingest, reading: None while the publisher is silent.
     """
 
     path: PublishedPath
@@ -58,10 +59,10 @@ class _Publisher:
 
 
 class Publishers:
-    """What MediaMTX lists, and this node's rooms.
+    """Reads the publishers that MediaMTX lists into this node's rooms.
 
     Args:
-        read: see :data:`ReadPath`; its arguments are the path, the room and where the media goes.
+        read: see :data:`ReadPath`; its arguments are the path, the room and the function that receives the media.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Publishers:
         return len(self._publishers)
 
     def update(self, paths: Sequence[PublishedPath]) -> None:
-        """Start to read new publishers, and end those that are not listed any more."""
+        """Start to read new publishers, and end those that are no longer listed."""
         sources = {path.name: path.source for path in paths}
         self._kicks.update(sources.values())
         for name, publisher in list(self._publishers.items()):
@@ -101,13 +102,12 @@ class Publishers:
         self._metrics.publishers.set(len(self._publishers))
 
     def end_all(self, reason: str) -> None:
-        """End all publishers."""
         for publisher in list(self._publishers.values()):
             self._end(publisher, reason)
 
     def _admit(self, path: PublishedPath, grant: PublishGrant | None) -> None:
         if grant is None:
-            # It was admitted before this process started, or too long ago: it must connect again.
+            # The publisher was admitted before this process started, or too long ago: it must connect again.
             self._kicks.kick(path.source, "", "it was not let in by this airnode")
             return
         publisher = _Publisher(path, grant, report_tracks(path.tracks), path.received_bytes, self._rooms.now_s())
@@ -123,7 +123,7 @@ class Publishers:
             )
 
     def _open(self, publisher: _Publisher) -> bool:
-        """Open the room and begin to read. Return False if the room is not open to it; it is kicked then."""
+        """Return whether the room accepts the publisher: if so, start to read it; if not, kick it."""
         path, grant = publisher.path, publisher.grant
 
         def disconnect(reason: str) -> None:
@@ -149,7 +149,7 @@ class Publishers:
             self._kick(publisher, error.detail)
 
     def _watch(self, publisher: _Publisher, received_bytes: int) -> None:
-        """Notice that the publisher became silent, or that it sends again."""
+        """Close the room's ingest when the publisher becomes silent, and open it when the publisher sends again."""
         now_s = self._rooms.now_s()
         if not publisher.report.is_playable:
             self._remark(publisher, now_s)
@@ -168,7 +168,7 @@ class Publishers:
             self._kick(publisher, "the publisher sends nothing")
 
     def _remark(self, publisher: _Publisher, now_s: float) -> None:
-        """Report again which tracks cannot be played. After a while this ends a publisher that has no other track."""
+        """Report the tracks that cannot be played again. After a while, a publisher without other tracks is ended."""
         due = now_s - publisher.remarked_at_s >= _REMARK_EVERY_S or not publisher.report.is_playable
         if publisher.ingest is not None and publisher.report.refused and due:
             publisher.remarked_at_s = now_s
@@ -178,7 +178,7 @@ class Publishers:
                 self._kick(publisher, error.detail)
 
     def _kick(self, publisher: _Publisher, reason: str) -> None:
-        """Let MediaMTX end the publisher, and stop reading."""
+        """Make MediaMTX disconnect the publisher, and stop reading."""
         self._kicks.kick(publisher.path.source, publisher.grant.room, reason)
         if self._publishers.get(publisher.path.name) is publisher:
             self._end(publisher, reason)

@@ -1,7 +1,7 @@
 """Reads one path of MediaMTX: fetches the parts of its LL-HLS and demuxes them into samples.
 
-Each rendition is followed by blocking reloads, and each part is fetched once. The requests contain MediaMTX's
-``hlsCDNSecret``, so there are no sessions, cookies and redirects. Viewers' tokens are never sent to MediaMTX.
+Each rendition is followed with blocking reloads, and each part is fetched once. Requests contain MediaMTX's
+``hlsCDNSecret``, so no sessions, cookies or redirects are needed. Viewers' tokens are never sent to MediaMTX.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 _RETRY_S = 0.3
 #: Time between two requests of a playlist without blocking reload, or without new items.
 _POLL_S = 0.1
-#: MediaMTX answers a blocking reload when the part exists, and never if the publisher has stopped.
+#: MediaMTX answers a blocking reload when the part exists. If the publisher has stopped, it never answers.
 _TIMEOUT_S = 15.0
 _CONNECT_TIMEOUT_S = 3.0
 _MAX_PLAYLIST_BYTES = 4 << 20
@@ -42,14 +42,15 @@ Push = Callable[[Sequence[IngestEvent], int], None]
 
 
 class _ReadFailed(Exception):
-    """This attempt failed; the reader tries again."""
+    """This attempt to read has failed; the reader tries again."""
 
 
 class _Rendition:
     """One media playlist that is followed.
 
     Attributes:
-        items: what to fetch next. listed_s: unix time at which they were listed, when the last of them was complete.
+        items: parts and segments to fetch next.
+        listed_s: unix time at which the items were listed: their last one was complete then.
     """
 
     def __init__(self, uri: str, playlist: ParsedPlaylist) -> None:
@@ -60,7 +61,7 @@ class _Rendition:
         self._init = ""
 
     def update(self, playlist: ParsedPlaylist) -> None:
-        """Take what is new in the playlist."""
+        """Replace the playlist, and list its new items."""
         self.playlist = playlist
         self.listed_s = time.time()
         self.items = self.cursor.take(playlist)
@@ -68,17 +69,17 @@ class _Rendition:
     def arrived_s(self, index: int) -> float:
         """Return the unix time at which the first frame of an item arrived at MediaMTX.
 
-        The items of the first playlist are up to one segment old. With the time of their arrival here, everything
-        after them would have a time in the future (EXT-X-PROGRAM-DATE-TIME).
+        The items of the first playlist are up to one segment old. If they had the time of their arrival here, all later
+        items would have a time in the future (EXT-X-PROGRAM-DATE-TIME).
         """
         return self.listed_s - sum(item.duration_s for item in self.items[index:])
 
     def needs_init(self, item: PlaylistItem) -> bool:
-        """Return whether the item has another initialization section than the current one."""
+        """Return whether the item needs another initialization section than the current one."""
         return self.demuxer is None or item.init != self._init
 
     def begin(self, item: PlaylistItem, init: bytes) -> list[IngestEvent]:
-        """Use this initialization section. Return the configurations of its tracks."""
+        """Return the configurations of the tracks in a new initialization section, which is used from now on."""
         self.demuxer, self._init = Fmp4Demuxer(init), item.init
         return [CodecRecord(track.config.codec, track.config.record) for track in self.demuxer.tracks]
 
@@ -88,8 +89,8 @@ class PathReader:
 
     Args:
         base_url: the URL of MediaMTX's HLS.
-        secret: its ``hlsCDNSecret``.
-        push: receives samples in order; its errors end the reading.
+        secret: MediaMTX's ``hlsCDNSecret``.
+        push: receives the samples in order; its errors end the reader.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class PathReader:
         self._log = log.bind(room=room)
 
     async def run(self) -> None:
-        """Read; start again after each error of the playlists or the media.
+        """Read the path; start again after each error in the playlists or the media.
 
         Raises:
             AirnodeError: ``push`` raised it, or a codec is not supported.
@@ -128,7 +129,7 @@ class PathReader:
                 await asyncio.sleep(_RETRY_S)
 
     async def _attempt(self) -> None:
-        """Read from the multivariant playlist on, until an error."""
+        """Fetch the multivariant playlist, then read its renditions until an error."""
         uris = parse_multivariant_playlist(await self._text("index.m3u8"))
         renditions = [_Rendition(uri, parse_media_playlist(await self._text(uri))) for uri in uris]
         configs: list[IngestEvent] = []
@@ -147,7 +148,7 @@ class PathReader:
             await scope.aclose()
 
     async def _follow(self, rendition: _Rendition, interleaver: Interleaver) -> Exception:
-        """Read a rendition until an error. Return the error: it is no failure of the task."""
+        """Return the error that ended the reading of a rendition; it is no failure of the task."""
         try:
             while True:
                 await self._fetch(rendition, interleaver)

@@ -1,4 +1,4 @@
-"""The MediaMTX that airnode starts: finds the program, writes its configuration, supervises the process."""
+"""Starts MediaMTX: finds the program, writes its configuration and supervises the process."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ SECRET_PATHS = re.compile(r"live/[^\s'\"\]/?]+")
 
 @dataclass(frozen=True, slots=True)
 class MediaMtxPorts:
-    """Loopback ports of one run. ``whip``: behind airnode's WHIP port."""
+    """The loopback ports of one run. ``whip`` is the port behind airnode's WHIP port."""
 
     api: int
     hls: int
@@ -31,10 +31,10 @@ class MediaMtxPorts:
 
 
 class MediaMtxServer(ChildServer):
-    """MediaMTX in ``<data_dir>/mediamtx``.
+    """The MediaMTX process in ``<data_dir>/mediamtx``.
 
     Args:
-        api_port, hls_port: with 0, each launch takes a free port.
+        api_port, hls_port: 0: each launch takes a free port.
         render: returns the configuration for these ports.
         probe: sends a request; raises AirnodeError until MediaMTX answers.
     """
@@ -66,7 +66,7 @@ class MediaMtxServer(ChildServer):
         return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, env=ENVIRONMENT, redact=SECRET_PATHS)
 
     async def probe(self) -> None:
-        """Send a request to its API."""
+        """Send a request to MediaMTX's API."""
         try:
             await self._probe()
         except AirnodeError as error:
@@ -82,7 +82,7 @@ class MediaMtxServer(ChildServer):
 
 
 class HangDetector:
-    """Detects that a running server does not answer for ``restart_after_s``. Time is passed in."""
+    """Detects that a running server does not answer for ``restart_after_s``. The caller passes monotonic times."""
 
     def __init__(self, restart_after_s: float, now_s: float) -> None:
         self._restart_after_s = restart_after_s
@@ -128,10 +128,10 @@ def _free_ports(*configured: int) -> list[int]:
 
 
 def find_mediamtx(configured: Path | None) -> Path:
-    """Return the path of the program.
+    """Return the path of the MediaMTX program.
 
     Raises:
-        StartupError: it is not found.
+        StartupError: the program is not found, or cannot be run.
     """
     if configured is not None:
         path = configured.expanduser().absolute()

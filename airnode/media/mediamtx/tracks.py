@@ -1,4 +1,4 @@
-"""Which tracks of a publisher can be played, by the names that MediaMTX gives to codecs."""
+"""Decides which tracks of a publisher can be played, by MediaMTX's names of codecs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _PLAYABLE_VIDEO = frozenset({"H264", "H265", "AV1"})
 _PLAYABLE_AUDIO = frozenset({"MPEG-4 Audio", "MPEG-4 Audio LATM", "Opus"})
 _OTHER_VIDEO = frozenset({"VP8", "VP9", "MPEG-1/2 Video", "MPEG-4 Video", "M-JPEG"})
 _OTHER_AUDIO = frozenset({"MPEG-1/2 Audio", "AC3", "FLAC", "G711", "G722", "G726", "LPCM", "Speex", "Vorbis"})
-#: Names that are known better.
+#: {MediaMTX's name: better known name}.
 _USUAL_NAMES = {
     "MPEG-1/2 Audio": "MP3",
     "AC3": "AC-3",
@@ -22,11 +22,11 @@ _USUAL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class TrackReport:
-    """What of a publisher can be played.
+    """Which tracks of a publisher can be played.
 
     Attributes:
-        refused: the tracks that cannot be played, if there is no other one of their kind.
-        is_playable: False if there is no picture that can be played, or nothing at all.
+        refused: tracks that cannot be played, if no other track of their kind can.
+        is_playable: False if no video can be played, or if the publisher has only sound and none can be played.
     """
 
     refused: tuple[RefusedTrack, ...] = ()
@@ -34,7 +34,7 @@ class TrackReport:
 
 
 def report_tracks(names: Sequence[str]) -> TrackReport:
-    """Return what can be played of these tracks; tracks of neither kind, such as KLV data, do not matter."""
+    """Return the report about these tracks; tracks that are neither video nor audio, such as KLV data, do not count."""
     video, audio = _named(names, _OTHER_VIDEO), _named(names, _OTHER_AUDIO)
     has_video, has_audio = not _PLAYABLE_VIDEO.isdisjoint(names), not _PLAYABLE_AUDIO.isdisjoint(names)
     refused = []

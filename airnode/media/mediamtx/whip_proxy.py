@@ -1,8 +1,8 @@
-"""The WHIP port of airnode, in front of that of a MediaMTX that airnode starts.
+"""airnode's WHIP port: a proxy in front of the WHIP port of a MediaMTX that airnode starts.
 
-MediaMTX answers an offer with its codecs in the order of the browser, which begins with VP8. Here, H.264 becomes the
-first of the answer, and an offer without a codec that can be played is refused by its name. Everything else is passed
-on unchanged.
+MediaMTX answers an offer with codecs in the browser's order, which begins with VP8. The proxy makes H.264 the first
+codec of the answer. It refuses an offer without a playable codec, with the names of the codecs. All else is forwarded
+unchanged.
 """
 
 import ssl
@@ -24,7 +24,7 @@ from airnode.web.sockets import bind
 _MAX_BODY_BYTES = 256 << 10
 _SHUTDOWN_S = 1.0
 _TIMEOUT_S = 20.0
-#: Headers of one connection (RFC 9110 7.6.1), and those that are computed anew.
+#: Headers that belong to one connection (RFC 9110 7.6.1), and headers that are set again.
 _NOT_PASSED_ON = frozenset(
     {"connection", "content-encoding", "content-length", "date", "host", "keep-alive", "server", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "x-forwarded-for", "x-forwarded-proto"}
@@ -32,7 +32,7 @@ _NOT_PASSED_ON = frozenset(
 
 
 class WhipProxy(Service):
-    """Listens on the WHIP port; the port is bound when `start` returns.
+    """The proxy on the WHIP port; the port is bound when `start` returns.
 
     Args:
         target: returns the URL of MediaMTX's WebRTC port on loopback.
@@ -77,7 +77,7 @@ class WhipProxy(Service):
         """Return MediaMTX's (status, headers, body).
 
         Raises:
-            Unavailable: (503) it does not answer.
+            Unavailable: (503) MediaMTX does not answer.
         """
         if self._session is None:
             raise Unavailable("The server is shutting down.")
@@ -95,14 +95,14 @@ class WhipProxy(Service):
 
 @web.middleware
 async def _readable(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let pages of any origin read refusals too, as MediaMTX does with its answers."""
+    """Allow pages of any web origin to read refusals too, as MediaMTX does for its answers."""
     response = await handler(request)
     response.headers.setdefault("Access-Control-Allow-Origin", "*")
     return response
 
 
 def _passed_on(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """Return a copy without the headers of the connection."""
+    """Return a copy without the headers that are not forwarded."""
     found = headers.copy()
     for name in _NOT_PASSED_ON:
         found.popall(name, None)
