@@ -1,4 +1,4 @@
-"""A recording that is being made, and what the writing thread does for it."""
+"""A running recording, and the jobs that the writing thread does for it."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from airnode.media.room.live_room import LiveRoom
 
 @dataclass(slots=True, eq=False)
 class ActiveRecording:
-    """A recording that is being made. The event loop owns it, except ``file``, which the writing thread owns.
+    """A running recording. The event loop owns it, except ``file``, which the writing thread owns.
 
     Attributes:
         next_msn: media sequence number of the next segment to take from the window.
@@ -35,21 +35,21 @@ class ActiveRecording:
 
 @dataclass(frozen=True, slots=True)
 class WriteJob:
-    """A job for the writing thread: write a segment; without one, end the recording."""
+    """A job for the writing thread: write a segment; None: end the recording."""
 
     active: ActiveRecording
     segment_data: SegmentToWrite | None
 
 
 def complete_files(active: ActiveRecording) -> EndEntry:
-    """In the thread: complete the files, if there are any. Return the last entry of the index."""
+    """Return the last entry of the index, after completing the files. Runs in the writing thread."""
     if active.file is None:
         return EndEntry("finished", time.time(), 0, 0.0, 0)
     return active.file.finish(time.time())
 
 
 def segment_to_write(segment: Segment, init: bytes) -> SegmentToWrite:
-    """Return what the thread needs of a closed segment of the window."""
+    """Return the data of a closed segment for the writing thread."""
     return SegmentToWrite(
         msn=segment.msn,
         init=init,

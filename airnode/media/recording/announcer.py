@@ -1,4 +1,4 @@
-"""Publishes which recordings are here, and executes orders; see :mod:`airnode.bus.recordings`."""
+"""Publishes the recordings of this node, and executes orders; see :mod:`airnode.bus.recordings`."""
 
 import asyncio
 
@@ -28,12 +28,12 @@ from airnode.web.addresses import Addresses, PortName
 
 log = structlog.get_logger(__name__)
 
-#: How often the progress of running recordings is published, and how often all is compared.
+#: Interval at which the progress of running recordings is published. Interval at which all records are compared.
 _PROGRESS_S, _COMPARE_S = 5.0, 60.0
 
 
 class RecordingAnnouncer(Service):
-    """Keeps the tables on the bus in step with the catalog. Starts before the recorder, and stops after it."""
+    """Keeps the records on the bus equal to the catalog. Starts before the recorder, and stops after it."""
 
     name = "recording-announcer"
 
@@ -54,13 +54,13 @@ class RecordingAnnouncer(Service):
         self._node_id = node_id
         self._addresses = addresses
         self._tasks = tasks
-        #: {recording_id: room}, of those whose change is not published yet. Bounded by the recordings there are.
+        #: {recording_id: room} of recordings whose change is not published yet. Bounded by the number of recordings.
         self._changed: dict[str, str] = {}
         self._wake = asyncio.Event()
         catalog.on_change(self._mark)
 
     async def start(self) -> None:
-        """Publish all recordings, then every change."""
+        """Publish all recordings, and start to publish every change."""
         await self._bus.subscribe(RECORDING_ORDERS, RecordingOrder, self._receive_order)
         await self._compare()
         self._tasks.spawn("publish", self._publish_forever())
@@ -78,7 +78,7 @@ class RecordingAnnouncer(Service):
         self._wake.set()
 
     def record(self, recording: Recording) -> RecordingRecord:
-        """Return the record of one recording, as it is published."""
+        """Return the record that is published for a recording."""
         return replace(
             recording.record(self._node_id),
             host=url_host(self._addresses.host),
@@ -111,11 +111,11 @@ class RecordingAnnouncer(Service):
                 self._wake.set()
 
     async def _publish_changes(self) -> None:
-        """Write and publish the changes. A change that fails stays for the next time."""
+        """Write and publish the changes. A change that fails is kept for the next call."""
         for recording_id, room in list(self._changed.items()):
             found = self._catalog.get(room, recording_id)
             if found is not None and found.status == "recording" and not found.duration_s:
-                self._changed.pop(recording_id, None)  # there is nothing in it yet
+                self._changed.pop(recording_id, None)  # the recording is still empty
                 continue
             await self._write(recording_id, room, self.record(found) if found is not None else None)
             self._changed.pop(recording_id, None)
@@ -130,7 +130,7 @@ class RecordingAnnouncer(Service):
         await self._bus.publish(RECORDINGS, message)
 
     async def _compare(self) -> None:
-        """Correct the tables on the bus: Redis may have lost data, and files may have been removed."""
+        """Correct the records on the bus: Redis may have lost data, and files may have been removed."""
         published = await self._records.all_records(recordings_of(self._node_id), RecordingRecord)
         here = {each.recording_id: self.record(each) for each in self._catalog.all() if each.duration_s}
         for recording_id, record in published.items():
@@ -156,7 +156,7 @@ class RecordingAnnouncer(Service):
         await self._bus.publish(RECORDINGS, answer)
 
     async def _execute(self, order: RecordingOrder) -> str:
-        """Return the id of the recording that is being made after the order; empty: none is."""
+        """Return the id of the recording that runs after the order; empty: no recording runs."""
         if order.action == "start":
             return self._recorder.record(order.room)
         if order.action == "stop":

@@ -1,4 +1,4 @@
-"""The recordings of this node: read from the disk at the start, and updated from then on."""
+"""The recordings of this node: read from the disk at the start, and kept up to date afterwards."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from airnode.store.files.retention import StoredItem, expired
 
 log = structlog.get_logger(__name__)
 
-#: Indexes of ended recordings, and heads of MP4 files, that stay in memory.
+#: Most indexes of ended recordings, and most heads of MP4 files, that stay in memory.
 _INDEXES_KEPT, _HEADS_KEPT = 32, 4
 
 
@@ -31,7 +31,7 @@ class Recording:
     """One recording; times in unix seconds.
 
     Attributes:
-        index: where its segments are; present while it is being made, otherwise loaded on request.
+        index: positions of the segments; always present while the recording runs, otherwise loaded on request.
     """
 
     recording_id: str
@@ -64,10 +64,10 @@ class Recording:
 
 
 class RecordingCatalog(Service):
-    """Lists the recordings, and reads them.
+    """Lists and reads the recordings.
 
     Args:
-        root: the directory of all recordings; created with the first one.
+        root: the directory of all recordings; the first recording creates it.
     """
 
     name = "recording-catalog"
@@ -75,12 +75,13 @@ class RecordingCatalog(Service):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.root = root
-        #: For everything that reads this node's recordings.
+        #: The threads of all reads of this node's recordings.
         self.threads = ReadingThreads("recording-read")
         #: {recording_id: recording}.
         self._recordings: dict[str, Recording] = {}
+        #: {recording_id: None}, for ended recordings whose index is in memory; least recently requested first.
         self._loaded: OrderedDict[str, None] = OrderedDict()
-        #: {(recording_id, segments): its MP4}, least recently requested first.
+        #: {(recording_id, number of segments): MP4}, least recently requested first.
         self._files: OrderedDict[tuple[str, int], ProgressiveMp4] = OrderedDict()
         #: One head is built at a time, because that costs CPU time.
         self._building = asyncio.Lock()
@@ -107,11 +108,11 @@ class RecordingCatalog(Service):
         log.info("recordings_found", path=str(self.root), count=len(found))
 
     async def stop(self) -> None:
-        """End reading."""
+        """Close the reading threads."""
         self.threads.close()
 
     def on_change(self, listener: Callable[[Recording], None]) -> None:
-        """Call ``listener`` with each recording that is new, has ended, or was removed (no longer in the catalog)."""
+        """Call ``listener`` with each recording that begins, ends, or is removed (it is no longer in the catalog)."""
         self._listeners.append(listener)
 
     def _notify(self, recording: Recording) -> None:
@@ -121,16 +122,15 @@ class RecordingCatalog(Service):
     # -- the list ----------------------------------------------------------------------------------------------------
 
     def all(self) -> list[Recording]:
-        """Return all recordings."""
         return list(self._recordings.values())
 
     def get(self, room: str, recording_id: str) -> Recording | None:
-        """Return a recording of a room; None: there is none with this id."""
+        """Return a recording of a room; None: the room has no recording with this id."""
         found = self._recordings.get(recording_id)
         return found if found is not None and found.room == room else None
 
     def begin(self, begun: BeginEntry) -> Recording:
-        """Add a recording that begins now, and return it."""
+        """Return a new recording, which is added to the catalog."""
         directory = self.root / begun.room / begun.recording_id
         made = self._recordings[begun.recording_id] = Recording(
             begun.recording_id, begun.room, directory, "recording", begun.started_at, index=SegmentIndex(begun)
@@ -139,7 +139,7 @@ class RecordingCatalog(Service):
         return made
 
     def grow(self, recording: Recording, entries: list[Entry]) -> None:
-        """Append entries that are on the disk now."""
+        """Append entries after they were written to the disk."""
         index = recording.index
         if index is None:
             return
@@ -152,7 +152,7 @@ class RecordingCatalog(Service):
             self._notify(recording)
 
     def end(self, recording: Recording, ended: EndEntry) -> None:
-        """Complete a recording; one without segments is removed."""
+        """Complete a recording; remove it if it has no segments."""
         if not ended.segments:
             self._recordings.pop(recording.recording_id, None)
             self._notify(recording)
@@ -162,7 +162,11 @@ class RecordingCatalog(Service):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def index(self, recording: Recording) -> SegmentIndex:
-        """Return the index; NotFound (404) when the files are missing or damaged."""
+        """Return the index.
+
+        Raises:
+            NotFound: (404) the files are missing or damaged.
+        """
         if recording.index is None:
             recording.index = await self.threads.run(disk.load, recording.directory)
         if recording.index is None:
@@ -172,7 +176,7 @@ class RecordingCatalog(Service):
         return recording.index
 
     def _keep_index(self, recording: Recording) -> None:
-        """Keep the index in memory, and drop the least recently requested one beyond the limit."""
+        """Keep the index in memory, and drop the least recently requested ones if there are too many."""
         self._loaded[recording.recording_id] = None
         self._loaded.move_to_end(recording.recording_id)
         while len(self._loaded) > _INDEXES_KEPT:
@@ -181,10 +185,10 @@ class RecordingCatalog(Service):
                 found.index = None
 
     async def file(self, recording: Recording) -> ProgressiveMp4:
-        """Return the recording up to now as one MP4.
+        """Return the recording, as far as it is written, as one MP4.
 
         Raises:
-            NotFound: (404) there is nothing in it yet, or its files are damaged.
+            NotFound: (404) the recording is still empty, or its files are damaged.
             Unavailable: (503) the disk cannot be read.
         """
         index = await self.index(recording)
@@ -228,18 +232,18 @@ class RecordingCatalog(Service):
         return [self._recordings[recording_id] for recording_id in gone]
 
     async def remove(self, recording: Recording) -> None:
-        """Remove it and its files.
+        """Remove a recording and its files.
 
         Raises:
-            Conflict: (409) it is being made.
-            Unavailable: (503) the disk refuses.
+            Conflict: (409) the recording is running.
+            Unavailable: (503) the files cannot be removed.
         """
         if recording.status == "recording":
             raise Conflict("This recording is being made; stop it first.")
         try:
             await self.threads.run(remove_directory, recording.directory)
         except FileNotFoundError:
-            pass  # somebody else has removed the files
+            pass  # the files were already removed
         except OSError as error:
             raise Unavailable(f"The recording cannot be removed: {error.strerror}.", debug=repr(error)) from error
         self._recordings.pop(recording.recording_id, None)

@@ -1,4 +1,4 @@
-"""Recordings on the disk. Everything in here blocks: it runs in threads, never on the event loop."""
+"""Reads and writes recordings on the disk. All functions block: they run in threads, never on the event loop."""
 
 import contextlib
 import os
@@ -32,10 +32,10 @@ INDEX, MEDIA = "index.jsonl", "media.mp4"
 
 @dataclass(frozen=True, slots=True)
 class SegmentToWrite:
-    """A segment to be written, with the initialization section that it needs.
+    """A segment to write, with its initialization section.
 
     Attributes:
-        msn: media sequence number; the recording has a gap where a number is missing.
+        msn: media sequence number; a missing number is a gap in the recording.
     """
 
     msn: int
@@ -48,10 +48,10 @@ class SegmentToWrite:
 
 
 class RecordingFile:
-    """One recording that is being made.
+    """The files of a running recording.
 
-    A segment is written completely, with its line in the index, or not at all: if it does not fit, the part that was
-    written is removed.
+    A segment is written completely, with its line in the index, or not at all: if writing fails, the data that was
+    already written is removed.
     """
 
     def __init__(self, directory: Path, begun: BeginEntry) -> None:
@@ -74,10 +74,10 @@ class RecordingFile:
         self.index = SegmentIndex(begun)
 
     def write(self, segment: SegmentToWrite) -> list[Entry]:
-        """Append a segment, and its initialization section if that has changed. Return the new entries.
+        """Return the new entries, after appending a segment, and its initialization section if that has changed.
 
         Raises:
-            OSError: it did not fit, and nothing of it is there.
+            OSError: writing failed; nothing of the segment is kept.
         """
         entries: list[Entry] = []
         end, first = self._media_end, not self.index.segments
@@ -110,7 +110,7 @@ class RecordingFile:
             raise
 
     def sync(self) -> None:
-        """Force written data onto the disk; the media first, so that no line refers to missing media."""
+        """Force written data to the disk: the media first, so that no line refers to missing media."""
         if self._dirty:
             os.fdatasync(self._media)
             os.fdatasync(self._index)
@@ -121,9 +121,9 @@ class RecordingFile:
             self._directories_synced = True
 
     def finish(self, ended_at: float) -> EndEntry:
-        """Write the last line, close the files, and return the last entry; ``ended_at`` in unix seconds.
+        """Return the last entry, after writing its line and closing the files; ``ended_at`` in unix seconds.
 
-        If the line does not fit, the next start of the node adds it. A recording without segments is removed.
+        If the line cannot be written, the next start of the node adds it. A recording without segments is removed.
         """
         ended = self.index.end("finished", ended_at)
         if not ended.segments:
@@ -142,7 +142,6 @@ class RecordingFile:
         return ended
 
     def close(self) -> None:
-        """Close both files."""
         for fd in (self._media, self._index):
             if fd >= 0:
                 with contextlib.suppress(OSError):
@@ -155,7 +154,7 @@ class RecordingFile:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRecording:
-    """A recording that ended; times in unix seconds."""
+    """A recording that has ended; times in unix seconds."""
 
     recording_id: str
     room: str
@@ -168,7 +167,7 @@ class FinishedRecording:
 
 
 def scan(root: Path) -> Iterator[FinishedRecording]:
-    """Yield all recordings. End those that a crash left open, and finish removals that a crash interrupted.
+    """Yield all recordings, after completing the ends and the removals that a crash interrupted.
 
     A recording that cannot be read is logged and not changed.
     """
@@ -214,7 +213,7 @@ def _read_finished(directory: Path) -> FinishedRecording | None:
 
 
 def _first_and_last(path: Path) -> tuple[BeginEntry | None, EndEntry | None]:
-    """Return the first and the last line, if they are valid."""
+    """Return the entries of the first and the last line; None: the line is not valid."""
     with path.open("rb") as file:
         first = decode(file.readline(MAX_LINE_BYTES))
         file.seek(max(os.fstat(file.fileno()).st_size - MAX_LINE_BYTES, 0))
@@ -224,7 +223,7 @@ def _first_and_last(path: Path) -> tuple[BeginEntry | None, EndEntry | None]:
 
 
 def _recover(directory: Path) -> SegmentIndex | None:
-    """End a recording that a crash left open, without the incomplete data at its end. Return its index."""
+    """Return the index of a recording, after ending it without the incomplete data that a crash left at its end."""
     media, path = directory / MEDIA, directory / INDEX
     data = path.read_bytes()
     index, good = parse(data, media.stat().st_size)
@@ -233,7 +232,7 @@ def _recover(directory: Path) -> SegmentIndex | None:
     last = index.segments[-1] if index.segments else None
     ended_at = last.start_unix_s + last.duration_s if last is not None else index.begun.started_at
     ended = index.end("interrupted", max(ended_at, index.begun.started_at))
-    with contextlib.suppress(OSError):  # a full or read-only disk: the next start of the node tries again
+    with contextlib.suppress(OSError):  # the disk is full or read-only: the next start of the node tries again
         with path.open("r+b") as file:
             file.truncate(good)
             file.seek(good)
@@ -245,7 +244,7 @@ def _recover(directory: Path) -> SegmentIndex | None:
 
 
 def load(directory: Path) -> SegmentIndex | None:
-    """Return the index of a recording; None: it cannot be read."""
+    """Return the index of a recording; None: the files cannot be read."""
     try:
         return parse((directory / INDEX).read_bytes(), (directory / MEDIA).stat().st_size)[0]
     except OSError:

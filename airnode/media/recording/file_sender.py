@@ -1,4 +1,4 @@
-"""Sending recorded bytes over HTTP: a whole file or a range, read in threads, with at most one piece in memory."""
+"""Sends recorded bytes over HTTP: a whole file or a range, read in threads, with at most one piece in memory."""
 
 import asyncio
 import os
@@ -20,10 +20,10 @@ PIECE_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A response body: ``head``, then ``size_bytes`` of a file, from ``offset_bytes`` on.
+    """A response body: ``head``, then ``size_bytes`` of a file, starting at ``offset_bytes``.
 
     Attributes:
-        etag: with its quotes; empty: the file still grows, so ranges are not offered.
+        etag: with quotes; empty: the file still grows, so ranges are not offered.
     """
 
     head: bytes
@@ -42,7 +42,7 @@ class FileBody:
 
 
 class FileSender:
-    """Sends bodies.
+    """Sends file bodies.
 
     Args:
         gap_s: a client that accepts no data for this long is disconnected.
@@ -54,7 +54,7 @@ class FileSender:
         self._sent_bytes = sent_bytes
 
     async def send(self, request: web.Request, body: FileBody) -> web.StreamResponse:
-        """Answer with 200, 206 or 416.
+        """Return the response that was sent: 200, 206 or 416.
 
         Raises:
             NotFound: (404) the file is missing. Nothing was sent yet.
@@ -111,17 +111,21 @@ class FileSender:
             await response.write_eof()
         except (OSError, TimeoutError):
             if request.transport is not None:
-                request.transport.abort()  # the body is shorter than its Content-Length: the client must notice that
+                request.transport.abort()  # the client must notice that the body is shorter than its Content-Length
 
     async def write(self, response: web.StreamResponse, piece: bytes) -> None:
-        """Write a piece; TimeoutError when the client does not accept it in time."""
+        """Send a piece.
+
+        Raises:
+            TimeoutError: the client does not accept it within ``gap_s``.
+        """
         async with asyncio.timeout(self._gap_s):
             await response.write(piece)
         self._sent_bytes.add(len(piece))
 
 
 def not_satisfiable(error: RangeNotSatisfiable) -> web.Response:
-    """Return a 416 response with the actual length."""
+    """Return a 416 response with the length of the body."""
     response = problem_response(error, secrets.token_hex(6))
     response.headers["Content-Range"] = f"bytes */{error.size}"
     return response

@@ -1,4 +1,4 @@
-"""Parses initialization sections, and the ``moof`` of fragments, that airnode wrote. No I/O."""
+"""Parses the initialization sections and the fragments (``moof``) that airnode wrote. No I/O."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ class TrackHeader:
     """A track of an initialization section.
 
     Attributes:
-        handler: ``vide`` or ``soun``. entry: its sample entry, a whole box. media_header: its vmhd or smhd.
+        handler: ``vide`` or ``soun``.
+        entry: the sample entry, a whole box.
+        media_header: the vmhd or smhd, a whole box.
         width, height: 16.16 fixed point, as in the tkhd.
     """
 
@@ -37,8 +39,9 @@ class Run:
     """The samples of one track in one fragment.
 
     Attributes:
-        base_ticks: decode time of the first one. data_offset: of its bytes, from the start of the moof.
-        sync: numbers of sync samples within the run; None: all are.
+        base_ticks: decode time of the first sample.
+        data_offset: of the first sample's bytes, from the start of the moof.
+        sync: numbers of the sync samples within the run; None: all samples are sync samples.
     """
 
     track_id: int
@@ -54,7 +57,7 @@ def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]
     """Yield the (type, start of the body, end) of each box in a range; positions in bytes.
 
     Raises:
-        Malformed: their sizes do not add up.
+        Malformed: the sizes of the boxes do not fit the range.
     """
     at = start
     while at < end:
@@ -79,7 +82,7 @@ def _only(data: bytes, path: Sequence[bytes], start: int, end: int) -> tuple[int
 
 
 def read_init(data: bytes) -> list[TrackHeader]:
-    """Return the tracks of an initialization section that airnode wrote.
+    """Return the tracks of an initialization section.
 
     Raises:
         Malformed: airnode did not write it.

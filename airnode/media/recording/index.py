@@ -1,14 +1,14 @@
-"""What a recording consists of, as a file of JSON lines that only ever grows. No I/O.
+"""The index of a recording: an append-only file of JSON lines. No I/O.
 
-There are two files in ``recordings/<room>/<recording-id>/``. ``media.mp4`` has the initialization sections and
-segments, one after the other; ``index.jsonl`` says where each of them is. The line of a segment is written after all of
-its bytes, so every complete line is true. After a crash, bytes after the last complete line, and media that no line
-names, are ignored::
+A recording has two files in ``recordings/<room>/<recording-id>/``. ``media.mp4`` contains the initialization sections
+and segments, one after the other. ``index.jsonl`` contains the position of each of them. The line of a segment is
+written after all bytes of the segment, so every complete line is correct. After a crash, bytes after the last complete
+line are ignored, and media without a line too::
 
     ["begin", 1, "20261122T091500Z-5f0c2a91", "stream", "node-1a2b3c4d", 1795338900.2, 2]
     ["init", 0, 1290]
     ["segment", 1290, 131072, 1.0, 1795338900.2, false]
-    ["segment", 132362, 130211, 1.0, 1795338901.2, true]      the last member: there is a discontinuity before it
+    ["segment", 132362, 130211, 1.0, 1795338901.2, true]      true: a discontinuity is before this segment
     ["end", "finished", 1795338902.2, 2, 2.0, 262573]
 """
 
@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 VERSION = 1
-#: No line is longer.
+#: Longest line.
 MAX_LINE_BYTES = 4096
 
 
@@ -33,14 +33,14 @@ class BeginEntry(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
 
 
 class InitEntry(msgspec.Struct, frozen=True, array_like=True, tag="init"):
-    """Where an initialization section is in ``media.mp4``; the segments after it need it."""
+    """The position of an initialization section in ``media.mp4``; it applies to the segments after it."""
 
     offset_bytes: int
     size_bytes: int
 
 
 class SegmentEntry(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
-    """Where a segment is in ``media.mp4``; ``start_unix_s`` is the wall clock time of its first sample."""
+    """The position of a segment in ``media.mp4``; ``start_unix_s`` is the wall clock time of its first sample."""
 
     offset_bytes: int
     size_bytes: int
@@ -50,7 +50,7 @@ class SegmentEntry(msgspec.Struct, frozen=True, array_like=True, tag="segment"):
 
 
 class EndEntry(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The last line, with the totals: a list of recordings reads no other line."""
+    """The last line, with the totals: the list of recordings only reads this line and the first one."""
 
     status: Literal["finished", "interrupted"]
     ended_at: float
@@ -81,7 +81,7 @@ class SegmentIndex:
     """The entries of one recording, in order.
 
     Attributes:
-        init_of: {number of a segment: number of its initialization section}, as a list.
+        init_of: for each segment, the number of its initialization section.
         size_bytes: of the media.
     """
 
@@ -95,7 +95,7 @@ class SegmentIndex:
         self.size_bytes = 0
 
     def append(self, entry: Entry) -> bool:
-        """Append an entry. Return False when it is invalid here; then all later entries are invalid too."""
+        """Return whether the entry is valid here; if so, append it. After an invalid entry, all others are invalid."""
         if self.ended is not None or isinstance(entry, BeginEntry):
             return False
         if isinstance(entry, EndEntry):
@@ -115,7 +115,7 @@ class SegmentIndex:
         return True
 
     def end(self, status: Literal["finished", "interrupted"], ended_at: float) -> EndEntry:
-        """Return the entry that would end the recording here."""
+        """Return the last entry of a recording that ends here."""
         return EndEntry(status, ended_at, len(self.segments), round(self.duration_s, 6), self.size_bytes)
 
 
@@ -126,7 +126,7 @@ def parse(data: bytes, media_bytes: int) -> tuple[SegmentIndex | None, int]:
         media_bytes: size of the media file.
 
     Returns:
-        The index, None when even the first line is invalid; and the length of the valid part in bytes.
+        (index, length of the valid part in bytes). The index is None if the first line is invalid.
     """
     index: SegmentIndex | None = None
     valid_bytes = 0

@@ -1,7 +1,7 @@
-"""The playlist of a recording: EVENT while it is made, VOD afterwards (RFC 8216 4.3.3.5). Plain HLS, no I/O.
+"""The playlist of a recording: EVENT while the recording runs, VOD afterwards (RFC 8216 4.3.3.5). Plain HLS, no I/O.
 
-Names are numbers: ``init0.mp4``, ``seg0.mp4``; what they name never changes. Lines are as short as can be, because all
-of them are fetched again with each reload while the recording is made.
+Objects are numbered: ``init0.mp4``, ``seg0.mp4``; they never change. Lines are as short as possible, because players
+fetch all of them with each reload while the recording runs.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from airnode.media.hls.playlist import date_time
 from airnode.media.recording.index import InitEntry, SegmentEntry, SegmentIndex
 
-#: A player that followed the recording reads EXT-X-ENDLIST within this, and only then may the type change (6.2.1).
+#: Players that follow the recording read EXT-X-ENDLIST within this time. The type may only change after that (6.2.1).
 _FOLLOWED_FOR_S = 60.0
 _NAME = re.compile(r"(init|seg)(0|[1-9][0-9]{0,8})\.mp4\Z")
 
@@ -26,7 +26,7 @@ def is_settled(index: SegmentIndex, now_unix_s: float) -> bool:
 
 
 def lookup(index: SegmentIndex, name: str) -> InitEntry | SegmentEntry | None:
-    """Return the entry of a name in the playlist; None: there is none."""
+    """Return the index entry of a name in the playlist; None: the playlist has no such name."""
     match = _NAME.match(name)
     if match is None:
         return None
@@ -36,7 +36,7 @@ def lookup(index: SegmentIndex, name: str) -> InitEntry | SegmentEntry | None:
 
 
 def target_duration_s(index: SegmentIndex) -> int:
-    """Return the target duration: constant, unless a segment is longer than expected."""
+    """Return the target duration; it is constant, unless a segment is longer than expected."""
     longest_s = max((segment.duration_s for segment in index.segments), default=0.0)
     return max(index.begun.target_duration_s, int(longest_s + 0.5), 1)
 

@@ -1,4 +1,4 @@
-"""Playlists as they are sent: rendered or fetched once for all viewers, and compressed once."""
+"""Answers with playlists of recordings: each is rendered or fetched, and compressed, once for all viewers."""
 
 import asyncio
 import gzip
@@ -13,16 +13,22 @@ from airnode.media.recording.catalog import Recording, RecordingCatalog
 from airnode.media.recording.playlist import is_settled, render
 from airnode.media.recording.remote_recordings import RecordingLocation, RemoteRecordings
 
-#: Seconds after which a playlist of another node is fetched again.
+#: A playlist of another node is fetched again after this time.
 _FRESH_S = 1.0
+#: Most playlists that are kept.
 _KEPT = 256
-#: Shorter ones are sent as they are.
+#: Shorter playlists are not compressed.
 _GZIP_MIN_BYTES = 1024
 
 
 @dataclass(slots=True)
 class _CachedPlaylist:
-    """A playlist that is sent until ``fresh_until_s`` (loop time). ``state``: of the index when it was rendered."""
+    """A cached playlist.
+
+    Attributes:
+        fresh_until_s: loop time until which a playlist of another node is not fetched again.
+        state: of the index when the playlist was rendered.
+    """
 
     body: bytes = b""
     gzipped: bytes = b""
@@ -32,16 +38,16 @@ class _CachedPlaylist:
 
 
 class Playlists:
-    """Answers with the playlists of recordings of this node and of others."""
+    """The playlists of recordings on this node and on other nodes."""
 
     def __init__(self, catalog: RecordingCatalog, remote_recordings: RemoteRecordings) -> None:
         self._catalog = catalog
         self._remote_recordings = remote_recordings
-        #: {recording_id: its text}, least recently requested first.
+        #: {recording_id: playlist}, least recently requested first.
         self._texts: OrderedDict[str, _CachedPlaylist] = OrderedDict()
 
     async def own(self, request: web.Request, recording: Recording) -> web.Response:
-        """Return the playlist of a recording on this node."""
+        """Return a response with the playlist of a recording on this node."""
         index = await self._catalog.index(recording)
         now_unix_s = time.time()
         state = (len(index.segments), index.ended is not None, is_settled(index, now_unix_s))
@@ -51,7 +57,7 @@ class Playlists:
         return await self._answer(request, text)
 
     async def other(self, request: web.Request, recording_id: str, location: RecordingLocation) -> web.Response:
-        """Return the playlist of a recording on another node."""
+        """Return a response with the playlist of a recording on another node."""
         text, loop = self._text(recording_id), asyncio.get_running_loop()
         async with text.lock:
             if loop.time() >= text.fresh_until_s:

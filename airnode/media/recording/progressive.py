@@ -1,16 +1,16 @@
-"""A recording as one regular MP4, ``moov`` in front, without a copy of it (ISO/IEC 14496-12).
+"""Presents a recording as one regular MP4, with ``moov`` in front, without copying the media (ISO/IEC 14496-12).
 
-The file is a head, which is made from the tables of the fragments, and after it the recorded bytes as they are on
-disk. The ``mdat`` contains all of them; the chunk offsets skip the headers of the fragments, which are a few percent.
-So any byte range can be answered from the head and the recorded file.
+The file begins with a head, which is made from the tables of the fragments. The recorded bytes follow unchanged. The
+``mdat`` contains all of them; the chunk offsets skip the headers of the fragments, which are a few percent of the
+bytes. So any byte range can be answered from the head and the recorded file.
 
-Each run of a fragment becomes a chunk. When the resolution, the profile, the channels or the sample rate change during
+Each run of a fragment becomes a chunk. If the resolution, the profile, the channels or the sample rate change during
 the recording, the track gets another sample entry (times are converted to the timescale of the track). Only another
-codec becomes another track. Where media are missing (the publisher was away, segments were left out), the sample before
-the gap lasts longer. A track that begins later than the others, or with composition offsets, gets an edit list.
+codec becomes another track. If media are missing (the publisher was away, or segments were left out), the sample before
+the gap lasts longer. If a track begins later than the others, or with composition offsets, it gets an edit list.
 
-Chromium takes the first sample entry for all samples. It plays through a change only because the key frames carry their
-parameter sets (:class:`~airnode.media.cmaf.segmenter.Segmenter`); ffmpeg and VLC read the other entries as well.
+Chromium uses the first sample entry for all samples. It only plays across a change because key frames contain their
+parameter sets (:class:`~airnode.media.cmaf.segmenter.Segmenter`); ffmpeg and VLC also read the other entries.
 """
 
 from array import array
@@ -26,22 +26,22 @@ from airnode.media.recording.index import SegmentIndex
 
 #: Seconds from 1904, the epoch of MP4, to 1970.
 _MP4_EPOCH_S = 2_082_844_800
-#: Read at the start of each fragment: its header is usually shorter.
+#: Bytes to read at the start of each fragment: its header is usually shorter.
 _HEADER_BYTES = 2048
 _MATRIX = pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-#: In a larger file, chunk offsets have 64 bits.
+#: If the media are larger, chunk offsets have 64 bits; the rest up to 4 GiB is for the head.
 _MAX_OFFSET_BYTES = (1 << 32) - (256 << 20)
-#: The first displayed sample is one of this many samples at the start.
+#: The first displayed sample is one of the first samples, at most this many.
 _REORDERED = 32
 _MAX_TICKS = (1 << 32) - 1
 
-#: ``read(offset, size)`` of the recorded file; fewer bytes where it ends.
+#: ``read(offset, size)`` returns bytes of the recorded file; fewer bytes at its end.
 Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressiveMp4:
-    """The file: ``head``, then ``size_bytes`` of the recorded file, from ``offset_bytes`` on."""
+    """The MP4 file: ``head``, then ``size_bytes`` of the recorded file, starting at ``offset_bytes``."""
 
     head: bytes
     offset_bytes: int
@@ -50,7 +50,7 @@ class ProgressiveMp4:
 
 @dataclass(slots=True)
 class _OutputTrack:
-    """A track of the file."""
+    """A track of the MP4 file."""
 
     header: TrackHeader
     entries: list[bytes]
@@ -60,12 +60,13 @@ class _OutputTrack:
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     cts: "array[int]" = field(default_factory=lambda: array("i"))
     sync: "array[int]" = field(default_factory=lambda: array("I"))
-    #: Of each chunk: where it begins in the recorded file; (samples, number of the sample entry).
+    #: For each chunk: its position in the recorded file.
     offsets: list[int] = field(default_factory=list)
+    #: For each chunk: (number of samples, number of the sample entry).
     chunks: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, run: Run, header: TrackHeader, at: int) -> None:
-        """Append a run whose samples lie at ``at``."""
+        """Append a run whose samples are at the position ``at`` of the recorded file."""
         if header.entry not in self.entries:
             self.entries.append(header.entry)
         base, durations = run.base_ticks, run.durations
@@ -85,7 +86,7 @@ class _OutputTrack:
         self.chunks.append((len(run.sizes), self.entries.index(header.entry) + 1))
 
     def _converted(self, run: Run, timescale: int) -> tuple[int, list[int]]:
-        """Return (first decode time, durations) in ticks of this track. Rounding does not add up."""
+        """Return (first decode time, durations) in ticks of this track. Rounding errors do not accumulate."""
         wanted = self.header.timescale
         times, time = [run.base_ticks * wanted // timescale], run.base_ticks
         for duration in run.durations:
@@ -115,11 +116,13 @@ class _OutputTrack:
 
 
 def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
-    """Return the file of the recording up to now. Reads all fragments' headers: not on the event loop.
+    """Return the MP4 file of the recording, as far as it is written.
+
+    This reads the headers of all fragments, so it must not run on the event loop.
 
     Raises:
-        Malformed: the recorded file is not what the index says, or there is nothing in it yet.
-        OSError: it cannot be read.
+        Malformed: the recorded file does not match the index, or is still empty.
+        OSError: the recorded file cannot be read.
     """
     if not index.segments:
         raise Malformed("nothing is recorded yet")
@@ -141,7 +144,7 @@ def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
         {header.track_id: header for header in read_init(read(each.offset_bytes, each.size_bytes))}
         for each in index.inits
     ]
-    #: {(handler, codec): its track of the file}
+    #: {(handler, codec): track of the MP4 file}.
     output_tracks: dict[tuple[bytes, bytes], _OutputTrack] = {}
     for number, segment in enumerate(index.segments):
         tracks = inits[index.init_of[number]]
@@ -162,7 +165,7 @@ def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
 
 
 def _fragment(read: Read, at: int, end: int) -> tuple[list[Run], int]:
-    """Return the runs of the fragment at ``at``, and its length with its mdat."""
+    """Return the runs of the fragment at ``at``, and the fragment's length in bytes, including its mdat."""
     head = read(at, min(_HEADER_BYTES, end - at))
     if len(head) < 16:
         raise Malformed("a fragment is cut off")
@@ -191,7 +194,7 @@ def _head(
     *,
     wide: bool,
 ) -> bytes:
-    """Return everything before the recorded bytes; ``shift``: offset in this file minus offset in the recorded file."""
+    """Return the bytes before the media; ``shift``: offset in this file minus offset in the recorded file."""
     created = int(index.begun.started_at) + _MP4_EPOCH_S
     begin = min(_ticks(track.start + track.shown_from, track) for track in output_tracks)
     traks, duration = [], 0
@@ -269,7 +272,7 @@ def _sample_to_chunk(track: _OutputTrack) -> bytes:
 
 
 def _chunk_offsets(track: _OutputTrack, shift: int, *, wide: bool) -> bytes:
-    # The first call only measures the length of the head: its shift is wrong, so offsets may be negative.
+    # The first call only measures the length of the head. Its shift is wrong, so offsets may be negative.
     offsets = array("Q" if wide else "I", [max(at + shift, 0) for at in track.offsets])
     return full_box(b"co64" if wide else b"stco", 0, 0, pack(">I", len(offsets)), _big_endian(offsets))
 

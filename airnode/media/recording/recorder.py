@@ -1,4 +1,4 @@
-"""Recording this node's rooms: segments go from the window to the disk as they close, through one thread.
+"""Records this node's rooms: each segment of a window is written to the disk after it has closed, by one thread.
 
 ::
 
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 #: Intervals of the disk check and of retention; the interval of syncs is ``recording.sync_s``.
 _CHECK_S, _RETENTION_S = 5.0, 30.0
-#: The alarm ends when this many segments of the size that failed fit, so that an almost full disk does not flap.
+#: The alarm ends when this many segments of the failed size fit, so that it does not flap on an almost full disk.
 _RESUME_SEGMENTS = 4
 #: A disk that does not answer for this long counts as failed.
 _DISK_TIMEOUT_S = 20.0
@@ -50,17 +50,17 @@ _DISK_TIMEOUT_S = 20.0
 _FINISH_TIMEOUT_S = 5.0
 #: Most jobs that are taken from the queue at once.
 _BATCH = 64
-#: An alarm about a slow disk stays for this long after the last segment that was left out.
+#: The notice about a slow disk stays for this long after the last segment that was left out.
 _SLOW_NOTICE_S = 60.0
-#: Seconds, where a class's target duration is not known even when its first segment has closed.
+#: Target duration in s, if the window has none when its first segment has closed.
 _DEFAULT_TARGET_S = 10
 
 
 class Recorder(Service):
-    """Makes recordings of rooms that are published here.
+    """Records the rooms that are published to this node.
 
     Args:
-        node_id: this node's.
+        node_id: of this node.
     """
 
     name = "recorder"
@@ -82,34 +82,34 @@ class Recorder(Service):
         self._metrics = RecordingMetrics(registry)
         self._tasks = tasks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording-write")
-        #: {room name: the recording that is being made}.
+        #: {room name: the running recording}.
         self._active: dict[str, ActiveRecording] = {}
-        #: Recordings of which the thread may still have files open.
+        #: Recordings whose files the thread may still have open.
         self._open: set[ActiveRecording] = set()
         #: Bounded by ``recording.queue_bytes``.
         self._queue: deque[WriteJob] = deque()
         self._queued_bytes = 0
         self._jobs_waiting = asyncio.Event()
         self._idle = asyncio.Event()
-        #: {room name: the room}, for rooms whose teacher stopped the recording: ``recording.mode = all`` skips them.
+        #: {room name: the room}, for rooms whose teacher stopped the recording; ``recording.mode = all`` skips them.
         self._stopped_by_teacher: dict[str, LiveRoom] = {}
-        #: Why nothing can be written. Changed on the event loop only.
+        #: The reason why nothing can be written. Only changed on the event loop.
         self._trouble = Trouble("recording_stopped", "recording_possible_again", level="error")
-        #: Monotonic time at which the queue was full last.
+        #: Monotonic time at which the queue was last full.
         self._queue_full_s = float("-inf")
-        #: Bytes that must be free beyond the limit before recording resumes. Used by the thread only.
+        #: Bytes that must be free beyond the limit before recording resumes. Only used by the thread.
         self._resume_bytes = 0
         rooms.on_change(self._room_changed)
 
     @property
     def mode(self) -> RecordingMode:
-        """Return which classes are recorded."""
+        """Return ``recording.mode``: which classes are recorded."""
         return self._section.mode
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Check the disk, and begin to write."""
+        """Check the disk, and start to write."""
         await self._check_disk()
         self._tasks.spawn("write", self._write_forever())
         self._tasks.spawn("check", repeat_every(_CHECK_S, self._check_disk, failed="recording_disk_not_checked"))
@@ -118,7 +118,7 @@ class Recorder(Service):
         self._tasks.spawn("retention", self._apply_retention_forever())
 
     async def stop(self) -> None:
-        """End all recordings and wait a moment for the disk."""
+        """End all recordings, and wait up to `_FINISH_TIMEOUT_S` for the disk."""
         for active in list(self._active.values()):
             self._finish(active)
         try:
@@ -139,7 +139,11 @@ class Recorder(Service):
         return found
 
     async def check(self) -> str | None:
-        """Return how many recordings are running, for ``/health``. Raise LookupError if there are notices."""
+        """Return the number of running recordings, for ``/health``.
+
+        Raises:
+            LookupError: there are notices.
+        """
         if notices := self.notices():
             raise LookupError(" ".join(f"{each.level}: {each.text}" for each in notices))
         return f"{len(self._active)} running" if self._active else None
@@ -147,11 +151,11 @@ class Recorder(Service):
     # -- starting and stopping ----------------------------------------------------------------------------------------
 
     def record(self, name: str) -> str:
-        """Record a room from now on, unless it is recorded already. Return the id of the recording.
+        """Return the id of the room's recording, which is started if none is running.
 
         Raises:
-            Conflict: (409) nothing is recorded here, or the room is not live here.
-            Unavailable: (503) the disk does not allow it.
+            Conflict: (409) recording is switched off here, or the room is not live here.
+            Unavailable: (503) the disk accepts no writes.
         """
         if self.mode == "off":
             raise Conflict("Recording is switched off on this node: set recording.mode and start it again.")
@@ -166,7 +170,7 @@ class Recorder(Service):
         return self._active[name].recording.recording_id
 
     def end(self, name: str) -> None:
-        """Stop recording a room; nothing happens if it is not recorded."""
+        """Stop recording a room, if it is recorded."""
         room = self._rooms.get(name)
         if room is not None:
             self._stopped_by_teacher[name] = room
@@ -177,9 +181,9 @@ class Recorder(Service):
         """Remove a recording and its files.
 
         Raises:
-            NotFound: (404) this node does not have it.
-            Conflict: (409) it is being made.
-            Unavailable: (503) the disk refuses.
+            NotFound: (404) this node does not have the recording.
+            Conflict: (409) the recording is running.
+            Unavailable: (503) the files cannot be removed.
         """
         found = self._catalog.get(name, recording_id)
         if found is None:
@@ -282,7 +286,7 @@ class Recorder(Service):
                 await self._job_done(job, await loop.run_in_executor(self._thread, self._write, job))
 
     def _write(self, job: WriteJob) -> list[Entry] | EndEntry | OSError:
-        """In the thread: write one segment, or the end. An OSError is returned."""
+        """Return the new entries, the last entry, or the OSError, after writing. Runs in the thread."""
         active, segment_data = job.active, job.segment_data
         try:
             if segment_data is None:
@@ -300,7 +304,7 @@ class Recorder(Service):
             return error
 
     def _require_space(self, more_bytes: int = 0) -> None:
-        """In the thread: raise OSError when too little is free."""
+        """Raise OSError if too little space is free. Runs in the thread."""
         least_bytes = self._section.min_free_bytes + more_bytes
         require_free_bytes(self._catalog.root, least_bytes, "recording.min_free_bytes")
 
@@ -332,7 +336,7 @@ class Recorder(Service):
     def _fail(self, error: OSError) -> None:
         """Stop recording until the disk works again; classes continue.
 
-        The first reason stays until then: later ones follow from it, or differ only in the number of free bytes.
+        The first reason is kept until then: later errors follow from it, or differ only in the number of free bytes.
         """
         if self._trouble:
             return
@@ -346,14 +350,14 @@ class Recorder(Service):
         self._idle.set()
 
     async def _check_disk(self) -> None:
-        """Begin or end the trouble."""
+        """Probe the disk, and begin or end the trouble."""
         is_writable = (self.mode != "off" or self._trouble) and await self._on_disk(self._probe)
         if is_writable and self._trouble.end(path=str(self._catalog.root)):
             self._trouble_changed()
         self._measure()
 
     async def _on_disk(self, function: Callable[[], None]) -> bool:
-        """Call a function in the thread. Return False, with an alarm, when the disk fails or does not answer."""
+        """Return whether a function succeeds in the thread; begin the trouble if the disk fails or does not answer."""
         try:
             async with asyncio.timeout(_DISK_TIMEOUT_S):
                 await asyncio.get_running_loop().run_in_executor(self._thread, function)
@@ -366,13 +370,13 @@ class Recorder(Service):
         return True
 
     def _sync(self) -> None:
-        """In the thread: force what was written onto the disk."""
+        """Force written data to the disk. Runs in the thread."""
         for active in self._open.copy():
             if active.file is not None:
                 active.file.sync()
 
     def _probe(self) -> None:
-        """In the thread: raise OSError where nothing can be written."""
+        """Raise OSError if nothing can be written. Runs in the thread."""
         self._metrics.free.set(free_bytes(self._catalog.root))
         self._require_space(self._resume_bytes if self._trouble else 0)
         if self._trouble:

@@ -1,7 +1,7 @@
 """Recordings on the media port: ``/v/<token>/<room>/recordings/<id>/…`` for viewers, ``/relay/…`` for other nodes.
 
-Any node answers for any recording: its own from the disk, others' through the node that has them. The node that
-the viewer requests verifies the token; requests between nodes have a node's credential.
+Each node serves all recordings: its own recordings from its disk, and other recordings through the node that has them.
+The node that receives the viewer's request verifies the token. Requests between nodes have a node's credential.
 """
 
 from aiohttp import web
@@ -33,7 +33,7 @@ class RecordingApi:
 
     Args:
         sent_bytes: counts the bytes that are sent.
-        student_download: students may download, too.
+        student_download: students may download too.
         gap_s: a client that accepts no data for this many seconds is disconnected.
     """
 
@@ -61,7 +61,6 @@ class RecordingApi:
         )
 
     def add_routes(self, app: web.Application) -> None:
-        """Add the routes."""
         viewer, relay = "/v/{token}/{room}/recordings/{recording_id}", "/relay/{room}/recordings/{recording_id}"
         app.router.add_get(f"{viewer}/{PLAYLIST}", self.playlist)
         app.router.add_get(f"{viewer}/{DOWNLOAD}", self.download)
@@ -179,7 +178,11 @@ class RecordingApi:
         return found
 
     async def _body(self, recording: Recording, name: str) -> FileBody:
-        """Return what a name means in a recording of this node; NotFound (404) if nothing."""
+        """Return the object with this name in a recording of this node.
+
+        Raises:
+            NotFound: (404) the recording has no such object.
+        """
         if name == DOWNLOAD:
             file = await self._catalog.file(recording)
             complete = recording.status != "recording"
@@ -207,7 +210,11 @@ class RecordingApi:
 
 
 def _names(request: web.Request) -> tuple[str, str]:
-    """Return the room and the recording's id; NotFound (404) if the id is not valid."""
+    """Return the room and the id of the recording.
+
+    Raises:
+        NotFound: (404) the id is not valid.
+    """
     room, recording_id = request.match_info["room"], request.match_info["recording_id"]
     if not RECORDING_ID.match(recording_id):
         raise NotFound("There is no such recording.")

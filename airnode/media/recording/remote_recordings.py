@@ -1,4 +1,4 @@
-"""Recordings of other nodes: finds them, and forwards the answers of those nodes."""
+"""Finds recordings of other nodes, and forwards the answers of those nodes."""
 
 import asyncio
 from collections import OrderedDict
@@ -17,10 +17,10 @@ from airnode.kernel.service import Service
 from airnode.media.recording.file_sender import PIECE_BYTES, FileSender
 from airnode.media.relay.upstream import CONNECT_TIMEOUT_S, NodeToken
 
-#: A node that sends nothing for this long does not answer: it may have to read the tables of a whole recording first.
+#: Longest silence of a node. It may have to read the tables of a whole recording before it answers.
 _SILENCE_S = 30.0
 _MAX_PLAYLIST_BYTES = 16 << 20
-#: Where a recording is, is looked up again after this; an older answer is used while Redis is away.
+#: The location of a recording is looked up again after this time; an older one is used while Redis does not answer.
 _FRESH_S = 5.0
 _KEPT = 1024
 _RETURNED_HEADERS = (
@@ -37,10 +37,10 @@ _FORWARDED_HEADERS = ("Range", "If-Range")
 
 @dataclass(frozen=True, slots=True)
 class RecordingLocation:
-    """Where a recording is.
+    """The location of a recording.
 
     Attributes:
-        base_url: of the recording there.
+        base_url: of the recording on the node.
     """
 
     node_id: str
@@ -51,7 +51,7 @@ class RemoteRecordings(Service):
     """Finds and requests recordings on other nodes.
 
     Args:
-        default_host: for nodes that are reached as the master is.
+        default_host: used for nodes that report no host: they have the address of the master.
     """
 
     name = "recording-holders"
@@ -65,7 +65,7 @@ class RemoteRecordings(Service):
         self._node_id = node_id
         self._default_host = default_host
         self._session: aiohttp.ClientSession | None = None
-        #: {(room, recording_id): (where it is, loop time of that answer)}, least recently looked up first.
+        #: {(room, recording_id): (location, loop time of the lookup)}, least recently looked up first.
         self._found: OrderedDict[tuple[str, str], tuple[RecordingLocation, float]] = OrderedDict()
         self._received = Counter(
             "airnode_recording_relay_received_bytes_total", "Recorded bytes from other nodes", registry=registry
@@ -75,7 +75,7 @@ class RemoteRecordings(Service):
         )
 
     async def start(self) -> None:
-        """Open the session."""
+        """Open the HTTP session."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
 
     async def stop(self) -> None:
@@ -85,11 +85,11 @@ class RemoteRecordings(Service):
             await session.close()
 
     async def find(self, room: str, recording_id: str) -> RecordingLocation:
-        """Return where a recording of another node is.
+        """Return the location of a recording of another node.
 
         Raises:
-            NotFound: (404) no other node has it.
-            Unavailable: (503) Redis does not answer, and it is not known.
+            NotFound: (404) no other node has the recording.
+            Unavailable: (503) Redis does not answer, and the location is not known.
         """
         key, now_s = (room, recording_id), asyncio.get_running_loop().time()
         known = self._found.get(key)
@@ -121,7 +121,7 @@ class RemoteRecordings(Service):
     # -- requests ------------------------------------------------------------------------------------------------------
 
     async def playlist(self, location: RecordingLocation) -> bytes:
-        """Return the playlist.
+        """Return the playlist of a recording.
 
         Raises:
             NotFound: (404) the node does not have the recording.
@@ -141,10 +141,10 @@ class RemoteRecordings(Service):
     async def forward(
         self, request: web.Request, location: RecordingLocation, name: str, sender: FileSender
     ) -> web.StreamResponse:
-        """Forward the answer of the node that has the recording, piece by piece.
+        """Return the response, after forwarding the answer of the node that has the recording, piece by piece.
 
         Raises:
-            NotFound, Unavailable: (404, 503) before anything was sent.
+            NotFound, Unavailable: (404, 503) nothing was sent yet.
         """
         response: web.StreamResponse | None = None
         forwarded = {key: request.headers[key] for key in _FORWARDED_HEADERS if key in request.headers}

@@ -1,4 +1,4 @@
-"""What recording reports: its metrics, and notices about a disk that fails."""
+"""The metrics of recording, and the notices about a disk that fails or is slow."""
 
 import errno
 from pathlib import Path
@@ -12,8 +12,6 @@ from airnode.store.files.disk import is_full
 
 
 class RecordingMetrics:
-    """Metrics of recording."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self.recorded = Gauge("airnode_recording_rooms_recorded", "Rooms being recorded", registry=registry)
         self.stalled = Gauge(
@@ -46,7 +44,7 @@ class RecordingDiskFailed(Unavailable):
 
 
 class RecordingDiskFull(RecordingDiskFailed):
-    """The disk or the quota is full, or less is free than ``recording.min_free_bytes``."""
+    """The disk or the quota is full, or less than ``recording.min_free_bytes`` is free."""
 
     code = "recording_disk_full"
 
@@ -58,7 +56,7 @@ class RecordingDiskReadOnly(RecordingDiskFailed):
 
 
 def disk_failure(error: OSError, root: Path) -> RecordingDiskFailed:
-    """Return the error that says why recording has stopped."""
+    """Return the error with the reason why recording has stopped."""
     reason = error.strerror or str(error)
     text = f"Recording has stopped: {reason} ({root}). Make room or repair the disk; it goes on by itself."
     if is_full(error):
@@ -69,7 +67,7 @@ def disk_failure(error: OSError, root: Path) -> RecordingDiskFailed:
 
 
 def notices_of(trouble: Trouble) -> list[Notice]:
-    """Return a notice for each reason of a trouble."""
+    """Return one notice for each reason of a trouble."""
     return [
         Notice(reason.code, reason.text, {name: str(value) for name, value in reason.fields.items()})
         for reason in trouble.reasons
