@@ -32,7 +32,7 @@ class Adoption:
     def __init__(self, api: MediaMtxApi, api_url: str) -> None:
         self._api = api
         self._api_host = urlsplit(api_url).hostname or "127.0.0.1"
-        #: {name: the value before airnode changed it}
+        #: {name of a setting: its value before airnode changed it}.
         self._before: dict[str, Any] = {}
         self.hls_url = ""
 

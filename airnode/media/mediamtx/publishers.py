@@ -30,7 +30,7 @@ from airnode.media.rtmp.publishing import PublisherInfo
 
 log = structlog.get_logger(__name__)
 
-#: After this long without media, a publisher counts as silent; after this long, it is kicked.
+#: Times without media after which a publisher counts as silent, and after which it is kicked.
 SILENT_S, KICK_SILENT_S = 3.0, 30.0
 #: Interval of reports about sound that cannot be played. It is shorter than the time for which the studio shows one.
 _REMARK_EVERY_S = 20.0
@@ -81,7 +81,7 @@ class Publishers:
         self._metrics = metrics
         self._tasks = tasks
         self._read = read
-        #: {path: publisher}
+        #: {path: publisher}.
         self._publishers: dict[str, _Publisher] = {}
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ class Publishers:
             self._kick(publisher, "the publisher sends nothing")
 
     def _remark(self, publisher: _Publisher, now_s: float) -> None:
-        """Report the tracks that cannot be played again. After a while, a publisher without other tracks is ended."""
+        """Report the unplayable tracks again. If no other tracks exist, this ends the publisher after a while."""
         due = now_s - publisher.remarked_at_s >= _REMARK_EVERY_S or not publisher.report.is_playable
         if publisher.ingest is not None and publisher.report.refused and due:
             publisher.remarked_at_s = now_s

@@ -60,7 +60,7 @@ class MediaMtxServer(ChildServer):
         self.ports = self._configured_ports
 
     async def prepare(self) -> LaunchSpec:
-        """Choose the ports and write the configuration file."""
+        """Return the command to start, after choosing the ports and writing the configuration file."""
         self.ports = MediaMtxPorts(*_free_ports(self._configured_ports.api, self._configured_ports.hls, 0))
         await asyncio.to_thread(self._write, self._render(self.ports))
         return LaunchSpec([str(self._binary), _FILE], self._directory, self._lock, env=ENVIRONMENT, redact=SECRET_PATHS)

@@ -26,7 +26,7 @@ class TrackReport:
 
     Attributes:
         refused: tracks that cannot be played, if no other track of their kind can.
-        is_playable: False if no video can be played, or if the publisher has only sound and none can be played.
+        is_playable: False if there is video but none can be played, or if there is only sound and none can be played.
     """
 
     refused: tuple[RefusedTrack, ...] = ()

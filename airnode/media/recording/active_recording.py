@@ -19,7 +19,7 @@ class ActiveRecording:
         next_msn: media sequence number of the next segment to take from the window.
         started: a segment has been taken; the first one must begin with a key frame.
         gap: the last segment was left out.
-        ending: nothing will be added.
+        ending: no segment will be added.
     """
 
     room: LiveRoom

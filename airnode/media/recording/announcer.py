@@ -28,7 +28,7 @@ from airnode.web.addresses import Addresses, PortName
 
 log = structlog.get_logger(__name__)
 
-#: Interval at which the progress of running recordings is published. Interval at which all records are compared.
+#: Intervals at which the progress of running recordings is published, and at which all records are compared.
 _PROGRESS_S, _COMPARE_S = 5.0, 60.0
 
 

@@ -167,7 +167,7 @@ class FinishedRecording:
 
 
 def scan(root: Path) -> Iterator[FinishedRecording]:
-    """Yield all recordings, after completing the ends and the removals that a crash interrupted.
+    """Yield all recordings. Ends the recordings, and completes the removals, that a crash interrupted.
 
     A recording that cannot be read is logged and not changed.
     """

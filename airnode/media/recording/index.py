@@ -120,13 +120,12 @@ class SegmentIndex:
 
 
 def parse(data: bytes, media_bytes: int) -> tuple[SegmentIndex | None, int]:
-    """Return the valid part of an index file: complete lines whose media exist.
+    """Return (index, length in bytes) of the valid part of an index file: complete lines whose media exist.
+
+    The index is None if the first line is invalid.
 
     Args:
         media_bytes: size of the media file.
-
-    Returns:
-        (index, length of the valid part in bytes). The index is None if the first line is invalid.
     """
     index: SegmentIndex | None = None
     valid_bytes = 0

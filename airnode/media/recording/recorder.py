@@ -106,7 +106,7 @@ class Recorder(Service):
         """Return ``recording.mode``: which classes are recorded."""
         return self._section.mode
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    # -- start and stop -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Check the disk, and start to write."""
@@ -148,7 +148,7 @@ class Recorder(Service):
             raise LookupError(" ".join(f"{each.level}: {each.text}" for each in notices))
         return f"{len(self._active)} running" if self._active else None
 
-    # -- starting and stopping ----------------------------------------------------------------------------------------
+    # -- recordings ---------------------------------------------------------------------------------------------------
 
     def record(self, name: str) -> str:
         """Return the id of the room's recording, which is started if none is running.
@@ -237,7 +237,7 @@ class Recorder(Service):
     # -- from the window to the queue ---------------------------------------------------------------------------------
 
     def _collect_segments(self, active: ActiveRecording) -> None:
-        """Put the segments that closed since the last call into the queue."""
+        """Add the segments that have closed since the last call to the queue."""
         window = active.room.window
         for segment in window.finished_from(active.next_msn):
             if segment.msn > active.next_msn:

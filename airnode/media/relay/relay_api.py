@@ -130,7 +130,13 @@ class RelayApi:
             places.leave(claims.node_id, now_s())
 
     def _room(self, claims: RelayClaims, name: str) -> WatchableRoom:
-        """Return the room, if an edge of this tier may pull it from here."""
+        """Return the room.
+
+        Raises:
+            Forbidden: (403) an edge of this tier must not pull it from here.
+            NotFound: (404) this node does not have the room.
+            NoRelayPlace: (409) this node is not in the first tier.
+        """
         if claims.room != name:
             raise Forbidden("This credential is for another class.")
         own, relayed = self._rooms.get(name), self._relays.relayed(name)

@@ -129,7 +129,7 @@ class RelayedRoom:
         """Return whether nobody watches."""
         return not self.is_watched("window") and not self.is_watched("live")
 
-    # -- where it comes from ------------------------------------------------------------------------------------------
+    # -- origin and upstream node -------------------------------------------------------------------------------------
 
     @property
     def upstream_node(self) -> UpstreamNode:
@@ -138,7 +138,7 @@ class RelayedRoom:
 
     @property
     def tier(self) -> int:
-        """Return this node's tier: 1: pulls from the origin; 2: pulls from a first-tier edge; 0: not yet known."""
+        """Return this node's tier; 1: it pulls from the origin; 2: from an edge of the first tier; 0: not yet known."""
         return self._route.tier
 
     @property
@@ -197,7 +197,7 @@ class RelayedRoom:
 
     @contextlib.contextmanager
     def live_child(self, transport: asyncio.Transport | None) -> Iterator[None]:
-        """Register the connection of an edge of the second tier that reads ``live.mp4``.
+        """Register the connection of a second-tier edge while it reads ``live.mp4``.
 
         The connection is aborted when this node loses its own place: the edge then has to find another parent.
         """
@@ -211,7 +211,7 @@ class RelayedRoom:
             self._live_children.discard(transport)
 
     def _place_refused(self, upstream: UpstreamClient, refusal: NoRelayPlace) -> bool:
-        """Note a refusal. Return whether another node should be tried at once."""
+        """Return whether another node should be tried at once, after noting a refusal."""
         parents = [self._access.upstream_node(parent) for parent in refusal.parents]
         again = self._route.refused(upstream.upstream_node, parents, _now_s())
         self._reroute()
@@ -263,7 +263,7 @@ class RelayedRoom:
             except (NotFound, Unavailable) as error:
                 self._log.info("relay_playlist_failed", error=str(error), parent=upstream.upstream_node.node_id)
                 if error.retry_after_s is None or _now_s() - began_s < _PATIENCE_S:
-                    self._pull_failed(upstream)  # otherwise the answer came late because the publisher is silent
+                    self._pull_failed(upstream)  # a late answer only means that the publisher is silent
                 await backoff.pause()
             else:
                 self._pull_succeeded(upstream)
@@ -291,7 +291,11 @@ class RelayedRoom:
         self.waiters.wake()
 
     def _update_window(self, media: bytes) -> None:
-        """Replace the playlist, unless the new one is older: players must never see a playlist go back."""
+        """Replace the playlist by a newer one, and fetch its new objects.
+
+        Raises:
+            ValueError: the new playlist is invalid or older: players must never see a playlist go back.
+        """
         try:
             new = self.window.update(media, forward=self._older_playlists < _OLDER_PLAYLISTS)
         except ValueError:
@@ -353,7 +357,7 @@ class RelayedRoom:
                 self._log.info("relay_live_failed", error=str(error), parent=upstream.upstream_node.node_id)
                 if self._has_ended():
                     return self._end_live()
-                if self._live_dts_ticks == before:  # an upstream that sent media may only have a silent publisher
+                if self._live_dts_ticks == before:  # if media came, only the publisher may be silent
                     self._pull_failed(upstream)
             if self._live_dts_ticks != before:
                 backoff.reset()
@@ -376,13 +380,11 @@ class RelayedRoom:
                 return
 
     def _forward_piece(self, piece: LivePiece, content_type: str, seen_dts_ticks: int) -> int:
-        """Append a piece to the live feed, unless it was received before the connection was lost.
+        """Return ``seen_dts_ticks`` for the next piece, after appending this one to the live feed.
 
         Args:
-            seen_dts_ticks: fragments up to this decode time are skipped.
-
-        Returns:
-            ``seen_dts_ticks`` for the next piece: nothing is skipped after the first new fragment.
+            seen_dts_ticks: fragments up to this decode time are skipped: they were received before the connection was
+                lost. After the first new fragment, nothing is skipped.
         """
         if piece.fragment is None:
             self.live.renew(piece.init, codecs_of(content_type))

@@ -116,7 +116,7 @@ def _end(listing: RelayedPlaylist) -> tuple[int, int]:
 
 
 class RelayedWindow:
-    """Playlists and objects from which requests of viewers are answered.
+    """The playlists and objects for viewers' requests.
 
     Args:
         request_fetch: called with the name of a requested object that is missing; may be called repeatedly.
@@ -262,7 +262,7 @@ class RelayedWindow:
         return self._multivariant
 
     def media_playlist(self, *, skip: bool = False) -> bytes:
-        """Return the media playlist as the origin wrote it; with ``skip`` its delta update, if offered."""
+        """Return the media playlist as the origin wrote it; with ``skip``, its delta update, if possible."""
         if not skip:
             return self._media
         self._delta = self._delta or delta_update(self._media)

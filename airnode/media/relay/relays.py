@@ -1,4 +1,4 @@
-"""Rooms that are pulled from another node while somebody watches them here (docs/adr/0008, 0009).
+"""The rooms that this node pulls from other nodes while somebody watches them here (docs/adr/0008, 0009).
 
 If an origin reports to the cluster but does not answer this node, this node is cut off from it: viewers are redirected
 to nodes that reach the origin. This node reports the origin to the masters, and retries until it answers again. The

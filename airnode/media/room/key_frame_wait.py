@@ -1,4 +1,4 @@
-"""How long a period waits for its first key frame."""
+"""Limits the time for which a period waits for its first key frame."""
 
 from airnode.errors import InvalidInput
 from airnode.media.frames import Frame

@@ -38,8 +38,8 @@ class LiveRoom:
         epoch: of this node's claim: at least the unix time in milliseconds at which the room went live here.
         recording_id: of the running recording; empty: nothing is recorded. Owned by the recorder.
         recording_mode: which classes this node records; None: not known yet. Owned by the recorder.
-        closed: the room will not change any more.
-        findings: of the publishers' samples.
+        closed: the room will never change again.
+        findings: about the publishers' samples.
         published_s: unix time at which the publisher joined.
         not_playable: the reason why the room cannot be played; None: it can be played.
     """

@@ -44,7 +44,7 @@ class OriginTable:
         return self.rooms.get(room)
 
     def last_report_s(self, room: str) -> float:
-        """Return when the room's last report arrived, in monotonic seconds; minus infinity: never."""
+        """Return the monotonic time of the room's last report in seconds; minus infinity: no report has come."""
         return self.rooms.received_s(room)
 
     def origin(self, room: str) -> Origin | None:
@@ -68,7 +68,7 @@ class OriginTable:
 
 
 class Origins(Service):
-    """Keeps the table, and notifies listeners of each room whose origin changed."""
+    """Keeps the table up to date, and notifies listeners of each room whose origin changed."""
 
     name = "origins"
 

@@ -106,7 +106,7 @@ class Packager:
         self._period_audio: AudioConfig | None = None
         #: The period's sound. Without an audio track it is silence, only for segments.
         self._sound: ContinuousAudio | None = None
-        #: Sound of a track that the period does not have yet.
+        #: Sound that waits for a period with its track.
         self._waiting_audio: deque[Frame] = deque(maxlen=WAITING_AUDIO_FRAMES)
         #: Video has had no key frame for too long, so it is left out until one comes.
         self._video_missing = False
@@ -263,7 +263,7 @@ class Packager:
     # ---- frames ----------------------------------------------------------------------------------------------------
 
     def _place(self, frame: Frame) -> None:
-        """Move a frame from the publisher's clock to the media timeline, and pass it on to the writers."""
+        """Move a frame from the publisher's clock to the media timeline, and write it."""
         track = frame.track
         self._placed += 1
         if not self._placed & CLOCK_CHECK_MASK and self._clock.stands_still(frame):

@@ -142,7 +142,7 @@ class Rooms(Service):
         return asyncio.get_running_loop().time()
 
     def get(self, name: str) -> LiveRoom | None:
-        """Return the room; None: nobody publishes it here."""
+        """Return the room; None: this node does not have it."""
         return self._rooms.get(name)
 
     def all(self) -> list[LiveRoom]:
@@ -168,7 +168,7 @@ class Rooms(Service):
         return sum(room.phase in ("live", "reconnecting") for room in self._rooms.values())
 
     def measure(self) -> None:
-        """Update the gauges, and count the faults that packagers found since the last time."""
+        """Update the gauges, and count the faults that packagers found since the last call."""
         for room in self._rooms.values():
             faults = {**room.packager.stats.faults(), "segment_removed_early": room.window.removed_early}
             for kind, count in faults.items():
@@ -237,7 +237,7 @@ class Rooms(Service):
         self._forget(room)
 
     def open(self, name: str, publisher: PublisherInfo) -> RoomIngest:
-        """Accept a publisher into a room.
+        """Return the ingest of a room, after accepting a publisher into it.
 
         Raises:
             Conflict: (409) another publisher has the room, and it is not silent or has another key.
@@ -333,7 +333,7 @@ class Rooms(Service):
         room.phase = phase
         self.notify(room)
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    # -- drain and stop -----------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """Accept no new publishers, and answer the requests that wait: their players then try another node."""

@@ -19,7 +19,7 @@ class Viewers:
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
-        #: {session id: monotonic seconds of its last request}, the oldest first.
+        #: {session id: monotonic time of its last request}, oldest first.
         self._seen_s: dict[str, float] = {}
         #: {session id: number of its open endless responses}; these sessions always count.
         self._watching: Counter[str] = Counter()

@@ -44,7 +44,7 @@ class WatchableRoom(Protocol):
     """The part of a room that the media port uses.
 
     Attributes:
-        closed: the room will not change any more.
+        closed: the room will never change again.
         origin_unreachable: the origin does not answer this node, but may answer other nodes.
         waiters: each change of the room wakes them.
     """
