@@ -1,6 +1,7 @@
 """Schema migrations: numbered SQL files, each applied once, in order, by one process at a time.
 
-A file is named ``migrations/NNNN_name.sql`` and never changes after a release; a new file changes the schema further.
+The files are named ``migrations/NNNN_name.sql``. A file never changes after a release: each further change of the
+schema gets a new file.
 """
 
 import hashlib
@@ -19,10 +20,10 @@ from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
 
-#: Every user of the database must be able to check that the schema has the version of this airnode.
+#: Every user of the database must be able to check that the schema matches this version of airnode.
 READ_MIGRATIONS = SqlGrant("public", "SELECT", "airnode_migrations")
 
-#: Advisory lock: an arbitrary number that nothing else uses. All airnodes on one database wait for it.
+#: Key of an advisory lock: an arbitrary number that nothing else uses. All nodes on one database wait for this lock.
 _LOCK_KEY = 0x6169726E6F6465
 _FILE = re.compile(r"([0-9]{4})_([a-z0-9_]+)\.sql")
 _LEDGER = """
@@ -74,10 +75,10 @@ def pending(migrations: Sequence[Migration], applied: Mapping[int, str]) -> list
     """Return the migrations that are not applied yet.
 
     Args:
-        applied: {version: digest} of the database.
+        applied: migrations of the database, {version: digest}.
 
     Raises:
-        StartupError: the database is newer than this code, or an applied file was changed.
+        StartupError: the database is newer than this code, or a file was changed after it was applied.
     """
     newest = max(applied, default=0)
     if newest > len(migrations):
@@ -100,11 +101,11 @@ async def migrate(postgres: Postgres, migrations: Sequence[Migration] | None = N
     Each file is one transaction. Cancellation rolls the current file back.
 
     Raises:
-        StartupError: see :func:`pending`; or a file failed.
+        StartupError: see :func:`pending`; or a migration failed.
     """
     wanted = load() if migrations is None else migrations
     done: list[int] = []
-    # Reading needs no lock and no right to change the schema, which some database users do not have.
+    # Reading needs no lock. It also works for database users that may not change the schema.
     if not pending(wanted, await _applied(postgres)):
         return done
     while await _apply_next(postgres, wanted, done):
@@ -135,7 +136,7 @@ async def _applied(postgres: Postgres) -> dict[int, str]:
 async def _apply_next(postgres: Postgres, migrations: Sequence[Migration], done: list[int]) -> bool:
     """Apply the next file in its own transaction; return whether more files are pending."""
     async with postgres.transaction() as connection:
-        # A lock of the transaction: it ends with the connection too, so a killed process leaves no lock.
+        # PostgreSQL releases this lock when the transaction or the connection ends, so a killed process leaves no lock.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK_KEY)
         try:
             await connection.execute(_LEDGER)

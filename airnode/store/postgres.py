@@ -45,8 +45,8 @@ _PERMANENT = (
 class Postgres(Service):
     """One pool for the whole process.
 
-    When the server goes away, its connections are only detected as dead when they are used. The first statement on
-    such a connection fails; later statements open a new one.
+    When the server disappears, a dead connection is only detected when it is used. The first statement on it fails, and
+    later statements open a new connection.
 
     Args:
         section: the URL, or ``host``, ``port``, ``user``, ``password`` and ``database``.
@@ -63,7 +63,7 @@ class Postgres(Service):
 
     @property
     def address(self) -> str:
-        """Return the address of the server without the password, for people."""
+        """Return the address of the server without the password, for logs and error messages."""
         return _address(self._arguments)
 
     @property
@@ -71,7 +71,7 @@ class Postgres(Service):
         """Return the pool.
 
         Raises:
-            Unavailable: not started yet, or stopped. HTTP 503.
+            Unavailable: the pool is not started yet, or is stopped. HTTP 503.
         """
         if self._pool is None:
             raise Unavailable("The database is not connected.")
@@ -81,7 +81,7 @@ class Postgres(Service):
         """Connect. Retry for ``postgres.connect_timeout_s``.
 
         Raises:
-            StartupError: the server does not answer, or refuses us.
+            StartupError: the server does not answer, or refuses the connection.
         """
         loop = asyncio.get_running_loop()
         deadline, backoff = loop.time() + self._section.connect_timeout_s, Backoff(_RETRY_FIRST_S, _RETRY_LAST_S)
@@ -153,10 +153,10 @@ class Postgres(Service):
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> "AsyncIterator[PoolConnectionProxy[asyncpg.Record]]":
-        """Open a transaction and return its connection. It is committed at the end, and rolled back on any error.
+        """Yield a connection in a new transaction. It is committed at the end, and rolled back on any error.
 
         Raises:
-            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the server went away. It is unknown then whether
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the connection was lost. Then it is unknown whether
                 the transaction was committed.
         """
         try:

@@ -9,7 +9,7 @@ from airnode.errors import Unavailable
 
 #: SQLSTATE classes of invalid rows: 22 data exception, 23 integrity constraint violation.
 _INVALID_ROW = ("22", "23")
-#: SQLSTATE class of a schema that does not match this airnode: somebody has to change it.
+#: SQLSTATE class 42, syntax error or access rule violation: the schema does not match this version of airnode.
 _WRONG_SCHEMA = "42"
 _RETRY_AFTER_S = 1.0
 
@@ -23,16 +23,17 @@ def translated(unavailable: str) -> Iterator[None]:
     """Translate errors of asyncpg.
 
     Args:
-        unavailable: the sentence for an unreachable database.
+        unavailable: message of the error for an unreachable database.
 
     Raises:
-        StatementRefused: a row is invalid. Unavailable: anything else.
+        StatementRefused: a row is invalid.
+        Unavailable: any other error.
     """
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
         state = getattr(error, "sqlstate", None) or ""
-        # A value that asyncpg cannot encode is a DataError, and an InterfaceError as well.
+        # asyncpg raises DataError, which is also an InterfaceError, for a value that it cannot encode.
         if state.startswith(_INVALID_ROW) or isinstance(error, asyncpg.DataError):
             raise StatementRefused(str(error)) from error
         if state.startswith(_WRONG_SCHEMA):

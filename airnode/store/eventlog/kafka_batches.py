@@ -19,7 +19,7 @@ from airnode.store.eventlog.log import Partition, Record
 
 
 class KafkaBatches:
-    """Passes records to a producer in batches. This takes a fraction of the time that single records take."""
+    """Passes records to a producer in batches. This is several times faster than single records."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
@@ -50,7 +50,7 @@ class KafkaBatches:
             batch.stored.result()
 
     async def stop(self) -> None:
-        """Send what is being published, and disconnect."""
+        """Send the records that are being published, and disconnect."""
         self._stopped = True
         try:
             await self._producer.stop()
@@ -85,14 +85,14 @@ class _RecordBatch:
         return self.builder.append(key=key, value=record.value, headers=headers, timestamp=None) is not None
 
     def ended(self, _sending: object) -> None:
-        """End the waiting of callers if the sending task ended early."""
+        """Fail the waiting callers if the sending task ended early."""
         if not self.stored.done():
             self.stored.set_exception(Unavailable("The event log was closed in the midst of publishing."))
-        self.stored.exception()  # marks it as retrieved: perhaps no caller waits any more
+        self.stored.exception()  # marks it as retrieved: the callers may have been cancelled
 
 
 class _PartitionBatches:
-    """The batches of one partition: one is being sent, and the next one fills until that is stored."""
+    """The batches of one partition: while one is being sent, the next one fills."""
 
     def __init__(self, producer: AIOKafkaProducer, partition: Partition, tasks: TaskScope) -> None:
         self._producer = producer
@@ -102,7 +102,7 @@ class _PartitionBatches:
         self._sending = asyncio.Lock()
 
     def add(self, records: Sequence[Record]) -> list[_RecordBatch]:
-        """Add records to the batch that fills, and to further batches as needed; return these batches."""
+        """Add records to the open batch, and to new ones when it is full; return the batches that were used."""
         used: list[_RecordBatch] = []
         for record in records:
             if self._filling is None or not self._filling.put(record):
@@ -140,7 +140,7 @@ class InFlightLimit:
 
     @contextlib.asynccontextmanager
     async def reserve(self, count_bytes: int) -> AsyncIterator[None]:
-        """Wait for room, and keep it inside the context. A request above the limit is let through alone."""
+        """Reserve bytes inside the context; wait until they are free. A request above the limit waits to be alone."""
         async with self._room:
             await self._room.wait_for(lambda: self._bytes == 0 or self._bytes + count_bytes <= self._limit_bytes)
             self._bytes += count_bytes

@@ -1,6 +1,6 @@
 """The connection to Kafka: the administration client, the topics, and how other clients connect.
 
-aiokafka has one client class each for administration, producing and consuming. All of them connect as this file does.
+aiokafka has separate client classes for administration, producing and consuming. All of them connect through this file.
 """
 
 import asyncio
@@ -32,22 +32,22 @@ from airnode.store.eventlog.log import Partition
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.2
-#: Part of the time that a health check may take.
+#: Time limit of the probe within a health check.
 _PING_PROBE_S = 1.0
 #: Longest time until all brokers know a topic that one of them has created.
 _TOPIC_KNOWN_S = 3.0
 _MAX_REPLICAS = 3
-#: With the producer's time, Kafka rejects records of a clock that is ahead, and deletes those of a clock that is behind
-#: too early.
+#: Kafka sets the time of each record. If producers set it, Kafka would reject records when a producer's clock is ahead,
+#: and delete records too early when it is behind.
 _TOPIC_CONFIG = {"message.timestamp.type": "LogAppendTime"}
 
 
 class KafkaClient:
-    """One process's connection to Kafka.
+    """The connection of this process to Kafka.
 
     Args:
-        request_timeout_s: for one request to a broker.
-        connect_timeout_s: for a new client, with all its retries.
+        request_timeout_s: time limit of one request to a broker.
+        connect_timeout_s: time limit for connecting a new client, with all retries.
     """
 
     def __init__(self, kafka: KafkaSection, request_timeout_s: float, connect_timeout_s: float) -> None:
@@ -55,15 +55,15 @@ class KafkaClient:
         self._request_timeout_s = request_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._tls: ssl.SSLContext | None = None
-        #: The broker of kafka.bootstrap that accepted us last. aiokafka would also try those that are unreachable.
+        #: The last broker of kafka.bootstrap that accepted us. With all of them, aiokafka also tries unreachable ones.
         self._broker = ""
         self._admin: AIOKafkaAdminClient | None = None
-        #: Why this process cannot read in a group. Set by the group's members.
+        #: The reason why this process cannot read in a group. The members of the group set it.
         self.trouble = Trouble()
 
     @property
     def address(self) -> str:
-        """Return the addresses of the brokers, for people."""
+        """Return the addresses of the brokers, for logs and error messages."""
         return f"Kafka at {', '.join(self._kafka.bootstrap)}"
 
     @property
@@ -74,7 +74,7 @@ class KafkaClient:
             "bootstrap_servers": [self._broker] if self._broker else list(kafka.bootstrap),
             "security_protocol": kafka.security_protocol,
             "request_timeout_ms": round(self._request_timeout_s * 1000),
-            # Longest time until a client knows of a new topic, or of the new leader of a partition.
+            # Longest time until a client detects a new topic, or a new leader of a partition.
             "metadata_max_age_ms": 10_000,
         }
         if kafka.security_protocol.startswith("SASL"):
@@ -104,7 +104,7 @@ class KafkaClient:
             await admin.close()
 
     async def ping(self) -> None:
-        """Raises Unavailable while no broker answers or accepts us, or while a group refuses us."""
+        """Raise Unavailable while no broker answers or accepts us, or while a group refuses us."""
         try:
             with self.available():
                 await self.admin.describe_cluster()
@@ -119,7 +119,7 @@ class KafkaClient:
         """Return a started client of aiokafka. Retries until ``connect_timeout_s`` have passed.
 
         Args:
-            make: makes a client with :attr:`arguments`.
+            make: creates a client with :attr:`arguments`.
 
         Raises:
             failing: no broker answers, or the brokers refuse us.
@@ -193,7 +193,7 @@ class KafkaClient:
         return {each["topic"]: len(each["partitions"]) for each in described if not each["error_code"]}
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
-        """Create missing topics, and return them. Raises StartupError if a topic has fewer partitions already."""
+        """Create missing topics, and return them. Raises StartupError if a topic exists with fewer partitions."""
         existing = await self.topics()
         missing = [topic for topic in partitions if topic not in existing]
         created = await self._create_topics({topic: partitions[topic] for topic in missing}) if missing else []
@@ -207,9 +207,9 @@ class KafkaClient:
         return created
 
     async def _wait_for_topics(self, partitions: Mapping[str, int]) -> dict[str, int]:
-        """Return all topics, as soon as these have the wanted partitions or the time is over.
+        """Return all topics, as soon as these have the wanted partitions or ``_TOPIC_KNOWN_S`` have passed.
 
-        A broker learns of new topics a moment after another broker has created them.
+        A broker knows a new topic a moment after another broker has created it.
         """
         deadline_s = asyncio.get_running_loop().time() + _TOPIC_KNOWN_S
         while True:
@@ -221,7 +221,7 @@ class KafkaClient:
             await asyncio.sleep(_RETRY_S)
 
     async def _create_topics(self, partitions: Mapping[str, int]) -> list[str]:
-        """Return the topics that did not exist."""
+        """Create topics; return those that did not exist."""
         replicas = self._kafka.replication_factor or min(_MAX_REPLICAS, await self._count_brokers())
         with self.available():
             answer = await self.admin.create_topics(
@@ -260,12 +260,12 @@ class KafkaClient:
         return [Partition(topic, number) for topic in topics for number in range(existing[topic])]
 
     async def check_group_rights(self, group: str) -> None:
-        """Raises StartupError if our user may not join the group."""
+        """Raise StartupError if our user may not join the group."""
         try:
             await self.admin.find_coordinator(group)
         except GroupAuthorizationFailedError as error:
             raise StartupError(f"{self.address} {missing_right(GroupAuthorizationFailedError(group))}") from error
-        except (KafkaError, OSError, TimeoutError) as error:  # a member that joins waits for the coordinator
+        except (KafkaError, OSError, TimeoutError) as error:  # not fatal: a joining member waits for it
             log.info("eventlog_group_not_found", group=group, error=repr(error))
 
     async def _count_brokers(self) -> int:
@@ -274,7 +274,7 @@ class KafkaClient:
 
 
 async def _close(client: Any) -> None:
-    """Close what a client opened before its start failed."""
+    """Close the connections of a client whose start failed."""
     with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
         async with asyncio.timeout(2):
             await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())

@@ -27,12 +27,12 @@ _FETCH_BYTES = 4 << 20
 _FETCH_WAIT_MS = 100
 _LEAVE_S = 3.0
 _REJOIN_EVERY_S = 1.0
-#: A commit of partitions that another member owns by now.
+#: Errors of a commit for partitions that another member owns by now.
 _NOT_OWNED = (CommitFailedError, IllegalStateError, RebalanceInProgressError)
 
 
 class KafkaSubscription(GroupSubscription):
-    """A group member on Kafka. aiokafka sends the heartbeats in its own task, beside the processing."""
+    """A group member on Kafka. aiokafka sends the heartbeats in a separate task, also while records are processed."""
 
     name = "eventlog-subscription"
 
@@ -54,7 +54,7 @@ class KafkaSubscription(GroupSubscription):
         self._listener = _RebalanceListener(rebalancing or Rebalancing(), metrics, group)
         self._consumer: AIOKafkaConsumer | None = None
         self._draining = False
-        #: Loop time of the next attempt to rejoin, after aiokafka gave up the group.
+        #: Loop time of the next attempt to rejoin; None while aiokafka itself keeps the membership.
         self._rejoin_s: float | None = None
 
     @property
@@ -101,7 +101,7 @@ class KafkaSubscription(GroupSubscription):
                     await consumer.stop()
 
     async def _rejoin(self) -> None:
-        """Start again, from time to time until it succeeds. Other members own the partitions until then."""
+        """Try to join again, at most once per ``_REJOIN_EVERY_S``. Other members own the partitions until then."""
         loop = asyncio.get_running_loop()
         if self._rejoin_s is not None and loop.time() < self._rejoin_s:
             return
@@ -130,7 +130,7 @@ class KafkaSubscription(GroupSubscription):
         except KafkaError as error:
             log.info("eventlog_read_failed", group=self._group, error=repr(error))
             if isinstance(error, GroupAuthorizationFailedError) or type(error) is KafkaError:
-                await self._rejoin()  # aiokafka never joins this group again
+                await self._rejoin()  # aiokafka does not rejoin after these errors
             await asyncio.sleep(min(wait_s, 0.2))
             return []
         records = []
@@ -153,7 +153,7 @@ class KafkaSubscription(GroupSubscription):
         try:
             await consumer.commit(ours)
         except _NOT_OWNED as error:
-            # Another member owns the partitions now, and reads on from the last commit.
+            # Another member owns the partitions now, and continues from the last commit.
             self._metrics.commit_failed.inc(len(ours))
             log.info("eventlog_commit_skipped", group=self._group, error=repr(error))
         except KafkaError as error:

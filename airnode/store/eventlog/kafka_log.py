@@ -1,4 +1,4 @@
-"""The event log on Kafka, through aiokafka (KIP-98 idempotent producer, KIP-62 heartbeats beside the processing)."""
+"""The event log on Kafka, through aiokafka (KIP-98 idempotent producer, KIP-62 heartbeats in the background)."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from airnode.store.eventlog.log import EventLogMetrics, Lag, Partition, Rebalanc
 
 _LINGER_MS = 5
 _BATCH_BYTES = 512 << 10
-#: Most bytes that the frame of a record and the header of a batch add to a value.
+#: Upper limit of the bytes that the frame of a record and the header of a batch add to a value.
 _FRAME_BYTES = 4 << 10
 
 
@@ -34,7 +34,7 @@ class KafkaLog:
         self._section = section
         self._metrics = metrics
         self._batches: KafkaBatches | None = None
-        #: A consumer without a group, for the first and last offsets of partitions.
+        #: A consumer without a group. It reads the first and last offsets of partitions.
         self._offsets_reader: AIOKafkaConsumer | None = None
         self._tasks = TaskScope("kafka")
         self._retiring: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ class KafkaLog:
 
     @property
     def address(self) -> str:
-        """Return the address of the log, for people."""
+        """Return the address of the log, for logs and error messages."""
         return self._client.address
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ class KafkaLog:
         await self._client.start()
 
     async def stop(self) -> None:
-        """Send what is being published, and disconnect."""
+        """Send the records that are being published, and disconnect."""
         batches, self._batches = self._batches, None
         reader, self._offsets_reader = self._offsets_reader, None
         for client in (batches, reader):
@@ -70,7 +70,7 @@ class KafkaLog:
         await self._client.stop()
 
     async def ping(self) -> None:
-        """Raises Unavailable while no broker answers or accepts us, or while a group refuses us."""
+        """Raise Unavailable while no broker answers or accepts us, or while a group refuses us."""
         await self._client.ping()
 
     # -- topics -------------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class KafkaLog:
     def _retire(self, batches: KafkaBatches) -> None:
         """Replace a producer that failed: its sequence numbers have a gap, and Kafka rejects everything after the gap.
 
-        aiokafka retries by itself as long as that can help. Only errors that it gave up on arrive here.
+        aiokafka retries by itself as long as this can help. Only errors after its last retry arrive here.
         """
         if self._batches is not None and self._batches is batches:
             self._batches = None

@@ -31,10 +31,10 @@ from airnode.kernel.tasks import TaskScope
 from airnode.kernel.tls import error_reason, load_certificate
 from airnode.kernel.urls import host_port
 
-#: Our user does not have a right.
+#: Errors of a user that lacks a right.
 MISSING_RIGHTS = (ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 _CLOSE_S = 1.0
-#: Of OpenSSL's X509_V_ERR_*.
+#: OpenSSL's X509_V_ERR_*: the certificate has expired; it is for another host name, or for another IP address.
 _EXPIRED, _OTHER_NAMES = 10, (62, 64)
 #: The first bytes of a TLS alert (RFC 8446, 5.1), read as the length of an answer: content type 21, version 3.x.
 _TLS_ALERT = 0x1503
@@ -43,11 +43,11 @@ _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 @dataclass(frozen=True, slots=True)
 class KafkaRefused:
-    """Why Kafka cannot be used.
+    """The reason why Kafka cannot be used.
 
     Attributes:
         sentence: the reason, and what to do.
-        permanent: a retry does not help; somebody has to change something first.
+        permanent: a retry does not help; a setting has to change first.
         answered: a server answered.
     """
 
@@ -61,7 +61,7 @@ def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
     """Return the TLS context, with our certificate if one is configured; None without TLS. Reads files.
 
     Raises:
-        StartupError: a file is missing, unreadable, encrypted, or has other content.
+        StartupError: a file is missing, unreadable, encrypted, or contains something else.
     """
     if not kafka.security_protocol.endswith("SSL"):
         return None
@@ -77,10 +77,12 @@ def tls_context(kafka: KafkaSection) -> ssl.SSLContext | None:
 
 
 async def probe(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: float) -> str | KafkaRefused:
-    """Sign in to all brokers of ``kafka.bootstrap`` at once. Return the first that accepts us, or why none does.
+    """Return the first broker of ``kafka.bootstrap`` that accepts us, or the reason why none does.
+
+    Signs in to all brokers at the same time.
 
     Args:
-        arguments: of a client of aiokafka.
+        arguments: keyword arguments of an aiokafka client.
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
@@ -103,7 +105,7 @@ async def probe(kafka: KafkaSection, arguments: Mapping[str, Any], within_s: flo
 
 
 async def _probe_broker(broker: str, kafka: KafkaSection, arguments: Mapping[str, Any]) -> str | KafkaRefused:
-    """Return the address of the broker, or why it cannot be used."""
+    """Return the address of the broker, or the reason why it cannot be used."""
     try:
         async with _connection(broker, arguments) as connection:
             known = (await connection.send(MetadataRequest([]))).brokers
@@ -118,7 +120,7 @@ async def _probe_broker(broker: str, kafka: KafkaSection, arguments: Mapping[str
 async def _probe_advertised(
     broker: str, others: list[str], kafka: KafkaSection, arguments: Mapping[str, Any]
 ) -> str | KafkaRefused:
-    """Return the address of the broker if one of the addresses that it advertises can be used, else why not."""
+    """Return the address of the broker if one of its advertised addresses can be used, else the reason why not."""
     refused = None
     for other in others:
         try:
@@ -135,7 +137,7 @@ async def _probe_advertised(
 
 @contextlib.asynccontextmanager
 async def _connection(broker: str, arguments: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConnection]:
-    """Open a connection that has signed in."""
+    """Yield a connection that has signed in."""
     host, _, port = broker.rpartition(":")
     options = {
         name: value for name, value in arguments.items() if name not in ("bootstrap_servers", "metadata_max_age_ms")
@@ -153,7 +155,7 @@ def explain(error: Exception, where: str, kafka: KafkaSection) -> KafkaRefused:
     """Return the explanation of an error.
 
     Args:
-        where: the start of the sentence.
+        where: the start of the sentence, such as ``Kafka at <address>``.
     """
     reason, permanent = _explain(error, kafka)
     return KafkaRefused(f"{where} {reason}", permanent, not isinstance(error, TimeoutError), repr(error))
@@ -228,7 +230,7 @@ def _explain_closed_connection(error: KafkaConnectionError, kafka: KafkaSection)
 
 
 def missing_right(error: KafkaError) -> str:
-    """Return which right our user does not have; the sentence starts with the address of Kafka."""
+    """Return the end of a sentence that names the right that our user lacks. It starts with the address of Kafka."""
     what = error.args[0] if error.args else ""
     names = ", ".join(sorted(map(str, what))) if isinstance(what, set | frozenset | list | tuple) else str(what)
     match error:

@@ -2,8 +2,8 @@
 
 A topic has partitions. Records with the same key go to the same partition and stay in order. A group shares the
 partitions of its topics among its members; each partition has one owner at a time. Delivery is at least once: records
-that were not committed are delivered again, to the member that owns the partition then. Readers detect repeats by the
-content of the record.
+that were not committed are delivered again, to the next owner of the partition. Readers detect repeats by the content
+of the record.
 """
 
 from abc import ABC, abstractmethod
@@ -26,10 +26,10 @@ class Partition(NamedTuple):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """A record to publish. A struct, because creating a frozen dataclass takes four times as long.
+    """A record to publish. It is a struct because creating a frozen dataclass takes four times as long.
 
     Attributes:
-        key: records of one key keep their order; empty: any partition.
+        key: records with the same key keep their order; a record with an empty key goes to any partition.
         value: at most ``eventlog.max_record_bytes``.
     """
 
@@ -43,7 +43,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A record that was read.
 
     Attributes:
-        offset: grows along the partition, not always by one.
+        offset: increases within the partition, not always by one.
         stored_at: unix seconds, by the clock of the log or of its producer.
     """
 
@@ -62,7 +62,7 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a group is behind in one partition.
+    """The lag of a group in one partition.
 
     Attributes:
         committed: offset of the next record for the group.
@@ -81,14 +81,14 @@ async def _ignore(_partitions: Collection[Partition]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rebalancing:
-    """Callbacks of a member for partitions that move. Each one is awaited before more records are read.
+    """Callbacks of a member for partitions that change their owner. Each is awaited before more records are read.
 
     Attributes:
         assigned: this member owns the partitions now.
         revoked: this member still owns the partitions during the call, and may write and commit their records. After
-            the call it must discard their records. Takes no longer than ``eventlog.session_timeout_s``.
-        lost: another member owns the partitions already, because this one was silent for too long. Their records must
-            be discarded and not committed.
+            the call it must discard their records. The call must end within ``eventlog.session_timeout_s``.
+        lost: another member owns the partitions already, because this one sent no heartbeat for too long. This member
+            must discard their records and not commit them.
     """
 
     assigned: Callable[[Collection[Partition]], Awaitable[None]] = field(default=_ignore)
@@ -109,12 +109,12 @@ class GroupSubscription(Service, ABC):
 
     @abstractmethod
     async def poll(self, *, max_records: int, wait_s: float) -> list[Delivered]:
-        """Return up to ``max_records`` new records, in order within each partition; empty if none come for ``wait_s``.
+        """Return up to ``max_records`` new records, in order within each partition; none if none arrive in ``wait_s``.
 
         An unreachable log is not an error here: poll waits up to ``wait_s``, and ``ping`` of the log reports it.
 
         Raises:
-            StartupError: the topic does not exist, or we may not read it.
+            StartupError: the topic does not exist, or this user may not read it.
         """
 
     @abstractmethod
@@ -122,7 +122,7 @@ class GroupSubscription(Service, ABC):
         """Store the offsets at which the group continues. Partitions that this member does not own are skipped.
 
         Raises:
-            Unavailable: not stored; commit again later.
+            Unavailable: the offsets are not stored; commit again later.
         """
 
     @abstractmethod
@@ -135,30 +135,30 @@ class GroupSubscription(Service, ABC):
 
 
 class EventLog(Protocol):
-    """An event log; started and stopped like the other stores."""
+    """An event log. It is started and stopped like the other stores."""
 
     @property
     def address(self) -> str:
-        """Return the address of the log, for people."""
+        """Return the address of the log, for logs and error messages."""
         ...
 
     async def start(self) -> None:
-        """Connect. Raises StartupError if the log refuses us or does not answer in time."""
+        """Connect. Raise StartupError if the log refuses us or does not answer in time."""
         ...
 
     async def stop(self) -> None:
-        """Send what is being published, and disconnect."""
+        """Send the records that are being published, and disconnect."""
         ...
 
     async def ping(self) -> None:
-        """Raises Unavailable while the log does not answer."""
+        """Raise Unavailable while the log does not answer."""
         ...
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
         """Create missing topics, {name: number of partitions}; return those that were created.
 
         Raises:
-            StartupError: a topic has fewer partitions already.
+            StartupError: a topic exists with fewer partitions.
         """
         ...
 
@@ -167,11 +167,11 @@ class EventLog(Protocol):
         ...
 
     async def grow_topics(self, partitions: Mapping[str, int]) -> None:
-        """Add partitions to topics. Keys move to other partitions, so their order is kept only if nobody publishes."""
+        """Add partitions to topics. Keys move to other partitions: stop all publishers first to keep their order."""
         ...
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Store all records. Returns when they are durable (all in-sync replicas; append-only file).
+        """Store all records. Return when they are durable (all in-sync replicas; append-only file).
 
         Waits while too many records are being published (back-pressure). The order within a key is the order of calls.
 
@@ -186,12 +186,12 @@ class EventLog(Protocol):
         ...
 
     async def lag(self, group: str, topics: Sequence[str]) -> dict[Partition, Lag]:
-        """Return how far the group is behind. A partition that it never committed counts from its beginning."""
+        """Return the lag of the group. In a partition without a commit, it counts from the beginning."""
         ...
 
 
 def check_sizes(records: Sequence[Record], limit_bytes: int) -> None:
-    """Raises TooLarge if a record is over the limit."""
+    """Raise TooLarge if a record is over the limit."""
     for record in records:
         if len(record.value) > limit_bytes:
             raise TooLarge(

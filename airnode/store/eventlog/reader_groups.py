@@ -1,4 +1,7 @@
-"""Lists and deletes the groups of the event log in Redis. Records are kept until every group has read them."""
+"""Lists and deletes the groups of the event log in Redis.
+
+Records are kept until every group has read them, so an unused group has to be deleted.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from airnode.store.eventlog.stream_membership import count_members
 
 @dataclass(frozen=True, slots=True)
 class ReaderGroup:
-    """A group that has read something.
+    """A group and the topics that it has read.
 
     Attributes:
         members: current number of members.
@@ -40,7 +43,9 @@ async def unused_group(log: StreamLog, bus: Bus, group: str) -> ReaderGroup:
     """Return a group that has no members.
 
     Raises:
-        NotFound: there is no such group. Conflict: it has members. Unavailable.
+        NotFound: the group does not exist.
+        Conflict: it has members.
+        Unavailable: Redis does not answer.
     """
     found = {each.name: each for each in await list_groups(log, bus)}.get(group)
     if found is None:
@@ -51,7 +56,7 @@ async def unused_group(log: StreamLog, bus: Bus, group: str) -> ReaderGroup:
 
 
 async def forget_group(log: StreamLog, bus: Bus, group: str) -> None:
-    """Delete a group, and the records that were kept for it. Raises what :func:`unused_group` does."""
+    """Delete a group, and the records that were kept for it. Raises the same errors as :func:`unused_group`."""
     await unused_group(log, bus, group)
     for partition in await _partitions(log):
         if group in await _groups_of(bus, partition):

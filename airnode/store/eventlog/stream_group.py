@@ -1,10 +1,10 @@
 """A member of a group on Redis Streams.
 
 Redis stores the members of a group and the owner of each partition (:mod:`.stream_membership`). Each member renews its
-lease, reads who the other members are, and computes the same assignment as they do. It gives back the partitions that
-it should not own any more, and takes those that it should own and that are free. A member that was silent for
-``eventlog.session_timeout_s`` has lost all partitions. It detects that itself when it runs again: then it neither
-reads nor keeps anything. The next owner first reads what a dead member had read and not committed.
+lease, reads the list of members, and computes the same assignment as the others. It gives back the partitions that it
+should not own any more, and takes the free partitions that it should own. A member that does not renew its lease for
+``eventlog.session_timeout_s`` loses all partitions. It detects this itself when it runs again: then it reads nothing
+and discards its records. The next owner first reads the records that a dead member has read and not committed.
 
 ::
 
@@ -34,11 +34,11 @@ _HEARTBEATS_PER_SESSION = 5
 _HEARTBEAT_MAX_S = 1.0
 _CLAIM_RECORDS = 500
 _ACK_RECORDS = 500
-#: Longest read before the assignment is checked again; well below the client's own time limit.
+#: Longest read before the assignment is checked again; well below the time limit of the Redis client.
 _BLOCK_MAX_S = 0.5
 _IDLE_S = 0.05
 
-#: Deletes silent consumers of a stream that hold no records. Arguments: group, calling member, milliseconds.
+#: Deletes idle consumers of a stream that have no pending entries. Arguments: group, calling member, idle time in ms.
 _TIDY = """
 for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
     local reader = {}
@@ -195,7 +195,7 @@ class StreamSubscription(GroupSubscription):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def poll(self, *, max_records: int, wait_s: float) -> list[Delivered]:
-        """See the base class. Returns what former owners have read and not committed first, then new records."""
+        """See the base class. Records that former owners have read and not committed come before new ones."""
         deadline_s = _now_s() + wait_s
         while True:
             try:
@@ -222,7 +222,7 @@ class StreamSubscription(GroupSubscription):
         return await self._read_new(reading, max_records, wait_s)
 
     async def _claim(self, partition: Partition, max_records: int) -> list[Delivered]:
-        """Claim what any member has read and not committed."""
+        """Claim and return records that any member has read and not committed."""
         with unavailable():
             cursor, entries, _deleted = await self._bus.client.xautoclaim(
                 stream_key(partition),
@@ -240,9 +240,9 @@ class StreamSubscription(GroupSubscription):
         return self._deliver(partition, entries)
 
     async def _check_unacknowledged(self, partition: Partition) -> None:
-        """Restart the partition if Redis has entries for a consumer, and this member did not receive them.
+        """Restart the partition if Redis has delivered entries that this member did not receive.
 
-        This happens if a former owner reads after it has lost the partition, or if an answer of the server gets lost.
+        This happens if a former owner reads after it has lost the partition, or if an answer of the server is lost.
         """
         self._check_s[partition] = _now_s() + self._session_s
         session_ms, held = round(self._session_s * 1000), len(self._owned[partition])
@@ -304,7 +304,7 @@ class StreamSubscription(GroupSubscription):
                     pipeline.xack(stream_key(partition), self._group, *ids)
             await pipeline.execute()
         for partition, offsets, position in done:
-            # Not if the partition was restarted during the commit, and not twice if two commits ran at the same time.
+            # The partition may have been restarted during the commit, and another commit may have run meanwhile.
             if self._owned.get(partition) is offsets:
                 del offsets[: bisect.bisect_left(offsets, position)]
 

@@ -75,7 +75,7 @@ class StreamTopics:
         return self.partition_counts
 
     async def ensure(self, partitions: Mapping[str, int]) -> list[str]:
-        """Create missing topics, and return them. Raises StartupError if a topic has fewer partitions already."""
+        """Create missing topics, and return them. Raises StartupError if a topic exists with fewer partitions."""
         created = []
         with unavailable():
             for topic, count in partitions.items():

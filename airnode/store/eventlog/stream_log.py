@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 # Appends all records, or none if too many wait for readers. Arguments: limit, then key, value, headers of each record.
 # While the server's clock does not advance, or was set back, Redis only increments the number within the millisecond.
-# The script moves to the next millisecond long before that number needs more bits than an offset has for it.
+# The script moves to the next millisecond long before that number needs more bits than it has in an offset.
 _APPEND = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return -1 end
 local id = '0-0'
@@ -63,15 +63,15 @@ class StreamLog:
 
     @property
     def address(self) -> str:
-        """Return the address of the log, for people."""
+        """Return the address of the log, for logs and error messages."""
         return f"Redis Streams at {self._bus.address}"
 
     async def start(self) -> None:
-        """Check the kind of Redis server. The node connects the bus.
+        """Check that the server is not a Redis Cluster. The node connects the bus.
 
         Raises:
-            StartupError: it is a Redis Cluster. A member reads all its partitions in one command, and they are in many
-                slots.
+            StartupError: it is a Redis Cluster. There, the partitions are in different slots, but a member reads all
+                its partitions in one command.
         """
         with contextlib.suppress(RedisError, OSError, TimeoutError):  # unreachable or not permitted: ping reports it
             if (await self._bus.client.info("cluster"))["cluster_enabled"]:
@@ -84,7 +84,7 @@ class StreamLog:
         """Do nothing: no records are buffered."""
 
     async def ping(self) -> None:
-        """Raises Unavailable while Redis does not answer."""
+        """Raise Unavailable while Redis does not answer."""
         await self._bus.ping()
 
     async def ensure_topics(self, partitions: Mapping[str, int]) -> list[str]:
@@ -171,15 +171,18 @@ class StreamLog:
         return Lag(0, end, stream["length"])
 
     async def _unread(self, key: str, group: Mapping[str, Any]) -> int:
-        """Count the unread records. Redis does not know the number after records in the middle were deleted."""
+        """Return the number of unread records. Redis does not know it after records in the middle were deleted."""
         after = b"(" + group["last-delivered-id"]
         unread: Any = await self._bus.client.xrange(key, min=after, max="+", count=self._section.stream_max_records)
         return len(unread)
 
-    # -- room ---------------------------------------------------------------------------------------------------------
+    # -- trimming -----------------------------------------------------------------------------------------------------
 
     async def trim(self, partition: Partition) -> int:
-        """Delete what every group has committed, nothing if there is no group. Returns the number of records left."""
+        """Delete the records that every group has committed; return the number of the others.
+
+        Without a group, nothing is deleted.
+        """
         key = stream_key(partition)
         with unavailable():
             try:
@@ -212,7 +215,7 @@ class StreamLog:
                 return
 
     async def _log_full(self, partition: Partition) -> None:
-        """Log the group that is the furthest behind: it may have no members any more."""
+        """Log the group with the largest lag: it may have no members any more."""
         if self._full_limiter.held_back() is None:
             return
         key = stream_key(partition)

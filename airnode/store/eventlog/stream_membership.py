@@ -34,7 +34,7 @@ end
 drop(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now))
 drop(redis.call('ZRANGEBYSCORE', KEYS[1], now + 310000, '+inf'))
 """
-#: Arguments: member, its topics, milliseconds. Returns: was it a member already (0, 1), topics, owners.
+#: Arguments: member, its topics, lease in ms. Returns whether it was a member before (0 or 1), topics, owners.
 _RENEW = (
     _SWEEP
     + """
@@ -128,14 +128,14 @@ async def count_members(bus: Bus, group: str) -> int:
 def assign_partitions(
     partitions: Iterable[Partition], members: Mapping[str, Collection[str]], owners: Mapping[Partition, str]
 ) -> dict[Partition, str]:
-    """Return the member that shall own each partition, among the members that read its topic.
+    """Return the assignment, {partition: member}. A partition is assigned to a member that reads its topic.
 
     A partition stays with its owner as long as the shares are even: no member has two partitions more than another
     member that could take one of them.
 
     Args:
         members: {member: topics that it reads}.
-        owners: {partition: member} as it is now; it may contain members that have left.
+        owners: the current assignment, {partition: member}; it may contain members that have left.
     """
     readers = {part: sorted(m for m, topics in members.items() if part.topic in topics) for part in sorted(partitions)}
     owned: dict[str, list[Partition]] = {member: [] for member in members}

@@ -1,1 +1,1 @@
-"""Files on the disk: free space, durable writes, reading ranges, and which files must be removed."""
+"""Files on disk: free space, durable writes, reads of ranges, retention."""

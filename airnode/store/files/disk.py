@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Prefix of directories that are being removed. One that a crash left behind is removed at the next start.
+#: Prefix of directories that are being removed. If a crash leaves one behind, it is removed at the next start.
 REMOVED_PREFIX = ".removed-"
 _PROBE = ".probe"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DiskTooFull(OSError):
-    """Less is free than a setting requires.
+    """The disk has less free space than a setting requires.
 
     Args:
         key: the configuration key that sets ``least_bytes``.
@@ -31,14 +31,17 @@ def is_full(error: OSError) -> bool:
 
 
 def require_free_bytes(root: Path, least_bytes: int, key: str) -> None:
-    """Raise DiskTooFull when less is free on the disk of ``root``; ``key`` is the setting to name."""
+    """Raise DiskTooFull if the disk of ``root`` has less free space; the error names the setting ``key``."""
     free = free_bytes(root)
     if free < least_bytes:
         raise DiskTooFull(free, least_bytes, key)
 
 
 def free_bytes(root: Path) -> int:
-    """Return the bytes that a user other than root may still write to the disk of ``root``, which may not exist yet."""
+    """Return the free bytes on the disk of ``root``, without those reserved for the superuser.
+
+    The directory ``root`` may not exist yet.
+    """
     while not root.exists() and root != root.parent:
         root = root.parent
     found = os.statvfs(root)
@@ -46,7 +49,7 @@ def free_bytes(root: Path) -> int:
 
 
 def probe_writable(root: Path) -> None:
-    """Write and remove a small file in ``root``. A missing directory is made.
+    """Write and remove a small file in ``root``. Create the directory if it is missing.
 
     Raises:
         OSError: nothing can be written there.
@@ -63,7 +66,7 @@ def probe_writable(root: Path) -> None:
 
 
 def read_at(fd: int, at: int, size: int) -> bytes:
-    """Return ``size`` bytes from the offset ``at`` on, or fewer if the file ends before."""
+    """Return ``size`` bytes from the offset ``at`` on, or fewer at the end of the file."""
     pieces = []
     while size > 0 and (piece := os.pread(fd, size, at)):
         pieces.append(piece)
@@ -72,7 +75,7 @@ def read_at(fd: int, at: int, size: int) -> bytes:
 
 
 def write_at(fd: int, pieces: Sequence[bytes], at: int) -> int:
-    """Write all pieces from the offset ``at`` on. Return the offset of their end."""
+    """Write all pieces from the offset ``at`` on. Return the offset after the last byte."""
     for piece in pieces:
         view = memoryview(piece)
         while view:
@@ -84,7 +87,7 @@ def write_at(fd: int, pieces: Sequence[bytes], at: int) -> int:
 
 
 def sync_directory(path: Path) -> None:
-    """Force the names in a directory onto the disk, so that they survive a power cut."""
+    """Flush the entries of a directory to the disk, so that they survive a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -93,7 +96,7 @@ def sync_directory(path: Path) -> None:
 
 
 def remove_directory(directory: Path) -> None:
-    """Remove a directory. It is renamed first, so that it disappears at once. An empty parent is removed, too."""
+    """Remove a directory, and its parent if that is empty then. It is renamed first, so that it disappears at once."""
     gone = directory.with_name(REMOVED_PREFIX + directory.name)
     directory.rename(gone)
     shutil.rmtree(gone)

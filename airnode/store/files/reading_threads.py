@@ -1,4 +1,4 @@
-"""Threads in which files are read."""
+"""Threads that read files."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,12 +12,11 @@ T = TypeVar("T")
 class ReadingThreads:
     """A few threads that read the files of one store.
 
-    A disk may hang. Then only the reads of this store wait: neither the event loop, nor other work in asyncio's default
-    threads.
+    If the disk hangs, only the reads of this store wait. The event loop and asyncio's default threads are not blocked.
 
     Args:
         name: prefix of the threads' names.
-        count: most reads at the same time; further ones wait.
+        count: maximum number of concurrent reads; further reads wait.
     """
 
     def __init__(self, name: str, count: int = 4) -> None:

@@ -1,4 +1,4 @@
-"""Which stored items must be removed, by age and by total size. No I/O and no clock."""
+"""Selects the stored items to remove, by age and by total size. No I/O and no clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """A recording or an upload. Times are unix seconds; an item without ``ended_at`` is still written, and is kept."""
+    """A recording or an upload. Times are unix seconds. An item without ``ended_at`` is still written, and is kept."""
 
     item_id: str
     started_at: float
