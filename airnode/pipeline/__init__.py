@@ -1,1 +1,1 @@
-"""The data of the platform: users, products (courses), orders; from PostgreSQL through cache and event log back."""
+"""The pipeline for users, products (courses) and orders: PostgreSQL, cache, event log, and PostgreSQL again."""

@@ -1,7 +1,7 @@
-"""What the pipeline's roles and commands get from a master.
+"""The access of the pipeline's roles and commands to the stores of a master.
 
-They reach the event log, the cache and the pipeline's tables. They get neither the cluster token nor the key that signs
-viewers' tokens.
+They may use the event log, the cache and the pipeline's tables. They get neither the cluster token nor the key that
+signs viewers' tokens.
 """
 
 from airnode.bus import keys as bus_keys

@@ -89,7 +89,7 @@ class ProductPriceChanged(_ProductEvent, frozen=True, kw_only=True, tag="product
 
 
 class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed"):
-    """A customer ordered a course; the order's id is the event's."""
+    """A customer ordered a course; the id of the order is ``event_id``."""
 
     topic: ClassVar[Topic] = "orders"
 

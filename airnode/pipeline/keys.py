@@ -16,7 +16,7 @@ def pipeline_minute(minute: int) -> str:
 
 
 def pipeline_reported(reporter: str) -> str:
-    """Return the key of a string: number of the last report of a process, so that no report counts twice."""
+    """Return the key of a string: number of the last report of a process; it keeps a report from counting twice."""
     return f"{PREFIX}pipeline:{{pipeline}}:told:{reporter}"
 
 

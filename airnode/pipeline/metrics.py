@@ -18,8 +18,8 @@ class ReportedMeter:
     """A meter that is reported to the admin page.
 
     Attributes:
-        what: first half of the field that is reported, such as ``produced``; the other half is a value of ``by``.
-        by: the label that the counts are added up by.
+        what: first half of the reported field, such as ``produced``; the second half is a value of the label ``by``.
+        by: the counts of each value of this label are added up.
     """
 
     what: str

@@ -31,7 +31,7 @@ class Preconditions(Service):
     """Checks the preconditions of a role before its other services start.
 
     Args:
-        postgres: where events are inserted; None: the role inserts none.
+        postgres: the database for events; None: the role inserts no events.
     """
 
     name = "pipeline-preconditions"
@@ -43,7 +43,7 @@ class Preconditions(Service):
         self._postgres = postgres
 
     async def start(self) -> None:
-        """Create missing topics and check the tables. Raises StartupError that says what to do."""
+        """Create missing topics and check the tables. Raises StartupError; its text says how to repair it."""
         await ensure_topics(self._eventlog, self._partitions)
         if self._postgres is not None:
             await require_unique_keys(self._postgres)
@@ -63,7 +63,7 @@ async def require_unique_keys(postgres: Postgres, tables: Sequence[str] = tuple(
     """Raise StartupError unless each table has the unique key that prevents inserting an event twice.
 
     Raises:
-        StartupError: a key is missing; the text has the statement that creates it.
+        StartupError: a key is missing; the text contains the statement that creates it.
     """
     existing = {(row["table_name"], row["column_name"]) for row in await postgres.fetch(_UNIQUE_KEYS)}
     for table in tables:
@@ -80,9 +80,10 @@ class InitResult:
     """The result of :func:`init`.
 
     Attributes:
-        migrations: names of those applied now.
+        migrations: names of the migrations that were applied now.
         topics: {name: partitions}, all topics of the pipeline.
-        created: topics created now. grown: {name: partitions before}.
+        created: topics that were created now.
+        grown: {name: number of partitions before}.
     """
 
     schema_version: int
@@ -93,7 +94,7 @@ class InitResult:
 
 
 async def init(postgres: Postgres, eventlog: EventLog, partitions: int, *, grow: bool) -> InitResult:
-    """Migrate the schema and create the topics; nothing changes if all exists.
+    """Migrate the schema and create the topics; change nothing that is up to date.
 
     Args:
         grow: add partitions to topics that have too few.
@@ -121,7 +122,7 @@ async def init(postgres: Postgres, eventlog: EventLog, partitions: int, *, grow:
 
 
 async def _grow(eventlog: EventLog, wanted: dict[str, int]) -> None:
-    """Add partitions and wait until the log reports them; ``ensure_topics`` raises for those that stay missing."""
+    """Add partitions and wait until the log reports them. If some stay missing, ``ensure_topics`` raises later."""
     await eventlog.grow_topics(wanted)
     for _ in range(round(_GROW_TIMEOUT_S / _POLL_EVERY_S)):
         counts = await eventlog.topics()

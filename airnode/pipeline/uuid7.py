@@ -10,7 +10,7 @@ def uuid7(unix_ms: int, random_bits: int | None = None) -> uuid.UUID:
     """Return a UUID version 7: 48 bits of milliseconds since 1970, then 74 random bits.
 
     Args:
-        random_bits: used instead of random ones; only the lowest 74 count.
+        random_bits: replaces the random bits; only the lowest 74 are used.
 
     Raises:
         ValueError: the time is before 1970 or after the year 10889.

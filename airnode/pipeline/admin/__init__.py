@@ -1,1 +1,1 @@
-"""What administrators see of the pipeline, and what they do to it."""
+"""Administration of the pipeline: its status, alarms, statistics, dead letters, and HTTP API."""

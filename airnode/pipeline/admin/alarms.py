@@ -1,11 +1,11 @@
-"""Judges what is wrong in the pipeline, from what its status shows. A pipeline that nobody runs is no alarm."""
+"""Derives the alarms of the pipeline from its status. It is no alarm that no process of the pipeline runs."""
 
 from collections.abc import Iterator
 
 from airnode.pipeline.admin.status import MemberView, PipelineStatus
 from airnode.web.alarms import Alarm, worst_first
 
-#: A refresh of the cache that is over its time by more than this is late.
+#: A refresh of the cache is late if it is overdue by more than this.
 _CACHE_LATE_S = 15.0
 _MISSING = {
     "redis": "Redis does not answer. Classes that run go on; new ones cannot start everywhere.",
@@ -39,7 +39,7 @@ def _judge(status: PipelineStatus) -> Iterator[Alarm]:
 
 
 def _reported(member: MemberView) -> Iterator[Alarm]:
-    """Yield what a member reports itself, once for each code; without codes from earlier versions."""
+    """Yield the alarms that a member reports itself, one per code. Members of earlier versions report no codes."""
     who: dict[str, str | int | float] = {"role": member.role, "name": member.node_name}
     coded = {notice.code: notice for notice in member.notices}
     for notice in coded.values():

@@ -1,4 +1,4 @@
-"""Work on the table of dead letters: find, replay, drop. The commands are in :mod:`airnode.commands.dlq`."""
+"""Finds, replays and drops dead letters in the table. The commands are in :mod:`airnode.commands.dlq`."""
 
 import re
 import uuid
@@ -46,8 +46,8 @@ class StoredDeadLetter:
     """A dead letter in the table.
 
     Attributes:
-        position: ``topic/partition@offset`` of the record.
-        attempts: number of attempts.
+        topic, partition, log_offset: position of the record on the log.
+        attempts: number of attempts to insert the record.
     """
 
     letter_id: uuid.UUID
@@ -65,7 +65,7 @@ class StoredDeadLetter:
 
     @property
     def position(self) -> str:
-        """Return the position on the log, such as ``orders/3/8120``."""
+        """Return the position on the log, such as ``orders/3@8120``."""
         return f"{self.topic}/{self.partition}@{self.log_offset}"
 
     @property
@@ -76,10 +76,10 @@ class StoredDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters.
+    """Selects dead letters.
 
     Attributes:
-        ids: ids or their first four characters or more; empty: any.
+        ids: ids, or at least their first four characters; empty: any.
         replayed: include letters that were replayed already.
     """
 
@@ -105,7 +105,7 @@ class Selection:
 
     Attributes:
         counts: {(topic, reason): number}.
-        again: replay letters that were replayed before too.
+        again: include letters that were replayed before.
     """
 
     ids: Sequence[uuid.UUID]
@@ -114,10 +114,10 @@ class Selection:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """Return the time that ``2h`` (two hours ago) or ``2026-11-22T05:00`` means (UTC if it names no zone).
+    """Return the time for an age such as ``2h``, or for a time such as ``2026-11-22T05:00`` (UTC without a zone).
 
     Raises:
-        InvalidInput: neither.
+        InvalidInput: the text is neither an age nor a time.
     """
     try:
         seconds = parse_seconds(text)
@@ -130,15 +130,16 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 async def find(postgres: Postgres, wanted: DeadLetterFilter) -> list[StoredDeadLetter]:
-    """Return the letters, the newest first."""
+    """Return the dead letters, the newest first."""
     return [StoredDeadLetter(**row) for row in await postgres.fetch(NEWEST, *wanted.arguments())]
 
 
 async def find_one(postgres: Postgres, letter_id: str) -> StoredDeadLetter:
-    """Return the one letter whose id begins with this.
+    """Return the only dead letter whose id begins with ``letter_id``.
 
     Raises:
-        NotFound: there is none. InvalidInput: there are several.
+        NotFound: no id begins with it.
+        InvalidInput: several ids begin with it.
     """
     found = await find(postgres, DeadLetterFilter(ids=[letter_id], replayed=True, limit=2))
     if not found:
@@ -149,10 +150,11 @@ async def find_one(postgres: Postgres, letter_id: str) -> StoredDeadLetter:
 
 
 async def select(postgres: Postgres, wanted: DeadLetterFilter) -> Selection:
-    """Return what a replay or a drop would work on.
+    """Return the dead letters that a replay or a drop would process.
 
     Raises:
-        NotFound: no letter has a given id. InvalidInput: several have it.
+        NotFound: no dead letter has a given id.
+        InvalidInput: several have it.
     """
     for text in wanted.ids:
         await find_one(postgres, text)
@@ -164,13 +166,13 @@ async def select(postgres: Postgres, wanted: DeadLetterFilter) -> Selection:
 
 
 async def replay(postgres: Postgres, eventlog: EventLog, selection: Selection) -> int:
-    """Publish dead letters to their topics again, mark them, and return how many.
+    """Publish dead letters to their topics again and mark them; return their number.
 
-    Shortened letters and letters of other topics are skipped. After a crash between publishing and marking they can be
-    replayed again: events are inserted once by ``event_id``.
+    Shortened letters and letters of other topics are skipped. After a crash between publishing and marking, they can be
+    replayed again: each ``event_id`` is inserted only once.
 
     Raises:
-        Unavailable: the log or the database is away; what was replayed is marked.
+        Unavailable: the log or the database does not answer; the letters replayed before that are marked.
     """
     count = 0
     for begin in range(0, len(selection.ids), _BATCH):
@@ -187,7 +189,7 @@ async def replay(postgres: Postgres, eventlog: EventLog, selection: Selection) -
 
 
 async def drop(postgres: Postgres, selection: Selection) -> int:
-    """Delete dead letters and return how many were still there."""
+    """Delete dead letters and return the number of deleted ones."""
     count = 0
     for begin in range(0, len(selection.ids), _BATCH):
         count += len(await postgres.fetch(_DROP, selection.ids[begin : begin + _BATCH]))

@@ -41,12 +41,12 @@ _MINUTES = 60
 #: A status is reused for this long; a store must answer within this.
 _FRESH_S, _TIMEOUT_S = 1.0, 2.0
 _LAST_LETTERS, _TOP_COURSES = 5, 5
-#: Counting stops here, so that the query stays cheap.
+#: The query stops counting at this number, so that it stays cheap.
 _LETTERS_MAX = 10_000
 #: Minutes over which the hit ratio is computed.
 _HITS_OVER = 5
 
-# Sums are capped at what JavaScript can represent exactly. Orders may carry times of the future.
+# Sums are capped at the largest integer that JavaScript represents exactly. Orders may have times in the future.
 _ORDERS = """
 SELECT extract(epoch FROM minute)::bigint / 60 AS minute, orders,
        least(revenue_krw, 9007199254740991)::bigint AS revenue_krw
@@ -71,7 +71,7 @@ Texts = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class ReportedStats:
-    """What is in Redis.
+    """The data in Redis.
 
     Attributes:
         minutes: hashes of the last minutes, the oldest first.
@@ -87,10 +87,10 @@ class ReportedStats:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseTotals:
-    """What is in the database.
+    """The data in the database.
 
     Attributes:
-        orders: {minute: (orders, won)}.
+        orders: {minute: (number of orders, revenue in won)}.
     """
 
     orders: Mapping[int, tuple[int, int]] = field(default_factory=dict)
@@ -99,10 +99,10 @@ class DatabaseTotals:
 
 
 class Overview(Service):
-    """Queries the stores; a store that is away is listed as missing, and the rest is returned.
+    """Queries the stores. A store that does not answer is listed as missing, and the rest is returned.
 
-    A query that does not return in time keeps running, and the next status waits for it again: cancelling a statement
-    needs an answer of the store as well.
+    A query that does not return in time keeps running, and the next status waits for it again. It is not cancelled,
+    because cancelling a statement needs an answer of the store, too.
     """
 
     name = "pipeline-overview"
@@ -140,7 +140,7 @@ class Overview(Service):
         return assemble(reported or ReportedStats(), totals or DatabaseTotals(), missing, now_s, self._interval_s)
 
     async def _with_timeout(self, store: Store, query: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
-        """Return the answer of a store; None if it is away or too slow."""
+        """Return the answer of a store; None if it does not answer in time."""
         task = self._queries.get(store)
         if task is None or task.done():
             task = self._queries[store] = self._tasks.spawn(store, query(time.time()))
@@ -202,7 +202,7 @@ def last_minutes(now_s: float) -> list[int]:
 def assemble(
     reported: ReportedStats, totals: DatabaseTotals, missing: list[Store], now_s: float, interval_s: float
 ) -> PipelineStatus:
-    """Return the status. ``interval_s``: used if no cache-worker has reported its interval."""
+    """Return the status. ``interval_s`` is used if no cache-worker has reported its interval."""
     groups = _groups(reported.members)
     status = PipelineStatus(
         server_time=now_s,
@@ -250,7 +250,7 @@ def _rate(members: Sequence[PipelineProcess], what: str) -> float:
 
 
 def _groups(members: Sequence[PipelineProcess]) -> list[LagView]:
-    """Return the lag by group and topic: the largest that a process reports."""
+    """Return the lag by group and topic: the largest value that a process reports."""
     found: dict[tuple[str, str], int] = {}
     for member in members:
         for group, topics in member.lag.items():

@@ -68,7 +68,7 @@ class PipelineApi:
     """The handlers.
 
     Args:
-        urls: addresses of the stores for a role that reached this machine under a host.
+        urls: returns the addresses of the stores, for the host name with which a role reached this machine.
     """
 
     def __init__(

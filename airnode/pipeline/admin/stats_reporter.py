@@ -1,13 +1,13 @@
 """Adds up the counts of all processes of the pipeline in Redis once a second, for the admin page.
 
-The counters of a process start at 0 with it; their growth is added to::
+The counters of a process start at 0. Their growth is added to::
 
     airnode:pipeline:{pipeline}:totals            {"produced:orders": 81200, "landed:orders": 81187, "dead:orders": 3}
     airnode:pipeline:{pipeline}:minute:29921640   {"produced:orders": 601, "reads:hit": 1180, "peak:<group>:orders": 4}
     lease pipeline-members                        {"<process>": {"role": "consumer", "per_s": {"landed:orders": 9.8}}}
 
-A report that may or may not have reached Redis is sent again, and counts once. The counts of the last second of a
-killed process are missing here; the database has the truth.
+If it is unknown whether a report reached Redis, it is sent again, and counts once. The counts of the last second of a
+killed process are missing here; the exact numbers are in the database.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ _LEASE_S = 5.0
 _LEAVE_TIMEOUT_S = 3.0
 _RATE_OVER_S = 5.0
 _KEPT_S = 2 * 3600
-#: Largest number of unreported minutes while Redis is away; then the oldest are merged.
+#: Largest number of unreported minutes while Redis does not answer; beyond it, the oldest are merged.
 _WAITING_MAX = 120
 
-# Keys: totals, minute, last report. Arguments: number of the report, seconds a minute is kept, number of counts, then
-# {field, count}…, {field, peak}….
+# Keys: totals, minute, last report. Arguments: number of the report, seconds for which a minute is kept, number of
+# counts, then {field, count}…, {field, peak}….
 _ADD_REPORT = """
 if redis.call('GET', KEYS[3]) == ARGV[1] then
     return 0
@@ -74,7 +74,8 @@ class PipelineProcess(msgspec.Struct, frozen=True):
     Attributes:
         per_s: {field: rate per second over the last five seconds}.
         lag: {group: {topic: records}}, as measured by this process.
-        troubles: why it does not work, as sentences; notices: the same with codes.
+        troubles: the reasons why it does not work, as sentences.
+        notices: the same reasons with codes.
     """
 
     role: str
@@ -96,7 +97,7 @@ class GrowthByMinute:
         self._waiting: dict[int, tuple[Counter[str], Counter[str]]] = {}
 
     def update(self, counts: Counts, lag: Mapping[str, Mapping[str, int]], minute: int, now_s: float) -> None:
-        """Add the growth since the last call. ``minute``: unix seconds / 60; ``now_s``: of a monotonic clock."""
+        """Add the growth since the last call. ``minute``: unix seconds / 60; ``now_s``: time of a monotonic clock."""
         current: Counter[str] = Counter({field: int(count) for field, count in counts.items()})
         grown, peaks = self._waiting.setdefault(minute, (Counter(), Counter()))
         grown.update(current - self._before)
@@ -130,7 +131,7 @@ class GrowthByMinute:
 
 
 class StatsReporter(Service):
-    """Reports once a second what this process counted, and that it is running.
+    """Reports the counts of this process once a second, and that it is running.
 
     Args:
         role: the role of this process.
@@ -156,7 +157,7 @@ class StatsReporter(Service):
         self._leases = Leases(bus)
         self._role = role
         self._node_name = identity.node_name
-        #: New in each process, as reports are numbered from 1.
+        #: Different in each process, because each process numbers its reports from 1.
         self._reporter_id = f"{identity.node_id}/{role}/{secrets.token_hex(4)}"
         self._meters = meters
         self._tasks = tasks
@@ -164,7 +165,7 @@ class StatsReporter(Service):
         self._checks = checks
         self._growth = GrowthByMinute()
         self._reported = 0
-        #: The report that is being sent; the same until it is confirmed.
+        #: The report that is being sent; it is sent unchanged until Redis confirms it.
         self._report: tuple[int, Counter[str], Counter[str]] | None = None
 
     async def start(self) -> None:

@@ -1,4 +1,4 @@
-"""What ``GET /api/pipeline/status`` answers. Times are unix seconds."""
+"""The answer of ``GET /api/pipeline/status``. Times are unix seconds."""
 
 from typing import Literal
 

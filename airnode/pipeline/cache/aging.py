@@ -1,19 +1,20 @@
-"""Chooses which rows are cached next: new rows at once, and every old row in its turn. No I/O, no clock.
+"""Chooses the rows that are cached next: new rows at once, and old rows in turn. No I/O, no clock.
 
-A refresh takes the newest rows, by id, and gives the rest of its room to the *old* ones: all below the newest. Those
-take turns **downwards**: a cursor goes from the highest old id to the lowest, then starts again at the top, within the
-same refresh if there is room left::
+A refresh takes the newest rows, by id. The rest of the batch, its *room*, is for the *old* rows: all rows below the
+newest ones. They take turns **downwards**: a cursor moves from the highest old id to the lowest and then starts again
+at the top, within the same refresh if it has room left::
 
     ids   1 ······· 40 ──────── 90 ··········· 180 ├── newest ──┤ 200
                     next         cursor             edge
                     cursor       (below it: waiting longest)
 
-Downwards, because rows that grow old join at the top: they wait for the next round, and cannot keep this one from
-ending, however fast new rows come. What one refresh after another serves between two turns of a row is all different
-rows. So **every old row is cached at least once every ceil(D / room) refreshes**, with D the rows that were old in that
-time: ceil(old / (batch x (1 - ratio))) where none are added or removed.
+The cursor moves downwards because rows become old at the top. There they wait for the next round and cannot make this
+round longer, even if many new rows are added. Between two turns of a row, each other old row is cached at most once.
+So **every old row is cached at least once every ceil(D / room) refreshes**, where D is the number of rows that
+were old during this time. If no rows are added or removed, this is ceil(old / (batch x (1 - ratio))).
 
-For each id it is known when it was cached last (:class:`IdSpan`), from which follows how long any row can have waited.
+The time when each id was cached last is stored (:class:`IdSpan`). It gives an upper limit of the time that a row has
+waited.
 """
 
 import math
@@ -25,26 +26,26 @@ import msgspec
 #: The cursor before the first refresh: below every id.
 BEGINNING = -(2**63)
 _END = 2**63 - 1
-#: Largest number of spans; beyond it two neighbours are merged, with the older time.
+#: Largest number of spans. Beyond it, two neighbours are merged and get the older time.
 MAX_SPANS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many rows of a batch are for the newest rows, and how many at least for old rows."""
+    """Number of rows in a batch for the newest rows, and the minimum for old rows."""
 
     newest: int
     old: int
 
 
 def shares(batch_size: int, new_data_ratio: float) -> Shares:
-    """Return how many rows of a batch are new and old; there are always old ones. ``new_data_ratio``: 0 to below 1."""
+    """Return the numbers of new and old rows in a batch; at least one is old. ``new_data_ratio``: 0 to below 1."""
     newest = math.floor(batch_size * new_data_ratio)
     return Shares(newest, batch_size - newest)
 
 
 class IdSpan(msgspec.Struct, frozen=True, array_like=True):
-    """Ids from ``low`` up to, not including, ``high`` were cached last at ``at_s`` (unix seconds)."""
+    """Ids from ``low`` up to, but not including, ``high`` were cached last at ``at_s`` (unix seconds)."""
 
     low: int
     high: int
@@ -52,11 +53,11 @@ class IdSpan(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RotationState(msgspec.Struct, frozen=True):
-    """State of the rotation; stored next to the cache.
+    """State of the rotation. It is stored next to the cache.
 
     Attributes:
-        cursor: old rows below it have waited longest.
-        spans: when ids were last cached: all possible ids, in order; empty before the first refresh.
+        cursor: old rows below this id have waited longest.
+        spans: times when ids were last cached. They cover all possible ids, in order; empty before the first refresh.
     """
 
     cursor: int = BEGINNING
@@ -69,7 +70,8 @@ class Rotation:
 
     Attributes:
         old: ids of the old rows that are cached now.
-        oldest_uncached_age_s: longest time that a row was uncached; 0: all rows are cached.
+        rounds: the state after this refresh.
+        oldest_uncached_age_s: longest time that a row was not cached; 0: all rows are cached.
     """
 
     old: Sequence[int]
@@ -84,9 +86,10 @@ def next_rotation(
 
     Args:
         edge: lowest id of the newest rows, which are cached too; None: no row is among the newest.
-        below: old ids below the cursor, the highest first; ``room + 1`` of them or all there are.
-        above: old ids at the cursor and above, the highest first; enough to fill ``room + 1``, or all there are.
-        now_s: unix seconds; the first refresh counts as the beginning of caching.
+        below: old ids below the cursor, the highest first: ``room + 1`` of them, or all if they are fewer.
+        above: old ids at the cursor and above, the highest first: enough to fill ``room + 1``, or all.
+        room: number of old rows that this refresh may cache.
+        now_s: unix seconds. In the first refresh, all ids count as cached at this time.
     """
     queue = [*below, *above]
     served = queue[:room]
@@ -107,7 +110,7 @@ def next_rotation(
 
 
 def _with_span(spans: Sequence[IdSpan], low: int, high: int, at_s: float) -> tuple[IdSpan, ...]:
-    """Return the spans with a new one in place of what it covers."""
+    """Return the spans with a new one, which replaces the parts that it covers."""
     if low >= high:
         return tuple(spans)
     left = [IdSpan(span.low, min(span.high, low), span.at_s) for span in spans if span.low < low]
@@ -116,7 +119,7 @@ def _with_span(spans: Sequence[IdSpan], low: int, high: int, at_s: float) -> tup
 
 
 def _merged_to_limit(spans: Sequence[IdSpan]) -> tuple[IdSpan, ...]:
-    """Return at most :data:`MAX_SPANS` spans: neighbours that are closest in time are merged."""
+    """Return at most :data:`MAX_SPANS` spans: the neighbours that are closest in time are merged."""
     found = list(spans)
     while len(found) > MAX_SPANS:
         closest = min(range(len(found) - 1), key=lambda n: abs(found[n].at_s - found[n + 1].at_s))

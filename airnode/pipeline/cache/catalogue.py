@@ -1,4 +1,4 @@
-"""The catalogue: random users and products from the cache; single ones from PostgreSQL if they are not cached."""
+"""The catalogue: random users and products from the cache, and single ones, from PostgreSQL if they are not cached."""
 
 import asyncio
 import contextlib
@@ -26,10 +26,10 @@ __all__ = ["CachedProduct", "CachedUser", "Catalogue", "CatalogueMetrics"]
 C = TypeVar("C", CachedUser, CachedProduct)
 
 _REPORT_EVERY_S = 1.0
-#: A row from PostgreSQL is fresh for so long, and is served stale up to so long while it is read again.
+#: For how long a row from PostgreSQL is fresh, and up to which age it is served stale while it is read again.
 _FRESH_S, _STALE_S = 5.0, 300.0
 _REMEMBERED = 10_000
-#: Timeouts for one row: for an answer of a store, and for returning a connection to the pool.
+#: Time limits for one row: for an answer of a store, and for returning a connection to the pool.
 _ANSWER_S, _RELEASE_S = 2.0, 0.5
 _NOT_NOW = "The cache does not have it, or is away, and the database does not answer."
 
@@ -40,7 +40,7 @@ class Catalogue(Service):
     """Reads the cache. Counts hits and misses and adds them to ``cache:stats`` once a second.
 
     Args:
-        postgres: source of single rows that are not cached, at most one statement at a time per row; None: no source.
+        postgres: source of single rows that are not cached, with one statement at a time per row; None: no source.
         fresh_s: seconds for which such a row is served without reading it again.
     """
 
@@ -56,7 +56,7 @@ class Catalogue(Service):
         self._tasks = TaskScope("catalogue")
         #: Hits and misses that are not in cache:stats yet, by field.
         self._unreported: Counter[str] = Counter()
-        #: {(cached, id): row, or None}. Rows that are not cached.
+        #: {(cached, id): row, or None}. Rows that are not in the cache in Redis.
         self._rows: ReadThrough[tuple[CachedTable[Any], int], Any] = ReadThrough(
             self._load,
             self._tasks,
@@ -71,16 +71,16 @@ class Catalogue(Service):
         self._tasks.spawn("report", reporting)
 
     async def stop(self) -> None:
-        """Report the rest."""
+        """Report the remaining counts."""
         await self._tasks.aclose()
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(_REPORT_EVERY_S):
                 await self._report()
 
-    # -- random ones --------------------------------------------------------------------------------------------------
+    # -- random rows --------------------------------------------------------------------------------------------------
 
     async def users(self, count: int) -> list[CachedUser]:
-        """Return ``count`` random users of the cache, repeats allowed; none if it is empty.
+        """Return ``count`` random users from the cache, possibly with repeats; none if it is empty.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -93,7 +93,7 @@ class Catalogue(Service):
 
     async def _some(self, cached: CachedTable[C], count: int) -> list[C]:
         with unavailable():
-            # A negative count: exactly so many, and a row may come twice.
+            # With a negative count, Redis returns exactly this number, and may return a row twice.
             flat: Any = await self._bus.client.hrandfield(keys.cache(cached.name), -count, withvalues=True)
         values = [self._bus.decode_value(data, cached.kind, keys.cache(cached.name)) for data in flat[1::2]]
         found = [value for value in values if value is not None]
@@ -101,13 +101,13 @@ class Catalogue(Service):
         self._count(cached.name, hits=len(found), misses=count - len(found) if found else min(count, 1))
         return found
 
-    # -- single ones --------------------------------------------------------------------------------------------------
+    # -- single rows --------------------------------------------------------------------------------------------------
 
     async def user(self, user_id: int) -> Read[CachedUser | None]:
-        """Return one user, or None if there is none; ``user_id`` is a positive bigint.
+        """Return one user, or None if it does not exist; ``user_id`` is a positive bigint.
 
         Raises:
-            Unavailable: (503) neither cache nor database answers, and no earlier value is known.
+            Unavailable: neither cache nor database answers, and no earlier value is known. HTTP 503.
         """
         return await self._one(USERS, user_id)
 
@@ -125,7 +125,7 @@ class Catalogue(Service):
         return await self._rows.get((cached, row_id))
 
     async def _cached(self, cached: CachedTable[C], row_id: int) -> C | None:
-        """Return the cached row; None also if Redis is away and there is a database."""
+        """Return the cached row, or None. With a database, also None while Redis does not answer."""
         try:
             with unavailable():
                 async with asyncio.timeout(_ANSWER_S):
@@ -145,7 +145,7 @@ class Catalogue(Service):
         return None if row is None else msgspec.convert(dict(row), cached.kind)
 
     async def _fetch(self, statement: str, row_id: int) -> asyncpg.Record | None:
-        """Return one row. Every step has a short timeout, because other requests wait for this load."""
+        """Return one row. Every step has a short time limit, because other requests wait for this load."""
         assert self._postgres is not None  # noqa: S101 - checked by the caller
         pool = self._postgres.pool
         connection = await pool.acquire(timeout=_ANSWER_S)
@@ -163,7 +163,7 @@ class Catalogue(Service):
                 self._unreported[f"{table}_{'hits' if result == 'hit' else 'misses'}"] += count
 
     async def _report(self) -> None:
-        """Add the counts to ``cache:stats``; on failure they are added later."""
+        """Add the counts to ``cache:stats``. If this fails, they are added later."""
         if not (counts := Counter(self._unreported)):
             return
         with unavailable():

@@ -11,10 +11,11 @@ _REFRESH_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class ReaderMetrics(Protocol):
-    """Metrics of a reader of the cache. A process may have one of each kind, so their names differ.
+    """Metrics of a reader of the cache. A process may have one reader of each kind, so the metric names differ.
 
     Attributes:
-        reads: by table and result, ``hit`` or ``miss``. loads: rows read from the database instead, by table.
+        reads: by table and result, ``hit`` or ``miss``.
+        loads: rows that were read from the database instead, by table.
     """
 
     reads: Meter

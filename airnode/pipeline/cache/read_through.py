@@ -14,12 +14,12 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[V]):
-    """A value and where it came from, in the terms of RFC 9211 (the HTTP field ``Cache-Status``).
+    """A value and its origin, in the terms of RFC 9211 (the HTTP field ``Cache-Status``).
 
     Attributes:
-        hit: it was in memory; otherwise it was loaded.
+        hit: the value was in memory; otherwise it was loaded.
         ttl_s: remaining freshness of a hit, seconds; negative: it is stale; None: unknown.
-        collapsed: it waited for the load of an earlier request.
+        collapsed: the request waited for the load of an earlier request.
     """
 
     value: V
@@ -29,16 +29,16 @@ class Read(Generic[V]):
 
 
 class ReadThrough(Generic[K, V]):
-    """Remembers what ``load`` returned.
+    """Keeps the values that ``load`` returned.
 
     A value is fresh for ``fresh_s``. After that, up to ``stale_s``, it is still served at once while one load fetches
-    the next value. A request for a key that is being loaded waits for that load. None (there is no such row) is never
+    the next value. A request for a key that is being loaded waits for that load. None (the row does not exist) is never
     served stale.
 
     Args:
-        load: may raise an AirnodeError, which all waiting requests get; nothing is stored then.
-        most: largest number of entries; the one loaded first is removed.
-        clock: seconds that never go back.
+        load: returns the value of a key. It may raise an AirnodeError: all waiting requests get it, nothing is stored.
+        most: largest number of entries; beyond it, the entry that was loaded first is removed.
+        clock: returns the time of a monotonic clock, seconds.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class ReadThrough(Generic[K, V]):
         self._stale_s = stale_s
         self._most = most
         self._clock = clock
-        #: {key: (value, when it was loaded)}, the first loaded first.
+        #: {key: (value, time when it was loaded)}, the oldest first.
         self._entries: dict[K, tuple[V, float]] = {}
         #: Running loads.
         self._loads: dict[K, asyncio.Task[V | AirnodeError]] = {}
 
     async def get(self, key: K) -> Read[V]:
-        """Return the value, from memory or loaded. Raises what ``load`` raises."""
+        """Return the value, from memory or loaded. Raises the errors of ``load``."""
         if (entry := self._entries.get(key)) is not None:
             value, loaded_s = entry
             age_s = self._clock() - loaded_s

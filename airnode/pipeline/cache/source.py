@@ -1,4 +1,4 @@
-"""Reads the rows that a refresh chooses from: one statement per table, on a connection that is kept."""
+"""Reads the candidates of a refresh from the database: one statement per table, on a connection that is kept."""
 
 import contextlib
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Candidates:
 class CacheSource:
     """Reads candidates. One connection is kept: returning it to the pool would send more statements.
 
-    All methods raise ``Unavailable`` if the database does not answer or has another schema.
+    All methods raise ``Unavailable`` if the database does not answer, or if its schema does not match.
     """
 
     def __init__(self, postgres: Postgres) -> None:
@@ -67,7 +67,7 @@ class CacheSource:
         self._counts = True
 
     async def candidates(self, cached: CachedTable[Any], newest: int, cursor: int, old: int) -> Candidates:
-        """Return the newest rows and ``old`` old rows, those below the cursor first; one statement."""
+        """Return the newest rows and ``old`` old rows, those below the cursor first. Sends one statement."""
         statement = _CANDIDATES.format(columns=cached.columns, table=cached.name, id=cached.id_column)
         self.sent += 1
         rows = await self._fetch(statement, newest, cursor, old)
@@ -76,7 +76,7 @@ class CacheSource:
         return Candidates(newest_, below, above)
 
     async def counted(self) -> int | None:
-        """Return how many candidate statements the database counted; None if it does not count."""
+        """Return the number of candidate statements that the database counted; None if it does not count."""
         if not self._counts:
             return None
         try:

@@ -1,7 +1,7 @@
-"""Writes the cache to Redis: a new hash is filled and then renamed, so that no reader sees half of it.
+"""Writes the cache to Redis: a new hash is filled and then renamed, so that readers never see an incomplete one.
 
-For a moment two workers may act, because a paused one does not know yet that it was replaced. Every write carries the
-epoch of its term, and a cached table refuses an epoch that is older than one it has seen.
+Two workers may act for a moment: a worker that was paused does not know yet that it was replaced. So every write
+carries the epoch of its term, and is refused if a later epoch has begun.
 """
 
 import uuid
@@ -15,7 +15,7 @@ from airnode.pipeline.cache.aging import RotationState
 from airnode.pipeline.cache.tables import TableName
 
 _BATCH = 500
-#: A half-filled hash expires after this.
+#: An incomplete hash expires after this.
 _UNFINISHED_TTL_S = 600
 
 # Key: state. Argument: epoch. Returns the rotation state, or false if a later epoch was seen.
@@ -52,7 +52,8 @@ class RefreshResult:
     """The result of a refresh, written to ``cache:stats`` for ``airnode cache-monitor`` and the admin page.
 
     Attributes:
-        rows: {table: rows in the cache}. oldest_s: {table: longest time a row was uncached, seconds}.
+        rows: {table: number of rows in the cache}.
+        oldest_s: {table: longest time that a row was not cached, seconds}.
         statements: number of statements sent to the database.
         worker: name of the node.
     """
@@ -67,13 +68,17 @@ class RefreshResult:
 
 
 class CacheStore:
-    """Writes the cache. All methods raise ``Unavailable`` when the Redis does not answer."""
+    """Writes the cache. All methods raise ``Unavailable`` if Redis does not answer."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def begin(self, table: TableName, epoch: int) -> RotationState:
-        """Refuse earlier epochs from now on, and return the rotation state. LeaderReplaced: a later epoch began."""
+        """Refuse earlier epochs from now on, and return the rotation state.
+
+        Raises:
+            LeaderReplaced: a later worker has begun.
+        """
         with unavailable():
             data = await self._bus.client.eval(_BEGIN, 1, keys.cache_state(table), epoch)
         if data is None:
@@ -83,7 +88,7 @@ class CacheStore:
         ) or RotationState()
 
     async def replace(self, table: TableName, epoch: int, rows: Mapping[str, bytes], rounds: bytes) -> int:
-        """Replace the cache by exactly these rows, {id: JSON}, and return its generation.
+        """Replace the content of the cache by these rows, {id: JSON}, and return its generation.
 
         Raises:
             LeaderReplaced: a later worker has begun; nothing was changed.

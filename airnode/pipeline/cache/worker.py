@@ -24,19 +24,19 @@ log = structlog.get_logger(__name__)
 
 #: Lease of the acting worker, and how often it is renewed.
 LEASE_S, _CAMPAIGN_EVERY_S = 4.0, 1.0
-#: An empty table is read again after this: somebody is probably about to fill it.
+#: An empty table is read again after this time, because it will probably be filled soon.
 _EMPTY_S = 1.0
 _RESIGN_TIMEOUT_S = 2.0
 #: A refresh that is later than this is reported in /health.
 _OVERDUE_S = 3.0
-#: The database's own count of statements is read at the first refresh and then every so many refreshes.
+#: The statement count of the database itself is read at the first refresh, and then once per this number of refreshes.
 _COUNT_EVERY = 100
 
 
 class CacheWorker(Service):
     """Refreshes the cache while it is the leader, and campaigns for leadership otherwise.
 
-    Refreshing and campaigning are two tasks: a slow database does not cost the leadership.
+    Refreshing and campaigning are two tasks, so that a slow database does not end the leadership.
     """
 
     name = "cache-worker"
@@ -66,13 +66,13 @@ class CacheWorker(Service):
         self._refreshes = 0
         #: Loop time of the next refresh.
         self._due_s = 0.0
-        #: {what fails: why}, at the moment.
+        #: {task that fails at the moment: reason}.
         self._trouble = Trouble("cache_worker_failed", "cache_worker_recovered")
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start to campaign."""
+        """Start to campaign and to refresh."""
         self._tasks.spawn("campaign", self._campaign_loop())
         self._tasks.spawn("refresh", self._refresh_loop())
 
@@ -117,7 +117,7 @@ class CacheWorker(Service):
             if self._is_leader.is_set():
                 log.info("cache_worker_stood_back", holder=self._election.leader)
             self._is_leader.clear()
-            self._trouble.forget("refresh")  # the leader reports its own
+            self._trouble.forget("refresh")  # the leader reports its own failures
 
     # -- refreshing ---------------------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class CacheWorker(Service):
             await self._sleep_while_leader(self._due_s - loop.time())
 
     async def _sleep_while_leader(self, for_s: float) -> None:
-        """Sleep, but not beyond the term: a new leader refreshes at once."""
+        """Sleep, but only until the term ends: a new leader refreshes at once."""
         deadline_s = asyncio.get_running_loop().time() + for_s
         epoch = self._election.term
         while self._election.term == epoch and (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110
@@ -180,7 +180,7 @@ class CacheWorker(Service):
         return all(rows.values())
 
     async def _refresh_one(self, cached: CachedTable[Any], epoch: int) -> tuple[int, float]:
-        """Refresh one table; return the number of cached rows and the longest time a row was uncached, in seconds."""
+        """Refresh one table; return the number of cached rows, and the longest time in s that a row was not cached."""
         rounds = await self._store.begin(cached.name, epoch)
         found = await self._source.candidates(cached, self._shares.newest, rounds.cursor, self._shares.old + 1)
         self._metrics.statements.inc()

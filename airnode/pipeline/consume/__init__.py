@@ -1,1 +1,1 @@
-"""From the event log to rows in PostgreSQL."""
+"""Reads events from the event log and inserts them into PostgreSQL."""

@@ -9,7 +9,7 @@ from airnode.store.eventlog.log import Delivered, Partition
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records that are written in one transaction.
+    """Records that are written together.
 
     Attributes:
         positions: {partition: offset to commit after the write}.
@@ -23,7 +23,7 @@ class Buffer:
     """Holds fetched records.
 
     Args:
-        limit: number of records at which fetching should stop; it may continue at half of it.
+        limit: the buffer is full at this number of records, until it has less than half of it.
         limit_bytes: the same for the bytes of keys and values.
     """
 
@@ -45,7 +45,7 @@ class Buffer:
         self._count_records(records, 1)
 
     def take(self, most: int) -> Batch:
-        """Remove and return up to ``most`` records, of the partition that has waited longest first."""
+        """Remove and return up to ``most`` records. The partition that has waited longest comes first."""
         taken: list[Delivered] = []
         positions: dict[Partition, int] = {}
         while self._waiting and len(taken) < most:
@@ -60,13 +60,13 @@ class Buffer:
         return Batch(taken, positions)
 
     def forget(self, partitions: Collection[Partition]) -> int:
-        """Drop the records of these partitions and return how many."""
+        """Drop the records of these partitions and return their number."""
         dropped = [record for partition in partitions for record in self._waiting.pop(partition, ())]
         self._count_records(dropped, -1)
         return len(dropped)
 
     def _count_records(self, records: Collection[Delivered], sign: int) -> None:
-        """Count added (1) or removed (-1) records."""
+        """Update the counts. ``sign``: 1 for added records, -1 for removed ones."""
         self._count += sign * len(records)
         self._bytes += sign * sum(len(record.key) + len(record.value) for record in records)
         divisor = 2 if self.full else 1

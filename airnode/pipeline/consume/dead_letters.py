@@ -1,6 +1,7 @@
-"""Dead letters: records that cannot be inserted, published with the reason, stored in a table, replayed later.
+"""Dead letters: records that could not be inserted.
 
-On the topic ``dead-letters`` a record keeps its key and its value; its headers are::
+They are published with the reason to the topic ``dead-letters``, stored in a table, and can be replayed later. On the
+topic, a record keeps its key and its value. Its headers are::
 
     reason, detail, topic, partition, offset, group, attempts, died_at
 """
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 TOPIC = "dead-letters"
 GROUP = "dead_letters_group"
-#: Header of a record: number of earlier attempts; set when a dead letter is replayed.
+#: Header of a record: number of earlier attempts. It is set when a dead letter is replayed.
 ATTEMPTS = "attempts"
 _SPACE = uuid.UUID("6a1f8f6e-1a3e-5c53-9a53-0d3f3a3c1b11")
 _DETAIL_CHARS = 500
-#: The reason if the log refuses the whole record, and how much of its value and key is kept then.
+#: The reason if the whole record is too large for the log, and how much of its value and key is kept then.
 TOO_LARGE = "too_large"
 _KEPT_BYTES, _KEPT_KEY_CHARS = 16 << 10, 1000
 _MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
@@ -43,7 +44,7 @@ class DeadLetter:
 
     Attributes:
         position: partition of the record.
-        attempts: number of attempts, including the last one.
+        attempts: number of attempts to insert the record, including the last one.
     """
 
     position: Partition
@@ -58,15 +59,15 @@ class DeadLetter:
 
     @property
     def letter_id(self) -> uuid.UUID:
-        """Return an id that is the same however often one failure is published.
+        """Return the id. It stays the same if the same failure is published several times.
 
-        It covers the value, because offsets restart when a topic is created again.
+        It depends on the value, too, because offsets restart when a topic is created again.
         """
         where = f"{self.group}/{self.position.topic}/{self.position.number}/{self.offset}/{self.attempts}"
         return uuid.uuid5(_SPACE, f"{where}/{hashlib.sha256(self.value).hexdigest()}")
 
     def shortened(self) -> "DeadLetter":
-        """Return a shortened dead letter for a record that is too large for this log user to publish."""
+        """Return a shortened dead letter, for a record that is too large to be published."""
         detail = f"{len(self.value)} bytes, of which the first {_KEPT_BYTES} are kept; {self.reason}: {self.detail}"
         return replace(
             self,
@@ -113,7 +114,7 @@ def attempts_of(record: Delivered) -> int:
 
 
 def parse_dead_letter(record: Delivered) -> DeadLetter:
-    """Return the dead letter in a record of their topic; missing or malformed headers become empty values."""
+    """Return the dead letter in a record of the topic; missing or malformed headers become empty values."""
     headers = {name: value.decode(errors="replace") for name, value in record.headers}
 
     def number(name: str, most: int) -> int:

@@ -1,8 +1,8 @@
 """Inserts events into PostgreSQL, each once, and updates the totals in the same transaction.
 
-One statement per topic and batch: ``INSERT … SELECT FROM unnest(…) ON CONFLICT (event_id) DO NOTHING RETURNING`` keeps
-one prepared statement for every batch size (COPY is faster only from thousands of rows on). It returns the new events;
-only those count in the totals.
+Each topic needs one statement per batch: ``INSERT … SELECT FROM unnest(…) ON CONFLICT (event_id) DO NOTHING
+RETURNING``. It is the same prepared statement for every batch size (COPY is only faster for thousands of rows). It
+returns the new events, and only these are added to the totals.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from airnode.store.eventlog.log import Delivered
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
-#: The totals' rows are locked in the order of their keys: two writers cannot deadlock.
+#: The rows of the totals are locked in the order of their keys, so that two writers cannot deadlock.
 _ORDERS = """
 WITH new AS (
     INSERT INTO pipeline.orders (event_id, user_id, product_id, quantity, unit_price_krw, occurred_at)
@@ -51,7 +51,7 @@ Columns = Sequence[Sequence[object]]
 
 
 class DecodedRecord(NamedTuple):
-    """A record and its event. Members that this airnode does not know are only in the record."""
+    """A record and its event. JSON members that this version of airnode does not know are only in the record."""
 
     record: Delivered
     event: AnyEvent
@@ -87,7 +87,7 @@ _STATEMENTS: dict[str, tuple[str, Callable[[Sequence[DecodedRecord]], Columns]]]
     "users": (_USERS, _event_columns("user_id")),
     "products": (_PRODUCTS, _event_columns("product_id")),
 }
-#: {table: column of the unique constraint that inserting once relies on}.
+#: {table: column whose unique constraint prevents inserting an event twice}.
 REQUIRED_KEYS = {
     "orders": "event_id",
     "user_events": "event_id",
@@ -99,6 +99,6 @@ REQUIRED_KEYS = {
 
 
 async def insert_events(connection: "PoolConnectionProxy[Any]", topic: Topic, decoded: Sequence[DecodedRecord]) -> int:
-    """Insert the events of a topic and return how many were new. Call it inside a transaction."""
+    """Insert the events of a topic and return the number of new ones. Call it inside a transaction."""
     statement, columns = _STATEMENTS[topic]
     return int(await connection.fetchval(statement, *columns(decoded)))

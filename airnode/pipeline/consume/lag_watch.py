@@ -1,4 +1,4 @@
-"""Measures the lag of groups and finds partitions that do not move."""
+"""Measures the lag of groups and detects stuck partitions."""
 
 import asyncio
 from collections import Counter
@@ -19,19 +19,19 @@ _CHECK_EVERY_S = 2.0
 
 
 class StuckDetector:
-    """Finds partitions that have lag and whose committed offset does not move. No clock: time is passed in.
+    """Detects stuck partitions: they have lag, and their committed offset does not change. Time is passed in.
 
     Args:
-        stuck_s: longest time that an offset may stay the same while there is lag.
+        stuck_s: longest time for which an offset may stay the same while the partition has lag.
     """
 
     def __init__(self, stuck_s: float) -> None:
         self._stuck_s = stuck_s
-        #: {partition: (committed offset, since when it has been there with lag)}.
+        #: {partition: (committed offset, time since which it is unchanged while the partition has lag)}.
         self._since: dict[Partition, tuple[int, float]] = {}
 
     def update(self, lags: Mapping[Partition, Lag], now_s: float) -> dict[Partition, float]:
-        """Update with new lags; return the stuck partitions, {partition: seconds}."""
+        """Process new lags; return the stuck partitions, {partition: seconds}."""
         stuck = {}
         for partition, lag in lags.items():
             position, since_s = self._since.get(partition, (-1, now_s))
@@ -68,9 +68,9 @@ class LagWatch(Service):
         self._metrics = metrics
         self._detectors = {group: StuckDetector(stuck_s) for group in groups}
         self._tasks = tasks
-        #: {group: why its lag cannot be measured}.
+        #: {group: the reason why its lag cannot be measured}.
         self._unknown = Trouble("lag_unknown", "lag_known_again")
-        #: {(group, partition): seconds}, as last measured.
+        #: {(group, partition): seconds for which it has been stuck}, as last measured.
         self._stuck: dict[tuple[str, Partition], float] = {}
         #: {group: {topic: records}}, as last measured; without groups that could not be measured.
         self.lag: dict[str, dict[str, int]] = {}

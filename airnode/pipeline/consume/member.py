@@ -1,11 +1,12 @@
-"""A consumer member: one member of one group, from the log to the database.
+"""A consumer member: one member of one group. It copies records from the log to the database.
 
 ::
 
     log ──poll──▶ buffer (bounded; full: partitions pause) ──batch──▶ sink ──▶ commit on the log
 
-Fetching and writing are two tasks, so that membership and rebalances go on while the database is away. The offset is
-committed after the database's commit: what was written and not committed is delivered again and inserted once.
+Fetching and writing are two tasks, so that membership and rebalances continue while the database does not answer. The
+offset is committed after the transaction in the database. Records that were written and whose offset was not committed
+are delivered again, but inserted only once.
 """
 
 import asyncio
@@ -28,13 +29,13 @@ from airnode.store.eventlog.log import EventLog, GroupSubscription, Partition, R
 log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
-#: While there is more to write, offsets are committed this often; the rest is delivered again and inserted once.
+#: While more records wait, offsets are committed this often. After a crash, later records are delivered again.
 _COMMIT_EVERY_S = 0.2
 _COMMIT_AGAIN_S = 0.1
 
 
 class ConsumerMember(Service):
-    """Inserts what a group reads of some topics.
+    """Reads topics as a member of a group, and writes the records to a sink.
 
     Args:
         settle_s: longest wait for the current batch when its partition is revoked.
@@ -67,7 +68,7 @@ class ConsumerMember(Service):
         self._space_freed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        #: Loop time of the last commit; one commit at a time, by the writer or by a rebalance.
+        #: Loop time of the last commit. The writer and rebalances commit, one at a time.
         self._committed_s = 0.0
         self._committing = asyncio.Lock()
         self._subscription: GroupSubscription | None = None
@@ -75,9 +76,9 @@ class ConsumerMember(Service):
         self._paused: frozenset[Partition] = frozenset()
         #: Partitions of the batch that is being written, without those that were lost.
         self._writing: set[Partition] = set()
-        #: Positions that are in the database and not yet committed on the log.
+        #: {partition: offset} of records that are in the database, and not yet committed on the log.
         self._uncommitted: dict[Partition, int] = {}
-        #: Why nothing can be written at the moment.
+        #: The reason why nothing can be written at the moment.
         self.trouble = Trouble("lane_write_failed", "lane_writes_again")
 
     @property
@@ -94,7 +95,7 @@ class ConsumerMember(Service):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Join the group and start."""
+        """Join the group, and start to fetch and write."""
         rebalancing = Rebalancing(revoked=self._revoked, lost=self._lost)
         self._subscription = self._eventlog.subscribe(self.topics, self.group, rebalancing)
         await self._subscription.start()
@@ -102,7 +103,7 @@ class ConsumerMember(Service):
         self._tasks.spawn(f"write-{self.group}", self._write_loop(self._subscription))
 
     async def drain(self) -> None:
-        """Stop fetching; write and commit what was fetched."""
+        """Stop fetching; write and commit the fetched records."""
         self._draining = True
         if self._subscription is None:
             return
@@ -111,7 +112,7 @@ class ConsumerMember(Service):
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """Leave the group; the next reader of its partitions gets the records that were not written."""
+        """Leave the group. The next owners of its partitions get the records that were not written."""
         await self._tasks.aclose()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
@@ -130,7 +131,7 @@ class ConsumerMember(Service):
                 self._records_added.set()
 
     async def _wait_for_space(self) -> None:
-        """Wait while the buffer is full, but not longer than a poll: a member that does not poll sees no rebalance."""
+        """Wait while the buffer is full, but no longer than a poll: a member must poll to take part in rebalances."""
         if self._buffer.full:
             self._space_freed.clear()
             with contextlib.suppress(TimeoutError):
@@ -138,7 +139,7 @@ class ConsumerMember(Service):
                     await self._space_freed.wait()
 
     def _pause_or_resume(self, subscription: GroupSubscription) -> None:
-        """Pause all partitions while the buffer is full, also those assigned meanwhile."""
+        """Pause all partitions while the buffer is full, also newly assigned ones."""
         if self._buffer.full:
             if not self._paused:
                 self._metrics.paused.inc()
@@ -220,7 +221,7 @@ class ConsumerMember(Service):
         return False
 
     async def _commit(self, subscription: GroupSubscription) -> None:
-        """Commit what is written; a failed commit is repeated with the next batch."""
+        """Commit the offsets of written records. A failed commit is repeated with the next batch."""
         async with self._committing:
             self._committed_s = _now_s()
             positions = dict(self._uncommitted)

@@ -1,4 +1,4 @@
-"""Sinks: events become rows, records that cannot be inserted become dead letters and block nothing."""
+"""Sinks write records to the database. Records that cannot be inserted become dead letters, so they block nothing."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,19 +21,19 @@ _NOT_NOW = "The database does not take events now."
 
 
 class Sink(Protocol):
-    """What a consumer member writes to."""
+    """The destination of a consumer member."""
 
     async def write(self, records: Sequence[Delivered]) -> None:
         """Write all records durably, or make dead letters of them. Safe to call again with the same records.
 
         Raises:
-            Unavailable: not at the moment; nothing is lost, try again.
+            Unavailable: writing is not possible at the moment; nothing is lost, call it again.
         """
         ...
 
 
 class EventSink:
-    """Inserts the events of a group; publishes dead letters for the rest."""
+    """Inserts the events of a group; publishes dead letters for the other records."""
 
     def __init__(self, postgres: Postgres, eventlog: EventLog, metrics: ConsumerMetrics, group: str) -> None:
         self._postgres = postgres
@@ -55,7 +55,7 @@ class EventSink:
             await self._publish_dead(letters)
 
     async def _insert(self, decoded: Sequence[DecodedRecord]) -> list[DeadLetter]:
-        """Insert records and return dead letters; a batch with a refused row is halved until that row is alone."""
+        """Insert records and return dead letters. A batch with a refused row is halved until the row is alone."""
         if not decoded:
             return []
         try:
@@ -101,7 +101,7 @@ class EventSink:
             )
 
     async def _publish_or_shorten(self, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-        """Publish dead letters, whole if the log accepts them, and return what was published."""
+        """Publish dead letters, and return them as published: shortened if they are too large for the log."""
         try:
             await self._eventlog.publish([letter.record() for letter in letters])
         except TooLarge:
@@ -113,7 +113,7 @@ class EventSink:
 
 
 class DeadLetterSink:
-    """Stores dead letters in the table that ``airnode dlq`` works on."""
+    """Stores dead letters in the table of ``airnode dlq``."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres

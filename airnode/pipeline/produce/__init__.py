@@ -1,1 +1,1 @@
-"""From the cache and the outbox to the event log."""
+"""Publishes events: generated ones from the cache, and those of the outbox."""

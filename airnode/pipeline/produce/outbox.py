@@ -21,7 +21,7 @@ SELECT event_id, topic, key, value
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS new (event_id, topic, key, value, nth)
 ORDER BY nth
 """
-#: Advisory lock of the relay; released with the transaction, also if the process dies.
+#: Advisory lock of the relay. PostgreSQL releases it when the transaction ends, also if the process dies.
 _LOCK_KEY = 0x6F7574626F78
 _TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1)"
 _OLDEST = "SELECT position, topic, key, value FROM pipeline.outbox ORDER BY position LIMIT $1"
@@ -39,8 +39,8 @@ class OutboxBatch:
 async def add(connection: "PoolConnectionProxy[Any]", *events: AnyEvent) -> None:
     """Write events into the outbox. Call it inside the transaction of the change, after the change.
 
-    After the change its rows are locked: of two transactions that change the same row, the second gets the later
-    position, so that events of one key stay in order.
+    The change locks its rows. So if two transactions change the same row, the second one gets the later position, and
+    the events of one key stay in order.
     """
     if not events:
         return
@@ -66,5 +66,5 @@ async def take(connection: "PoolConnectionProxy[Any]", most: int) -> OutboxBatch
 
 
 async def delete(connection: "PoolConnectionProxy[Any]", positions: Sequence[int]) -> None:
-    """Delete events that are published."""
+    """Delete published events."""
     await connection.execute(_DELETE, positions)

@@ -1,7 +1,7 @@
 """The relay of the outbox: publishes its events, the oldest first, and then deletes them.
 
-One relay acts at a time, however many processes run one: the transaction that reads and deletes holds a lock. If a
-relay dies between publishing and deleting, the events are published again; readers recognise them by ``event_id``.
+Many processes may run a relay, but only one acts at a time: the transaction that reads and deletes holds a lock. If a
+relay dies between publishing and deleting, the events are published again; readers detect repeats by ``event_id``.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ log = structlog.get_logger(__name__)
 _CHECK_EVERY_S = 5.0
 _BATCH = 500
 _CONNECT_S = 10.0
-#: Retried until somebody repairs the cause, and nothing is dropped: besides outages a deleted topic or a lowered limit.
+#: Retried until the cause is repaired; nothing is dropped. Causes: an outage, a deleted topic, a lowered size limit.
 _RETRIED = (Unavailable, StartupError, TooLarge)
 
 
 class OutboxRelay(Service):
-    """Relays the outbox; see the module.
+    """Relays the outbox.
 
     Args:
-        patience_s: longest wait for the log; a transaction is open meanwhile.
+        patience_s: longest wait for the log. A transaction stays open during the wait.
     """
 
     name = "outbox-relay"
@@ -59,7 +59,7 @@ class OutboxRelay(Service):
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
-        #: Why nothing can be relayed at the moment.
+        #: The reason why nothing can be relayed at the moment.
         self.trouble = Trouble("outbox_not_relayed", "outbox_relayed_again")
 
     async def check(self) -> str | None:
@@ -107,7 +107,7 @@ class OutboxRelay(Service):
             connection.add_termination_listener(lambda _: ended.set())
             await connection.add_listener(outbox.CHANNEL, self._on_notify)
             try:
-                self._notified.set()  # for events from before
+                self._notified.set()  # events may have been added before this connection listened
                 await ended.wait()
             finally:
                 if not connection.is_closed():
@@ -147,7 +147,7 @@ class OutboxRelay(Service):
         """Relay one batch; return whether there may be more.
 
         Raises:
-            Unavailable: the log or the database is away; the events stay in the outbox.
+            Unavailable: the log or the database does not answer; the events stay in the outbox.
         """
         try:
             async with self._postgres.transaction() as connection:

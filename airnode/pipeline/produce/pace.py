@@ -2,7 +2,7 @@
 
 #: Interval between groups of events; at lower rates events come one by one.
 TICK_S = 0.02
-#: After a longer pause the missed events are left out.
+#: After a longer pause, the missed events are skipped.
 _CATCH_UP_S = 1.0
 
 
@@ -10,7 +10,7 @@ class Pace:
     """Counts from the beginning, so that rounding and late wake-ups do not accumulate.
 
     Args:
-        rate_per_s: 0: as many as possible.
+        rate_per_s: events per second; 0: as many as possible.
     """
 
     def __init__(self, rate_per_s: float) -> None:
@@ -19,7 +19,7 @@ class Pace:
         self._taken = 0
 
     def take(self, now_s: float, most: int) -> int:
-        """Return how many events to make now, at most ``most``; they count as made, the rest stays due."""
+        """Return the number of events to make now, at most ``most``. They count as made; the others stay due."""
         if not self._rate_per_s:
             return most
         if self._began_s is None or now_s < self._began_s:

@@ -4,8 +4,8 @@
 
     cache ──stock──▶ events ──by key──▶ queues (some wait, a batch is published) ──▶ log
 
-An event gets its id and its time once. If publishing fails, the same records are published again; meanwhile the events
-of the same queue wait, so that events of one key stay in order.
+An event gets its id and its time once. If publishing fails, the same records are published again. Until it succeeds,
+the events in the same queue wait, so that events of one key stay in order.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ from airnode.store.eventlog.log import EventLog, Record
 log = structlog.get_logger(__name__)
 
 _QUEUES = 4
-#: Largest number of events made at once: about ten milliseconds of the loop.
+#: Largest number of events generated at once: this blocks the event loop for about ten milliseconds.
 _GENERATED_AT_ONCE = 1000
-#: Largest number that a queue publishes at once. What was made during one batch is published together: the log's cost
-#: is per batch and partition, hardly per record.
+#: Largest number of events that a queue publishes at once. Events that arrive while a batch is published form the next
+#: batch: the cost of the log depends on batches and partitions, and hardly on records.
 _PUBLISHED_AT_ONCE = 4000
 #: Largest number of groups that wait in a queue; then the generator waits.
 _WAITING = 16
@@ -44,9 +44,9 @@ _WAITING = 16
 _STOCK = 100
 _EMPTY_PAUSE_S = 0.5
 _WARN_EVERY_S = 30.0
-#: Publishing that takes longer means that the log is full or very slow.
+#: If publishing takes longer, the log is full or very slow.
 _SLOW_PUBLISH_S = 3.0
-#: Retried until somebody repairs the cause; nothing is dropped.
+#: Retried until the cause is repaired; nothing is dropped.
 _RETRIED = (Unavailable, StartupError, TooLarge)
 
 
@@ -54,9 +54,9 @@ class Producer(Service):
     """Generates events until it is drained.
 
     Args:
-        rate_per_s: 0: as fast as the log accepts them.
+        rate_per_s: events per second; 0: as fast as the log accepts them.
         catalogue: started and stopped by the caller.
-        drain_s: longest wait for the log at the end; what is not published then is dropped.
+        drain_s: longest wait for the log at the end; events that are not published by then are dropped.
     """
 
     name = "producer"
@@ -86,7 +86,7 @@ class Producer(Service):
         self._draining = False
         self._generating: asyncio.Task[None] | None = None
         self._trouble = Trouble()
-        #: {queue: loop time at which its batch was handed to the log}.
+        #: {queue: loop time when its batch was passed to the log}.
         self._publish_started_s: dict[str, float] = {}
         self._warn_limiter = LogLimiter(_WARN_EVERY_S)
         self._warned = False
@@ -111,7 +111,7 @@ class Producer(Service):
         self._generating = self._tasks.spawn("generate", self._generate_loop())
 
     async def drain(self) -> None:
-        """Stop generating; publish what was generated."""
+        """Stop generating; publish the generated events."""
         self._draining = True
         try:
             async with asyncio.timeout(self._drain_s):
@@ -123,7 +123,7 @@ class Producer(Service):
             log.warning("producer_gave_up", reason=self._trouble.text or "the event log takes nothing")
 
     async def stop(self) -> None:
-        """Stop; what was generated and not published is dropped."""
+        """Stop. Generated events that are not published are dropped."""
         await self._tasks.aclose()
 
     # -- generating ----------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Producer(Service):
                 await queue.put(batch)
 
     async def _refill_stock(self) -> bool:
-        """Read users and products for the next batch; return False if the cache has none."""
+        """Read users and products for the next batch; return False if users or products are missing."""
         wanted = min(_GENERATED_AT_ONCE, max(_STOCK, int(self._rate_per_s))) if self._rate_per_s else _GENERATED_AT_ONCE
         try:
             if not self._users:
@@ -187,7 +187,7 @@ class Producer(Service):
                 queue.task_done()
 
     async def _publish(self, name: str, records: Sequence[Record]) -> None:
-        """Publish, with retries until it succeeds."""
+        """Publish; retry until it succeeds."""
         backoff = Backoff()
         while True:
             self._publish_started_s[name] = asyncio.get_running_loop().time()
@@ -205,7 +205,7 @@ class Producer(Service):
     # -- trouble -------------------------------------------------------------------------------------------------------
 
     def _failed(self, what: str, error: AirnodeError) -> None:
-        """Keep the reason for ``/health``; log it if a retry fails too."""
+        """Store the reason for ``/health``; log it if a retry fails, too."""
         lasts = what in self._trouble
         self._trouble.begin(error, what)
         if lasts and self._warn_limiter.held_back() is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
 from airnode.pipeline.events import AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, new_id_and_time
 
-#: Shares: orders, views of a course, sign-ins.
+#: Shares in percent: orders, views of a course, sign-ins.
 _KINDS, _WEIGHTS = ("order", "view", "sign_in"), (60, 25, 15)
 _QUANTITIES, _QUANTITY_WEIGHTS = (1, 2, 3), (90, 8, 2)
 

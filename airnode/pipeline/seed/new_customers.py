@@ -34,7 +34,8 @@ async def register(postgres: Postgres, count: int, rng: random.Random) -> list[i
     """Insert customers and their events in one transaction and return their ids.
 
     Raises:
-        Unavailable: the database is away. Conflict: the table has constraints that generated customers break.
+        Unavailable: the database does not answer.
+        Conflict: the table has constraints that generated customers violate.
     """
     try:
         with translated("The database takes no customers now."):
@@ -71,8 +72,8 @@ async def follow(
     """Register customers until cancelled.
 
     Args:
-        rate_per_s: 0: as fast as possible.
-        report: called after each group with the number registered so far, and the reason of a failure or an empty text.
+        rate_per_s: customers per second; 0: as fast as possible.
+        report: called after each group with the number of registered customers, and the reason of a failure or "".
     """
     loop = asyncio.get_running_loop()
     pace, backoff, total = Pace(rate_per_s), Backoff(), 0
@@ -94,5 +95,5 @@ async def follow(
 
 
 async def count_waiting(postgres: Postgres) -> int:
-    """Return how many events wait for a producer to publish them; counted up to :data:`WAITING_MOST`."""
+    """Return the number of events that no producer has published yet, at most :data:`WAITING_MOST`."""
     return int(await postgres.fetchval(_WAITING, WAITING_MOST))

@@ -1,10 +1,10 @@
-"""Generated customers and courses, Korean and English. The same seed and id make the same row, in any order."""
+"""Generates customers and courses, Korean and English. The same seed and id give the same row, in any order."""
 
 from collections.abc import Iterable, Iterator
 
 _M64 = (1 << 64) - 1
 
-# The commonest family names stand several times: about as often as they are met.
+# The most common family names are repeated, so that they are drawn about as often as they occur in Korea.
 _KO_FAMILY = (
     "김 kim,김 kim,김 kim,김 kim,이 lee,이 lee,이 lee,박 park,박 park,최 choi,정 jung,강 kang,조 cho,윤 yoon,"
     "장 jang,임 lim,한 han,오 oh,서 seo,신 shin,권 kwon,황 hwang,안 ahn,송 song,류 ryu,전 jeon,홍 hong,고 ko,"
@@ -31,7 +31,7 @@ _EN_GIVEN = (
 )
 _DOMAINS = ("example.com", "example.net", "example.org")
 
-#: {category in Korean, in English: subjects in both}
+#: {(category in Korean, in English): subjects in both languages}
 _COURSES = {
     ("프로그래밍", "Programming"): (
         "파이썬/Python,자바/Java,러스트/Rust,타입스크립트/TypeScript,알고리즘/Algorithms,코틀린/Kotlin"
@@ -83,7 +83,7 @@ def _pairs(text: str) -> list[list[str]]:
     return [each.split() for each in text.split(",")]
 
 
-#: (name, the part of an address before the @, without its number)
+#: (name, local part of the email address without its number)
 _KO = [
     (f"{family}{given}", f"{given_en}.{family_en}")
     for family, family_en in _pairs(_KO_FAMILY)
@@ -105,7 +105,7 @@ _TITLES = [
 
 
 def user_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, str]]:
-    """Yield (user_id, name, email, locale) of made-up customers; three of four are Korean. An id's email is its own."""
+    """Yield (user_id, name, email, locale) of generated customers; three of four are Korean. Emails are unique."""
     for row_id in ids:
         bits = _hash64(seed, row_id)
         name, local, locale = person(bits)
@@ -113,7 +113,7 @@ def user_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, st
 
 
 def product_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str, int]]:
-    """Yield (product_id, title, category, price_krw) of made-up courses, 9,000 to 490,000 won."""
+    """Yield (product_id, title, category, price_krw) of generated courses, 9,000 to 489,000 won."""
     titles, count = _TITLES, len(_TITLES)
     for row_id in ids:
         bits = _hash64(~seed, row_id)
@@ -129,14 +129,14 @@ def product_rows(seed: int, ids: Iterable[int]) -> Iterator[tuple[int, str, str,
 
 
 def person(bits: int) -> tuple[str, str, str]:
-    """Return (name, local part of an address, locale) for 50 random bits."""
+    """Return (name, local part of an email address, locale) for 50 random bits."""
     if bits & 3:
         return *_KO[(bits >> 2) % len(_KO)], "ko"
     return *_EN[(bits >> 2) % len(_EN)], "en"
 
 
 def _hash64(seed: int, number: int) -> int:
-    """Return 64 bits that look random (splitmix64), much faster than a generator for each row."""
+    """Return 64 pseudo-random bits (splitmix64). This is much faster than a random generator per row."""
     x = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) & _M64
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64

@@ -1,4 +1,4 @@
-"""Fills the tables with customers and courses whose ids start at 1; each row once, however often it runs."""
+"""Fills the tables with customers and courses whose ids start at 1. A further run adds only missing rows."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 _DEMO_USERS, _DEMO_PRODUCTS = 10_000, 20_000
 _ARE_EMPTY = "SELECT NOT EXISTS (SELECT FROM pipeline.users), NOT EXISTS (SELECT FROM pipeline.products)"
 _CHUNK = 5000
-#: Advisory lock; two seeders at once take turns, chunk by chunk.
+#: Key of an advisory lock: concurrent seeders take turns after each chunk.
 _LOCK_KEY = 0x73656564
 _TRY_LOCK = "SELECT pg_advisory_xact_lock($1)"
 # Other inserts wait for this lock, so no id is taken between reading the sequence and advancing it.
@@ -35,13 +35,13 @@ _TAKEN = "SELECT {id} FROM pipeline.{table} WHERE {id} BETWEEN $1 AND $2"
 _COUNT = "SELECT count(*) FROM pipeline.{table}"
 _COUNT_BELOW = "SELECT count(*) FROM pipeline.{table} WHERE {id} BETWEEN 1 AND $1"
 
-#: Called after each step: the table, how many of its ids are done, how many there are to do.
+#: Called after each step with the table, the number of ids that are done, and the number of all ids.
 Progress = Callable[[TableName, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """The result for one table. ``total``: all its rows now."""
+    """The result for one table. ``total``: number of all its rows afterwards."""
 
     added: int
     total: int
@@ -62,7 +62,7 @@ async def seed(
         number: seed of the generated rows.
 
     Raises:
-        Unavailable: the database went away; written rows stay, and another run adds the rest.
+        Unavailable: the database stopped answering; written rows stay, and another run adds the others.
         Conflict: another row has the same unique value.
     """
     report = progress or (lambda *_: None)
@@ -102,7 +102,7 @@ async def _fill(
 
 
 async def _advance_sequence(postgres: Postgres, names: dict[str, str], wanted: int) -> None:
-    """Advance the sequence, so that other inserts get higher ids."""
+    """Advance the sequence of the ids, so that other inserts get higher ids."""
     async with postgres.transaction() as connection:
         await connection.execute(_LOCK_TABLE.format(**names))
         await connection.execute(_ADVANCE_SEQUENCE.format(**names), wanted)
@@ -116,7 +116,7 @@ async def _add(
     last: int,
     rows: Callable[[Iterable[int]], Iterator[tuple[object, ...]]],
 ) -> int:
-    """Add the missing rows between two ids and return how many."""
+    """Add the missing rows with ids ``first`` to ``last``; return their number."""
     await connection.execute(_TRY_LOCK, _LOCK_KEY)
     taken = {row[0] for row in await connection.fetch(_TAKEN.format(**names), first, last)}
     missing = [row_id for row_id in range(first, last + 1) if row_id not in taken]
@@ -137,7 +137,7 @@ class DemoSeeder(Service):
         self._postgres = postgres
 
     async def start(self) -> None:
-        """Fill the empty tables. Raises Unavailable if the database goes away."""
+        """Fill the empty tables. Raises Unavailable if the database stops answering."""
         row = await self._postgres.fetchrow(_ARE_EMPTY)
         assert row is not None  # noqa: S101 - a SELECT without FROM has a row
         no_users, no_products = row
