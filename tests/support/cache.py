@@ -34,7 +34,7 @@ SELECT n, '강의 ' || n, '음악', n * 1000 FROM generate_series($1::bigint, $2
 
 
 class Rig:
-    """A Redis, a database, and workers that each have connections of their own."""
+    """A Redis, a database, and workers with separate connections."""
 
     def __init__(self, redis_url: str, postgres_url: str) -> None:
         self.redis_url = redis_url
@@ -85,11 +85,11 @@ class Rig:
         return {key.decode(): value.decode() for key, value in (await self.redis.hgetall("cache:stats")).items()}
 
     async def swaps(self, more: int = 1) -> int:
-        """Wait for this many more swaps, and return the count. For workers that refresh all the time."""
+        """Return the total number of swaps after ``more`` further ones. For workers that refresh all the time."""
         return await self.swapped(int((await self.stats()).get("swaps", 0)) + more)
 
     async def swapped(self, wanted: int) -> int:
-        """Wait until there were at least this many swaps since the beginning, and return the count."""
+        """Return the number of swaps since the beginning, when it has reached ``wanted``."""
 
         async def counted() -> int:
             count = int((await self.stats()).get("swaps", 0))

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a contract: what a node answers must stand in it."""
+"""Checks that the answers of a node match its OpenAPI document."""
 
 import re
 from typing import Any
@@ -8,12 +8,12 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-#: The framework's own answers, on paths and methods that no operation has.
+#: Answers of the web framework itself, for paths and methods without an operation.
 _UNROUTED = {404, 405}
 
 
 class Contract:
-    """Checks answers against a node's document."""
+    """The OpenAPI document of a node, against which answers are checked."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -36,7 +36,7 @@ class Contract:
         return None
 
     def check(self, method: str, path: str, status: int, media_type: str, body: object) -> None:
-        """Fail unless the status, the media type and the body's shape are documented."""
+        """Fail unless the status, the media type and the structure of the body are documented."""
         operation = self.operation(method, path)
         if operation is None:
             assert status in _UNROUTED, f"{method} {path} is not documented but answers {status}"

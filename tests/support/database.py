@@ -1,4 +1,4 @@
-"""An empty database for nodes that begin with their own: making one takes longer than most tests do."""
+"""An empty database for nodes with an embedded PostgreSQL: creating one takes longer than most tests."""
 
 import asyncio
 import shutil
@@ -15,13 +15,13 @@ from airnode.embedded.postgres import EmbeddedPostgres
 
 
 class EmptyDatabase:
-    """A database without any schema, as a node's PostgreSQL makes it at its first start, and leaves it."""
+    """A database without any schema, as the embedded PostgreSQL creates it at its first start."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     async def lay(self, data_dir: Path) -> Path:
-        """Put a copy into the data directory of a node that was not started yet."""
+        """Copy the database into the data directory of a node that was not started yet; return the directory."""
         data_dir.mkdir(mode=0o700)
         await asyncio.to_thread(shutil.copytree, self._directory / "postgres", data_dir / "postgres")
         return data_dir

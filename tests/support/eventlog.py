@@ -1,4 +1,4 @@
-"""Event logs for tests: one class for Redis Streams and Kafka, and a group member in its own process.
+"""Event logs for tests: one class for Redis Streams and Kafka, and a group member in a separate process.
 
 ``python -m tests.support.eventlog '{"redis_url": …, "topics": […], "group": …}'`` joins, reads without commits, and
 prints the partition and offset of each record as a JSON line.
@@ -26,12 +26,12 @@ from airnode.store.eventlog.log import Delivered, EventLog, EventLogMetrics, Gro
 from airnode.store.eventlog.stream_log import StreamLog
 
 _ROOT = Path(__file__).parents[2]
-#: A killed member loses its partitions after this time.
+#: A killed member loses its partitions after this time, in seconds.
 SESSION_S = 2.0
 
 
 class LogRig:
-    """One kind of log. Each :meth:`open` connects a new client, as another process would."""
+    """One kind of event log. Each :meth:`open` connects a new client, like another process."""
 
     def __init__(self, *, redis_url: str = "", bootstrap: Sequence[str] = (), **section: object) -> None:
         self.kind = "kafka" if bootstrap else "streams"
@@ -76,7 +76,7 @@ class LogRig:
         return member
 
     async def start_member_process(self, topics: Sequence[str], group: str) -> asyncio.subprocess.Process:
-        """Start a member in its own process."""
+        """Return a started process with a member; it is killed at the end of the test."""
         wanted = {"redis_url": self._redis_url, "bootstrap": self._bootstrap, "topics": topics, "group": group}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -97,7 +97,7 @@ class LogRig:
 
 
 async def read(member: GroupSubscription, count: int, within_s: float = 30) -> list[Delivered]:
-    """Poll until there are ``count`` records or more, and return them."""
+    """Return at least ``count`` records. Polls until they have arrived."""
     found: list[Delivered] = []
     async with asyncio.timeout(within_s):
         while len(found) < count:
@@ -113,7 +113,7 @@ async def expect_no_records(member: GroupSubscription, polls: int = 5) -> None:
 
 @contextlib.asynccontextmanager
 async def polling(member: GroupSubscription) -> AsyncIterator[list[Delivered]]:
-    """Poll in the background: only a member that polls takes part in a rebalance. Yields the list of records."""
+    """Yield a list of records, and poll into it in the background. Only members that poll take part in a rebalance."""
     found: list[Delivered] = []
     done = asyncio.Event()
 
@@ -131,7 +131,7 @@ async def polling(member: GroupSubscription) -> AsyncIterator[list[Delivered]]:
 
 @pytest.fixture(params=["streams", "kafka"])
 async def logs(request: pytest.FixtureRequest) -> AsyncIterator[LogRig]:
-    """Redis Streams and Kafka, one after the other."""
+    """Yield event logs on Redis Streams, then on Kafka."""
     if request.param == "kafka":
         rig = LogRig(bootstrap=request.getfixturevalue("kafka").bootstrap)
     else:

@@ -50,13 +50,13 @@ controller.quorum.fetch.timeout.ms=2000
 
 
 def unavailable_reason() -> str:
-    """Return why Kafka cannot run on this machine; empty: it can."""
+    """Return the reason why Kafka cannot run on this machine; empty: it can."""
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
     return f"needs {' and '.join(missing)} (Java 17, Maven) for a real Kafka" if missing else ""
 
 
 class Kafka:
-    """Three brokers; each can be killed and started again.
+    """Brokers of Kafka; each can be killed and started again.
 
     Args:
         java: options of the Java virtual machine.
@@ -157,7 +157,7 @@ class Kafka:
 
 
 def fetch_jars() -> None:
-    """Fetch the jars with Maven, once."""
+    """Fetch the jars with Maven if they are missing or outdated."""
     _LIBS.parent.mkdir(exist_ok=True)
     with (_LIBS.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -185,7 +185,7 @@ def _kafka_uuid() -> str:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
-    """Started at the first use and shared by all tests, which use their own topics and groups."""
+    """Yield the brokers. They start at the first use and are shared by all tests; use new topics and groups."""
     if reason := unavailable_reason():
         pytest.skip(reason)
     fetch_jars()

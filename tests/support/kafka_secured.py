@@ -1,4 +1,4 @@
-"""A Kafka broker with TLS, accounts and rights, with one listener for each log_backend to connect."""
+"""A Kafka broker with TLS, accounts and rights, with one listener for each way to connect."""
 
 import asyncio
 import contextlib
@@ -191,7 +191,7 @@ def _addresses(ports: dict[str, int]) -> str:
 
 @contextlib.asynccontextmanager
 async def open_kafka_log(kafka: KafkaSection, connect_timeout_s: float = 20.0) -> AsyncIterator[KafkaLog]:
-    """Open a started event log."""
+    """Yield a started event log."""
     section = EventLogSection(session_timeout_s=2, request_timeout_s=connect_timeout_s)
     log = KafkaLog(kafka, section, EventLogMetrics(CollectorRegistry()), connect_timeout_s=connect_timeout_s)
     try:
@@ -220,7 +220,7 @@ def environment(kafka: KafkaSection) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def secured_kafka() -> Iterator[SecuredKafka]:
-    """Started at the first use and shared by all tests, which use their own topics and groups."""
+    """Yield the broker. It starts at the first use and is shared by all tests; use new topics and groups."""
     if reason := unavailable_reason():
         pytest.skip(reason)
     fetch_jars()
@@ -235,7 +235,7 @@ def secured_kafka() -> Iterator[SecuredKafka]:
 
 @pytest.fixture
 async def connections_closed() -> AsyncIterator[None]:
-    """Waits until all connections are closed. aiokafka closes refused connections in the background."""
+    """Wait after the test until all connections are closed. aiokafka closes refused connections in the background."""
     yield
     loop = asyncio.get_running_loop()
     await eventually(
@@ -247,10 +247,11 @@ async def connections_closed() -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class LogBackend:
-    """The event log that processes under test use.
+    """The event log that the processes under test use.
 
     Attributes:
-        env: for a process. rig_arguments: of a ``LogRig`` on the same log.
+        env: environment variables of a process.
+        rig_arguments: arguments of a ``LogRig`` on the same log.
     """
 
     kind: str
@@ -260,7 +261,7 @@ class LogBackend:
 
 @pytest.fixture(params=["streams", "kafka"])
 def log_backend(request: pytest.FixtureRequest, valkey_url: str) -> LogBackend:
-    """Redis Streams, and a secured Kafka. The topics on Kafka have records of other tests, so the group is new."""
+    """Return Redis Streams, then a secured Kafka. Topics on Kafka have records of other tests, so the group is new."""
     env = {"JWT_SECRET_KEY": "0123456789abcdef" * 4, "REDIS_URL": valkey_url}
     if request.param == "streams":
         return LogBackend("streams", env, {"redis_url": valkey_url})

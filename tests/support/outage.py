@@ -1,6 +1,6 @@
-"""Servers of a test's own that it may take away: they hang, or they are killed and stay away, and come back.
+"""Extra servers for tests of outages: a test pauses or kills them, and lets them run again.
 
-They are the ones that standalone nodes run, data and all: what they had confirmed is there again.
+They are the embedded servers of standalone nodes. They keep their data: writes that they confirmed survive an outage.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.support.servers import TestServers
 
 
 class _Away:
-    """Keeps the supervision from starting a killed server again until it may."""
+    """Keeps the supervisor from starting a killed server again until ``may_run`` is set."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -47,16 +47,16 @@ class FrailServers(TestServers):
     postgres_kind = _Postgres
 
     def pause(self, kind: str) -> None:
-        """SIGSTOP: connections stay, and nothing comes from it."""
+        """Send SIGSTOP: connections stay open, but the server does not answer."""
         _signal(self._server(kind), signal.SIGSTOP)
 
     def kill(self, kind: str) -> None:
-        """SIGKILL, also of a paused one; it stays away."""
+        """Send SIGKILL, also to a paused server; it is not started again until :meth:`bring_back`."""
         self._loop.call_soon_threadsafe(self._server(kind).may_run.clear)
         _signal(self._server(kind), signal.SIGKILL)
 
     def bring_back(self, kind: str) -> None:
-        """Let it run again, whatever was done to it."""
+        """Let a paused or killed server run again."""
         _signal(self._server(kind), signal.SIGCONT)
         self._loop.call_soon_threadsafe(self._server(kind).may_run.set)
 
@@ -65,7 +65,7 @@ class FrailServers(TestServers):
 
 
 def _signal(server: ChildServer, number: signal.Signals) -> None:
-    """To the server and all of its children, who lead sessions of their own."""
+    """Send a signal to the server and to all its children, because they are in other sessions."""
     for process in _family(server.pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -81,10 +81,10 @@ def _family(pid: int | None) -> Iterator[psutil.Process]:
 
 @pytest.fixture
 def frail(tmp_path: Path) -> Iterator[FrailServers]:
-    """Stores of the test's own, to be taken away."""
+    """Yield extra servers that the test may pause and kill."""
     running = FrailServers(tmp_path / "servers")
     try:
         yield running
     finally:
-        running.bring_back("postgres")  # one that is stopped does not end
+        running.bring_back("postgres")  # a paused server does not end
         running.close()

@@ -1,7 +1,7 @@
-"""A pipeline for tests: consumers as processes, events with a ledger, and the count of what came of them.
+"""A pipeline for tests: consumers as processes, events with a ledger, and checks that each event was inserted once.
 
-``python -m tests.support.pipeline '{"redis_url": …, "bootstrap": […], "ledger": "file"}'`` is a producer to be killed:
-it writes down what it is going to publish, publishes it, and so on.
+``python -m tests.support.pipeline '{"redis_url": …, "bootstrap": […], "ledger": "file"}'`` is a producer that a test
+kills. It writes each batch to the ledger before it publishes the batch.
 """
 
 import asyncio
@@ -43,13 +43,13 @@ from tests.support.waiting import eventually
 
 _ROOT = Path(__file__).parents[2]
 TABLES = {"orders": "orders", "users": "user_events", "products": "product_events"}
-#: A consumer that is silent this long has lost its partitions.
+#: A consumer that sends no heartbeat for this time loses its partitions.
 SESSION_S = 3.0
 _BATCH = 100
 
 
 def event(number: int) -> AnyEvent:
-    """Three of four are orders."""
+    """Return a new event; three of four are orders."""
     if number % 4 != 3:
         return order(number)
     event_id, occurred_at = new_id_and_time()
@@ -73,10 +73,10 @@ def order(number: int) -> OrderPlaced:
 
 
 class Ledger:
-    """What is to land. Written before it is published."""
+    """The events that the database must contain in the end. They are added before they are published."""
 
     def __init__(self) -> None:
-        #: {topic: ids}
+        #: {topic: event ids}
         self.ids: dict[str, set[uuid.UUID]] = {topic: set() for topic in TOPICS}
         self.won = 0
 
@@ -91,7 +91,7 @@ class Ledger:
 
 
 async def publish(log: EventLog, records: Sequence[Record]) -> None:
-    """Again and again until the log has them all; some it may have twice then."""
+    """Publish until the log has all records. After a failure, some may be on the log twice."""
     while True:
         try:
             return await log.publish(records)
@@ -100,7 +100,7 @@ async def publish(log: EventLog, records: Sequence[Record]) -> None:
 
 
 class Pipeline:
-    """One log and one database; consumers come and go."""
+    """One log, one database, and the consumers that a test starts and stops."""
 
     def __init__(self, directory: Path, postgres_url: str, *, redis_url: str, bootstrap: Sequence[str] = ()) -> None:
         self.directory = directory
@@ -111,7 +111,7 @@ class Pipeline:
         self.ledger = Ledger()
         self.consumers: list[AirnodeProcess] = []
         self._producers: list[AirnodeProcess] = []
-        #: Kafka's topics outlive a test, so its group must be the test's own; on streams the usual ones are read.
+        #: Topics on Kafka are shared by all tests, so each test needs a new group. Empty: the default groups.
         self.group = f"chaos-{uuid.uuid4().hex[:8]}" if self.bootstrap else ""
         self._numbers = itertools.count()
         self._closing = contextlib.AsyncExitStack()
@@ -139,7 +139,7 @@ class Pipeline:
         await asyncio.gather(*(each.end() for each in (*self.consumers, *self._producers)))
 
     async def _begin_at_the_end(self, group: str) -> None:
-        """What other tests left on Kafka's topics is none of this one's."""
+        """Skip the records that other tests left on Kafka's topics."""
         reader = AIOKafkaConsumer(group_id=group, bootstrap_servers=list(self.bootstrap), enable_auto_commit=False)
         await reader.start()
         try:
@@ -152,13 +152,13 @@ class Pipeline:
     # -- consumers ----------------------------------------------------------------------------------------------------
 
     def consumer(self, *args: str, env: dict[str, str] | None = None) -> AirnodeProcess:
-        """One more; to be started."""
+        """Return a new consumer, not started yet."""
         made = self._node("consumer", *args, env=env)
         self.consumers.append(made)
         return made
 
     async def producer(self, *args: str) -> AirnodeProcess:
-        """The real one, not started, with a cache of a thousand users and products to draw from."""
+        """Return a new producer of airnode, not started yet. The cache gets a thousand users and products."""
         if not self._producers:
             async with self.redis() as redis:
                 await _fill_cache(redis)
@@ -183,18 +183,18 @@ class Pipeline:
         )
 
     async def start(self, count: int, *args: str) -> list[AirnodeProcess]:
-        """So many more, ready."""
+        """Start ``count`` consumers and return them when they are ready."""
         made = [self.consumer(*args) for _ in range(count)]
         await asyncio.gather(*(each.start() for each in made))
         return made
 
     @property
     def groups(self) -> dict[str, str]:
-        """{topic: the group that lands it}."""
+        """Return {topic: the group that inserts its events}."""
         return {topic: self.group or f"{topic}_group" for topic in TOPICS}
 
     async def shared_out(self, within_s: float = 30) -> None:
-        """Until each consumer reads some partitions, and all partitions are read."""
+        """Wait until each consumer has partitions, and all partitions have a consumer."""
         async with aiohttp.ClientSession() as session:
 
             async def done() -> bool:
@@ -212,14 +212,14 @@ class Pipeline:
     # -- events -------------------------------------------------------------------------------------------------------
 
     def events(self, count: int = _BATCH) -> list[AnyEvent]:
-        """New ones, in the ledger already."""
+        """Return new events, which are already in the ledger."""
         made = [event(next(self._numbers)) for _ in range(count)]
         self.ledger.write(made)
         return made
 
     @contextlib.asynccontextmanager
     async def producing(self, pause_s: float = 0.05) -> AsyncIterator[None]:
-        """Publish a hundred events each time beside the test."""
+        """Publish batches of a hundred events in the background."""
         done = asyncio.Event()
 
         async def produce() -> None:
@@ -242,25 +242,28 @@ class Pipeline:
     # -- counting -----------------------------------------------------------------------------------------------------
 
     async def landed(self) -> int:
-        """Rows of all three tables."""
+        """Return the number of rows in all three tables."""
         return sum([await self._count(topic) for topic in TABLES])
 
     async def _count(self, topic: str) -> int:
         return await self.postgres.fetchval(f"SELECT count(*) FROM pipeline.{TABLES[topic]}")
 
     async def more_landed(self, count: int = 1, within_s: float = 30) -> None:
-        """Until so many more rows are there than now."""
+        """Wait until the tables have ``count`` more rows than now."""
         before = await self.landed()
 
         async def more() -> bool:
-            with contextlib.suppress(Unavailable):  # a database that is just coming back
+            with contextlib.suppress(Unavailable):  # the database may be restarting
                 return await self.landed() >= before + count
             return False
 
         await eventually(more, within_s, f"{count} more land")
 
     async def balance(self, within_s: float = 60) -> int:
-        """Wait until all landed; then produced = landed = distinct, totals agree, nothing lags. Returns how many."""
+        """Return the number of events, when all are inserted.
+
+        Check that each event was inserted once, that the totals are right, and that no lag is left.
+        """
 
         async def all_there() -> bool:
             with contextlib.suppress(Unavailable):
@@ -285,7 +288,7 @@ class Pipeline:
 
     @contextlib.asynccontextmanager
     async def audited(self) -> AsyncIterator[None]:
-        """At the end the ledger holds what was found on the log; a group of its own keeps that from being trimmed."""
+        """Add all events on the log to the ledger at the end. An extra group keeps the log from being trimmed."""
         group = f"audit-{uuid.uuid4().hex[:8]}"
         if self.bootstrap:
             await self._begin_at_the_end(group)
@@ -308,13 +311,13 @@ class Pipeline:
         return True
 
     async def dead_letters(self) -> int:
-        """Rows of the table; those of this pipeline, as the topic of dead letters outlives a test on Kafka."""
+        """Return the number of rows of this pipeline: on Kafka, all tests share the topic of dead letters."""
         return await self.postgres.fetchval(
             "SELECT count(*) FROM pipeline.dead_letters WHERE group_id = ANY($1)", list(self.groups.values())
         )
 
     async def buried(self, count: int, within_s: float = 30) -> None:
-        """Until so many dead letters are there."""
+        """Wait until the table has ``count`` dead letters."""
 
         async def all_there() -> bool:
             return await self.dead_letters() >= count
@@ -322,7 +325,7 @@ class Pipeline:
         await eventually(all_there, within_s, f"{count} dead letters")
 
     async def lag(self) -> int:
-        """How many records its consumers have not landed."""
+        """Return the number of records that the consumers have not inserted yet."""
         lags = [await self.log.lag(group, [topic]) for topic, group in self.groups.items()]
         return sum(lag.records for each in lags for lag in each.values())
 
@@ -336,28 +339,28 @@ async def _joined(member: GroupSubscription) -> bool:
 
 
 async def _fill_cache(redis: aioredis.Redis) -> None:
-    """As a cache-worker leaves it."""
+    """Fill the cache as a cache-worker does."""
     users = [CachedUser(user_id=n, name=f"user {n}", email=f"{n}@example.com", locale="ko") for n in range(1000)]
     products = [CachedProduct(product_id=n, title="Go", category="code", price_krw=1000 + n) for n in range(1000)]
     await redis.hset("cache:users", mapping={str(each.user_id): msgspec.json.encode(each) for each in users})
     await redis.hset("cache:products", mapping={str(each.product_id): msgspec.json.encode(each) for each in products})
 
 
-# -- a producer to be killed ------------------------------------------------------------------------------------------
+# -- a producer that a test kills -------------------------------------------------------------------------------------
 
 
 class LedgerFile:
-    """A ledger that outlives its producer: a line a batch before it is published, and a line once it is confirmed."""
+    """A ledger that survives its producer: one line per batch before it is published, one line when it is confirmed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def batches(self) -> dict[int, list[Record]]:
-        """All that were written down whole, in turn."""
+        """Return the complete batches, {number: records}, in the order of writing."""
         return {number: records for number, records, _ in self._lines() if records}
 
     def unconfirmed(self) -> list[list[Record]]:
-        """What may or may not be on the log."""
+        """Return the batches that may or may not be on the log."""
         confirmed = {number for number, _, done in self._lines() if done}
         return [records for number, records in self.batches().items() if number not in confirmed]
 
@@ -369,13 +372,13 @@ class LedgerFile:
     def _lines(self) -> Iterator[tuple[int, list[Record], bool]]:
         text = self.path.read_text() if self.path.exists() else ""
         for line in text.split("\n"):
-            with contextlib.suppress(json.JSONDecodeError):  # the last one of a producer that was killed
+            with contextlib.suppress(json.JSONDecodeError):  # the last line of a killed producer may be incomplete
                 number, rows, confirmed = json.loads(line)
                 yield number, [Record(topic, key, value.encode()) for topic, key, value in rows], confirmed
 
 
 async def start_producer(pipeline: Pipeline, ledger: Path) -> asyncio.subprocess.Process:
-    """Publishes what the ledger has and was never confirmed, then new batches for ever."""
+    """Start a producer. It publishes the unconfirmed batches of the ledger, then new batches until it is killed."""
     wanted = {"redis_url": pipeline.redis_url, "bootstrap": pipeline.bootstrap, "ledger": str(ledger)}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.pipeline", json.dumps(wanted), cwd=_ROOT

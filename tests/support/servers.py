@@ -1,4 +1,4 @@
-"""Real servers for tests: one embedded Valkey and one embedded PostgreSQL a session, a fresh database for each test.
+"""Real servers for tests: one embedded Valkey and PostgreSQL per test session, an empty database for each test.
 
 Import the fixtures in ``conftest.py``: ``from tests.support.servers import postgres_url, servers, valkey_url``.
 """
@@ -25,12 +25,12 @@ from airnode.embedded.valkey import EmbeddedValkey
 
 T = TypeVar("T")
 
-#: Valkey's own number of logical databases; database 0 is left alone.
+#: Valkey's default number of logical databases; database 0 is not used.
 _DATABASES = 16
 
 
 class TestServers:
-    """Both servers, supervised on a loop in a thread of their own; started when first asked for."""
+    """Both servers, supervised on an event loop in a separate thread. Each starts at its first use."""
 
     __test__ = False
     valkey_kind: type[EmbeddedValkey] = EmbeddedValkey
@@ -53,7 +53,7 @@ class TestServers:
         return asyncio.run_coroutine_threadsafe(coro, self._loop).result(50)
 
     def fresh_valkey(self) -> str:
-        """Address of an empty logical database (pub/sub channels are shared by all of them)."""
+        """Return the URL of an empty logical database. All logical databases share the pub/sub channels."""
         if "valkey" not in self._started:
             self._run(self._valkey.start())
             self._started.add("valkey")
@@ -62,7 +62,7 @@ class TestServers:
         return url
 
     def create_database(self) -> str:
-        """Address of a new, empty database."""
+        """Return the URL of a new, empty database."""
         if "postgres" not in self._started:
             self._run(self._postgres.start())
             self._started.add("postgres")
@@ -107,13 +107,13 @@ def servers() -> Iterator[TestServers]:
 
 @pytest.fixture
 def valkey_url(servers: TestServers) -> str:
-    """An empty logical database of a real Valkey."""
+    """Return the URL of an empty logical database of a real Valkey."""
     return servers.fresh_valkey()
 
 
 @pytest.fixture
 def postgres_url(servers: TestServers) -> Iterator[str]:
-    """An empty database of a real PostgreSQL, dropped afterwards."""
+    """Yield the URL of an empty database of a real PostgreSQL; the database is dropped afterwards."""
     url = servers.create_database()
     yield url
     servers.drop_database(url)

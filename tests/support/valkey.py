@@ -1,4 +1,4 @@
-"""A Valkey of its own for a test that takes it away: a plain server on TCP that keeps nothing on disk."""
+"""An extra Valkey for tests that pause or kill it: a plain server on TCP that stores nothing on disk."""
 
 import asyncio
 import signal
@@ -14,10 +14,10 @@ from tests.support.waiting import eventually
 
 
 class ExternalValkey:
-    """Starts on the same port again and again; a kill loses all that it knew, as the worst of outages does.
+    """A Valkey that always starts on the same port. A kill loses all its data, as in the worst outage.
 
     Args:
-        cluster: one node of a cluster that has all slots: it refuses what would touch several slots at once.
+        cluster: run as the only node of a cluster; it refuses commands whose keys are in several slots.
     """
 
     def __init__(self, directory: Path, *, cluster: bool = False) -> None:
@@ -69,11 +69,11 @@ class ExternalValkey:
             return bool(info["cluster_state"] == "ok")
 
     def pause(self) -> None:
-        """SIGSTOP: connections stay, and nothing comes from it."""
+        """Send SIGSTOP: connections stay open, but the server does not answer."""
         self._signal(signal.SIGSTOP)
 
     async def kill(self) -> None:
-        """SIGKILL, also of a paused one."""
+        """Send SIGKILL. This also works while the server is paused."""
         if self._process is not None and self._process.returncode is None:
             self._signal(signal.SIGKILL)
             await self._process.wait()
