@@ -28,8 +28,6 @@ class ReportedMeter:
 
 
 class ProducerMetrics:
-    """Metrics of a producer."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self.produced = Meter("airnode_pipeline_produced_total", "Events put on the log.", ["topic"], registry=registry)
         self.outbox_sent = Meter(
@@ -42,8 +40,6 @@ class ProducerMetrics:
 
 
 class ConsumerMetrics:
-    """Metrics of a consumer."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(f"airnode_pipeline_{name}_total", what, labels, registry=registry)

@@ -94,7 +94,7 @@ class InitResult:
 
 
 async def init(postgres: Postgres, eventlog: EventLog, partitions: int, *, grow: bool) -> InitResult:
-    """Migrate the schema and create the topics; change nothing that is up to date.
+    """Migrate the schema and create the topics; return the changes. Up-to-date parts stay unchanged.
 
     Args:
         grow: add partitions to topics that have too few.

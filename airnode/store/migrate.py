@@ -38,8 +38,6 @@ CREATE TABLE IF NOT EXISTS airnode_migrations (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One migration file."""
-
     version: int
     name: str
     sql: str

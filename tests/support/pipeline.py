@@ -378,7 +378,7 @@ class LedgerFile:
 
 
 async def start_producer(pipeline: Pipeline, ledger: Path) -> asyncio.subprocess.Process:
-    """Start a producer. It publishes the unconfirmed batches of the ledger, then new batches until it is killed."""
+    """Return a started producer. It publishes the unconfirmed batches of the ledger, then new ones without end."""
     wanted = {"redis_url": pipeline.redis_url, "bootstrap": pipeline.bootstrap, "ledger": str(ledger)}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.pipeline", json.dumps(wanted), cwd=_ROOT

@@ -1,4 +1,4 @@
-"""Derives the alarms of the pipeline from its status. It is no alarm that no process of the pipeline runs."""
+"""Derives the alarms of the pipeline from its status. A pipeline without running processes is no alarm."""
 
 from collections.abc import Iterator
 

@@ -10,11 +10,10 @@ at the top, within the same refresh if it has room left::
 
 The cursor moves downwards because rows become old at the top. There they wait for the next round and cannot make this
 round longer, even if many new rows are added. Between two turns of a row, each other old row is cached at most once.
-So **every old row is cached at least once every ceil(D / room) refreshes**, where D is the number of rows that
-were old during this time. If no rows are added or removed, this is ceil(old / (batch x (1 - ratio))).
+So **every old row is cached at least once every ceil(D / room) refreshes**, where D is the number of rows that were old
+during this time. If no rows are added or removed, this is ceil(old / (batch x (1 - ratio))).
 
-The time when each id was cached last is stored (:class:`IdSpan`). It gives an upper limit of the time that a row has
-waited.
+For each id, the state has the time when it was cached last (:class:`IdSpan`). So the longest wait of any row is known.
 """
 
 import math

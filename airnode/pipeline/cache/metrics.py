@@ -60,8 +60,6 @@ class LookupMetrics:
 
 
 class CacheMetrics:
-    """Metrics of a cache-worker."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self.refreshes = Counter(
             "airnode_pipeline_cache_refreshes_total",

@@ -1,7 +1,7 @@
 """Writes the cache to Redis: a new hash is filled and then renamed, so that readers never see an incomplete one.
 
-Two workers may act for a moment: a worker that was paused does not know yet that it was replaced. So every write
-carries the epoch of its term, and is refused if a later epoch has begun.
+Two workers may act for a moment: a worker that was paused does not know yet that it was replaced. So every write to a
+cached table carries the epoch of its term, and is refused if a later epoch has begun.
 """
 
 import uuid

@@ -56,7 +56,9 @@ class SeedResult:
 async def seed(
     postgres: Postgres, users: int, products: int, *, number: int = 1, progress: Progress | None = None
 ) -> dict[TableName, SeedResult]:
-    """Add the missing rows with ids 1 to ``users`` and 1 to ``products``; existing rows stay unchanged.
+    """Add the missing rows with ids 1 to ``users`` and 1 to ``products``; return the results.
+
+    Existing rows stay unchanged.
 
     Args:
         number: seed of the generated rows.

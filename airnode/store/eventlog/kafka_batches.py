@@ -19,7 +19,7 @@ from airnode.store.eventlog.log import Partition, Record
 
 
 class KafkaBatches:
-    """Passes records to a producer in batches. This is several times faster than single records."""
+    """Passes records to a producer in batches. This is much faster than single records."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
@@ -31,7 +31,7 @@ class KafkaBatches:
         self._stopped = False
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Return when all records are stored.
+        """Publish records, and wait until all are stored.
 
         Raises:
             KafkaError, Unavailable: some records may not be stored.
@@ -140,7 +140,10 @@ class InFlightLimit:
 
     @contextlib.asynccontextmanager
     async def reserve(self, count_bytes: int) -> AsyncIterator[None]:
-        """Reserve bytes inside the context; wait until they are free. A request above the limit waits to be alone."""
+        """Reserve bytes inside the context; wait until they are free.
+
+        A request above the limit waits until nothing else is reserved.
+        """
         async with self._room:
             await self._room.wait_for(lambda: self._bytes == 0 or self._bytes + count_bytes <= self._limit_bytes)
             self._bytes += count_bytes

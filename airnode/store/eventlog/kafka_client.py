@@ -55,7 +55,8 @@ class KafkaClient:
         self._request_timeout_s = request_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._tls: ssl.SSLContext | None = None
-        #: The last broker of kafka.bootstrap that accepted us. With all of them, aiokafka also tries unreachable ones.
+        #: The broker of kafka.bootstrap that accepted us last. With the whole list, aiokafka would also try unreachable
+        #: brokers.
         self._broker = ""
         self._admin: AIOKafkaAdminClient | None = None
         #: The reason why this process cannot read in a group. The members of the group set it.
@@ -98,7 +99,6 @@ class KafkaClient:
         log.info("eventlog_connected", address=self.address)
 
     async def stop(self) -> None:
-        """Disconnect."""
         admin, self._admin = self._admin, None
         if admin is not None:
             await admin.close()
@@ -265,7 +265,7 @@ class KafkaClient:
             await self.admin.find_coordinator(group)
         except GroupAuthorizationFailedError as error:
             raise StartupError(f"{self.address} {missing_right(GroupAuthorizationFailedError(group))}") from error
-        except (KafkaError, OSError, TimeoutError) as error:  # not fatal: a joining member waits for it
+        except (KafkaError, OSError, TimeoutError) as error:  # not fatal: a joining member waits for the coordinator
             log.info("eventlog_group_not_found", group=group, error=repr(error))
 
     async def _count_brokers(self) -> int:

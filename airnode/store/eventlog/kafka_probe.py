@@ -230,7 +230,7 @@ def _explain_closed_connection(error: KafkaConnectionError, kafka: KafkaSection)
 
 
 def missing_right(error: KafkaError) -> str:
-    """Return the end of a sentence that names the right that our user lacks. It starts with the address of Kafka."""
+    """Return the end of a sentence, with the right that our user lacks. The sentence starts with Kafka's address."""
     what = error.args[0] if error.args else ""
     names = ", ".join(sorted(map(str, what))) if isinstance(what, set | frozenset | list | tuple) else str(what)
     match error:

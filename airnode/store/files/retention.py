@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """A recording or an upload. Times are unix seconds. An item without ``ended_at`` is still written, and is kept."""
+    """A recording or an upload. Times are unix seconds.
+
+    An item without ``ended_at`` is still being written, and is kept.
+    """
 
     item_id: str
     started_at: float
