@@ -1,4 +1,4 @@
-"""Issuing accesses: what roles on other machines get from a master when they join. No HTTP."""
+"""Issues accesses: the stores, keys and settings that roles on other machines get when they join. No HTTP."""
 
 import ipaddress
 import re
@@ -22,7 +22,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)\Z")
 
 
 class NodeOrders(Protocol):
-    """Where the orders of admins for nodes are kept."""
+    """Stores the orders of admins for nodes."""
 
     async def clear_orders(self, node_id: str) -> None:
         """Clear the orders of a node that joins. Raises Unavailable (503) without Redis."""
@@ -30,7 +30,7 @@ class NodeOrders(Protocol):
 
 
 class AccessIssuer:
-    """Issues accesses. Whoever calls it has checked the credential.
+    """Issues accesses. The caller has already checked the credential.
 
     Args:
         accesses: {name: what roles may ask for}.
@@ -56,26 +56,26 @@ class AccessIssuer:
         self._jwt_secret = jwt_secret
 
     def join_token(self, access: str) -> JoinToken:
-        """Return the token that opens the access of this name; for one that no role declares, the cluster token."""
+        """Return the join token that this access needs; the cluster token if no role declares the access."""
         found = self._accesses.get(access)
         return CLUSTER_TOKEN if found is None else found.token
 
     def access(self, name: str) -> RemoteAccess:
-        """Return the access of this name; raise Forbidden (403) where no role declares it."""
+        """Return the access of this name; raise Forbidden (403) if no role declares it."""
         found = self._accesses.get(name)
         if found is None:
             raise Forbidden(f"This master has no access {name!r}: does it run an older airnode than this role?")
         return found
 
     async def join(self, order: JoinRequest, *, address: str, master_host: str) -> JoinAnswer:
-        """Return what the access declares; a node that joins is free of earlier orders.
+        """Return what the access declares, and clear earlier orders of a node that joins.
 
         Args:
             address: IP address of the process that joins, as the master sees it.
             master_host: host under which the process reached the master.
 
         Raises:
-            Forbidden: (403) there is no such access.
+            Forbidden: (403) no role declares this access.
             InvalidInput: (400) the node's id or the host is not valid.
             Unavailable: (503) Redis does not answer.
         """
@@ -103,7 +103,7 @@ class AccessIssuer:
         )
 
     async def register(self, order: RegisterRequest, *, address: str, master_host: str) -> Registration:
-        """Return what a slave of an earlier version needs; one without an id gets a new one.
+        """Return what a slave of an earlier version needs. A slave without an id gets a new one.
 
         Raises:
             InvalidInput: (400) the node's id or the host is not valid.

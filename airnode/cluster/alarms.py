@@ -65,7 +65,7 @@ def _node(node: NodeView) -> Iterator[Alarm]:
 
 
 def _reported(node: NodeView) -> Iterator[Alarm]:
-    """Yield what the node reports itself: with codes, and without from nodes of earlier versions."""
+    """Yield the alarms that the node reports itself. Nodes of earlier versions report sentences without codes."""
     codes = {notice.text: notice for notice in node.notices}
     for text in dict.fromkeys([*codes, *node.alarms]):
         notice = codes.get(text)

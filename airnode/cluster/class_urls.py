@@ -1,4 +1,4 @@
-"""The addresses that a request gets back: of media, of RTMP, of a class. They use the host that the client typed."""
+"""The media, RTMP and class addresses in answers. They use the host that the client typed."""
 
 import msgspec
 from aiohttp import web
@@ -36,19 +36,19 @@ class ClassUrls:
         return f"{node.scheme}://{self.host(request, node)}:{node.media_port}"
 
     def ingest(self, request: web.Request, found: Class, node: NodeRecord) -> StreamKeyResponse:
-        """Return where and with which key the teacher publishes."""
+        """Return the addresses and the stream key with which the teacher publishes."""
         host, key = self.host(request, node), found.stream_key
         server = rtmp_server(host, node.rtmp_port)
         urls = publish_urls(publish_servers(host, node.publish_ports), key)
         return StreamKeyResponse(f"{server}/{key}", server, key, **urls)
 
     def class_url(self, request: web.Request, found: Class) -> str:
-        """Return the link for students: one that also works from another machine, if there is one."""
+        """Return the link for students; if possible, one that also works from other machines."""
         host = self._clients.host(request)
         if is_loopback(self._clients.hostname(request)) and (lan := self._addresses.network_host):
             host = f"{lan}:{self._addresses.ports[PortName.HTTP]}"
         return f"{self._clients.scheme(request)}://{host}/class/{found.code}"
 
     def host(self, request: web.Request, node: NodeRecord) -> str:
-        """Return a node's host, or the one that the client typed where the node has none."""
+        """Return a node's host; if the node has none, the host that the client typed."""
         return node.host or self._clients.hostname(request)

@@ -1,4 +1,4 @@
-"""Classes and users in PostgreSQL, the source of all that is kept elsewhere."""
+"""Classes and users in PostgreSQL. All copies elsewhere, such as in Redis, are made from it."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Classes:
         self._max_classes = max_classes
 
     async def ensure(self, room: str, title: str) -> Class:
-        """Return the class of ``room``; create it where it is missing."""
+        """Return the class of ``room``; create it if it is missing."""
         try:
             return await self.by_room(room)
         except NotFound:
@@ -66,7 +66,7 @@ class Classes:
         """Return a new class, with a new code and key.
 
         Raises:
-            Conflict: (409) the room exists, or there are as many classes as are allowed.
+            Conflict: (409) the room exists, or the limit of classes is reached.
         """
         count = await self._postgres.fetchval(_COUNT)
         if count >= self._max_classes:
@@ -112,7 +112,7 @@ class Classes:
         return _class(row)
 
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
-        """Store when this user was here last, and the name to show if there is one."""
+        """Store the time of the user's last visit and, if it is given, the name to show."""
         await self._postgres.execute(_RECORD_USER, user_id, user_type, display_name)
 
     async def _one(self, statement: str, value: str) -> Class:

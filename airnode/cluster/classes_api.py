@@ -67,7 +67,7 @@ class ClassList(msgspec.Struct):
 
 
 class ClassesApi:
-    """The handlers; all state is elsewhere."""
+    """The handlers. They hold no state."""
 
     def __init__(
         self,

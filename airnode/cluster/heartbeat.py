@@ -33,7 +33,7 @@ _NEWCOMERS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Meters:
-    """Where the heartbeat reads the load of the node.
+    """The functions from which the heartbeat reads the load of the node.
 
     Attributes:
         viewers: {room: viewers here}. newcomers: sessions of viewers that connected since the last call.
@@ -132,7 +132,7 @@ class Heartbeat(Service):
             log.warning("node_lease_not_dropped", error=str(error))
 
     async def check(self) -> str | None:
-        """Return a remark for ``/health``; raise LookupError where an admin removed this node."""
+        """Return a remark for ``/health``; raise LookupError if an admin removed this node."""
         if self._order == "removed":
             raise LookupError("an admin removed this node from the cluster; start it again to join again")
         if self._order == "drain":
@@ -140,7 +140,7 @@ class Heartbeat(Service):
         return "through the master: Redis cannot be reached" if self._through_master else None
 
     async def check_beats(self) -> None:
-        """Raise LookupError where no heartbeat was delivered within the lease: masters then send no new viewers."""
+        """Raise LookupError if no heartbeat was delivered within the lease: masters then send no new viewers."""
         silent_s = time.monotonic() - self._delivered_s
         if silent_s > self._section.lease_s:
             who = "Redis does not answer" if self._master is None else "neither Redis nor the master answers"
@@ -157,7 +157,7 @@ class Heartbeat(Service):
         return NodeRecord(
             node_id=self._identity.node_id,
             node_name=self._identity.node_name,
-            # Without the admin's order: masters read it from Redis, and would see late here that it was taken back.
+            # The admin's order is left out: masters read it from Redis, and would learn late from here that it ended.
             status="draining" if self._draining else status,
             host=url_host(self._addresses.host),
             scheme=self._addresses.scheme,
@@ -192,7 +192,7 @@ class Heartbeat(Service):
         self._newcomers.extend(self._meters.newcomers())
         arrived, record = list(self._newcomers), self.record()
         try:
-            # Half of the time that the lease leaves, so that there is time for the heartbeat through the master.
+            # Wait for half of the time until the lease ends, so that a heartbeat through the master still fits.
             async with asyncio.timeout(max(0.2, (self._section.lease_s - self._section.heartbeat_s) / 2)):
                 order = await self._beat_redis(record, arrived)
         except (Unavailable, TimeoutError) as error:

@@ -43,7 +43,7 @@ class JoinApi:
         if not credential(request):
             self._authorizer.require(request, CLUSTER_TOKEN)
         body = await read_input(request, JoinRequest)
-        # Only who has the cluster token learns that an access does not exist.
+        # Only a sender with the cluster token learns that an access does not exist.
         self._authorizer.require(request, self._issuer.join_token(body.access))
         address, master_host = self._clients.address(request), self._clients.hostname(request)
         return json_response(await self._issuer.join(body, address=address, master_host=master_host))

@@ -50,7 +50,7 @@ class RoomQuery(msgspec.Struct):
 
 
 class NodesApi:
-    """The handlers; all state is elsewhere."""
+    """The handlers. They hold no state."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """Choosing the node for a viewer or a publisher. Sans-IO: time comes in, nothing goes out.
 
-Nodes that can take one more viewer are filed in buckets by load; the lowest bucket that is not empty holds the
-near-best. Two of them are drawn, and the less loaded one is taken. That is random enough that two masters do not always
-choose the same node, and even: the fullest of n nodes is about log log n viewers above the mean. Finding the bucket is
-one bit operation, and moving a node between buckets is a swap, so a placement costs the same with 10 nodes and with
-10,000.
+Nodes that can take one more viewer are sorted into buckets by load; the lowest bucket that is not empty has the least
+loaded ones. Two nodes of it are drawn at random, and the less loaded one is chosen. So two masters do not always choose
+the same node, and the load is even: the fullest of n nodes is about log log n viewers above the mean. Finding the
+bucket is one bit operation, and moving a node between buckets is a swap, so a placement costs the same with 10 nodes
+and with 10,000.
 """
 
 import math
@@ -79,7 +79,7 @@ class _Slot:
 
 
 class Placement:
-    """The nodes of the cluster, and who gets the next viewer.
+    """Chooses the node for the next viewer or publisher, from the heartbeats of all nodes.
 
     Args:
         lease_s: a node counts for this long after its heartbeat.
@@ -100,7 +100,7 @@ class Placement:
     # -- input --------------------------------------------------------------------------------------------------------
 
     def update_node(self, record: NodeRecord, now_s: float) -> None:
-        """Apply a node's heartbeat, which also has its reserved places. The same heartbeat again changes nothing."""
+        """Apply a node's heartbeat, which also has its reserved places. A repeated heartbeat changes nothing."""
         slot = self._slots.get(record.node_id)
         if slot is None:
             slot = self._slots[record.node_id] = _Slot(record)
@@ -226,7 +226,7 @@ class Placement:
         return now_s - slot.updated_s <= self._lease_s
 
     def _best_but(self, now_s: float, avoid: Collection[str]) -> _Slot:
-        """Return the best node that is not in ``avoid``, or the best of all where no other has a place."""
+        """Return the best node that is not in ``avoid``, or the best of all if no other has a place."""
         avoided = [slot for node_id in avoid if (slot := self._slots.get(node_id)) is not None and slot.bucket >= 0]
         for slot in avoided:
             self._take_out(slot)

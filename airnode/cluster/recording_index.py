@@ -1,4 +1,4 @@
-"""The index of recordings in PostgreSQL: what nodes have, as they reported last."""
+"""The index of recordings in PostgreSQL: the recordings of all nodes, as they last reported them."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping

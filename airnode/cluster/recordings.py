@@ -1,4 +1,4 @@
-"""The masters' side of recordings: keep the index equal to what nodes have, and send orders to the right node."""
+"""The masters' part of recordings: keeps the index equal to what nodes have, and sends orders to the right node."""
 
 import asyncio
 import secrets
@@ -139,7 +139,7 @@ class ClusterRecordings(Service):
     async def _sync(self) -> None:
         """Read the tables that changed. An empty one that should not be empty means that Redis lost its data."""
         while self._announced:
-            # Removed first: a change that is announced during the read may not be part of it.
+            # Removed before the read: a change that is announced during the read may be missing in its result.
             node_id, count = self._announced.popitem()
             try:
                 async with self._writing:

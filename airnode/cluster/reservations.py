@@ -53,7 +53,7 @@ class Reservations:
         self._keys = tuple(keys.places(part) for part in ("values", "ends", "counts"))
 
     async def reserve(self, session: str, node_id: str, ttl_s: float, free: int) -> tuple[bool, int]:
-        """Reserve a place on ``node_id`` for ``ttl_s`` where fewer than ``free`` are reserved.
+        """Reserve a place on ``node_id`` for ``ttl_s`` if fewer than ``free`` are reserved.
 
         Return (whether it was reserved, how many are reserved there now).
         """

@@ -125,6 +125,6 @@ class RoomEvents(Service):
                     await self._write(response, b": still here\n\n")
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
-        """Write without more buffering than the socket's; raise TimeoutError where the client does not read."""
+        """Write without more buffering than the socket's; raise TimeoutError if the client does not read."""
         async with asyncio.timeout(self._write_timeout_s):
             await response.write(data)

@@ -40,7 +40,7 @@ class RoomStates(Service):
         self._watched = watched
         #: The state of each room. A room without one is waiting for its teacher.
         self._rooms: LeasedRecords[RoomState] = LeasedRecords(room_rules())
-        #: {room: its last state} of those that ended and are not known any more, the first to end first.
+        #: {room: its last state}, for ended rooms without a lease, in the order in which they ended.
         self._ended: dict[str, RoomState] = {}
         self._rooms_view = LeasedView(
             bus,

@@ -1,4 +1,4 @@
-"""Which stream key publishes to which room, in Redis, for nodes without PostgreSQL.
+"""The room of each stream key, in Redis, for nodes without PostgreSQL.
 
 One table, ``{SHA-256 of the stream key: room}``. PostgreSQL is the source. Masters rewrite the table at their start,
 after each change, and every ``_REFRESH_S``, so that it comes back after Redis lost its data.
@@ -109,7 +109,7 @@ class StreamKeyPublisher(Service):
         self._refreshed_s = float("-inf")
 
     async def start(self) -> None:
-        """Create the default class where it is missing, and write the table."""
+        """Create the default class if it is missing, and write the table."""
         await self._classes.ensure(self._default_room, _DEFAULT_TITLE)
         await self.refresh()
         self._refreshed_s = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""Issuing tokens: who may join which class, as which session, and on which node. No HTTP."""
+"""Issues tokens: checks who may join a class, and chooses the session and the node. No HTTP."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ _MAX_AVOID_CHARS = 512
 
 
 class ClassLookup(Protocol):
-    """Where classes are found and users are kept. All methods raise Unavailable (503) without the database."""
+    """Finds classes and stores users. All methods raise Unavailable (503) without the database."""
 
     async def by_room(self, room: str) -> Class:
         """Return the class of ``room``; NotFound (404) if there is none."""
         ...
 
     async def by_code(self, code: str) -> Class | None:
-        """Return the class that ``code`` opens."""
+        """Return the class of ``code``; None: no class has it."""
         ...
 
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
-        """Store when this user was here last, and the name to show if there is one."""
+        """Store the time of the user's last visit and, if it is given, the name to show."""
         ...
 
 
 class NodeChoice(Protocol):
-    """Chooses nodes. Both methods raise NoHealthyNodes (503) where none is left."""
+    """Chooses nodes. Both methods raise NoHealthyNodes (503) if none is left."""
 
     async def for_viewer(self, room: str, session_id: str, avoid: Collection[str] = ()) -> NodeRecord:
         """Reserve a place for a viewer and return its node."""

@@ -65,7 +65,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
 
 
 class TokensApi:
-    """Reads the request, has the token issued, and adds the addresses.
+    """Reads the request, issues the token, and adds the addresses.
 
     Args:
         attempts: limits token requests per network.

@@ -1,1 +1,1 @@
-"""What a terminal shows: the commands besides ``--role``."""
+"""The commands besides ``--role``, and their output."""

@@ -1,4 +1,4 @@
-"""One look at the cache, and the line that shows it. No I/O."""
+"""The state of the cache at one time, and the line that shows it. No I/O."""
 
 import math
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class CacheState:
 
     @property
     def hit_ratio(self) -> float | None:
-        """Return the part of all reads that the cache answered, 0 to 1; None: nobody has read."""
+        """Return the share of all reads that the cache answered, 0 to 1; None: there was no read yet."""
         hits, misses = self._total("hits"), self._total("misses")
         return hits / (hits + misses) if hits + misses else None
 

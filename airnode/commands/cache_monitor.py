@@ -73,7 +73,7 @@ async def run(settings: Settings, interval_s: float, *, once: bool, as_json: boo
 
 
 class _Screen:
-    """One line that rewrites itself on a terminal; lines otherwise."""
+    """Rewrites one line on a terminal; prints new lines elsewhere."""
 
     def __init__(self, *, as_json: bool, rewriting: bool) -> None:
         self._as_json = as_json

@@ -1,4 +1,4 @@
-"""``airnode config``: show, check, defaults, schema. What is heavy is imported inside the commands."""
+"""``airnode config``: show, check, defaults, schema. Heavy modules are imported inside the commands."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airnode.config.keys import RoleKeys
     from airnode.config.loading import Loaded
 
-#: Where the program leaves, in ``click.Context.meta``, a function that returns what roles add to the configuration.
+#: The program stores under this key of ``click.Context.meta`` a function that returns the configuration keys of roles.
 ROLE_KEYS = "airnode.config.role_keys"
 
 
@@ -68,7 +68,7 @@ def _with_outer(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def role_keys() -> "RoleKeys":
-    """Return what the roles that the program found add to the configuration; without a program: nothing."""
+    """Return the keys that the program's roles add to the configuration; no keys without a program."""
     from airnode.config.keys import RoleKeys
 
     found: Callable[[], RoleKeys] = click.get_current_context().meta.get(ROLE_KEYS, RoleKeys)

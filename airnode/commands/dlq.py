@@ -1,4 +1,4 @@
-"""``airnode dlq``; no logic. Heavy modules are imported inside the commands."""
+"""The command ``airnode dlq``, without logic. Heavy modules are imported inside the commands."""
 
 import json
 import sys
@@ -181,7 +181,7 @@ def _confirm(selection: "Selection", what: str, *, yes: bool) -> None:
 
 
 def _run(params: dict[str, Any], action: Callable[[Any], Any], *, with_log: bool = False) -> Any:
-    """Return the result of ``work``, which gets open stores."""
+    """Return the result of ``action``, which gets open stores."""
     loaded = loaded_or_exit(params)
     from airnode.pipeline.access import PIPELINE_ACCESS
     from airnode.runtime import open_stores

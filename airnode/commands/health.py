@@ -18,7 +18,7 @@ _NOT_READY = "no node is ready with this data directory; give another --data-dir
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The answer of a node; ``status`` is ``unreachable`` if there was none."""
+    """The answer of a node; ``status`` is ``unreachable`` if no answer came."""
 
     ok: bool
     url: str
@@ -54,7 +54,7 @@ def check_local(data_dir: Path, *, ready: bool, timeout_s: float) -> HealthRepor
 
 
 def check_default(url: str = DEFAULT_URL, *, ready: bool, timeout_s: float) -> HealthReport:
-    """Return the health of the node at the default address; if there is none, with a hint how to name another."""
+    """Return the health of the node at the default address. Without an answer, explain how to give another address."""
     report = check_url(url, ready=ready, timeout_s=timeout_s)
     if report.status == "unreachable":
         report.body["detail"] += " Give the address of a node, or --data-dir."

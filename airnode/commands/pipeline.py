@@ -1,4 +1,4 @@
-"""``airnode pipeline``, ``airnode seed``, ``airnode cache-monitor``; no logic. Heavy modules are imported inside."""
+"""``airnode pipeline``, ``seed`` and ``cache-monitor``, without logic. Heavy modules are imported inside commands."""
 
 import json
 import sys

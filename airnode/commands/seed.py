@@ -1,4 +1,4 @@
-"""``airnode seed``: what it prints."""
+"""The work of ``airnode seed``, and its output."""
 
 import asyncio
 import contextlib
@@ -99,7 +99,7 @@ async def _follow(postgres: Postgres, rate_per_s: float, number: int, console: C
 
 
 class _ProgressPrinter:
-    """One line that rewrites itself on a terminal; a line a second otherwise."""
+    """Rewrites one line on a terminal; prints a line each second elsewhere."""
 
     def __init__(self, postgres: Postgres, console: Console, *, as_json: bool) -> None:
         self._postgres = postgres

@@ -32,7 +32,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class SecretRefused(Exception):
-    """The master answers, but not to somebody with this secret, or without one."""
+    """The master refuses the secret, or requires one."""
 
     def __init__(self, secret: str) -> None:
         what = "refuses this secret" if secret else "wants a secret"
@@ -101,7 +101,7 @@ def print_once(snapshot: Snapshot) -> None:
 
 
 def _no_master(local: Mapping[str, object]) -> str:
-    """Return what to do instead of asking the node with these endpoints."""
+    """Return a sentence: the node with these endpoints is no master, and where to find its master."""
     what = "a slave" if "rtmp_server" in local else "no master"
     master_url = local.get("master_url")
     where = f"at {master_url}: airnode top {master_url}" if master_url else "by its address: airnode top URL"

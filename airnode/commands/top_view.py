@@ -1,4 +1,4 @@
-"""What ``airnode top`` shows: alarms and tables made from the answers of a master. No I/O."""
+"""The view of ``airnode top``: alarms and tables made from the answers of a master. No I/O."""
 
 import textwrap
 import time
@@ -21,7 +21,7 @@ _BAR = 10
 #: Lines around the rows: heading, summary, two headers, three empty ones, and the cursor's.
 _FRAME = 8
 _ALARMS_MAX = 5
-#: Codes of the alarm that the master gives no answer: it says what to do next, so it is never cut.
+#: Codes of the alarms about a master that does not answer. They say what to do next, so they are never cut.
 _NOT_REACHED, _REFUSED = "master_not_reached", "master_refused"
 _NODE_STYLE: dict[NodeHealth, str] = {
     "healthy": "green",
@@ -57,7 +57,7 @@ class Snapshot:
 
     @property
     def unknown(self) -> str:
-        """Return the text for what the master did not answer."""
+        """Return the text in place of a missing answer of the master."""
         return _UNKNOWN_REFUSED if self.is_refused else _UNKNOWN
 
     def json(self) -> str:
@@ -106,7 +106,7 @@ def render(snapshot: Snapshot, *, height: int, width: int) -> RenderableType:
 
 
 def _rows_per_table(rows: int, nodes: int, streams: int) -> tuple[int, int]:
-    """Return the rows of the two tables: all that each needs, or half of ``rows`` and what the other does not use."""
+    """Return the rows of the two tables: all that a table needs, or half of ``rows`` and what the other leaves."""
     rows, nodes, streams = max(rows, 4), max(nodes, 1), max(streams, 1)
     half = rows // 2
     if streams <= half:

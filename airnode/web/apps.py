@@ -1,4 +1,4 @@
-"""Building the application of a port: what all ports have in common."""
+"""Builds the application of a port, with the parts that all ports have in common."""
 
 from collections.abc import Awaitable, Callable, Sequence
 

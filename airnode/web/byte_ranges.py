@@ -8,7 +8,7 @@ _ONE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*\Z", re.ASCII)
 
 
 class RangeNotSatisfiable(AirnodeError):
-    """The requested range begins behind the end (RFC 9110 15.5.17); ``size`` is the length of the whole, in bytes."""
+    """The requested range begins after the end (RFC 9110 15.5.17); ``size`` is the length of the whole, in bytes."""
 
     code, title, status = "range_not_satisfiable", "Range not satisfiable", 416
 
@@ -20,7 +20,7 @@ class RangeNotSatisfiable(AirnodeError):
 def requested_range(header: str, size: int) -> tuple[int, int] | None:
     """Return (start, stop) of the range in a Range header, in bytes.
 
-    None: send all of it, as for a header that is not one range of bytes (RFC 9110 14.2).
+    None: send the whole, as for a header that is not a single range of bytes (RFC 9110 14.2).
 
     Raises:
         RangeNotSatisfiable: (416) no byte of it exists.

@@ -48,8 +48,8 @@ class Clients:
         return strip_port(self.host(request))
 
     def host(self, request: web.Request) -> str:
-        """Return the host that the client typed, with its port if it had one. Where that is no valid host: the address
-        that the connection came in on.
+        """Return the host that the client typed, with its port if it had one. If that is no valid host, return the
+        address that the connection came in on.
         """
         names = [request.headers.get("Host", "")]
         if self._is_trusted(request.remote or ""):

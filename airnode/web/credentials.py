@@ -31,7 +31,7 @@ class Right(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Who has a right.
+    """The conditions for a right.
 
     Attributes:
         secrets: each of them gives the right; an empty one matches nothing.
@@ -59,10 +59,10 @@ def master_rules(
     cluster_attempts: AttemptLimit,
     class_attempts: AttemptLimit,
 ) -> dict[Right | JoinToken, Rule]:
-    """Return who has which right at a master.
+    """Return the rule of each right at a master.
 
-    A join token gives the right to join with the accesses that declare it. The cluster token does not give that of
-    another one: a machine of the pipeline should not need it.
+    A join token gives the right to join with the accesses that declare it. The cluster token does not replace
+    another join token: a machine of the pipeline should not need the cluster token.
     """
     token = cluster.token.get_secret_value()
     admin_secret = auth.admin_secret.get_secret_value()
@@ -117,7 +117,7 @@ class Authorizer:
     """Checks the credentials of requests, and counts wrong ones per network.
 
     Args:
-        rules: {right or join token: who has it}.
+        rules: {right or join token: its rule}.
     """
 
     def __init__(self, tokens: Tokens, clients: Clients, rules: Mapping[Right | JoinToken, Rule]) -> None:
@@ -162,7 +162,7 @@ class Authorizer:
         return claims
 
     def is_teacher(self, request: web.Request, room: str) -> bool:
-        """Return whether the sender is a teacher, or else a student of ``room``. Raises as ``require`` for others."""
+        """Return True for a teacher, False for a student of ``room``. Raises as ``require`` for others."""
         if is_token(credential(request)):
             return self.room_claims(request, room).user_type == "teacher"
         self.require(request, Right.TEACHER)

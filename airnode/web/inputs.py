@@ -57,8 +57,8 @@ async def _body(request: web.Request) -> dict[str, object]:
 async def _is_json_in_form(request: web.Request) -> bool:
     """Return whether a body is JSON although its type says form, as ``curl -d '{...}'`` sends it.
 
-    It is read as JSON only beside an ``Authorization`` header. A form on another site can make a browser send such a
-    body, with what the browser adds by itself (cookies, if there were any), but never that header.
+    It is read as JSON only if the request has an ``Authorization`` header. A form on another site can make a browser
+    send such a body, also with cookies, but never with that header.
 
     Raises:
         InvalidInput: (400) it is JSON and has no such header.

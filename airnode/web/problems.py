@@ -18,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class NotFoundPage:
-    """What a person gets in a browser at an address that no route has; programs get a problem document."""
+    """The page for a person who opens an address without a route in a browser; programs get a problem document."""
 
     html: str
     headers: Mapping[str, str]

@@ -11,7 +11,7 @@ _MAX_KEYS = 50_000
 
 
 def network_of(address: str) -> str:
-    """Return what is limited as one client: an IPv4 address, or the /64 that one IPv6 subscriber has all of."""
+    """Return the network that is limited as one client: an IPv4 address, or the /64 of an IPv6 subscriber."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

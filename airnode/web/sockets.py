@@ -37,7 +37,7 @@ def bind(host: str, port: int, what: str, how: str, *, backlog: int = BACKLOG) -
 
 
 def require_free(host: str, port: int, what: str, how: str) -> None:
-    """Raise StartupError, as :func:`bind` does, where a port could not be bound now."""
+    """Raise StartupError, as :func:`bind` does, if the port cannot be bound now."""
     for sock in bind(host, port, what, how):
         sock.close()
 
@@ -77,7 +77,7 @@ def _why(error: OSError, host: str, port: int, what: str, how: str) -> str:
 
 
 def tls_context(cert: Path | None, key: Path | None, section: str = "http") -> ssl.SSLContext | None:
-    """Return the server context for a certificate and its key; None where there is none.
+    """Return the server context for a certificate and its key; None if there is none.
 
     Args:
         section: of the configuration, for the error: ``http`` or ``rtmp``.

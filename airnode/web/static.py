@@ -19,7 +19,7 @@ _DOCUMENT_HEADERS = {
 }
 _ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOT_BUILT = "The pages are not built. Run `make pages` in the checkout, or install the wheel, which carries them.\n"
-#: Plain, and in both languages: it is read without the pages' code and style.
+#: In both languages, and plain: it does not load the pages' code and style.
 _NOT_FOUND = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -1,6 +1,6 @@
 """Tokens of viewers, teachers and nodes: HS256 JWTs (RFC 7519), short enough to be part of a path.
 
-Nodes send each other tokens of the same key with ``user_type: "node"``, and edges send ``user_type: "relay"`` to the
+Nodes send each other tokens with the same key and ``user_type: "node"``, and edges send ``user_type: "relay"`` to the
 node that they pull a class from. No kind is accepted as another.
 """
 
@@ -24,7 +24,7 @@ _NODE_TTL_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The content of a token: which user, as what, in which room, until when.
+    """The content of a token: user, user type, room and expiry.
 
     Attributes:
         session_id: names this one token; viewers are counted by it.
