@@ -1,4 +1,4 @@
-"""``python -m deploy.local``: a master and slaves as the Compose file has them, as plain processes."""
+"""``python -m deploy.local``: runs the master and slaves of the Compose file as plain processes."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ _ENV = "cluster.env"
 
 
 def main() -> int:
-    """Parse, make secrets, run. 0: ended well; 1: a node failed; 2: it cannot run like this."""
+    """Run the cluster. Return 0: it ended well; 1: a node failed; 2: the arguments or the Compose file are wrong."""
     asked = _parser().parse_args()
     airnode = shutil.which(asked.airnode)
     if airnode is None:
@@ -44,7 +44,7 @@ def _programs(directory: Path, asked: argparse.Namespace) -> list[Program]:
 
 
 def addresses(children: Sequence[Child], directory: Path, airnode: str) -> str:
-    """Where to go."""
+    """Return the addresses of the cluster, as text for people."""
     master = next(child for child in children if child.program.is_master)
     lines = [
         ("Studio (teacher)", master.endpoints["studio_url"]),

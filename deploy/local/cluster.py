@@ -1,4 +1,4 @@
-"""Starts programs in the order that their dependencies ask for, watches them, and stops them in the reverse order."""
+"""Starts programs in the order of their dependencies, watches them, and stops them, the master last."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ from deploy.local.topology import Program
 
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 15
-#: What a process gets of this one's environment, as a container gets the image's.
+#: The variables that a process inherits; a container would have those of its image.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LD_LIBRARY_PATH")
 
 
 class ClusterFailed(Exception):
-    """What went wrong, for people."""
+    """The cluster cannot start or go on; the text says why."""
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Child:
     directory: Path
     process: asyncio.subprocess.Process
     log: Path
-    #: Starts it once more, by hand.
+    #: A script with which a person starts the program again.
     start_script: Path
     endpoints: Mapping[str, Any] = field(default_factory=dict)
-    #: It was to end by itself, and was told to before.
+    #: It should have ended by itself, but was stopped before.
     interrupted: bool = False
 
     @property
@@ -45,11 +45,11 @@ class Child:
 
     @property
     def done(self) -> bool:
-        """Whether it ended as it should."""
+        """Return whether it is a program that ends, and ended without error."""
         return self.program.ends and self.process.returncode == 0
 
     def look(self) -> bool:
-        """Whether it is ready; then its endpoints are known. One that ends is ready when it is done."""
+        """Return whether it is ready, and read its endpoints. A program that ends is ready when it is done."""
         if self.program.ends:
             return self.done
         try:
@@ -62,14 +62,14 @@ class Child:
         return True
 
     def terminate(self) -> None:
-        """SIGTERM, where it still runs."""
+        """Send SIGTERM if it still runs."""
         if self.running:
             self.interrupted = self.program.ends
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
 
     async def ended(self, within_s: float) -> None:
-        """Wait for its end; SIGKILL when it takes too long."""
+        """Wait for its end; send SIGKILL after ``within_s``."""
         try:
             async with asyncio.timeout(within_s):
                 await self.process.wait()
@@ -79,7 +79,7 @@ class Child:
             await self.process.wait()
 
     def last_words(self) -> str:
-        """The end of its output."""
+        """Return the last lines of its output."""
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
 
@@ -89,7 +89,7 @@ def _end_of(child: Child) -> str:
 
 
 def _write_start_script(path: Path, command: Sequence[str], env: Mapping[str, str]) -> None:
-    """Write a script that runs the command with this environment. It is private: the environment has the secrets."""
+    """Write a script that runs the command with this environment. Only its owner may read it: it contains secrets."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
@@ -101,7 +101,7 @@ class LocalCluster:
 
     Args:
         airnode: the command. directory: each program gets a data directory and a log in it.
-        say: takes what people should read.
+        say: called with each message for people.
     """
 
     def __init__(self, airnode: str, directory: Path, ready_within_s: float, say: Callable[[str], None]) -> None:
@@ -116,7 +116,7 @@ class LocalCluster:
         self.children: list[Child] = []
 
     def ask_stop(self) -> None:
-        """Begin to stop; asked again, nodes do not wait for their students any more."""
+        """Begin to stop. The second call sends SIGTERM again: nodes then do not wait for their students."""
         if self._asked.is_set():
             for child in self.children:
                 child.terminate()
@@ -125,7 +125,7 @@ class LocalCluster:
         self._asked.set()
 
     async def run(self, programs: Sequence[Program], on_ready: Callable[[Sequence[Child]], None]) -> int:
-        """Start, watch until asked to stop, stop. 0: all ended well; 1: one failed."""
+        """Start, watch until :meth:`ask_stop`, and stop. Return 0 if all ended well, 1 if one failed."""
         code = 0
         try:
             await self._start(programs)
@@ -143,7 +143,7 @@ class LocalCluster:
         return 1 if failed else code
 
     async def _start(self, programs: Sequence[Program]) -> None:
-        """Each program once those are ready that it stands on; what stands on the same ones, side by side."""
+        """Start each program when its dependencies are ready; programs whose dependencies are ready start together."""
         waiting = list(programs)
         while waiting and not self._asked.is_set():
             ready = {child.program.name for child in self.children}
@@ -155,7 +155,7 @@ class LocalCluster:
             await self._ready(started)
 
     async def _watch(self) -> None:
-        """Wait until asked to stop. The others go on when one ends: people try here what happens then.
+        """Wait for :meth:`ask_stop`. If a program ends, the others go on: people try out such failures here.
 
         Raises:
             ClusterFailed: the master ended.
@@ -172,7 +172,7 @@ class LocalCluster:
             await asyncio.sleep(_POLL_S)
 
     def _ended(self) -> list[Child]:
-        """Return those that ended and should not have, and that were not reported yet."""
+        """Return the programs that ended unexpectedly and were not reported yet."""
         return [each for each in self.children if not each.running and not each.done and each not in self._lost]
 
     async def _ready(self, started: Sequence[Child]) -> None:
@@ -197,7 +197,7 @@ class LocalCluster:
         script = self._directory / f"{program.name}.sh"
         _write_start_script(script, [self._airnode, *program.args], env)
         with log.open("wb") as output:
-            # A session of its own: Ctrl+C is for this process, which then stops the others in order.
+            # In a new session, Ctrl+C reaches only this process, which then stops the others in order.
             process = await asyncio.create_subprocess_exec(
                 self._airnode,
                 *program.args,
@@ -212,10 +212,10 @@ class LocalCluster:
         return child
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for it.
+        """Wait until ``condition`` is true.
 
         Raises:
-            ClusterFailed: a child ended, which none does by itself but those that are done.
+            ClusterFailed: a child ended unexpectedly.
         """
         while not condition():
             if ended := self._ended():
@@ -223,7 +223,7 @@ class LocalCluster:
             await asyncio.sleep(_POLL_S)
 
     async def _stop(self) -> None:
-        """The master when the others are gone: slaves send their students on, consumers write what they hold."""
+        """Stop the master last: slaves must move their students, and consumers must write their events."""
         for is_master in (False, True):
             group = [child for child in self.children if child.program.is_master is is_master]
             for child in group:
@@ -232,7 +232,7 @@ class LocalCluster:
 
 
 def run(cluster: LocalCluster, programs: Sequence[Program], on_ready: Callable[[Sequence[Child]], None]) -> int:
-    """Run it until Ctrl+C or SIGTERM."""
+    """Run the cluster until Ctrl+C or SIGTERM, and return the exit code."""
 
     async def main() -> int:
         loop = asyncio.get_running_loop()
@@ -244,6 +244,6 @@ def run(cluster: LocalCluster, programs: Sequence[Program], on_ready: Callable[[
 
 
 def say(text: str) -> None:
-    """Tell people."""
+    """Print a message at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -1,9 +1,9 @@
-"""What the Compose file says of its services, as far as processes need it.
+"""The services of the Compose file, as far as processes need them.
 
 Read here: ``command``, ``environment`` with ``${VAR}``, ``${VAR:-default}`` and ``${VAR:?message}``, ``depends_on``,
 ``profiles``, ``restart``, ``scale``, ``stop_grace_period`` (Compose specification, "Services", "Profiles" and
-"Interpolation"). What only containers have, such as volumes, is left alone: a program gets a data directory of its own.
-Services of other images, which are not built here, are none of airnode's: nothing starts them as processes.
+"Interpolation"). Settings of containers only, such as volumes, are ignored: each program gets its own data directory.
+Services without ``build`` use images of others and are not started.
 """
 
 import re
@@ -28,7 +28,7 @@ _PORTS = (
 
 
 class TopologyError(Exception):
-    """One sentence about the file, or about a variable that it needs."""
+    """The file is wrong, or a variable that it needs is missing. The text is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Program:
     """A service as a process.
 
     Attributes:
-        args: airnode's. env: what it gets beside the basics of the system.
-        scale: how many of it the file starts. after: services that must be well, or have ended well, before it starts.
-        grace_s: how long it may take to stop. ends: it does something and ends, instead of running.
-        profiles: it is started where one of them is asked for; none: always.
+        args: arguments of airnode. env: its environment, besides the inherited variables.
+        scale: number of instances that the file starts. after: services that must be ready, or done, before it starts.
+        grace_s: how long it may take to stop. ends: it does its work and ends by itself.
+        profiles: it is started if one of them is requested; without profiles, always.
     """
 
     name: str
@@ -53,24 +53,24 @@ class Program:
 
     @property
     def is_slave(self) -> bool:
-        """Whether it serves viewers."""
+        """Return whether it serves viewers."""
         return "slave" in self.args
 
     @property
     def is_master(self) -> bool:
-        """Whether others are told where it is."""
+        """Return whether it is the master, whose address the others get."""
         return "master" in self.args
 
     def with_env(self, **env: str) -> "Program":
-        """The same with other values in its environment."""
+        """Return a copy with these values in its environment."""
         return replace(self, env={**self.env, **env})
 
 
 def read(path: Path, variables: Mapping[str, str]) -> list[Program]:
-    """The services of a Compose file that run airnode, in its order.
+    """Return the services of a Compose file that run airnode, in its order.
 
     Raises:
-        TopologyError: the file cannot be read, or needs a variable that there is not.
+        TopologyError: the file cannot be read, or a variable that it needs is missing.
     """
     try:
         services: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["services"]
@@ -95,10 +95,10 @@ def _program(name: str, service: Mapping[str, Any], variables: Mapping[str, str]
 
 
 def interpolated(text: str, variables: Mapping[str, str]) -> str:
-    """The text with its variables replaced as Compose does.
+    """Return the text with its variables replaced as Compose does.
 
     Raises:
-        TopologyError: a variable that must be there is not.
+        TopologyError: a required variable is missing.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -115,7 +115,7 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
 
 
 def seconds(text: str) -> float:
-    """A duration such as ``30s`` or ``1m30s``."""
+    """Return the seconds of a duration such as ``30s`` or ``1m30s``."""
     match = _DURATION.match(text)
     if match is None or not text:
         raise TopologyError(f"{text!r} is no duration such as 30s or 1m30s")
@@ -123,7 +123,7 @@ def seconds(text: str) -> float:
 
 
 def variables_of(path: Path) -> dict[str, str]:
-    """A ``.env`` file: NAME=value a line, ``#`` begins a comment."""
+    """Return the variables of a ``.env`` file: one NAME=value per line, ``#`` begins a comment."""
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name.strip(): value.strip() for name, _, value in pairs}
@@ -132,14 +132,14 @@ def variables_of(path: Path) -> dict[str, str]:
 def chosen(
     programs: list[Program], slaves: int, profiles: Collection[str] = (), consumers: int | None = None
 ) -> list[Program]:
-    """What stands in no profile or in one of these, with so many slaves and consumers.
+    """Return the programs without a profile or with one of ``profiles``.
 
     Args:
-        slaves: first those of the file, then more of the one that it scales.
-        consumers: None: as many as the file says.
+        slaves: number of slaves: first those of the file, then copies of its slave with ``scale: 0``.
+        consumers: number of consumers; None: that of the file.
 
     Raises:
-        TopologyError: the file has not so many slaves, and none to scale; or it has no such profile.
+        TopologyError: the file has too few slaves and none with ``scale: 0``, or it has no such profile.
     """
     for profile in profiles:
         if not any(profile in each.profiles for each in programs):
@@ -150,7 +150,7 @@ def chosen(
 
 
 def _scaled(program: Program, consumers: int | None) -> list[Program]:
-    """As many of it as are wanted, with names of their own."""
+    """Return the wanted number of copies; several copies are numbered."""
     count = consumers if consumers is not None and "consumer" in program.args else program.scale
     if count == 1:
         return [program]
@@ -168,5 +168,5 @@ def _slaves(programs: list[Program], slaves: int) -> list[Program]:
 
 
 def on_free_ports(program: Program) -> Program:
-    """The same with any free port in the place of each that the file names."""
+    """Return a copy in which port 0 (any free port) replaces each port of the file."""
     return program.with_env(**{name: "0" for name in _PORTS if name in program.env})
