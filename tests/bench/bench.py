@@ -1,4 +1,4 @@
-"""What every scenario works with: its options, fresh nodes, publishers and the load generator."""
+"""The parts that all scenarios share: options, fresh nodes, publishers and the load generator."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from tests.support.waiting import eventually
 
 @dataclass
 class Bench:
-    """One run. ``seconds``: how long each figure is measured."""
+    """One run of the benchmark. ``seconds``: how long each figure is measured."""
 
     seconds: float
     soak_minutes: float
@@ -37,16 +37,16 @@ class Bench:
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def say(self, text: str) -> None:
-        """Progress, on standard error."""
+        """Print progress on standard error."""
         self.console.print(f"  {text}", highlight=False)
 
     def data_dir(self) -> Path:
-        """A data directory that is not there yet."""
+        """Return the path of a data directory that does not exist yet."""
         return self.work / f"node{next(self._count)}"
 
     @asynccontextmanager
     async def node(self, *args: str) -> AsyncIterator["Running"]:
-        """A fresh standalone node that is ready."""
+        """Yield a fresh standalone node that is ready."""
         process = AirnodeProcess(self.data_dir(), *args)
         try:
             await process.start(60)
@@ -57,7 +57,7 @@ class Bench:
 
     @asynccontextmanager
     async def stream(self, url: str) -> AsyncIterator[Publisher]:
-        """ffmpeg publishes the clip without end."""
+        """Publish the clip with ffmpeg in an endless loop."""
         publisher = await loop_publisher(url, self.clip).start()
         try:
             yield publisher
@@ -76,13 +76,13 @@ class Running:
 
     @property
     def media(self) -> tuple[str, int]:
-        """Host and port of the media listener; an address, so that no name is looked up."""
+        """Return host and port of the media listener. The host is an IP address, so that no name is resolved."""
         port = urlsplit(self.process["media_url"]).port
         assert port is not None
         return "127.0.0.1", port
 
     def tokens(self, count: int, room: str = "stream") -> list[str]:
-        """Student tokens, each a session of its own, signed with the node's secret."""
+        """Return student tokens with different sessions, signed with the node's key."""
         secret = json.loads((self.process.data_dir / "secrets.json").read_text())["jwt_secret"]
         signer = Tokens(secret, 14_400)
         return [signer.issue(f"bench-{index}", "student", room)[0] for index in range(count)]
@@ -91,7 +91,7 @@ class Running:
         return await gauges(self.process["api_url"])
 
     async def live(self, rooms: int = 1) -> None:
-        """Wait until so many rooms have a publisher."""
+        """Wait until ``rooms`` rooms have a publisher."""
 
         async def enough() -> bool:
             return await self._live_rooms() >= rooms
@@ -99,7 +99,7 @@ class Running:
         await eventually(enough, 30, f"{rooms} rooms are live")
 
     async def _token(self) -> str:
-        """A teacher's token, asked for once: a full node gives none."""
+        """Return a teacher's token. It is requested only once: a full node issues none."""
         self._teacher_token = self._teacher_token or (await self.api.teacher())["token"]
         return self._teacher_token
 
@@ -109,7 +109,7 @@ class Running:
             return sum(each["state"] == "live" for each in (await response.json())["classes"])
 
     async def add_classes(self, count: int) -> list[str]:
-        """Make classes; the RTMP address of each."""
+        """Create classes and return the RTMP address of each."""
         secret, url = self.process["teacher_secret"], self.process["api_url"]
         found = []
         for index in range(count):
@@ -125,12 +125,12 @@ class Running:
         return found
 
     async def viewers(self, room: str = "stream") -> int:
-        """Viewers as the pages are told."""
+        """Return the number of viewers that the pages show."""
         return int((await self.api.room(await self._token(), room))["viewers"])
 
 
 class LoadGenerator:
-    """The other process; see :mod:`tests.bench.loadgen`."""
+    """The process of the load generator; see :mod:`tests.bench.loadgen`."""
 
     def __init__(self, **orders: Any) -> None:
         self._orders = orders
@@ -161,7 +161,7 @@ class LoadGenerator:
             await self._process.wait()
 
     async def message(self, within_s: float) -> dict[str, Any]:
-        """The generator's next word."""
+        """Return the generator's next message."""
         assert self._process is not None
         assert self._process.stdout is not None
         async with asyncio.timeout(within_s):

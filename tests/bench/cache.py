@@ -1,4 +1,4 @@
-"""The cache of users and products: what reading costs with it and without, and what it spares the database.
+"""Measures the cache of users and products: the cost of reads with and without it, and the queries that it saves.
 
 ``python -m tests.bench.cache [--seconds 60] [--json]``. Prints tables and one line of JSON; asserts nothing about time.
 """
@@ -58,7 +58,7 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 
 class Rig:
-    """Both stores, embedded; the tables filled; a cache-worker."""
+    """Both embedded stores with filled tables, and a cache-worker."""
 
     def __init__(self, directory: Path) -> None:
         self.data = DataDir(directory)
@@ -103,7 +103,7 @@ class Rig:
         return catalogue
 
     async def counts(self) -> dict[str, int]:
-        """What the database counted so far: {statement: calls}."""
+        """Return {statement: calls} as the database counted them so far."""
         return {row["query"]: row["calls"] for row in await self.connection.fetch(_COUNTS)}
 
 
@@ -112,7 +112,7 @@ def some_ids() -> list[int]:
 
 
 def ways(rig: Rig, catalogue: Catalogue) -> dict[str, Callable[[], Awaitable[list[Any]]]]:
-    """How a hundred users can be had; from the database on one kept connection, with prepared statements."""
+    """Return the ways to read 100 users. Database reads use one open connection and prepared statements."""
 
     async def each_by_key() -> list[Any]:
         return [await rig.connection.fetchrow(_BY_KEY, [each]) for each in some_ids()]
@@ -126,7 +126,7 @@ def ways(rig: Rig, catalogue: Catalogue) -> dict[str, Callable[[], Awaitable[lis
 
 
 async def timed(ways_: dict[str, Callable[[], Awaitable[list[Any]]]]) -> dict[str, dict[str, float]]:
-    """All ways in turns, so that each meets the same machine; ms."""
+    """Return the times of all ways in ms. They take turns, so that other load on the machine affects all of them."""
     took_ms: dict[str, list[float]] = {name: [] for name in ways_}
     for number in range(_READS):
         for name, read in ways_.items():
@@ -148,7 +148,7 @@ async def timed(ways_: dict[str, Callable[[], Awaitable[list[Any]]]]) -> dict[st
 
 
 async def statements(rig: Rig, catalogue: Catalogue, seconds: float) -> dict[str, float]:
-    """One reader with the cache beside one without, ten times a second each; counted by pg_stat_statements."""
+    """Count the queries of a reader with the cache and one without (pg_stat_statements), at ten reads a second each."""
     before = await rig.counts()
     began_s = time.perf_counter()
     reads = 0
@@ -186,7 +186,7 @@ async def rigged() -> AsyncIterator[Rig]:
 
 
 async def measure(seconds: float) -> dict[str, Any]:
-    """Everything, ready for JSON."""
+    """Return all results as JSON values."""
     async with rigged() as rig:
         filled = await seed(rig.postgres, USERS, PRODUCTS)
         rows = sum(each.added for each in filled.values())

@@ -1,4 +1,4 @@
-"""What streams and viewers cost: CPU, memory, and how promptly viewers are served."""
+"""Measures the cost of streams and viewers: CPU, memory, and how late viewers get their data."""
 
 import asyncio
 import math
@@ -13,12 +13,12 @@ from tests.support.waiting import eventually
 _STREAMS = 10
 _VIEWERS = 150
 _SOAK_VIEWERS = 20
-#: Long enough for a window to be full and for what a publisher's start costs to be over.
+#: After this time the window is full and the extra load of a publisher's start is over.
 _SETTLE_S = 12.0
 
 
 async def streams(bench: Bench) -> None:
-    """CPU and memory a stream, nobody watching."""
+    """Measure CPU and memory per stream without viewers."""
     async with bench.node() as node, AsyncExitStack() as publishers:
         urls = await node.add_classes(_STREAMS)
         idle, idle_kib = await _usage(bench, node, "idle"), node.meter.rss_kib()
@@ -54,7 +54,7 @@ async def _usage(bench: Bench, node: Running, what: str) -> Usage:
 
 
 async def viewers(bench: Bench) -> None:
-    """150 low-latency viewers on one stream."""
+    """Measure 150 low-latency viewers on one stream."""
     async with bench.node() as node, bench.stream(node.process["rtmp_url"]):
         await node.live()
         await asyncio.sleep(_SETTLE_S)
@@ -96,7 +96,7 @@ async def viewers(bench: Bench) -> None:
 
 
 async def _counted(node: Running) -> int:
-    """The page's count, once it has settled: it comes with the room's next report."""
+    """Return the number of viewers on the page, after the room's next report."""
 
     async def all_there() -> bool:
         return await node.viewers() == _VIEWERS
@@ -121,13 +121,13 @@ def _load(node: Running, count: int, seconds: float) -> LoadGenerator:
 
 
 def _lags(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """How often the event loop was late between two readings, by upper bound in seconds (cumulative)."""
+    """Return {upper bound in s: how often the event loop was late by at most that, between two readings}."""
     name = 'airnode_loop_lag_distribution_seconds_bucket{le="'
     return {each[len(name) : -2]: after[each] - before.get(each, 0) for each in after if each.startswith(name)}
 
 
 async def soak(bench: Bench) -> None:
-    """One stream and 20 viewers for a while: does anything grow?"""
+    """Measure whether anything grows with one stream and 20 viewers over a long time."""
     seconds = bench.soak_minutes * 60
     period_s = min(60.0, seconds / 12)
     rows: list[dict[str, float]] = []

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.cluster``: a master and three slaves on this machine, and how many viewers they carry."""
+"""``python -m tests.bench.cluster``: how many viewers a master and three slaves on this machine can serve."""
 
 import asyncio
 import contextlib
@@ -31,15 +31,15 @@ _GENERATORS = 2
 
 _SLAVES = 3
 
-#: Joining viewers a second, and how long they play before anything is counted.
+#: How many viewers join per second, and how long they play before the measurement.
 _JOIN_PER_S = 60.0
 
 _SETTLE_S = 10.0
 
-#: Longest life of a generator beyond what it was asked to measure.
+#: How long a generator may live at most, besides the time of its measurements.
 _SPARE_S = 900.0
 
-#: What most machines call full.
+#: From this share of its CPU on, a machine counts as full.
 _FULL = 0.92
 
 
@@ -87,7 +87,7 @@ async def generator(life_s: float) -> AsyncIterator[Generator]:
 
 
 class MeasuredCluster:
-    """The cluster under measurement, and the students who were given places in it."""
+    """The measured cluster, and the students who have places in it."""
 
     def __init__(self, cluster: Cluster, seconds: float, console: Console) -> None:
         self.cluster = cluster
@@ -101,7 +101,7 @@ class MeasuredCluster:
         return self.cluster.nodes[1:]
 
     async def places(self, count: int) -> list[tuple[str, int, str]]:
-        """(host, port, base path) of new students, as the master places them."""
+        """Return (host, port, base path) of new students, as the master places them."""
         found = []
         for _ in range(count):
             self._students += 1
@@ -115,7 +115,7 @@ class MeasuredCluster:
         return found
 
     async def fill(self, generators: Sequence[Generator], way: str, more: int) -> None:
-        """Add so many viewers, in batches that turn up before their reservations end."""
+        """Add ``more`` viewers, in batches that connect before their reservations end."""
         for begin in range(0, more, 100):
             places = await self.places(min(100, more - begin))
             shares = [places[n :: len(generators)] for n in range(len(generators))]
@@ -146,14 +146,14 @@ class MeasuredCluster:
         return _row(way, source_mbps, results, usage, sent, lag_ms)
 
     async def check_running(self) -> None:
-        """Raise RuntimeError where a node is gone, with its last words."""
+        """Raise RuntimeError with the last output of a node that ended."""
         for node in self.cluster.nodes:
             with contextlib.suppress(TimeoutError):
                 code = await node.wait(0.001)
                 raise RuntimeError(f"{node.data_dir.name} ended with {code}:\n{node.log[-3000:]}")
 
     async def wait_until_empty(self) -> None:
-        """Wait until nobody is counted any more."""
+        """Wait until no viewer is counted any more."""
 
         async def nobody() -> bool:
             status, body = await self.cluster.call("GET", "/cluster/nodes")
@@ -205,7 +205,7 @@ def _row(
 
 
 def _limit(usage: dict[str, Usage], generators: list[float], machine_cpu: float) -> str:
-    """What is full: a node's core, a generator's, or the machine that all of them share."""
+    """Return what is full: a node's core, a generator's core, or the machine that all of them share."""
     node = max(usage, key=lambda name: usage[name].own)
     if usage[node].own >= _FULL:
         return node
@@ -220,7 +220,7 @@ def _limit(usage: dict[str, Usage], generators: list[float], machine_cpu: float)
 
 
 def _lag_p99_ms(before: dict[str, float], after: dict[str, float]) -> float:
-    """How late the event loop was, as the upper bound of the bucket that holds the 99th percentile."""
+    """Return how late the event loop was in ms: the upper bound of the bucket with the 99th percentile."""
     name = 'airnode_loop_lag_distribution_seconds_bucket{le="'
     counts = {each[len(name) : -2]: after[each] - before.get(each, 0) for each in after if each.startswith(name)}
     every = counts.get("+Inf", 0)
@@ -229,7 +229,7 @@ def _lag_p99_ms(before: dict[str, float], after: dict[str, float]) -> float:
 
 
 async def run(options: "Options", work: Path, rows: list[Row], console: Console) -> None:
-    """Every way with every source, as far as it goes."""
+    """Measure every way to play with every source, and add the rows."""
     settings = ("--set", "auth.token_burst=100000", "--set", "auth.token_rate_per_s=1000")
     async with aiohttp.ClientSession() as session, AsyncExitStack() as after:
         cluster = Cluster(work, session, *settings)
@@ -259,7 +259,7 @@ async def run(options: "Options", work: Path, rows: list[Row], console: Console)
 async def _climb(
     measured: MeasuredCluster, way: str, mbps: float, steps: Sequence[int], until_stall: bool, rows: list[Row]
 ) -> None:
-    """More and more viewers of one kind."""
+    """Add viewers of one kind step by step, with a row for each step."""
     await asyncio.sleep(_SETTLE_S)
     async with AsyncExitStack() as stack:
         generators = [await stack.enter_async_context(generator(_SPARE_S)) for _ in range(_GENERATORS)]
@@ -278,7 +278,7 @@ async def _climb(
 
 
 def low_clip() -> Path:
-    """360p30 at about 0.2 Mbit/s, for counts rather than for bytes; encoded once and kept."""
+    """Return a 360p30 clip of about 0.2 Mbit/s, for many viewers at little bandwidth. It is encoded once and kept."""
     _KEPT.mkdir(parents=True, exist_ok=True)
     rate = ("-b:v", "120k", "-maxrate", "140k", "-bufsize", "120k", "-b:a", "32k", "-ac", "1", "-bf", "0")
     return make_clip(_KEPT / f"clip-360p30-low-{CLIP_S}s.flv", CLIP_S, extra=rate)
@@ -312,10 +312,10 @@ def main(
     work: Path | None,
     json_path: Path | None,
 ) -> None:
-    """Measure how many viewers a cluster of three slaves carries, all of it on this machine, with the load generator.
+    """Measure how many viewers a cluster of three slaves serves, with the load generator on the same machine.
 
     Viewers get their places from POST /api/token. Prints progress and a table on standard error, and one JSON document
-    as the last line on standard output; exit code 1 when it broke off.
+    as the last line on standard output; exit code 1 if it did not finish.
     """
     chosen = tuple(way.strip() for way in ways.split(",") if way.strip())
     if not set(chosen) <= TITLES.keys():

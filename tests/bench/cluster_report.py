@@ -1,4 +1,4 @@
-"""What the cluster benchmark prints: one row for each step, a table, and a JSON document."""
+"""The output of the cluster benchmark: one row for each step, a table, and a JSON document."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ TITLES = {"live": "live.mp4", "hls": "LL-HLS"}
 
 @dataclass(frozen=True)
 class Row:
-    """One step. CPU in cores, rates in Mbit/s, latencies in ms behind what comes in at the origin."""
+    """One step. CPU in cores, rates in Mbit/s, latencies in ms since the media arrived at the origin."""
 
     way: str
     source_mbps: float
@@ -40,13 +40,13 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Every viewer played through."""
+        """Return whether every viewer played without a stall."""
         return not self.stalls and not self.stalled_viewers and not self.errors and not self.jumps
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for."""
+    """The options of the command."""
 
     ways: tuple[str, ...]
     steps: tuple[int, ...]
@@ -55,7 +55,7 @@ class Options:
 
 
 def show(rows: Sequence[Row], console: Console) -> None:
-    """The table."""
+    """Print the table."""
     table = Table(title="airnode cluster benchmark: a master and 3 slaves", title_justify="left", pad_edge=False)
     for name in (
         "way",
@@ -96,7 +96,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
 
 
 def document(rows: Sequence[Row], options: Options) -> dict[str, Any]:
-    """Everything, ready for JSON."""
+    """Return all rows and options as JSON values."""
     at_500 = [row for row in rows if row.viewers == 500 and row.source_mbps < 1]
     return {
         "bench": "cluster",
@@ -111,7 +111,7 @@ def document(rows: Sequence[Row], options: Options) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN."""
+    """Return the value; None in place of infinity and NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _finite(each) for name, each in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

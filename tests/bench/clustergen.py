@@ -1,10 +1,10 @@
-"""The load generator, a process of its own: ``python -m tests.bench.clustergen SECONDS``; it lives no longer than that.
+"""The load generator as a process: ``python -m tests.bench.clustergen SECONDS``; it ends after that time.
 
-One epoll loop and one buffer for all viewers, so that on a small machine the nodes are what is measured. Orders come as
-lines of JSON on standard input, and viewers go on while it waits for the next one:
+One epoll loop and one buffer serve all viewers, which leaves most of a small machine to the nodes. Orders come as lines
+of JSON on standard input; viewers go on while the generator waits for the next order:
 
 ``{"do": "add", "kind": "hls" | "live", "viewers": [[host, port, base path], …], "ramp_s": 5}``
-    they enter one by one; answered by ``{"event": "playing", "viewers": n}`` once all of them play
+    they join one by one; answered by ``{"event": "playing", "viewers": n}`` once all of them play
 ``{"do": "measure", "seconds": 20}``
     answered by ``{"event": "result", …}``
 
@@ -30,7 +30,7 @@ _BUFFER = bytearray(1 << 20)
 _VIEW = memoryview(_BUFFER)
 _RETRY_S = 0.25
 _JOIN_S = 45.0
-#: What airnode's page holds in hand of live.mp4 on a calm network, and what hls.js wants before it goes on.
+#: The buffer of airnode's page for live.mp4 on a stable network, and that of hls.js before it continues after a stall.
 _LIVE_AIM_S, _HLS_AIM_S = 0.15, 0.1
 
 
@@ -83,7 +83,7 @@ class Connection:
 
 
 class HlsViewer(Viewer):
-    """As hls.js: the next playlist is asked for as soon as one came; parts are fetched one by one."""
+    """Plays as hls.js does: requests the next playlist as soon as one arrived, and fetches parts one by one."""
 
     def __init__(self, at: tuple[str, int], base: str) -> None:
         super().__init__(_HLS_AIM_S)
@@ -142,7 +142,7 @@ class HlsViewer(Viewer):
 
 
 class LiveViewer(Viewer):
-    """As airnode's own page: one endless response."""
+    """Plays as airnode's page does: one endless response."""
 
     def __init__(self, at: tuple[str, int], base: str) -> None:
         super().__init__(_LIVE_AIM_S)
@@ -175,7 +175,7 @@ class LiveViewer(Viewer):
         self.playback.fed(media_s, now_s)
         self._reads += 1
         if self._reads % 8 == 0:
-            # What was shot since the origin took this in is not here yet, and is behind live as well.
+            # The live position has advanced since the origin received this media.
             self.playback.note(media_s + now_s - origin_s)
 
 
@@ -190,7 +190,7 @@ class House:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._until_s = until_s
-        #: Longest time from an event to its turn, as the loop itself saw it: what this process adds to the figures.
+        #: Duration of each turn of the loop: the most that this process adds to the latency of an event.
         self._turns_s: deque[float] = deque(maxlen=100_000)
         self._orders: deque[dict[str, Any] | None] = deque()
         self.viewers: list[HlsViewer | LiveViewer] = []
@@ -204,7 +204,7 @@ class House:
         self._selector.register(reader.socket, selectors.EVENT_READ, reader)
 
     def recv(self, reader: Any) -> int:
-        """Bytes read into the buffer; 0: the node hung up."""
+        """Return the number of bytes read into the buffer; 0: the node closed the connection; -1: nothing to read."""
         try:
             size = int(reader.socket.recv_into(_VIEW))
         except BlockingIOError:
@@ -221,7 +221,7 @@ class House:
         heapq.heappush(self._timers, (time.monotonic() + delay_s, self._count, do))
 
     def run(self, until_s: float, *, unless: Callable[[], bool] = bool) -> None:
-        """Serve viewers until then, or until ``unless`` says so."""
+        """Run the viewers until ``until_s``, or until ``unless`` returns true."""
         until_s = min(until_s, self._until_s)
         while (now_s := time.monotonic()) < until_s and not unless():
             wait_s = min(until_s, self._timers[0][0] if self._timers else until_s, now_s + 0.1) - now_s
@@ -231,7 +231,7 @@ class House:
                 if key.data is None:
                     self._hear()
                 else:
-                    with contextlib.suppress(OSError):  # a node that is gone; its other socket says so
+                    with contextlib.suppress(OSError):  # the node is gone; its other socket reports it
                         key.data.read(self)
             while self._timers and self._timers[0][0] <= time.monotonic():
                 heapq.heappop(self._timers)[2]()
@@ -247,7 +247,7 @@ class House:
         self._orders.extend(json.loads(line) for line in lines if line)
 
     def order(self) -> dict[str, Any] | None:
-        """The next one; None: it is over."""
+        """Return the next order; None: standard input is closed."""
         while not self._orders:
             if time.monotonic() >= self._until_s:
                 return None
@@ -297,7 +297,7 @@ class House:
         }
 
     def _received(self) -> dict[int, int]:
-        """{port: bytes that its viewers got}"""
+        """Return {port: bytes that its viewers received}."""
         found: Counter[int] = Counter()
         for viewer, port in zip(self.viewers, self.ports, strict=True):
             found[port] += viewer.received
@@ -305,7 +305,7 @@ class House:
 
 
 def _thinned(values: list[float]) -> list[float]:
-    """At most some thousand of sorted values, the largest among them."""
+    """Return some thousand of the sorted values at most, always with the largest."""
     step = max(1, len(values) // 2000)
     return [round(each, 1) for each in values[step // 2 :: step]] + [round(each, 1) for each in values[-1:]]
 

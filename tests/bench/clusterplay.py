@@ -1,8 +1,8 @@
-"""Viewers as players are: what they ask for, and what their buffer does. No socket and no clock in here.
+"""Models of players: their requests and their buffers. No I/O and no clock.
 
-A :class:`Playback` is the buffer model: it plays in real time what it was fed, stalls when its position reaches the end
-of the buffer, and goes on when enough came. It never plays faster to catch up (hls.js's default), so that what a stall
-cost stays visible in the latency.
+A :class:`Playback` is the buffer model: it plays media in real time, stalls when its position reaches the end of the
+buffer, and continues when the buffer is full enough. It never plays faster to catch up (hls.js's default), so that a
+stall stays visible in the latency.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import NamedTuple
 _ATTRIBUTES = re.compile(rb'DURATION=([\d.]+),URI="([^"]+)"(,INDEPENDENT=YES)?')
 _NTP_EPOCH_S = 2_208_988_800
 _PRFT_BYTES = 28
-#: Media further on than this was left out on the way: a viewer of live.mp4 that was slow.
+#: A larger gap in media time means that media was dropped, because a viewer of live.mp4 was slow.
 _JUMP_S = 1.0
 
 
@@ -23,35 +23,35 @@ class Playback:
     """One viewer's buffer; all times in seconds, of one clock.
 
     Args:
-        aim_s: media that must be in hand before playing begins, and after a stall.
+        aim_s: media that must be in the buffer before playback begins or continues after a stall.
 
     Attributes:
-        stalls: times that the position reached the end. stalled_s: how long that was in all. jumps: media left out.
+        stalls: number of stalls. stalled_s: their total time. jumps: number of gaps of dropped media.
     """
 
     __slots__ = ("_aim_s", "_at_s", "_end_s", "_playing", "_pos_s", "behind_s", "jumps", "stalled_s", "stalls")
 
     def __init__(self, aim_s: float) -> None:
         self._aim_s = aim_s
-        #: Media time that is played at the time ``_at_s``, and up to which there is media.
+        #: Media time of the position at the clock time ``_at_s``, and the end of the buffer.
         self._pos_s = self._end_s = self._at_s = 0.0
         self._playing = False
         self.reset()
 
     def reset(self) -> None:
-        """Count anew."""
+        """Reset all counts."""
         self.stalls = self.jumps = 0
         self.stalled_s = 0.0
-        #: Seconds behind live, at each look.
+        #: Seconds behind live, at each call of :meth:`note`.
         self.behind_s = array("d")
 
     def begin(self, pos_s: float, now_s: float) -> None:
-        """Playing is to begin at this media time."""
+        """Begin to play at this media time, as soon as there is enough media."""
         self._pos_s = self._end_s = pos_s
         self._at_s = now_s
 
     def fed(self, end_s: float, now_s: float) -> None:
-        """There is media up to ``end_s``."""
+        """Extend the buffer to ``end_s``."""
         self.look(now_s)
         if end_s - self._end_s > _JUMP_S:
             self.jumps += 1
@@ -62,7 +62,7 @@ class Playback:
             self._at_s = now_s
 
     def look(self, now_s: float) -> None:
-        """Move on to now."""
+        """Advance the position to ``now_s``."""
         passed_s = now_s - self._at_s
         if self._playing:
             ahead_s = self._end_s - self._pos_s
@@ -78,12 +78,12 @@ class Playback:
         self._at_s = now_s
 
     def note(self, live_s: float) -> None:
-        """Remember how far it is behind ``live_s``, the media time of what comes in at the origin now."""
+        """Record how far the position is behind ``live_s``, the media time that arrives at the origin now."""
         self.behind_s.append(live_s - self._pos_s)
 
 
 class Part(NamedTuple):
-    """A Partial Segment; ``end_s``: wall clock (unix) at which its last sample came in."""
+    """A Partial Segment; ``end_s``: unix seconds at which its last sample arrived."""
 
     name: str
     end_s: float
@@ -92,7 +92,7 @@ class Part(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a low-latency client takes from a media playlist; ``msn``, ``part``: what it asks for next."""
+    """The values of a media playlist that a low-latency client needs; ``msn``, ``part``: of its next request."""
 
     msn: int
     part: int
@@ -103,7 +103,7 @@ class Listing(NamedTuple):
 
 @lru_cache(maxsize=256)
 def read_listing(playlist: bytes) -> Listing:
-    """Read a media playlist or a delta update of one. Cached: all viewers of a node get the same bytes."""
+    """Return the listing of a media playlist or a delta update. Cached: all viewers of a node get the same bytes."""
     first = skipped = finished = open_parts = 0
     hold_back_s = end_s = 0.0
     init, parts = "", []
@@ -131,10 +131,10 @@ def read_listing(playlist: bytes) -> Listing:
 
 
 def first_parts(listing: Listing) -> tuple[float, tuple[Part, ...]]:
-    """Where a player begins: the media time, and the parts to fetch.
+    """Return where a player begins: the media time, and the parts to fetch.
 
-    The position is the part hold-back before the end; the parts begin at the last key frame not after it, or at the
-    first one there is.
+    The position is the part hold-back before the end; the parts begin at the last key frame not after it, or else at
+    the first key frame.
     """
     at_s = listing.parts[-1].end_s - listing.hold_back_s
     keys = [n for n, part in enumerate(listing.parts) if part.independent]
@@ -145,7 +145,7 @@ def first_parts(listing: Listing) -> tuple[float, tuple[Part, ...]]:
 
 
 def producer_time(buffer: bytearray, size: int) -> tuple[float, float] | None:
-    """The last ``prft`` in what was read: (unix seconds at the origin, media time in seconds of 90 kHz)."""
+    """Return the last ``prft`` in ``buffer``: (unix seconds at the origin, media time in seconds)."""
     at = buffer.rfind(b"prft", 0, size)
     if at < 0 or at + _PRFT_BYTES > size:
         return None

@@ -4,13 +4,13 @@ The delay of a frame is the time between these two moments, both on this machine
 
 - sent: the encoder handed the last byte of the frame to its socket (``TimedPublisher.sent_s``);
 - shown: ``expectedDisplayTime`` of the frame in ``requestVideoFrameCallback``, or the callback's own time where that is
-  later. Which frame it is stands in its picture, as a number.
+  later. The picture contains the number of the frame.
 
 The page's own figure (the studio and the badge show it) is the same with one difference: "sent" is when the server
-received the frame (``prft`` in live.mp4), by the server's clock as the page estimates it. The bench reports how far the
-two lie apart.
+received the frame (``prft`` in live.mp4), by the server's clock as the page estimates it. The bench reports the
+difference of the two.
 
-Between the media port and the page lies a link that may delay what comes, or hold it for a second.
+A link between the media port and the page can delay the data, or hold it for a second.
 """
 
 import asyncio
@@ -40,13 +40,14 @@ _KEPT = Path("bench-results")
 _WARM_S = 12.0
 _JITTER_MS = (20.0, 50.0)
 _HOLD_S = 1.0
-#: A stall each so many seconds, and the first and last of a round so far from its ends.
+#: Seconds from one stall to the next, and from the ends of a round to its first and last stall.
 _STALL_EVERY_S, _STALL_EDGE_S = 15.0, 5.0
-#: The delay is back when the median of so many frames is within so much of what it was in the seconds before.
+#: The delay has recovered when the median of ``_BACK_FRAMES`` frames is at most ``_BACK_WITHIN_MS`` above the median
+#: of the last ``_BEFORE_S`` before the stall.
 _BACK_FRAMES, _BACK_WITHIN_MS, _BEFORE_S = 5, 25.0, 2.0
 _NEVER_S = 99.0
 _FREEZE_MS = 250.0
-#: "Steady" for changes of rate: no two of them within this.
+#: The playback rate is steady if no two changes of it are closer together than this.
 _STEADY_S = 2.0
 
 #: Notes each frame that is shown (when, which number, at which media time), `waiting` and changes of rate.
@@ -79,7 +80,7 @@ _SAMPLE = """([bits, part, centre]) => {
 
 @dataclass(frozen=True)
 class Way:
-    """One way of watching, over one kind of link, with its targets in ms."""
+    """One way to watch over one kind of link, with its targets in ms."""
 
     key: str
     title: str
@@ -108,7 +109,7 @@ WAYS = (
 
 @dataclass
 class Round:
-    """What one page saw in one round. ``seen``: what ``_SAMPLE`` noted; ``stalls_ms``: when holding began (unix)."""
+    """The results of one page in one round. ``seen``: the notes of ``_SAMPLE``; ``stalls_ms``: unix ms of each hold."""
 
     seen: dict[str, Any]
     sent_s: dict[int, float]
@@ -117,12 +118,12 @@ class Round:
     low_delay: str
 
     def delays(self) -> list[tuple[float, float]]:
-        """Return (when it was shown in unix ms, delay in ms) of each frame whose number was read."""
+        """Return (unix ms when it was shown, delay in ms) of each frame whose number was read."""
         return [(at, at - self.sent_s[n] * 1000) for at, n, _ in self.seen["frames"] if n in self.sent_s]
 
 
 async def measure(bench: Bench, browser: Browser, way: Way, rounds: int, silent_clip: Path) -> None:
-    """Watch one way for all rounds, each with a fresh page and a fresh publisher."""
+    """Measure one way to watch in all rounds, each with a new page and a new publisher."""
     clip = bench.clip if way.sound else silent_clip
     found = []
     async with bench.node() as node:
@@ -157,7 +158,7 @@ async def _round(browser: Browser, node: Running, way: Way, publisher: TimedPubl
 
 
 async def _lead_over(page: Page, port: int) -> None:
-    """Have the page fetch its media from ``port``."""
+    """Make the page fetch its media from ``port``."""
 
     async def rewrite(route: Route) -> None:
         answer = await route.fetch()
@@ -254,12 +255,12 @@ def _report(bench: Bench, way: Way, rounds: list[Round]) -> None:
 
 
 def _most_within(times_ms: list[float], within_ms: float) -> int:
-    """Return how many of ``times_ms`` lie within one stretch of ``within_ms``, at most."""
+    """Return the largest number of ``times_ms`` within any interval of ``within_ms``."""
     return max((sum(0 <= other - at < within_ms for other in times_ms) for at in times_ms), default=0)
 
 
 def _back_s(seen: Round, held_ms: float) -> float:
-    """Return how long after the link delivered again the delay was what it had been; ``_NEVER_S``: never."""
+    """Return the seconds from the end of a hold until the delay recovered; ``_NEVER_S``: it did not."""
     delays = seen.delays()
     before = [delay for at, delay in delays if held_ms - _BEFORE_S * 1000 <= at < held_ms]
     delivered_ms = held_ms + _HOLD_S * 1000
@@ -275,7 +276,7 @@ def _back_s(seen: Round, held_ms: float) -> float:
 
 
 def _silent(clip: Path) -> Path:
-    """Return the clip without its sound, made once."""
+    """Return the clip without its sound; it is made once."""
     path = clip.with_name(clip.stem + "-silent.flv")
     if not path.exists():
         command = ["ffmpeg", "-v", "error", "-y", "-i", str(clip), "-an", "-c", "copy", str(path)]

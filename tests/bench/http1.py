@@ -1,11 +1,11 @@
-"""A cheap HTTP/1.1 client connection: keep-alive, one request at a time, bodies counted and kept only where asked."""
+"""A cheap HTTP/1.1 client connection: keep-alive, one request at a time; bodies are counted, and kept on request."""
 
 import asyncio
 from typing import NamedTuple, cast
 
 
 class Answer(NamedTuple):
-    """``body`` is empty unless it was asked for; ``size`` counts it either way."""
+    """An answer. ``body`` is empty unless it was requested; ``size`` is always the size of the body in bytes."""
 
     status: int
     size: int
@@ -31,7 +31,7 @@ class HttpConnection(asyncio.Protocol):
         return connection
 
     def get(self, path: str, *, keep: bool = False) -> "asyncio.Future[Answer]":
-        """Ask; the future fails with ConnectionError when the server hangs up."""
+        """Send a request and return its future; it fails with ConnectionError if the server closes the connection."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionError("the connection is closed")
         self._keep = keep
@@ -62,7 +62,7 @@ class HttpConnection(asyncio.Protocol):
             self._answer()
 
     def _read_head(self, data: bytes) -> bytes:
-        """Returns what followed the head; the status stays 0 until the head is whole."""
+        """Return the bytes after the head; the status stays 0 until the head is complete."""
         self._status = 0
         self._head += data
         end = self._head.find(b"\r\n\r\n")

@@ -9,12 +9,12 @@ _READ_BYTES = 256 << 10
 
 
 class ShapedLink:
-    """Forwards connections on loopback; entered, it gives its port.
+    """Forwards connections on loopback. As a context manager it returns its port.
 
     Bytes keep their order, as in TCP: what is read later never arrives earlier.
 
     Args:
-        to_port: where connections lead to.
+        to_port: port to which it forwards.
         delay_ms: least and most delay of each piece that the server sends, evenly distributed.
     """
 
@@ -45,7 +45,7 @@ class ShapedLink:
         return int(self._server.sockets[0].getsockname()[1])
 
     def hold(self, seconds: float) -> None:
-        """Deliver nothing for so long; then all of it at once."""
+        """Deliver nothing for ``seconds``, then all of it at once."""
         self._held_until_s = asyncio.get_running_loop().time() + seconds
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.bench.live``: live.mp4 beside LL-HLS: latency and first frame in Chromium, CPU of many viewers."""
+"""``python -m tests.bench.live``: live.mp4 compared with LL-HLS: latency and first frame in Chromium, CPU."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ _HOUSES = ((0, 150, 5.0), (0, 500, 12.0), (100, 150, None), (100, 500, None))
 
 
 async def latency(bench: Bench, browser: Browser) -> None:
-    """Ingest to screen, by the frame numbers in the picture."""
+    """Measure the latency from ingest to screen, by the frame numbers in the picture."""
     for key, title, path, settings, target_ms in _WAYS:
         bench.say(f"latency: {title}")
         args = [each for setting in settings for each in ("--set", setting)]
@@ -96,7 +96,7 @@ async def _watch(browser: Browser, node: Running, path: str, seconds: float) -> 
 
 
 async def join(bench: Bench, browser: Browser) -> None:
-    """First frame on fresh pages, from the press on Join."""
+    """Measure the time from the click on Join to the first frame, on fresh pages."""
     async with bench.node() as node, bench.stream(node.process["rtmp_url"]):
         await node.live()
         await asyncio.sleep(_SETTLE_S)
@@ -124,7 +124,7 @@ async def join(bench: Bench, browser: Browser) -> None:
 
 
 async def viewers(bench: Bench) -> None:
-    """CPU with many viewers."""
+    """Measure the CPU with many viewers."""
     for fragment_ms, count, target in _HOUSES:
         what = "one frame" if fragment_ms == 0 else f"{fragment_ms} ms"
         bench.say(f"{count} viewers, {what}")
@@ -210,7 +210,7 @@ async def _run(bench: Bench, names: list[str]) -> None:
 @click.option("--seconds", type=click.FloatRange(5, 60), default=20.0, show_default=True, help="Length of each.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON here too.")
 def main(only: str, seconds: float, json_path: Path | None) -> None:
-    """Measure live.mp4 on this machine, LL-HLS beside it in the same run.
+    """Measure live.mp4 on this machine, and LL-HLS in the same run.
 
     Prints progress and a table on standard error, and one JSON document as the last line on standard output.
     """

@@ -1,7 +1,7 @@
-"""Viewers of live.mp4, a process of its own: ``python -m tests.bench.livegen``, its orders as JSON on standard input.
+"""Viewers of live.mp4 as a process: ``python -m tests.bench.livegen``, with orders as JSON on standard input.
 
-They only read, with one epoll loop and one buffer for all of them, so that on a small machine the server is what is
-measured. It prints ``steady`` when all of them get media, measures for ``seconds``, prints its result and ends when its
+They only read, with one epoll loop and one buffer for all of them, which leaves most of a small machine to the server.
+It prints ``steady`` when all of them get media, measures for ``seconds``, prints its result and ends when its
 standard input closes.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _BUFFER = memoryview(bytearray(1 << 20))
 _STEADY_BYTES = 32 << 10
-#: Longer than this without a byte: the page would have stalled, or be near to it.
+#: After this time without a byte the page would stall, or be close to a stall.
 _LATE_S = 0.25
 
 
@@ -46,7 +46,7 @@ class House:
         self.selector.register(sock, selectors.EVENT_READ, viewer)
 
     def run(self, until_s: float) -> None:
-        """Read until then."""
+        """Read from all connections until ``until_s``."""
         while (now_s := time.monotonic()) < until_s:
             for key, _ in self.selector.select(until_s - now_s):
                 self._read(key.data)

@@ -1,7 +1,7 @@
-"""The load generator, a process of its own: ``python -m tests.bench.loadgen``, its orders as JSON on standard input.
+"""The load generator as a process: ``python -m tests.bench.loadgen``, with orders as JSON on standard input.
 
-It prints ``steady`` when all viewers play, measures for ``seconds``, and prints its result as one line of JSON. Then it
-goes on, with nothing counted, until its standard input closes, so that the other side can look at a full house.
+It prints ``steady`` when all viewers play, measures for ``seconds``, and prints its result as one line of JSON. Then
+the viewers play uncounted until its standard input closes, so that the bench can measure the node with all of them.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from tests.bench.meters import quantile
 _PART = re.compile(rb'#EXT-X-PART:[^\n]*?URI="([^"]+)"[^\n]*')
 _INIT = re.compile(rb'#EXT-X-MAP:URI="([^"]+)"')
 _NUMBER = {name: re.compile(name + rb"[:=](\d+)") for name in (b"MEDIA-SEQUENCE", b"SKIPPED-SEGMENTS")}
-#: Playlists whose first arrival is remembered.
+#: Number of playlists whose first arrival is remembered.
 _REMEMBERED = 200
 
 
 class Listing(NamedTuple):
-    """What a low-latency client takes from a media playlist; ``msn``, ``part``: what it asks for next."""
+    """The values of a media playlist that a low-latency client needs; ``msn``, ``part``: of its next request."""
 
     msn: int
     part: int
@@ -39,7 +39,7 @@ class Listing(NamedTuple):
 
 @lru_cache(maxsize=64)
 def read_listing(playlist: bytes) -> Listing:
-    """Read a media playlist or a delta update of one. Cached: all viewers get the same bytes."""
+    """Return the listing of a media playlist or a delta update. Cached: all viewers get the same bytes."""
     first, skipped = (_number(playlist, name) for name in (b"MEDIA-SEQUENCE", b"SKIPPED-SEGMENTS"))
     found = list(_PART.finditer(playlist))
     open_from = playlist.rfind(b"#EXTINF")
@@ -61,7 +61,7 @@ def _number(playlist: bytes, name: bytes) -> int:
 
 @dataclass
 class Tally:
-    """What all viewers of this process saw since :meth:`reset`."""
+    """The results of all viewers of this process since the measurement began."""
 
     requests: int = 0
     received_bytes: int = 0
@@ -104,9 +104,9 @@ def _quantiles_ms(values: "array[float]") -> dict[str, float | None]:
 
 
 class Viewer:
-    """Plays as hls.js does: the next playlist is asked for as soon as one came, parts are fetched one by one.
+    """Plays as hls.js does: requests the next playlist as soon as one arrived, and fetches parts one by one.
 
-    Times are read from the system: uvloop's own clock stands still within one turn of the loop.
+    Times come from the system clock: uvloop's clock does not advance within one turn of the loop.
     """
 
     def __init__(self, host: str, port: int, room: str, token: str, house: "House") -> None:
@@ -117,7 +117,7 @@ class Viewer:
         self._wanted: asyncio.Queue[tuple[str, float]] = asyncio.Queue(maxsize=64)
 
     async def run(self) -> None:
-        """Watch for ever; whatever breaks is counted and begun anew."""
+        """Watch without end; count each failure and start again."""
         while True:
             try:
                 await self._watch()
@@ -152,7 +152,10 @@ class Viewer:
             query = f"?_HLS_msn={listing.msn}&_HLS_part={listing.part}&_HLS_skip=YES"
 
     def _want(self, listing: Listing, seen: str, now_s: float) -> str:
-        """Queue what is new since ``seen``; at first the init section and what follows the last key frame."""
+        """Queue the parts after ``seen``, and return the last part.
+
+        If ``seen`` is empty, queue the init section and the parts from the last key frame on.
+        """
         parts = listing.parts
         fresh = parts[parts.index(seen) + 1 :] if seen in parts else parts[listing.independent :]
         if not seen and listing.init:
@@ -177,7 +180,7 @@ class Viewer:
 
 
 class House:
-    """All viewers, what they saw, and whether all of them play."""
+    """All viewers, their results, and those that play."""
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -190,7 +193,7 @@ class House:
 
 
 async def watch(orders: dict[str, Any]) -> None:
-    """Fill the house over ``ramp_s``, say so, measure."""
+    """Start the viewers over ``ramp_s``, report ``steady``, and measure."""
     house, tokens = House(), orders["tokens"]
     tasks = []
     for token in tokens:
@@ -213,7 +216,7 @@ async def watch(orders: dict[str, Any]) -> None:
 
 
 async def hammer(orders: dict[str, Any]) -> None:
-    """Ask for one path over and over, on many connections."""
+    """Request one path repeatedly on many connections."""
     host, port, path = orders["host"], orders["port"], orders["path"]
     tally, loop = Tally(), asyncio.get_running_loop()
     connections = [await HttpConnection.open(host, port) for _ in range(orders["connections"])]

@@ -32,7 +32,7 @@ SCENARIOS: dict[str, Scenario] = {
     "samples": samples,
 }
 _NEED_CHROMIUM = {"latency", "join"}
-#: Longest run of a scenario, in seconds, apart from what its options ask for.
+#: Longest run of a scenario, in seconds, besides the times in its options.
 _BOUND_S = 300.0
 _KEPT = Path("bench-results")
 
@@ -68,7 +68,7 @@ def main(only: str, seconds: float, soak_minutes: float, json_path: Path | None)
     """Measure airnode's media path on this machine.
 
     Prints progress and a table on standard error, and one JSON document as the last line on standard output. Exit code
-    1 when a scenario could not be run; slow figures never fail it.
+    1 if a scenario could not be run; slow figures never fail it.
     """
     names = _chosen(only)
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 110)
@@ -101,7 +101,7 @@ async def _run(bench: Bench, names: list[str]) -> None:
 
 
 async def _one(bench: Bench, name: str) -> None:
-    """A scenario that cannot run must not take the others' figures along."""
+    """Run a scenario; if it fails, the figures of the others are kept."""
     if name in _NEED_CHROMIUM and chromium_path() is None:
         bench.report.missing[name] = "skipped: Chromium is not installed (tests/system-packages installs it)"
         return

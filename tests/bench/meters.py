@@ -11,7 +11,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Reading:
-    """CPU seconds since the process began, at a moment (monotonic seconds)."""
+    """CPU seconds since the start of the process, at one time (monotonic seconds)."""
 
     at_s: float
     own_cpu_s: float
@@ -21,18 +21,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU between two readings, as a part of one core."""
+    """CPU between two readings, as a share of one core."""
 
     seconds: float
     own_cpu_s: float
     own: float
     children: float
-    #: Of the whole machine, in cores, whoever used it.
+    #: CPU of all processes of the machine, in cores.
     machine: float
 
 
 class ProcessMeter:
-    """Reads one process; its children (the embedded servers) apart."""
+    """Reads one process, and separately its children (the embedded servers)."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -81,12 +81,12 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def load1() -> float:
-    """The load average of the last minute."""
+    """Return the load average of the last minute."""
     return os.getloadavg()[0]
 
 
 async def gauges(api_url: str) -> dict[str, float]:
-    """The node's metrics by name with labels."""
+    """Return {name with labels: value} of the node's metrics."""
     async with aiohttp.ClientSession() as session, session.get(f"{api_url}/metrics") as response:
         lines = (await response.text()).splitlines()
     return {
@@ -95,7 +95,7 @@ async def gauges(api_url: str) -> dict[str, float]:
 
 
 def quantile(values: list[float], q: float) -> float:
-    """The value below which the part ``q`` of ``values`` lies (nearest rank); NaN of none."""
+    """Return the ``q`` quantile of ``values`` (nearest rank); NaN if there are none."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -103,7 +103,7 @@ def quantile(values: list[float], q: float) -> float:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """Least squares: how much y grows per x."""
+    """Return the slope of y over x (least squares)."""
     n = len(points)
     if n < 2:
         return float("nan")

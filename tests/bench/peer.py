@@ -1,4 +1,4 @@
-"""CPU a request against nginx serving the same bytes from files."""
+"""Compares the CPU per request with nginx, which serves the same bytes from files."""
 
 import asyncio
 import os
@@ -33,17 +33,17 @@ http {{
 
 
 class Skipped(Exception):
-    """Why there are no figures."""
+    """The scenario was skipped; the text is the reason."""
 
 
 async def peer(bench: Bench) -> None:
-    """Media playlist, part and segment, in turns, so that other load on the machine meets both."""
+    """Measure media playlist, part and segment. The servers take turns, so that other load affects both."""
     if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         raise Skipped("nginx is not installed (apt install nginx-light)")
     work = bench.work / "nginx"
     (work / "files").mkdir(parents=True)
     async with bench.node("--set", "hls.grace_s=600") as node:
-        # A publisher that dropped leaves the window as it is for the grace time: the same bytes for as long as we ask.
+        # After a publisher drops, the window stays unchanged for the grace time: all requests get the same bytes.
         publisher = await TimedPublisher(node.process["rtmp_url"], bench.clip).start()
         await node.live()
         await asyncio.sleep(_FILL_S)
@@ -91,7 +91,7 @@ async def _cost_us(meter: ProcessMeter, host: str, port: int, path: str, *, work
 
 
 async def _copy(node: Running, base: str, files: Path) -> dict[str, tuple[str, int]]:
-    """The playlist, a part and a segment as files; {kind: (name, bytes)}."""
+    """Store the playlist, a part and a segment as files. Return {kind: (name, bytes)}."""
     connection = await HttpConnection.open(*node.media)
     playlist = (await connection.get(base + "media.m3u8", keep=True)).body
     parts = re.findall(rb'#EXT-X-PART:[^\n]*URI="([^"]+)"', playlist)
@@ -108,7 +108,7 @@ async def _copy(node: Running, base: str, files: Path) -> dict[str, tuple[str, i
 
 @asynccontextmanager
 async def _nginx(work: Path) -> AsyncIterator[tuple[int, int]]:
-    """nginx with one worker on a free port; (port, pid of its master)."""
+    """Run nginx with one worker on a free port. Yield (port, pid of its master)."""
     port = _free_port()
     user = "user root;" if os.geteuid() == 0 else ""
     (work / "nginx.conf").write_text(_CONFIG.format(work=work, port=port, user=user))

@@ -1,7 +1,7 @@
-"""The pipeline's speed and memory, on Redis Streams and on Kafka, beside a consumer of confluent-kafka and COPY.
+"""The pipeline's speed and memory on Redis Streams and Kafka, compared with a consumer of confluent-kafka and COPY.
 
 ``python -m tests.bench.pipeline [--json] [--events N] [--memory-events N] [--skip NAME]...``. Nine consumers in three
-processes, servers as they are shipped; then the cache (``tests.bench.cache``). Prints tables and one line of JSON;
+processes, servers with default settings; then the cache (``tests.bench.cache``). Prints tables and one line of JSON;
 asserts nothing about time.
 """
 
@@ -42,26 +42,26 @@ _RATE_S = 12
 _LOOKS = 40
 _WARM = 100_000
 _ROUNDS = 3
-#: Brokers as they run for long: with the compiler that takes its time.
+#: Brokers as they run for a long time: with both JIT compilers.
 _JAVA = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto")
-#: When a row was committed, not when its transaction began.
+#: Up to the commit of a row, not the start of its transaction.
 _LATENCIES = """
 SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - occurred_at)::float8 AS seconds FROM pipeline.{table}
 """
 
 
 class Servers(TestServers):
-    """As shipped, but that PostgreSQL keeps when each row was committed."""
+    """Servers with default settings, except that PostgreSQL stores the time of each commit."""
 
     postgres_parameters: Mapping[str, str] = {"track_commit_timestamp": "on"}
 
 
 @dataclass
 class Bench:
-    """What every measurement works with.
+    """The stores and results that all measurements share.
 
     Attributes:
-        brokers: empty: there is no Kafka here.
+        brokers: empty without Kafka.
     """
 
     directory: Path
@@ -84,9 +84,9 @@ class Bench:
         self.figures.append({"figure": title, "value": value, "unit": unit, "target": target, "load1": load1()})
 
     async def flat_out(self, kind: str) -> None:
-        """A producer as fast as it can, and consumers at once, until the last event is in.
+        """Measure the highest rate, with the producer and consumers at the same time, until the last event is inserted.
 
-        What lands at first is not counted: brokers that have just begun spend much of their time on their compiler.
+        The first events are not counted: new brokers spend much of their time in the JIT compiler.
         """
         async with self.pipeline(kind) as pipeline:
             there = await consumers(pipeline, _PROCESSES)
@@ -108,7 +108,7 @@ class Bench:
         self.add(f"{kind}: CPU of all, servers included", us * used[0].children * used[0].seconds, "us/event")
 
     async def latency(self, kind: str) -> None:
-        """From the making of an event to its commit."""
+        """Measure the time from the creation of an event to its commit."""
         async with self.pipeline(kind) as pipeline:
             await consumers(pipeline, _PROCESSES)
             producer = await (await pipeline.producer("--rate", str(_RATE))).start()
@@ -123,7 +123,7 @@ class Bench:
         self.add(f"{kind}: latency at {_RATE:,}/s, p95", 1e3 * quantile(found, 0.95), "ms", "< 500")
 
     async def beside_the_peer(self) -> None:
-        """One process each, from a full topic: orders, with their totals; in turns, the middle one counts."""
+        """Compare one process of each on a full topic of orders with totals. They take turns; the median counts."""
         rounds = [(await self._peer(), await self._ours()) for _ in range(_ROUNDS)]
         (theirs, peer_us), (ours, own_us) = sorted(rounds, key=lambda each: each[1][0] / each[0][0])[_ROUNDS // 2]
         self.add("kafka: one consumer", ours, "/s")
@@ -133,7 +133,7 @@ class Bench:
         self.add("kafka: CPU of the peer", peer_us, "us/event")
 
     async def _peer(self) -> tuple[float, float]:
-        """Events a second, and microseconds of CPU an event."""
+        """Return events per second, and microseconds of CPU per event."""
         async with self.pipeline("kafka") as pipeline:
             count = await orders_to_read(pipeline, self.events)
             peer = await run(
@@ -162,7 +162,7 @@ class Bench:
         return landed / took_s, 1e6 * cpu_s / landed
 
     async def memory(self, kind: str) -> None:
-        """Of one consumer, from the first tenth of the events to the last."""
+        """Measure the memory of one consumer, from the first tenth of the events to the last."""
         async with self.pipeline(kind) as pipeline:
             [consumer] = await consumers(pipeline, 1)
             meter = ProcessMeter(consumer.pid)
@@ -179,10 +179,10 @@ class Bench:
 
 
 async def consumers(pipeline: Pipeline, processes: int) -> list[AirnodeProcess]:
-    """Processes with a consumer for each topic, that own all partitions."""
+    """Return processes with a consumer for each topic, after they own all partitions."""
     pipeline.group = ""
     made = await pipeline.start(processes, "--set", "eventlog.session_timeout_s=10")
-    # What an earlier measurement left on Kafka's topics is landed first, and is none of this one's.
+    # Events of an earlier measurement on Kafka's topics are inserted first, so that they do not count here.
     async with aiohttp.ClientSession() as session:
         await eventually(lambda: settled(session, made), 60, "each consumer has its share")
     await eventually(lambda: caught_up(pipeline), 60, "no lag is left")
@@ -192,7 +192,7 @@ async def consumers(pipeline: Pipeline, processes: int) -> list[AirnodeProcess]:
 
 
 async def settled(session: aiohttp.ClientSession, processes: Sequence[AirnodeProcess]) -> bool:
-    """Whether partitions are spread evenly over the processes."""
+    """Return whether partitions are spread evenly over the processes."""
     for process in processes:
         async with session.get(f"{process['api_url']}/health") as response:
             checks = (await response.json())["checks"]
@@ -207,14 +207,14 @@ async def caught_up(pipeline: Pipeline) -> bool:
 
 
 async def orders_to_read(pipeline: Pipeline, count: int) -> int:
-    """Put them on the topic; returns how many the group has before it."""
+    """Publish ``count`` orders, and return how many records the group has not read yet."""
     await generate(pipeline, count=count, rate=0, orders=True)
     lags = await pipeline.log.lag(pipeline.group, ["orders"])
     return sum(lag.records for lag in lags.values())
 
 
 async def ordered(pipeline: Pipeline) -> int:
-    """Orders that landed, by their totals: to count rows takes a good part of a core when asked often."""
+    """Return the number of inserted orders from their totals: frequent counts of rows would take much of a core."""
     return int(await pipeline.postgres.fetchval("SELECT coalesce(sum(orders), 0) FROM pipeline.orders_per_minute"))
 
 

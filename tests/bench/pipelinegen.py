@@ -1,7 +1,7 @@
-"""A load of events for ``tests.bench.pipeline``, from a process of its own.
+"""A process that publishes events for ``tests.bench.pipeline``.
 
 ``python -m tests.bench.pipelinegen '{"redis_url": …, "bootstrap": […], "count": 100000, "rate": 0, "orders": false}'``
-publishes so many events, at that rate or as fast as it can, and prints ``{"took_s": …, "cpu_s": …}``.
+publishes ``count`` events, at that rate or as fast as it can, and prints ``{"took_s": …, "cpu_s": …}``.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ async def as_fast_as_possible(log: EventLog, make: Any, count: int) -> None:
 
 
 async def at_rate(log: EventLog, make: Any, count: int, rate: float) -> None:
-    """What is behind its time is caught up with."""
+    """Publish ``count`` events at ``rate`` per second; events that are late are published at once."""
     began_s = time.monotonic()
     sent = 0
     for tick in itertools.count(1):

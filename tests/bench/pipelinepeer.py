@@ -1,7 +1,7 @@
-"""The consumer as one would write it with confluent-kafka and COPY: what airnode's is measured against.
+"""A plain consumer with confluent-kafka and COPY, for comparison with airnode's consumer.
 
-``python -m tests.bench.pipelinepeer '{"bootstrap": […], "postgres_url": …, "group": …, "count": 100000}'`` lands so
-many orders, each once and with the same totals, and prints ``{"took_s": …, "cpu_s": …}``.
+``python -m tests.bench.pipelinepeer '{"bootstrap": […], "postgres_url": …, "group": …, "count": 100000}'`` inserts
+``count`` orders, each once and with the same totals, and prints ``{"took_s": …, "cpu_s": …}``.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from confluent_kafka import Consumer
 from airnode.pipeline.events import decode_event
 
 _BATCH = 1000
-#: As airnode's consumer does.
+#: The same as airnode's consumer.
 _COMMIT_EVERY_S = 0.2
 _COLUMNS = ("event_id", "user_id", "product_id", "quantity", "unit_price_krw", "occurred_at")
 _INCOMING = "CREATE TEMP TABLE incoming (LIKE pipeline.orders INCLUDING DEFAULTS)"

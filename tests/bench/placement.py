@@ -1,4 +1,4 @@
-"""Placement: what one costs with ten nodes and with ten thousand, how even it is, and what Redis adds.
+"""Measures placement: its cost with ten and with ten thousand nodes, how even it is, and the cost of Redis.
 
 ``python -m tests.bench.placement [--json]``. Prints a table and one line of JSON; asserts nothing about time.
 """
@@ -45,7 +45,7 @@ def node(index: int, taken: int, most: int, beat: float) -> NodeRecord:
 
 
 def fleet(count: int, most: int, seed: int = 0, *, filled: bool = False) -> Placement:
-    """``count`` nodes; ``filled``: each with some viewers already."""
+    """Return a placement with ``count`` nodes; ``filled``: each already has some viewers."""
     rng = random.Random(seed)
     placement = Placement(rng, math.inf)
     for index in range(count):
@@ -60,7 +60,7 @@ def place(placement: Placement) -> str:
 
 
 def rate(step: Callable[[int], object]) -> float:
-    """Calls a second of this process's CPU time."""
+    """Return calls of ``step`` per second of this process's CPU time."""
     done, began_s = 0, time.process_time()
     while (spent_s := time.process_time() - began_s) < _SECONDS:
         for _ in range(500):
@@ -70,7 +70,7 @@ def rate(step: Callable[[int], object]) -> float:
 
 
 def cost(count: int) -> dict[str, float]:
-    """Placements a second with so many nodes; a heartbeat follows each, so that loads go up and down."""
+    """Return placements per second with ``count`` nodes. A heartbeat follows each, so that loads go up and down."""
     placement = fleet(count, 150, filled=True)
     rng = random.Random(1)
     beats = [node(index, rng.randrange(120), 150, beat) for beat in (2.0, 3.0, 4.0) for index in range(count)]
@@ -87,7 +87,7 @@ def cost(count: int) -> dict[str, float]:
 
 
 def evenness(nodes: int, viewers: int, most: int, masters: int, seed: int) -> float:
-    """The fullest node over the mean. Masters hear of each other's places after 20 of their own."""
+    """Return the viewers of the fullest node over the mean. Masters exchange their counts after 20 placements each."""
     boards = [fleet(nodes, most, seed * 10 + index) for index in range(masters)]
     truth: Counter[str] = Counter()
     while sum(truth.values()) < viewers:
@@ -103,7 +103,7 @@ def evenness(nodes: int, viewers: int, most: int, masters: int, seed: int) -> fl
 
 
 def crowd(nodes: int, viewers: int) -> dict[str, float]:
-    """A million viewers arrive at ten thousand nodes of 150 places."""
+    """Measure the placement of ``viewers`` viewers on ``nodes`` nodes of 150 places."""
     placement = fleet(nodes, 150)
     counts: Counter[str] = Counter()
     began_s = time.process_time()
@@ -119,7 +119,7 @@ def crowd(nodes: int, viewers: int) -> dict[str, float]:
 
 
 async def with_redis(nodes: int) -> dict[str, float]:
-    """A master's whole way: choose, reserve in Redis, tell other masters."""
+    """Measure all steps of a master: choose, reserve in Redis, notify other masters."""
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as directory:
         data = DataDir(Path(directory))
         data.acquire()

@@ -1,4 +1,4 @@
-"""Chromium on the class page: latency by the frame numbers on screen, and the time to the first frame."""
+"""Measures in Chromium on the class page: latency by the frame numbers on screen, and the time to the first frame."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 _WARM_S = 8.0
 _PAGES = 10
-#: The picture stood still for longer than this: a freeze, whether the player called it a stall or not.
+#: A picture that does not change for longer than this is a freeze, even if the player reports no stall.
 _FREEZE_MS = 250.0
 
 #: Reads the clock of every frame that is shown, and when it is shown, into ``bench.frames``.
@@ -57,7 +57,7 @@ _WATCH = """(() => {
 
 
 async def latency(bench: Bench) -> None:
-    """Ingest to screen, with parts of 200 and of 100 ms."""
+    """Measure the latency from ingest to screen, with parts of 200 and of 100 ms."""
     async with chromium() as browser:
         for part_ms in (200, 100):
             bench.say(f"latency with {part_ms} ms parts")
@@ -98,7 +98,7 @@ async def _latency(bench: Bench, browser: Browser, part_ms: int) -> None:
 
 
 async def _watch_frames(browser: Browser, node: Running, seconds: float) -> dict[str, Any]:
-    """What the page shows, after it had time to settle."""
+    """Return the frames that the page shows, after its playback has settled."""
     context = await browser.new_context(viewport=DESKTOP, locale="en-US")
     try:
         page = await context.new_page()
@@ -116,7 +116,7 @@ async def _watch_frames(browser: Browser, node: Running, seconds: float) -> dict
 
 
 async def join(bench: Bench) -> None:
-    """First frame on fresh pages: after a press on Join, and after navigation where the tab is in the class already."""
+    """Measure the first frame on fresh pages: after a click on Join, and after navigation if the tab joined before."""
     pressed, own, navigated = [], [], []
     async with bench.node() as node, bench.stream(node.process["rtmp_url"]), chromium() as browser:
         await node.live()
@@ -146,13 +146,13 @@ async def join(bench: Bench) -> None:
 
 
 async def _join(page: Page, node: Running) -> None:
-    """Over LL-HLS; ``tests.bench.live`` measures live.mp4, and both side by side."""
+    """Join over LL-HLS; ``tests.bench.live`` measures live.mp4, and compares both."""
     await page.goto(node.process["class_url"] + "?path=hls")
     await page.get_by_role("button", name="Join").click()
 
 
 async def _shown(page: Page) -> dict[str, float]:
-    """Wait until the page says that it is live; what the watcher noted, if it is there."""
+    """Wait until the page is live. Return the notes of ``_WATCH``, if it is installed."""
 
     async def live() -> bool:
         return await page.locator('[data-state="live"][data-first-frame-ms]').count() > 0

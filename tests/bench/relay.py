@@ -1,8 +1,8 @@
-"""What relaying costs an origin: with 1, 10 and 100 viewers an edge, in one tier and in two.
+"""Measures the cost of relays at an origin: with 1, 10 and 100 viewers per edge, in one tier and in two.
 
 ``python -m tests.bench.relay [--json] [--seconds N] [--viewers N,N]``. A master, an origin and three edges as
 processes; ffmpeg publishes, the load generator plays LL-HLS at the edges. Prints a table and one line of JSON; asserts
-nothing about time. A machine that is too slow for so many viewers ends it: give fewer.
+nothing about time. It fails on a machine that is too slow for so many viewers: give a lower number.
 """
 
 import argparse
@@ -29,14 +29,14 @@ from tests.support.waiting import eventually
 
 EDGES = 3
 VIEWERS = "1,10,100"
-#: The origin's. One tier: all edges pull from the origin. Two: one does, and the others pull from that one.
+#: Fan-out of the origin: all edges pull from it (one tier), or one does and the others pull from that one (two tiers).
 FANOUTS = (EDGES, 1)
 _ROOM = "stream"
 _TOKENS = Tokens(KEY, 3600)
 
 
 async def counted(session: aiohttp.ClientSession, node: AirnodeProcess) -> dict[str, float]:
-    """What other nodes pulled from here so far: requests by kind, and edges that have a place."""
+    """Return what other nodes pulled from ``node`` so far: requests by kind, and edges that have a place."""
     async with session.get(f"{node['api_url']}/metrics") as response:
         text = await response.text()
     found = {
@@ -75,7 +75,7 @@ async def measure(
     viewers: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """Requests a second that the origin and the first edge answer to other nodes, with so many viewers an edge."""
+    """Return requests per second of other nodes at the origin and the first edge, with ``viewers`` viewers per edge."""
     houses = [house(edge, viewers, seconds) for edge in edges]
     for each in houses:
         await each.__aenter__()
@@ -105,7 +105,7 @@ async def measure(
 async def topology(
     clip: Path, fanout: int, counts: Sequence[int], seconds: float, say: Console
 ) -> list[dict[str, Any]]:
-    """A cluster with this fan-out, all numbers of viewers one after the other."""
+    """Measure a cluster with this fan-out, with each number of viewers in turn."""
     with tempfile.TemporaryDirectory(prefix="airnode-bench-") as directory:
         async with aiohttp.ClientSession() as session:
             cluster = Cluster(Path(directory), session)

@@ -1,4 +1,4 @@
-"""Figures, the table of them, and the JSON document."""
+"""The figures of a run, as a table and as a JSON document."""
 
 import json
 import math
@@ -22,7 +22,7 @@ class Figure:
 
     Attributes:
         key: stable name for scripts.
-        at_most: the target; None where there is none.
+        at_most: the target; None if there is none.
         load1: load average of the machine when it was measured.
     """
 
@@ -40,7 +40,7 @@ class Figure:
 
 @dataclass
 class Report:
-    """What was measured so far."""
+    """The figures that were measured so far."""
 
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     figures: dict[str, list[Figure]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Report:
         self.figures.setdefault(scenario, []).extend(figures)
 
     def document(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
+        """Return all figures as JSON values."""
         figures = [
             {"scenario": name, **asdict(figure), "value": _number(figure.value), "met": figure.met}
             for name, found in self.figures.items()
@@ -88,7 +88,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return the machine and the software versions of the measurement."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""What the examiner costs: time a sample, for clean ones and for ones that are repaired."""
+"""Measures the examiner's time per sample, for correct samples and for repaired ones."""
 
 import time
 import timeit
@@ -18,7 +18,7 @@ _MOST_US = 3.0
 
 
 async def samples(bench: Bench) -> None:
-    """Measure the CPU time of a sample in front of the packager, the best of some rounds over the clip."""
+    """Measure the CPU time per sample before the packager: the best of some rounds over the clip."""
     demuxer, events = FlvDemuxer(), list[IngestEvent]()
     for kind, time_ms, body in read_tags(bench.clip):
         demux = {8: demuxer.audio, 9: demuxer.video}.get(kind)

@@ -1,4 +1,4 @@
-"""What is published: one clip with a frame clock in its picture, and a publisher that notes when each frame left."""
+"""A clip with frame numbers in its picture, and a publisher that records when each frame was sent."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from tests.support.ffmpeg import Publisher, clock_filter, make_clip
 from tests.support.flvfile import read_tags
 from tests.support.rtmp import RtmpPublisher, chunk
 
-#: Long enough for every measurement by frame number, short enough for the clock's 12 bits (136 s).
+#: Long enough for all measurements by frame number, and short enough for the 12 bits of the number (136 s).
 CLIP_S = 90
 _CHUNK_BYTES = 4096
 _SET_CHUNK_SIZE = 1
@@ -36,21 +36,21 @@ _ENCODING = (
 
 
 def bench_clip(directory: Path) -> Path:
-    """720p30 H.264 main, a key frame a second, 2.5 Mbit/s, AAC 128 kbit/s; encoded once and kept."""
+    """Return a clip: 720p30 H.264 main, one key frame per second, 2.5 Mbit/s, AAC 128 kbit/s; encoded once and kept."""
     directory.mkdir(parents=True, exist_ok=True)
     return make_clip(directory / f"clip-720p30-{CLIP_S}s.flv", CLIP_S, extra=_ENCODING)
 
 
 def loop_publisher(url: str, clip: Path) -> Publisher:
-    """``ffmpeg -re -c copy`` over the clip without end: nothing is encoded while something is measured."""
+    """Return ``ffmpeg -re -c copy`` with the clip in an endless loop: it does not encode during a measurement."""
     return Publisher(url, "-stream_loop", "-1", "-re", "-i", str(clip), "-c", "copy")
 
 
 class TimedPublisher:
-    """Sends the clip's tags when they are due, as an encoder would.
+    """Sends each tag of the clip at its time, as an encoder would.
 
     Attributes:
-        sent_s: {frame number: unix seconds at which the last of it was handed to the socket}.
+        sent_s: {frame number: unix seconds at which its last byte was given to the socket}.
     """
 
     def __init__(self, rtmp_url: str, clip: Path) -> None:
@@ -94,7 +94,7 @@ class TimedPublisher:
             await peer.writer.drain()
 
     async def _hear(self, peer: RtmpPublisher) -> None:
-        """Take the server's messages off the socket."""
+        """Read and drop the server's messages."""
         with contextlib.suppress(ConnectionError):
             while await peer.message() is not None:
                 pass

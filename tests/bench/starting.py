@@ -1,4 +1,4 @@
-"""From the command to a node that is ready."""
+"""Measures the time from the command until the node is ready."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _IDLE_S = 5.0
 
 
 async def start(bench: Bench) -> None:
-    """The first start makes everything; the second finds it there."""
+    """Measure the first start, which creates all data, and the second, which finds it."""
     first, second, idle, children = [], [], [], []
     for repeat in range(_REPEATS):
         bench.say(f"start {repeat + 1} of {_REPEATS}")
@@ -36,7 +36,7 @@ async def start(bench: Bench) -> None:
 
 
 async def _start(data_dir: Path, *, idle_s: float) -> tuple[float, float, float]:
-    """Seconds to ``endpoints.json``; RSS in KiB of the process and of its children after ``idle_s``."""
+    """Return the seconds to ``endpoints.json``, and the RSS in KiB of the process and its children after ``idle_s``."""
     node = AirnodeProcess(data_dir)
     started_s = time.monotonic()
     try:
