@@ -1,4 +1,4 @@
-"""What goes on beside a test until the test ends it."""
+"""A task that runs in the background of a test."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ from tests.support.waiting import eventually
 
 
 class Background:
-    """One task, whose failure is the test's: whoever waits for what it does is told, and so is whoever stops it."""
+    """One task. If it fails, :meth:`until` and :meth:`stop` raise its error, so that the test fails."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -17,7 +17,7 @@ class Background:
         self._task = asyncio.create_task(coroutine)
 
     async def stop(self) -> None:
-        """End it, if it was started."""
+        """Cancel the task, if it was started."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -25,7 +25,7 @@ class Background:
                 raise error
 
     async def until(self, condition: Callable[[], bool], within_s: float, what: object) -> None:
-        """Wait for what it brings about. What is missing is told in words or by something that knows."""
+        """Wait until ``condition`` is true. ``what``: text, or an object whose text says what is missing."""
 
         def found() -> bool:
             assert self._task is not None

@@ -1,4 +1,4 @@
-"""What stands before several masters: connections go to one after the other, and past those that refuse."""
+"""A load balancer in front of several masters."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ from tests.support.node import AirnodeProcess
 
 
 class Balancer:
-    """A TCP balancer on loopback; entered, it gives its address."""
+    """A round-robin TCP balancer on loopback that skips nodes that refuse. As a context manager it returns its URL."""
 
     def __init__(self, nodes: Sequence[AirnodeProcess]) -> None:
         self._ports = [urlsplit(node["api_url"]).port or 0 for node in nodes]

@@ -23,7 +23,7 @@ class Box:
 
 
 def parse(data: bytes) -> list[Box]:
-    """All boxes; fails where sizes do not add up exactly."""
+    """Return all boxes; fail if sizes do not add up exactly."""
     boxes, at = [], 0
     while at < len(data):
         size, kind = unpack_from(">I4s", data, at)
@@ -56,7 +56,7 @@ class Sample:
 
 
 def samples(fragment: bytes) -> dict[int, list[Sample]]:
-    """Samples by track of a file of one or more fragments, read as a player does (default-base-is-moof)."""
+    """Return {track: samples} of one or more fragments, read as a player does (default-base-is-moof)."""
     found: dict[int, list[Sample]] = {}
     at = 0
     boxes = parse(fragment)

@@ -29,14 +29,14 @@ DESKTOP = {"width": 1280, "height": 800}
 
 
 def chromium_path() -> str | None:
-    """The browser on this machine."""
+    """Return the path of the browser on this machine; None: there is none."""
     names = ("chromium", "chromium-browser", "google-chrome", _MAC)
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
 @asynccontextmanager
 async def chromium(*, autoplay: bool = True) -> AsyncIterator[Browser]:
-    """A headless browser. ``autoplay``: pages may make sounds before they are touched."""
+    """Yield a headless browser. ``autoplay``: pages may play sound before a user gesture."""
     path = chromium_path()
     assert path is not None, "Chromium is not installed; tests/system-packages installs it"
     args = [each for each in ARGS if autoplay or not each.startswith("--autoplay-policy")]
@@ -49,14 +49,14 @@ async def chromium(*, autoplay: bool = True) -> AsyncIterator[Browser]:
 
 
 async def watch_requests(page: Page) -> list[str]:
-    """Collect the addresses that the page asks for."""
+    """Return a list that collects the addresses that the page requests."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     return asked
 
 
 async def clock_on_screen(page: Page, selector: str = "video") -> int:
-    """The frame number that is to be seen in a screenshot of the video element."""
+    """Return the frame number in a screenshot of the video element."""
     element = page.locator(selector).first
     size = await element.evaluate("e => [e.videoWidth, e.videoHeight, e.clientWidth, e.clientHeight]")
     png = await element.screenshot()
@@ -64,7 +64,7 @@ async def clock_on_screen(page: Page, selector: str = "video") -> int:
 
 
 def _video_area(png: bytes, width: int, height: int, box_width: int, box_height: int) -> tuple[bytes, int, int]:
-    """The picture without the bars around it, 640 wide, grey."""
+    """Return (grey pixels, width, height) of the picture without the bars around it, 640 wide."""
     scale = min(box_width / width, box_height / height)
     shown_width, shown_height = round(width * scale), round(height * scale)
     to_height = round(640 * height / width)

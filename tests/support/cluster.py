@@ -19,15 +19,15 @@ TOKEN = "c0ffee" * 8
 KEY = "5ea1ed" * 8
 TEACHER = "the-teachers-own-word"
 ADMIN = "the-admins-own-word"
-#: Quick beats, so that tests need not wait for a dead node long; masters hand them to slaves.
+#: Short heartbeats, so that tests need not wait long for a dead node. Slaves get these settings from masters.
 QUICK = ("--set", "cluster.heartbeat_s=0.3", "--set", "cluster.lease_s=1.5")
 
 
 class Cluster:
-    """A master with embedded stores, and slaves that are told its address and the token; nothing else.
+    """A master with embedded stores, and slaves that get only its address and the token.
 
     Args:
-        settings: ``--set`` and the like for masters.
+        settings: arguments of masters, such as ``--set``.
     """
 
     def __init__(self, directory: Path, session: aiohttp.ClientSession, *settings: str) -> None:
@@ -54,7 +54,7 @@ class Cluster:
         return self
 
     def slave(self, name: str, *args: str, token: str = TOKEN, master_url: str = "") -> AirnodeProcess:
-        """A slave that is not started yet."""
+        """Return a slave that is not started yet."""
         url = master_url or self.master["api_url"]
         made = AirnodeProcess(
             self.directory / name,
@@ -76,19 +76,19 @@ class Cluster:
         return made
 
     def node(self, name: str) -> AirnodeProcess:
-        """A node by its name."""
+        """Return the node with this name."""
         return next(each for each in self.nodes if each.data_dir.name == name)
 
     async def add_master(self, name: str) -> AirnodeProcess:
-        """A second master on the stores of the first."""
-        if "--redis-url" in self.settings:  # they are nobody's own
+        """Start another master on the stores of the first."""
+        if "--redis-url" in self.settings:  # the stores are not embedded
             return await self._master(name).start()
         stores = EmbeddedPostgres(self.master.data_dir, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
         made = self._master(name, "--redis-url", await self.redis_url(), "--postgres-url", stores.url)
         return await made.start()
 
     async def redis_url(self) -> str:
-        """The bus as a slave is told."""
+        """Return the address of Redis that a slave gets when it joins."""
         status, body = await self.call("POST", "/cluster/register", json=registration())
         assert status == 200, body
         return str(body["redis_url"])
@@ -96,7 +96,7 @@ class Cluster:
     async def call(
         self, method: str, path: str, *, secret: str = TOKEN, master: AirnodeProcess | None = None, **kwargs: Any
     ) -> tuple[int, dict[str, Any]]:
-        """Ask a master; its answer is checked against its OpenAPI document."""
+        """Send a request to a master, and check its answer against its OpenAPI document."""
         url = (master or self.master)["api_url"]
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         contract = await Contract.of(url, self.session)
@@ -106,13 +106,13 @@ class Cluster:
             return response.status, body
 
     async def listed(self, master: AirnodeProcess | None = None) -> dict[str, dict[str, Any]]:
-        """{node name: what ``GET /cluster/nodes`` says of it}."""
+        """Return {node name: its entry in ``GET /cluster/nodes``}."""
         status, body = await self.call("GET", "/cluster/nodes", master=master)
         assert status == 200, body
         return {node["node_name"]: node for node in body["nodes"]}
 
     async def until(self, name: str, status: str, within_s: float = 15.0) -> dict[str, Any]:
-        """Wait until a node is listed with this status."""
+        """Wait until a node is listed with this status, and return its entry."""
 
         async def found() -> dict[str, Any] | None:
             node = (await self.listed()).get(name)
@@ -125,7 +125,7 @@ class Cluster:
     async def student(
         self, user_id: str, master: AirnodeProcess | None = None, *, token: str = "", **fields: str
     ) -> tuple[int, dict[str, Any]]:
-        """Ask for a student's place; with the present token for another one."""
+        """Request a place for a student; ``token``: the present token, for another place."""
         asked = master or self.master
         body = {"user_type": "student", "user_id": user_id, "code": asked["class_code"], **fields}
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -137,7 +137,7 @@ class Cluster:
 
 
 def registration(**fields: Any) -> dict[str, Any]:
-    """What a slave sends to join."""
+    """Return the body with which a slave joins."""
     return {
         "node_id": "",
         "node_name": "by-hand",
@@ -150,7 +150,7 @@ def registration(**fields: Any) -> dict[str, Any]:
 
 
 def beat(node_id: str, *, at: float, seen: Sequence[str] = (), **fields: Any) -> dict[str, Any]:
-    """A heartbeat over HTTP, of a node that the test plays."""
+    """Return the body of a heartbeat over HTTP, for a simulated node."""
     record = {
         "node_id": node_id,
         "node_name": node_id,

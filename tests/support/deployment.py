@@ -1,4 +1,4 @@
-"""Commands and values for tests of what stands in deploy/."""
+"""Commands and values for tests of the files in deploy/."""
 
 import asyncio
 import os
@@ -18,12 +18,12 @@ SECRETS = {
 
 
 def bare_env(**more: str) -> dict[str, str]:
-    """What a container starts with: nothing of ours."""
+    """Return the environment of a new container, without airnode's variables."""
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **more}
 
 
 async def command(*args: str, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Exit code, and all that it printed."""
+    """Run a command and return its exit code and output."""
     process = await asyncio.create_subprocess_exec(
         *args, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

@@ -26,7 +26,7 @@ from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
 from airnode.processes.child import LaunchSpec
 
-#: Used only after this process has become a user who cannot read the standard library any more.
+#: Imported here because after the change of user this process cannot read the standard library.
 PRELOADED = (concurrent.futures.thread, encodings.idna)
 
 
@@ -39,7 +39,7 @@ def become(user: str) -> None:
 
 
 def keep_orphans() -> None:
-    """Children get a signal that does nothing to them when this process dies."""
+    """Keep children alive when this process dies: they then get a signal without effect."""
     original = LaunchSpec.to_json
 
     def without_signal(self: LaunchSpec) -> str:

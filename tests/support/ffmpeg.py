@@ -1,4 +1,4 @@
-"""ffmpeg as a publisher, with a picture that a program can read the time from."""
+"""ffmpeg as a publisher, with a frame number in the picture that a program can read."""
 
 import asyncio
 import os
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 WIDTH, HEIGHT, RATE = 640, 360, 30
-#: The clock: frame number in binary, least bit left, one block each, in a bar where no page lays its controls.
+#: The clock: the frame number in binary, one block per bit, lowest bit left, in a bar that no page's controls cover.
 BITS = 12
 _BAR = HEIGHT // 6
 _TOP = HEIGHT // 3
 
 
 def clock_filter() -> str:
-    """A filter that draws the frame number as black and white blocks into the picture."""
+    """Return a filter that draws the frame number as black and white blocks into the picture."""
     block = WIDTH // BITS
     boxes = [f"drawbox=x=0:y={_TOP}:w={WIDTH}:h={_BAR}:color=black:t=fill"]
     boxes += [
@@ -27,12 +27,12 @@ def clock_filter() -> str:
 
 
 def clock_band() -> float:
-    """Where the middle of the clock lies, as a part of the picture's height."""
+    """Return the middle of the clock as a share of the picture's height, from the top."""
     return (_TOP + _BAR / 2) / HEIGHT
 
 
 def read_clock(gray: bytes, width: int, height: int) -> int:
-    """The frame number in a grey picture of the whole video, of any size."""
+    """Return the frame number in a grey picture of the whole video, of any size."""
     y = int(height * (_TOP + _BAR / 2) / HEIGHT)
     block = width / BITS * (WIDTH // BITS * BITS / WIDTH)
     number = 0
@@ -45,7 +45,7 @@ def read_clock(gray: bytes, width: int, height: int) -> int:
 
 
 def make_clip(path: Path, seconds: int = 90, *, gop: int = RATE, extra: tuple[str, ...] = ()) -> Path:
-    """An FLV of the test pattern with the clock and a tone, encoded once."""
+    """Return an FLV file of the test pattern with the clock and a tone, encoded once."""
     if path.exists():
         return path
     part = path.with_suffix(".part.flv")
@@ -98,7 +98,7 @@ class Publisher:
     """``ffmpeg -re … -f flv rtmp://…``.
 
     Args:
-        command: what stands before its command; the pid must stay its own.
+        command: words before the command, such as ``ip netns exec``; the pid must stay that of ffmpeg.
     """
 
     def __init__(self, url: str, *source: str, command: Sequence[str] = ()) -> None:
@@ -133,7 +133,7 @@ class Publisher:
         return self._process is not None and self._process.returncode is None
 
     async def result(self, within_s: float = 20.0) -> tuple[int, str]:
-        """Exit code and what it wrote, once it ended."""
+        """Return its exit code and its output, after it ended."""
         assert self._process is not None
         async with asyncio.timeout(within_s):
             _, errors = await self._process.communicate()
@@ -141,15 +141,15 @@ class Publisher:
         return self._process.returncode, errors.decode(errors="replace")
 
     async def stop(self) -> None:
-        """End it as its user would (Ctrl+C): it unpublishes."""
+        """Stop it as its user would (Ctrl+C): it unpublishes."""
         await self._end(signal.SIGINT)
 
     async def kill(self) -> None:
-        """End it as a broken machine would."""
+        """Kill it, as a crash of its machine would."""
         await self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Fall silent with the connection open."""
+        """Send nothing more, but keep the connection open."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
 

@@ -1,4 +1,4 @@
-"""Viewers of a media playlist: one of LL-HLS that takes every part once, and one of whole segments for bad links."""
+"""Viewers of a media playlist: one for LL-HLS that fetches each part once, and one for whole segments on bad links."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,26 +14,26 @@ _PAUSE_S = 0.3
 
 
 class Refused(AssertionError):
-    """An answer that a player gives up on."""
+    """An answer after which a player gives up."""
 
 
 @dataclass
 class Run:
-    """What was fetched of one initialization section."""
+    """The fetched parts of one initialization section."""
 
     init: bytes
     parts: list[bytes] = field(default_factory=list)
 
 
 class Follower:
-    """Follows a media playlist by blocking reload from where it is, in the background, and keeps what it got.
+    """Follows a media playlist by blocking reload in the background, from its present end on, and keeps all parts.
 
     Attributes:
-        msns: finished segments as they were seen first, in order. errors: statuses that a player would retry.
+        msns: numbers of finished segments, in order of appearance. errors: statuses that a player would retry.
 
     Args:
-        taken: called with each part. patience: so many refusals (503) in a row end it; 0: none does.
-        at_once: begin with the segment that is open, not with the next whole one.
+        taken: called with each part. patience: number of refusals (503) in a row that end it; 0: no limit.
+        at_once: begin with the open segment, not with the next whole one.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Follower:
         await self._task.stop()
 
     def media(self, run: int = 0) -> bytes:
-        """Everything of one initialization section, playable."""
+        """Return the initialization section with all its parts, as playable media."""
         return self.runs[run].init + b"".join(self.runs[run].parts)
 
     @property
@@ -84,7 +84,7 @@ class Follower:
         await self._task.until(lambda: len(self.msns) >= count, within_s, f"{count} segments")
 
     async def _get(self, url: str) -> bytes | None:
-        """The body; None: try again, as players do."""
+        """Return the body; None: try again, as players do."""
         async with self._session.get(url) as response:
             body = await response.read()
             if response.status == 200:
@@ -144,10 +144,10 @@ class Follower:
 
 
 class Reloader:
-    """Plays whole segments in the background: takes the newest segment, and skips what it comes too late for.
+    """Plays whole segments in the background: fetches the newest segment, and skips those that it is too late for.
 
     Attributes:
-        msns: segments that were listed, as they were seen first. taken: those that were fetched whole.
+        msns: listed segments, in the order in which they appeared. taken: segments that were fetched whole.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
@@ -165,7 +165,7 @@ class Reloader:
         await self._task.stop()
 
     async def takes(self, count: int, within_s: float = 20.0) -> None:
-        """Wait for so many more segments."""
+        """Wait for ``count`` more segments."""
         wanted = len(self.taken) + count
         await self._task.until(lambda: len(self.taken) >= wanted, within_s, f"{count} more segments come")
 
@@ -184,7 +184,7 @@ class Reloader:
             query = {"_HLS_msn": str(newest.msn + 1)}
 
     async def _get(self, url: URL) -> bytes | None:
-        """The body; None: not now, or not any more."""
+        """Return the body; None: it is not there yet, or no more."""
         async with self._session.get(url) as response:
             body = await response.read()
             if response.status == 200:

@@ -1,4 +1,4 @@
-"""Commands of airnode without the second that Python takes to start: forks of a process that has imported it.
+"""Commands of airnode without Python's start time of a second: forks of a process that has imported airnode.
 
 ``python -m tests.support.forking`` reads a JSON line for each command and answers with its exit code.
 """
@@ -31,7 +31,7 @@ class Forker:
         self._out, self._err = directory / "out", directory / "err"
 
     async def run(self, *args: str, within_s: float = 50) -> tuple[int, str, str]:
-        """Exit code, standard output and standard error."""
+        """Return exit code, standard output and standard error."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         line = json.dumps([args, str(self._out), str(self._err)])
@@ -67,7 +67,7 @@ def _serve() -> None:
     import airnode.commands.dlq_view
     import airnode.commands.pipeline_work
     import airnode.runtime.main
-    import airnode.store.eventlog.kafka_log  # noqa: F401 - imported once for all
+    import airnode.store.eventlog.kafka_log  # noqa: F401 - imported once for all forks
     from airnode.cli import main
     from airnode.runtime.registry import installed
 
@@ -84,7 +84,7 @@ def _serve() -> None:
 
 
 def _run(main: Callable[[], None], args: list[str]) -> NoReturn:
-    sys.stdin = io.StringIO()  # what the parent has read ahead is not ours
+    sys.stdin = io.StringIO()  # the parent may have read ahead; its buffer must not be used here
     sys.argv = ["airnode", *args]
     faulthandler.dump_traceback_later(_STUCK_S, exit=True)  # on standard error, which the test shows
     try:
@@ -92,7 +92,7 @@ def _run(main: Callable[[], None], args: list[str]) -> NoReturn:
         code: object = 0
     except SystemExit as ended:
         code = ended.code or 0
-    except BaseException:  # noqa: BLE001 - as the interpreter does
+    except BaseException:  # noqa: BLE001 - handles all errors as the interpreter does
         traceback.print_exc()
         code = 1
     sys.stdout.flush()

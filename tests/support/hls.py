@@ -35,7 +35,7 @@ _BARE = {"#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-ENDLIST", "#EXT-X-GAP", "#EXT-X-
 
 
 class PlaylistError(AssertionError):
-    """A rule is broken; the text says which, and where."""
+    """A rule is broken; the text says which rule, and where."""
 
 
 def rule(holds: object, text: str) -> None:
@@ -44,7 +44,7 @@ def rule(holds: object, text: str) -> None:
 
 
 def attributes(text: str) -> dict[str, str]:
-    """An attribute list (4.2); names must be unique."""
+    """Return the attributes of an attribute list (4.2); names must be unique."""
     found: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -78,7 +78,7 @@ class SegmentLines:
 
 @dataclass
 class Media:
-    """A media playlist as read. ``open_segment``: the parts behind the last whole segment; ``kind``: VOD or EVENT."""
+    """A parsed media playlist. ``open_segment``: the parts after the last whole segment; ``kind``: VOD or EVENT."""
 
     version: int = 0
     target_duration_s: int = 0
@@ -96,7 +96,7 @@ class Media:
 
     @property
     def last_msn(self) -> int:
-        """Sequence number of the newest segment that is there or has parts."""
+        """Return the sequence number of the newest segment, which may still be open."""
         if self.open_segment is not None and self.open_segment.parts:
             return self.open_segment.msn
         return self.media_sequence + self.skipped + len(self.segments) - 1
@@ -111,9 +111,9 @@ class Media:
 
 
 def read_media(text: bytes, *, accepted: frozenset[str] = frozenset()) -> Media:
-    """Parse a media playlist and check everything that one version alone can break.
+    """Return a parsed media playlist, after checking all rules that one version alone can break.
 
-    ``accepted``: names of parts that were long enough before PART-TARGET grew.
+    ``accepted``: names of parts that were long enough before PART-TARGET increased.
     """
     lines = text.decode("utf-8").split("\n")
     rule(lines[0] == "#EXTM3U", "the first line is not #EXTM3U")
@@ -314,7 +314,7 @@ def _check_low_latency(media: Media, accepted: frozenset[str]) -> None:
 
 
 def _check_parts(segment: SegmentLines, part_target: float, accepted: frozenset[str], *, open_one: bool) -> None:
-    """4.4.4.9: at most PART-TARGET, and 85 % of it unless independent or the last of its segment."""
+    """Check 4.4.4.9: a part has at most PART-TARGET, and 85 % of it or more unless it is independent or the last."""
     slack = 1e-4
     for index, part in enumerate(segment.parts):
         rule(0 < part.duration_s <= part_target + slack, f"part of {part.duration_s} s, part target {part_target}")
@@ -329,7 +329,7 @@ def _check_parts(segment: SegmentLines, part_target: float, accepted: frozenset[
 
 
 def read_multivariant(text: bytes) -> tuple[dict[str, str], str]:
-    """(attributes of the one variant, its URI)."""
+    """Return (attributes, URI) of the only variant."""
     lines = text.decode().split("\n")
     rule(lines[0] == "#EXTM3U" and lines[-1] == "", "not a playlist")
     streams = [index for index, line in enumerate(lines) if line.startswith("#EXT-X-STREAM-INF:")]

@@ -1,13 +1,13 @@
-"""Until when the objects that playlists named must be available (draft-pantos-hls-rfc8216bis 6.2.2)."""
+"""How long the objects of playlists must be available (draft-pantos-hls-rfc8216bis 6.2.2)."""
 
 from tests.support.hls import Media
 
 
 class Due:
-    """What each playlist named, and until when it must be available.
+    """The objects that playlists named, and until when each must be available.
 
     Attributes:
-        until_s: {name: time until which it must be available}, for what has left the playlist.
+        until_s: {name: time until which it must be available}, for objects that have left the playlist.
         listed: {name in the last playlist: (duration of its segment, of the longest playlist that listed the segment)}.
     """
 
@@ -16,7 +16,7 @@ class Due:
         self.listed: dict[str, tuple[float, float]] = {}
 
     def note(self, media: Media, now_s: float) -> None:
-        """Take a playlist that was served at ``now_s``; what is no longer in it left the playlist no earlier."""
+        """Record a playlist that was served at ``now_s``; objects that are no longer in it left no earlier than now."""
         listed = {}
         for segment in media.segments:
             names = [

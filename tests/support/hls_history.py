@@ -1,4 +1,4 @@
-"""Playlists of one stream, one after another: what may change between them (RFC 8216bis, 6.2.1), and delta updates."""
+"""Successive playlists of one stream: checks of their changes (RFC 8216bis, 6.2.1), and delta updates."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ class History:
     part_target_changes: int = 0
 
     def add(self, text: bytes, *, grown: bool = False) -> Media:
-        """Check a full (not a delta) playlist as the next version.
+        """Check a full (not a delta) playlist as the next version, and return it.
 
-        ``grown``: PART-TARGET grew since the version before: what is listed may be too short by now.
+        ``grown``: PART-TARGET increased since the version before: listed parts may be too short now.
         """
         old = self.last
         listed = [part.uri for segment in _all(old) for part in segment.parts] if old is not None else []
@@ -78,7 +78,7 @@ class History:
 
 
 def apply_delta(old: Media, delta: bytes) -> Media:
-    """What a client makes of a delta update and the version it has (6.3.7)."""
+    """Return the playlist that a client makes of a delta update and the version that it has (6.3.7)."""
     media = read_media(delta)
     rule(media.skipped, "not a delta update")
     rule(media.media_sequence >= old.media_sequence, "a delta update to something older")

@@ -1,4 +1,4 @@
-"""A live class that somebody watches, while a test sends bad input to its node."""
+"""A live class with a viewer, while a test sends bad input to its node."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ MOST_MEMORY_BYTES = 64 << 20
 
 
 class LiveClass:
-    """A class with a publisher and a viewer that fetches part after part."""
+    """A class with a publisher, and a viewer that fetches one part after another."""
 
     def __init__(self, node: AirnodeProcess, session: aiohttp.ClientSession, publisher: Publisher, base: str) -> None:
         self.node = node
@@ -55,18 +55,18 @@ class LiveClass:
                 now_s = time.monotonic()
                 self.longest_s = max(self.longest_s, now_s - last_s)
                 self.parts, last_s = self.parts + 1, now_s
-            elif response.status != 404:  # asked a moment too late
+            elif response.status != 404:  # the request was too late
                 self.errors.append(f"{hint[1]}: {response.status} {body[:200]!r}")
 
     async def metric(self, name: str) -> float:
-        """The sum over all labels."""
+        """Return the sum of the metric over all labels."""
         async with self.session.get(self.node["api_url"] + "/metrics") as response:
             text = await response.text()
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M))
 
     @contextlib.asynccontextmanager
     async def unharmed(self) -> AsyncIterator[None]:
-        """Parts keep coming, nothing stands in the log that should not, and memory stays."""
+        """Check after the block: parts arrived without a long pause, the log has no error, memory has not grown."""
         process = psutil.Process(self.node.pid)
         parts, logged, memory = self.parts, len(self.node.log), process.memory_info().rss
         self.longest_s = 0.0
@@ -91,7 +91,7 @@ class LiveClass:
 
 
 async def make_class(node: AirnodeProcess, session: aiohttp.ClientSession, room: str) -> tuple[str, str]:
-    """The stream key and a teacher's token of a new class."""
+    """Return the stream key and a teacher's token of a new class."""
     headers = {"Authorization": f"Bearer {node['teacher_secret']}", "X-Forwarded-For": "198.19.0.1"}
     url, fields = node["api_url"] + "/api/classes", {"title": room, "room": room}
     async with session.post(url, json=fields, headers=headers) as response:
@@ -103,7 +103,7 @@ async def make_class(node: AirnodeProcess, session: aiohttp.ClientSession, room:
 
 
 async def send_and_read(port: int, data: bytes, within_s: float = 10) -> tuple[bytes, str]:
-    """Send bytes and an end of input. Returns the whole answer, and our address as the server logs it."""
+    """Send bytes and an end of input. Return the whole answer, and our address as the server logs it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     name = "{}:{}".format(*writer.get_extra_info("sockname"))
     answer = b""
@@ -123,7 +123,7 @@ async def send_and_read(port: int, data: bytes, within_s: float = 10) -> tuple[b
     return answer, name
 
 
-#: {node: where its log stood when the test began}: a port of an earlier test's connection may be used again.
+#: {node: length of its log when the test began}. A connection may reuse the port of an earlier test.
 LOG_FROM: dict[AirnodeProcess, int] = {}
 
 

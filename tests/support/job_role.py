@@ -1,4 +1,4 @@
-"""A role of another package that works jobs of BullMQ on the Redis of a master on another machine."""
+"""A role of another package that processes BullMQ jobs on the Redis of a master on another machine."""
 
 from typing import Any
 

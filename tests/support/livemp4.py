@@ -16,7 +16,7 @@ _NTP_EPOCH_S = 2_208_988_800
 
 @dataclass
 class Fragment:
-    """What one moof and mdat hold, and the wall clock that its prft tells (unix seconds; 0: none)."""
+    """The samples of one moof and mdat, and the wall clock of its prft (unix seconds; 0: there is none)."""
 
     tracks: dict[int, list[bmff.Sample]]
     unix_s: float
@@ -29,7 +29,7 @@ class Fragment:
 
 @dataclass
 class Stream:
-    """Everything read so far, taken apart. ``inits``: (number of fragments before it, its bytes)."""
+    """A parsed stream. ``inits``: (number of fragments before it, its bytes)."""
 
     inits: list[tuple[int, bytes]] = field(default_factory=list)
     fragments: list[Fragment] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Stream:
 
 
 def boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """(type, whole box) of all complete boxes."""
+    """Yield (type, whole box) of all complete boxes."""
     at = 0
     while at + 8 <= len(data):
         size, kind = unpack_from(">I4s", data, at)
@@ -51,7 +51,7 @@ def boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def whole(data: bytes) -> bytes:
-    """Without the box at the end that is not complete, and without fragments that are not."""
+    """Return ``data`` without an incomplete box or fragment at its end."""
     kept, pending = [], []
     for kind, box in boxes(data):
         pending.append(box)
@@ -62,14 +62,14 @@ def whole(data: bytes) -> bytes:
 
 
 def prft(box: bytes) -> tuple[float, int]:
-    """Wall clock (unix seconds) and media time that a producer reference time box tells (ISO/IEC 14496-12, 8.16.5)."""
+    """Return (unix seconds, media time) of a producer reference time box (ISO/IEC 14496-12, 8.16.5)."""
     assert unpack_from(">I", box, 8)[0] >> 24 == 1
     ntp, media_time = unpack_from(">QQ", box, 16)
     return ntp / (1 << 32) - _NTP_EPOCH_S, media_time
 
 
 def read(data: bytes) -> Stream:
-    """Take a (possibly cut) stream apart, strictly: only the boxes that belong there, in their order."""
+    """Return a parsed stream, which may be cut off. Fail on any box that is unexpected or out of order."""
     stream, ftyp, moof = Stream(), b"", b""
     unix_s, media_time = 0.0, 0
     for kind, box in boxes(data):
@@ -128,7 +128,7 @@ class LiveReader:
         return self._task is not None and self._task.done()
 
     async def fragments(self, count: int, within_s: float = 20.0) -> Stream:
-        """Wait for so many more fragments than there are."""
+        """Wait for ``count`` more fragments, and return the whole stream."""
         wanted = len(self.stream.fragments) + count
         await eventually(lambda: len(self.stream.fragments) >= wanted, within_s, f"{count} fragments come")
         return self.stream

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 
 def make_program(directory: Path, version: str = "v1.20.1") -> Path:
-    """A ``mediamtx`` that airnode can start."""
+    """Return a ``mediamtx`` program that airnode can start."""
     program = directory / "mediamtx"
     program.write_text(
         f"#!{sys.executable}\nimport os, sys\nos.environ['FAKE_VERSION'] = {version!r}\n"

@@ -1,7 +1,7 @@
-"""A fake of MediaMTX, which no package contains: HLS, API and hook according to its source and documentation.
+"""A fake of MediaMTX, because no package contains the real one: HLS, API and hook as in its source and documentation.
 
 It runs as a process (``mediamtx mediamtx.yml``), reads the file that airnode writes, and behaves like MediaMTX 1.20.1
-as far as airnode uses it, or like the version in ``FAKE_VERSION``. MoQ is on by default since 1.19, on ports of its own
+as far as airnode uses it, or like the version in ``FAKE_VERSION``. MoQ is on by default since 1.19, on separate ports
 at all addresses; keys that the version does not know are refused, in the file and by the API; before 1.20.1 the API is
 excluded from authorization by default. The HTTP hook authorizes each client; HLS answers 302 with ``cookieCheck`` and
 then requires a session of the same address, unless the request has the CDN secret; each track is a rendition with seven
@@ -354,7 +354,7 @@ async def whole_boxes(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 async def serve(path: Path) -> None:
-    """As ``mediamtx mediamtx.yml``."""
+    """Run the server, as ``mediamtx mediamtx.yml`` does."""
     fake = FakeMediaMtx(load_config(path.read_text(), os.environ))
     api = web.Application()
     api.router.add_route("*", "/v3/{what:.*}", fake.api)

@@ -18,7 +18,7 @@ WITHIN_S = 30.0
 
 @dataclass
 class Lesson:
-    """A class of its own on a node."""
+    """A class on a node, used by one test."""
 
     node: AirnodeProcess
     session: aiohttp.ClientSession
@@ -35,7 +35,7 @@ class Lesson:
         return f"{self.node['media_url']}/v/{self.token}/{self.room}/{name}"
 
     async def address(self) -> dict:
-        """Return what the studio shows to publish."""
+        """Return the addresses and the key that the studio shows for publishing."""
         body = {"user_type": "teacher", "user_id": "t", "secret": self.node["teacher_secret"], "room": self.room}
         async with self.session.post(f"{self.node['api_url']}/api/token", json=body) as response:
             assert response.status == 200, await response.text()

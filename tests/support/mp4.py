@@ -28,7 +28,7 @@ class Mp4Track:
 
 
 def _top(data: bytes) -> dict[str, tuple[int, int]]:
-    """{type: (start of the body, end)} of the boxes of the file, of which there must be one each, up to the end."""
+    """Return {type: (start of the body, end)} of the file's boxes. Each type must occur once, and no byte be left."""
     found: dict[str, tuple[int, int]] = {}
     at = 0
     while at < len(data):
@@ -44,7 +44,7 @@ def _top(data: bytes) -> dict[str, tuple[int, int]]:
 
 
 def read_mp4(data: bytes) -> list[Mp4Track]:
-    """All tracks; fails where tables contradict each other, or a sample lies outside of the mdat."""
+    """Return all tracks; fail if tables contradict each other, or a sample lies outside of the mdat."""
     top = _top(data)
     assert list(top) == ["ftyp", "moov", "mdat"], "fast start: the tables come first"
     moov = Box("moov", b"", parse(data[top["moov"][0] : top["moov"][1]]))
@@ -95,7 +95,7 @@ def _track(trak: Box, data: bytes, mdat: tuple[int, int]) -> Mp4Track:
 
 
 def _places(stbl: Box, offsets: list[int], sizes: list[int]) -> list[tuple[int, int]]:
-    """(offset, number of the sample entry) of each sample."""
+    """Return (offset, number of the sample entry) of each sample."""
     body = stbl.one("stsc").body
     rows = [unpack_from(">III", body, 8 + 12 * n) for n in range(unpack_from(">I", body, 4)[0])]
     assert rows[0][0] == 1

@@ -1,10 +1,10 @@
-"""A network of the test's own: hosts in network namespaces, joined by a bridge in another one.
+"""A test network: hosts in network namespaces, joined by a bridge in another namespace.
 
-Nothing of this machine's network is touched: no address, no route and no forwarding of it; all there is goes with the
-namespaces. Their names carry the test run's pid, so that what a killed run left behind is found and removed.
+It changes no address, no route and no forwarding of this machine; deleting the namespaces removes everything. Their
+names contain the pid of the test run, so that the namespaces of a killed run are found and removed.
 
-A link is shaped by ``tc netem`` where the kernel has it. Kernels of small virtual machines often have not; there, a
-link that is to be shaped is made of two TAP devices, and this process carries its frames from one to the other.
+A link is shaped by ``tc netem`` if the kernel has it. Kernels of small virtual machines often do not; then a shaped
+link consists of two TAP devices, and this process forwards frames from one to the other.
 
 Needs root and iproute2.
 """
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _NAMES = Path("/run/netns")
 _PREFIX = "an-"
-#: RFC 2544: networks for measuring; nobody's real address.
+#: A network that RFC 2544 reserves for measurements.
 _SUBNET = "198.18.0"
 _CLONE_NEWNET = 0x40000000
 _TUNSETIFF = 0x400454CA
@@ -46,11 +46,11 @@ _FRAME_BYTES = 65536
 
 @dataclass(frozen=True)
 class Shape:
-    """What a link does to frames.
+    """The delay, loss and rate of a link.
 
     Attributes:
-        delay_ms: added to each round trip, half of it in each direction. loss_percent: lost in each direction.
-        rate_bps: most that passes in each direction; 0: no limit.
+        delay_ms: added to each round trip, half in each direction. loss_percent: lost frames in each direction.
+        rate_bps: limit in each direction, in bit/s; 0: no limit.
     """
 
     delay_ms: float = 0.0
@@ -59,7 +59,7 @@ class Shape:
 
 
 def missing() -> str | None:
-    """Why there can be no such network here; None: there can."""
+    """Return why this machine cannot have such a network; None: it can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None or shutil.which("tc") is None:
@@ -76,7 +76,7 @@ def _refusal() -> str | None:
 
 
 async def run(*command: str) -> str:
-    """What a command prints; AssertionError with its complaint when it fails."""
+    """Return the output of a command; raise AssertionError with its error output if it fails."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -86,7 +86,7 @@ async def run(*command: str) -> str:
 
 
 class Namespace:
-    """A network namespace, and a thread that lives in it: a socket is of the namespace in which it was made."""
+    """A network namespace, and a thread in it: a socket belongs to the namespace in which it was created."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -119,7 +119,7 @@ class Namespace:
 
 
 async def _remove(name: str) -> None:
-    """Delete a namespace, and end what was left running in it."""
+    """Delete a namespace, and kill the processes in it."""
     for pid in (await run("ip", "netns", "pids", name)).split():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
@@ -127,13 +127,13 @@ async def _remove(name: str) -> None:
 
 
 class Wire:
-    """Two TAP devices, and what carries frames between them: late, or not at all."""
+    """Forwards frames between two TAP devices, with delay and loss."""
 
     def __init__(self, ends: tuple[int, int], rng: random.Random) -> None:
         self.shape = Shape()
         self._ends = ends
         self._rng = rng
-        #: Loop time at which the last byte of each direction has passed.
+        #: Loop time at which the last byte of each direction is through.
         self._busy_until_s = [0.0, 0.0]
         self._loop = asyncio.get_running_loop()
         for direction, end in enumerate(ends):
@@ -173,13 +173,13 @@ class Wire:
         try:
             os.write(end, frame)
         except OSError as error:
-            # A device that is down, or full: the frame is lost, as on any link.
+            # The device is down or full: the frame is lost, as on any link.
             if error.errno not in (errno.EIO, errno.EAGAIN, errno.ENOBUFS):
                 raise
 
 
 def _open_tap(name: str) -> int:
-    """A TAP device of the namespace in which the caller is; it goes with its file."""
+    """Return the file of a new TAP device in the caller's namespace. Closing the file removes the device."""
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
@@ -193,9 +193,9 @@ class Host:
     """A machine on the network: ``eth0`` with an address.
 
     Attributes:
-        address: under which the others reach it.
+        address: its IP address.
         shaped: its link can be shaped.
-        command: what stands before a command so that it runs there; the pid stays the command's own.
+        command: words before a command that run it on this host; the pid stays that of the command.
     """
 
     def __init__(self, name: str, address: str, namespace: Namespace, switch: Namespace, *, shaped: bool) -> None:
@@ -210,7 +210,7 @@ class Host:
         self._sessions: list[aiohttp.ClientSession] = []
 
     async def connect(self, wire: random.Random | None) -> None:
-        """Plug it in: by a veth, or by a wire that draws its losses from ``wire``."""
+        """Connect the host to the bridge by a veth pair, or by a wire whose losses come from ``wire``."""
         await self._namespace.make()
         if wire is None:
             peer = ("peer", "name", self.port, "netns", self._switch.name)
@@ -227,15 +227,15 @@ class Host:
         await self._switch.ip("link", "set", self.port, "up")
 
     async def plug(self) -> None:
-        """Its frames reach the others."""
+        """Let its frames reach the others."""
         await self._switch.ip("link", "set", self.port, "master", "br0")
 
     async def cut(self) -> None:
-        """Its frames reach nobody, and nobody is told."""
+        """Drop all its frames, without an error to anybody."""
         await self._switch.ip("link", "set", self.port, "nomaster")
 
     async def isolate(self, *, on: bool) -> None:
-        """Its frames do not reach others that are isolated."""
+        """Drop its frames to other isolated hosts."""
         port = ("link", "set", "dev", self.port, "isolated", "on" if on else "off")
         await run("bridge", "-n", self._switch.name, *port)
 
@@ -251,11 +251,11 @@ class Host:
             await run("tc", "-n", namespace.name, *qdisc, *limits, *rate)
 
     def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
-        """A socket of this host; the caller closes it."""
+        """Return a socket of this host; the caller closes it."""
         return self._namespace.inside(lambda: socket.socket(family, kind, protocol))
 
     def session(self) -> aiohttp.ClientSession:
-        """HTTP from this host; closed with the network."""
+        """Return an HTTP session of this host; it is closed with the network."""
         connector = aiohttp.TCPConnector(limit=0, socket_factory=lambda info: self.socket(*info[:3]))
         made = aiohttp.ClientSession(connector=connector)
         self._sessions.append(made)
@@ -270,10 +270,10 @@ class Host:
 
 
 class Network:
-    """Hosts on one bridge; use as an async context manager.
+    """Hosts on one bridge; used as an async context manager.
 
     Args:
-        seed: of the losses on wires.
+        seed: seed of the random losses on wires.
     """
 
     def __init__(self, seed: int = 1) -> None:
@@ -310,7 +310,7 @@ class Network:
         return True
 
     async def host(self, name: str, *, shaped: bool = False) -> Host:
-        """Add a host; ``shaped``: its link can be shaped."""
+        """Add a host and return it; ``shaped``: its link can be shaped."""
         namespace = Namespace(f"{self._id}-{name}")
         made = Host(name, f"{_SUBNET}.{len(self.hosts) + 1}", namespace, self._switch, shaped=shaped)
         self.hosts[name] = made
@@ -319,12 +319,12 @@ class Network:
         return made
 
     async def part(self, *hosts: Host) -> None:
-        """These hosts do not reach each other any more; all others reach them, and they all others."""
+        """Drop frames between these hosts. Frames between them and all other hosts still arrive."""
         for host in hosts:
             await host.isolate(on=True)
 
     async def heal(self) -> None:
-        """All reach all again, at once and without loss."""
+        """Connect all hosts again, without delay and loss."""
         for host in self.hosts.values():
             await host.plug()
             await host.isolate(on=False)

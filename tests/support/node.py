@@ -13,7 +13,8 @@ import aiohttp
 
 from tests.support.waiting import eventually
 
-#: Two signals that come before it looks are one to it: it drains then, which takes half a second longer.
+#: Time between two signals. If both arrive before the node handles them, they count as one: the node then drains, which
+#: takes half a second longer.
 _NOTICED_S = 0.1
 
 
@@ -21,7 +22,7 @@ class AirnodeProcess:
     """One airnode on loopback with free ports, and its first class.
 
     Args:
-        command: what stands before its command; the pid must stay its own. host: the address that it binds.
+        command: words before its command; the pid must stay that of airnode. host: the address that it binds.
     """
 
     room = "stream"
@@ -106,35 +107,35 @@ class AirnodeProcess:
             return await self._process.wait()
 
     async def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM, and return the exit code."""
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         return await self.wait()
 
     def pause(self) -> None:
-        """SIGSTOP: it and its connections stay, and nothing comes from it."""
+        """Send SIGSTOP: it sends nothing more, but its connections stay open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
-        """SIGKILL, as when the power goes."""
+        """Send SIGKILL, as a power failure would end it."""
         assert self._process is not None
         self._process.kill()
         await self._process.wait()
 
     async def end(self) -> None:
-        """SIGKILL, if it runs."""
+        """Send SIGKILL, if it runs."""
         if self._process is not None and self._process.returncode is None:
             await self.kill()
 
     async def close(self) -> None:
-        """End it, however; asked twice, it does not drain."""
+        """End it in any case. The second SIGTERM skips the drain."""
         for within_s in (_NOTICED_S, 25.0):
             if self._process is not None and self._process.returncode is None:
                 self._process.terminate()
@@ -144,9 +145,10 @@ class AirnodeProcess:
 
 
 class Classroom:
-    """A class of its own on a node that tests share.
+    """A class for one test on a node that several tests share.
 
-    It reads like a node whose first class it is: a class's endpoints are its own, and the log begins with it.
+    Tests use it like a node with this as its first class: it has the endpoints of the class, and its log begins
+    with the class.
     """
 
     def __init__(self, node: AirnodeProcess, room: str, endpoints: dict[str, object]) -> None:

@@ -1,14 +1,14 @@
-"""Ports of servers that are named before they listen, or that come back on the same one."""
+"""Ports for servers whose port must be known before they listen, or must stay the same after a restart."""
 
 import random
 import socket
 
-#: Below what systems give to outgoing connections (Linux: 32768 and more), so that nobody gets one by chance meanwhile.
+#: Below the ports of outgoing connections (Linux: from 32768), so that no connection takes one meanwhile.
 _RANGE = range(20_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of loopback on which nobody listens."""
+    """Return different ports of loopback on which nobody listens."""
     found: list[int] = []
     for port in random.sample(_RANGE, len(_RANGE)):
         if len(found) == count:

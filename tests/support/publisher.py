@@ -117,7 +117,7 @@ class Recorder:
         return self
 
     def look(self) -> None:
-        """Check what a client fetches that reloads after every change."""
+        """Check the playlists and parts that a client fetches if it reloads after each change."""
         if not self.window.ready or self.window.version == self._seen_version:
             return
         self._seen_version = self.window.version

@@ -13,10 +13,10 @@ from tests.support.waiting import eventually
 
 
 class Recordings:
-    """One room's recordings, as the bearer of a token sees them.
+    """One room's recordings, as the owner of a token sees them.
 
     Args:
-        api: the node whose API is asked. media: the node that plays.
+        api: the node that gets API requests. media: the node that serves playback.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Recordings:
         return body["recordings"]
 
     async def until(self, within_s: float = 30.0, **fields: Any) -> dict[str, Any]:
-        """Wait until the newest recording has these fields; with ``duration_s``, at least so much."""
+        """Wait until the newest recording has these fields, and return it; ``duration_s`` is a minimum."""
 
         async def found() -> dict[str, Any] | None:
             for each in (await self.all())[:1]:
@@ -74,7 +74,7 @@ class Recordings:
 
 
 async def decoded(source: str | bytes, kind: str = "v") -> tuple[int, str]:
-    """Frames that ffmpeg decodes of an address or of a file's bytes, and what it complains about."""
+    """Return (number of frames that ffmpeg decodes from a URL or from bytes, its error output)."""
     process = await asyncio.create_subprocess_exec(
         "ffmpeg",
         "-v",
@@ -96,7 +96,7 @@ async def decoded(source: str | bytes, kind: str = "v") -> tuple[int, str]:
 
 
 async def probed(source: str) -> dict[str, Any]:
-    """What ffprobe says of an address or a path."""
+    """Return the output of ffprobe for a URL or a path."""
     process = await asyncio.create_subprocess_exec(
         "ffprobe",
         "-v",

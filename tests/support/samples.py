@@ -1,4 +1,4 @@
-"""Small H.264, HEVC, AV1 and AAC samples, made by hand. Parameter sets are real, of slices only the head is."""
+"""Small H.264, HEVC, AV1 and AAC samples, made by hand. Parameter sets are real; only the heads of slices are."""
 
 from collections.abc import Sequence
 
@@ -97,7 +97,7 @@ class Stream:
         return self._examine([CodecRecord(codec, record)])
 
     def video(self, *bodies: bytes, is_key: bool = False, same_time: bool = False, cts_ms: int = 0) -> "Stream":
-        """Send frames, each a frame's time after the one before."""
+        """Send frames, each one frame duration after the one before."""
         for body in bodies:
             self._now_ms += 0 if same_time else FRAME_MS
             self._examine([Frame("video", self._now_ms * 90, cts_ms * 90, body, is_key, self._now_ms / 1000)])
@@ -110,7 +110,7 @@ class Stream:
         return self
 
     def begin(self, pictures: int = 40) -> "Stream":
-        """Send good pictures until the examiner is sure of the stream; forget what came out."""
+        """Send good pictures until the examiner is sure of the stream; forget the events that came out."""
         self.video(sized(IDR), is_key=True).video(*[sized(INTER)] * pictures)
         self.passed.clear()
         return self

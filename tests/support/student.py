@@ -1,6 +1,6 @@
-"""A student without a screen, who moves as the page does: joins, plays, and asks for another place when the node dies.
+"""A student without a browser, who acts as the page does: joins, plays, and requests another place when the node dies.
 
-The media clock is the decode time of what came; it is read from the media itself.
+The media clock is the decode time of the received media, read from the media itself.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.support.background import Background
 from tests.support.follower import Follower, Refused
 from tests.support.livemp4 import VIDEO, boxes, prft
 
-#: As the page has them: first pause, longest pause, tries of live.mp4 on one node, and the pause between these.
+#: The values of the page: first pause, longest pause, tries of live.mp4 on one node, and the pause between these tries.
 _BASE_S, _CAP_S, _TRIES, _RETRY_S = 0.6, 6.0, 2, 0.25
 _CONNECT_S, _ASK_S = 3.0, 10.0
 _TIMESCALE_HZ = 90_000
@@ -28,9 +28,9 @@ _TIMESCALE_HZ = 90_000
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """New video: when it came (monotonic seconds), from which node, and its decode time in that timeline.
+    """New video: its time of arrival (monotonic seconds), its node, and its decode time in that node's timeline.
 
-    ``late_s`` is how long after the teacher's camera, which only live.mp4 tells.
+    ``late_s``: delay since the origin received it, known only for live.mp4.
     """
 
     at_s: float
@@ -40,18 +40,18 @@ class Tick:
 
 
 class Moved(Exception):
-    """This node gives nothing more: another place is needed."""
+    """This node does not deliver media any more: another place is needed."""
 
 
 class Student:
     """Plays in the background until it is stopped.
 
     Args:
-        silence_s: it gives up a live.mp4 on which nothing comes for so long.
+        silence_s: it gives up a live.mp4 response without data for this long.
 
     Attributes:
-        ticks: the media clock as it went on. places: names of the nodes in the order in which they were given.
-        refusals: (who, status, Retry-After or what went wrong) of answers that were neither a place nor media.
+        ticks: the media clock over time. places: names of the nodes that the student got, in order.
+        refusals: (sender, status, Retry-After or error) of answers that were neither a place nor media.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Student:
         self.refusals: list[tuple[str, int, str | None]] = []
 
     async def start(self, place: dict[str, Any] | None = None) -> "Student":
-        """Begin to play; at ``place``, as masters answer, if it is given."""
+        """Begin to play; ``place``: the answer of a master, if there is one already."""
         self._sit(place or await self._ask())
         self._task.start(self._live_on())
         return self
@@ -102,7 +102,11 @@ class Student:
         late_s: float = math.inf,
         within_s: float = 30,
     ) -> None:
-        """Wait for media that came after a moment (now): from any node but one, from that one, no later than so."""
+        """Wait for ``ticks`` ticks, at most ``late_s`` late, after ``after_s`` (default: now).
+
+        Args:
+            at: only on this node. away_from: only on other nodes than this.
+        """
         begin_s = time.monotonic() if after_s is None else after_s
 
         def enough() -> bool:
@@ -132,7 +136,7 @@ class Student:
         self.places.append(place["node_name"])
 
     async def _ask(self, **fields: str) -> dict[str, Any]:
-        """Ask until there is a place."""
+        """Request a place until a master gives one."""
         attempt = 0
         while True:
             retry_after = None
@@ -202,7 +206,7 @@ def _jittered(attempt: int) -> float:
 
 
 def recoveries(students: Sequence[Student], died_s: float, node: str) -> Iterator[float]:
-    """For each student who was on the node: seconds until new media came from another node."""
+    """Yield for each student of the node the seconds until new media came from another node."""
     for student in students:
         before = [tick for tick in student.ticks if tick.at_s <= died_s]
         if before and before[-1].node == node:
@@ -210,5 +214,5 @@ def recoveries(students: Sequence[Student], died_s: float, node: str) -> Iterato
 
 
 def told(what: str, took_s: Sequence[float]) -> str:
-    """One line for the test's output."""
+    """Return one line for the test's output."""
     return f"{what}: {len(took_s)} students, p50 {statistics.median(took_s):.2f} s, max {max(took_s):.2f} s"

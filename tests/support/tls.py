@@ -1,4 +1,4 @@
-"""A certificate of one's own making."""
+"""Certificates for tests."""
 
 import datetime
 import ipaddress
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Who signs certificates; a day long."""
+    """An authority that signs certificates. Its own is valid for a day."""
 
     def __init__(self, folder: Path, name: str = "An authority") -> None:
         folder.mkdir(exist_ok=True)
@@ -19,12 +19,12 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         signing = self._begin(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
-        #: Its own certificate, for those who are to trust it.
+        #: Its own certificate, for clients that trust it.
         self.cert = folder / "ca.pem"
         self.cert.write_bytes(signing.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, *addresses: str, for_days: int = 1) -> tuple[Path, Path]:
-        """Certificate and key as PEM files, for these IP addresses; negative days: it has expired."""
+        """Return certificate and key as PEM files, for these IP addresses; negative days: it has expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses] or [x509.DNSName(name)]
@@ -49,7 +49,7 @@ class Authority:
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Certificate and key for 127.0.0.1 as PEM files, signed by itself, good for a day."""
+    """Return a self-signed certificate for 127.0.0.1 and its key as PEM files; it is valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)

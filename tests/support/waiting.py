@@ -1,4 +1,4 @@
-"""Waiting on conditions, never on the clock."""
+"""Waiting for conditions instead of fixed times."""
 
 import asyncio
 import inspect
