@@ -65,7 +65,7 @@ def _node(node: NodeView) -> Iterator[Alarm]:
 
 
 def _reported(node: NodeView) -> Iterator[Alarm]:
-    """Yield the alarms that the node reports itself. Nodes of earlier versions report sentences without codes."""
+    """Yield the alarms that the node itself reports. Nodes of earlier versions report sentences without codes."""
     codes = {notice.text: notice for notice in node.notices}
     for text in dict.fromkeys([*codes, *node.alarms]):
         notice = codes.get(text)

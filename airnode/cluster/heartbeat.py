@@ -74,7 +74,7 @@ class Heartbeat(Service):
 
     Args:
         rtmp_port: returns the port for publishers. publish_ports: see :class:`NodeRecord`.
-        master: takes heartbeats when Redis cannot be reached; None: there is none.
+        master: receives heartbeats when Redis cannot be reached; None: no master does.
     """
 
     name = "heartbeat"

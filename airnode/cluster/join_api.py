@@ -15,8 +15,6 @@ _ERRORS = (400, 401, 403, 408, 413, 429, 503)
 
 
 class JoinApi:
-    """The handlers."""
-
     def __init__(self, issuer: AccessIssuer, authorizer: Authorizer, clients: Clients) -> None:
         self._issuer = issuer
         self._authorizer = authorizer

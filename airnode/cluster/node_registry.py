@@ -1,4 +1,4 @@
-"""What the cluster keeps about its nodes in Redis: leases, last heartbeats, and orders of admins.
+"""The cluster's data about its nodes in Redis: leases, last heartbeats, and orders of admins.
 
 Each heartbeat renews the node's lease. The record of the last heartbeat outlives the lease, so that a dead node can be
 shown. An order outlives both: a node that an admin removed does not come back with its next heartbeat, but only when it

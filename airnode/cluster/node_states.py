@@ -136,7 +136,7 @@ class NodeStates(Service):
         """Return a node, with a place there that is reserved for the viewer for ``cluster.reservation_s``.
 
         Args:
-            avoid: ids of nodes that failed the viewer; they are taken only where there is no other.
+            avoid: ids of nodes that failed the viewer; they are taken only if there is no other.
 
         Raises:
             NoHealthyNodes: (503) there is no node, or all are full or shutting down.

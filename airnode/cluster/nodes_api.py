@@ -291,7 +291,7 @@ def _relays(nodes: Mapping[str, NodeRecord], state: RoomState) -> dict[str, Rela
 
 
 def percentage(taken: int, capacity: int) -> float:
-    """Return 0 where there is no capacity."""
+    """Return the percentage of ``capacity`` that is taken; 0 without capacity."""
     return round(100 * taken / capacity, 1) if capacity else 0.0
 
 

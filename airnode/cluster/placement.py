@@ -153,7 +153,7 @@ class Placement:
         """Return a node for one more viewer, and hold a place there until :meth:`confirm`.
 
         Args:
-            avoid: ids of nodes that just failed this viewer; they are taken only where there is no other.
+            avoid: ids of nodes that just failed this viewer; they are taken only if there is no other.
 
         Raises:
             NoHealthyNodes: (503) there is no node, or all are full or shutting down.

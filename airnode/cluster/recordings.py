@@ -137,7 +137,7 @@ class ClusterRecordings(Service):
             self._announced.setdefault(node_id, None)
 
     async def _sync(self) -> None:
-        """Read the tables that changed. An empty one that should not be empty means that Redis lost its data."""
+        """Read the tables that changed. If one is unexpectedly empty, Redis lost its data; the index is kept."""
         while self._announced:
             # Removed before the read: a change that is announced during the read may be missing in its result.
             node_id, count = self._announced.popitem()

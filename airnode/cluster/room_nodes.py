@@ -18,7 +18,7 @@ class RoomNodes:
         """Reserve a place for a viewer and return its node.
 
         Args:
-            avoid: ids of nodes that failed this viewer; they are taken only where there is no other.
+            avoid: ids of nodes that failed this viewer; they are taken only if there is no other.
 
         Raises:
             NoHealthyNodes: (503) no node is left, or all are full or draining.

@@ -55,7 +55,7 @@ class TokenOrder:
         address: IP address of the client.
         code: class code as it was typed. secret: the teacher secret.
         credential: the request's bearer: a student's present token, or the teacher secret.
-        room: of the class, where no code is given; empty: the default room.
+        room: the room of the class, if no code is given; empty: the default room.
         avoid: ids of nodes that just failed this student, with commas between them.
     """
 
@@ -148,7 +148,7 @@ class TokenIssuer:
         return await self._classes.by_room(order.room or self._default_room)
 
     def _renewed_session(self, order: TokenOrder, room: str) -> str | None:
-        """Return the session of a student who renews a token that is still valid."""
+        """Return the session of a student who renews a valid token."""
         if order.user_type != "student" or not is_token(order.credential):
             return None
         try:

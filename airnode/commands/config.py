@@ -42,7 +42,7 @@ def painter(stream: IO[Any]) -> Callable[[str, str], str]:
 
 
 def loaded_or_exit(params: Mapping[str, Any]) -> "Loaded":
-    """Load for the running command; an invalid configuration ends it with exit code 2.
+    """Return the configuration for the running command. If it is invalid, the command ends with exit code 2.
 
     Raises:
         ConfigFailed: click prints it and exits.

@@ -37,7 +37,7 @@ class Option:
         return self.name.removeprefix("--").replace("-", "_")
 
 
-#: The options that have a name of their own; every other key goes through --set.
+#: The options that have a separate name; all other keys go through --set.
 OPTIONS = (
     Option("--host", "http.host", "ADDRESS", "Address that all ports listen on [default: 0.0.0.0]."),
     Option("--port", "http.port", "PORT", "Port of the pages and the API; 0: any free one [default: 8000]."),
@@ -71,7 +71,7 @@ _STORE_OPTIONS = {
 
 
 def config_options(command: Command) -> Command:
-    """Add ``--config``, ``--set`` and the common options to a click command; read them with :func:`loaded_from`."""
+    """Return a click command with ``--config``, ``--set`` and the common options; :func:`loaded_from` reads them."""
     return _with(OPTIONS, command)
 
 
@@ -79,7 +79,7 @@ def store_options(**more: str) -> Callable[[Command], Command]:
     """Return a decorator as :func:`config_options` does, with only the options that stores need.
 
     Args:
-        more: other options, by the name under which click passes them, and what they do there.
+        more: {name under which click passes another option: its help}.
     """
     helps = _STORE_OPTIONS | {f"--{param.replace('_', '-')}": text for param, text in more.items()}
     options = [replace(option, help=helps[option.name]) for option in OPTIONS if option.name in helps]
@@ -129,7 +129,7 @@ def loaded_from(
     env: Mapping[str, str] | None = None,
     role_keys: "RoleKeys | None" = None,
 ) -> "Loaded":
-    """Load the configuration for a command that has :func:`config_options`.
+    """Return the configuration for a command that has :func:`config_options`.
 
     Args:
         params: ``click.get_current_context().params``, or the command's keyword arguments; others are ignored.

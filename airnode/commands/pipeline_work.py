@@ -19,7 +19,7 @@ from airnode.store.eventlog.stream_log import StreamLog
 
 
 async def init(settings: Settings, *, grow: bool) -> dict[str, Any]:
-    """Create what is missing and return a document of it. Raises StartupError that says what to do."""
+    """Create the missing parts, and return a document about them. Raises StartupError with what to do."""
     async with open_stores(settings, PIPELINE_ACCESS, Resource.POSTGRES, Resource.EVENT_LOG) as stores:
         result = await preconditions.init(stores.postgres, stores.event_log, settings.eventlog.partitions, grow=grow)
         return {

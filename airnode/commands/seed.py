@@ -64,7 +64,7 @@ def _line(table: TableName, filled: SeedResult) -> str:
 
 @contextlib.contextmanager
 def _bars(console: Console, *, hidden: bool) -> Iterator[Any]:
-    """Show a progress bar per table, on a terminal only, until it is done."""
+    """Yield a progress display with one bar per table; it is visible only on a terminal."""
     columns = (TextColumn("{task.description:<9}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as progress:
         tasks: dict[TableName, TaskID] = {}

@@ -40,7 +40,7 @@ class SecretRefused(Exception):
 
 
 def find_target(url: str, secret: str, data_dir: Path) -> Target:
-    """Return the target; what is empty is taken from the node that runs on this machine with ``data_dir``.
+    """Return the target; an empty value comes from the node that runs on this machine with ``data_dir``.
 
     Raises:
         StartupError: there is neither an address nor a running node, or that node is no master.
@@ -64,7 +64,7 @@ def find_target(url: str, secret: str, data_dir: Path) -> Target:
 
 
 def poll(target: Target, before: Snapshot | None, timeout_s: float) -> Snapshot:
-    """Return a new snapshot, or ``before`` with the error where the master cannot be reached or refuses."""
+    """Return a new snapshot, or ``before`` with the error if the master cannot be reached or refuses."""
     snapshot = before or Snapshot(target.url, time.time())
     try:
         nodes = _get(target, "/cluster/nodes", NodeList, timeout_s)

@@ -22,7 +22,7 @@ from airnode.web.tokens import Claims, Tokens, is_token
 
 
 class Right(enum.StrEnum):
-    """What the sender of a request may do at the master. The right to join is a :class:`JoinToken` instead."""
+    """The rights of senders at a master. The right to join is a :class:`JoinToken` instead."""
 
     ADMIN = "admin"  # drain and remove nodes, see the pipeline
     READER = "reader"  # see the nodes and the streams
@@ -37,7 +37,7 @@ class Rule:
         secrets: each of them gives the right; an empty one matches nothing.
         attempts: limits how often a network may send wrong ones.
         refusal: the sentence of the 403 for a wrong secret.
-        when_unset: the sentence of the 403 where no secret is configured at all; empty: ``refusal``.
+        when_unset: the sentence of the 403 if no secret is configured; empty: ``refusal``.
         missing: the sentence of the 401 for a request without a credential; empty: it counts as a wrong secret.
         teacher_token: whether a teacher's token gives the right, too.
         for_everybody: whether everybody has the right, without a credential.

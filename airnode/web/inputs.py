@@ -55,7 +55,7 @@ async def _body(request: web.Request) -> dict[str, object]:
 
 
 async def _is_json_in_form(request: web.Request) -> bool:
-    """Return whether a body is JSON although its type says form, as ``curl -d '{...}'`` sends it.
+    """Return whether a body is JSON although its type is that of a form, as ``curl -d '{...}'`` sends it.
 
     It is read as JSON only if the request has an ``Authorization`` header. A form on another site can make a browser
     send such a body, also with cookies, but never with that header.

@@ -57,7 +57,7 @@ class Bench:
 
     @asynccontextmanager
     async def stream(self, url: str) -> AsyncIterator[Publisher]:
-        """Publish the clip with ffmpeg in an endless loop."""
+        """Yield ffmpeg, which publishes the clip in an endless loop."""
         publisher = await loop_publisher(url, self.clip).start()
         try:
             yield publisher

@@ -148,7 +148,7 @@ async def timed(ways_: dict[str, Callable[[], Awaitable[list[Any]]]]) -> dict[st
 
 
 async def statements(rig: Rig, catalogue: Catalogue, seconds: float) -> dict[str, float]:
-    """Count the queries of a reader with the cache and one without (pg_stat_statements), at ten reads a second each."""
+    """Return the queries of a reader with and one without the cache, from pg_stat_statements, at ten reads a second."""
     before = await rig.counts()
     began_s = time.perf_counter()
     reads = 0

@@ -205,7 +205,7 @@ def _row(
 
 
 def _limit(usage: dict[str, Usage], generators: list[float], machine_cpu: float) -> str:
-    """Return what is full: a node's core, a generator's core, or the machine that all of them share."""
+    """Return the limit: a node's core, a generator's core, or the machine that all of them share."""
     node = max(usage, key=lambda name: usage[name].own)
     if usage[node].own >= _FULL:
         return node

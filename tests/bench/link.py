@@ -1,4 +1,4 @@
-"""A TCP link between the media port and a player: it delays what the server sends, or holds it for a while."""
+"""A TCP link between the media port and a player: it delays the server's data, or holds it for a while."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ _READ_BYTES = 256 << 10
 class ShapedLink:
     """Forwards connections on loopback. As a context manager it returns its port.
 
-    Bytes keep their order, as in TCP: what is read later never arrives earlier.
+    Bytes keep their order, as in TCP: bytes that are read later never arrive earlier.
 
     Args:
         to_port: port to which it forwards.

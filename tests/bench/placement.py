@@ -103,7 +103,7 @@ def evenness(nodes: int, viewers: int, most: int, masters: int, seed: int) -> fl
 
 
 def crowd(nodes: int, viewers: int) -> dict[str, float]:
-    """Measure the placement of ``viewers`` viewers on ``nodes`` nodes of 150 places."""
+    """Return figures of the placement of ``viewers`` viewers on ``nodes`` nodes of 150 places."""
     placement = fleet(nodes, 150)
     counts: Counter[str] = Counter()
     began_s = time.process_time()
@@ -119,7 +119,7 @@ def crowd(nodes: int, viewers: int) -> dict[str, float]:
 
 
 async def with_redis(nodes: int) -> dict[str, float]:
-    """Measure all steps of a master: choose, reserve in Redis, notify other masters."""
+    """Return figures of all steps of a master: choose, reserve in Redis, notify other masters."""
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as directory:
         data = DataDir(Path(directory))
         data.acquire()

@@ -105,7 +105,7 @@ async def measure(
 async def topology(
     clip: Path, fanout: int, counts: Sequence[int], seconds: float, say: Console
 ) -> list[dict[str, Any]]:
-    """Measure a cluster with this fan-out, with each number of viewers in turn."""
+    """Return figures of a cluster with this fan-out, for each number of viewers."""
     with tempfile.TemporaryDirectory(prefix="airnode-bench-") as directory:
         async with aiohttp.ClientSession() as session:
             cluster = Cluster(Path(directory), session)

@@ -70,7 +70,7 @@ class Cluster:
         return made
 
     async def add_slave(self, name: str, *args: str) -> AirnodeProcess:
-        """Start a slave and wait until masters send viewers to it."""
+        """Return a new slave to which masters already send viewers."""
         made = await self.slave(name, *args).start()
         await self.until(name, "healthy")
         return made
@@ -80,7 +80,7 @@ class Cluster:
         return next(each for each in self.nodes if each.data_dir.name == name)
 
     async def add_master(self, name: str) -> AirnodeProcess:
-        """Start another master on the stores of the first."""
+        """Return another master, started on the stores of the first."""
         if "--redis-url" in self.settings:  # the stores are not embedded
             return await self._master(name).start()
         stores = EmbeddedPostgres(self.master.data_dir, EmbeddedSection(), EmbeddedMetrics(CollectorRegistry()))
@@ -96,7 +96,7 @@ class Cluster:
     async def call(
         self, method: str, path: str, *, secret: str = TOKEN, master: AirnodeProcess | None = None, **kwargs: Any
     ) -> tuple[int, dict[str, Any]]:
-        """Send a request to a master, and check its answer against its OpenAPI document."""
+        """Return the (status, body) of a request to a master, after the check against its OpenAPI document."""
         url = (master or self.master)["api_url"]
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         contract = await Contract.of(url, self.session)
@@ -125,7 +125,7 @@ class Cluster:
     async def student(
         self, user_id: str, master: AirnodeProcess | None = None, *, token: str = "", **fields: str
     ) -> tuple[int, dict[str, Any]]:
-        """Request a place for a student; ``token``: the present token, for another place."""
+        """Return the (status, body) of a request for a place; ``token``: the present token, for another place."""
         asked = master or self.master
         body = {"user_type": "student", "user_id": user_id, "code": asked["class_code"], **fields}
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -27,7 +27,7 @@ async def run_ffmpeg(*arguments: str) -> tuple[int, str]:
 
 
 def split_nal_units(data: bytes) -> list[bytes]:
-    """Return the NAL units of a frame whose units have a length of 4 bytes in front (ISO/IEC 14496-15)."""
+    """Return the NAL units of a frame with 4-byte lengths (ISO/IEC 14496-15)."""
     found, pos = [], 0
     while pos < len(data):
         size = int.from_bytes(data[pos : pos + 4], "big")

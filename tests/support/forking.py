@@ -24,7 +24,7 @@ _STUCK_S = 40
 
 
 class Forker:
-    """Runs commands, one at a time; each is a process of its own."""
+    """Runs commands one at a time, each in a new process."""
 
     def __init__(self, process: asyncio.subprocess.Process, directory: Path) -> None:
         self._process = process

@@ -1,4 +1,4 @@
-"""The fake of MediaMTX for tests: a program to start, a publisher, and what it received."""
+"""The fake of MediaMTX for tests: a program to start, a publisher, and its records."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class FakePublisher:
     """An encoder: requests a publish of the fake, then sends a clip with ffmpeg, at its own pace.
 
     Args:
-        api: of the fake. path, fields: what a real one would send by SRT, RTSP or WHIP.
+        api: URL of the fake's API. path, fields: the values that a real one would send by SRT, RTSP or WHIP.
     """
 
     def __init__(self, api: str, path: str, *, protocol: str = "srt", **fields: Any) -> None:

@@ -106,7 +106,7 @@ class Namespace:
             os.close(namespace)
 
     def inside(self, function: Callable[[], T]) -> T:
-        """Call ``function`` in the namespace; it must not take long."""
+        """Return the result of ``function`` in the namespace; it must not take long."""
         return self._thread.submit(function).result(10)
 
     async def ip(self, *args: str) -> str:

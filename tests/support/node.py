@@ -81,7 +81,7 @@ class AirnodeProcess:
             )
 
     async def start(self, within_s: float = 30.0) -> "AirnodeProcess":
-        """Start and wait until it is ready."""
+        """Start it, wait until it is ready, and return it."""
         await self.launch()
         await self.ready(within_s)
         return self

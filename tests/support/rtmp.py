@@ -115,7 +115,7 @@ class RtmpPublisher:
         raise ConnectionError(f"the server hung up before {name}")
 
     async def open_stream(self, app: str = "live", options: dict[str, object] | None = None) -> int:
-        """Handshake, connect and createStream."""
+        """Do the handshake, connect and createStream; return the stream id."""
         await self.handshake()
         self.send(command("connect", 1.0, {"app": app, "tcUrl": f"rtmp://127.0.0.1/{app}", **(options or {})}))
         await self.answer("_result")
@@ -139,7 +139,7 @@ class RtmpPublisher:
         return str(info["code"])
 
     async def closes(self) -> bool:
-        """Wait until the server closes the connection."""
+        """Return True after the server closed the connection."""
         try:
             while await self.message() is not None:
                 pass

@@ -65,7 +65,7 @@ class Hub:
         self.changed = asyncio.Event()
 
     async def wait_for_turn(self, room: str, key: str) -> None:
-        """Wait for nobody."""
+        """Return at once: nobody has to wait."""
 
     def open(self, room: str, publisher: PublisherInfo) -> Ingest:
         if any(other.name == room and not other.closed for other in self.rooms):

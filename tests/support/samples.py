@@ -42,12 +42,12 @@ FRAME_MS = 40
 
 
 def sized(*nals: bytes, size_bytes: int = 4) -> bytes:
-    """Return NAL units behind their sizes."""
+    """Return NAL units, each after its size."""
     return b"".join(len(nal).to_bytes(size_bytes, "big") + nal for nal in nals)
 
 
 def annexb(*nals: bytes, code: bytes = b"\0\0\0\1") -> bytes:
-    """Return NAL units behind start codes."""
+    """Return NAL units, each after a start code."""
     return b"".join(code + nal for nal in nals)
 
 
@@ -63,7 +63,7 @@ def nals_of(data: bytes) -> list[bytes]:
 
 
 def adts(raw: bytes, *, layout: int = 2, rate_index: int = 3) -> bytes:
-    """Return an AAC-LC frame behind an ADTS header of 7 bytes."""
+    """Return an AAC-LC frame after an ADTS header of 7 bytes."""
     size = len(raw) + 7
     head = 0xFFF1 << 40 | 1 << 38 | rate_index << 34 | layout << 30 | size << 13 | 0x7FF << 2
     return head.to_bytes(7, "big") + raw
@@ -97,7 +97,7 @@ class Stream:
         return self._examine([CodecRecord(codec, record)])
 
     def video(self, *bodies: bytes, is_key: bool = False, same_time: bool = False, cts_ms: int = 0) -> "Stream":
-        """Send frames, each one frame duration after the one before."""
+        """Send frames at the frame rate, and return self."""
         for body in bodies:
             self._now_ms += 0 if same_time else FRAME_MS
             self._examine([Frame("video", self._now_ms * 90, cts_ms * 90, body, is_key, self._now_ms / 1000)])
@@ -110,7 +110,7 @@ class Stream:
         return self
 
     def begin(self, pictures: int = 40) -> "Stream":
-        """Send good pictures until the examiner is sure of the stream; forget the events that came out."""
+        """Send good pictures until the examiner is sure of the stream, forget its events, and return self."""
         self.video(sized(IDR), is_key=True).video(*[sized(INTER)] * pictures)
         self.passed.clear()
         return self

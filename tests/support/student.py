@@ -77,7 +77,7 @@ class Student:
         self.refusals: list[tuple[str, int, str | None]] = []
 
     async def start(self, place: dict[str, Any] | None = None) -> "Student":
-        """Begin to play; ``place``: the answer of a master, if there is one already."""
+        """Begin to play, and return self; ``place``: an earlier answer of a master, if there is one."""
         self._sit(place or await self._ask())
         self._task.start(self._live_on())
         return self
@@ -136,7 +136,7 @@ class Student:
         self.places.append(place["node_name"])
 
     async def _ask(self, **fields: str) -> dict[str, Any]:
-        """Request a place until a master gives one."""
+        """Return a place; repeat the request until a master gives one."""
         attempt = 0
         while True:
             retry_after = None
