@@ -67,7 +67,7 @@ class Bus(Service):
 
     @property
     def address(self) -> str:
-        """Return the address of the server without the password, for people."""
+        """Return the address of the server without the password, for logs and error messages."""
         parts = urlsplit(self._url)
         return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -86,7 +86,7 @@ class Bus(Service):
         """Connect. Retry for ``redis.connect_timeout_s``, or without a limit if ``retry_forever``.
 
         Raises:
-            StartupError: the server does not answer, or refuses us.
+            StartupError: the server does not answer, or rejects the credentials.
         """
         try:
             self._client = aioredis.Redis.from_pool(self._command_pool())
@@ -139,9 +139,10 @@ class Bus(Service):
         *,
         on_resubscribed: Callable[[], Awaitable[None]] | None = None,
     ) -> ChannelSubscription[M]:
-        """Call ``handler`` for each message of this type. Returns when the server has confirmed the subscription.
+        """Subscribe to one type on a channel. Return the subscription once the server has confirmed it.
 
-        Messages are handled one at a time and in order. ``on_resubscribed`` is called when messages may be missing.
+        ``handler`` is called for each message of this type, one at a time and in order. ``on_resubscribed`` is called
+        when messages may be missing.
 
         Raises:
             Unavailable: the server did not confirm within ``redis.connect_timeout_s``.
@@ -155,13 +156,14 @@ class Bus(Service):
         *,
         on_resubscribed: Callable[[], Awaitable[None]] | None = None,
     ) -> list[AnyChannelSubscription]:
-        """Subscribe to several types on one channel at once, so that no message comes while some are still missing.
+        """Subscribe to several types on one channel. Return the subscriptions once the server has confirmed them.
 
-        Each type has its own queue, as with :meth:`subscribe`: a slow handler delays only its own type.
+        All types are registered together, so that no message arrives before the handler of its type is registered.
+        Each type has its own queue: a slow handler delays only its own type.
 
         Args:
-            handlers: {type: its handler}; not empty.
-            on_resubscribed: called in the queue of the first type.
+            handlers: {type: its handler}; at least one.
+            on_resubscribed: runs in the queue of the first type; see :class:`ChannelSubscription`.
 
         Raises:
             Unavailable: the server did not confirm within ``redis.connect_timeout_s``.
@@ -196,7 +198,7 @@ class Bus(Service):
             await self._listener.remove(subscription)
 
     def decode_value(self, data: bytes | str, kind: type[M], place: str) -> M | None:
-        """Decode a stored value; return None if it is not of this type, which is counted and logged."""
+        """Return a stored value, decoded; None if it is not of this type (counted and logged)."""
         try:
             return msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -227,7 +229,7 @@ class Bus(Service):
             await asyncio.sleep(pause_s)
 
     def _command_pool(self) -> aioredis.ConnectionPool:
-        # A connection that the server closed while idle is detected by its next command. The retries hide that.
+        # The server may close an idle connection. The next command on it then fails, so commands are retried.
         return aioredis.BlockingConnectionPool.from_url(
             self._url,
             timeout=self._section.connect_timeout_s,
@@ -247,7 +249,7 @@ class Bus(Service):
         options: dict[str, Any] = {
             "socket_connect_timeout": self._section.connect_timeout_s,
             "client_name": "airnode",
-            # RESP2: the listener parses it, and the server explains a missing password in plain words.
+            # The listener parses RESP2, and with RESP2 the server's error for a missing password is clear.
             "protocol": 2,
         }
         if password and not urlsplit(self._url).password:
@@ -266,10 +268,10 @@ def _refusal(error: BaseException | None) -> str:
 
 @contextlib.contextmanager
 def unavailable(detail: str = "Redis does not answer.") -> Iterator[None]:
-    """Translate all errors that redis-py raises while the server cannot serve.
+    """Raise ``Unavailable`` instead of the errors that redis-py raises while the server does not answer.
 
     Raises:
-        Unavailable: with the cause in ``debug``. HTTP 503.
+        Unavailable: Redis failed; ``debug`` contains the cause. HTTP 503.
     """
     try:
         yield
@@ -284,7 +286,7 @@ def shared_url(section: RedisSection, host: str) -> str:
         host: the host name that the other node used for this machine; it replaces ``localhost`` and the like.
 
     Returns:
-        Empty for a unix socket: other machines cannot reach it.
+        The URL; empty for a unix socket, which other machines cannot reach.
     """
     url = section.url or f"redis://{host_port(section.host, section.port)}"
     parts = urlsplit(url)

@@ -37,7 +37,7 @@ def records_next(table: str, nonce: str) -> str:
 
 
 def node_orders() -> str:
-    """Return the key of the hash {node_id: order of an admin}; in one slot with the leases of nodes."""
+    """Return the key of the hash {node_id: order of an admin}. It is in the same slot as the leases of nodes."""
     return f"{PREFIX}orders:{{nodes}}"
 
 

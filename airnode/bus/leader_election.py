@@ -9,7 +9,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """The value of a candidate's lease and of the leader's claim.
 
     Attributes:
-        name: for people.
+        name: name of the process, for people.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Records that several nodes report, as one reader sees them. No I/O and no clock; the adapter is ``leased_view``."""
+"""The newest records that several nodes report, as one reader sees them. No I/O, no clock: see ``leased_view``."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class RecordChange(Generic[R]):
-    """A record that was received, replaced or dropped; ``before`` or ``after`` is None where there is none."""
+    """A record that was received, replaced or dropped; ``before`` is None for a new one, ``after`` if dropped."""
 
     key: str
     before: R | None
@@ -20,17 +20,17 @@ class RecordChange(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class RecordRules(Generic[R]):
-    """What the records mean.
+    """How records are compared, and when they are dropped.
 
     Attributes:
-        key: names a record.
-        order: compared between two records of one key: a lower one never replaces a higher one.
-        has_ended: such a record drops what is known of its key, at once.
-        keep_s: a record without a lease is dropped this long after it was received last.
-        settle_s: nothing is dropped for this long after Redis was away: leases may have run out meanwhile, and their
-            owners need the time to write them again.
-        lease_is_report: a lease counts as a new report of a known record. Otherwise only a lease of higher order does:
-            the last report is as new as the lease.
+        key: returns the key of a record.
+        order: returns a value to compare. Of two records with the same key, the lower one never replaces the higher.
+        has_ended: returns whether a record reports an end. Such a record drops the known record of its key at once.
+        keep_s: a record without a lease is dropped this long after it was last received.
+        settle_s: nothing is dropped for this long after Redis was unreachable: leases may have expired in that time,
+            and their owners need time to write them again.
+        lease_is_report: True: each read of a lease counts as a new report of its record. False: only a lease of
+            higher order does, because the last report is as new as the lease.
     """
 
     key: Callable[[R], str]
@@ -50,9 +50,9 @@ class LeasedRecords(Generic[R]):
                              ├──▶ {key: record} ──▶ RecordChange
         leases ──▶ sync ─────┘
                                  a record without a lease is dropped, except while
-        gap ─────▶ mark_gap      - Redis does not answer, or did not ``settle_s`` ago
+        gap ─────▶ mark_gap      - Redis does not answer, or has answered for less than ``settle_s``
                                  - it was received less than ``keep_s`` ago
-                                 - ``keep_while`` wants it
+                                 - ``keep_while`` returns True for its key
 
     All times are monotonic seconds.
     """
@@ -61,7 +61,7 @@ class LeasedRecords(Generic[R]):
         self._rules = rules
         #: {key: (the newest record, when it was received)}.
         self._known: dict[str, tuple[R, float]] = {}
-        #: Since when reports and leases come without a gap; infinity: they do not come.
+        #: Since when reports and leases arrive without a gap; infinity: they do not arrive.
         self.complete_since_s = float("-inf")
         #: Whether to keep the record of this key although it has no lease.
         self.keep_while: Callable[[str], bool] = lambda key: False
@@ -76,16 +76,16 @@ class LeasedRecords(Generic[R]):
         return known[0] if known is not None else None
 
     def received_s(self, key: str) -> float:
-        """Return when a key's record was received last; minus infinity: it is not known."""
+        """Return when a key's record was last received; minus infinity: the key is not known."""
         known = self._known.get(key)
         return known[1] if known is not None else float("-inf")
 
     def mark_gap(self) -> None:
-        """Note that reports were missed, or that Redis does not answer: nothing is dropped until it has settled."""
+        """Note missed reports, or no answer from Redis. Nothing is dropped until ``settle_s`` after the next sync."""
         self.complete_since_s = float("inf")
 
     def receive(self, record: R, now_s: float) -> RecordChange[R] | None:
-        """Take a report; return None if it is older than the known one, or ends one that is not known."""
+        """Process a report. Return the change; None if a newer record is known, or if it ends an unknown record."""
         key = self._rules.key(record)
         before = self.get(key)
         if before is not None and self._rules.order(record) < self._rules.order(before):
@@ -96,7 +96,7 @@ class LeasedRecords(Generic[R]):
         return RecordChange(key, before, record)
 
     def drop(self, key: str) -> RecordChange[R] | None:
-        """Drop a record; return None if it is not known."""
+        """Drop a record. Return the change; None if the key is not known."""
         before = self.get(key)
         if before is None:
             return None
@@ -104,10 +104,10 @@ class LeasedRecords(Generic[R]):
         return RecordChange(key, before, None)
 
     def sync(self, leased: Mapping[str, R], began_s: float, now_s: float) -> list[RecordChange[R]]:
-        """Take all leases; return what changed.
+        """Update the records from all leases. Return the changes.
 
         Args:
-            began_s: when the read of the leases began: what was received since then is newer than they are.
+            began_s: when the read of the leases began. A record that was received later is newer than the leases.
         """
         changes = [self.receive(record, now_s) for record in leased.values() if self._is_news(record)]
         self.complete_since_s = min(self.complete_since_s, now_s)

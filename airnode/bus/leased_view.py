@@ -20,11 +20,11 @@ class LeasedView(Service, Generic[R]):
 
     Args:
         group: name of the channel of the reports and of the group of the leases.
-        kind: the type of both. The member that holds a lease must be the key of its record.
-        failed: name of the log event of a sync that failed; Redis is tried again.
+        kind: type of the reports and of the leases. The member of a lease must be the key of its record.
+        failed: name of the log event of a failed sync. The sync is repeated.
         on_change: called for each change, at once.
-        after_sync: awaited after each sync, to read what Redis has beside the leases.
-        handlers: {type: its handler}, for the other types of messages on the channel of the reports.
+        after_sync: awaited after each sync, to read other values from Redis.
+        handlers: {type: its handler}, for the other types of messages on the same channel.
     """
 
     name = "leased-view"

@@ -12,11 +12,11 @@ from airnode.errors import InvalidInput, TooLarge
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-#: Largest epoch: Lua counts in doubles.
+#: Largest epoch. Lua's numbers are doubles, which represent integers exactly up to this value.
 MAX_EPOCH = 2**53 - 1
 
 # A group is a hash of values and a sorted set of the leases' ends. A read touches only the keys of that group. Every
-# script first removes ended leases. Both keys expire with the last lease, so a group that nobody reads expires too.
+# script first removes expired leases. Both keys expire with the last lease, so a group that nobody reads expires too.
 _SWEEP = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

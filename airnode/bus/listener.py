@@ -22,9 +22,9 @@ _SILENCE_S = 10.0
 
 
 class PubSubListener:
-    """Reads one connection, and passes messages to subscriptions. Reconnects with backoff when the server goes away.
+    """Reads one connection, and passes messages to subscriptions. Reconnects with backoff when the connection is lost.
 
-    redis-py's own ``PubSub`` reconnects inside a read without a notice, which hides missed messages. This class uses a
+    redis-py's own ``PubSub`` reconnects silently inside a read, which hides missed messages. This class uses a
     plain connection with RESP2, and marks a gap in every subscription that existed before the reconnect.
     """
 
@@ -40,9 +40,9 @@ class PubSubListener:
         self._has_channels = asyncio.Event()
 
     async def add(self, *subscriptions: AnyChannelSubscription) -> None:
-        """Subscribe, all to the same channel. ``ready`` of each is set later, when the server has confirmed it.
+        """Add subscriptions, all to the same channel. Each one's ``ready`` is set when the server has confirmed it.
 
-        All of them are registered before the server is asked: a message of any of their types finds its subscription.
+        All of them are registered before SUBSCRIBE is sent, so that every message finds the subscription of its type.
         """
         channel = subscriptions[0].channel
         registered = self._channels.setdefault(channel, [])
@@ -66,7 +66,7 @@ class PubSubListener:
                 await self._send("UNSUBSCRIBE", subscription.channel)
 
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Read messages and reconnect after losses, until cancelled."""
         pause_s = 0.0
         backoff, losses = Backoff(_BACKOFF_FIRST_S, _BACKOFF_LAST_S), 0
         while True:
@@ -101,7 +101,7 @@ class PubSubListener:
                 await connection.disconnect(nowait=True)
 
     async def _send(self, *command: str) -> None:
-        """Send on the current connection. Without one, :meth:`_connect` will subscribe to all channels anyway."""
+        """Send a command. Does nothing without a connection, because :meth:`_connect` subscribes to all channels."""
         connection = self._connection
         if connection is None or not connection.is_connected:
             return

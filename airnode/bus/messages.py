@@ -1,4 +1,4 @@
-"""What nodes publish on the bus about themselves and about rooms."""
+"""Messages that nodes publish on the bus about themselves and about rooms."""
 
 import re
 from typing import Literal
@@ -167,7 +167,7 @@ class RoomState(msgspec.Struct, frozen=True):
 
 
 def room_rules(keep_s: float = 0.0) -> RecordRules[RoomState]:
-    """Return how the reports about rooms follow one another: a claim of a higher epoch replaces a lower one.
+    """Return the rules for reports about rooms: a report of a lower epoch never replaces one of a higher epoch.
 
     Args:
         keep_s: see :class:`RecordRules`.
@@ -181,6 +181,6 @@ def room_rules(keep_s: float = 0.0) -> RecordRules[RoomState]:
 
 
 class ClassRecord(msgspec.Struct, frozen=True):
-    """What slaves need of the class that a stream key belongs to."""
+    """The class that a stream key belongs to, with the data that slaves need."""
 
     room: str

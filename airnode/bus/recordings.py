@@ -1,11 +1,11 @@
-"""What nodes and masters publish to each other about recordings.
+"""Messages and records about recordings, between nodes and masters.
 
-The files on a node's disk are the truth. Each node writes what it has into two tables of :class:`RecordingRecord`, by
-room (for edges, which look one up) and by node (for masters, which mirror it into PostgreSQL), and publishes each
-change on a channel that masters read.
+The files on a node's disk are the original. Each node writes its recordings into two tables of
+:class:`RecordingRecord`: one by room, in which edges find a recording, and one by node, which masters copy into
+PostgreSQL. It publishes each change on a channel that masters read.
 
-Masters send orders on a channel that nodes read, and a node answers on the channel of the masters. An order stands
-nowhere else: without an answer within five seconds the request fails (503), and nobody repeats the order.
+Masters publish orders on a channel that nodes read, and the node answers on the channel of the masters. Orders are not
+stored: if no answer arrives within five seconds, the request fails (503), and the order is not repeated.
 """
 
 import re
@@ -13,10 +13,10 @@ from typing import Literal
 
 import msgspec
 
-#: Names of the channels: from nodes to masters, and from masters to nodes. There are two, because a subscriber has to
-#: know every type of message on its channel.
+#: Names of the channels: from nodes to masters, and from masters to nodes. They are separate, because a subscriber
+#: must know every type of message on its channel.
 RECORDINGS, RECORDING_ORDERS = "recordings", "recording-orders"
-#: UTC time of the start, and 32 random bits: sorts by time, and needs no quoting in paths and URLs.
+#: The UTC time of the start, and 32 random bits. Ids sort by time, and need no quoting in paths and URLs.
 RECORDING_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
 
 RecordingStatus = Literal["recording", "finished", "interrupted"]

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=msgspec.Struct)
 
-#: Most messages in the queue of a subscription. More messages are dropped, counted, and reported as a gap.
+#: Largest number of messages in the queue of a subscription. Further ones are dropped, counted, and reported as a gap.
 QUEUE_MAX = 1000
 _LOG_EVERY_S = 1.0
 
@@ -32,8 +32,6 @@ _GAP: Final = _QueueMark.GAP
 
 
 class BusMetrics:
-    """Metrics of the bus."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self.published = Counter("airnode_bus_published_total", "Messages published.", registry=registry)
         self.received = Counter("airnode_bus_received_total", "Messages handled.", registry=registry)
@@ -59,7 +57,6 @@ class DropReport:
         self._limiter = LogLimiter(_LOG_EVERY_S)
 
     def count(self, reason: str, channel: str, detail: str) -> None:
-        """Count one dropped message."""
         self._metrics.dropped.labels(reason=reason).inc()
         held_back = self._limiter.held_back(reason)
         if held_back is not None:
@@ -73,7 +70,7 @@ class ChannelSubscription(Generic[M]):
 
     Args:
         on_resubscribed: called between two messages if messages between them may be missing, because the connection
-            was lost or the queue was full. The callback reads the state again from where it is stored.
+            was lost or the queue was full. The callback must read the state again from its store.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What all other packages use: services, task scopes, pauses, logging. It imports none of them."""
+"""Services, task scopes, pauses, logging. All other packages use this package; it imports none of them."""

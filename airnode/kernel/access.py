@@ -1,7 +1,7 @@
-"""What a role on another machine may do on the stores of a master.
+"""The access of a role on another machine to the stores of a master.
 
-A domain declares it, and a role names it. Everything else follows from the declaration: the key of the join token in
-the configuration, the master's answer to ``POST /cluster/join``, and the users of the embedded servers.
+A domain declares an access, and a role refers to it. Everything else follows from the declaration: the key of the join
+token in the configuration, the master's answer to ``POST /cluster/join``, and the users of the embedded servers.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class JoinToken:
     Attributes:
         key: name in the section, such as ``speech_token``; it ends with ``token``. No other section has such keys.
         name: for messages to people, such as ``speech token``.
-        description: what the configuration's documentation says about the key.
+        description: help text of the key, for the documentation of the configuration.
     """
 
     key: str
@@ -29,16 +29,16 @@ class JoinToken:
 
 @dataclass(frozen=True, slots=True)
 class RedisAccess:
-    """What a user may do on the Redis.
+    """The rights of a user in Redis.
 
-    All users may use commands on hashes, sets, sorted sets, strings and streams, transactions and scripts. None may use
-    commands that administer the server.
+    All users may use commands on hashes, sets, sorted sets, strings and streams, transactions and scripts. No user may
+    use commands that administer the server.
 
     Attributes:
         keys: patterns of the keys that the user may read and write, such as ``cache:*``.
         channels: patterns of the pub/sub channels.
-        categories: more ACL categories of commands, such as ``list``.
-        commands: more single commands, such as ``info``.
+        categories: additional ACL categories of commands, such as ``list``.
+        commands: additional single commands, such as ``info``.
     """
 
     keys: tuple[str, ...]
@@ -52,8 +52,8 @@ class SqlGrant:
     """Rights on a table of a schema, or on all its tables and sequences.
 
     Attributes:
-        rights: as GRANT takes them, such as ``SELECT, INSERT``.
-        table: empty: all tables, and the values of all sequences.
+        rights: as in a GRANT statement, such as ``SELECT, INSERT``.
+        table: name of the table; empty: all tables, and the values of all sequences.
     """
 
     schema: str
@@ -63,18 +63,18 @@ class SqlGrant:
 
 @dataclass(frozen=True, slots=True)
 class RemoteAccess:
-    """What a role gets from a master, when it runs on another machine without stores of its own.
+    """The access that a role gets from a master, if it runs on another machine where no stores are configured.
 
     Attributes:
-        name: in the request, and in the names of the users (``airnode-<name>`` in Redis, ``airnode_<name>`` in
-            PostgreSQL); lower-case letters.
-        token: the credential that the role shows; accesses may share one.
-        redis: None: no user in Redis.
+        name: used in the join request and in the names of the users (``airnode-<name>`` in Redis, ``airnode_<name>``
+            in PostgreSQL); lower-case letters.
+        token: the credential that the role sends; several accesses may share one.
+        redis: rights in Redis; None: no user there.
         grants: rights in PostgreSQL; empty: no user there.
-        is_node: the cluster lists it as a node. It always joins, and is trusted with the address of a Redis that the
-            master's configuration names, with its password.
+        is_node: the cluster lists it as a node. It always joins. If the master uses a configured Redis, it gets the
+            address of that Redis with the password.
         verifies_tokens: it gets the key that signs viewers' tokens.
-        settings: keys of the configuration, such as ``cluster.lease_s``, whose values are the master's.
+        settings: keys of the configuration that get the master's values, such as ``cluster.lease_s``.
     """
 
     name: str
@@ -88,7 +88,7 @@ class RemoteAccess:
 
 @dataclass(frozen=True, slots=True)
 class StoreUrls:
-    """Addresses of a master's stores, with user and password; empty: the master has none to share."""
+    """Addresses of a master's stores, with user and password; empty: the master does not share the store."""
 
     redis: str = ""
     postgres: str = ""

@@ -1,4 +1,4 @@
-"""The pause between attempts that fail, and work that is repeated."""
+"""Pauses between failed attempts, and work that is repeated."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ log = structlog.get_logger(__name__)
 
 
 class Backoff:
-    """Pauses that double. Each is a random part (50 to 100 %) of its length, so that clients that lost the same server
-    at the same time do not come back at the same time.
+    """Pauses that double. Each is shortened to a random 50 to 100 % of its length, so that clients that lost the same
+    server at the same time do not reconnect at the same time.
 
     Args:
         first_s, last_s: the shortest and the longest pause.
@@ -27,7 +27,7 @@ class Backoff:
     def next_s(self) -> float:
         """Return the seconds to wait now; the next pause is twice as long."""
         pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, self._last_s)
-        return pause_s * random.uniform(0.5, 1)  # noqa: S311 - spreads load, guards nothing
+        return pause_s * random.uniform(0.5, 1)  # noqa: S311 - only spreads load
 
     async def pause(self) -> None:
         """Wait before the next attempt."""
@@ -41,11 +41,12 @@ class Backoff:
 async def repeat_every(
     every_s: float, work: Callable[[], Awaitable[object]], *, failed: str, level: int = logging.WARNING
 ) -> None:
-    """Wait ``every_s``, do the work, and so on until cancelled.
+    """Repeat until cancelled: wait ``every_s``, then do the work.
 
     Args:
-        work: an :class:`AirnodeError` of it is logged; any other exception ends the repetition.
-        failed: name of the log event of such an error. level: of this event, as in :mod:`logging`.
+        work: if it raises an :class:`AirnodeError`, that is logged; any other exception ends the repetition.
+        failed: name of the log event for such an error.
+        level: level of this event, as in :mod:`logging`.
     """
     while True:
         await asyncio.sleep(every_s)

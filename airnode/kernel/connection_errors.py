@@ -1,15 +1,15 @@
-"""Why a server could not be reached, as a sentence that says what to check."""
+"""Sentences that say why a server could not be reached and what to check."""
 
 import errno
 import socket
 
 
 def connection_failure(url: str, error: Exception, server: str) -> str:
-    """Return why nothing answered at ``url``; other errors than the common ones keep their own text.
+    """Return why the connection to ``url`` failed. An error that is not a common one keeps its own text.
 
     Args:
         error: of the standard library or of aiohttp, whose connection errors are ``OSError`` with the same ``errno``.
-        server: what was expected there, such as ``master``.
+        server: the kind of server that was expected there, such as ``master``.
     """
     cause = getattr(error, "os_error", error)  # aiohttp.ClientConnectorError
     if isinstance(cause, TimeoutError):

@@ -1,4 +1,4 @@
-"""structlog for our own events and the libraries' alike: console on a terminal, JSON otherwise, on standard error."""
+"""The log of airnode and its libraries, through structlog, on standard error: text on a terminal, else JSON."""
 
 import logging
 import sys
@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import structlog
 
-#: aiokafka's debug log has every request in it, the passwords that it signs in with too.
+#: aiokafka's debug log contains every request, including the passwords that it signs in with.
 _LIBRARIES_AT_WARNING = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "aiokafka", "asyncio", "asyncpg")
 
-#: While a broker is away it logs that ten times a second, for each partition and group.
+#: While a broker is unreachable, it logs that ten times a second for each partition and group.
 _NOISY_LIBRARY = "aiokafka"
 
 
@@ -20,8 +20,8 @@ class LogLimiter:
     """Limits how often a line is logged, and counts the lines that were held back.
 
     Args:
-        every_s: the least time between two lines of one key.
-        keys_max: state for more keys than this is dropped (a bound on memory, where keys come from outside).
+        every_s: the shortest time between two lines of one key.
+        keys_max: at this number of keys all state is dropped. This bounds memory when keys come from outside.
         now_s: the clock, monotonic seconds.
     """
 
@@ -33,7 +33,7 @@ class LogLimiter:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def held_back(self, key: str = "", now_s: float | None = None) -> int | None:
-        """Return how many lines were held back since the last one; None: this one must be held back too."""
+        """Return how many lines were held back since the last one; None: this line must be held back too."""
         now_s = self._now_s() if now_s is None else now_s
         logged_s, count = self._seen.get(key, (float("-inf"), 0))
         if now_s - logged_s < self._every_s:
@@ -49,7 +49,7 @@ class RepeatFilter(logging.Filter):
     """Logs a line of a library once in ``every_s``, with the number of equal lines that were held back.
 
     Args:
-        library: name of its logger; lines of others are not filtered.
+        library: name of its logger; lines of other loggers are not filtered.
     """
 
     def __init__(self, library: str, every_s: float = 30.0, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -57,7 +57,7 @@ class RepeatFilter(logging.Filter):
         self._limiter = LogLimiter(every_s, now_s=now_s)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log it."""
+        """Return whether to log the record."""
         if not super().filter(record):
             return True
         line = record.getMessage()
@@ -74,7 +74,7 @@ def configure(level: str, form: str, bound: Mapping[str, object]) -> None:
 
     Args:
         form: ``console``, ``json`` or ``auto``.
-        bound: fields that stand on every line, such as ``role``.
+        bound: fields that every line contains, such as ``role``.
     """
     json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [

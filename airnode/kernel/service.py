@@ -32,7 +32,7 @@ class Service:
         self.state = State.NEW
 
     async def start(self) -> None:
-        """Start it, and return when it runs."""
+        """Start the service, and return once it runs."""
 
     async def announce_drain(self) -> None:
         """Publish that this node is about to stop. Called at once, before ``drain.delay_s`` and :meth:`drain`."""
@@ -41,4 +41,4 @@ class Service:
         """Accept no new work, and wait for the open work. It is cancelled after ``drain.timeout_s``."""
 
     async def stop(self) -> None:
-        """Release all that it holds: tasks, sockets, files."""
+        """Release the service's resources: tasks, sockets, files."""

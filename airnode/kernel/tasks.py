@@ -29,7 +29,7 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
 def unfinished() -> list[str]:
     """Return the tasks of this loop that have not ended, at most 30, each with the line of code where it waits.
 
-    For the log of a stop that takes too long.
+    Used in the log when a stop takes too long.
     """
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     return sorted(f"{task.get_name()} {_place(task)}" for task in tasks)[:_UNFINISHED_MAX]
@@ -96,6 +96,6 @@ class TaskScope:
         """Cancel the tasks that are left and wait until they have ended. No task can be started afterwards."""
         self._closed = True
         current = asyncio.current_task()
-        # A task that is done stays in the set until its callback runs. No callback runs while this loop does not wait.
+        # A task that is done stays in the set until its callback runs, and no callback runs before this loop awaits.
         while tasks := [task for task in self._tasks if task is not current and not task.done()]:
             await ended(*tasks)

@@ -1,4 +1,4 @@
-"""Loading our certificate into a TLS context, as a server and as a client."""
+"""Loads this node's certificate into a TLS context of a server or a client."""
 
 import ssl
 from pathlib import Path
@@ -10,7 +10,7 @@ def load_certificate(context: ssl.SSLContext, cert: Path, key: Path, section: st
     """Load a certificate and its key. Reads files.
 
     Args:
-        section: of the configuration, for the error: ``http``, ``rtmp`` or ``kafka``.
+        section: section of the configuration, for the error: ``http``, ``rtmp`` or ``kafka``.
 
     Raises:
         StartupError: a file is missing, unreadable or encrypted, or they do not belong together.
@@ -26,5 +26,5 @@ def load_certificate(context: ssl.SSLContext, cert: Path, key: Path, section: st
 
 
 def error_reason(error: Exception) -> object:
-    """Return the shortest text that says why: OpenSSL's reason, the system's, or the error itself."""
+    """Return the shortest text of an error: OpenSSL's reason, the operating system's message, or its own text."""
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__

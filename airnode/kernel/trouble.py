@@ -21,21 +21,21 @@ class Reason:
 
 
 class Trouble:
-    """What keeps a part of airnode from working.
+    """A lasting failure of one part of airnode.
 
     It is logged when it begins, changes and ends, and a health check raises it.
 
     Args:
-        began: name of the log event of a begin or a change; empty: nothing is logged.
-        ended: name of the log event (info) of the end; empty: the end is not logged.
-        level: of the event ``began``.
+        began: name of the log event when it begins or changes; empty: these are not logged.
+        ended: name of the log event (info) when it ends; empty: the end is not logged.
+        level: level of the event ``began``.
     """
 
     def __init__(self, began: str = "", ended: str = "", *, level: Literal["warning", "error"] = "warning") -> None:
         self._began = began
         self._ended = ended
         self._log_begin = log.error if level == "error" else log.warning
-        #: {what fails: the reason}. One entry with an empty key where only one thing can fail.
+        #: {what fails: the reason}. The key is empty if only one thing can fail.
         self._reasons: dict[str, Reason] = {}
 
     def __bool__(self) -> bool:
@@ -69,14 +69,14 @@ class Trouble:
         return failed
 
     def forget(self, what: str) -> None:
-        """Drop a reason without a line in the log: ``what`` is no longer the task of this part."""
+        """Drop a reason without logging: this part is no longer responsible for ``what``."""
         self._reasons.pop(what, None)
 
     def check(self) -> None:
-        """Raise the trouble, for a health check.
+        """Raise the trouble as an error, for a health check.
 
         Raises:
-            Unavailable: (503) there is one.
+            Unavailable: something fails. HTTP 503.
         """
         if self._reasons:
             raise Unavailable(self.text)

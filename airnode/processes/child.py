@@ -35,12 +35,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What a child may use; None: no limit. Its own children inherit the limits, each for itself (setrlimit(2)).
+    """Limits of a child; None: no limit. Its own children inherit them; each process is counted alone (setrlimit(2)).
 
     Attributes:
         memory_bytes: address space; an allocation beyond it fails in the child.
         cpu_s: seconds of processor time; then SIGXCPU, a second later SIGKILL.
-        file_size_bytes: largest file that it may write; then SIGXFSZ, or EFBIG where that is ignored.
+        file_size_bytes: largest file that it may write; then SIGXFSZ, or EFBIG if it ignores that signal.
         open_files: number of open file descriptors; opening more fails in the child.
         wall_s: seconds from the launch; then the child and its process group are killed.
     """
@@ -67,7 +67,7 @@ class ExitReason(enum.StrEnum):
 
     #: It ended by itself, with an exit code.
     EXITED = "exited"
-    #: A signal that has nothing to do with a limit.
+    #: A signal that is not due to a limit.
     SIGNAL = "signal"
     CPU_TIME = "cpu_time"
     FILE_SIZE = "file_size"
@@ -79,17 +79,17 @@ _LIMIT_SIGNALS = {signal.SIGXCPU: ExitReason.CPU_TIME, signal.SIGXFSZ: ExitReaso
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """What to run.
+    """How to launch a child.
 
     Attributes:
-        argv: ``{cwd}`` in an argument stands for a path to ``cwd`` that works for the child's user.
+        argv: program and arguments. ``{cwd}`` in them is replaced by a path to ``cwd`` that works for the child's user.
         lock: file whose ``flock`` is held as long as the child lives; holds the child's pid.
-        account: user to become (airnode runs as root); None: stay.
-        alias_uid: user id to appear as to the child itself, in a user namespace where the system allows one (Linux);
-            for programs that insist on a name for a user id that has none, as in containers.
+        account: user that the child runs as, if airnode runs as root; None: airnode's own user.
+        alias_uid: user id that the child sees as its own, in a user namespace if the system allows one (Linux). For
+            programs that need a user name, because the real user id may have none in a container.
         death_signal: sent to the child when airnode dies (Linux).
-        redact: what airnode replaces by ``***`` when it logs the output.
-        limits: what it may use; none by default.
+        redact: text that airnode replaces by ``***`` when it logs the output.
+        limits: limits of the child; none by default.
     """
 
     argv: Sequence[str]
@@ -142,7 +142,7 @@ class ChildProcess:
         self._process = process
         #: The last lines of output, at most 20 of at most 2,000 bytes. Owned by ``_read_output``.
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
-        #: Done with the exit code (negative: the signal) when the process has ended.
+        #: Its result is the exit code (negative: the signal), once the process has ended.
         self.exited: asyncio.Task[int] = tasks.spawn(f"{name}-exit", process.wait())
         self._output: asyncio.Task[None] = tasks.spawn(f"{name}-output", self._read_output(output_fd))
         if wall_s is not None:
@@ -152,7 +152,7 @@ class ChildProcess:
     async def launch(cls, name: str, spec: LaunchSpec, tasks: TaskScope) -> "ChildProcess":
         """Start a child and return it.
 
-        The pipe is not asyncio's, so that the exit is noticed even while a grandchild still holds the output open.
+        The pipe does not belong to asyncio, so that the exit is detected even while a grandchild keeps the output open.
         """
         read_fd, write_fd = os.pipe()
         try:
@@ -181,9 +181,9 @@ class ChildProcess:
 
     @property
     def exit_reason(self) -> ExitReason | None:
-        """Return why it has ended; None while it runs.
+        """Return why the child has ended; None while it runs.
 
-        A memory limit has no reason of its own: it depends on the program what happens when an allocation fails.
+        There is no reason for a memory limit, because the program decides what happens when an allocation fails.
         """
         code = self.returncode
         if code is None:
@@ -195,12 +195,12 @@ class ChildProcess:
         return _LIMIT_SIGNALS.get(signal.Signals(-code), ExitReason.SIGNAL)
 
     def kill_group(self) -> None:
-        """Kill it and its own children in the same process group. That works after it has ended, too."""
+        """Kill the child and its own children in the same process group, also after the child has ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the child has ended."""
         if self.returncode is None:
             try:
                 self._process.send_signal(signum)
@@ -208,7 +208,7 @@ class ChildProcess:
                 return
 
     async def wait(self, timeout_s: float) -> bool:
-        """Wait for the exit, at most ``timeout_s``. Return whether it has ended."""
+        """Wait at most ``timeout_s`` for the exit. Return whether the child has ended."""
         await asyncio.wait([self.exited], timeout=timeout_s)
         return self.exited.done()
 
@@ -219,7 +219,7 @@ class ChildProcess:
             self.kill_group()
 
     async def tail(self) -> str:
-        """Return the last lines of output; after the exit, once all of it has been read."""
+        """Return the last lines of output. After the exit, wait up to 0.5 s until all output has been read."""
         if self.exited.done():
             await asyncio.wait([self._output], timeout=0.5)
         return "\n".join(self._tail)

@@ -1,14 +1,14 @@
-"""The exec wrapper of child processes: ``python -I -S launch.py '<json>'``. It replaces itself with the program.
+"""The exec wrapper of child processes: ``python -I -S launch.py '<json>'``. The program replaces it by ``exec``.
 
 It uses the standard library only and runs in about 15 ms. Before ``exec`` it
 
 1. locks the lock file (flock(2)), writes its pid into it and leaves it open for the program. The lock is held as long
-   as the program or one of its own children runs, so a later airnode knows for certain whether one still runs. A pid
+   as the program or one of its own children runs, so a later airnode knows whether one of them still runs. A pid
    alone does not prove that;
 2. opens the working directory, and changes to the unprivileged user if one is given. ``{cwd}`` in the arguments is then
    replaced by ``/proc/self/fd/N``: the program reaches its own directory although this user has no right to search the
    directories above it (mode 700);
-3. requests a signal from the kernel for the time when airnode dies (Linux), and exits if it is dead already;
+3. requests that the kernel signals the program when airnode dies (Linux), and exits if airnode has already died;
 4. sets the resource limits, which the program and its own children inherit (setrlimit(2)).
 """
 
@@ -46,7 +46,7 @@ def _become(uid: int, gid: int) -> None:
 
 
 def _appear_as(alias: int) -> None:
-    """Take another user id inside a new user namespace. Where the system forbids that, keep the own one."""
+    """Take another user id inside a new user namespace. If the system forbids that, keep the real one."""
     uid, gid = os.geteuid(), os.getegid()
     if sys.platform != "linux" or ctypes.CDLL(None).unshare(_CLONE_NEWUSER) != 0:
         return
@@ -68,7 +68,7 @@ def _limit(limits: dict[str, int]) -> None:
     for name, soft in limits.items():
         kind = getattr(resource, name)
         most = resource.getrlimit(kind)[1]
-        # SIGXCPU comes at the soft limit; a second later the kernel ends a process that ignores it.
+        # SIGXCPU comes at the soft limit; a second later the kernel kills a process that ignores it.
         hard = soft + 1 if name == "RLIMIT_CPU" else soft
         if most != resource.RLIM_INFINITY:
             soft, hard = min(soft, most), min(hard, most)

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _PROBE_TIMEOUT_S = 2.0
 _UPKEEP_S = 3600.0
 _RESTART_PAUSE_LAST_S = 10.0
-#: After this many exits before the first answer, the start fails. A single one may come from an orphan that still ends.
+#: The start fails after this many exits before the first answer. One exit may be due to an orphan that is still ending.
 _START_ATTEMPTS = 5
 
 
@@ -33,10 +33,10 @@ class ProcessOptions:
     """How long the supervision waits for a process, and how messages to people name it.
 
     Attributes:
-        title: begins a sentence, such as ``The embedded valkey``.
+        title: the start of a sentence, such as ``The embedded valkey``.
         start_timeout_s: longest wait for the first answer; start() fails afterwards.
         stop_timeout_s: longest wait for the exit after the stop signal; SIGKILL follows.
-        healthy_s: a run of this length was healthy: the restart after it comes after the shortest pause again.
+        healthy_s: after a run of at least this length, the restart comes after the shortest pause again.
     """
 
     title: str
@@ -54,9 +54,9 @@ class ChildExited(Exception):
 
 
 class ChildServer(Service, abc.ABC):
-    """A supervised child process that answers requests. A subclass defines what runs, and the request.
+    """A supervised child process that answers requests. A subclass defines the program and the request.
 
-    A run: stop what an earlier airnode left behind -> :meth:`prepare` -> launch -> :meth:`probe` until it answers.
+    One run: stop the process of an earlier airnode -> :meth:`prepare` -> launch -> :meth:`probe` until it answers.
 
     Args:
         process: its name in the log.
@@ -79,12 +79,12 @@ class ChildServer(Service, abc.ABC):
 
     @property
     def pid(self) -> int | None:
-        """Return the id of the running process; None: none runs."""
+        """Return the id of the running process; None: no process runs."""
         return self._child.pid if self._child and self._child.returncode is None else None
 
     @abc.abstractmethod
     async def prepare(self) -> LaunchSpec:
-        """Write what the process needs on disk, and return how to launch it. Runs before each launch."""
+        """Write the files that the process needs, and return how to launch it. Called before each launch."""
 
     @abc.abstractmethod
     async def probe(self) -> None:
@@ -174,7 +174,7 @@ class ChildServer(Service, abc.ABC):
             await self._restart()
 
     async def _watch(self) -> dict[str, object]:
-        """Return what is known about the exit once the child has ended."""
+        """Wait until the child has ended. Return the fields of the log event about its exit."""
         child = self._child
         if child is None:
             return {"reason": "not started"}
@@ -183,7 +183,7 @@ class ChildServer(Service, abc.ABC):
         return {"exit_code": child.returncode, "output": await child.tail()}
 
     async def _restart(self) -> None:
-        """Run it again. A failure is logged and leaves no child, so that :meth:`_supervise` tries once more."""
+        """Start the process again. A failure is logged and leaves no child, so that :meth:`_supervise` tries again."""
         try:
             async with asyncio.timeout(self._options.start_timeout_s):
                 await self._run_once()
@@ -206,10 +206,10 @@ class ChildServer(Service, abc.ABC):
 
 
 async def stop_orphan(lock: Path, stop_signal: signal.Signals, timeout_s: float) -> None:
-    """Stop the process that an airnode that was killed left on the same data, and wait until it has ended.
+    """Stop a process that a killed airnode left on the same data, and wait until it has ended.
 
-    The process and its own children hold the lock. A free lock proves that none of them is left. If the lock is held,
-    the pid in it is that of the process, or was until a moment ago.
+    The process and its own children hold the lock. A free lock proves that all of them have ended. If the lock is held,
+    its file contains the pid of the process, which may have ended a moment ago.
 
     Raises:
         StartupError: something holds the lock even after SIGKILL.
@@ -236,7 +236,7 @@ async def _wait_for_lock(lock: Path, timeout_s: float) -> bool:
 
 
 def read_pid(lock: Path) -> int | None:
-    """Return the pid of the process that holds the lock or held it last; None: the file has none."""
+    """Return the pid of the process that holds the lock or held it last; None: the file contains none."""
     try:
         return int(lock.read_text())
     except (OSError, ValueError):
