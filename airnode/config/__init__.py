@@ -1,6 +1,6 @@
 """The configuration: a typed model, and layers of values over its defaults (flags > environment > files > defaults).
 
-Importing this package is cheap: pydantic comes in with the first :func:`load`.
+Importing this package is cheap: the first :func:`load` imports pydantic.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ def load(
     env: Mapping[str, str],
     role_keys: "RoleKeys | None" = None,
 ) -> "Loaded":
-    """Read all layers and check them at once.
+    """Return the configuration of all layers, checked at once.
 
     Args:
-        flags: {dotted key: raw value, or a :class:`Flag` that names its option}; the strongest layer.
-        files: TOML files, later ones win; none: those of ``AIRNODE_CONFIG``.
+        flags: {dotted key: raw value, or a :class:`Flag` with its option}; the strongest layer.
+        files: TOML files, of which later ones are stronger; none: the files of ``AIRNODE_CONFIG``.
         env: the environment: ``AIRNODE_SECTION__KEY``, and the names in ``airnode.config.sources.ENV_LEGACY``.
         role_keys: the sections and join tokens that installed roles declare.
 
     Raises:
-        ConfigError: every problem, in words; ``str(error)`` is the text for a terminal and never holds a secret.
+        ConfigError: it has every problem; ``str(error)`` is the text for a terminal and contains no secret.
     """
     from airnode.config import keys, loading
 

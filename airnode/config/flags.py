@@ -10,14 +10,14 @@ _KEY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+")
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A value with the option that gave it, such as ``--port``."""
+    """A value with its option, such as ``--port``."""
 
     value: object
     option: str
 
 
 def parse_set(text: str) -> tuple[str, str]:
-    """Split ``section.key=value``; the value stays text and may hold ``=``.
+    """Return the key and the value of ``section.key=value``. The value stays text and may contain ``=``.
 
     Raises:
         ConfigError: there is no ``=``, or no dotted key before it. Its text does not contain the value.

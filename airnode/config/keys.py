@@ -22,7 +22,7 @@ ROLES = "roles"
 
 
 class KeyKind(enum.StrEnum):
-    """What a key holds; the value is its name in docs/config.md."""
+    """The type of a key. The value of the enum member is the type's name in docs/config.md."""
 
     TEXT = "text"
     SECRET = "secret"  # noqa: S105  # the name of a type, not a password
@@ -59,9 +59,9 @@ class Key:
 
     Attributes:
         path: dotted, such as ``http.port``.
-        default: None where the key may be unset, and where it must be set (``required``).
-        limits: the range in words, such as ``from 0 to 65535``; empty where there is none.
-        hint: a sentence of the model that says what the text must look like (``json_schema_extra={"must": …}``).
+        default: None if the key may be unset, or must be set (``required``).
+        limits: the range in words, such as ``from 0 to 65535``; empty: no limits.
+        hint: a sentence of the model about the form of the text (``json_schema_extra={"must": …}``).
     """
 
     path: str
@@ -76,7 +76,7 @@ class Key:
 
     @property
     def expects(self) -> str:
-        """Return what a value of the wrong type must be, for its error."""
+        """Return the error message for a value of the wrong type."""
         if self.choices:
             return f"must be one of {', '.join(self.choices)}"
         text = self.hint or _EXPECTS[self.kind]
@@ -85,7 +85,7 @@ class Key:
 
     @property
     def in_range(self) -> str:
-        """Return what a number out of range must be, for its error."""
+        """Return the error message for a number out of range."""
         return f"must be {self.limits}{_UNIT.get(self.kind, '')}"
 
     @property
@@ -96,7 +96,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class RoleKeys:
-    """What installed roles add to the configuration.
+    """The keys that installed roles add to the configuration.
 
     Attributes:
         sections: {role: section}, configured as ``[roles.<role>]``.
@@ -114,7 +114,7 @@ def env_name(path: str) -> str:
 
 @dataclass(frozen=True)
 class KeyIndex:
-    """All keys and sections, those of third-party roles under ``roles.<name>`` included."""
+    """All keys and sections, including those of third-party roles under ``roles.<name>``."""
 
     #: {dotted path: key}, in the model's order
     keys: Mapping[str, Key]
@@ -244,7 +244,7 @@ def _kind(annotation: Any, metadata: list[Any]) -> KeyKind:
 
 
 def _limits(metadata: list[Any]) -> str:
-    """``from 0 to 65535``, ``at least 1``, ``more than 0``; empty without a bound."""
+    """Return ``from 0 to 65535``, ``at least 1``, ``more than 0``; empty without a bound."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     bounds = {
         name: getattr(item, name)

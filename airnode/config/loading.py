@@ -1,4 +1,4 @@
-"""From layers of values to checked settings: the strongest value of each key wins, all problems are collected."""
+"""Turns layers of values into checked settings. Each key gets its strongest value; all problems are collected."""
 
 import json
 import os
@@ -24,12 +24,12 @@ _OUT_OF_RANGE = frozenset({"greater_than", "greater_than_equal", "less_than", "l
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration that is valid.
+    """A valid configuration.
 
     Attributes:
-        origins: {dotted key: ``default``, ``file NAME``, ``env NAME`` or ``flag --OPTION``}, every key of the model.
+        origins: {dotted key: ``default``, ``file NAME``, ``env NAME`` or ``flag --OPTION``}, for every key.
         files: the files that were read, in order.
-        warnings: sentences about what was given and has no effect, for the log.
+        warnings: sentences for the log about valid values that have no effect or are probably not intended.
         roles: the sections of third-party roles, by role name.
         index: all keys with their type and help.
     """
@@ -42,7 +42,7 @@ class Loaded:
     index: KeyIndex
 
     def value(self, path: str) -> Any:
-        """Return the value of a dotted key, ``roles.<name>.<key>`` included."""
+        """Return the value of a dotted key, also of ``roles.<name>.<key>``."""
         head, _, rest = path.partition(".")
         if head == ROLES:
             name = self.index.section_of(path).removeprefix(ROLES + ".")
@@ -51,10 +51,10 @@ class Loaded:
 
 
 def load_from(sources: Sources) -> Loaded:
-    """Check the layers and build the settings.
+    """Return the settings of the layers, after all checks.
 
     Raises:
-        ConfigError: with every problem of every layer at once.
+        ConfigError: it has every problem of every layer.
     """
     index, problems = sources.index, list(sources.broken)
     entries = {path: entry for layer in sources.layers for path, entry in layer.items()}
@@ -87,7 +87,7 @@ def load(
     role_keys: RoleKeys,
     problems: Sequence[ConfigProblem] = (),
 ) -> Loaded:
-    """See :func:`airnode.config.load`; ``problems`` were found earlier and are reported together with the others."""
+    """Return the same as :func:`airnode.config.load`. Earlier ``problems`` are reported together with the others."""
     sources = Sources(index_of(role_keys), broken=list(problems))
     by_env = [Path(name) for name in env.get("AIRNODE_CONFIG", "").split(os.pathsep) if name]
     sources.add_files(files or by_env, "flag --config" if files else "env AIRNODE_CONFIG")
@@ -97,7 +97,7 @@ def load(
 
 
 def _value(key: Key, entry: Entry) -> object:
-    """Return the value in the form that the model takes, or the problem with it."""
+    """Return the value in the form that the model expects, or the problem with it."""
     value = entry.value
     if entry.secret_file:
         return _secret_in(entry)
@@ -134,7 +134,7 @@ def _shown(key: Key, entry: Entry) -> str:
 
 
 def _secret_in(entry: Entry) -> object:
-    """Return the stripped content of a secret's file, or why there is none."""
+    """Return the stripped content of a secret's file, or the problem with the file."""
     if not isinstance(entry.value, str):
         return ConfigProblem(entry.path, f"{entry.path}_file must be the path of a file", "", entry.origin)
     path = Path(entry.value)
@@ -164,7 +164,7 @@ def _is_dir(path: Path) -> bool:
 def _validated(
     index: KeyIndex, values: Mapping[str, object], entries: Mapping[str, Entry], failed: set[str]
 ) -> tuple[dict[str, Any], list[ConfigProblem]]:
-    """Validate each section; in a section with invalid keys those keys get their defaults."""
+    """Return the validated sections and the problems. Invalid keys get their defaults."""
     models: dict[str, Any] = {}
     problems: list[ConfigProblem] = []
     for name, model in index.sections.items():

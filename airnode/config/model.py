@@ -1,7 +1,7 @@
 """The whole configuration: its sections, one file each in :mod:`airnode.config.sections`.
 
 Every field has a description: ``airnode config defaults``, ``configs/airnode.example.toml`` and ``docs/config.md`` are
-generated from these classes. Units stand in names (``_s _ms _bytes _bps``). Values are frozen once loaded.
+generated from these classes. Names contain units (``_s _ms _bytes _bps``). Values are frozen once loaded.
 """
 
 from airnode.config.sections.auth import AuthSection

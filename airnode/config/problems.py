@@ -1,4 +1,4 @@
-"""Problems of a configuration as text for a terminal, and how values are shown without their secrets.
+"""Problems of a configuration as text for a terminal, and values as text without secrets.
 
 Nothing here imports pydantic: ``airnode --help`` imports this package.
 """
@@ -14,7 +14,7 @@ MASK = "********"
 _SHOWN_CHARS = 60
 _PASSWORD_IN_QUERY = re.compile(r"([?&;](?:\w*pass\w*|\w*secret\w*|\w*token\w*|\w*key|jwt)=)[^&#\s]*", re.IGNORECASE)
 _MASKED = rf"\g<1>{MASK}"
-#: ``host``, ``host:port``, ``[::1]:port``, or nothing, then the path. ``:word`` is a stray password.
+#: ``host``, ``host:port``, ``[::1]:port``, or nothing, then the path. ``:word`` is a misplaced password.
 _HOST_PORT = re.compile(r"(\[[^\]@]*\]|[^:/?#@\s=]*)(:\d{0,5})?(?=[/?#]|$)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_WORDS = ("secret", "passw", "passwd", "pasw", "pwd", "token", "credential", "jwt", "key", "salt", "auth")
@@ -22,11 +22,11 @@ _SECRET_WORDS = ("secret", "passw", "passwd", "pasw", "pwd", "token", "credentia
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem(FieldError):
-    """One problem.
+    """A problem with a configuration key.
 
     Attributes:
         got: the value as it may be shown; empty if it must not be shown.
-        origin: such as ``env AIRNODE_HTTP__PORT``.
+        origin: where the value comes from, such as ``env AIRNODE_HTTP__PORT``.
         guess: the key that was probably meant.
     """
 
@@ -70,7 +70,10 @@ def shown(value: object, *, address: bool = False) -> str:
 
 
 def without_password(text: str, *, address: bool = False) -> str:
-    """Mask the password in ``redis://:password@host`` and ``?password=…``; all of an address that cannot be parsed."""
+    """Return the text without the passwords in ``redis://:password@host`` and ``?password=…``.
+
+    An address that cannot be parsed is masked completely.
+    """
     scheme = _SCHEME.search(text)
     if scheme is None:
         return MASK if address and not _HOST_PORT.fullmatch(text) else text
@@ -83,6 +86,6 @@ def without_password(text: str, *, address: bool = False) -> str:
 
 
 def sounds_secret(path: str) -> bool:
-    """Return whether an unknown key may be a misspelt secret, so that its value is better not shown."""
+    """Return whether an unknown key may be a misspelt secret, whose value must not be shown."""
     word = path.lower()
     return any(secret in word for secret in _SECRET_WORDS)

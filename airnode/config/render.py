@@ -1,4 +1,4 @@
-"""A configuration as text and as JSON: values with their origins, all keys with their help, the JSON schema."""
+"""A configuration as text and as JSON: values with their origins, keys with their help, the JSON schema."""
 
 import json
 import unicodedata
@@ -40,7 +40,7 @@ def safe(value: Any) -> Any:
 
 
 def toml(value: Any, kind: KeyKind = KeyKind.OTHER) -> str:
-    """Return a safe value as TOML; ``""`` if it is unset, as unset keys are written."""
+    """Return a safe value as TOML. A value that is unset is ``""``, because TOML has no null."""
     if value is None:
         return '""'
     if kind is KeyKind.BYTES and isinstance(value, int):
@@ -73,7 +73,7 @@ def show(loaded: Loaded, *, changed: bool = False, paint: Painter = plain) -> st
 
 
 def show_json(loaded: Loaded, *, changed: bool = False) -> str:
-    """``{dotted key: {value, origin}}``."""
+    """Return ``{dotted key: {value, origin}}`` as JSON."""
     values = {
         path: {"value": safe(loaded.value(path)), "origin": loaded.origins[path]}
         for path in loaded.index.keys
@@ -83,13 +83,13 @@ def show_json(loaded: Loaded, *, changed: bool = False) -> str:
 
 
 def check(loaded: Loaded) -> str:
-    """Return one line that the configuration is valid, then the files and the warnings."""
+    """Return a text that says that the configuration is valid, and lists the files and the warnings."""
     lines = ["configuration is valid", *(f"  read {path}" for path in loaded.files)]
     return "\n".join([*lines, *(f"  warning: {warning}" for warning in loaded.warnings)])
 
 
 def check_json(result: Loaded | ConfigError) -> str:
-    """``{valid, files, warnings, problems}``."""
+    """Return ``{valid, files, warnings, problems}`` as JSON."""
     found: dict[str, object] = {"valid": True, "files": [], "warnings": [], "problems": []}
     if isinstance(result, Loaded):
         found |= {"files": [str(path) for path in result.files], "warnings": list(result.warnings)}
@@ -131,13 +131,13 @@ def key_help(key: Key) -> str:
 
 
 class _Schema(GenerateJsonSchema):
-    """Leaves types without a JSON form out of the defaults, without a warning."""
+    """Omits defaults that have no JSON form, without a warning."""
 
     ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})  # type: ignore[assignment]
 
 
 def schema(index: KeyIndex) -> str:
-    """Return the JSON schema of a configuration file, with what roles add to it."""
+    """Return the JSON schema of a configuration file, with the keys that roles add."""
     cluster: Any = index.sections["cluster"]
     model = create_model("Settings", __base__=Settings, __doc__=Settings.__doc__, cluster=(cluster, cluster()))
     whole: JsonSchemaValue = model.model_json_schema(schema_generator=_Schema, mode="validation")

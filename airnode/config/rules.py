@@ -74,7 +74,7 @@ class ConfigRule:
     """A rule over the values of ``keys``, reported at the first of them.
 
     Attributes:
-        broken: gets the values in the order of ``keys``; returns what is wrong, or None.
+        broken: gets the values in the order of ``keys``; returns a message if the rule is broken, else None.
     """
 
     keys: tuple[str, ...]
@@ -213,7 +213,7 @@ def _long_enough(secret: SecretStr) -> str | None:
 
 
 def _join_token_rules(section: ClusterSection) -> Iterator[ConfigRule]:
-    """Yield the rules of each join token: it is long enough, and no other token opens the same."""
+    """Yield the rules of each join token: it is long enough, and differs from all other tokens."""
     paths = [f"cluster.{key}" for key in section.join_token_keys()]
     for number, path in enumerate(paths):
         yield ConfigRule((path,), _long_enough)

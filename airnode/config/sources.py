@@ -57,7 +57,7 @@ class Entry:
 
     Attributes:
         path: dotted key, as the model spells it.
-        text: the value is text from the environment or a flag: a list is comma separated, or a JSON or TOML array.
+        text: the value is text from the environment or a flag. A list is comma-separated, or a JSON or TOML array.
         secret_file: ``value`` is the path of the file that holds the value.
     """
 
@@ -74,7 +74,7 @@ class Sources:
 
     index: KeyIndex
     layers: list[dict[str, Entry]] = field(default_factory=list)
-    #: The files that were given, and those of them that were read.
+    #: ``given``: all files that were given. ``files``: those of them that were read.
     given: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     broken: list[ConfigProblem] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Sources:
         self.layers += [legacy, layer]
 
     def add_flags(self, flags: Mapping[str, object]) -> None:
-        """Add the flags, the strongest layer. A value is a :class:`Flag`, or raw."""
+        """Add the flags, the strongest layer. Each value is a :class:`Flag` or a raw value."""
         layer: dict[str, Entry] = {}
         for path, raw in flags.items():
             flag = raw if isinstance(raw, Flag) else Flag(raw, "--set")
@@ -189,7 +189,7 @@ class Sources:
 
 
 def _syntax(path: Path, text: str) -> ConfigProblem:
-    """Move tomllib's ``… (at line 3, column 5)`` to the front, where people and editors expect it."""
+    """Return the problem, with tomllib's ``… (at line 3, column 5)`` at the front, as people and editors expect."""
     match = _POSITION.search(text)
     if match is None:
         return ConfigProblem(f"file {path}", text)
@@ -199,7 +199,7 @@ def _syntax(path: Path, text: str) -> ConfigProblem:
 
 
 def _leaves(index: KeyIndex, table: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
-    """Flatten a document into (dotted path, value) pairs; tables that are values of a key stay whole."""
+    """Yield the (dotted path, value) pairs of a document. A table that is the value of a key is one pair."""
     for name, value in table.items():
         path = f"{prefix}{name}"
         inner = path == ROLES or path in index.sections or any(key.startswith(path + ".") for key in index.keys)

@@ -27,7 +27,7 @@ _WITH_UNIT = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*$")
 
 
 def parse_seconds(value: object) -> object:
-    """Turn ``"300ms"`` into ``0.3``; anything that is not a number with a unit is returned unchanged."""
+    """Return ``0.3`` for ``"300ms"``. Anything that is not a number with a unit is returned unchanged."""
     if isinstance(value, str) and (match := _WITH_UNIT.match(value)):
         factor = _TIME_S.get(match[2].lower())
         if factor is None:
@@ -37,7 +37,7 @@ def parse_seconds(value: object) -> object:
 
 
 def parse_bytes(value: object) -> object:
-    """Turn ``"5MiB"`` into ``5242880``; anything that is not a number with a unit is returned unchanged."""
+    """Return ``5242880`` for ``"5MiB"``. Anything that is not a number with a unit is returned unchanged."""
     if isinstance(value, str) and (match := _WITH_UNIT.match(value)):
         factor = _SIZE.get(match[2].lower())
         if factor is None:
@@ -47,7 +47,7 @@ def parse_bytes(value: object) -> object:
 
 
 def expand_home(path: Path) -> Path:
-    """Resolve a leading ``~``."""
+    """Return the path with the home directory instead of a leading ``~``."""
     try:
         return path.expanduser()
     except RuntimeError as error:

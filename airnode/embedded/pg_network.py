@@ -1,7 +1,7 @@
 """Users of the embedded PostgreSQL for roles on other machines.
 
-Each connects with a password (SCRAM-SHA-256), to one database, and has the rights that its access declares and no
-others. This machine itself uses the unix socket.
+Each user connects with a password (SCRAM-SHA-256) to one database, and has only the rights that its access declares.
+Processes on this machine use the unix socket.
 """
 
 import os
@@ -27,7 +27,7 @@ def user_name(access: RemoteAccess) -> str:
 
 
 def write_hba(cluster: Path, users: Sequence[RemoteUser], account: Account | None) -> None:
-    """Write into the cluster's directory who may connect, and how (pg_hba.conf)."""
+    """Write the rules for connections (in the format of pg_hba.conf) into the cluster's directory."""
     path = cluster / HBA_FILE
     lines = [f"host {OWNER} {user_name(user.access)} all scram-sha-256\n" for user in users]
     path.write_text(_HBA + "".join(lines))
@@ -43,10 +43,10 @@ def remote_url(network: NetworkAccess, access: RemoteAccess, host: str, port: in
 
 
 def rights(user: RemoteUser, connections: int) -> str:
-    """Return the statements that give the user its rights and take all others. They need the schema, and may run again.
+    """Return SQL that grants the user its rights and revokes all others. It needs the schema, and may run again.
 
     Args:
-        connections: most that the user may have at a time.
+        connections: largest number of connections that the user may have at a time.
     """
     if not user.password.isalnum():
         raise ValueError("the password is written into a statement: letters and digits only")

@@ -26,11 +26,11 @@ from airnode.kernel.access import RemoteAccess
 from airnode.processes.child import Account, LaunchSpec
 from airnode.processes.supervisor import ChildServer, ProcessOptions
 
-#: Names the socket. On TCP nothing listens, or another port does.
+#: Part of the socket's name. The TCP port may be another one, or there is none.
 _PORT = 5432
 _KEPT_PORT = "postgres.port"
 
-#: A laptop's share of memory and processes. Durability stays as PostgreSQL ships it (fsync, synchronous_commit).
+#: Little memory and few processes, for a laptop. Durability has PostgreSQL's defaults (fsync, synchronous_commit).
 _PARAMETERS: Mapping[str, str] = {
     "listen_addresses": "",
     "unix_socket_directories": ".",
@@ -49,29 +49,29 @@ _PARAMETERS: Mapping[str, str] = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "log_line_prefix": "",
-    # No ERROR: a statement's error is reported to its sender, and its DETAIL shows values, such as stream keys.
+    # ERROR is not logged: the client gets the error of its statement, and DETAIL contains values such as stream keys.
     "log_min_messages": "log",
     "log_checkpoints": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-#: Counts statements, so that one can see what a role does in the database; where the binaries contain it.
+#: Counts statements, to show what each role does in the database. Used if the binaries contain the extension.
 _COUNTING: Mapping[str, str] = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": "1000"}
 
 
 class EmbeddedPostgres(ChildServer):
     """PostgreSQL in ``<data_dir>/postgres``, owned by this user, or by ``embedded.postgres_user`` when airnode is root.
 
-    Whoever reaches the socket is the superuser (``trust``): it lies inside the cluster's directory, mode 700.
+    Every client of the socket is the superuser (``trust``), so the socket is in the cluster's directory, mode 700.
 
     Args:
-        data_dir: absolute, held by :class:`airnode.embedded.data_dir.DataDir`.
-        network: who may connect over TCP (:mod:`.pg_network`); None: nothing listens there.
-        parameters: server parameters beside the built-in ones (tests turn fsync off).
-        install: other binaries than the installed package's.
+        data_dir: absolute path, locked by :class:`airnode.embedded.data_dir.DataDir`.
+        network: users that may connect over TCP (:mod:`.pg_network`); None: there is no TCP port.
+        parameters: server parameters that are added to the built-in ones (tests turn fsync off).
+        install: binaries to use instead of the installed package's.
     """
 
-    stop_signal = signal.SIGINT  # "fast": sessions are cut, a checkpoint is written
+    stop_signal = signal.SIGINT  # "fast" shutdown: ends all sessions and writes a checkpoint
 
     def __init__(
         self,
@@ -97,11 +97,11 @@ class EmbeddedPostgres(ChildServer):
 
     @property
     def url(self) -> str:
-        """Address of the database ``airnode`` for asyncpg; known before the start."""
+        """Return the address of the database ``airnode`` for asyncpg; known before the start."""
         return self.url_of(OWNER)
 
     def url_of(self, database: str) -> str:
-        """Address of another database of this server."""
+        """Return the address of another database of this server."""
         return f"postgresql://{OWNER}@/{quote(database)}?host={quote(str(self._sockets.path), safe='')}&port={_PORT}"
 
     def remote_url(self, access: RemoteAccess, host: str) -> str:
@@ -112,13 +112,13 @@ class EmbeddedPostgres(ChildServer):
         return remote_url(self._network, access, host, self._port) if self._network is not None else ""
 
     async def grant_rights(self) -> None:
-        """Give the users for other machines their rights, once the schema is there."""
+        """Grant the users for other machines their rights. The schema must exist."""
         if self._network is not None:
             for user in self._network.users:
                 await self._connect(OWNER, rights(user, self._section.postgres_guests))
 
     async def prepare(self) -> LaunchSpec:
-        """Find the binaries and the user; the first time, create the cluster."""
+        """Find the binaries and the user, create the cluster the first time, and return how to launch the server."""
         account = choose_account(self._section.postgres_user)
         install = self._install or find_install()
         if account is not None:
@@ -139,7 +139,7 @@ class EmbeddedPostgres(ChildServer):
         return found
 
     def _listening(self, account: Account | None) -> dict[str, str]:
-        """Return the parameters of the TCP port. It names the socket too: a link keeps the name that clients use."""
+        """Return the parameters of the TCP port. The socket's name contains it too: clients use a link."""
         network, cluster = self._network, self._data_dir / "postgres"
         if network is None:
             return {}
@@ -154,7 +154,7 @@ class EmbeddedPostgres(ChildServer):
         return {"listen_addresses": network.host, "port": str(self._port), "hba_file": f"{{cwd}}/{HBA_FILE}"}
 
     async def probe(self) -> None:
-        """Connect to the database; the first time, create it."""
+        """Connect to the database, and create it the first time."""
         statement = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" if self._counts_statements else None
         try:
             await self._connect(OWNER, statement)
@@ -174,10 +174,10 @@ class EmbeddedPostgres(ChildServer):
             await connection.close()
 
     def upkeep(self) -> None:
-        """Renew the short path."""
+        """Keep the short path from being removed as an old temporary file."""
         self._sockets.ensure()
 
     async def stop(self) -> None:
-        """Stop it and remove the short path."""
+        """Stop the server and remove the short path."""
         await super().stop()
         self._sockets.remove()

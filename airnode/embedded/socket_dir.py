@@ -1,8 +1,8 @@
 """Short paths for unix sockets.
 
-``sockaddr_un.sun_path`` takes about 100 bytes, and data directories may lie deeper. The servers bind a relative path
-in their own working directory, which is always short; only clients need a short path. For a deep directory that is a
-symbolic link in a private directory (mode 700, owner checked) whose name is derived from the data directory.
+``sockaddr_un.sun_path`` takes about 100 bytes, and the path of a data directory may be longer. The servers bind a
+relative path in their own working directory, which is always short; only clients need a short path. For a long path,
+this is a symbolic link in a private directory (mode 700, owner checked) whose name is derived from the data directory.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from airnode.errors import StartupError
 
-#: Linux takes 107 bytes, macOS 103; the rest is room for a server's own suffixes.
+#: Linux takes 107 bytes, macOS 103; the rest is left for suffixes that a server adds.
 MAX_SOCKET_PATH_BYTES = 100
 
 
@@ -21,7 +21,7 @@ class SocketDir:
     """The path under which clients reach the sockets in ``directory``.
 
     Args:
-        directory: absolute; where the server has its working directory and its socket.
+        directory: absolute path of the server's working directory, which contains the socket.
         longest_name: the longest file name of a socket in it.
     """
 
@@ -30,14 +30,14 @@ class SocketDir:
         # Commas separate hosts in a PostgreSQL address, so such a path needs the link too.
         short = len(os.fsencode(directory / longest_name)) <= MAX_SOCKET_PATH_BYTES and "," not in str(directory)
         self._private = None if short else _private_dir(directory)
-        #: What a client puts before the socket's name.
+        #: The directory in which clients find the socket.
         self.path = directory if self._private is None else self._private / "s"
 
     def ensure(self) -> None:
-        """Create the link where one is needed, and keep it from being removed as an old temporary file. Cheap.
+        """Create the link if it is needed, and keep it from being removed as an old temporary file. Cheap.
 
         Raises:
-            StartupError: the private directory belongs to someone else, or cannot be created.
+            StartupError: the private directory belongs to another user, or cannot be created.
         """
         if self._private is None:
             return

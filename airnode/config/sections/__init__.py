@@ -1,1 +1,1 @@
-"""The sections of the configuration, one a file."""
+"""The sections of the configuration, one per file."""
