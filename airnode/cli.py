@@ -1,4 +1,4 @@
-"""The ``airnode`` command; no logic. What is heavy is imported inside the commands."""
+"""The ``airnode`` command, without logic. Heavy modules are imported inside the commands."""
 
 import pathlib
 import sys
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-#: The roles of --demo-pipeline. The first one makes the rows that the others work on, so it starts first.
+#: The roles of --demo-pipeline. The first one creates the rows that the others use, so it starts first.
 _DEMO = ("demo-pipeline", "cache-worker", "producer", "consumer")
 
 
-#: What people try who look for the command that starts a node.
+#: Command names that people may try in order to start a node.
 _START_WORDS = frozenset({"start", "run", "serve", "up"})
 
 
@@ -41,7 +41,7 @@ def _role_keys() -> "RoleKeys":
 
 
 class _Group(click.Group):
-    """The commands; a role's name in the place of a command gets a hint at ``--role``."""
+    """The commands. If a role's name is given as a command, the error suggests ``--role``."""
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -192,7 +192,7 @@ cli.add_command(dlq)
 
 
 def main() -> None:
-    """Run the command; what airnode refuses is one plain sentence and exit code 2."""
+    """Run the command. An :class:`AirnodeError` is printed as one sentence, and the exit code is 2."""
     try:
         cli()
     except AirnodeError as error:

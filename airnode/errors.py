@@ -1,7 +1,7 @@
 """The one error tree.
 
 Each class has a stable ``code`` (part of ``urn:airnode:problem:<code>``) and an HTTP ``status``.
-``detail`` and ``fields`` are safe to show to a client; whatever is not goes into ``debug``, which is only logged.
+``detail`` and ``fields`` are safe to show to a client. All other text goes into ``debug``, which is only logged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ class AirnodeError(Exception):
 
     Args:
         detail: one sentence for people: what happened and the next step.
-        errors: the single fields that are wrong, if any.
-        retry_after_s: when to try again; rendered as ``Retry-After`` too.
-        fields: extra client-safe members of the problem document.
-        debug: for the log only, never sent.
+        errors: the input fields that are wrong, if any.
+        retry_after_s: seconds until the client may try again; also sent as ``Retry-After``.
+        fields: additional members of the problem document, safe for clients.
+        debug: text for the log only, never sent.
     """
 
     code: str = "internal"
@@ -49,49 +49,49 @@ class AirnodeError(Exception):
 
 
 class InvalidInput(AirnodeError):
-    """The request itself is wrong."""
+    """The request is invalid."""
 
     code, title, status = "invalid_input", "Invalid input", 400
 
 
 class Unauthenticated(AirnodeError):
-    """No credential, or one that is wrong or expired."""
+    """The credential is missing, wrong or expired."""
 
     code, title, status = "unauthenticated", "Not signed in", 401
 
 
 class Forbidden(AirnodeError):
-    """The credential is good, but not for this."""
+    """The credential is valid, but does not allow this request."""
 
     code, title, status = "forbidden", "Not allowed", 403
 
 
 class NotFound(AirnodeError):
-    """There is no such thing."""
+    """The requested resource does not exist."""
 
     code, title, status = "not_found", "Not found", 404
 
 
 class Conflict(AirnodeError):
-    """It clashes with what is there."""
+    """The request conflicts with the current state."""
 
     code, title, status = "conflict", "Conflict", 409
 
 
 class TooLarge(AirnodeError):
-    """Above a configured size limit."""
+    """The input is above a size limit."""
 
     code, title, status = "too_large", "Too large", 413
 
 
 class RateLimited(AirnodeError):
-    """Above a configured rate."""
+    """The client is above a configured rate."""
 
     code, title, status = "rate_limited", "Too many requests", 429
 
 
 class Unavailable(AirnodeError):
-    """Not now; later or elsewhere."""
+    """The request cannot be served now; it may work later or on another node."""
 
     code, title, status = "unavailable", "Service unavailable", 503
 
@@ -103,7 +103,7 @@ class NoHealthyNodes(Unavailable):
 
 
 class Draining(Unavailable):
-    """This node is going down and takes no new work."""
+    """This node is stopping and accepts no new work."""
 
     code, title = "draining", "Shutting down"
 

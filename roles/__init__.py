@@ -1,1 +1,1 @@
-"""The roles a node can play: wiring only, one module each."""
+"""The roles of a node. Each module declares one role, and only connects parts of other packages."""

@@ -1,4 +1,4 @@
-"""The cache-worker: copies users and products from PostgreSQL to Redis. Of several workers one acts."""
+"""The cache-worker: copies users and products from PostgreSQL to Redis. Only one of several workers is active."""
 
 from airnode.bus.leader_election import LeaderElection
 from airnode.bus.leases import Leases

@@ -18,7 +18,7 @@ _NAME = "consumer"
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Run one member per consumer group."""
+    """Return one member per consumer group, with the watch of the lag and the reports."""
     settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
     groups = groups_of(settings)
     members = [

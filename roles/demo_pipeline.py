@@ -1,5 +1,5 @@
-"""A demonstration of the pipeline: an empty database gets made-up customers and courses, so that there is something to
-cache, to order and to land. `airnode --demo-pipeline` runs it with the pipeline's other roles.
+"""A demonstration of the pipeline. It fills an empty database with made-up customers and courses, which the other roles
+of the pipeline cache, order and insert. `airnode --demo-pipeline` runs it with these roles.
 """
 
 from airnode.pipeline.seed.seeder import DemoSeeder
@@ -19,7 +19,7 @@ def build(ctx: RoleContext) -> RoleParts:
     return RoleParts(services=(DemoSeeder(ctx.postgres),), endpoints=endpoints)
 
 
-#: Named before the roles that work on its rows, it starts before them.
+#: Name this role before the roles that use its rows, so that it starts before them.
 ROLE = Role(
     name="demo-pipeline",
     summary="fills an empty database with made-up customers and courses",

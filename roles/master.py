@@ -1,4 +1,4 @@
-"""The master: pages, tokens and places, classes, the view of the cluster. It keeps no state: the stores do."""
+"""The master: pages, tokens and places, classes, the view of the cluster. All its state is in the stores."""
 
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ _PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class _Cluster:
-    """What most of the APIs need: the state of nodes and rooms, and who asks with which right."""
+    """The parts that most APIs need: the state of nodes and rooms, and the check of credentials."""
 
     nodes: NodeStates
     rooms: RoomStates
@@ -65,7 +65,7 @@ class _Cluster:
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Connect the APIs with the classes, the state of rooms and nodes, and the pages."""
+    """Return the APIs and the pages, connected with the classes and the state of rooms and nodes."""
     cluster = _cluster(ctx)
     nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
@@ -142,7 +142,7 @@ def _cluster(ctx: RoleContext) -> _Cluster:
 
 
 def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, ClassesApi]:
-    """Return the APIs of tokens and classes, which give away places on the same nodes."""
+    """Return the APIs of tokens and classes. Both issue places on the same nodes."""
     room_nodes, urls = RoomNodes(cluster.nodes, cluster.rooms), ClassUrls(cluster.clients, ctx.addresses)
     issuer = TokenIssuer(
         ctx.settings.auth,
@@ -215,7 +215,7 @@ def _admin_endpoints(addresses: Addresses, secret: str) -> dict[str, object]:
 
 
 def _join_endpoints(addresses: Addresses) -> dict[str, object]:
-    """Return the command for slaves, without the token that they need too: it is printed nowhere."""
+    """Return the command that starts a slave. It does not contain the cluster token, which is never printed."""
     master_url = addresses.url(PortName.HTTP, addresses.network_host)
     return {"join_command": f"airnode --role slave --master-url {master_url}"}
 

@@ -1,4 +1,4 @@
-"""The producer: generates events from the cache, and relays those of database changes."""
+"""The producer: generates events from the cache, and relays the events of database changes."""
 
 from airnode.pipeline.access import PIPELINE_ACCESS
 from airnode.pipeline.admin.stats_reporter import StatsReporter
@@ -17,7 +17,7 @@ _NAME = "producer"
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """The relay runs beside the producer, and neither waits for the other."""
+    """Return the producer and the outbox relay. Neither waits for the other."""
     settings, metrics = ctx.settings, ProducerMetrics(ctx.registry)
     reading = CatalogueMetrics(ctx.registry)
     catalogue = Catalogue(ctx.bus, None, reading)

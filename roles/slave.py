@@ -44,7 +44,7 @@ from airnode.web.tokens import RelayClaims
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Publishers publish into rooms, viewers watch these and other nodes' rooms, and all is reported to the cluster."""
+    """Return the servers for publishers and viewers, the rooms and recordings, and the reports to the cluster."""
     settings = ctx.settings
     sent = SentBytes(ctx.registry)
     rooms, origins = _rooms(ctx, sent), _origins(ctx)
@@ -74,7 +74,7 @@ def build(ctx: RoleContext) -> RoleParts:
             **publish_servers(ctx.addresses.local_host, _publish_ports(ctx)),
         }
 
-    # Publishers come last and go first: what they send then has a room, a recorder and a report.
+    # Servers for publishers start last and stop first, so that a publisher always has a room, a recorder and reports.
     before_publishers = (rooms, origins, keys, reporter, recordings.recorder)
     return RoleParts(
         services=(
@@ -103,7 +103,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
 
 def _preflight(settings: Settings) -> list[Callable[[], object]]:
-    """Return checks of what services need that start late: the ports of publishers, and the MediaMTX program."""
+    """Return the checks for services that start late: the publishers' ports are free, and MediaMTX is installed."""
     host, section = settings.http.host, settings.rtmp
     checks: list[Callable[[], object]] = [partial(require_free, host, section.port, "RTMP", "--rtmp-port")]
     if section.tls_port is not None:
@@ -136,7 +136,7 @@ def _rooms(ctx: RoleContext, sent: SentBytes) -> Rooms:
 
 
 def _origins(ctx: RoleContext) -> Origins:
-    """Return this node's view of where the cluster's rooms are."""
+    """Return this node's view of the origins of the cluster's rooms."""
     kept_s = max(ctx.settings.cluster.lease_s, ctx.settings.hls.grace_s)
     table = OriginTable(ctx.identity.node_id, _master_host(ctx), kept_s)
     return Origins(ctx.bus, table, ctx.tasks("origins"))
@@ -156,7 +156,7 @@ def _relays(ctx: RoleContext, rooms: Rooms, origins: Origins) -> Relays:
     """Return all rooms that can be watched here."""
 
     def sign(room: str, tier: int) -> str:
-        """Return the credential with which this node pulls a room, as an edge of a tier."""
+        """Return the credential with which this node fetches a room, as an edge of ``tier``."""
         addresses = ctx.addresses
         host, port = url_host(addresses.host), addresses.ports[PortName.MEDIA]
         return ctx.tokens.issue_relay(
@@ -176,7 +176,7 @@ def _relays(ctx: RoleContext, rooms: Rooms, origins: Origins) -> Relays:
 
 
 def _master_host(ctx: RoleContext) -> str:
-    """Return the host of nodes that announce none: they are on the master's machine."""
+    """Return the host of nodes that announce no host, because they are on the master's machine."""
     return url_host(urlsplit(ctx.settings.cluster.master_url).hostname or ctx.addresses.local_host)
 
 
@@ -185,7 +185,7 @@ def _master_host(ctx: RoleContext) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _RecordingParts:
-    """What makes and serves recordings; the routes of ``api`` are on the media port."""
+    """The parts that make and serve recordings. The routes of ``api`` are on the media port."""
 
     catalog: RecordingCatalog
     remote_recordings: RemoteRecordings

@@ -21,7 +21,7 @@ from airnode.web.tokens import Tokens
 
 @dataclass(frozen=True, slots=True)
 class RoleContext:
-    """Typed parts of the node, handed to ``Role.build``; unpacked there and passed on by section.
+    """The parts of the node that ``Role.build`` gets. It passes single parts and sections to the role's services.
 
     The property of a resource that the role does not declare in ``needs`` raises LookupError.
     """
@@ -36,11 +36,11 @@ class RoleContext:
     addresses: Addresses
     tokens: Tokens
     resources: dict[Resource, Bus | Postgres | EventLog]
-    #: Called when a part fails that the node cannot run without.
+    #: Called when a part fails without which the node cannot run.
     fail: Callable[[str, BaseException], None]
     #: {name: access} that roles on other machines may ask this node for.
     accesses: Mapping[str, RemoteAccess]
-    #: Returns the addresses of this node's stores for an access, and for a role that reached this machine as a host.
+    #: Returns the addresses of this node's stores for an access and the host name under which a role reached this node.
     remote_urls: Callable[[RemoteAccess, str], StoreUrls]
 
     def tasks(self, name: str) -> TaskScope:

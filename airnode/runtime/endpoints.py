@@ -1,4 +1,4 @@
-"""``endpoints.json``: where a ready node can be reached, for scripts and for commands on the same machine."""
+"""``endpoints.json``: the addresses of a ready node, for scripts and for commands on the same machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +30,7 @@ FIELDS = (
 
 
 def complete(found: Mapping[str, object]) -> dict[str, object]:
-    """Return the fields in order; with the whole addresses for publishers, where a node has servers and key."""
+    """Return the fields in order, with complete addresses for publishers if there are servers and a stream key."""
     values = dict(found)
     if "rtmp_server" in values and "stream_key" in values:
         values.setdefault("rtmp_url", f"{values['rtmp_server']}/{values['stream_key']}")
@@ -48,7 +48,7 @@ def write(data_dir: Path, endpoints: Mapping[str, object]) -> Path:
 
 
 def read(data_dir: Path) -> dict[str, object]:
-    """Return the endpoints of the node that keeps its data in ``data_dir``; empty while none is ready.
+    """Return the endpoints of the node that keeps its data in ``data_dir``; empty while no node is ready.
 
     Raises:
         StartupError: the file cannot be read.

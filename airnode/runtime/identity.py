@@ -14,7 +14,7 @@ from airnode.errors import StartupError
 from airnode.runtime.private_file import write_private
 
 _SECRETS_FILE = "secrets.json"
-#: {key of the auth section: makes the secret}, of those that people sign in with.
+#: {key of the auth section: function that makes the secret}, for the secrets that people sign in with.
 _SIGN_IN_SECRETS: Mapping[str, Callable[[], str]] = {
     "teacher_secret": lambda: secrets.token_urlsafe(12),
     "admin_secret": lambda: secrets.token_urlsafe(24),
@@ -32,7 +32,7 @@ def node_id(data_dir: Path) -> str:
 
 
 def node_name(section: NodeSection) -> str:
-    """Return the name that people see."""
+    """Return the name of this node for people."""
     return section.name or socket.gethostname() or "airnode"
 
 

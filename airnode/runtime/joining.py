@@ -1,6 +1,6 @@
-"""How a process on another machine gets what its roles, or a command, need from a master.
+"""A process on another machine gets the addresses and keys for its roles, or for a command, from a master.
 
-It shows the credential of an access (:class:`airnode.kernel.access.RemoteAccess`) to ``POST /cluster/join`` and puts
+It sends the credential of an access (:class:`airnode.kernel.access.RemoteAccess`) to ``POST /cluster/join`` and puts
 the answer into its settings.
 """
 
@@ -36,7 +36,8 @@ class Join:
     """A request to a master that has not been sent yet.
 
     Attributes:
-        roles: the roles that need it, for the log. missing: the stores whose address the answer must give.
+        roles: the roles that need it, for the log.
+        missing: the stores whose addresses the answer must contain.
     """
 
     access: RemoteAccess
@@ -72,7 +73,7 @@ def required_joins(settings: Settings, roles: Sequence[Role]) -> list[Join]:
 
 
 def _require_standing_alone(settings: Settings, roles: Sequence[Role]) -> None:
-    """Raise ConfigError where a node of a cluster has neither a master nor the signing key that one hands over."""
+    """Raise ConfigError if a node of a cluster has neither a master's address nor the signing key from a master."""
     nodes = [role.name for role in roles if role.access is not None and role.access.is_node]
     if nodes and not settings.auth.jwt_secret.get_secret_value():
         raise ConfigError(
@@ -82,7 +83,7 @@ def _require_standing_alone(settings: Settings, roles: Sequence[Role]) -> None:
 
 
 def command_join(settings: Settings, access: RemoteAccess, needs: Iterable[Resource]) -> Join | None:
-    """Return the join that a command needs; None: it works on configured stores, or on those of the node here."""
+    """Return the join that a command needs; None: it uses the configured stores or those of the local node."""
     missing = _missing_stores(settings, access, needs)
     token = settings.cluster.join_token(access.token.key)
     return Join(access, (), missing) if settings.cluster.master_url and token and missing else None
@@ -105,7 +106,7 @@ async def joined(settings: Settings, join: Join, request: JoinRequest) -> Settin
     """Repeat the request until the master answers, and return the settings with its answer.
 
     Raises:
-        StartupError: the master refuses the credential, or cannot give what is needed.
+        StartupError: the master refuses the credential, or its answer is not enough; see :func:`completed`.
     """
     master = join_master(settings, join.access)
     answer = await retry_until_answered(master.url, lambda: master.post(JOIN_PATH, request, JoinAnswer))
@@ -126,7 +127,7 @@ def join_master(settings: Settings, access: RemoteAccess) -> MasterConnection:
 
 
 def join_request(settings: Settings, join: Join, identity: Identity | None = None) -> JoinRequest:
-    """Return what is sent; without an identity: for a command."""
+    """Return the request; ``identity`` is None for a command."""
     return JoinRequest(
         access=join.access.name,
         version=airnode.__version__,
@@ -140,11 +141,11 @@ def join_request(settings: Settings, join: Join, identity: Identity | None = Non
 def completed(settings: Settings, join: Join, answer: JoinAnswer) -> Settings:
     """Return the settings with the master's answer.
 
-    Addresses and the signing key fill in what is not set. The keys that the access declares are the
-    master's: they hold for the whole cluster.
+    The answer's addresses and signing key are used where none are set. The keys that the access declares always get
+    the master's values, because they must be the same in the whole cluster.
 
     Raises:
-        StartupError: the signing keys differ, the master shares no such store, or its values are invalid here.
+        StartupError: the signing keys differ, the master does not share a needed store, or a value is invalid here.
     """
     access = join.access
     if access.verifies_tokens:

@@ -1,4 +1,4 @@
-"""Running roles in a process, from their names and the configuration to the exit code."""
+"""Runs roles in a process, from their names and the configuration to the exit code."""
 
 import asyncio
 import sys
@@ -73,7 +73,7 @@ def banner(endpoints: Mapping[str, object], data_dir: str) -> str:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return uvloop's where it is installed."""
+    """Return uvloop's factory if it is installed, else asyncio's."""
     try:
         import uvloop
     except ImportError:

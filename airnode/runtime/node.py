@@ -1,4 +1,4 @@
-"""The node: owns the loop, the ports, the stores, the bus and the signals, and runs the roles' services."""
+"""The node owns the loop, the ports, the stores, the bus and the signals, and runs the roles' services."""
 
 import asyncio
 import enum
@@ -37,7 +37,7 @@ from airnode.web.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
-#: A stop logs what it waits for this long before its deadline.
+#: This long before its deadline, a stop logs the tasks that it waits for.
 _WARN_BEFORE_DEADLINE_S = 1.0
 
 
@@ -63,13 +63,13 @@ class Exit(enum.IntEnum):
 class Node:
     """Runs roles in one process.
 
-    Start: ports are bound (a taken one fails here) and answer health -> roles join a cluster, for as long as that takes
-    -> roles are built, and check what they will need -> stores -> services, role by role, each after those it depends
-    on -> the other routes open -> ready (``endpoints.json``, sd_notify).
+    Start: ports are bound (a port in use fails here) and answer health requests -> roles join a cluster, however long
+    this takes -> roles are built, and their preflight checks run -> stores start -> services start, role by role, each
+    after the services it depends on -> the other routes open -> ready (``endpoints.json``, sd_notify).
 
-    Stop is the reverse: readiness 503, services announce the drain -> wait ``drain.delay_s`` -> services drain side by
-    side up to ``drain.timeout_s`` -> routes close -> services stop, the last one first -> stores. All of it within
-    ``drain.deadline_s``. A second signal skips the drain.
+    Stop, in reverse order: readiness answers 503, services announce the drain -> wait ``drain.delay_s`` -> services
+    drain in parallel for up to ``drain.timeout_s`` -> routes close -> services stop, the last one first -> stores stop.
+    All of this ends within ``drain.deadline_s``. A second signal skips the drain.
 
     Args:
         sections: roles' own sections of the configuration, by role name.
@@ -94,7 +94,7 @@ class Node:
         self._stop_requested = asyncio.Event()
         self._skip_drain = asyncio.Event()
         self._failure: str | None = None
-        #: This process holds the data directory; without the lock it may belong to another airnode.
+        #: Whether this process has locked the data directory. Without the lock, another airnode may use it.
         self._has_data = False
         self.phase = Phase.STARTING
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -135,7 +135,7 @@ class Node:
         self._stop_requested.set()
 
     def fail(self, what: str, error: BaseException) -> None:
-        """Stop with exit code 1: a part failed that the node cannot run without."""
+        """Stop with exit code 1: a part failed without which the node cannot run."""
         self._failure = self._failure or f"{what}: {error!r}"
         self._stop_requested.set()
 
@@ -161,7 +161,7 @@ class Node:
         """Start everything.
 
         Raises:
-            StartupError: it cannot run as configured. :meth:`stop` stops what was started.
+            StartupError: the node cannot run as configured. :meth:`stop` stops what was started.
         """
         started_s = time.monotonic()
         settings = self._prepare()
@@ -202,7 +202,7 @@ class Node:
             self._on_ready(self.endpoints, str(self._data.path))
 
     async def stop(self) -> None:
-        """Stop everything. Works after a start that failed half-way."""
+        """Stop everything, also after a start that failed half-way."""
         if self.phase is Phase.READY:
             self.phase = Phase.DRAINING
             sdnotify.notify("STOPPING=1\nSTATUS=draining")
@@ -228,10 +228,10 @@ class Node:
         self._has_data = True
         endpoints.remove(self._data.path)
         settings = self._settings
-        # A node without routes signs no tokens and verifies none of other nodes, so it needs no shared key.
+        # A node without routes signs no tokens and verifies no tokens of other nodes, so it needs no shared key.
         if any(role.makes_secrets for role in self._roles) or not any(role.ports for role in self._roles):
             return with_own_secrets(settings, self._data.path)
-        if embeds(settings, self._roles, Resource.POSTGRES):  # no other master needs them
+        if embeds(settings, self._roles, Resource.POSTGRES):  # other masters do not need them
             return with_own_credentials(settings, self._data.path)
         return settings
 
@@ -247,7 +247,7 @@ class Node:
         return identity
 
     def _require_cluster_secrets(self, settings: Settings) -> None:
-        """Raise ConfigError where secrets that all masters share are missing, unless a role makes its own."""
+        """Raise ConfigError if secrets that all masters share are missing, unless a role makes its own."""
         if any(role.makes_secrets for role in self._roles):
             return
         needed = {
@@ -264,7 +264,7 @@ class Node:
     async def _join(
         self, settings: Settings, joins: Sequence[Join], identity: Identity, addresses: Addresses
     ) -> Settings:
-        """Return the settings with what a master answers; the ports answer health meanwhile."""
+        """Return the settings with the master's answers. Meanwhile the ports answer health requests."""
         self.phase = Phase.JOINING
         sdnotify.notify("STATUS=joining the cluster")
         health = HealthEndpoints(identity, (), lambda: self.phase.value, self.registry)
@@ -319,7 +319,7 @@ class Node:
     async def _found_endpoints(
         self, stores: Stores, parts: Iterable[RoleParts], addresses: Addresses
     ) -> dict[str, object]:
-        """Return what ``endpoints.json`` shows."""
+        """Return the content of ``endpoints.json``."""
         here = replace(addresses, host="")
         found: dict[str, object] = {
             "pid": os.getpid(),

@@ -1,4 +1,4 @@
-"""Stores for a command: a process that runs once, beside a node or without one."""
+"""Stores for a command, which runs once, with or without a node on the same machine."""
 
 import asyncio
 import contextlib
@@ -68,7 +68,7 @@ class OpenStores:
 
 
 def run(loaded: "Loaded", command: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a command, run on its own event loop. Its log shows warnings, unless a level is set."""
+    """Run a command on its own event loop and return its result. It logs warnings, unless a level is set."""
     settings = loaded.settings
     level = "warning" if loaded.origins["log.level"] == "default" else settings.log.level
     logging.configure(level, settings.log.format, {})
@@ -77,10 +77,10 @@ def run(loaded: "Loaded", command: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.asynccontextmanager
 async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resource) -> AsyncIterator[OpenStores]:
-    """Connect to stores and close them at the end.
+    """Yield connected stores, and close them at the end.
 
-    They are the configured ones, or else those of the master where ``cluster.master_url`` and the credential of
-    ``access`` are set, or else those of the node that runs with ``node.data_dir``.
+    They are the configured stores. Stores that are not configured are those of the master, if ``cluster.master_url``
+    and the credential of ``access`` are set, else those of the node that runs with ``node.data_dir``.
 
     Raises:
         StartupError: a store is neither configured nor found; a store or the master does not answer, or refuses the
@@ -110,7 +110,7 @@ async def open_stores(settings: Settings, access: RemoteAccess, *wanted: Resourc
 
 
 async def _joined(settings: Settings, access: RemoteAccess, needed: Iterable[Resource]) -> Settings:
-    """Return the settings with the addresses that the master gives, where a join is needed."""
+    """Return the settings with the addresses from the master, if a join is needed."""
     join = command_join(settings, access, needed)
     if join is None:
         return settings
@@ -123,7 +123,7 @@ async def _joined(settings: Settings, access: RemoteAccess, needed: Iterable[Res
 
 
 def _url_of_node_here(settings: Settings, resource: Resource) -> str:
-    """Return the address of the embedded server of the node here; empty: the configuration names another."""
+    """Return the address of the local node's embedded server; empty: the configuration has an address."""
     if is_configured(settings, resource):
         return ""
     data_dir = settings.node.data_dir

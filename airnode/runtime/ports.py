@@ -1,4 +1,4 @@
-"""The HTTP ports of a node: bound once, before anything is built, and then served by one application each."""
+"""The HTTP ports of a node. They are bound once, before the roles are built. One application serves each of them."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ class HttpPorts:
 
     Args:
         shutdown_timeout_s: how long requests that are still open may take when the applications stop.
-        gate: raises while only the health endpoints are open.
+        gate: raises Unavailable while only the health endpoints are open.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class HttpPorts:
         self._listeners: list[HttpListener] = []
 
     def bind(self, wanted: Mapping[PortName, int]) -> Mapping[PortName, int]:
-        """Bind all ports and return their numbers; 0 takes any free one.
+        """Bind all ports and return their numbers; 0 takes any free port.
 
         Raises:
             StartupError: a port cannot be bound.
@@ -48,7 +48,7 @@ class HttpPorts:
         return {name: sockets[0].getsockname()[1] for name, sockets in self._sockets.items()}
 
     async def listen(self, routes: Mapping[PortName, Sequence[RouteAdder]], addresses: Addresses) -> None:
-        """Serve each port with the application that these functions make."""
+        """Serve each port with an application that has the routes of these functions."""
         tls = tls_context(self._http.tls_cert, self._http.tls_key)
         apps: dict[PortName, web.Application] = {}
         for name, sockets in self._sockets.items():
@@ -67,7 +67,7 @@ class HttpPorts:
         await asyncio.gather(*(listener.stop() for listener in listeners))
 
     async def close(self) -> None:
-        """Take no new requests, wait for open ones, and release the ports. Works when called twice."""
+        """Accept no new requests, wait for open ones, and release the ports. It may be called twice."""
         for sock in (each for sockets in self._sockets.values() for each in sockets):
             sock.close()
         await self.stop_listening()

@@ -1,4 +1,4 @@
-"""Finding roles by the entry-point group ``airnode.roles``, which holds the built-in ones too."""
+"""Finds roles by the entry-point group ``airnode.roles``, which contains the built-in roles too."""
 
 import difflib
 import re
@@ -17,7 +17,7 @@ _TOKEN_KEY = re.compile(r"([a-z][a-z0-9]*_)*token")
 
 @dataclass(frozen=True, slots=True)
 class FoundRole:
-    """A role and where it comes from."""
+    """A role and the distribution (package) that it comes from."""
 
     role: Role
     distribution: str
@@ -46,7 +46,7 @@ def installed() -> list[FoundRole]:
 
 
 def role_keys() -> RoleKeys:
-    """Return what the installed roles add to the configuration.
+    """Return the keys that the installed roles add to the configuration.
 
     Raises:
         StartupError: two roles declare different accesses or join tokens with one name.
@@ -72,7 +72,7 @@ def join_tokens(declared: Iterable[RemoteAccess]) -> list[JoinToken]:
 
 
 def accesses() -> dict[str, RemoteAccess]:
-    """Return what roles may ask of a master on another machine, {name: access}.
+    """Return the accesses to masters that the installed roles declare, {name: access}.
 
     Raises:
         StartupError: two roles declare different accesses with one name.
@@ -88,7 +88,7 @@ def accesses() -> dict[str, RemoteAccess]:
 
 
 def resolve(names: Iterable[str]) -> list[Role]:
-    """Return the roles with these names. Those that a role includes come before it; none comes twice.
+    """Return the roles with these names. The roles that a role includes come before it; each role comes once.
 
     Raises:
         StartupError: a name is unknown (the error suggests another), or there is no name.

@@ -18,7 +18,7 @@ def own_redis_password(data_dir: Path) -> str:
 
 
 def redis_network(settings: Settings, accesses: Iterable[RemoteAccess], data_dir: Path) -> NetworkAccess | None:
-    """Return the users of the embedded Redis: one for each access whose token is set. None: there is none."""
+    """Return the users of the embedded Redis: one for each access whose token is set. None: no such access."""
     section = settings.embedded
     users = [
         RemoteUser(access, _kept_password(data_dir, f"redis_{access.name}_password"))
@@ -29,7 +29,7 @@ def redis_network(settings: Settings, accesses: Iterable[RemoteAccess], data_dir
 
 
 def postgres_network(settings: Settings, accesses: Iterable[RemoteAccess], data_dir: Path) -> NetworkAccess | None:
-    """Return the same for the embedded PostgreSQL."""
+    """Return the users of the embedded PostgreSQL, as :func:`redis_network` does for Redis."""
     section = settings.embedded
     users = [
         RemoteUser(access, _kept_password(data_dir, f"postgres_{access.name}_password"))

@@ -12,7 +12,7 @@ class Resource(enum.StrEnum):
 
     REDIS = "redis"
     POSTGRES = "postgres"
-    #: Kept in the Redis where there is no Kafka: a role that needs it needs Redis as well.
+    #: Without Kafka it is in Redis, so a role that needs it must need Redis too.
     EVENT_LOG = "event_log"
 
 
@@ -28,6 +28,6 @@ def is_configured(settings: Settings, resource: Resource) -> bool:
 
 
 def with_url(settings: Settings, resource: Resource, url: str) -> Settings:
-    """Return the settings with this address of Redis or PostgreSQL."""
+    """Return the settings with ``url`` as the address of Redis or PostgreSQL."""
     section = section_of(settings, resource)
     return settings.model_copy(update={str(resource): section.model_copy(update={"url": url})})

@@ -28,12 +28,12 @@ class Ordered:
 class RoleParts:
     """The parts that a role adds to a node."""
 
-    #: A service that is not in an :class:`Ordered` depends on no other.
+    #: A service that is not in an :class:`Ordered` does not depend on others.
     services: Sequence[Service | Ordered] = ()
     #: {port: function that adds the role's routes to that port's application}
     routes: Mapping[PortName, Callable[[web.Application], None]] = field(default_factory=dict)
     checks: Sequence[HealthCheck] = ()
-    #: Called in a thread before the stores start; each raises StartupError where a service could not start later.
+    #: Called in a thread before the stores start. Each raises StartupError if a service could not start later.
     preflight: Sequence[Callable[[], object]] = ()
     #: Returns what the role adds to ``endpoints.json`` and the banner. Called when the services run.
     endpoints: Callable[[], Awaitable[dict[str, object]]] | None = None
@@ -48,18 +48,18 @@ class Role:
     """A role; found through the entry-point group ``airnode.roles``.
 
     Attributes:
-        build: wires the role's parts. No I/O, no tasks.
-        needs: the stores that must be there.
-        embeds: those of them that the node may run itself where no address is configured.
-        without: {resource: what does not work without it}, a sentence each, for ``/health``.
-        ports: HTTP ports it adds routes to.
+        build: makes and connects the role's parts. No I/O, no tasks.
+        needs: the stores that the role needs.
+        embeds: the stores that the node may run itself if no address is configured.
+        without: {resource: sentence about what does not work without it}, for ``/health``.
+        ports: HTTP ports that the role adds routes to.
         includes: roles that run with it.
-        makes_secrets: the node generates a signing key and a teacher secret where none is configured: it is a whole
-            cluster on its own, and joins no other.
+        makes_secrets: the node generates a signing key and a teacher secret if none is configured. It is a complete
+            cluster and does not join another.
         section: its own part of the configuration, ``[roles.<name>]``; None: the common sections are enough.
         access: its access to the stores of a master on another machine; None: it does not join.
-        needs_cluster_secrets: it starts only where the signing key and the cluster token are configured, unless the
-            node generates its own.
+        needs_cluster_secrets: it starts only if the signing key and the cluster token are configured, or the node
+            generates its own.
     """
 
     name: str
@@ -77,10 +77,10 @@ class Role:
 
 
 def start_order(role: str, services: Sequence[Service | Ordered]) -> list[Service]:
-    """Return the services of a role so that each comes after those it depends on.
+    """Return the services of a role in an order in which each comes after the services it depends on.
 
     Raises:
-        StartupError: a service depends on one that the role does not run, or on itself through others.
+        StartupError: a service depends on one that the role does not run, or services depend on each other.
     """
     graph = {each.service: each.after for each in map(_ordered, services)}
     for service, after in graph.items():

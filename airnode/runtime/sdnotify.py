@@ -5,7 +5,7 @@ import socket
 
 
 def notify(state: str) -> bool:
-    """Send ``state`` (``READY=1``, ``STOPPING=1``, ``WATCHDOG=1``). Return False where systemd does not listen."""
+    """Send ``state`` (``READY=1``, ``STOPPING=1``, ``WATCHDOG=1``). Return False if systemd does not listen."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "/@":
         return False
@@ -18,9 +18,9 @@ def notify(state: str) -> bool:
 
 
 def watchdog_s() -> float | None:
-    """Return within how many seconds systemd expects ``WATCHDOG=1`` from this process (sd_watchdog_enabled(3)).
+    """Return the time limit, in seconds, for each next ``WATCHDOG=1`` of this process (sd_watchdog_enabled(3)).
 
-    None: it expects none, or from another process.
+    None: systemd expects none from this process.
     """
     limit_us, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not limit_us.isdecimal() or int(limit_us) == 0 or pid not in ("", str(os.getpid())):

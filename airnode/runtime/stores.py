@@ -38,13 +38,13 @@ _HOW = {
 
 
 class Stores:
-    """Opens what the roles need, in order: embedded servers side by side, then their clients.
+    """Opens the stores that the roles need: first the embedded servers, in parallel, then the clients.
 
     Args:
-        accesses: {name: access} of roles on other machines to the embedded servers.
+        accesses: accesses of roles on other machines to the embedded servers.
 
     Raises:
-        ConfigError: a role needs a store that is neither configured nor may be embedded by these roles.
+        ConfigError: a role needs a store that is not configured, and that none of these roles may embed.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class Stores:
         self._roles = roles
         self._valkey: EmbeddedValkey | None = None
         self._postgres: EmbeddedPostgres | None = None
-        #: {name in endpoints.json: address}, of the servers that run in this process, for commands on this machine.
+        #: {name in endpoints.json: address} of the embedded servers, for commands on this machine.
         self.embedded_urls: dict[str, str] = {}
-        #: {resource: its client}, for what the roles need.
+        #: {resource: its client}, for the stores that the roles need.
         self.clients: dict[Resource, Bus | Postgres | EventLog] = {}
         needed = frozenset().union(*(role.needs for role in roles))
         embeddable = frozenset().union(*(role.embeds for role in roles))
@@ -80,7 +80,7 @@ class Stores:
                 self._valkey = EmbeddedValkey(data_dir, settings.embedded, metrics, network, password)
                 self._servers.append(self._valkey)
                 self.embedded_urls["redis_url"] = url = self._valkey.url
-            # A node that may not run its own Redis has the address of one, and waits until that one answers.
+            # A node that may not run its own Redis has the address of another one, and waits until it answers.
             patient = Resource.REDIS not in embeddable
             self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, retry_forever=patient)
         if Resource.POSTGRES in needed:
@@ -97,7 +97,7 @@ class Stores:
             self.clients[Resource.EVENT_LOG] = create_event_log(settings.kafka, settings.eventlog, bus, registry)
 
     async def start(self) -> None:
-        """Start the servers side by side, then connect."""
+        """Start the servers in parallel, then connect."""
         results = await asyncio.gather(*(server.start() for server in self._servers), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -118,8 +118,8 @@ class Stores:
     def remote_urls(self, access: RemoteAccess, host: str) -> StoreUrls:
         """Return the addresses for a role on another machine that reached this one as ``host``.
 
-        Configured stores are not shared, except the Redis with nodes: its user has more rights than roles with a
-        narrower access should have.
+        A configured store is not shared, because its user has more rights than most accesses declare. Only nodes get
+        the address of a configured Redis.
         """
         redis = postgres = ""
         if self._valkey is not None:
@@ -133,9 +133,9 @@ class Stores:
     def checks(self) -> list[HealthCheck]:
         """Return one check for each store.
 
-        Only a node that answers requests from the database is unready without it. Without Redis a node continues with
-        what it has, and roles that get no requests retry on their own: taking them out of service or
-        restarting them would not help (docs/adr/0012).
+        Only a node that answers requests from PostgreSQL is not ready without it. Without Redis a node continues with
+        the data it has, and roles without requests retry by themselves. Neither taking them out of service nor
+        restarting them would help (docs/adr/0012).
         """
         serves_from_postgres = any(role.ports for role in self._roles if Resource.POSTGRES in role.needs)
         return [
