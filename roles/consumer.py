@@ -18,7 +18,7 @@ _NAME = "consumer"
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Return one member per consumer group, with the watch of the lag and the reports."""
+    """Return one member per consumer group, the lag watch and the stats reporter."""
     settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
     groups = groups_of(settings)
     members = [

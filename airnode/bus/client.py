@@ -1,4 +1,4 @@
-"""The bus: one Redis for the whole process."""
+"""The bus: the connections of this process to Redis."""
 
 import asyncio
 import contextlib
@@ -73,10 +73,10 @@ class Bus(Service):
 
     @property
     def client(self) -> aioredis.Redis:
-        """Return the client with the connection pool; its answers are bytes.
+        """Return the client with the connection pool; its replies are bytes.
 
         Raises:
-            Unavailable: not started yet, or stopped. HTTP 503.
+            Unavailable: the bus has not started, or has stopped. HTTP 503.
         """
         if self._client is None:
             raise Unavailable("Redis is not connected.")

@@ -37,7 +37,7 @@ class LeaderElection:
         self._last_term = 0
         #: Number of the term while this candidate is the leader, as far as it knows; else None.
         self.term: int | None = None
-        #: Name of the leader; empty: there is none.
+        #: Name of the leader; empty: there is no leader.
         self.leader = ""
 
     async def campaign(self) -> None:

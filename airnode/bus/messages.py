@@ -137,13 +137,13 @@ class RoomState(msgspec.Struct, frozen=True):
         phase: ``reconnecting`` while the class is kept for a publisher that dropped.
         since: unix seconds at which the phase began.
         reconnect_deadline: unix seconds until when the class is kept, while reconnecting.
-        epoch: of the origin's claim; it only grows.
-        host, scheme, media_port: of the origin, for edges; host as in :class:`NodeRecord`.
+        epoch: epoch of the origin's claim; it only grows.
+        host, scheme, media_port: address of the origin, for edges; host as in :class:`NodeRecord`.
         next_msn, target_duration_s, part_target_s, discontinuities: the position of its playlist, for an
             origin that takes over.
         silent_s: time since the publisher sent anything.
-        recording_id: of the recording that is being made; empty: none is.
-        recording_mode: of the node, see the ``recording`` section.
+        recording_id: id of the recording in progress; empty: there is no recording.
+        recording_mode: mode of the node, see the ``recording`` section.
     """
 
     room: str

@@ -40,7 +40,7 @@ class RecordingRecord(msgspec.Struct, frozen=True):
     Attributes:
         ended_at: unix seconds; None: it is not finished.
         status: ``interrupted``: the node failed during the recording, which ends there.
-        host, scheme, media_port: of the node, for edges; host as in :class:`airnode.bus.messages.NodeRecord`.
+        host, scheme, media_port: address of the node, for edges; host as in :class:`airnode.bus.messages.NodeRecord`.
     """
 
     recording_id: str
@@ -85,8 +85,9 @@ class RecordingAnswer(msgspec.Struct, frozen=True):
     """The result of an order.
 
     Attributes:
-        recording_id: of the recording in progress; empty: there is none.
-        refused: code of the error; empty: the order was carried out. detail: the error as a sentence.
+        recording_id: id of the recording in progress; empty: there is no recording.
+        refused: code of the error; empty: the order was carried out.
+        detail: the error as a sentence.
     """
 
     order_id: str

@@ -24,7 +24,6 @@ class Records:
         self._bus = bus
 
     async def set_record(self, table: str, key: str, value: msgspec.Struct) -> None:
-        """Write one record."""
         with unavailable():
             await self._bus.client.hset(keys.records(table), key, encode_value(value))
 

@@ -32,7 +32,7 @@ def load(
         role_keys: the sections and join tokens that installed roles declare.
 
     Raises:
-        ConfigError: it has every problem; ``str(error)`` is the text for a terminal and contains no secret.
+        ConfigError: it contains every problem; ``str(error)`` is the text for a terminal and contains no secret.
     """
     from airnode.config import keys, loading
 

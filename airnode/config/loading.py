@@ -54,7 +54,7 @@ def load_from(sources: Sources) -> Loaded:
     """Return the settings of the layers, after all checks.
 
     Raises:
-        ConfigError: it has every problem of every layer.
+        ConfigError: it contains every problem of every layer.
     """
     index, problems = sources.index, list(sources.broken)
     entries = {path: entry for layer in sources.layers for path, entry in layer.items()}
@@ -219,7 +219,7 @@ def _problems(
 
 
 def _sentence(key: Key | None, kind: str, pydantic_message: str, context: Mapping[str, object]) -> str:
-    """Return pydantic's finding as a sentence for people who edit configuration files."""
+    """Return pydantic's error as a sentence for people who edit configuration files."""
     if kind == "value_error":
         return str(context.get("error", pydantic_message))
     if kind == "missing":

@@ -26,7 +26,7 @@ class DataDir:
         """Create the directory, check that it can be written, and lock it.
 
         Raises:
-            StartupError: it is not writable, a file, on a full disk, or in use by another airnode.
+            StartupError: it is not writable, is a file, is on a full disk, or is in use by another airnode.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -4,8 +4,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class EmbeddedMetrics:
-    """Metrics of all embedded servers of one node."""
-
     def __init__(self, registry: CollectorRegistry) -> None:
         self.restarts = Counter(
             "airnode_embedded_restarts_total",

@@ -22,7 +22,6 @@ local all {OWNER} trust
 
 
 def user_name(access: RemoteAccess) -> str:
-    """Return the name of the user for ``access``."""
     return f"airnode_{access.name}"
 
 

@@ -1,8 +1,9 @@
 """Short paths for unix sockets.
 
-``sockaddr_un.sun_path`` takes about 100 bytes, and the path of a data directory may be longer. The servers bind a
-relative path in their own working directory, which is always short; only clients need a short path. For a long path,
-this is a symbolic link in a private directory (mode 700, owner checked) whose name is derived from the data directory.
+``sockaddr_un.sun_path`` holds about 100 bytes, and the path of a data directory may be longer. The servers bind a
+relative path in their own working directory, which is always short; only clients need a short path. Instead of a long
+path, they use a symbolic link in a private directory (mode 700, owner checked). The name of this directory is derived
+from the data directory.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from airnode.errors import StartupError
 
-#: Linux takes 107 bytes, macOS 103; the rest is left for suffixes that a server adds.
+#: Linux allows 107 bytes, macOS 103; the rest is left for suffixes that a server adds.
 MAX_SOCKET_PATH_BYTES = 100
 
 

@@ -12,7 +12,7 @@ import structlog
 #: aiokafka's debug log contains every request, including the passwords that it signs in with.
 _LIBRARIES_AT_WARNING = ("aiohttp.access", "aiohttp.server", "aiohttp.web", "aiokafka", "asyncio", "asyncpg")
 
-#: While a broker is unreachable, it logs that ten times a second for each partition and group.
+#: While a broker is unreachable, aiokafka logs that ten times a second for each partition and group.
 _NOISY_LIBRARY = "aiokafka"
 
 

@@ -85,8 +85,8 @@ class LaunchSpec:
         argv: program and arguments. ``{cwd}`` in them is replaced by a path to ``cwd`` that works for the child's user.
         lock: file whose ``flock`` is held as long as the child lives; holds the child's pid.
         account: user that the child runs as, if airnode runs as root; None: airnode's own user.
-        alias_uid: user id that the child sees as its own, in a user namespace if the system allows one (Linux). For
-            programs that need a user name, because the real user id may have none in a container.
+        alias_uid: user id that the child sees as its own, in a user namespace if the system allows one (Linux). Some
+            programs need a user name, and in a container the real user id may have none.
         death_signal: sent to the child when airnode dies (Linux).
         redact: text that airnode replaces by ``***`` when it logs the output.
         limits: limits of the child; none by default.

@@ -97,7 +97,7 @@ class ChildServer(Service, abc.ABC):
         """Start the process and wait until it answers.
 
         Raises:
-            StartupError: it does not answer in time, or ends; with the last lines of its output.
+            StartupError: it does not answer in time, or ends; ``debug`` contains the last lines of its output.
         """
         try:
             async with asyncio.timeout(self._options.start_timeout_s):

@@ -49,7 +49,6 @@ class RoleContext:
 
     @property
     def bus(self) -> Bus:
-        """Return the Redis bus."""
         found = self._resource(Resource.REDIS)
         assert isinstance(found, Bus)  # noqa: S101 - an invariant of the node
         return found
@@ -63,7 +62,6 @@ class RoleContext:
 
     @property
     def event_log(self) -> EventLog:
-        """Return the event log."""
         found = self._resource(Resource.EVENT_LOG)
         assert not isinstance(found, Bus | Postgres)  # noqa: S101 - an invariant of the node
         return found

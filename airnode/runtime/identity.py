@@ -46,7 +46,7 @@ def with_own_secrets(settings: Settings, data_dir: Path) -> Settings:
 
 
 def with_own_credentials(settings: Settings, data_dir: Path) -> Settings:
-    """Return the settings with a teacher's and an admin's secret only: all masters of a cluster share one signing key.
+    """Return the settings with a teacher's and an admin's secret. No signing key is generated: all masters share one.
 
     Raises:
         StartupError: ``secrets.json`` cannot be read.

@@ -42,8 +42,6 @@ _WARN_BEFORE_DEADLINE_S = 1.0
 
 
 class Phase(enum.StrEnum):
-    """The phases of a node."""
-
     JOINING = "joining"
     STARTING = "starting"
     READY = "ready"
@@ -140,7 +138,7 @@ class Node:
         self._stop_requested.set()
 
     async def _start_unless_stopped(self) -> bool:
-        """Return whether the node started; False: a stop was requested, and the start was cancelled."""
+        """Start, but cancel the start if a stop is requested. Return whether the node started."""
         start = asyncio.ensure_future(self.start())  # noqa: TID251 - awaited below, whatever happens
         stopped = asyncio.ensure_future(self._stop_requested.wait())  # noqa: TID251 - likewise
         try:
@@ -223,7 +221,7 @@ class Node:
     # -- building -----------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> Settings:
-        """Take the data directory and return the settings with the secrets that tokens need."""
+        """Lock the data directory, and return the settings with the secrets that tokens need."""
         self._data.acquire()
         self._has_data = True
         endpoints.remove(self._data.path)
@@ -312,7 +310,7 @@ class Node:
         return Addresses(settings.node.host, http.host, http.tls_cert is not None, self._ports.bind(wanted))
 
     def _gate(self) -> None:
-        """Raise Unavailable (503) for everything but health until the node is ready."""
+        """Raise Unavailable (503) for all requests except health until the node is ready."""
         if self.phase in (Phase.JOINING, Phase.STARTING):
             raise Unavailable("This node is starting.", retry_after_s=1)
 
@@ -336,7 +334,7 @@ class Node:
     # -- stopping -----------------------------------------------------------------------------------------------------
 
     async def _stop_in_time(self) -> bool:
-        """Return whether everything stopped before the deadline."""
+        """Stop everything. Return whether that took less than ``drain.deadline_s``."""
         try:
             async with asyncio.timeout(self._settings.drain.deadline_s):
                 warning = asyncio.get_running_loop().call_later(

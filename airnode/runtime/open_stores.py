@@ -47,7 +47,6 @@ class OpenStores:
 
     @property
     def bus(self) -> Bus:
-        """Return the Redis bus."""
         found = self.clients[Resource.REDIS]
         assert isinstance(found, Bus)  # noqa: S101 - see open_stores
         return found
@@ -61,7 +60,6 @@ class OpenStores:
 
     @property
     def event_log(self) -> EventLog:
-        """Return the event log."""
         found = self.clients[Resource.EVENT_LOG]
         assert not isinstance(found, Bus | Postgres)  # noqa: S101 - see open_stores
         return found

@@ -1,4 +1,4 @@
-"""The stores that a node needs: the configured ones, or embedded servers in their place."""
+"""The stores that a node needs: the configured ones, or else embedded servers."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Starting, draining and stopping services one by one: a service that fails must not keep the others from stopping."""
+"""Starts, drains and stops single services. A service that fails does not keep the others from stopping."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 async def start_service(service: Service) -> None:
-    """Start the service, and raise its errors."""
+    """Start the service. Its errors are raised."""
     service.state = State.STARTING
     try:
         await service.start()

@@ -18,8 +18,8 @@ _WARN_LAG_S = 0.25
 class LoopWatchdog(Service):
     """Measures the loop's lag twice a second. A lag above 250 ms is logged.
 
-    Where systemd watches the process (``WatchdogSec=``), each measurement is reported: when the loop is blocked for
-    longer, systemd kills the process and starts it again.
+    If systemd watches the process (``WatchdogSec=``), each measurement is reported to it. When no report arrives within
+    that time, systemd kills the process and starts it again.
     """
 
     name = "loop-watchdog"
