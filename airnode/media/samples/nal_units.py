@@ -50,6 +50,10 @@ def unpack(data: bytes, length_size: int, kinds: Sequence[int], *, annexb_before
         nals = _sized_exactly(data, size)
         if nals:
             return _split_nested(nals, ["length_size"] if size != 4 else [])
+    # Sizes that lead to the end of the frame are no start codes, even if they look like one (256 to 511 bytes).
+    for size in dict.fromkeys((length_size, 4)):
+        if _sizes_reach_end(data, size):
+            return _sized_loosely(data, size)
     if has_start_code:
         return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
     return _sized_loosely(data, length_size)
@@ -80,6 +84,20 @@ def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
             return None
         nals.append(data[begin:pos])
     return nals
+
+
+def _sizes_reach_end(data: bytes, length_size: int) -> bool:
+    """Return whether the sizes lead to the end of the frame, with empty units, or with less than a size behind."""
+    pos, end, is_empty = 0, len(data), True
+    for _ in range(_MAX_NALS):
+        begin = pos + length_size
+        if begin > end:
+            return not is_empty
+        pos = begin + int.from_bytes(data[pos:begin], "big")
+        if pos > end:
+            return False
+        is_empty = is_empty and pos == begin
+    return False
 
 
 def _sized_loosely(data: bytes, length_size: int) -> Unpacked:

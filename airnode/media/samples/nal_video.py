@@ -35,6 +35,8 @@ from airnode.media.samples.parameter_sets import ParameterSets
 #: In a publish, this many first pictures wait for the next message, and this many are examined closely.
 _CAUTIOUS_PICTURES: Final = 3
 _CLOSE_PICTURES: Final = 30
+#: Findings of frames that have sizes and no start codes.
+_SIZED: Final = frozenset({"empty_nal", "stray_bytes", "length_size"})
 #: Most headers that are kept until their picture comes.
 _MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
 #: The payload type of a recovery point is searched for in this many bytes of an SEI NAL unit.
@@ -136,7 +138,7 @@ class NalVideo:
         if not unpacked.nals and self._is_record(frame.data):
             self._add("config_as_frame", now_s)
             return self.configure(frame.data, now_s)
-        if unpacked.is_annexb or not unpacked.odd:
+        if unpacked.is_annexb or _SIZED.issuperset(unpacked.odd):
             self._annexb_before = unpacked.is_annexb
         for code in unpacked.odd:
             if code != "cut":

@@ -149,6 +149,20 @@ def test_a_frame_of_the_size_of_a_start_code_is_no_annex_b() -> None:
     assert [nals_of(frame.data) for frame in stream.frames] == [[INTER], [slice_nal]]
 
 
+@pytest.mark.parametrize(
+    ("rest", "code"), [(bytes(4), "empty_nal"), (b"\0", "stray_bytes"), (b"\xff\xff", "stray_bytes")]
+)
+@pytest.mark.parametrize("size_bytes", [0x141, 0x161, 0x165])
+def test_a_size_like_a_start_code_is_a_size_in_odd_frames_too(rest: bytes, code: str, size_bytes: int) -> None:
+    # The last byte of the size looks like the header of a slice.
+    key, inter = (nal + b"x" * (size_bytes - len(nal)) for nal in (IDR, INTER))
+    stream = Stream().video(sized(key) + rest, is_key=True)
+    for _ in range(5):
+        stream.video(sized(inter) + rest)
+    assert [nals_of(frame.data) for frame in stream.finish().frames] == [[key], *[[inter]] * 5]
+    assert stream.codes == {code: 6}
+
+
 def test_a_stream_in_the_annex_b_form() -> None:
     stream = Stream(record=b"")
     for _ in range(20):
