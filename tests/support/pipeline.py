@@ -260,10 +260,7 @@ class Pipeline:
         await eventually(more, within_s, f"{count} more land")
 
     async def balance(self, within_s: float = 60) -> int:
-        """Return the number of events, when all are inserted.
-
-        Check that each event was inserted once, that the totals are right, and that no lag is left.
-        """
+        """Return the number of events when all are inserted; each once, the totals are right, and nothing lags."""
 
         async def all_there() -> bool:
             with contextlib.suppress(Unavailable):

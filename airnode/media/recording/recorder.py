@@ -139,11 +139,7 @@ class Recorder(Service):
         return found
 
     async def check(self) -> str | None:
-        """Return the number of running recordings, for ``/health``.
-
-        Raises:
-            LookupError: there are notices.
-        """
+        """Return the number of running recordings, for ``/health``. Raise LookupError if there are notices."""
         if notices := self.notices():
             raise LookupError(" ".join(f"{each.level}: {each.text}" for each in notices))
         return f"{len(self._active)} running" if self._active else None

@@ -54,8 +54,7 @@ class RelayedRoom:
     """One room of another node, as the media port serves it.
 
     Args:
-        feed: returns a new live feed.
-        has_ended: returns whether the class has ended, as far as this node knows.
+        feed: returns a new live feed. has_ended: returns whether the class has ended, as far as this node knows.
         viewer_window_s: pulling stops when nobody has requested anything for this long.
         max_bytes: limit of the media that are kept.
     """
@@ -197,10 +196,7 @@ class RelayedRoom:
 
     @contextlib.contextmanager
     def live_child(self, transport: asyncio.Transport | None) -> Iterator[None]:
-        """Register the connection of a second-tier edge while it reads ``live.mp4``.
-
-        The connection is aborted when this node loses its own place: the edge then has to find another parent.
-        """
+        """Register a second-tier edge's connection; it is aborted when this node loses its own place at a parent."""
         if transport is None:
             yield
             return
