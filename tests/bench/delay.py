@@ -30,7 +30,7 @@ from rich.console import Console
 from tests.bench.bench import Bench, Running
 from tests.bench.link import ShapedLink
 from tests.bench.meters import quantile
-from tests.bench.playback import _shown
+from tests.bench.playback import wait_until_shown
 from tests.bench.report import Figure, Report
 from tests.bench.source import TimedPublisher, bench_clip
 from tests.support.browser import DESKTOP, chromium
@@ -146,7 +146,7 @@ async def _round(browser: Browser, node: Running, way: Way, publisher: TimedPubl
             await _lead_over(page, link.port)
             await page.goto(f"{node.process['class_url']}?path={way.path}")
             await page.get_by_role("button", name="Join").click()
-            await _shown(page)
+            await wait_until_shown(page)
             await asyncio.sleep(_WARM_S)
             await page.evaluate(_SAMPLE, [BITS, WIDTH // BITS * BITS / WIDTH, clock_band()])
             stalls = await _stalls(page, link, seconds) if way.stalls else await asyncio.sleep(seconds, [])
@@ -310,11 +310,7 @@ def main(only: str, rounds: int, seconds: float, json_path: Path | None) -> None
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as work:
         bench = Bench(seconds, 0, bench_clip(_KEPT), Path(work), report, console)
         asyncio.run(_run(bench, [ways[key] for key in only.split(",")], rounds))
-    report.print(console)
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(report.json() + "\n")
-    print(report.json())
+    report.publish(console, json_path)
 
 
 if __name__ == "__main__":

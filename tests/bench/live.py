@@ -82,7 +82,7 @@ async def _watch(browser: Browser, node: Running, path: str, seconds: float) -> 
     try:
         page = await context.new_page()
         await _join(page, node, path)
-        await playback._shown(page)
+        await playback.wait_until_shown(page)
         await asyncio.sleep(_WARM_S)
         stalls = await page.evaluate("window.airnode.stalls")
         await page.evaluate(playback._SAMPLE, [BITS, WIDTH // BITS * BITS / WIDTH, clock_band()])
@@ -109,7 +109,7 @@ async def join(bench: Bench, browser: Browser) -> None:
                     page = await context.new_page()
                     await page.add_init_script(playback._WATCH)
                     await _join(page, node, path)
-                    found = await playback._shown(page)
+                    found = await playback.wait_until_shown(page)
                     shown.append(found["shown"] - found["clicked"])
                     attribute = await page.locator("[data-first-frame-ms]").get_attribute("data-first-frame-ms")
                     own.append(float(attribute or 0))
@@ -219,11 +219,7 @@ def main(only: str, seconds: float, json_path: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as work:
         bench = Bench(seconds, 0, bench_clip(_KEPT), Path(work), report, console)
         asyncio.run(_run(bench, only.split(",")))
-    report.print(console)
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(report.json() + "\n")
-    print(report.json())
+    report.publish(console, json_path)
 
 
 if __name__ == "__main__":

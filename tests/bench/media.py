@@ -78,11 +78,7 @@ def main(only: str, seconds: float, soak_minutes: float, json_path: Path | None)
     with tempfile.TemporaryDirectory(prefix="airnode-bench-", ignore_cleanup_errors=True) as work:
         bench = Bench(seconds, soak_minutes, clip, Path(work), report, console)
         asyncio.run(_run(bench, names))
-    report.print(console)
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(report.json() + "\n")
-    print(report.json())
+    report.publish(console, json_path)
     sys.exit(1 if report.failed else 0)
 
 

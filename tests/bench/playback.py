@@ -103,7 +103,7 @@ async def _watch_frames(browser: Browser, node: Running, seconds: float) -> dict
     try:
         page = await context.new_page()
         await _join(page, node)
-        await _shown(page)
+        await wait_until_shown(page)
         await asyncio.sleep(_WARM_S)
         stalls = await page.evaluate("window.airnode.stalls")
         await page.evaluate(_SAMPLE, [BITS, WIDTH // BITS * BITS / WIDTH, clock_band()])
@@ -127,11 +127,11 @@ async def join(bench: Bench) -> None:
                 page = await context.new_page()
                 await page.add_init_script(_WATCH)
                 await _join(page, node)
-                found = await _shown(page)
+                found = await wait_until_shown(page)
                 pressed.append(found["shown"] - found["clicked"])
                 own.append(float(await page.locator("[data-first-frame-ms]").get_attribute("data-first-frame-ms") or 0))
                 await page.reload(wait_until="commit")
-                navigated.append((await _shown(page))["shown"])
+                navigated.append((await wait_until_shown(page))["shown"])
             finally:
                 await context.close()
     bench.report.add(
@@ -151,7 +151,7 @@ async def _join(page: Page, node: Running) -> None:
     await page.get_by_role("button", name="Join").click()
 
 
-async def _shown(page: Page) -> dict[str, float]:
+async def wait_until_shown(page: Page) -> dict[str, float]:
     """Wait until the page is live. Return the notes of ``_WATCH``, if it is installed."""
 
     async def live() -> bool:

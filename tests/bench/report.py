@@ -7,6 +7,7 @@ import platform
 import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -70,6 +71,14 @@ class Report:
 
     def json(self) -> str:
         return json.dumps(self.document(), allow_nan=False, separators=(",", ":"))
+
+    def publish(self, console: Console, json_path: Path | None) -> None:
+        """Print the table on the console and the JSON on standard output; write the JSON to a file too."""
+        self.print(console)
+        if json_path is not None:
+            json_path.parent.mkdir(parents=True, exist_ok=True)
+            json_path.write_text(self.json() + "\n")
+        print(self.json())
 
     def print(self, console: Console) -> None:
         table = Table(title="airnode media benchmark", caption=_caption(), title_justify="left", pad_edge=False)

@@ -1,6 +1,5 @@
 """The page on live.mp4, and when it lets go of it."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,13 @@ async def test_a_piece_that_cannot_be_decoded_leaves_the_page_on_live_mp4(classr
             await eventually(lambda: takes(page, "live"), 20, "the page plays live.mp4")
             await moving(page)
             await mark(page)
-            await asyncio.sleep(5)  # what has played for so long is worth another try at once
+            position = "document.querySelector('video').currentTime"
+            from_s = float(await page.evaluate(position))
+
+            async def lasted() -> bool:
+                return float(await page.evaluate(position)) > from_s + 5
+
+            await eventually(lasted, 30, "it has played for so long that it is worth another try at once")
             await page.evaluate("window.breaks = 1")
 
             async def asked_again() -> bool:

@@ -15,7 +15,7 @@ from airnode.store.eventlog.log import EventLog, Lag, Partition
 
 log = structlog.get_logger(__name__)
 
-_CHECK_EVERY_S = 2.0
+CHECK_EVERY_S = 2.0
 
 
 class StuckDetector:
@@ -61,8 +61,10 @@ class LagWatch(Service):
         *,
         stuck_s: float,
         tasks: TaskScope,
+        check_every_s: float = CHECK_EVERY_S,
     ) -> None:
         super().__init__()
+        self._check_every_s = check_every_s
         self._eventlog = eventlog
         self._groups = groups
         self._metrics = metrics
@@ -100,7 +102,7 @@ class LagWatch(Service):
                     self._unknown.begin(error, group, group=group)
                 else:
                     self._unknown.end(group, group=group)
-            await asyncio.sleep(_CHECK_EVERY_S)
+            await asyncio.sleep(self._check_every_s)
 
     def _update(self, group: str, lags: Mapping[Partition, Lag]) -> None:
         lags_by_topic: Counter[str] = Counter()

@@ -2,20 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { liveUrl } from "../src/player/address.ts";
 import { joined, StampReader } from "../src/player/fmp4.ts";
-
-function box(kind: string, ...content: Uint8Array[]): Uint8Array {
-  const body = joined(content);
-  const head = new Uint8Array(8);
-  new DataView(head.buffer).setUint32(0, 8 + body.length);
-  head.set([...kind].map((letter) => letter.charCodeAt(0)), 4);
-  return joined([head, body]);
-}
-
-function words(...values: number[]): Uint8Array {
-  const bytes = new Uint8Array(values.length * 4);
-  values.forEach((value, index) => new DataView(bytes.buffer).setUint32(index * 4, value));
-  return bytes;
-}
+import { box, words } from "./boxes.ts";
 
 function trak(id: number, timescale: number): Uint8Array {
   return box("trak", box("tkhd", words(3, 0, 0, id, 0)), box("mdia", box("mdhd", words(0, 0, 0, timescale, 0))));

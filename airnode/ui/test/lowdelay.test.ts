@@ -4,22 +4,9 @@ import { joined } from "../src/player/fmp4.ts";
 import { FragmentSplitter, type Piece } from "../src/player/lowdelay/fragments.ts";
 import { SoundClock } from "../src/player/lowdelay/soundclock.ts";
 import { SoundQueue } from "../src/player/lowdelay/soundqueue.ts";
+import { box, words } from "./boxes.ts";
 
 // ---- the splitter ------------------------------------------------------------------------------------------------
-
-function box(kind: string, ...content: Uint8Array[]): Uint8Array {
-  const body = joined(content);
-  const head = new Uint8Array(8);
-  new DataView(head.buffer).setUint32(0, 8 + body.length);
-  head.set([...kind].map((letter) => letter.charCodeAt(0)), 4);
-  return joined([head, body]);
-}
-
-function words(...values: number[]): Uint8Array {
-  const bytes = new Uint8Array(values.length * 4);
-  values.forEach((value, index) => new DataView(bytes.buffer).setUint32(index * 4, value));
-  return bytes;
-}
 
 function bytes(...values: number[]): Uint8Array {
   return Uint8Array.from(values);

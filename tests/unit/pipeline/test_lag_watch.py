@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
-import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.consume import lag_watch
 from airnode.pipeline.consume.lag_watch import LagWatch
 from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import Lag, Partition
@@ -39,10 +37,11 @@ class FailingLog:
                 await self.called.wait()
 
 
-async def test_a_lag_that_cannot_be_measured_is_logged_when_that_begins_and_ends(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lag_watch, "_CHECK_EVERY_S", 0.001)
+async def test_a_lag_that_cannot_be_measured_is_logged_when_that_begins_and_ends():
     log, scope = FailingLog(), TaskScope("watch")
-    watch = LagWatch(log, {"g": ("orders",)}, ConsumerMetrics(CollectorRegistry()), stuck_s=60, tasks=scope)  # type: ignore[arg-type]
+    watch = LagWatch(
+        log, {"g": ("orders",)}, ConsumerMetrics(CollectorRegistry()), stuck_s=60, tasks=scope, check_every_s=0.001
+    )  # type: ignore[arg-type]
     with capture_logs() as logs:
         await watch.start()
         await log.measured(1)
