@@ -197,7 +197,7 @@ async def settled(session: aiohttp.ClientSession, processes: Sequence[AirnodePro
         async with session.get(f"{process['api_url']}/health") as response:
             checks = (await response.json())["checks"]
         shares = [checks[f"lane-{topic}_group"]["detail"] for topic in TOPICS]
-        if any(not share.startswith(f"{3 // len(processes)} partitions") for share in shares):
+        if any(not share.startswith(f"{3 // len(processes)} partition") for share in shares):
             return False
     return True
 
