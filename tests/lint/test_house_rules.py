@@ -303,7 +303,10 @@ def leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
 
 def test_the_pages_speak_both_languages():
     folder = ROOT / "airnode" / "ui" / "src" / "i18n"
-    english, korean = (dict(leaves(json.loads((folder / each).read_text()))) for each in ("en.json", "ko.json"))
+    english, korean = (
+        {key: text for file in sorted((folder / each).iterdir()) for key, text in leaves(json.loads(file.read_text()))}
+        for each in ("en", "ko")
+    )
     assert english.keys() == korean.keys()
     for key, text in itertools.chain(english.items(), korean.items()):
         assert text.strip(), key

@@ -1,7 +1,23 @@
 import { kept } from "../lib/storage.ts";
 import { Store } from "../lib/store.ts";
-import en from "./en.json";
-import ko from "./ko.json";
+import enAdmin from "./en/admin.json";
+import enClass from "./en/class.json";
+import enCommon from "./en/common.json";
+import enDocs from "./en/docs.json";
+import enEncoder from "./en/encoder.json";
+import enPipeline from "./en/pipeline.json";
+import enStudio from "./en/studio.json";
+import koAdmin from "./ko/admin.json";
+import koClass from "./ko/class.json";
+import koCommon from "./ko/common.json";
+import koDocs from "./ko/docs.json";
+import koEncoder from "./ko/encoder.json";
+import koPipeline from "./ko/pipeline.json";
+import koStudio from "./ko/studio.json";
+
+/** One file a subject. */
+const en = { ...enAdmin, ...enClass, ...enCommon, ...enDocs, ...enEncoder, ...enPipeline, ...enStudio };
+const ko = { ...koAdmin, ...koClass, ...koCommon, ...koDocs, ...koEncoder, ...koPipeline, ...koStudio };
 
 export type Key = keyof typeof en;
 export type Lang = "en" | "ko";
