@@ -9,4 +9,4 @@ export type PublishAddress = StreamKeyResponse;
 
 /** Only teachers get these fields: the server leaves out what is empty. */
 type ForTeachers = keyof StreamKeyResponse | "class_code" | "class_url";
-export type Grant = Omit<TokenResponse, ForTeachers> & Partial<Pick<TokenResponse, ForTeachers>>;
+export type Grant = Omit<TokenResponse, ForTeachers> & Partial<Pick<TokenResponse, ForTeachers>> & { name?: string; student?: string };
