@@ -48,3 +48,23 @@ def places(part: str) -> str:
         part: ``values`` {session: node_id}, ``ends`` {session: end, ms} or ``counts`` {node_id: places}.
     """
     return f"{PREFIX}places:{{places}}:{part}"
+
+
+def chat(*parts: str) -> str:
+    """Return a key of chat, such as ``airnode:{chat}:log:<room>``. All of them are in one slot.
+
+    =========================  ======================================================================================
+    parts                      value
+    =========================  ======================================================================================
+    ``head``, room             hash {epoch, offset} of the room's log
+    ``log``, room              stream of the room's log; the id of an entry is ``<offset>-1``
+    ``state``, room, name      what scripts keep of the room (open poll, hands, …)
+    ``sent``, room, user, id   what became of a message that a client may send again
+    ``here``, room, node       hash {user id: user} of the people in a room on one node; expires
+    ``nodes``, room            sorted set {node id: end of its lease, ms}
+    ``session``, pid           what a client was in, for connection state recovery
+    ``beat``, node             exists while the node lives, and ``chat.recovery_s`` longer
+    ``outbox``                 stream of what the class record takes, of all rooms
+    =========================  ======================================================================================
+    """
+    return f"{PREFIX}{{chat}}:{':'.join(parts)}"

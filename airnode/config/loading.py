@@ -239,6 +239,8 @@ def _broken_rules(
     for rule, message in rules.broken_rules(settings):
         if failed.isdisjoint(rule.keys):
             path = rule.keys[0]
+            if rule.waived_by_set and path in entries and entries[path].origin == "flag --set":
+                continue
             entry = entries.get(path) or next((entries[key] for key in rule.keys if key in entries), None)
             secret = index.keys[path].kind is KeyKind.SECRET
             got = "" if secret or path not in entries else _shown(index.keys[path], entries[path])

@@ -7,6 +7,7 @@ generated from these classes. Names contain units (``_s _ms _bytes _bps``). Valu
 from airnode.config.sections.auth import AuthSection
 from airnode.config.sections.base import Section
 from airnode.config.sections.cache import CacheSection
+from airnode.config.sections.chat import ChatSection
 from airnode.config.sections.classes import ClassesSection
 from airnode.config.sections.cluster import ClusterSection
 from airnode.config.sections.drain import DrainSection
@@ -44,6 +45,7 @@ class Settings(Section):
     classes: ClassesSection = ClassesSection()
     cluster: ClusterSection = ClusterSection()
     relay: RelaySection = RelaySection()
+    chat: ChatSection = ChatSection()
     kafka: KafkaSection = KafkaSection()
     eventlog: EventLogSection = EventLogSection()
     cache: CacheSection = CacheSection()

@@ -75,10 +75,12 @@ class ConfigRule:
 
     Attributes:
         broken: gets the values in the order of ``keys``; returns a message if the rule is broken, else None.
+        waived_by_set: it does not hold for a value that was given with ``--set``, by somebody who means it.
     """
 
     keys: tuple[str, ...]
     broken: Callable[..., str | None]
+    waived_by_set: bool = False
 
 
 def broken_rules(settings: Settings) -> Iterator[tuple[ConfigRule, str]]:
@@ -183,6 +185,25 @@ def _loopback(url: str) -> str | None:
     return None if local else "must be on this machine (127.0.0.1, ::1 or localhost): whoever reaches it can publish"
 
 
+def _open_only_at_home(access: str, host: str) -> str | None:
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if access != "open" or local:
+        return None
+    return (
+        f"lets everybody who reaches {host} into every room, under any name; set http.host to 127.0.0.1, or start with "
+        "--set chat.access=open if that is what you want"
+    )
+
+
+def _slow_before_cut(cut_bytes: int, slow_client_bytes: int) -> str | None:
+    if cut_bytes > slow_client_bytes:
+        return None
+    return f"must be above chat.slow_client_bytes ({slow_client_bytes})"
+
+
 def _networks(networks: tuple[str, ...]) -> str | None:
     for network in networks:
         try:
@@ -280,6 +301,8 @@ RULES = (
     ConfigRule(("cluster.master_url",), _address("http", "https")),
     ConfigRule(("mediamtx.api_url",), _address("http")),
     ConfigRule(("mediamtx.api_url",), _loopback),
+    ConfigRule(("chat.access", "http.host"), _open_only_at_home, waived_by_set=True),
+    ConfigRule(("chat.cut_bytes", "chat.slow_client_bytes"), _slow_before_cut),
     ConfigRule(("http.trusted_proxies",), _networks),
     ConfigRule(("http.allowed_origins",), _origins),
     ConfigRule(("auth.jwt_secret",), _long_enough),
