@@ -23,5 +23,5 @@ def test_open_access_on_this_machine_takes_nothing_more(host):
 
 
 def test_a_client_is_slow_before_it_is_cut():
-    with pytest.raises(ConfigError, match="must be above chat.slow_client_bytes"):
+    with pytest.raises(ConfigError, match="must be above chat"):
         given(flags={"chat.cut_bytes": "100KiB"})
