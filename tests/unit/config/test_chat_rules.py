@@ -11,7 +11,7 @@ def given(flags=None, env=None):
 
 
 def test_open_access_on_a_public_address_takes_set():
-    with pytest.raises(ConfigError, match="everybody who reaches 0.0.0.0 into every room"):
+    with pytest.raises(ConfigError, match=r"everybody who reaches 0\.0\.0\.0 into every room"):
         given(env={"AIRNODE_CHAT__ACCESS": "open"})
     assert given(flags={"chat.access": "open"}).settings.chat.access == "open"
 
