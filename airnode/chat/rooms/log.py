@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 from redis.commands.core import AsyncScript
@@ -121,6 +122,14 @@ class Draft:
     recorded: bool = True
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(9))
 
+    @property
+    def raw(self) -> msgspec.Raw:
+        return msgspec.Raw(self.data)
+
+    def kept(self, entry_id: str, at: int) -> "Draft":
+        """Return the draft with the id and the time under which it was delivered already."""
+        return replace(self, id=entry_id, at=at)
+
 
 @dataclass(frozen=True, slots=True)
 class Appended:
@@ -212,13 +221,13 @@ class RoomLog:
     async def after(self, room: str, offset: int, limit: int = _BATCH) -> list[LogEntry]:
         """Return the oldest entries above an offset, in order, at most ``limit``."""
         async with _in_time():
-            found = await self._bus.client.xrange(keys.chat("log", room), min=f"{offset + 1}-0", count=limit)
+            found: Any = await self._bus.client.xrange(keys.chat("log", room), min=f"{offset + 1}-0", count=limit)
         return [entry for each in found if (entry := _stored(room, each)) is not None]
 
     async def before(self, room: str, offset: int | None, limit: int = _BATCH) -> list[LogEntry]:
         """Return the newest entries below an offset (None: of all), in order, at most ``limit``."""
         async with _in_time():
-            found = await self._bus.client.xrevrange(
+            found: Any = await self._bus.client.xrevrange(
                 keys.chat("log", room), max="+" if offset is None else f"({offset}-0", count=limit
             )
         return [entry for each in reversed(found) if (entry := _stored(room, each)) is not None]
@@ -226,7 +235,7 @@ class RoomLog:
     async def state(self, room: str, name: str) -> dict[str, bytes]:
         """Return a hash of the room's state; empty if there is none."""
         async with _in_time():
-            found: dict[bytes, bytes] = await self._bus.client.hgetall(keys.chat("state", room, name))
+            found: Any = await self._bus.client.hgetall(keys.chat("state", room, name))
         return {field_.decode(errors="replace"): value for field_, value in found.items()}
 
     async def _run(self, source: str, room: str, *arguments: str | bytes | int) -> list[bytes]:
