@@ -1,0 +1,269 @@
+"""Engine.IO over HTTP: ``/socket.io/`` of a port."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+
+from airnode.chat.engineio.channels import CloseReason
+from airnode.chat.engineio.handshake import Refusal, check_query, new_sid, node_of, open_packet
+from airnode.chat.engineio.limits import ChatLimits
+from airnode.chat.engineio.session import EngineSession
+from airnode.chat.engineio.wire_errors import WireError
+from airnode.chat.forwarding import FORWARDED, ChatForwarder, FindNode, NodeGone
+from airnode.chat.sessions import ChatSessions
+from airnode.chat.socketio.application import Application
+from airnode.chat.socketio.client import SocketClient
+from airnode.chat.websocket_link import WebSocketLink, accept_response, end, is_upgrade, take_over
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.web.clients import Clients, strip_port
+
+PATH = "/socket.io/"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_NO_COOKIES: dict[str, str] = {}
+
+
+class ChatGateway(Service):
+    """Serves Socket.IO clients to an application, over WebSocket and long-polling.
+
+    Args:
+        node: names this gateway in sids; ``find_node`` of the other nodes must know it by this name.
+        find_node: returns where another node's gateway is.
+        namespaces: that clients may enter.
+        body_timeout_s: within which the body of a POST must arrive.
+        allowed_origins: of pages that may connect, besides pages of this host; ``*``: any.
+        tasks: for events that are being handled, and the deadlines.
+    """
+
+    name = "chat-gateway"
+
+    def __init__(
+        self,
+        limits: ChatLimits,
+        application: Application,
+        clients: Clients,
+        *,
+        node: str,
+        find_node: FindNode,
+        allowed_origins: Sequence[str],
+        body_timeout_s: float,
+        tasks: TaskScope,
+        registry: CollectorRegistry,
+        namespaces: frozenset[str] = frozenset({"/"}),
+    ) -> None:
+        super().__init__()
+        self._limits = limits
+        self._application = application
+        self._clients = clients
+        self._node = node
+        self._find_node = find_node
+        self._allowed_origins = allowed_origins
+        self._body_timeout_s = body_timeout_s
+        self._tasks = tasks
+        self._namespaces = namespaces
+        self.sessions = ChatSessions(limits, tasks, registry)
+        self._forwarder = ChatForwarder(limits.ping_interval_s + limits.ping_timeout_s + 5, registry)
+
+    async def start(self) -> None:
+        """Watch the sessions' deadlines."""
+        await self._forwarder.start()
+        await self.sessions.start()
+
+    async def drain(self) -> None:
+        """Send the clients away: they come back to another node."""
+        await self.sessions.drain()
+
+    async def stop(self) -> None:
+        """Close all sessions."""
+        await self.sessions.stop()
+        await self._tasks.aclose()
+        await self._forwarder.stop()
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add ``/socket.io/``; OPTIONS is the application's."""
+        for path in (PATH, PATH.rstrip("/")):
+            resource = app.router.add_resource(path)
+            for method in _METHODS:
+                resource.add_route(method, self._handle)
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        upgrades = is_upgrade(request)
+        refusal = check_query(request.method, request.query, is_upgrade=upgrades)
+        if refusal is None and not self._may_connect(request):
+            refusal = Refusal.FORBIDDEN
+        if refusal is not None:
+            return _refused(refusal)
+        sid = request.query.get("sid")
+        if sid is None:
+            return await self._open(request, upgrades=upgrades)
+        session = self.sessions.get(sid)
+        if session is None:
+            return await self._forward(request, sid, upgrades=upgrades)
+        session.due(asyncio.get_running_loop().time())
+        if session.close_reason is not None:
+            return _refused(Refusal.UNKNOWN_SID)
+        if upgrades:
+            return await self._upgrade(request, session)
+        if request.method == "GET":
+            return await self._poll(session)
+        return await self._post(request, session)
+
+    def _may_connect(self, request: web.Request) -> bool:
+        """Return whether the page that the request comes from may connect; apps send no Origin."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or "*" in self._allowed_origins or origin in self._allowed_origins:
+            return True
+        host = urlsplit(origin).netloc
+        return strip_port(host) == self._clients.hostname(request)
+
+    async def _open(self, request: web.Request, *, upgrades: bool) -> web.StreamResponse:
+        """Open a session.
+
+        Raises:
+            Unavailable: (503) this node has as many clients as it may.
+        """
+        loop = asyncio.get_running_loop()
+        session = EngineSession(new_sid(self._node), self._limits, loop.time(), self.sessions.ended)
+        self.sessions.add(session)
+        cookies = dict(request.cookies) if hdrs.COOKIE in request.headers else _NO_COOKIES
+        session.receiver = SocketClient(
+            session,
+            self._application,
+            namespaces=self._namespaces,
+            address=self._clients.address(request),
+            cookies=cookies,
+            spawn=self._spawn,
+            dropped=self.sessions.dropped,
+        )
+        opening = open_packet(session.sid, self._limits, can_upgrade=not upgrades)
+        if not upgrades:
+            return _payload(opening.record)
+        link = WebSocketLink(session, loop)
+        try:
+            take_over(request, link, accept_response(request) + opening.frames)
+        except ConnectionResetError:
+            session.close(CloseReason.TRANSPORT_CLOSE)
+            raise
+        session.attach(link)
+        return await end(request)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.spawn("events", work)
+
+    # -- long-polling ----------------------------------------------------------------------------------------------
+
+    async def _poll(self, session: EngineSession) -> web.Response:
+        try:
+            await _until(session.begin_poll)
+        except WireError:
+            return _refused(Refusal.BAD_REQUEST)
+        except asyncio.CancelledError:
+            session.abandon_poll()
+            raise
+        return _payload(session.end_poll())
+
+    async def _post(self, request: web.Request, session: EngineSession) -> web.Response:
+        try:
+            session.begin_post()
+        except WireError:
+            return _refused(Refusal.BAD_REQUEST)
+        try:
+            text = (await self._body(request)).decode()
+            packets = session.decode_payload(text)
+            loop = asyncio.get_running_loop()
+            for packet in packets:
+                await _until(session.begin_wait)
+                session.receive(packet, loop.time())
+        except (WireError, UnicodeDecodeError):
+            session.close(CloseReason.PARSE_ERROR)
+            return _refused(Refusal.BAD_REQUEST)
+        except web.HTTPRequestEntityTooLarge:
+            session.close(CloseReason.PARSE_ERROR)
+            raise
+        finally:
+            session.end_post()
+        return web.Response(body=b"ok", content_type="text/html")
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Return the body.
+
+        Raises:
+            WireError: it is binary, which revision 4 does not have.
+            HTTPRequestEntityTooLarge, HTTPRequestTimeout: (413, 408) it is too large or too slow.
+        """
+        if request.content_type == "application/octet-stream":
+            raise WireError("a binary body")
+        limit, body = self._limits.max_payload_bytes, bytearray()
+        too_large = web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=request.content_length or limit + 1)
+        if (request.content_length or 0) > limit:
+            raise too_large
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                async for piece in request.content.iter_any():
+                    body += piece
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+        return bytes(body)
+
+    # -- WebSocket after polling, other nodes' sessions --------------------------------------------------------------
+
+    async def _upgrade(self, request: web.Request, session: EngineSession) -> web.StreamResponse:
+        if not session.can_upgrade():
+            return _refused(Refusal.BAD_REQUEST)
+        loop = asyncio.get_running_loop()
+        link = WebSocketLink(session, loop)
+        session.begin_upgrade(link)
+        try:
+            take_over(request, link, accept_response(request))
+        except ConnectionResetError:
+            session.channel_lost(link, CloseReason.TRANSPORT_CLOSE)
+            raise
+        loop.call_later(self._limits.upgrade_timeout_s, session.drop_candidate, link)
+        return await end(request)
+
+    async def _forward(self, request: web.Request, sid: str, *, upgrades: bool) -> web.StreamResponse:
+        """Answer for another node's session."""
+        node = node_of(sid)
+        url = None if node == self._node or FORWARDED in request.headers else self._find_node(node)
+        if url is None:
+            return _refused(Refusal.UNKNOWN_SID)
+        try:
+            if upgrades:
+                return await self._forwarder.websocket(request, url)
+            body = await self._body(request) if request.method == "POST" else None
+            return await self._forwarder.poll(request, url, body)
+        except WireError:
+            return _refused(Refusal.BAD_REQUEST)
+        except NodeGone:
+            return _refused(Refusal.UNKNOWN_SID)
+
+
+async def _until(begin: Callable[[Callable[[], None]], bool]) -> None:
+    """Wait for what ``begin`` waits for: it returns True if there is nothing to wait for, else calls its argument."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    if not begin(wake):
+        await done
+
+
+def _payload(body: bytes) -> web.Response:
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    return web.Response(body=body, content_type="text/plain", charset="utf-8", headers=headers)
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    status = 403 if refusal is Refusal.FORBIDDEN else 400
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    return web.Response(body=refusal.body(), status=status, content_type="application/json", headers=headers)
