@@ -1,7 +1,7 @@
 """Requests of sessions that another node has: passed on to it, so that a balancer needs no sticky sessions."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -19,7 +19,7 @@ _MAX_HEAD_BYTES = 8192
 _COPIED_HEADERS = (hdrs.SEC_WEBSOCKET_KEY, hdrs.SEC_WEBSOCKET_VERSION)
 
 #: Returns where a node's Engine.IO is, as ``http://host:port``; None: there is no such node.
-FindNode = Callable[[str], str | None]
+FindNode = Callable[[str], Awaitable[str | None]]
 
 
 class NodeGone(Exception):

@@ -31,8 +31,8 @@ class ChatGateway(Service):
     """Serves Socket.IO clients to an application, over WebSocket and long-polling.
 
     Args:
-        node: names this gateway in sids; ``find_node`` of the other nodes must know it by this name.
-        find_node: returns where another node's gateway is.
+        node: names this gateway in sids; the other nodes' ``find_node`` must know it by this name.
+        find_node: returns where another gateway is, see :class:`GatewayDirectory`.
         namespaces: that clients may enter.
         body_timeout_s: within which the body of a POST must arrive.
         allowed_origins: of pages that may connect, besides pages of this host; ``*``: any.
@@ -232,7 +232,7 @@ class ChatGateway(Service):
     async def _forward(self, request: web.Request, sid: str, *, upgrades: bool) -> web.StreamResponse:
         """Answer for another node's session."""
         node = node_of(sid)
-        url = None if node == self._node or FORWARDED in request.headers else self._find_node(node)
+        url = None if node == self._node or FORWARDED in request.headers else await self._find_node(node)
         if url is None:
             return _refused(Refusal.UNKNOWN_SID)
         try:

@@ -71,12 +71,16 @@ class ChatServer:
         return f"http://127.0.0.1:{self.port}"
 
 
+async def _alone(node: str) -> str | None:
+    return None
+
+
 @asynccontextmanager
 async def chat_server(
     limits: ChatLimits = SUITE_LIMITS,
     *,
     node: str = "node-a",
-    find_node: FindNode = lambda node: None,
+    find_node: FindNode | None = None,
     application: EchoApplication | None = None,
     origins: tuple[str, ...] = ("*",),
     namespaces: frozenset[str] = frozenset({"/", "/custom"}),
@@ -90,7 +94,7 @@ async def chat_server(
         application,
         Clients(()),
         node=node,
-        find_node=find_node,
+        find_node=find_node or _alone,
         allowed_origins=origins,
         body_timeout_s=http.request_timeout_s,
         tasks=tasks,

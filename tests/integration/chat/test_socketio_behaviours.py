@@ -59,7 +59,7 @@ async def test_a_refusal_has_a_message_and_data(client: EngineClient):
     assert await receive(websocket) == '44{"message":"Not authorized","data":{"code":7}}'
 
 
-@pytest.mark.parametrize("packet", ["4abc", '42["message",1]', "41", '430["x"]', '44{"message":"x"}', "40[]", '401{}'])
+@pytest.mark.parametrize("packet", ["4abc", '42["message",1]', "41", '430["x"]', '44{"message":"x"}', "40[]", "401{}"])
 async def test_a_client_that_does_not_connect_first_is_closed(client: EngineClient, packet: str):
     websocket = await client.open_websocket()
     await websocket.send_str(packet)
@@ -92,7 +92,7 @@ async def test_a_client_leaves_the_main_namespace(server: ChatServer, client: En
 async def test_a_client_leaves_one_of_two_namespaces(server: ChatServer, client: EngineClient):
     websocket = await client.connect()
     await websocket.send_str("40/custom")
-    assert [(await receive(websocket))[:11] for _ in range(2)] == ['40/custom,{', '42/custom,[']
+    assert [(await receive(websocket))[:11] for _ in range(2)] == ["40/custom,{", "42/custom,["]
     await websocket.send_str("41/custom")
     await websocket.send_str('42["message","message to main namespace"]')
     assert await receive(websocket) == '42["message-back","message to main namespace"]'
