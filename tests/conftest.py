@@ -17,6 +17,7 @@ from tests.support.ffmpeg import make_clip
 from tests.support.forking import forker
 from tests.support.kafka import kafka
 from tests.support.kafka_secured import connections_closed, log_backend, secured_kafka
+from tests.support.nginx import nginx_path
 from tests.support.node import AirnodeProcess, Api, Classroom
 from tests.support.servers import postgres_url, servers, valkey_url
 
@@ -33,10 +34,13 @@ __all__ = [
     "valkey_url",
 ]
 
+ROOT = Path(__file__).parents[1]
 _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),
     "gstreamer": lambda: shutil.which("gst-launch-1.0"),
     "chromium": chromium_path,
+    "nginx": nginx_path,
+    "official_client": lambda: (ROOT / "airnode/ui/node_modules/socket.io-client").exists(),
     "faketime": lambda: shutil.which("faketime"),
 }
 
