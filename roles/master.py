@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from airnode.chat.assembly import ChatParts, make_chat
 from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
@@ -31,7 +32,7 @@ from airnode.runtime.context import RoleContext
 from airnode.runtime.joining import shared_values
 from airnode.runtime.registry import join_tokens
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import Ordered, Role, RoleParts
+from airnode.runtime.role import Ordered, Role, RoleParts, in_order
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
 from airnode.web.credentials import Authorizer, class_attempts, cluster_attempts, master_rules
@@ -81,7 +82,11 @@ def build(ctx: RoleContext) -> RoleParts:
         _pipeline_api(ctx, cluster, overview, catalogue),
     )
 
+    chat = _chat(ctx)
+
     def routes(app: web.Application) -> None:
+        if chat is not None:
+            chat.add_routes(app)
         for api in apis:
             api.add_routes(app)
         add_pages(app, _PAGES)
@@ -111,10 +116,29 @@ def build(ctx: RoleContext) -> RoleParts:
             recordings,
             overview,
             catalogue,
+            *(in_order(chat.services) if chat is not None else ()),
         ),
         routes={PortName.HTTP: routes},
-        checks=(HealthCheck("nodes", serving, critical=False),),
+        checks=(HealthCheck("nodes", serving, critical=False), *(chat.checks if chat is not None else ())),
         endpoints=endpoints,
+    )
+
+
+def _chat(ctx: RoleContext) -> ChatParts | None:
+    """Return the chat of a master's port; None: a slave in the same process serves it there too."""
+    if "slave" in ctx.identity.roles:
+        return None
+    return make_chat(
+        ctx.bus,
+        ctx.settings.chat,
+        ctx.settings.http,
+        node_id=ctx.identity.node_id,
+        tokens=ctx.tokens,
+        addresses=ctx.addresses,
+        port=PortName.HTTP,
+        local_host=ctx.addresses.local_host,
+        registry=ctx.registry,
+        tasks=ctx.tasks,
     )
 
 

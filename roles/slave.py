@@ -9,6 +9,7 @@ from aiohttp import web
 
 from airnode.bus.messages import ROOM_PATTERN
 from airnode.bus.records import Records
+from airnode.chat.assembly import make_chat
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.heartbeat import Heartbeat, HeartbeatClient, Meters
 from airnode.cluster.stream_keys import StreamKeys
@@ -36,7 +37,7 @@ from airnode.media.sent_bytes import SentBytes
 from airnode.media.viewer_api import MediaApi
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
-from airnode.runtime.role import Ordered, Role, RoleParts
+from airnode.runtime.role import Ordered, Role, RoleParts, in_order
 from airnode.web.addresses import PortName, publish_servers, rtmp_server
 from airnode.web.health import HealthCheck
 from airnode.web.sockets import require_free
@@ -62,7 +63,21 @@ def build(ctx: RoleContext) -> RoleParts:
     media = MediaApi(relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, admits=heartbeat.admits)
     relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
 
+    chat = make_chat(
+        ctx.bus,
+        settings.chat,
+        settings.http,
+        node_id=ctx.identity.node_id,
+        tokens=ctx.tokens,
+        addresses=ctx.addresses,
+        port=PortName.MEDIA,
+        local_host=_master_host(ctx),
+        registry=ctx.registry,
+        tasks=ctx.tasks,
+    )
+
     def routes(app: web.Application) -> None:
+        chat.add_routes(app)
         media.add_routes(app)
         relay.add_routes(app)
         recordings.api.add_routes(app)
@@ -89,13 +104,16 @@ def build(ctx: RoleContext) -> RoleParts:
             Ordered(reporter, after=(rooms, origins)),
             *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, *engines)),
             Ordered(heartbeat, after=(relays, rtmp, *engines)),
+            *in_order(chat.services),
         ),
-        routes={PortName.MEDIA: routes},
+        # Where a master runs in the same process, its port serves the same chat.
+        routes={PortName.MEDIA: routes, **({PortName.HTTP: chat.add_routes} if "master" in ctx.identity.roles else {})},
         checks=(
             HealthCheck("cluster", heartbeat.check),
             HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
             *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
             HealthCheck("recording", recordings.recorder.check, critical=False),
+            *chat.checks,
         ),
         preflight=_preflight(settings),
         endpoints=endpoints,

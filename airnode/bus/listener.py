@@ -16,7 +16,7 @@ from airnode.kernel.backoff import Backoff
 log = structlog.get_logger(__name__)
 
 _BACKOFF_FIRST_S = 0.05
-_BACKOFF_LAST_S = 5.0
+_BACKOFF_LAST_S = 2.0
 #: After this time without data a PING is sent, and the server has the same time to answer.
 _SILENCE_S = 10.0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -131,9 +132,8 @@ class _Pipe(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a pipe needs a stream")
-        self.transport = transport
+        # uvloop's transports are no subclass of asyncio.Transport.
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Write it to the other end."""

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 
@@ -115,9 +115,8 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection was taken over."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a WebSocket needs a stream")
-        self.transport = transport
+        # uvloop's transports are no subclass of asyncio.Transport.
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Handle the messages that end in ``data``."""

@@ -11,6 +11,7 @@ from airnode.config.sections.http import HttpSection
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.apps import build_app
 from airnode.web.http_listener import HttpListener, HttpLog
+from airnode.web.http_traffic import HttpTraffic
 from airnode.web.sockets import bind, tls_context
 
 RouteAdder = Callable[[web.Application], None]
@@ -34,6 +35,7 @@ class HttpPorts:
         self._shutdown_timeout_s = shutdown_timeout_s
         self._gate = gate
         self._log = HttpLog(registry)
+        self._traffic = HttpTraffic(registry)
         self._sockets: dict[PortName, list[socket.socket]] = {}
         self._listeners: list[HttpListener] = []
 
@@ -57,7 +59,9 @@ class HttpPorts:
             )
             # A listener closes its sockets. Copies keep the port bound when another application takes over.
             copies = [sock.dup() for sock in sockets]
-            self._listeners.append(HttpListener(apps[name], copies, tls, self._shutdown_timeout_s, self._log))
+            listener = HttpListener(apps[name], copies, tls, self._shutdown_timeout_s, self._log)
+            self._traffic.watch(name, listener.runner)
+            self._listeners.append(listener)
         for listener in self._listeners:
             await listener.start()
 

@@ -24,6 +24,11 @@ class Ordered:
     after: Sequence[Service]
 
 
+def in_order(services: Sequence[Service]) -> list[Ordered]:
+    """Return services that start one after another, and stop in the reverse order."""
+    return [Ordered(service, after=services[:number]) for number, service in enumerate(services)]
+
+
 @dataclass(frozen=True, slots=True)
 class RoleParts:
     """The parts that a role adds to a node."""

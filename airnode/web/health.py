@@ -117,7 +117,9 @@ class HealthEndpoints:
 
     @operation(summary="Readiness: whether traffic may come here", tag="health", returns="text/plain", errors=(503,))
     async def readiness(self, request: web.Request) -> web.Response:
-        """Return 200 when ready; 503 while starting, draining or when a critical check fails."""
+        """Return 200 when ready, also while a check fails that is not critical: the text then says ``degraded``. Return
+        503 while starting, draining or when a critical check fails.
+        """
         phase = self._phase()
         if phase != "ready":
             return web.Response(text=f"{phase}\n", status=503)
@@ -125,7 +127,8 @@ class HealthEndpoints:
         failing = [name for name, result in report.checks.items() if result.critical and not result.ok]
         if failing:
             return web.Response(text=f"failing: {', '.join(failing)}\n", status=503)
-        return web.Response(text="ready\n")
+        degraded = [name for name, result in report.checks.items() if not result.ok]
+        return web.Response(text=f"degraded: {', '.join(degraded)}\n" if degraded else "ready\n")
 
     @operation(summary="Prometheus metrics", tag="health", returns="text/plain")
     async def metrics(self, request: web.Request) -> web.Response:

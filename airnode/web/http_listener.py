@@ -69,6 +69,11 @@ class HttpListener:
         )
 
     @property
+    def runner(self) -> web.AppRunner:
+        """Return aiohttp's server, for what it counts."""
+        return self._runner
+
+    @property
     def port(self) -> int:
         """Return the port number."""
         port: int = self._sockets[0].getsockname()[1]

@@ -49,7 +49,11 @@ COUNTS = {
     "rooms_unplayable",
     "cached_rows",
     "lag_records",
+    "rooms",
+    "members",
 }
+#: Names that existing dashboards know.
+PROMISED_METRICS = {"redis_connection_status", "http_active_connections", "http_requests_total"}
 
 
 def sources() -> list[Path]:
@@ -176,6 +180,8 @@ def test_metrics_are_named_as_prometheus_asks():
     assert len(found) > 20
     wrong = []
     for kind, metric, where in found:
+        if metric in PROMISED_METRICS:
+            continue
         what = metric.removeprefix("airnode_").partition("_")[2]
         has_unit = re.search(r"_(seconds|bytes|ratio)$", metric)
         good = {

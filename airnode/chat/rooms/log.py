@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
 
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
@@ -48,7 +49,7 @@ class LogEntry(msgspec.Struct, frozen=True):
         at: unix milliseconds, by the clock of Redis.
         id: unique in the room; ``<epoch>-<offset>`` unless it was given.
         data: a JSON object.
-        audience: who may see it: user ids and ``teacher``, separated by blanks; empty: everybody.
+        audience: who may see it: user ids and ``teacher``, one a line; empty: everybody.
         nonce: made by the node that appended it, which recognizes its own entries by it.
     """
 
@@ -69,7 +70,7 @@ class LogEntry(msgspec.Struct, frozen=True):
 
     def is_for(self, user_id: str, role: str) -> bool:
         """Return whether this person may see it."""
-        return not self.audience or user_id in (names := self.audience.split()) or role in names
+        return not self.audience or user_id in (names := self.audience.split("\n")) or role in names
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,10 @@ class Draft:
     @property
     def raw(self) -> msgspec.Raw:
         return msgspec.Raw(self.data)
+
+    def once(self) -> "Draft":
+        """Return the draft so that it is appended once, however often that is tried."""
+        return self if self.client_id else replace(self, client_id=f"~{self.nonce}")
 
     def kept(self, entry_id: str, at: int) -> "Draft":
         """Return the draft with the id and the time under which it was delivered already."""
@@ -201,7 +206,7 @@ class RoomLog:
             section.outbox_entries if draft.recorded else 0,
             sent,
             keys.chat("state", draft.room, ""),
-            draft.audience,
+            _escaped(draft.audience),
             _AGAIN_S,
             draft.at,
             *args,
@@ -253,7 +258,17 @@ async def _in_time() -> AsyncIterator[None]:
     """Raise Unavailable (503) if Redis fails, or does not answer in time."""
     with unavailable("The chat's Redis does not answer."):
         async with asyncio.timeout(ANSWER_S):
-            yield
+            try:
+                yield
+            except ResponseError as error:
+                if "script" not in str(error) or "OOM" in str(error):
+                    raise  # such as LOADING, READONLY: it may work later
+                raise RuntimeError(f"a check script is wrong: {error}") from error
+
+
+def _escaped(text: str) -> bytes:
+    """Return a text as the inside of a JSON string: the script puts it between quotes."""
+    return msgspec.json.encode(text)[1:-1]
 
 
 def _appended(answer: list[bytes]) -> Appended:
@@ -278,8 +293,8 @@ def _stored(room: str, entry: tuple[bytes, Mapping[bytes, bytes]]) -> LogEntry |
             id=fields[b"id"].decode(),
             at=int(fields[b"at"]),
             data=msgspec.Raw(fields[b"data"]),
-            audience=fields[b"audience"].decode(),
+            audience=msgspec.json.decode(b'"' + fields[b"audience"] + b'"', type=str),
             nonce=fields[b"nonce"].decode(),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, msgspec.DecodeError):
         return None

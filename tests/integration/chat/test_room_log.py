@@ -41,14 +41,14 @@ def draft(room: str, text: str = "hello", **more: object) -> Draft:
 async def test_entries_are_numbered_stored_published_and_recorded(rig, log, room):
     pubsub = rig.bus.client.pubsub()
     await pubsub.subscribe(keys.channel(channel_of(room)))
-    first = await log.append(draft(room, "안녕 </script>", user=b'{"id":"u1"}', audience="teacher u1"))
+    first = await log.append(draft(room, "안녕 </script>", user=b'{"id":"u1"}', audience='teacher\nu "1"'))
     second = await log.append(draft(room, recorded=False))
     assert (first.offset, second.offset, first.epoch) == (1, 2, second.epoch)
     assert first.is_new
     assert first.id == f"{first.epoch}-1"
     entries = await log.after(room, 0)
     assert [(e.offset, e.event, e.id, e.at, e.audience) for e in entries] == [
-        (1, "message", first.id, first.at, "teacher u1"),
+        (1, "message", first.id, first.at, 'teacher\nu "1"'),
         (2, "message", second.id, second.at, ""),
     ]
     assert msgspec.json.decode(entries[0].data) == {"content": "안녕 </script>"}

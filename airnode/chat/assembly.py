@@ -1,0 +1,118 @@
+"""Puts the chat of one process together."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from airnode.bus.client import Bus
+from airnode.chat.engineio.limits import ChatLimits
+from airnode.chat.gateway import ChatGateway
+from airnode.chat.gateway_directory import GatewayDirectory
+from airnode.chat.rooms.access import Admission
+from airnode.chat.rooms.application import ChatApplication
+from airnode.chat.rooms.log import RoomLog
+from airnode.chat.rooms.metrics import ChatMetrics
+from airnode.chat.rooms.outage import Outage
+from airnode.chat.rooms.presence import Presence
+from airnode.chat.rooms.recovery import Sessions
+from airnode.chat.rooms.rooms import ChatRooms
+from airnode.config.sections.chat import ChatSection
+from airnode.config.sections.http import HttpSection
+from airnode.kernel.service import Service
+from airnode.kernel.tasks import TaskScope
+from airnode.web.addresses import Addresses, PortName
+from airnode.web.clients import Clients
+from airnode.web.health import HealthCheck
+from airnode.web.tokens import Tokens
+
+_NODE_ID = re.compile(r"[^\w-]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatParts:
+    """The chat of one process. ``services`` start in this order."""
+
+    application: ChatApplication
+    gateway: ChatGateway
+    services: tuple[Service, ...]
+    checks: tuple[HealthCheck, ...]
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve ``/socket.io/`` on a port."""
+        self.gateway.add_routes(app)
+
+
+def make_chat(
+    bus: Bus,
+    section: ChatSection,
+    http: HttpSection,
+    *,
+    node_id: str,
+    tokens: Tokens,
+    addresses: Addresses,
+    port: PortName,
+    local_host: str,
+    registry: CollectorRegistry,
+    tasks: Callable[[str], TaskScope],
+) -> ChatParts:
+    """Return the chat of this process.
+
+    Args:
+        port: whose address other nodes pass requests on to.
+        local_host: host of nodes that announce none: they are on the master's machine.
+        tasks: returns a new scope.
+    """
+    name = _NODE_ID.sub("-", node_id)
+    metrics, outage, log = ChatMetrics(registry), Outage(registry), RoomLog(bus, section)
+    rooms = ChatRooms(
+        bus,
+        section,
+        node_id=name,
+        log=log,
+        metrics=metrics,
+        outage=outage,
+        presence=Presence(bus, section, name),
+        tasks=tasks("chat-rooms"),
+    )
+    sessions = Sessions(bus, name, recovery_s=section.recovery_s, lease_s=section.lease_s, tasks=tasks("chat-sessions"))
+    admission = Admission(tokens, section.access)
+    application = ChatApplication(rooms, sessions, admission, section, tasks("chat"))
+
+    directory = GatewayDirectory(bus, name, addresses, port, local_host, tasks("chat-gateways"))
+    gateway = ChatGateway(
+        limits_of(section),
+        application,
+        Clients(http.trusted_proxies),
+        node=name,
+        find_node=directory.find,
+        allowed_origins=http.allowed_origins,
+        body_timeout_s=http.request_timeout_s,
+        tasks=tasks("chat-gateway"),
+        registry=registry,
+    )
+    return ChatParts(
+        application,
+        gateway,
+        services=(rooms, sessions, directory, application, gateway),
+        checks=(HealthCheck("chat", outage.check, critical=False),),
+    )
+
+
+def limits_of(section: ChatSection) -> ChatLimits:
+    """Return the limits of connections."""
+    return ChatLimits(
+        ping_interval_s=section.ping_interval_s,
+        ping_timeout_s=section.ping_timeout_s,
+        max_payload_bytes=section.max_payload_bytes,
+        connect_timeout_s=section.connect_timeout_s,
+        upgrade_timeout_s=section.upgrade_timeout_s,
+        max_attachments=section.max_attachments,
+        max_backlog=section.max_backlog,
+        slow_client_bytes=section.slow_client_bytes,
+        cut_bytes=section.cut_bytes,
+        cut_after_s=section.cut_after_s,
+        max_connections=section.max_connections,
+    )

@@ -1,0 +1,74 @@
+"""Reading a room's log: the tail at first, and what was missed later."""
+
+from collections.abc import Callable
+
+from airnode.chat.rooms.local_room import LocalRoom
+from airnode.chat.rooms.log import LogEntry, LogPosition, RoomLog
+
+_BATCH = 500
+_BATCHES_MAX = 10
+
+
+async def load(room: LocalRoom, log: RoomLog, messages_max: int) -> None:
+    """Fill the tail with the newest entries and messages.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    room.tail.begin(*await _newest(room.name, log, messages_max))
+
+
+async def catch_up(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Callable[[LogEntry], None]) -> None:
+    """Deliver what was appended since the tail ends. What is gone for good is announced to the members.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    tail = room.tail
+    seen, position = tail.position, await log.position(room.name)
+    if position.offset < seen.offset:
+        # Redis lost entries that members here have seen. Another node may have noticed that before.
+        lost = position.offset + 1
+        if position.epoch == seen.epoch:
+            position = await log.renew_epoch(room.name, seen)
+        room.announce_gap(seen.epoch, lost, seen.offset, position)
+    if position.epoch != seen.epoch:
+        await _begin_epoch(room, log, messages_max, deliver)
+        return
+    if position.oldest > tail.offset + 1:
+        room.announce_gap(tail.epoch, tail.offset + 1, position.oldest - 1, position)
+    while tail.offset < position.offset:
+        batch = await log.after(room.name, tail.offset, _BATCH)
+        for entry in batch:
+            deliver(entry)
+        if len(batch) < _BATCH:
+            tail.skip_to(position.offset)  # the newest ones were erased
+
+
+async def _begin_epoch(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Callable[[LogEntry], None]) -> None:
+    """Start the tail anew, and deliver the entries of the new epoch, which nobody here has seen."""
+    position, entries, messages = await _newest(room.name, log, messages_max)
+    new = [entry for entry in entries if entry.epoch == position.epoch]
+    first = new[0].offset if new else position.offset + 1
+    room.tail.begin(LogPosition(position.epoch, first - 1), [], [each for each in messages if each.offset < first])
+    for entry in new:
+        deliver(entry)
+
+
+async def _newest(name: str, log: RoomLog, messages_max: int) -> tuple[LogPosition, list[LogEntry], list[LogEntry]]:
+    """Return the position of a log, its newest entries, and its newest messages."""
+    position = await log.position(name)
+    entries = batch = await log.before(name, None, _BATCH)
+    messages = _messages(entries)
+    for _ in range(_BATCHES_MAX):
+        if len(messages) >= messages_max or len(batch) < _BATCH:
+            break
+        batch = await log.before(name, batch[0].offset, _BATCH)
+        messages = _messages(batch) + messages
+    if entries and entries[-1].offset > position.offset:
+        position = LogPosition(entries[-1].epoch, entries[-1].offset)
+    return position, entries, messages[-messages_max:]
+
+
+def _messages(entries: list[LogEntry]) -> list[LogEntry]:
+    return [entry for entry in entries if entry.event == "message" and not entry.audience]
