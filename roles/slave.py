@@ -15,6 +15,7 @@ from airnode.cluster.heartbeat import Heartbeat, HeartbeatClient, Meters
 from airnode.cluster.stream_keys import StreamKeys
 from airnode.config.model import Settings
 from airnode.kernel.urls import url_host
+from airnode.media.browser.server import BrowserIngest
 from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
 from airnode.media.mediamtx.engine import MediaMtxEngine
@@ -39,6 +40,7 @@ from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts, in_order
 from airnode.web.addresses import PortName, publish_servers, rtmp_server
+from airnode.web.clients import Clients
 from airnode.web.health import HealthCheck
 from airnode.web.sockets import require_free
 from airnode.web.tokens import RelayClaims
@@ -54,6 +56,7 @@ def build(ctx: RoleContext) -> RoleParts:
     open_rooms = ROOM_PATTERN if settings.rtmp.open_publishing else None
     authority = StreamKeyAuthority(keys.room_of, _claims(ctx, rooms, origins), open_rooms=open_rooms)
     rtmp = RtmpServer(settings.rtmp, host=settings.http.host, authority=authority, hub=rooms, registry=ctx.registry)
+    browser = _browser(ctx, rooms, authority)
     engines = _mediamtx_engines(ctx, rooms, authority)
 
     relays = _relays(ctx, rooms, origins)
@@ -79,6 +82,7 @@ def build(ctx: RoleContext) -> RoleParts:
     def routes(app: web.Application) -> None:
         chat.add_routes(app)
         media.add_routes(app)
+        browser.add_routes(app)
         relay.add_routes(app)
         recordings.api.add_routes(app)
 
@@ -102,7 +106,7 @@ def build(ctx: RoleContext) -> RoleParts:
             Ordered(recordings.recorder, after=(rooms, recordings.announcer)),
             Ordered(relays, after=(rooms, origins)),
             Ordered(reporter, after=(rooms, origins)),
-            *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, *engines)),
+            *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, browser, *engines)),
             Ordered(heartbeat, after=(relays, rtmp, *engines)),
             *in_order(chat.services),
         ),
@@ -112,6 +116,7 @@ def build(ctx: RoleContext) -> RoleParts:
             HealthCheck("cluster", heartbeat.check),
             HealthCheck("heartbeat", heartbeat.check_beats, critical=False),
             *(HealthCheck("mediamtx", engine.check, critical=False) for engine in engines),
+            HealthCheck("browser", browser.check, critical=False),
             HealthCheck("recording", recordings.recorder.check, critical=False),
             *chat.checks,
         ),
@@ -246,6 +251,20 @@ def _mediamtx_engines(ctx: RoleContext, rooms: Rooms, authority: StreamKeyAuthor
         public_host=settings.node.host,
     )
     return (mediamtx.make_engine(parts, settings.auth, authority, rooms, ctx.registry, ctx.tasks("mediamtx")),)
+
+
+def _browser(ctx: RoleContext, rooms: Rooms, authority: StreamKeyAuthority) -> BrowserIngest:
+    """Return the ingest from browsers, on the media port."""
+    settings = ctx.settings
+    return BrowserIngest(
+        settings.browser,
+        authority,
+        rooms,
+        ctx.registry,
+        clients=Clients(settings.http.trusted_proxies),
+        allowed_origins=settings.http.allowed_origins,
+        grace_s=settings.hls.grace_s,
+    )
 
 
 def _publish_ports(ctx: RoleContext) -> dict[str, int]:

@@ -13,12 +13,15 @@ class StreamKeyResponse(msgspec.Struct, omit_defaults=True):
     """Where and with which key the teacher publishes.
 
     Attributes:
+        browser_url: the WebSocket to which the studio publishes (docs/browser-ingest.md). node_id: its node.
         srt_url, rtsp_url, whip_url: the same for other protocols, where the node takes them.
     """
 
     rtmp_url: str
     rtmp_server: str
     stream_key: str
+    browser_url: str = ""
+    node_id: str = ""
     srt_url: str = ""
     rtsp_url: str = ""
     whip_url: str = ""
@@ -40,7 +43,8 @@ class ClassUrls:
         host, key = self.host(request, node), found.stream_key
         server = rtmp_server(host, node.rtmp_port)
         urls = publish_urls(publish_servers(host, node.publish_ports), key)
-        return StreamKeyResponse(f"{server}/{key}", server, key, **urls)
+        browser_url = self.media_url(request, node).replace("http", "ws", 1) + "/publish"
+        return StreamKeyResponse(f"{server}/{key}", server, key, browser_url, node.node_id, **urls)
 
     def class_url(self, request: web.Request, found: Class) -> str:
         """Return the link for students; if possible, one that also works from other machines."""

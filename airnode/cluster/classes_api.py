@@ -21,6 +21,8 @@ from airnode.web.openapi import operation
 log = structlog.get_logger(__name__)
 
 _MAX_TITLE_CHARS = 120
+#: More nodes that a publisher names are ignored.
+_MAX_AVOIDED = 8
 _ROOM = (("room", "The class's room."),)
 
 
@@ -60,6 +62,16 @@ class ClassSettings(msgspec.Struct):
     lowest_delay: bool
 
 
+class AvoidQuery(msgspec.Struct):
+    """Which node to publish to.
+
+    Attributes:
+        avoid: ids of nodes that just failed this publisher, with commas between them.
+    """
+
+    avoid: str = ""
+
+
 class ClassList(msgspec.Struct):
     """All classes of this cluster."""
 
@@ -93,6 +105,7 @@ class ClassesApi:
         app.router.add_post("/api/classes", self.create_class)
         app.router.add_get("/api/rooms/{room}", self.room)
         app.router.add_get("/api/rooms/{room}/events", self.room_events, allow_head=False)
+        app.router.add_get("/api/rooms/{room}/stream-key", self.stream_key)
         app.router.add_post("/api/rooms/{room}/stream-key", self.renew_stream_key)
         app.router.add_post("/api/rooms/{room}/settings", self.change_settings)
 
@@ -152,6 +165,26 @@ class ClassesApi:
         return await self._room_events.stream(
             request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
         )
+
+    @operation(
+        summary="Where to publish",
+        tag="classes",
+        description="The room's origin while it reports, else the least loaded node. A publishing browser asks again "
+        "when its node has failed.",
+        query=AvoidQuery,
+        returns=StreamKeyResponse,
+        errors=(401, 403, 404, 503),
+        auth="teacher",
+        path_params=_ROOM,
+    )
+    async def stream_key(self, request: web.Request) -> web.Response:
+        """Return the addresses and the stream key of a class."""
+        room = request.match_info["room"]
+        self._authorizer.require(request, Right.TEACHER, room)
+        avoid = [each for each in request.query.get("avoid", "").split(",") if each]
+        node = self._room_nodes.for_publisher(room, avoid[:_MAX_AVOIDED])
+        found = await self._classes.by_room(room)
+        return json_response(self._urls.ingest(request, found, node))
 
     @operation(
         summary="Renew the stream key",

@@ -6,6 +6,7 @@ generated from these classes. Names contain units (``_s _ms _bytes _bps``). Valu
 
 from airnode.config.sections.auth import AuthSection
 from airnode.config.sections.base import Section
+from airnode.config.sections.browser import BrowserSection
 from airnode.config.sections.cache import CacheSection
 from airnode.config.sections.chat import ChatSection
 from airnode.config.sections.classes import ClassesSection
@@ -35,6 +36,7 @@ class Settings(Section):
     http: HttpSection = HttpSection()
     media: MediaSection = MediaSection()
     rtmp: RtmpSection = RtmpSection()
+    browser: BrowserSection = BrowserSection()
     mediamtx: MediaMtxSection = MediaMtxSection()
     hls: HlsSection = HlsSection()
     recording: RecordingSection = RecordingSection()

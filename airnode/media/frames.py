@@ -14,6 +14,8 @@ import msgspec
 VideoCodec = Literal["avc", "hevc", "av1"]
 AudioCodec = Literal["aac", "opus"]
 TrackKind = Literal["video", "audio"]
+#: Why a key frame is requested: a viewer joined without one near, a period or a recording begins with one.
+KeyFrameReason = Literal["viewer", "period", "recording"]
 
 
 @dataclass(frozen=True, slots=True)

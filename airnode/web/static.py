@@ -17,6 +17,9 @@ _DOCUMENT_HEADERS = {
     "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
 }
+#: The pages that may use camera, microphone and screen (W3C Permissions Policy); no other page may.
+_CAPTURING = frozenset({"studio.html"})
+_CAPTURE_FEATURES = ("camera", "microphone", "display-capture")
 _ASSET_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NOT_BUILT = "The pages are not built. Run `make pages` in the checkout, or install the wheel, which carries them.\n"
 #: In both languages, and plain: it does not load the pages' code and style.
@@ -57,10 +60,18 @@ async def _not_built(request: web.Request) -> web.StreamResponse:
 
 
 def _document(path: Path) -> Handler:
+    headers = {**_DOCUMENT_HEADERS, "Permissions-Policy": permissions(path.name)}
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(path, headers=_DOCUMENT_HEADERS)
+        return web.FileResponse(path, headers=headers)
 
     return handle
+
+
+def permissions(page: str) -> str:
+    """Return the Permissions-Policy of a page, by its file name."""
+    allowed = "(self)" if page in _CAPTURING else "()"
+    return ", ".join(f"{feature}={allowed}" for feature in _CAPTURE_FEATURES)
 
 
 def _asset(assets: dict[str, Path]) -> Handler:

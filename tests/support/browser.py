@@ -23,6 +23,12 @@ ARGS = [
     "--disable-renderer-backgrounding",
     "--mute-audio",
 ]
+#: The camera shows a moving clock, and the microphone beeps once a second.
+CAMERA_ARGS = [
+    "--use-fake-device-for-media-stream=fps=30",
+    "--use-fake-ui-for-media-stream",
+    "--auto-select-desktop-capture-source=Entire screen",
+]
 _MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
@@ -35,11 +41,18 @@ def chromium_path() -> str | None:
 
 
 @asynccontextmanager
-async def chromium(*, autoplay: bool = True) -> AsyncIterator[Browser]:
-    """Yield a headless browser. ``autoplay``: pages may play sound before a user gesture."""
+async def chromium(*, autoplay: bool = True, camera: bool = False) -> AsyncIterator[Browser]:
+    """Yield a headless browser.
+
+    Args:
+        autoplay: pages may play sound before a user gesture.
+        camera: it has a camera, a microphone and a screen, all made up, and pages may use them.
+    """
     path = chromium_path()
     assert path is not None, "Chromium is not installed; tests/system-packages installs it"
     args = [each for each in ARGS if autoplay or not each.startswith("--autoplay-policy")]
+    if camera:
+        args += CAMERA_ARGS
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=args)
         try:

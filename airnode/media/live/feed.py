@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from airnode.kernel.meter import Meter
 from airnode.media.cmaf.bmff import Track
-from airnode.media.frames import Frame, VideoConfig
+from airnode.media.frames import Frame, KeyFrameReason, VideoConfig
 from airnode.media.live.fragmenter import Fragment, http_chunk
 from airnode.media.live.on_demand import OnDemandFragmenter
 
@@ -181,6 +181,8 @@ class LiveFeed:
         self._metrics = metrics
         self._clock = clock
         self._source = OnDemandFragmenter(limits.fragment_ms, self.take)
+        #: Called when a viewer joins and there is no key frame to begin with.
+        self.want_key: Callable[[KeyFrameReason], None] = lambda reason: None
         self.codecs: tuple[str, ...] = ()
         self.ended = False
         self._init = b""
@@ -308,6 +310,8 @@ class LiveFeed:
         self._metrics.viewers.inc()
         ring = b"".join(fragment.body for fragment in self._ring)
         self._metrics.sent_bytes.add(viewer.enter(self._init, ring, self._clock()))
+        if viewer.waits_for_key:
+            self.want_key("viewer")
 
     def leave(self, viewer: LiveViewer) -> None:
         """Remove a viewer that has gone, unless the feed has removed it already."""

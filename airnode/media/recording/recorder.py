@@ -163,6 +163,7 @@ class Recorder(Service):
             if self._trouble:
                 raise Unavailable(self._trouble.text, retry_after_s=_CHECK_S)
             self._begin(room)
+            room.request_key_frame("recording")
         return self._active[name].recording.recording_id
 
     def end(self, name: str) -> None:

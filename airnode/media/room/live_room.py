@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from airnode.bus.messages import RoomPhase, RoomState, StreamInfo
 from airnode.bus.recordings import RecordingMode
 from airnode.config.sections.hls import HlsSection
+from airnode.media.frames import KeyFrameReason
 from airnode.media.hls.blocking_reload import Waiters
 from airnode.media.hls.window import Continuation, Window
 from airnode.media.live.feed import LiveFeed
@@ -63,7 +64,10 @@ class LiveRoom:
             retained_max_bytes=settings.retained_max_bytes,
         )
         self.live = live
-        self.packager = Packager(settings, self.window, room=name, live=live, findings=findings)
+        self.packager = Packager(
+            settings, self.window, room=name, live=live, findings=findings, want_key=self.request_key_frame
+        )
+        live.want_key = self.request_key_frame
         self.waiters = Waiters()
         self.viewers = Viewers(viewer_window_s)
         self.phase: RoomPhase = "live"
@@ -90,6 +94,11 @@ class LiveRoom:
             self.not_playable = None
             return
         self.not_playable = why_not_playable(now_s, self.published_s, self.packager.received, self.findings)
+
+    def request_key_frame(self, reason: KeyFrameReason) -> None:
+        """Ask the publisher for a key frame, if its protocol can."""
+        if self.publisher is not None and self.publisher.request_key_frame is not None:
+            self.publisher.request_key_frame(reason)
 
     def note_request(self, what: RequestKind) -> None:
         """Do nothing: the window and the live feed exist without requests."""

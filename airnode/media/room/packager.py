@@ -23,7 +23,7 @@ begins without it.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -36,7 +36,7 @@ from airnode.media.cmaf.segmenter import Segmenter
 from airnode.media.cmaf.stats import PackagerStats
 from airnode.media.cmaf.timeline import Timeline
 from airnode.media.codecs.in_band import parameter_sets
-from airnode.media.frames import AudioConfig, Frame, MediaEvent, StreamMetadata, TrackKind, VideoConfig
+from airnode.media.frames import AudioConfig, Frame, KeyFrameReason, MediaEvent, StreamMetadata, TrackKind, VideoConfig
 from airnode.media.hls.window import Window
 from airnode.media.live.feed import LiveFeed
 from airnode.media.room.key_frame_wait import KeyFrameWait
@@ -82,7 +82,9 @@ class Packager:
         room: str = "",
         live: LiveFeed | None = None,
         findings: Findings | None = None,
+        want_key: Callable[[KeyFrameReason], None] = lambda reason: None,
     ) -> None:
+        self._want_key = want_key
         self.stats = PackagerStats()
         self._findings = findings or Findings(room)
         self._window = window
@@ -306,8 +308,7 @@ class Packager:
         if not frame.is_key:
             if self._period_video is not None:
                 return True
-            self.stats.dropped["before_key"] += 1
-            self._warn("video_before_key_frame_dropped", frame.arrived_s)
+            self._drop_before_key(frame)
             return False
         self._video_missing = False
         waiting, self._waiting_audio = self._waiting_audio, deque(maxlen=WAITING_AUDIO_FRAMES)
@@ -331,8 +332,7 @@ class Packager:
     def _place_video(self, frame: Frame, media_90k: int) -> None:
         """Write video with increasing decode times; its presentation times stay unchanged."""
         if self._needs_key and not frame.is_key:
-            self.stats.dropped["before_key"] += 1
-            self._warn("video_before_key_frame_dropped", frame.arrived_s)
+            self._drop_before_key(frame)
             self._key_wait.ends_with(frame, had_video=self._had_video)
             return
         self._needs_key = False
@@ -357,6 +357,11 @@ class Packager:
             self._last_key_90k = dts_90k
         elif dts_90k - self._last_key_90k > self.stats.key_frame_interval_s * VIDEO_TIMESCALE:
             self.stats.key_frame_interval_s = (dts_90k - self._last_key_90k) / VIDEO_TIMESCALE
+
+    def _drop_before_key(self, frame: Frame) -> None:
+        self.stats.dropped["before_key"] += 1
+        self._warn("video_before_key_frame_dropped", frame.arrived_s)
+        self._want_key("period")
 
     def _place_audio(self, frame: Frame, media_90k: int) -> None:
         if not self._needs_key:

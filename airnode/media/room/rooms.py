@@ -91,12 +91,12 @@ class RoomIngest:
         self._room.last_media_s = self._rooms.now_s()
         self._room.packager.push(self._examiner.examine(events, time.time()))
 
-    def close(self, reason: str) -> None:
-        """End the publisher's stream: it has left."""
+    def close(self, reason: str, *, final: bool = False) -> None:
+        """End the publisher's stream: it has left. ``final``: on purpose, so the class ends without a grace time."""
         if self._room.publisher is self._publisher:
             with suppress(AirnodeError):  # the publisher has left: the error cannot be reported to it
                 self._room.packager.push(self._examiner.finish())
-            self._rooms.dropped(self._room, reason)
+            self._rooms.dropped(self._room, reason, grace=not final)
 
 
 class Rooms(Service):
@@ -292,11 +292,11 @@ class Rooms(Service):
         room.publisher = None
         current.disconnect("another publisher with the same key took over")
 
-    def dropped(self, room: LiveRoom, reason: str) -> None:
-        """Keep the room for the grace time, after its publisher has left."""
-        self._metrics.drops.inc()
+    def dropped(self, room: LiveRoom, reason: str, *, grace: bool = True) -> None:
+        """Keep the room for the grace time after its publisher has left; without ``grace``, end it."""
+        self._metrics.drops.inc(grace)
         room.publisher = None
-        grace_s = self._settings.grace_s
+        grace_s = self._settings.grace_s if grace else 0.0
         log.info("publisher_left", room=room.name, reason=reason, grace_s=grace_s)
         room.packager.finish()
         if grace_s <= 0:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airnode.media.frames import IngestEvent
+from airnode.media.frames import IngestEvent, KeyFrameReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,15 @@ class PublisherInfo:
     Attributes:
         disconnect: ends the publisher; its encoder shows the reason. No push() follows. close() follows, in a later
             iteration of the event loop.
+        request_key_frame: asks the encoder for a key frame; the argument is the reason, a label. None: the protocol
+            cannot ask.
     """
 
     remote: str
     key: str = field(repr=False)
     secure: bool
     disconnect: Callable[[str], None] = field(repr=False)
+    request_key_frame: Callable[[KeyFrameReason], None] | None = field(default=None, repr=False)
 
 
 class Ingest(Protocol):

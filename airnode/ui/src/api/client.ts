@@ -87,6 +87,12 @@ export const api = {
     }),
   room: (room: string, bearer: string, signal?: AbortSignal) =>
     call<Responses["GET /api/rooms/{room}"]>(`/api/rooms/${encodeURIComponent(room)}`, { bearer, signal }),
+  /** Where to publish, but not at the nodes `avoid` (ids with commas between them). */
+  publishAt: (room: string, avoid: string, bearer: string) =>
+    call<Responses["GET /api/rooms/{room}/stream-key"]>(
+      `/api/rooms/${encodeURIComponent(room)}/stream-key${avoid ? `?avoid=${encodeURIComponent(avoid)}` : ""}`,
+      { bearer },
+    ),
   renewKey: (room: string, bearer: string) =>
     call<Responses["POST /api/rooms/{room}/stream-key"]>(`/api/rooms/${encodeURIComponent(room)}/stream-key`, { method: "POST", bearer }),
   changeSettings: (room: string, body: Requests["POST /api/rooms/{room}/settings"], bearer: string) =>

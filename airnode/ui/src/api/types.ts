@@ -5,8 +5,9 @@ export type { ClassSummary, RecordingState, StreamInfo, TokenRequest } from "./s
 export type Recording = RecordingView;
 export type RoomStatus = RoomView;
 export type RoomState = RoomView["state"];
-export type PublishAddress = StreamKeyResponse;
+/** What an encoder needs to publish. */
+export type PublishAddress = Omit<StreamKeyResponse, "browser_url" | "node_id">;
 
 /** Only teachers get these fields: the server leaves out what is empty. */
-type ForTeachers = keyof StreamKeyResponse | "class_code" | "class_url";
+type ForTeachers = keyof PublishAddress | "class_code" | "class_url";
 export type Grant = Omit<TokenResponse, ForTeachers> & Partial<Pick<TokenResponse, ForTeachers>> & { name?: string; student?: string };

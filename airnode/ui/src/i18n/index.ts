@@ -5,6 +5,7 @@ import enClass from "./en/class.json";
 import enCommon from "./en/common.json";
 import enDocs from "./en/docs.json";
 import enEncoder from "./en/encoder.json";
+import enGolive from "./en/golive.json";
 import enPipeline from "./en/pipeline.json";
 import enStudio from "./en/studio.json";
 import koAdmin from "./ko/admin.json";
@@ -12,12 +13,13 @@ import koClass from "./ko/class.json";
 import koCommon from "./ko/common.json";
 import koDocs from "./ko/docs.json";
 import koEncoder from "./ko/encoder.json";
+import koGolive from "./ko/golive.json";
 import koPipeline from "./ko/pipeline.json";
 import koStudio from "./ko/studio.json";
 
 /** One file a subject. */
-const en = { ...enAdmin, ...enClass, ...enCommon, ...enDocs, ...enEncoder, ...enPipeline, ...enStudio };
-const ko = { ...koAdmin, ...koClass, ...koCommon, ...koDocs, ...koEncoder, ...koPipeline, ...koStudio };
+const en = { ...enAdmin, ...enClass, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enPipeline, ...enStudio };
+const ko = { ...koAdmin, ...koClass, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koPipeline, ...koStudio };
 
 export type Key = keyof typeof en;
 export type Lang = "en" | "ko";

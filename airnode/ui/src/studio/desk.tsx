@@ -6,6 +6,10 @@ import { Curtain, Spinner, useReconnectLeft } from "../live/curtain.tsx";
 import type { LiveRoom } from "../live/room.ts";
 import { useStats } from "../live/stats.ts";
 import { Stage } from "../player/stage.tsx";
+import { isPublishing } from "../publish/view.ts";
+import { GoLiveWays } from "./golive.tsx";
+import { GoLiveBar } from "./golive_live.tsx";
+import { Refusal } from "./golive_notes.tsx";
 import { Publish } from "./publish.tsx";
 import { Recorder } from "./recorder.tsx";
 import { Settings } from "./settings.tsx";
@@ -18,27 +22,32 @@ export function Desk({ visit }: { visit: StudioVisit }) {
   const { room } = visit;
   const { grant, status } = useStore(room.view);
   const stats = useStats(room);
-  const onAir = status?.state === "live" || status?.state === "reconnecting";
+  const { phase: golivePhase } = useStore(visit.golive.view);
+  const publishing = isPublishing(golivePhase);
+  const onAir = publishing || status?.state === "live" || status?.state === "reconnecting";
   if (!grant) return <Opening visit={visit} />;
   return (
     <div class={onAir ? "desk on-air" : "desk"}>
       <div class="desk-main">
         <section class="preview" aria-label={t("studio.title")}>
           <Stage room={room} stats={stats} silent>
-            <TeacherCurtain room={room} />
+            <TeacherCurtain visit={visit} />
           </Stage>
+          <GoLiveBar visit={visit} />
+          {onAir && <Refusal golive={visit.golive} />}
           {onAir && <HealthStrip room={room} stats={stats} />}
         </section>
         {onAir ? (
-          <Fold title={t("publish.settings")}>
-            <Publish visit={visit} live />
-          </Fold>
+          !publishing && (
+            <Fold title={t("publish.settings")}>
+              <Publish visit={visit} live />
+            </Fold>
+          )
         ) : (
-          <section class="card">
-            <h2>{t("publish.title")}</h2>
+          <GoLiveWays visit={visit}>
             <p class="quiet">{t("publish.lead")}</p>
             <Publish visit={visit} live={false} />
-          </section>
+          </GoLiveWays>
         )}
       </div>
       <aside class="desk-side">
@@ -68,10 +77,23 @@ function Opening({ visit }: { visit: StudioVisit }) {
 }
 
 /** Covers the preview: a teacher reads what to do where students read what to wait for. */
-function TeacherCurtain({ room }: { room: LiveRoom }) {
+function TeacherCurtain({ visit }: { visit: StudioVisit }) {
+  const { room, golive } = visit;
   const { phase } = useStore(room.view);
+  const { phase: golivePhase } = useStore(golive.view);
+  if (isPublishing(golivePhase) && phase !== "live") return <Connecting lost={golivePhase === "reconnecting"} />;
   if (phase === "waiting" || phase === "ended") return <Standby ended={phase === "ended"} />;
   return phase === "reconnecting" ? <Stopped room={room} /> : <Curtain room={room} />;
+}
+
+/** This browser publishes; the picture comes in a moment. */
+function Connecting({ lost }: { lost: boolean }) {
+  return (
+    <div class="curtain waiting">
+      <Spinner />
+      <p>{t(lost ? "golive.reconnecting" : "golive.connecting")}</p>
+    </div>
+  );
 }
 
 function Stopped({ room }: { room: LiveRoom }) {

@@ -2,6 +2,7 @@ import { render } from "preact";
 import "../styles/base.css";
 import "../styles/stage.css";
 import "../styles/studio.css";
+import "../styles/golive.css";
 import { exposeDebug } from "../live/debug.ts";
 import { LiveRoom } from "../live/room.ts";
 import { StudioApp } from "./app.tsx";

@@ -3,6 +3,8 @@ import type { ClassSummary, PublishAddress } from "../api/types.ts";
 import { Store } from "../lib/store.ts";
 import { forThisTab, userId } from "../lib/storage.ts";
 import type { LiveRoom } from "../live/room.ts";
+import { GoLive } from "../publish/golive.ts";
+import type { Place } from "../publish/messages.ts";
 import { Shelf } from "../recordings/shelf.ts";
 
 const SECRET = "studio.secret";
@@ -21,6 +23,7 @@ export interface StudioView {
 export class StudioVisit {
   readonly room: LiveRoom;
   readonly shelf: Shelf;
+  readonly golive = new GoLive((room, avoid) => this.#publishAt(room, avoid));
   readonly view = new Store<StudioView>({ signedIn: false, classes: null, address: null, lowestDelay: null });
   #secret: string | null;
 
@@ -77,6 +80,11 @@ export class StudioVisit {
       this.view.patch({ lowestDelay: !wanted });
       throw error;
     }
+  }
+
+  async #publishAt(room: string, avoid: string): Promise<Place> {
+    const { browser_url, stream_key, node_id } = await api.publishAt(room, avoid, this.#secret ?? "");
+    return { url: browser_url, key: stream_key, nodeId: node_id };
   }
 
   async refreshClasses(): Promise<void> {

@@ -1,0 +1,39 @@
+"""Errors of the browser ingest. A WebSocket's close code is 4000 + the HTTP status of the error."""
+
+from airnode.errors import AirnodeError, InvalidInput, RateLimited, TooLarge
+
+
+class FramingViolation(InvalidInput):
+    """A message breaks a rule of docs/browser-ingest.md; the connection ends.
+
+    Attributes:
+        reason: a short stable label, for the metric and the log.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class MessageTooLarge(TooLarge):
+    """A message is larger than a limit."""
+
+
+class TooFast(RateLimited):
+    """A publisher sends more messages or bytes than its limits allow."""
+
+
+class TooSlow(AirnodeError):
+    """A connection sent nothing for too long."""
+
+    code, title, status = "timeout", "Timeout", 408
+
+
+def reason_of(error: AirnodeError) -> str:
+    """Return the label of an error for the metrics and the log."""
+    return error.reason if isinstance(error, FramingViolation) else error.code
+
+
+def close_code(error: AirnodeError) -> int:
+    """Return the code with which the WebSocket is closed (RFC 6455 7.4.2: 4000-4999 are private)."""
+    return 4000 + error.status
