@@ -63,9 +63,10 @@ def parse_text(text: str) -> ClientText:
     if len(text) > MAX_TEXT_CHARS:
         raise MessageTooLarge(f"A text message has at most {MAX_TEXT_CHARS} characters.")
     try:
-        return _texts.decode(text)
+        message: ClientText = _texts.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         raise FramingViolation("text", "A text message is not one of docs/browser-ingest.md.") from None
+    return message
 
 
 def parse_binary(data: bytes, arrived_s: float) -> CodecRecord | Frame:
