@@ -161,6 +161,7 @@ class RoomClient:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
+        self._ws._response.close()
 
     async def ask(self, event: str, *args: object) -> dict[str, Any]:
         """Emit an event, and return its acknowledgement."""

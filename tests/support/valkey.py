@@ -72,6 +72,10 @@ class ExternalValkey:
         """Send SIGSTOP: connections stay open, but the server does not answer."""
         self._signal(signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Send SIGCONT."""
+        self._signal(signal.SIGCONT)
+
     async def kill(self) -> None:
         """Send SIGKILL. This also works while the server is paused."""
         if self._process is not None and self._process.returncode is None:

@@ -26,12 +26,8 @@ async def catch_up(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Ca
     """
     tail = room.tail
     seen, position = tail.position, await log.position(room.name)
-    if position.offset < seen.offset:
-        # Redis lost entries that members here have seen. Another node may have noticed that before.
-        lost = position.offset + 1
-        if position.epoch == seen.epoch:
-            position = await log.renew_epoch(room.name, seen)
-        room.announce_gap(seen.epoch, lost, seen.offset, position)
+    if position.epoch == seen.epoch and position.offset < seen.offset:
+        position = await log.renew_epoch(room.name, seen)
     if position.epoch != seen.epoch:
         await _begin_epoch(room, log, messages_max, deliver)
         return
@@ -46,11 +42,15 @@ async def catch_up(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Ca
 
 
 async def _begin_epoch(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Callable[[LogEntry], None]) -> None:
-    """Start the tail anew, and deliver the entries of the new epoch, which nobody here has seen."""
+    """Redis lost entries: start the tail anew, and deliver the entries of the new epoch, which nobody here has seen."""
+    seen = room.tail.position
     position, entries, messages = await _newest(room.name, log, messages_max)
     new = [entry for entry in entries if entry.epoch == position.epoch]
     first = new[0].offset if new else position.offset + 1
     room.tail.begin(LogPosition(position.epoch, first - 1), [], [each for each in messages if each.offset < first])
+    kept = max((entry.offset for entry in entries if entry.epoch == seen.epoch), default=0)
+    if kept < seen.offset:
+        room.announce_gap(seen.epoch, kept + 1, seen.offset, room.tail.position)
     for entry in new:
         deliver(entry)
 

@@ -34,6 +34,8 @@ class LocalRoom:
         self.early: list[LogEntry] = []
         self.lock = asyncio.Lock()
         self.pending: list[Draft] = []
+        #: {id: entry} of the same. Owned by this class.
+        self._alone: dict[str, LogEntry] = {}
         self._node_id = node_id
         self._metrics = metrics
         #: Nonces of entries that local members have got already. Owned by this class.
@@ -48,6 +50,7 @@ class LocalRoom:
         body = self.tail.push(entry)
         if entry.nonce in self._delivered:
             self._delivered.discard(entry.nonce)
+            self._alone.pop(entry.id, None)
             self.pending = [draft for draft in self.pending if draft.nonce != entry.nonce]
             return
         packet = entry_packet(entry, body)
@@ -105,22 +108,29 @@ class LocalRoom:
         if not self.pending:
             self._own_epoch, self._own_offset = f"~{self._node_id}-{now_ms}", 0
         self._own_offset += 1
-        entry_id = f"{self._own_epoch}-{self._own_offset}"
         entry = LogEntry(
             room=self.name,
             epoch=self._own_epoch,
             offset=self._own_offset,
             event=draft.event,
-            id=entry_id,
+            id=draft.id,
             at=now_ms,
             data=draft.raw,
             audience=draft.audience,
             nonce=draft.nonce,
         )
-        self.pending.append(draft.kept(entry_id, now_ms))
+        self.pending.append(draft.kept(now_ms))
         self._delivered.add(draft.nonce)
+        self._alone[draft.id] = entry
         self._send(entry_packet(entry, payload(entry)), self.members, entry)
         return entry
+
+    def waiting(self, sent_by: str, client_id: str) -> LogEntry | None:
+        """Return what was delivered alone for the same message before."""
+        for draft in self.pending:
+            if (draft.sent_by, draft.client_id) == (sent_by, client_id):
+                return self._alone.get(draft.id)
+        return None
 
     def stored(self, draft: Draft) -> None:
         """A draft that was delivered alone is in the log now."""

@@ -128,12 +128,12 @@ class Draft:
         return msgspec.Raw(self.data)
 
     def once(self) -> "Draft":
-        """Return the draft so that it is appended once, however often that is tried."""
-        return self if self.client_id else replace(self, client_id=f"~{self.nonce}")
+        """Return the draft so that it is appended once, however often that is tried, and under one id."""
+        return replace(self, id=self.nonce, client_id=self.client_id or f"~{self.nonce}")
 
-    def kept(self, entry_id: str, at: int) -> "Draft":
-        """Return the draft with the id and the time under which it was delivered already."""
-        return replace(self, id=entry_id, at=at)
+    def kept(self, at: int) -> "Draft":
+        """Return the draft with the time at which it was delivered already."""
+        return replace(self, at=at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,15 @@ local function fields_of(entry)
     return fields
 end
 local function find_message(id)
-    local at = string.match(id, '^%d+%-(%d+)$')
-    local range = at and {at .. '-1', at .. '-1'} or {'-', '+'}
-    for _, entry in ipairs(redis.call('XRANGE', log, range[1], range[2])) do
-        local fields = fields_of(entry)
-        if fields.id == id and fields.event == 'message' then return entry[1], fields end
+    local last = '+'
+    while true do
+        local batch = redis.call('XREVRANGE', log, last, '-', 'COUNT', 200)
+        for _, entry in ipairs(batch) do
+            local fields = fields_of(entry)
+            if fields.id == id and fields.event == 'message' then return entry[1], fields end
+        end
+        if #batch < 200 then return end
+        last = '(' .. batch[200][1]
     end
 end
 local function erase_message(id)

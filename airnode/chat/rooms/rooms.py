@@ -187,10 +187,9 @@ class ChatRooms(Service):
             with contextlib.suppress(Unavailable):
                 return await self.append(draft, check, args)
         room = await self.open(draft.room)
-        for kept in room.pending:
-            if (kept.sent_by, kept.client_id) == (draft.sent_by, draft.client_id):
-                epoch, _, offset = kept.id.rpartition("-")
-                return Appended(False, epoch, int(offset), kept.at, kept.id, b"", "")
+        entry = room.waiting(draft.sent_by, draft.client_id)
+        if entry is not None:
+            return Appended(False, entry.epoch, entry.offset, entry.at, entry.id, b"", "")
         entry = room.deliver_alone(draft, self._section.offline_entries)
         if entry is None:
             raise Unavailable(

@@ -87,7 +87,7 @@ class ChatSection(Section):
         default=200, ge=0, description="In a room with more people, only their number is sent, not who they are."
     )
     lease_s: Seconds = Field(
-        default=10.0, ge=1, le=300, description="People on a node that fails vanish from their rooms after this time."
+        default=10.0, ge=3, le=300, description="People on a node that fails vanish from their rooms after this time."
     )
     slow_client_bytes: ByteSize = Field(
         default=256 << 10,
