@@ -79,7 +79,11 @@ async def test_the_python_client(nodes, transports):
     for number, node in enumerate(nodes):
         client = socketio.AsyncClient(reconnection=False)
         queue: asyncio.Queue = asyncio.Queue()
-        client.on("message", lambda message, position, queue=queue: queue.put(message["content"]))
+
+        async def keep(message, position, queue=queue):
+            await queue.put(message["content"])
+
+        client.on("message", keep)
         await client.connect(node.url, transports=transports, auth={"token": node.token(f"u{number}", room=room)})
         assert (await client.call("joinRoom", room, timeout=10))["ok"]
         clients.append(client)
