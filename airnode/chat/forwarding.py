@@ -89,11 +89,12 @@ class ChatForwarder(Service):
         upstream = await _open_upstream(request, node_url)
         client = _Pipe()
         try:
-            take_over(request, client, upstream.head)
+            early = take_over(request, client, upstream.head)
         except ConnectionResetError:
             upstream.close()
             raise
         upstream.join(client)
+        client.data_received(early)
         return await end(request)
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from airnode.chat.engineio.channels import CloseReason
 from airnode.chat.engineio.handshake import Refusal, check_query, new_sid, node_of, open_packet
 from airnode.chat.engineio.limits import ChatLimits
+from airnode.chat.engineio.packets import SEPARATOR
 from airnode.chat.engineio.session import EngineSession
 from airnode.chat.engineio.wire_errors import WireError
 from airnode.chat.forwarding import FORWARDED, ChatForwarder, FindNode, NodeGone
@@ -24,6 +25,8 @@ from airnode.web.clients import Clients, strip_port
 
 PATH = "/socket.io/"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+#: So many packets of a payload are taken before others have their turn.
+_RECORDS_AT_ONCE = 100
 _NO_COOKIES: dict[str, str] = {}
 
 
@@ -146,11 +149,12 @@ class ChatGateway(Service):
             return _payload(opening.record)
         link = WebSocketLink(session, loop)
         try:
-            take_over(request, link, accept_response(request) + opening.frames)
+            early = take_over(request, link, accept_response(request) + opening.frames)
         except ConnectionResetError:
             session.close(CloseReason.TRANSPORT_CLOSE)
             raise
         session.attach(link)
+        link.data_received(early)
         return await end(request)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -175,11 +179,13 @@ class ChatGateway(Service):
             return _refused(Refusal.BAD_REQUEST)
         try:
             text = (await self._body(request)).decode()
-            packets = session.decode_payload(text)
             loop = asyncio.get_running_loop()
-            for packet in packets:
-                await _until(session.begin_wait)
-                session.receive(packet, loop.time())
+            for number, record in enumerate(text.split(SEPARATOR), 1):
+                if session.is_full:
+                    await _until(session.begin_wait)
+                elif number % _RECORDS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                session.receive_record(record, loop.time())
         except (WireError, UnicodeDecodeError):
             session.close(CloseReason.PARSE_ERROR)
             return _refused(Refusal.BAD_REQUEST)
@@ -222,10 +228,11 @@ class ChatGateway(Service):
         link = WebSocketLink(session, loop)
         session.begin_upgrade(link)
         try:
-            take_over(request, link, accept_response(request))
+            early = take_over(request, link, accept_response(request))
         except ConnectionResetError:
             session.channel_lost(link, CloseReason.TRANSPORT_CLOSE)
             raise
+        link.data_received(early)
         loop.call_later(self._limits.upgrade_timeout_s, session.drop_candidate, link)
         return await end(request)
 

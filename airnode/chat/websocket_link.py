@@ -70,10 +70,11 @@ class _Tail:
         """Do nothing."""
 
 
-def take_over(request: web.Request, protocol: asyncio.Protocol, answer: bytes) -> None:
+def take_over(request: web.Request, protocol: asyncio.Protocol, answer: bytes) -> bytes:
     """Hand the request's connection to ``protocol``, after writing ``answer``; the handler must then call :func:`end`.
 
-    aiohttp's objects for a connection take some 10 KB, and a task that waits for the handler.
+    aiohttp's objects for a connection take some 10 KB, and a task that waits for the handler. Returns what the client
+    sent right after its request.
 
     Raises:
         ConnectionResetError: the connection is closed.
@@ -87,8 +88,8 @@ def take_over(request: web.Request, protocol: asyncio.Protocol, answer: bytes) -
     transport.set_protocol(protocol)
     handler.transport = None
     protocol.connection_made(transport)
-    if tail.data:
-        protocol.data_received(tail.data)
+    data: bytes = tail.data
+    return data
 
 
 async def end(request: web.Request) -> web.StreamResponse:
@@ -102,7 +103,7 @@ async def end(request: web.Request) -> web.StreamResponse:
 class WebSocketLink(asyncio.Protocol):
     """One WebSocket of one session: frames in, messages to the session."""
 
-    __slots__ = ("_is_closing", "_is_paused", "_loop", "_parser", "session", "transport")
+    __slots__ = ("_is_broken", "_is_closing", "_is_paused", "_loop", "_parser", "session", "transport")
 
     transport: asyncio.Transport
 
@@ -112,6 +113,8 @@ class WebSocketLink(asyncio.Protocol):
         self._parser = FrameParser(session.limits.max_payload_bytes)
         self._is_closing = False
         self._is_paused = False
+        #: Whether the client's bytes make no sense any more.
+        self._is_broken = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection was taken over."""
@@ -134,6 +137,7 @@ class WebSocketLink(asyncio.Protocol):
                     return
                 self._handle(message)
         except FrameError as error:
+            self._is_broken = True
             self.close(error.code, str(error))
             self.session.channel_lost(self, CloseReason.PARSE_ERROR)
 
@@ -158,13 +162,15 @@ class WebSocketLink(asyncio.Protocol):
 
     def _read_close(self, data: bytes) -> None:
         """After our close frame only the peer's matters; it answers, or the time is over."""
+        if self._is_broken:
+            return
         try:
             self._parser.push(data)
             while (message := self._parser.next()) is not None:
                 if message.opcode is Opcode.CLOSE:
                     self.transport.close()
         except FrameError:
-            self.transport.close()
+            self._is_broken = True
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Send a close frame; the connection ends when the peer has answered, or after CLOSE_WAIT_S."""
@@ -176,6 +182,8 @@ class WebSocketLink(asyncio.Protocol):
             transport.abort()
             return
         transport.write(close_frame(code, reason))
+        if self._is_broken and transport.can_write_eof():
+            transport.write_eof()  # the peer's answer would not be understood
         if self._is_paused:
             self._is_paused = False
             transport.resume_reading()

@@ -113,6 +113,9 @@ async def chat_server(
         await listener.stop()
 
 
+TEXT = {"Content-Type": "text/plain;charset=UTF-8"}
+
+
 class EngineClient:
     """Speaks Engine.IO byte by byte, so that a test can break it."""
 
@@ -137,7 +140,8 @@ class EngineClient:
         return await self.get(f"EIO=4&transport=polling&sid={sid}")
 
     async def post(self, sid: str, body: str | bytes) -> tuple[int, str]:
-        async with self.http.post(self.address(f"EIO=4&transport=polling&sid={sid}"), data=body) as answer:
+        url = self.address(f"EIO=4&transport=polling&sid={sid}")
+        async with self.http.post(url, data=body, headers=TEXT) as answer:
             return answer.status, await answer.text()
 
     async def websocket(self, sid: str | None = None) -> aiohttp.ClientWebSocketResponse:

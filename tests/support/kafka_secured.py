@@ -1,4 +1,4 @@
-"""A Kafka broker with TLS, accounts and rights, with one listener for each way to connect."""
+"""A Kafka broker with TLS, accounts and rights, with one listener for each log_backend to connect."""
 
 import asyncio
 import contextlib

@@ -7,7 +7,7 @@ a payload. A payload is packets with the record separator (0x1E) between them.
 import base64
 import binascii
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from airnode.chat.engineio.wire_errors import WireError
 
@@ -29,8 +29,7 @@ class PacketType(enum.StrEnum):
 _TYPES = {kind.value: kind for kind in PacketType}
 
 
-@dataclass(frozen=True, slots=True)
-class EnginePacket:
+class EnginePacket(NamedTuple):
     """One packet. ``data`` is text, or the bytes of a binary message."""
 
     kind: PacketType
@@ -49,16 +48,12 @@ def decode_packet(text: str) -> EnginePacket:
     return EnginePacket(kind, text[1:])
 
 
-def decode_payload(text: str) -> list[EnginePacket]:
-    """Return the packets of a request's body, all or none.
+def decode_record(record: str) -> EnginePacket:
+    """Return the packet of one record of a payload.
 
     Raises:
-        WireError: one of them is malformed.
+        WireError: it is malformed.
     """
-    return [_decode_record(record) for record in text.split(SEPARATOR)]
-
-
-def _decode_record(record: str) -> EnginePacket:
     if not record.startswith("b"):
         return decode_packet(record)
     try:

@@ -13,7 +13,7 @@ from airnode.chat.engineio.channels import (
 )
 from airnode.chat.engineio.encoded import CLOSE_RECORD, NOOP_RECORD, PING, PONG_PROBE, EncodedPacket
 from airnode.chat.engineio.limits import ChatLimits
-from airnode.chat.engineio.packets import SEPARATOR, EnginePacket, PacketType, decode_packet, decode_payload
+from airnode.chat.engineio.packets import SEPARATOR, EnginePacket, PacketType, decode_packet, decode_record
 from airnode.chat.engineio.websocket_frames import CloseCode
 from airnode.chat.engineio.wire_errors import WireError
 
@@ -185,26 +185,14 @@ class EngineSession:
         """The POST was answered."""
         self._posting = False
 
-    def decode_payload(self, text: str) -> list[EnginePacket]:
-        """Return the packets of a POST, for :meth:`receive`.
-
-        Raises:
-            WireError: it is malformed; the session is closed, and no packet of it is taken.
-        """
-        try:
-            return decode_payload(text)
-        except WireError:
-            self.close(CloseReason.PARSE_ERROR)
-            raise
-
-    def receive(self, packet: EnginePacket, now_s: float) -> None:
-        """Take a packet of the client.
+    def receive_record(self, record: str, now_s: float) -> None:
+        """Take one record of a POST's payload.
 
         Raises:
             WireError: it is malformed; the session is closed.
         """
         try:
-            self._receive(packet, now_s)
+            self._receive(decode_record(record), now_s)
         except WireError:
             self.close(CloseReason.PARSE_ERROR)
             raise
