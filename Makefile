@@ -17,7 +17,7 @@ TESTS  ?= tests
 WORKERS ?= 0
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-relay \
+.PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-browser bench-relay \
         bench-placement bench-cluster bench-pipeline bench-cache cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
@@ -82,6 +82,10 @@ bench-live: setup ## live.mp4 beside LL-HLS: latency, first frame, load; prints 
 bench-delay: setup ## encoder to screen in Chromium, on quiet and on poor links; ARGS="--rounds 1 --seconds 10"; a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.delay $(ARGS)
+
+bench-browser: setup ## one browser publishes, another shows it: delay, and CPU of the origin; a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.browser $(ARGS)
 
 bench-relay: setup ## what relaying costs an origin, in one tier and in two; prints a table and JSON
 	@tests/system-packages
