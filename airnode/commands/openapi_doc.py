@@ -46,7 +46,7 @@ def applications(data_dir: Path) -> dict[PortName, web.Application]:
                 None,
                 identity,
                 data_dir,
-                registry,
+                CollectorRegistry(),  # master and slave both have a chat, of which a standalone node runs one
                 addresses,
                 Tokens("s" * 32, 60),
                 resources,

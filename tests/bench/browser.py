@@ -1,8 +1,8 @@
 """``python -m tests.bench.browser``: from a browser that publishes to the screen of another browser, on loopback.
 
 The publishing page gets, in place of its camera, a canvas of 1280x720 that shows the time (milliseconds, as black and
-white cells) and noise, which uses up the bit rate. The watching page, in another Chromium, reads the cells of each frame
-that it shows. The delay of a frame is the time between these two moments, both on this machine's clock:
+white cells) and noise, which uses up the bit rate. The watching page, in another Chromium, reads the cells of each
+frame that it shows. The delay of a frame is the time between these two moments, both on this machine's clock:
 
 - drawn: the time that the frame shows; capture, encoding and sending come after it;
 - shown: ``expectedDisplayTime`` of the frame in ``requestVideoFrameCallback``, or the callback's own time where that is
