@@ -66,6 +66,12 @@ class Forbidden(AirnodeError):
     code, title, status = "forbidden", "Not allowed", 403
 
 
+class Removed(Forbidden):
+    """The teacher removed this student from the class."""
+
+    code, title = "removed", "Removed from the class"
+
+
 class NotFound(AirnodeError):
     """The requested resource does not exist."""
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from airnode.bus.class_names import ClassNames
+from airnode.bus.removals import Removals
 from airnode.chat.assembly import ChatParts, make_chat
 from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.class_urls import ClassUrls
@@ -19,6 +21,7 @@ from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_events import RoomEvents
 from airnode.cluster.room_nodes import RoomNodes
 from airnode.cluster.room_states import RoomStates
+from airnode.cluster.shown_names import ShownNames
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import TokenIssuer
 from airnode.cluster.tokens_api import TokensApi
@@ -68,6 +71,8 @@ class _Cluster:
 def build(ctx: RoleContext) -> RoleParts:
     """Return the APIs and the pages, connected with the classes and the state of rooms and nodes."""
     cluster = _cluster(ctx)
+    removals = Removals(ctx.bus, ctx.tasks("removals"))
+    ctx.tokens.refuse_removed(removals.is_removed)
     nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
     overview = Overview(ctx.bus, ctx.postgres, ctx.settings.cache.refresh_interval_s)
@@ -109,6 +114,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
     return RoleParts(
         services=(
+            removals,
             cluster.stream_keys,
             nodes,
             Ordered(rooms, after=(nodes,)),
@@ -168,12 +174,14 @@ def _cluster(ctx: RoleContext) -> _Cluster:
 def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, ClassesApi]:
     """Return the APIs of tokens and classes. Both issue places on the same nodes."""
     room_nodes, urls = RoomNodes(cluster.nodes, cluster.rooms), ClassUrls(cluster.clients, ctx.addresses)
+    auth = ctx.settings.auth
     issuer = TokenIssuer(
-        ctx.settings.auth,
+        auth,
         ctx.settings.classes.default_room,
         tokens=ctx.tokens,
         classes=cluster.classes,
         nodes=room_nodes,
+        names=ShownNames(auth, ClassNames(ctx.bus, keep_s=auth.token_ttl_s, max_names=auth.max_names)),
         attempts=cluster.attempts,
         registry=ctx.registry,
     )
@@ -186,7 +194,8 @@ def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, Classes
         room_nodes=room_nodes,
         urls=urls,
     )
-    return TokensApi(issuer, cluster.attempts, cluster.clients, urls), classes_api
+    tokens_api = TokensApi(issuer, cluster.attempts, cluster.clients, urls, ctx.tokens, auth.student_id_ttl_s)
+    return tokens_api, classes_api
 
 
 def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:

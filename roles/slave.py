@@ -9,6 +9,7 @@ from aiohttp import web
 
 from airnode.bus.messages import ROOM_PATTERN
 from airnode.bus.records import Records
+from airnode.bus.removals import Removals
 from airnode.chat.assembly import make_chat
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.heartbeat import Heartbeat, HeartbeatClient, Meters
@@ -20,6 +21,7 @@ from airnode.media.live.feed import LiveLimits
 from airnode.media.mediamtx import assembly as mediamtx
 from airnode.media.mediamtx.engine import MediaMtxEngine
 from airnode.media.mediamtx.server import find_mediamtx
+from airnode.media.open_responses import OpenResponses
 from airnode.media.recording.announcer import RecordingAnnouncer
 from airnode.media.recording.catalog import RecordingCatalog
 from airnode.media.recording.recorder import Recorder
@@ -51,6 +53,7 @@ def build(ctx: RoleContext) -> RoleParts:
     settings = ctx.settings
     sent = SentBytes(ctx.registry)
     rooms, origins = _rooms(ctx, sent), _origins(ctx)
+    responses, removals = _removals(ctx)
 
     keys = StreamKeys(ctx.bus, ctx.tasks("stream-keys"))
     open_rooms = ROOM_PATTERN if settings.rtmp.open_publishing else None
@@ -60,10 +63,12 @@ def build(ctx: RoleContext) -> RoleParts:
     engines = _mediamtx_engines(ctx, rooms, authority)
 
     relays = _relays(ctx, rooms, origins)
-    recordings = _recordings(ctx, rooms, sent)
+    recordings = _recordings(ctx, rooms, sent, responses)
     heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent)
     reporter = _reporter(ctx, rooms)
-    media = MediaApi(relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, admits=heartbeat.admits)
+    media = MediaApi(
+        relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, responses=responses, admits=heartbeat.admits
+    )
     relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
 
     chat = make_chat(
@@ -97,6 +102,7 @@ def build(ctx: RoleContext) -> RoleParts:
     before_publishers = (rooms, origins, keys, reporter, recordings.recorder)
     return RoleParts(
         services=(
+            removals,
             rooms,
             origins,
             keys,
@@ -170,6 +176,14 @@ def _claims(ctx: RoleContext, rooms: Rooms, origins: Origins) -> RoomClaims:
     return RoomClaims(ctx.bus, ctx.identity.node_id, rooms, origins.table, takeover_after_s=after_s)
 
 
+def _removals(ctx: RoleContext) -> tuple[OpenResponses, Removals]:
+    """Return the open responses to students, and the view of removed students, whose responses end."""
+    responses, removals = OpenResponses(), Removals(ctx.bus, ctx.tasks("removals"))
+    removals.listen(responses.follow)
+    ctx.tokens.refuse_removed(removals.is_removed)
+    return responses, removals
+
+
 def _reporter(ctx: RoleContext, rooms: Rooms) -> RoomReporter:
     lease_s = ctx.settings.cluster.lease_s
     return RoomReporter(rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, lease_s, ctx.tasks("room-reporter"))
@@ -217,7 +231,7 @@ class _RecordingParts:
     api: RecordingApi
 
 
-def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytes) -> _RecordingParts:
+def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytes, responses: OpenResponses) -> _RecordingParts:
     section, node_id = ctx.settings.recording, ctx.identity.node_id
     catalog = RecordingCatalog(section.dir or ctx.data_dir / "recordings")
     recorder = Recorder(rooms, catalog, section, node_id, ctx.registry, ctx.tasks("recorder"))
@@ -230,6 +244,7 @@ def _recordings(ctx: RoleContext, rooms: Rooms, sent: SentBytes) -> _RecordingPa
         ctx.tokens,
         ctx.registry,
         sent_bytes=sent.recordings,
+        responses=responses,
         student_download=section.student_download,
         gap_s=section.download_gap_s,
     )

@@ -53,7 +53,8 @@ def places(part: str) -> str:
 def chat(*parts: str) -> str:
     """Return a key of chat, such as ``airnode:{chat}:log:<room>``. All of them are in one slot.
 
-    =========================  ======================================================================================
+    =========================  ===============================================================================
+
     parts                      value
     =========================  ======================================================================================
     ``head``, room             hash {epoch, offset} of the room's log
@@ -68,3 +69,11 @@ def chat(*parts: str) -> str:
     =========================  ======================================================================================
     """
     return f"{PREFIX}{{chat}}:{':'.join(parts)}"
+=======
+def class_names(room: str, part: str) -> str:
+    """Return a key of the names in a class.
+
+    Args:
+        part: ``slots`` {name and number: user}, ``users`` {user: name and number} or ``ends`` {user: end, ms}.
+    """
+    return f"{PREFIX}names:{{{room}}}:{part}"

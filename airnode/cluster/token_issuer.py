@@ -1,5 +1,6 @@
 """Issues tokens: checks who may join a class, and chooses the session and the node. No HTTP."""
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, NoReturn, Protocol
@@ -9,11 +10,13 @@ from prometheus_client import CollectorRegistry, Counter
 from airnode.bus.messages import NodeRecord
 from airnode.cluster.classes import Class
 from airnode.cluster.codes import normal_code
+from airnode.cluster.identities import Person, identify
+from airnode.cluster.shown_names import ShownNames
 from airnode.config.sections.auth import AuthSection
 from airnode.errors import FieldError, Forbidden, InvalidInput, NoHealthyNodes, Unauthenticated
 from airnode.web.credentials import same_secret
 from airnode.web.rate_limit import AttemptLimit
-from airnode.web.tokens import Claims, Tokens, UserType, is_token
+from airnode.web.tokens import Claims, StudentIdentity, Tokens, UserType, is_token
 
 _MAX_ID_CHARS = 128
 _MAX_AVOID_CHARS = 512
@@ -57,6 +60,7 @@ class TokenOrder:
         credential: the request's bearer: a student's present token, or the teacher secret.
         room: the room of the class, if no code is given; empty: the default room.
         avoid: ids of nodes that just failed this student, with commas between them.
+        student: a student's signed identity as an app sends it. cookie: as a browser does.
     """
 
     user_type: UserType
@@ -68,22 +72,30 @@ class TokenOrder:
     room: str = ""
     name: str = ""
     avoid: str = ""
+    student: str = ""
+    cookie: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A signed token, its class, and the node to watch or to publish at."""
+    """A signed token, its class, and the node to watch or to publish at.
+
+    Attributes:
+        identity: of a student.
+    """
 
     text: str
     claims: Claims
     joined: Class
     node: NodeRecord
+    identity: StudentIdentity | None = None
 
 
 class TokenIssuer:
     """Admits students and teachers, chooses their nodes and signs their tokens.
 
     Args:
+        names: checks names, and tells people of one name apart.
         attempts: limits requests, and wrong codes and secrets, per network.
         default_room: used where a request names no room.
     """
@@ -96,6 +108,7 @@ class TokenIssuer:
         tokens: Tokens,
         classes: ClassLookup,
         nodes: NodeChoice,
+        names: ShownNames,
         attempts: AttemptLimit,
         registry: CollectorRegistry,
     ) -> None:
@@ -105,6 +118,7 @@ class TokenIssuer:
         self._tokens = tokens
         self._classes = classes
         self._nodes = nodes
+        self._names = names
         self._attempts = attempts
         self._issued = Counter("airnode_tokens_issued_total", "Tokens issued", ["user_type"], registry=registry)
 
@@ -112,21 +126,40 @@ class TokenIssuer:
         """Return a new token; a student who shows a valid token of the same class keeps its session.
 
         Raises:
-            InvalidInput: (400) a field is too long or not printable.
+            InvalidInput: (400) a field is too long or not printable, or the name looks like the teacher's.
             Forbidden: (403) the code or the secret is missing or wrong, or joining is closed.
+            Removed: (403) the teacher removed this student from the class.
             NotFound: (404) a teacher's room does not exist.
             NoHealthyNodes: (503) no node is left.
             Unavailable: (503) the database does not answer.
         """
         _check_order(order)
-        joined = await (self._taught(order) if order.user_type == "teacher" else self._attended(order))
-        await self._classes.record_user(order.user_id, order.user_type, order.name)
-        session_id = self._renewed_session(order, joined.room)
-        text, claims = self._tokens.issue(order.user_id, order.user_type, joined.room, session_id)
-        avoid = order.avoid.split(",") if order.avoid else ()
-        node = await self._node(claims, avoid, renewed=session_id is not None)
-        self._issued.labels(order.user_type).inc()
-        return IssuedToken(text, claims, joined, node)
+        if order.user_type == "teacher":
+            return await self._issue_teacher(order, await self._taught(order))
+        return await self._issue_student(order, await self._attended(order))
+
+    async def _issue_teacher(self, order: TokenOrder, joined: Class) -> IssuedToken:
+        name = await self._names.teacher(joined.room, order.user_id, order.name)
+        await self._classes.record_user(order.user_id, "teacher", name)
+        text, claims = self._tokens.issue(order.user_id, "teacher", joined.room, name=name)
+        node = await self._node(claims, _avoided(order), renewed=False)
+        return self._done(IssuedToken(text, claims, joined, node))
+
+    async def _issue_student(self, order: TokenOrder, joined: Class) -> IssuedToken:
+        person = self._identified(order, joined.room)
+        self._tokens.require_not_removed(joined.room, (person.user_id, *person.also))
+        name = await self._names.student(joined.room, person.user_id, order.name, order.user_id)
+        await self._classes.record_user(person.user_id, "student", name.given)
+        session_id = person.renewed.session_id if person.renewed is not None else None
+        text, claims = self._tokens.issue(
+            person.user_id, "student", joined.room, session_id, name=name.shown, also=person.also
+        )
+        node = await self._node(claims, _avoided(order), renewed=session_id is not None)
+        return self._done(IssuedToken(text, claims, joined, node, person.identity))
+
+    def _done(self, issued: IssuedToken) -> IssuedToken:
+        self._issued.labels(issued.claims.user_type).inc()
+        return issued
 
     async def _attended(self, order: TokenOrder) -> Class:
         """Return the class that a student may join."""
@@ -147,16 +180,16 @@ class TokenIssuer:
             self._refuse(order.address, "secret", "The teacher secret is missing or not right.")
         return await self._classes.by_room(order.room or self._default_room)
 
-    def _renewed_session(self, order: TokenOrder, room: str) -> str | None:
-        """Return the session of a student who renews a valid token."""
-        if order.user_type != "student" or not is_token(order.credential):
-            return None
-        try:
-            claims = self._tokens.verify(order.credential)
-        except Unauthenticated:
-            return None
-        same = (claims.user_id, claims.user_type, claims.room) == (order.user_id, order.user_type, room)
-        return claims.session_id if same else None
+    def _identified(self, order: TokenOrder, room: str) -> Person:
+        """Return who this student is, by the identity, the present token, or the id that the client gives itself."""
+        present = None
+        if is_token(order.credential):
+            with contextlib.suppress(Unauthenticated):
+                claims = self._tokens.verify(order.credential)
+                present = claims if (claims.user_type, claims.room) == ("student", room) else None
+        return identify(
+            self._tokens, user_id=order.user_id, student=order.student, cookie=order.cookie, present=present
+        )
 
     async def _node(self, claims: Claims, avoid: Collection[str], *, renewed: bool) -> NodeRecord:
         """Return a student's node, with a place reserved there, or the node that a teacher publishes to.
@@ -182,6 +215,10 @@ def _check_order(order: TokenOrder) -> None:
         check_text("name", order.name, _MAX_ID_CHARS)
     if order.avoid:
         check_text("avoid", order.avoid, _MAX_AVOID_CHARS)
+
+
+def _avoided(order: TokenOrder) -> Collection[str]:
+    return order.avoid.split(",") if order.avoid else ()
 
 
 def check_text(path: str, text: str, max_chars: int) -> None:

@@ -12,6 +12,9 @@ from airnode.web.credentials import credential
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
 from airnode.web.rate_limit import AttemptLimit
+from airnode.web.tokens import StudentIdentity, Tokens
+
+STUDENT_COOKIE = "airnode_student"
 
 
 class TokenRequest(msgspec.Struct):
@@ -23,6 +26,8 @@ class TokenRequest(msgspec.Struct):
         code: the class code, for students. secret: the teacher secret, for teachers.
         room: the class, where no code names it; empty: the default class.
         avoid: ids of nodes that just failed this student, with commas between them; masters may not know yet.
+        student: the student's signed identity from an earlier answer, for apps; browsers send it as a cookie. `new`:
+            make one now, if the browser has none; its id then stands in the token in place of `user_id`.
     """
 
     user_type: Literal["student", "teacher"]
@@ -32,6 +37,7 @@ class TokenRequest(msgspec.Struct):
     room: str = ""
     name: str = ""
     avoid: str = ""
+    student: str = ""
 
 
 class TokenResponse(msgspec.Struct, omit_defaults=True):
@@ -40,6 +46,9 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
     Attributes:
         hls_url: address of the class's playlist, on the node with the place.
         expires_at: unix seconds.
+        user_id: who one is in this class, for everybody in it. name: how one is called there.
+        student: a student's signed identity, the same in all classes: apps store it and send it with their next
+            requests; browsers get it as a cookie, too.
         rtmp_url: address to publish to, with the stream key. rtmp_server: the same without the key.
         srt_url, rtsp_url, whip_url: the same for other protocols, where the node takes them.
         class_code: what students type to join. class_url: the page that students open.
@@ -53,6 +62,9 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
     expires_at: int
     room: str
     title: str
+    user_id: str
+    name: str = ""
+    student: str = ""
     rtmp_url: str = ""
     rtmp_server: str = ""
     srt_url: str = ""
@@ -69,10 +81,21 @@ class TokensApi:
 
     Args:
         attempts: limits token requests per network.
+        identity_ttl_s: how long students keep their signed identity.
     """
 
-    def __init__(self, issuer: TokenIssuer, attempts: AttemptLimit, clients: Clients, urls: ClassUrls) -> None:
+    def __init__(
+        self,
+        issuer: TokenIssuer,
+        attempts: AttemptLimit,
+        clients: Clients,
+        urls: ClassUrls,
+        tokens: Tokens,
+        identity_ttl_s: float,
+    ) -> None:
         self._issuer = issuer
+        self._tokens = tokens
+        self._identity_ttl_s = identity_ttl_s
         self._attempts = attempts
         self._clients = clients
         self._urls = urls
@@ -87,7 +110,8 @@ class TokensApi:
         "`Authorization: Bearer`. The HLS address leads to the node that was chosen. A student who is in the class "
         "gives the present token as `Authorization: Bearer` and stays the same viewer, however full the nodes are. "
         "Nodes that just failed the student stand in `avoid`, with commas between them: another one is chosen if any "
-        "is there.",
+        "is there. A student whom the teacher removed gets 403 `removed`; a name that looks like the teacher's 400 "
+        "`name_reserved`.",
         body=TokenRequest,
         returns=TokenResponse,
         errors=(400, 403, 404, 408, 413, 429, 503),
@@ -108,6 +132,8 @@ class TokensApi:
                 room=body.room,
                 name=body.name,
                 avoid=body.avoid,
+                student=body.student,
+                cookie=request.cookies.get(STUDENT_COOKIE, ""),
             )
         )
         answer = self._response(request, issued)
@@ -117,7 +143,25 @@ class TokensApi:
             answer.srt_url, answer.rtsp_url, answer.whip_url = ingest.srt_url, ingest.rtsp_url, ingest.whip_url
             answer.stream_key, answer.class_code = ingest.stream_key, issued.joined.code
             answer.class_url = self._urls.class_url(request, issued.joined)
-        return json_response(answer)
+        response = json_response(answer)
+        if answer.student:
+            self._remember(request, response, answer.student)
+        return response
+
+    def _remember(self, request: web.Request, response: web.Response, student: str) -> None:
+        """Set the cookie. It says who a browser is, and opens nothing."""
+        response.set_cookie(
+            STUDENT_COOKIE,
+            student,
+            max_age=int(self._identity_ttl_s),
+            path="/api/token",
+            httponly=True,
+            samesite="Lax",
+            secure=self._clients.scheme(request) == "https",
+        )
+
+    def _signed(self, identity: StudentIdentity) -> str:
+        return self._tokens.issue_identity(identity, self._identity_ttl_s)
 
     def _response(self, request: web.Request, issued: IssuedToken) -> TokenResponse:
         room, node = issued.joined.room, issued.node
@@ -129,5 +173,8 @@ class TokensApi:
             expires_at=issued.claims.expires_at,
             room=room,
             title=issued.joined.title,
+            user_id=issued.claims.user_id,
+            name=issued.claims.name,
+            student=self._signed(issued.identity) if issued.identity is not None else "",
             lowest_delay=issued.joined.lowest_delay,
         )

@@ -26,6 +26,7 @@ from airnode.media.hls.blocking_reload import BadRequest, Wait
 from airnode.media.hls.media_store import MEDIA_TYPE, Found
 from airnode.media.hls.window import PLAYLIST_TYPE, Pending
 from airnode.media.live.feed import Ending, LiveViewer
+from airnode.media.open_responses import OpenResponses
 from airnode.media.room.watchable import WatchableRoom, WatchableRooms
 from airnode.web.openapi import operation
 from airnode.web.tokens import Claims, Tokens
@@ -65,6 +66,7 @@ class MediaApi:
 
     Args:
         sent_bytes: counts the bytes of parts, segments and initialization sections.
+        responses: keeps open responses, so that they can be ended.
         admits: returns whether new viewers are accepted; viewers that have joined already stay.
     """
 
@@ -75,9 +77,11 @@ class MediaApi:
         registry: CollectorRegistry,
         *,
         sent_bytes: Meter,
+        responses: OpenResponses,
         admits: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rooms = rooms
+        self._responses = responses
         self._admits = admits
         self._tokens = tokens
         requests = Counter("airnode_media_requests_total", "Media requests", ["kind"], registry=registry)
@@ -131,7 +135,10 @@ class MediaApi:
             self._require_admission()
         elif name == room.window.media_uri and claims.user_type == "student":
             room.viewers.note_request(claims.session_id, asyncio.get_running_loop().time())
-        return await self.answer(request, room, name)
+        response = await self.answer(request, room, name)
+        # The request may have waited, and the student may have been removed since.
+        self._claims(request.match_info["token"], room.name)
+        return response
 
     async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
         """Return the response for ``name`` in ``room``; the request has been authorized."""
@@ -156,13 +163,15 @@ class MediaApi:
         """Return the endless response, after the feed or the viewer has ended it."""
         room, claims = self._enter(request)
         self._require_admission()
-        return await self.stream(request, room, claims.session_id if claims.user_type == "student" else "")
+        return await self.stream(request, room, claims)
 
-    async def stream(self, request: web.Request, room: WatchableRoom, session_id: str = "") -> web.StreamResponse:
+    async def stream(
+        self, request: web.Request, room: WatchableRoom, claims: Claims | None = None
+    ) -> web.StreamResponse:
         """Return the endless response after its end; the request has been authorized.
 
         Args:
-            session_id: the viewer's session; empty: the response is not counted as a viewer.
+            claims: the viewer's token; None: another node asks. Only students are counted as viewers.
         """
         room.note_request("live")
         until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
@@ -174,26 +183,38 @@ class MediaApi:
         response = web.StreamResponse(headers={"Content-Type": room.live.content_type, **_LIVE_HEADERS})
         await response.prepare(request)
         if request.method == "GET" and request.transport is not None:
-            with _counted(room, session_id):
-                await self._stream(request, request.transport, response, room)
+            ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+            with _counted(room, claims), self._kept(claims, ending):
+                await self._stream(request, request.transport, response, room, ending)
         return response
 
+    @contextlib.contextmanager
+    def _kept(self, claims: Claims | None, ending: asyncio.Future[Ending]) -> Iterator[None]:
+        """Let a removal end the response. The token is checked again: the request may have waited since the check."""
+        if claims is None:
+            yield
+            return
+        with self._responses.kept(claims, lambda: _end(ending, "removed")):
+            if claims.user_type == "student":
+                self._tokens.require_not_removed(claims.room, claims.ids)
+            yield
+
     async def _stream(
-        self, request: web.Request, transport: asyncio.Transport, response: web.StreamResponse, room: WatchableRoom
+        self,
+        request: web.Request,
+        transport: asyncio.Transport,
+        response: web.StreamResponse,
+        room: WatchableRoom,
+        ending: asyncio.Future[Ending],
     ) -> None:
         _limit_unsent(transport)
-        ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        viewer = LiveViewer(
-            transport,
-            chunked=request.version >= HttpVersion11,
-            ended=lambda why: None if ending.done() else ending.set_result(why),
-        )
+        viewer = LiveViewer(transport, chunked=request.version >= HttpVersion11, ended=lambda why: _end(ending, why))
         try:
             room.live.join(viewer)
             why = await ending
         finally:
             room.live.leave(viewer)
-        if why != "stuck":
+        if why not in ("stuck", "removed"):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FINISH_TIMEOUT_S):
                     return await response.write_eof()
@@ -288,12 +309,18 @@ def _require_reachable(room: WatchableRoom) -> None:
         raise Unavailable("This node cannot reach the class's origin; ask for another place.", retry_after_s=1)
 
 
+def _end(ending: asyncio.Future[Ending], why: Ending) -> None:
+    if not ending.done():
+        ending.set_result(why)
+
+
 @contextlib.contextmanager
-def _counted(room: WatchableRoom, session_id: str) -> Iterator[None]:
-    """Count a viewer while its endless response is open."""
-    if not session_id:
+def _counted(room: WatchableRoom, claims: Claims | None) -> Iterator[None]:
+    """Count a student as viewer while its endless response is open."""
+    if claims is None or claims.user_type != "student":
         yield
         return
+    session_id = claims.session_id
     room.viewers.open_response(session_id)
     try:
         yield

@@ -4,22 +4,27 @@ Nodes send each other tokens with the same key and ``user_type: "node"``, and ed
 node that they pull a class from. No kind is accepted as another.
 """
 
+import re
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jwt
 
-from airnode.errors import Forbidden, Unauthenticated
+from airnode.errors import Forbidden, Removed, Unauthenticated
 
 UserType = Literal["student", "teacher"]
 
 _CACHE_SIZE = 20_000
-_MAX_TOKEN_CHARS = 1024
+_MAX_TOKEN_CHARS = 3072
 #: A node's token is checked on another machine, and the clocks may differ a little.
 _NODE_TTL_S = 120
+#: Ids that the server gives to students. Nobody has one without the signed identity that it stands in.
+STUDENT_ID = re.compile(r"st_[A-Za-z0-9_-]{16}\Z")
+_MAX_EARLIER_IDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Claims:
     Attributes:
         session_id: names this one token; viewers are counted by it.
         expires_at: unix seconds.
+        name: as it is shown in the class; empty: not known.
+        also: other ids of the same student: the signed one, or those that the student gave before.
     """
 
     user_id: str
@@ -36,6 +43,13 @@ class Claims:
     room: str
     session_id: str
     expires_at: int
+    name: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return all ids of this person; the first is the one that others see."""
+        return (self.user_id, *self.also)
 
     def require_room(self, room: str) -> None:
         """Raise Forbidden (403) unless the token is for ``room``."""
@@ -46,6 +60,18 @@ class Claims:
         """Raise Forbidden (403) unless the bearer is a teacher."""
         if self.user_type != "teacher":
             raise Forbidden("Only a teacher may do this.")
+
+
+@dataclass(frozen=True, slots=True)
+class StudentIdentity:
+    """Who a student is, in all classes: signed by the server, kept by the browser or the app.
+
+    Attributes:
+        earlier: ids that the student gave itself before it had this identity, at most four.
+    """
+
+    student_id: str
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +118,27 @@ class Tokens:
         self._ttl_s = ttl_s
         #: {token text: its claims}, least recently verified first. A hit still has its expiry checked.
         self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._are_removed: list[Callable[[str, Sequence[str]], bool]] = []
 
-    def issue(self, user_id: str, user_type: UserType, room: str, session_id: str | None = None) -> tuple[str, Claims]:
+    def refuse_removed(self, are_removed: Callable[[str, Sequence[str]], bool]) -> None:
+        """From now on refuse the tokens of students who were removed: it is called with the room and the ids."""
+        self._are_removed.append(are_removed)
+
+    def issue(
+        self,
+        user_id: str,
+        user_type: UserType,
+        room: str,
+        session_id: str | None = None,
+        *,
+        name: str = "",
+        also: tuple[str, ...] = (),
+    ) -> tuple[str, Claims]:
         """Return the text and the claims of a new token, for a new session or (to renew) for an existing one."""
         now = int(time.time())
-        claims = Claims(user_id, user_type, room, session_id or secrets.token_urlsafe(9), now + int(self._ttl_s))
-        payload = {
+        expires_at = now + int(self._ttl_s)
+        claims = Claims(user_id, user_type, room, session_id or secrets.token_urlsafe(9), expires_at, name, also)
+        payload: dict[str, object] = {
             "sub": claims.user_id,
             "user_type": claims.user_type,
             "room": claims.room,
@@ -105,6 +146,10 @@ class Tokens:
             "iat": now,
             "exp": claims.expires_at,
         }
+        if name:
+            payload["name"] = name
+        if also:
+            payload["also"] = list(also)
         return jwt.encode(payload, self._secret, algorithm="HS256"), claims
 
     def verify(self, token: str) -> Claims:
@@ -112,6 +157,7 @@ class Tokens:
 
         Raises:
             Unauthenticated: (401) missing, malformed, wrongly signed or expired.
+            Removed: (403) the teacher removed this student from the class.
         """
         claims = self._verified.get(token)
         if claims is None:
@@ -122,7 +168,39 @@ class Tokens:
         if claims.expires_at <= time.time():
             self._verified.pop(token, None)
             raise Unauthenticated("The token has expired; ask for a new one.")
+        if claims.user_type == "student":
+            self.require_not_removed(claims.room, claims.ids)
         return claims
+
+    def require_not_removed(self, room: str, user_ids: Sequence[str]) -> None:
+        """Raise Removed (403) if a student with these ids was removed from the class."""
+        if any(are_removed(room, user_ids) for are_removed in self._are_removed):
+            raise Removed("The teacher removed you from this class.")
+
+    def issue_identity(self, identity: StudentIdentity, ttl_s: float) -> str:
+        """Return a student's identity, signed; it is valid for ``ttl_s`` and opens nothing."""
+        now = int(time.time())
+        payload: dict[str, object] = {
+            "sub": identity.student_id,
+            "user_type": "identity",
+            "iat": now,
+            "exp": now + int(ttl_s),
+        }
+        if identity.earlier:
+            payload["also"] = list(identity.earlier[-_MAX_EARLIER_IDS:])
+        return jwt.encode(payload, self._secret, algorithm="HS256")
+
+    def verify_identity(self, text: str) -> StudentIdentity:
+        """Return a student's identity.
+
+        Raises:
+            Unauthenticated: (401) missing, malformed, wrongly signed, expired, or of another kind.
+        """
+        payload = self._payload(text, ["exp", "sub", "user_type"])
+        student_id = payload["sub"]
+        if payload["user_type"] != "identity" or not STUDENT_ID.match(str(student_id)):
+            raise Unauthenticated("This is not a student's identity.")
+        return StudentIdentity(student_id, _texts(payload.get("also", [])))
 
     def issue_node(self, node_id: str) -> str:
         """Return a token for requests to another node, valid for two minutes."""
@@ -190,7 +268,20 @@ class Tokens:
     def _decode(self, token: str) -> Claims:
         payload = self._payload(token, ["exp", "sub", "room", "sid", "user_type"])
         user_type = payload["user_type"]
-        texts = (payload["sub"], payload["room"], payload["sid"])
+        texts = (payload["sub"], payload["room"], payload["sid"], payload.get("name", ""))
         if user_type not in ("student", "teacher") or not all(isinstance(text, str) for text in texts):
             raise Unauthenticated("The token is not valid.")
-        return Claims(payload["sub"], user_type, payload["room"], payload["sid"], int(payload["exp"]))
+        also = _texts(payload.get("also", []))
+        sub, room, session_id, name = texts
+        return Claims(sub, user_type, room, session_id, int(payload["exp"]), name, also)
+
+
+def new_student_id() -> str:
+    """Return an id that no other student has."""
+    return f"st_{secrets.token_urlsafe(12)}"
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Unauthenticated("The token is not valid.")
+    return tuple(value)

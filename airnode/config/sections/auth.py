@@ -41,3 +41,25 @@ class AuthSection(Section):
     failure_burst: int = Field(
         default=60, ge=1, description="Wrong codes or secrets allowed at once from one client address."
     )
+    student_id_ttl_s: Seconds = Field(
+        default=15_552_000.0,
+        ge=3600,
+        description="How long a browser or app keeps the signed identity of a student; each token renews it.",
+    )
+    max_name_chars: int = Field(
+        default=40, ge=4, le=64, description="Longest name that people may give themselves, in characters."
+    )
+    max_names: int = Field(
+        default=5_000,
+        ge=100,
+        le=100_000,
+        description="Names that are remembered of each class, so that two people of one name are told apart.",
+    )
+    reserved_names: tuple[str, ...] = Field(
+        default=("선생님", "선생", "teacher", "관리자", "운영자", "admin", "airnode"),
+        description="Words that students' names must not look like, not be among their words, and not begin or end "
+        "with; the names of a class's teachers always count.",
+    )
+    default_name: str = Field(
+        default="Student", min_length=1, max_length=40, description="Name of students whose client sends none."
+    )

@@ -35,7 +35,7 @@ RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
 #: Fragments are still written for this long after the last viewer left, as a viewer may only reload the page.
 LINGER_S = 5.0
 
-Ending = Literal["ended", "codecs", "moved", "stuck"]
+Ending = Literal["ended", "codecs", "moved", "stuck", "removed"]
 
 
 class ViewerTransport(Protocol):

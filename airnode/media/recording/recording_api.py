@@ -12,6 +12,7 @@ from airnode.errors import Forbidden, NotFound, Unauthenticated
 from airnode.kernel.meter import Meter
 from airnode.media.hls.media_store import MEDIA_TYPE
 from airnode.media.hls.window import PLAYLIST_TYPE
+from airnode.media.open_responses import OpenResponses
 from airnode.media.recording.catalog import Recording, RecordingCatalog
 from airnode.media.recording.file_sender import FileBody, FileSender
 from airnode.media.recording.playlist import lookup
@@ -33,6 +34,7 @@ class RecordingApi:
 
     Args:
         sent_bytes: counts the bytes that are sent.
+        responses: keeps open responses, so that they can be ended.
         student_download: students may download too.
         gap_s: a client that accepts no data for this many seconds is disconnected.
     """
@@ -45,9 +47,11 @@ class RecordingApi:
         registry: CollectorRegistry,
         *,
         sent_bytes: Meter,
+        responses: OpenResponses,
         student_download: bool,
         gap_s: float,
     ) -> None:
+        self._responses = responses
         self._catalog = catalog
         self._remote_recordings = remote_recordings
         self._playlists = Playlists(catalog, remote_recordings)
@@ -107,7 +111,7 @@ class RecordingApi:
             self._refused.inc()
             raise Forbidden("Only teachers may download recordings here; watch it instead.")
         self._requests["download"].inc()
-        return await self._send(request, DOWNLOAD)
+        return await self._send(request, DOWNLOAD, claims)
 
     @operation(
         summary="A segment or initialization section of a recording",
@@ -118,17 +122,19 @@ class RecordingApi:
     )
     async def object(self, request: web.Request) -> web.StreamResponse:
         """Send what the playlist names."""
-        self._claims(request)
+        claims = self._claims(request)
         self._requests["object"].inc()
-        return await self._send(request, request.match_info["name"])
+        return await self._send(request, request.match_info["name"], claims)
 
-    async def _send(self, request: web.Request, name: str) -> web.StreamResponse:
+    async def _send(self, request: web.Request, name: str, claims: Claims) -> web.StreamResponse:
+        """Send the object; a student who is removed meanwhile is disconnected."""
         room, recording_id = _names(request)
         own = self._catalog.get(room, recording_id)
-        if own is not None:
-            return await self._sender.send(request, await self._body(own, name))
-        location = await self._remote_recordings.find(room, recording_id)
-        return await self._remote_recordings.forward(request, location, name, self._sender)
+        with self._responses.kept(claims, lambda: _disconnect(request)):
+            if own is not None:
+                return await self._sender.send(request, await self._body(own, name))
+            location = await self._remote_recordings.find(room, recording_id)
+            return await self._remote_recordings.forward(request, location, name, self._sender)
 
     def _claims(self, request: web.Request) -> Claims:
         try:
@@ -207,6 +213,11 @@ class RecordingApi:
             MEDIA_TYPE,
             etag=f'"{recording.recording_id}-{found.offset_bytes}"',
         )
+
+
+def _disconnect(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _names(request: web.Request) -> tuple[str, str]:

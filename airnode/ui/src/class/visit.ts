@@ -44,7 +44,7 @@ export class ClassVisit {
     forThisTab.set(JOINED, code);
     const recording = location.pathname === pathOf(code) ? recordingInAddress() : null;
     this.view.patch({ code, joined: true, recording });
-    this.room.join({ user_type: "student", user_id: userId(), code });
+    this.room.join({ user_type: "student", user_id: userId(), code, student: "new" });
   }
 
   leave(): void {

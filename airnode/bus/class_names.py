@@ -1,0 +1,80 @@
+"""Numbers for people of the same name in one class, in Redis, so that all nodes give the same."""
+
+import asyncio
+from typing import Any
+
+from airnode.bus import keys
+from airnode.bus.client import Bus, unavailable
+from airnode.errors import Unavailable
+
+_TIMEOUT_S = 2.0
+
+# A slot is "<name>\x1f<number>", for a teacher "<name>\x1fT". KEYS: {slot: user}, {user: slot}, ends (ms) of users.
+# ARGV: user, name, milliseconds, most users, "T" for a teacher. Returns the number; 0: a teacher has this name.
+_CLAIM = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function free(user)
+    local slot = redis.call('HGET', KEYS[2], user)
+    if slot then redis.call('HDEL', KEYS[1], slot) end
+    redis.call('HDEL', KEYS[2], user)
+    redis.call('ZREM', KEYS[3], user)
+end
+for _, user in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 100)) do free(user) end
+local user, stem = ARGV[1], ARGV[2] .. '\\31'
+local slot = redis.call('HGET', KEYS[2], user)
+local number = slot and slot:sub(1, #stem) == stem and slot:sub(#stem + 1) or nil
+if number == nil then
+    if ARGV[5] == 'T' then
+        number = 'T'
+    elseif redis.call('HEXISTS', KEYS[1], stem .. 'T') == 1 then
+        return 0
+    else
+        number = 1
+        while redis.call('HEXISTS', KEYS[1], stem .. number) == 1 do number = number + 1 end
+    end
+    free(user)
+    if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then free(redis.call('ZRANGE', KEYS[3], 0, 0)[1]) end
+    redis.call('HSET', KEYS[1], stem .. number, user)
+    redis.call('HSET', KEYS[2], user, stem .. number)
+end
+redis.call('ZADD', KEYS[3], now + ARGV[3], user)
+for i = 1, 3 do
+    if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
+end
+return tonumber(number) or 1
+"""
+
+
+class ClassNames:
+    """Who has which name in which class.
+
+    Args:
+        keep_s: a name becomes free this long after its last use.
+        max_names: most names that are kept of a class; above it the one that was not used longest becomes free.
+    """
+
+    def __init__(self, bus: Bus, *, keep_s: float, max_names: int) -> None:
+        self._bus = bus
+        self._keep_ms = max(1, round(keep_s * 1000))
+        self._max_names = max_names
+
+    async def number(self, room: str, user_id: str, look: str, *, teacher: bool = False) -> int:
+        """Return which one of this name a person is, from 1; the same each time. 0: it is a teacher's name.
+
+        Args:
+            look: the same for all names that look alike, see :func:`airnode.web.lookalikes.skeleton`.
+
+        Raises:
+            Unavailable: (503) Redis does not answer.
+        """
+        names = [keys.class_names(room, part) for part in ("slots", "users", "ends")]
+        member = f"{'T' if teacher else 'S'}:{user_id}"
+        values: list[Any] = [member, look, self._keep_ms, self._max_names, "T" if teacher else ""]
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                with unavailable():
+                    found = self._bus.client.eval(_CLAIM, len(names), *names, *values)
+                    return int(await found)
+        except TimeoutError:
+            raise Unavailable("Redis does not answer.") from None
