@@ -50,7 +50,8 @@ _TABLE |= {0x11A8 + at: letter for at, letter in enumerate(_FINALS)}
 
 def skeleton(text: str) -> str:
     """Return a text that is the same for all texts that look like ``text``; only for comparing, not for showing."""
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    # Some letters lose their look in the normal form, so the table is used before it, too.
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text.translate(_TABLE)).casefold())
     kept = "".join(filter(_counts, plain.translate(_TABLE)))
     for pair, letter in _PAIRS:
         kept = kept.replace(pair, letter)

@@ -14,7 +14,8 @@ from tests.support.problems import check_problem
 
 pytestmark = pytest.mark.timeout(120)
 
-FOR_ALL = {"token", "hls_url", "node_id", "node_name", "expires_at", "room", "title"}
+FOR_ALL = {"token", "hls_url", "node_id", "node_name", "expires_at", "room", "title", "user_id"}
+FOR_STUDENTS = FOR_ALL | {"name", "student"}
 
 FOR_TEACHERS = FOR_ALL | {"rtmp_url", "rtmp_server", "stream_key", "class_code", "class_url"}
 
@@ -24,7 +25,7 @@ async def test_a_token_by_query_json_and_form(school: AirnodeProcess, client: Cl
     for way in ({"params": fields}, {"json": fields}, {"data": fields}):
         status, headers, body = await client.call("POST", "/api/token", **way)
         assert status == 200, (way, body)
-        assert set(body) == FOR_ALL
+        assert set(body) == FOR_STUDENTS
         assert headers["Cache-Control"] == "no-store"
         claims = jwt.decode(body["token"], options={"verify_signature": False})
         assert (claims["sub"], claims["user_type"], claims["room"]) == ("민아", "student", "stream")

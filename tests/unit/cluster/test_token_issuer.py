@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.messages import NodeRecord
 from airnode.cluster.classes import Class
+from airnode.cluster.shown_names import ShownNames
 from airnode.cluster.token_issuer import TokenIssuer, TokenOrder
 from airnode.config.sections.auth import AuthSection
 from airnode.errors import Forbidden, InvalidInput, NoHealthyNodes, NotFound, RateLimited
@@ -74,6 +75,21 @@ class TwoNodes:
         return node("origin")
 
 
+class NumbersInMemory:
+    """Counts the people of one name; names are never free again."""
+
+    def __init__(self) -> None:
+        self.taken: dict[tuple[str, str], list[str]] = {}
+
+    async def number(self, room: str, user_id: str, look: str, *, teacher: bool = False) -> int:
+        users = self.taken.setdefault((room, look), [])
+        if users and users[0] == "teacher":
+            return 0
+        if user_id not in users:
+            users.append("teacher" if teacher else user_id)
+        return users.index("teacher" if teacher else user_id) + 1
+
+
 class World:
     def __init__(self, **auth: object) -> None:
         section = AuthSection.model_validate({"teacher_secret": SECRET, "failure_burst": 3, **auth})
@@ -87,6 +103,7 @@ class World:
             tokens=self.tokens,
             classes=self.classes,
             nodes=self.nodes,
+            names=ShownNames(section, NumbersInMemory()),
             attempts=self.attempts,
             registry=self.registry,
         )
