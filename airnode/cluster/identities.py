@@ -45,7 +45,7 @@ def identify(
     """
     brought = [found for text in (student, cookie) if (found := _verified(tokens, text)) is not None]
     if brought:
-        return _known(brought, present)
+        return _known(brought, user_id, present)
     if present is not None and user_id in present.ids:
         signed = next((each for each in present.ids if STUDENT_ID.match(each)), None) or new_student_id()
         earlier = tuple(each for each in present.ids if each != signed)
@@ -60,13 +60,17 @@ def identify(
     return Person(user_id, (made,), StudentIdentity(made, (user_id,)))
 
 
-def _known(brought: list[StudentIdentity], present: Claims | None) -> Person:
-    """Return the student of the first identity; a present token of the same student keeps its id."""
+def _known(brought: list[StudentIdentity], user_id: str, present: Claims | None) -> Person:
+    """Return the student of the first identity.
+
+    The class sees the id of the present token, if that is the same student's; else the one that this student gave
+    before and gives again; else the signed one.
+    """
     identity = brought[0]
     ids = list(dict.fromkeys(each for one in brought for each in (one.student_id, *one.earlier)))
     renewed = present if present is not None and not set(ids).isdisjoint(present.ids) else None
-    user_id = renewed.user_id if renewed is not None else identity.student_id
-    return Person(user_id, tuple(each for each in ids if each != user_id), identity, renewed)
+    shown = renewed.user_id if renewed is not None else user_id if user_id in ids else identity.student_id
+    return Person(shown, tuple(each for each in ids if each != shown), identity, renewed)
 
 
 def _verified(tokens: Tokens, text: str) -> StudentIdentity | None:

@@ -87,7 +87,7 @@ async def test_every_operation_is_complete(school: AirnodeProcess, session: aioh
 @pytest.mark.parametrize(
     ("method", "path", "names"),
     [
-        ("post", "/api/token", {"user_type", "user_id", "code", "secret", "room", "name", "avoid"}),
+        ("post", "/api/token", {"user_type", "user_id", "code", "secret", "room", "name", "avoid", "student"}),
         ("get", "/v/{token}/{room}/{name}", {"_HLS_msn", "_HLS_part", "_HLS_skip"}),
     ],
 )

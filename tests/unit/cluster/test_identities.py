@@ -63,6 +63,7 @@ def test_who_renews_a_token_stays_the_same_person_also_without_the_identity(toke
     _, claims = tokens.issue(own.user_id, "student", "stream", also=own.also)
     renewed = identify(tokens, user_id="mina", cookie=signed(tokens, own.identity), present=claims)
     assert (renewed.user_id, renewed.renewed) == ("mina", claims)
+    assert identify(tokens, user_id="mina", cookie=signed(tokens, own.identity)).user_id == "mina"
     later = identify(tokens, user_id="another", cookie=signed(tokens, own.identity))
     assert later.user_id == own.identity.student_id
     assert "mina" in later.also
