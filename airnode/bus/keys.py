@@ -69,7 +69,8 @@ def chat(*parts: str) -> str:
     =========================  ======================================================================================
     """
     return f"{PREFIX}{{chat}}:{':'.join(parts)}"
-=======
+
+
 def class_names(room: str, part: str) -> str:
     """Return a key of the names in a class.
 
