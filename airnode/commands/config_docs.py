@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from airnode.commands import chat_docs
 from airnode.commands.options import OPTIONS
 from airnode.config import render
 from airnode.config.keys import Key, KeyKind, index_of
@@ -88,14 +89,18 @@ def _reserved() -> Iterator[str]:
 
 def documents() -> dict[str, str]:
     """Return {path below the repository's root: content}."""
-    return {"configs/airnode.example.toml": example(), "docs/config.md": reference()}
+    return {
+        "configs/airnode.example.toml": example(),
+        "docs/config.md": reference(),
+        "docs/chat-events.md": chat_docs.document(),
+    }
 
 
 @click.command()
 @click.option("--write", is_flag=True, help="Renew the files; without it only say which are out of step (exit code 1).")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=ROOT, show_default="the repository")
 def main(write: bool, root: Path) -> None:
-    """Check or renew the documents generated from the configuration model."""
+    """Check or renew the documents generated from the configuration model and from the events of chat."""
     stale = {name: text for name, text in documents().items() if _read(root / name) != text}
     for name, text in stale.items():
         if write:

@@ -20,8 +20,10 @@ from airnode.web.addresses import Addresses, PortName
 from airnode.web.apps import build_app
 from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.tokens import Tokens
+from tests.support.chat_contract import ChatContract
 from tests.support.waiting import eventually
 
+CONTRACT = ChatContract()
 SECRET = "0123456789abcdef0123456789abcdef-chat"
 
 
@@ -170,7 +172,9 @@ class RoomClient:
         await self._ws.send_str(f"42{number}" + orjson.dumps([event, *args]).decode())
         (found,) = await asyncio.wait_for(answer, 20)
         if not found["ok"]:
+            CONTRACT.check_error(found["error"])
             raise Refused(found["error"])
+        CONTRACT.check_request(event, list(args), found)
         return found
 
     async def emit(self, event: str, *args: object) -> None:
@@ -208,6 +212,7 @@ class RoomClient:
                 name, *args = orjson.loads(text[2:])
                 if len(args) > 1 and isinstance(args[-1], str):
                     self.position = args[-1]
+                CONTRACT.check_event(name, args)
                 self.events.append((name, args))
             elif text.startswith("43"):
                 head = text[2:].partition("[")[0]

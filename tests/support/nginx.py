@@ -1,4 +1,4 @@
-"""A real nginx in front of several ports, round robin, as docs/chat.md shows it."""
+"""A real nginx in front of several ports, round robin, configured as deploy/nginx shows it."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from tests.support.ports import free_ports
 from tests.support.waiting import eventually
 
 PATH = f"{os.environ['PATH']}:/usr/sbin"
+DEPLOYED = Path(__file__).parents[2] / "deploy/nginx/airnode.conf"
 _CONFIG = """
 daemon off; worker_processes 1; pid {work}/nginx.pid; error_log {work}/error.log warn; {user}
 events {{ worker_connections 1024; }}
@@ -18,22 +19,22 @@ http {{
   access_log off;
   client_body_temp_path {work}/a; proxy_temp_path {work}/b; fastcgi_temp_path {work}/c; uwsgi_temp_path {work}/d;
   scgi_temp_path {work}/e;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-  upstream chat {{ {servers} keepalive 64; }}
-  server {{
-    listen 127.0.0.1:{port} backlog=1024;
-    location /socket.io/ {{
-      proxy_pass http://chat;
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_set_header Host $http_host;
-      proxy_read_timeout 75s;
-      proxy_buffering off;
-    }}
-  }}
+  {deployed}
 }}
 """
+
+
+def deployed(port: int, servers: str) -> str:
+    """Return the file of deploy/nginx with these addresses."""
+    text = DEPLOYED.read_text()
+    for old, new in (
+        ("listen 80;", f"listen 127.0.0.1:{port} backlog=1024;"),
+        ("server 127.0.0.1:8000;", servers),
+        ("server 127.0.0.1:8888;", servers),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
 
 
 def nginx_path() -> str | None:
@@ -46,7 +47,7 @@ async def round_robin(work: Path, ports: Sequence[int]) -> AsyncIterator[str]:
     port = free_ports(1)[0]
     servers = " ".join(f"server 127.0.0.1:{each};" for each in ports)
     user = "user root;" if os.getuid() == 0 else ""
-    (work / "nginx.conf").write_text(_CONFIG.format(work=work, port=port, servers=servers, user=user))
+    (work / "nginx.conf").write_text(_CONFIG.format(work=work, user=user, deployed=deployed(port, servers)))
     binary = nginx_path()
     assert binary is not None
     process = await asyncio.create_subprocess_exec(

@@ -1,0 +1,5 @@
+"""All events of chat, in the order of the documentation."""
+
+from airnode.chat.rooms.event_types import ROOM_EVENTS, EventType
+
+EVENTS: tuple[EventType, ...] = (*ROOM_EVENTS,)
