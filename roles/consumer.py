@@ -1,14 +1,23 @@
-"""The consumer: reads events from the log and inserts them into PostgreSQL."""
+"""The consumer: reads events from the log and inserts them into PostgreSQL.
+
+It always lands what happened in classes, and brings it to the log. A standalone node has a consumer for this; there it
+lands the pipeline's own topics too if it has a producer (``--demo-pipeline``).
+"""
+
+import uuid
 
 from airnode.config.model import Settings
 from airnode.pipeline.access import PIPELINE_ACCESS
+from airnode.pipeline.admin.overview import CLASS_RECORD
 from airnode.pipeline.admin.stats_reporter import StatsReporter
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
 from airnode.pipeline.consume.member import ConsumerMember
 from airnode.pipeline.consume.sinks import DeadLetterSink, EventSink, Sink
+from airnode.pipeline.event import CLASSROOM
 from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.pipeline.preconditions import Preconditions
+from airnode.pipeline.produce.classroom_relay import ClassroomRelay, ClassroomRelayMetrics
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts
@@ -18,9 +27,10 @@ _NAME = "consumer"
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    """Return one member per consumer group, the lag watch and the stats reporter."""
+    """Return one member per consumer group, the relay of classes, the lag watch and the stats reporter."""
     settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
-    groups = groups_of(settings)
+    only_classes = "standalone" in ctx.identity.roles and "producer" not in ctx.identity.roles
+    groups = _classroom_group() if only_classes else _groups(settings) | _classroom_group()
     members = [
         _member(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)
         for group, topics in groups.items()
@@ -28,35 +38,58 @@ def build(ctx: RoleContext) -> RoleParts:
     members.append(_member(ctx, DeadLetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
     watch = LagWatch(ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch"))
     preconditions = Preconditions(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
+    relay_metrics = ClassroomRelayMetrics(ctx.registry)
+    relay = _relay(ctx, relay_metrics)
     reporter = StatsReporter(
         ctx.bus,
-        _NAME,
+        CLASS_RECORD if only_classes else _NAME,
         ctx.identity,
-        metrics.reported,
+        () if only_classes else (*metrics.reported, *relay_metrics.reported),
         ctx.tasks("stats-reporter"),
         lag=lambda: watch.lag,
-        checks=(*(("not_landed", member.check) for member in members), ("stuck", watch.check)),
+        checks=(
+            *(("not_landed", member.check) for member in members),
+            ("stuck", watch.check),
+            ("classroom_waits", relay.check),
+        ),
     )
     return RoleParts(
         services=(
             preconditions,
             reporter,
             *(Ordered(member, after=(preconditions, reporter)) for member in members),
+            Ordered(relay, after=(preconditions, reporter)),
             Ordered(watch, after=(preconditions,)),
         ),
         checks=(
             *(HealthCheck(member.name, member.check, critical=False) for member in members),
             HealthCheck("lag", watch.check, critical=False),
+            HealthCheck(relay.name, relay.check, critical=False),
         ),
     )
 
 
-def groups_of(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return the groups and the topics that they read, {group: topics}."""
+def _classroom_group() -> dict[str, tuple[str, ...]]:
+    return {f"{CLASSROOM}_group": (CLASSROOM,)}
+
+
+def _groups(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the groups of the pipeline's own topics, {group: topics}."""
     section = settings.pipeline
     if section.group:
         return {section.group: tuple(section.topics)}
     return {f"{topic}_group": (topic,) for topic in section.topics}
+
+
+def _relay(ctx: RoleContext, metrics: ClassroomRelayMetrics) -> ClassroomRelay:
+    return ClassroomRelay(
+        ctx.bus,
+        ctx.event_log,
+        metrics,
+        ctx.tasks("classroom-relay"),
+        member=uuid.uuid4().hex,
+        node_name=ctx.identity.node_name,
+    )
 
 
 def _member(

@@ -1,12 +1,18 @@
 """The master: pages, tokens and places, classes, the view of the cluster. All its state is in the stores."""
 
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from airnode.bus.class_names import ClassNames
 from airnode.bus.removals import Removals
 from airnode.chat.assembly import ChatParts, make_chat
+from airnode.classrecord.attendance_reporter import AttendanceMetrics, AttendanceReporter
+from airnode.classrecord.attendance_store import AttendanceStore
+from airnode.classrecord.record_api import RecordApi
+from airnode.classrecord.record_reader import RecordReader
+from airnode.classrecord.session_tracker import RoomOnAir, SessionTracker
 from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
@@ -85,6 +91,10 @@ def build(ctx: RoleContext) -> RoleParts:
         _nodes_api(ctx, cluster),
         _join_api(ctx, cluster),
         _pipeline_api(ctx, cluster, overview, catalogue),
+        RecordApi(
+            cluster.authorizer,
+            RecordReader(ctx.postgres, AttendanceStore(ctx.bus, ctx.settings.chat.outbox_entries)),
+        ),
     )
 
     chat = _chat(ctx)
@@ -112,6 +122,14 @@ def build(ctx: RoleContext) -> RoleParts:
             raise LookupError("no slave has sent a heartbeat")
         return f"{count} serving"
 
+    sessions = SessionTracker(
+        ctx.bus,
+        ctx.settings.classes,
+        ctx.tasks("class-sessions"),
+        outbox_entries=ctx.settings.chat.outbox_entries,
+        rooms=lambda: [RoomOnAir(each.room, each.phase, each.since) for each in rooms.states()],
+    )
+
     return RoleParts(
         services=(
             removals,
@@ -119,22 +137,37 @@ def build(ctx: RoleContext) -> RoleParts:
             nodes,
             Ordered(rooms, after=(nodes,)),
             Ordered(cluster.room_events, after=(rooms,)),
+            Ordered(sessions, after=(rooms,)),
             recordings,
             overview,
             catalogue,
             *(in_order(chat.services) if chat is not None else ()),
         ),
         routes={PortName.HTTP: routes},
-        checks=(HealthCheck("nodes", serving, critical=False), *(chat.checks if chat is not None else ())),
+        checks=(
+            HealthCheck("nodes", serving, critical=False),
+            HealthCheck("class-sessions", sessions.check, critical=False),
+            *(chat.checks if chat is not None else ()),
+        ),
         endpoints=endpoints,
     )
 
 
 def _chat(ctx: RoleContext) -> ChatParts | None:
-    """Return the chat of a master's port; None: a slave in the same process serves it there too."""
+    """Return the chat of a master's port, with the reporter of who is in it; None: a slave in the same process serves it
+    there too.
+    """
     if "slave" in ctx.identity.roles:
         return None
-    return make_chat(
+    attendance = AttendanceReporter(
+        ctx.bus,
+        ctx.settings.classes,
+        ctx.tasks("attendance"),
+        outbox_entries=ctx.settings.chat.outbox_entries,
+        member=f"{ctx.identity.node_id}:{uuid.uuid4().hex[:8]}",
+        metrics=AttendanceMetrics(ctx.registry),
+    )
+    chat = make_chat(
         ctx.bus,
         ctx.settings.chat,
         ctx.settings.http,
@@ -145,7 +178,10 @@ def _chat(ctx: RoleContext) -> ChatParts | None:
         local_host=ctx.addresses.local_host,
         registry=ctx.registry,
         tasks=ctx.tasks,
+        attendance=attendance,
     )
+    check = HealthCheck("attendance", attendance.check, critical=False)
+    return replace(chat, services=(attendance, *chat.services), checks=(*chat.checks, check))
 
 
 def _cluster(ctx: RoleContext) -> _Cluster:

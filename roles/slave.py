@@ -1,5 +1,6 @@
 """The slave: takes publishers over RTMP and serves viewers over HTTP."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from airnode.bus.messages import ROOM_PATTERN
 from airnode.bus.records import Records
 from airnode.bus.removals import Removals
 from airnode.chat.assembly import make_chat
+from airnode.classrecord.attendance_reporter import AttendanceMetrics, AttendanceReporter, Watching
 from airnode.cluster.access import NODE_ACCESS
 from airnode.cluster.heartbeat import Heartbeat, HeartbeatClient, Meters
 from airnode.cluster.stream_keys import StreamKeys
@@ -66,6 +68,7 @@ def build(ctx: RoleContext) -> RoleParts:
     recordings = _recordings(ctx, rooms, sent, responses)
     heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent)
     reporter = _reporter(ctx, rooms)
+    attendance = _attendance(ctx, relays)
     media = MediaApi(
         relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, responses=responses, admits=heartbeat.admits
     )
@@ -82,6 +85,7 @@ def build(ctx: RoleContext) -> RoleParts:
         local_host=_master_host(ctx),
         registry=ctx.registry,
         tasks=ctx.tasks,
+        attendance=attendance,
     )
 
     def routes(app: web.Application) -> None:
@@ -112,6 +116,7 @@ def build(ctx: RoleContext) -> RoleParts:
             Ordered(recordings.recorder, after=(rooms, recordings.announcer)),
             Ordered(relays, after=(rooms, origins)),
             Ordered(reporter, after=(rooms, origins)),
+            Ordered(attendance, after=(relays,)),
             *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, browser, *engines)),
             Ordered(heartbeat, after=(relays, rtmp, *engines)),
             *in_order(chat.services),
@@ -125,6 +130,7 @@ def build(ctx: RoleContext) -> RoleParts:
             HealthCheck("browser", browser.check, critical=False),
             HealthCheck("recording", recordings.recorder.check, critical=False),
             *chat.checks,
+            HealthCheck("attendance", attendance.check, critical=False),
         ),
         preflight=_preflight(settings),
         endpoints=endpoints,
@@ -187,6 +193,23 @@ def _removals(ctx: RoleContext) -> tuple[OpenResponses, Removals]:
 def _reporter(ctx: RoleContext, rooms: Rooms) -> RoomReporter:
     lease_s = ctx.settings.cluster.lease_s
     return RoomReporter(rooms, ctx.bus, ctx.identity.node_id, ctx.addresses, lease_s, ctx.tasks("room-reporter"))
+
+
+def _attendance(ctx: RoleContext, relays: Relays) -> AttendanceReporter:
+    """Return the reporter of who is in the classes on this node."""
+
+    def viewing() -> dict[tuple[str, str], Watching]:
+        return {key: Watching(*viewer) for key, viewer in relays.watching().items()}
+
+    return AttendanceReporter(
+        ctx.bus,
+        ctx.settings.classes,
+        ctx.tasks("attendance"),
+        outbox_entries=ctx.settings.chat.outbox_entries,
+        member=f"{ctx.identity.node_id}:{uuid.uuid4().hex[:8]}",
+        viewing=viewing,
+        metrics=AttendanceMetrics(ctx.registry),
+    )
 
 
 def _relays(ctx: RoleContext, rooms: Rooms, origins: Origins) -> Relays:

@@ -53,8 +53,7 @@ def places(part: str) -> str:
 def chat(*parts: str) -> str:
     """Return a key of chat, such as ``airnode:{chat}:log:<room>``. All of them are in one slot.
 
-    =========================  ===============================================================================
-
+    =========================  ======================================================================================
     parts                      value
     =========================  ======================================================================================
     ``head``, room             hash {epoch, offset} of the room's log
@@ -66,6 +65,7 @@ def chat(*parts: str) -> str:
     ``session``, pid           what a client was in, for connection state recovery
     ``beat``, node             exists while the node lives, and ``chat.recovery_s`` longer
     ``outbox``                 stream of what the class record takes, of all rooms
+    ``record``, …              sessions and attendance, see below
     =========================  ======================================================================================
     """
     return f"{PREFIX}{{chat}}:{':'.join(parts)}"
@@ -78,3 +78,36 @@ def class_names(room: str, part: str) -> str:
         part: ``slots`` {name and number: user}, ``users`` {user: name and number} or ``ends`` {user: end, ms}.
     """
     return f"{PREFIX}names:{{{room}}}:{part}"
+
+
+# -- the class record: what happened in classes, and who attended -----------------------------------------------------
+
+
+def classroom_outbox() -> str:
+    """Return the key of the stream of facts that are not on the event log yet; see :mod:`airnode.bus.classroom`."""
+    return chat("outbox")
+
+
+def classroom_relayed() -> str:
+    """Return the key of a string: number of entries that relays have deleted from the outbox."""
+    return chat("record", "relayed")
+
+
+def class_sessions() -> str:
+    """Return the key of the hash {room: ``session id|started|last live|ended``}, in unix ms; ended 0: it is on."""
+    return chat("record", "sessions")
+
+
+def attendance(member: str) -> str:
+    """Return the key of the hash {interval id: ``room JSON``} of the open intervals of one run of a node."""
+    return f"{PREFIX}{{classroom}}:attendance:{member}"
+
+
+def attendance_ends() -> str:
+    """Return the key of the sorted set {member: end of its lease, ms of the server's clock}."""
+    return chat("record", "attendance-ends")
+
+
+def attendance_beat(member: str) -> str:
+    """Return the key of a string: unix ms of the member's last beat; it expires a day after it."""
+    return chat("record", "attendance-beat", member)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from airnode.bus.classroom import AttendanceLog
 from airnode.bus.client import Bus
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.gateway import ChatGateway
@@ -57,6 +58,7 @@ def make_chat(
     local_host: str,
     registry: CollectorRegistry,
     tasks: Callable[[str], TaskScope],
+    attendance: AttendanceLog | None = None,
 ) -> ChatParts:
     """Return the chat of this process.
 
@@ -64,6 +66,7 @@ def make_chat(
         port: whose address other nodes pass requests on to.
         local_host: host of nodes that announce none: they are on the master's machine.
         tasks: returns a new scope.
+        attendance: takes notes of who is in the rooms.
     """
     name = _NODE_ID.sub("-", node_id)
     metrics, outage, log = ChatMetrics(registry), Outage(registry), RoomLog(bus, section)
@@ -74,7 +77,7 @@ def make_chat(
         log=log,
         metrics=metrics,
         outage=outage,
-        presence=Presence(bus, section, name),
+        presence=Presence(bus, section, name, attendance),
         tasks=tasks("chat-rooms"),
     )
     sessions = Sessions(bus, name, recovery_s=section.recovery_s, lease_s=section.lease_s, tasks=tasks("chat-sessions"))

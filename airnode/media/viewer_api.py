@@ -134,7 +134,7 @@ class MediaApi:
         if name == MULTIVARIANT:
             self._require_admission()
         elif name == room.window.media_uri and claims.user_type == "student":
-            room.viewers.note_request(claims.session_id, asyncio.get_running_loop().time())
+            room.viewers.note_request(claims.session_id, asyncio.get_running_loop().time(), claims.user_id)
         response = await self.answer(request, room, name)
         # The request may have waited, and the student may have been removed since.
         self._claims(request.match_info["token"], room.name)
@@ -321,7 +321,7 @@ def _counted(room: WatchableRoom, claims: Claims | None) -> Iterator[None]:
         yield
         return
     session_id = claims.session_id
-    room.viewers.open_response(session_id)
+    room.viewers.open_response(session_id, claims.user_id)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Events about users, products (courses) and orders.
+"""Events about users, products (courses) and orders, and what happened in classes (:mod:`.classroom_events`).
 
 On the log an event is a JSON object in UTF-8::
 
@@ -9,19 +9,24 @@ On the log an event is a JSON object in UTF-8::
 that it does not know, and cannot decode a version that it does not know.
 """
 
-import time
-import uuid
-from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
-from airnode.pipeline.uuid7 import uuid7
-from airnode.store.eventlog.log import Record
+from airnode.pipeline.classroom_events import (
+    Attended,
+    HandChanged,
+    MessageDeleted,
+    MessageSent,
+    PollAnswered,
+    PollChanged,
+    QuestionChanged,
+    SessionEnded,
+    SessionStarted,
+)
+from airnode.pipeline.event import VERSION, Event, Topic
 
-VERSION = 1
-
-Topic = Literal["users", "products", "orders"]
+#: The topics of the pipeline's own data. What happened in classes has a topic of its own.
 TOPICS: tuple[Topic, ...] = ("users", "products", "orders")
 
 
@@ -31,26 +36,6 @@ class EventDecodeError(Exception):
     def __init__(self, reason: Literal["not_json", "unknown_version", "unknown_type", "invalid"], detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """Fields of all events.
-
-    Attributes:
-        occurred_at: with a time zone.
-        key: events with the same key stay in order.
-    """
-
-    topic: ClassVar[Topic]
-
-    v: int = VERSION
-    event_id: uuid.UUID
-    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)]
-    key: str
-
-    def record(self) -> Record:
-        """Return the record to publish."""
-        return Record(self.topic, self.key, _encoder.encode(self))
 
 
 class _UserEvent(Event, frozen=True, kw_only=True):
@@ -99,7 +84,18 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed"):
     unit_price_krw: int
 
 
-AnyEvent = UserRegistered | UserSignedIn | ProductViewed | ProductPriceChanged | OrderPlaced
+ClassroomEvent = (
+    SessionStarted
+    | SessionEnded
+    | Attended
+    | MessageSent
+    | MessageDeleted
+    | QuestionChanged
+    | PollChanged
+    | PollAnswered
+    | HandChanged
+)
+AnyEvent = UserRegistered | UserSignedIn | ProductViewed | ProductPriceChanged | OrderPlaced | ClassroomEvent
 
 
 class _Head(msgspec.Struct):
@@ -107,16 +103,9 @@ class _Head(msgspec.Struct):
     v: int
 
 
-_encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _heads = msgspec.json.Decoder(_Head)
 _TYPES = frozenset(each.__struct_config__.tag for each in AnyEvent.__args__)
-
-
-def new_id_and_time() -> tuple[uuid.UUID, datetime]:
-    """Return the id and the time of an event that happens now."""
-    now_ns = time.time_ns()
-    return uuid7(now_ns // 1_000_000), datetime.fromtimestamp(now_ns / 1e9, UTC)
 
 
 def decode_event(value: bytes, topic: str) -> AnyEvent:

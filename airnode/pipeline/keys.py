@@ -2,6 +2,9 @@
 
 from airnode.bus.keys import PREFIX
 
+#: The election of the process that relays the outbox of classes.
+CLASSROOM_RELAY = "classroom-relay"
+
 # -- the data pipeline, counted over all processes ---------------------------------------------------------------------
 
 

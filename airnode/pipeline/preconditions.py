@@ -8,6 +8,7 @@ from airnode.errors import StartupError
 from airnode.kernel.service import Service
 from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.insert import REQUIRED_KEYS
+from airnode.pipeline.event import CLASSROOM
 from airnode.pipeline.events import TOPICS
 from airnode.store.eventlog.log import EventLog
 from airnode.store.migrate import load, migrate
@@ -51,7 +52,7 @@ class Preconditions(Service):
 
 def wanted_topics(partitions: int) -> dict[str, int]:
     """Return all topics of the pipeline, {name: partitions}."""
-    return {**dict.fromkeys(TOPICS, partitions), dead_letters.TOPIC: 1}
+    return {**dict.fromkeys((*TOPICS, CLASSROOM), partitions), dead_letters.TOPIC: 1}
 
 
 async def ensure_topics(eventlog: EventLog, partitions: int) -> list[str]:

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from airnode.pipeline.events import OrderPlaced, UserSignedIn, new_id_and_time
+from airnode.pipeline.event import new_id_and_time
+from airnode.pipeline.events import OrderPlaced, UserSignedIn
 from airnode.store.eventlog.log import Record
 from tests.support.browser import DESKTOP, PHONE, chromium, watch_requests
 from tests.support.eventlog import LogRig

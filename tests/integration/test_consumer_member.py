@@ -23,7 +23,8 @@ from airnode.pipeline.consume import dead_letters
 from airnode.pipeline.consume.lag_watch import LagWatch
 from airnode.pipeline.consume.member import ConsumerMember
 from airnode.pipeline.consume.sinks import DeadLetterSink, EventSink
-from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn, new_id_and_time
+from airnode.pipeline.event import new_id_and_time
+from airnode.pipeline.events import OrderPlaced, ProductViewed, UserSignedIn
 from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.pipeline.preconditions import ensure_topics, require_unique_keys
 from airnode.store.eventlog.log import Partition, Record

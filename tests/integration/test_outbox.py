@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
-from airnode.pipeline.events import ProductPriceChanged, decode_event, new_id_and_time
+from airnode.pipeline.event import new_id_and_time
+from airnode.pipeline.events import ProductPriceChanged, decode_event
 from airnode.pipeline.metrics import ProducerMetrics
 from airnode.pipeline.preconditions import ensure_topics
 from airnode.pipeline.produce import outbox

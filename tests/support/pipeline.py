@@ -24,6 +24,7 @@ from redis import asyncio as aioredis
 from airnode.config.sections.postgres import PostgresSection
 from airnode.errors import Unavailable
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
+from airnode.pipeline.event import new_id_and_time
 from airnode.pipeline.events import (
     TOPICS,
     AnyEvent,
@@ -31,7 +32,6 @@ from airnode.pipeline.events import (
     ProductViewed,
     UserSignedIn,
     decode_event,
-    new_id_and_time,
 )
 from airnode.pipeline.preconditions import ensure_topics
 from airnode.store.eventlog.log import EventLog, GroupSubscription, Record

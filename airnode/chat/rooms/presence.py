@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from airnode.bus import keys
+from airnode.bus.classroom import AttendanceLog, ClassUser
 from airnode.bus.client import Bus, unavailable
 from airnode.chat.rooms.local_room import LocalRoom
 from airnode.chat.rooms.log import channel_of
@@ -54,7 +55,8 @@ class _Unreported:
 class Presence:
     """Reports the people on this node, and tells members who comes and goes. :class:`ChatRooms` calls it."""
 
-    def __init__(self, bus: Bus, section: ChatSection, node_id: str) -> None:
+    def __init__(self, bus: Bus, section: ChatSection, node_id: str, attendance: AttendanceLog | None = None) -> None:
+        self._attendance = attendance
         self._bus = bus
         self._section = section
         self._node_id = node_id
@@ -62,12 +64,17 @@ class Presence:
         self._unreported: dict[str, _Unreported] = {}
 
     def entered(self, room: LocalRoom, visitor: Visitor) -> None:
+        if self._attendance is not None:
+            user = visitor.user
+            self._attendance.joined(room.name, _session(visitor), ClassUser(user.id, user.name, user.role))
         if room.roster.enter(visitor.user):
             unreported = self._unreported.setdefault(room.name, _Unreported())
             unreported.left.discard(visitor.user.id)
             unreported.joined[visitor.user.id] = visitor.user
 
     def left(self, room: LocalRoom, visitor: Visitor) -> None:
+        if self._attendance is not None:
+            self._attendance.left(room.name, _session(visitor))
         if room.roster.leave(visitor.user):
             unreported = self._unreported.setdefault(room.name, _Unreported())
             unreported.joined.pop(visitor.user.id, None)
@@ -185,3 +192,10 @@ class Presence:
             if user is not None:
                 people[user_id.decode()] = user
         room.roster.replace(node, people, asyncio.get_running_loop().time())
+
+
+def _session(visitor: Visitor) -> str:
+    """Return a name of this connection that no other living one on this node has: a client may come back earlier than
+    its former connection ends.
+    """
+    return f"{id(visitor):x}"

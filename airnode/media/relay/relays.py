@@ -102,6 +102,15 @@ class Relays(Service):
         now_s = _now_s()
         return {room.name: room.viewers.count(now_s) for room in self.all()}
 
+    def watching(self) -> dict[tuple[str, str], tuple[str, float]]:
+        """Return {(room, session): (id of its user, seconds since it was last seen)}, of the viewers on this node."""
+        now_s = _now_s()
+        return {
+            (room.name, session_id): user
+            for room in self.all()
+            for session_id, user in room.viewers.users(now_s).items()
+        }
+
     def newcomers(self) -> list[str]:
         """Return the sessions that are new since the last call."""
         return [session for room in self.all() for session in room.viewers.newcomers()]

@@ -23,17 +23,23 @@ class Viewers:
         self._seen_s: dict[str, float] = {}
         #: {session id: number of its open endless responses}; these sessions always count.
         self._watching: Counter[str] = Counter()
+        #: {session id: id of its user}, for the sessions above.
+        self._users: dict[str, str] = {}
         #: New sessions, until they are read.
         self._newcomers: deque[str] = deque(maxlen=_NEWCOMERS_MAX)
 
-    def note_request(self, session_id: str, now_s: float) -> None:
+    def note_request(self, session_id: str, now_s: float, user_id: str = "") -> None:
         """Note a playlist request."""
+        if user_id:
+            self._users[session_id] = user_id
         if self._seen_s.pop(session_id, None) is None:
             self._newcomers.append(session_id)
         self._seen_s[session_id] = now_s
 
-    def open_response(self, session_id: str) -> None:
+    def open_response(self, session_id: str, user_id: str = "") -> None:
         """Note the start of an endless response."""
+        if user_id:
+            self._users[session_id] = user_id
         self._watching[session_id] += 1
 
     def close_response(self, session_id: str, now_s: float) -> None:
@@ -60,9 +66,20 @@ class Viewers:
             if seen_s >= oldest_s:
                 break
             del self._seen_s[session_id]
+            self._users.pop(session_id, None)
         return len(self._seen_s)
+
+    def users(self, now_s: float) -> dict[str, tuple[str, float]]:
+        """Return {session id: (id of its user, seconds since it was last seen)}, of the sessions that count now."""
+        self.count(now_s)
+        return {
+            session_id: (user_id, now_s - self._seen_s[session_id])
+            for session_id, user_id in self._users.items()
+            if session_id in self._seen_s
+        }
 
     def clear(self) -> None:
         """Drop all sessions: the stream has ended."""
         self._seen_s.clear()
+        self._users.clear()
         self._watching.clear()

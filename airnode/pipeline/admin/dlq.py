@@ -12,6 +12,7 @@ import asyncpg
 from airnode.config.units import parse_seconds
 from airnode.errors import InvalidInput, NotFound, Unavailable
 from airnode.pipeline.consume.dead_letters import ATTEMPTS, TOO_LARGE
+from airnode.pipeline.event import CLASSROOM
 from airnode.pipeline.events import TOPICS
 from airnode.store.eventlog.log import EventLog, Record
 from airnode.store.postgres import Postgres
@@ -71,7 +72,7 @@ class StoredDeadLetter:
     @property
     def can_be_replayed(self) -> bool:
         """Return whether the record is complete and its topic belongs to the pipeline."""
-        return self.topic in TOPICS and self.reason != TOO_LARGE
+        return self.topic in (*TOPICS, CLASSROOM) and self.reason != TOO_LARGE
 
 
 @dataclass(frozen=True, slots=True)

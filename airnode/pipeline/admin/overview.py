@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+#: What a consumer reports itself as, if it lands nothing but what happened in classes.
+CLASS_RECORD = "class-record"
 _MINUTES = 60
 #: A status is reused for this long; a store must answer within this.
 _FRESH_S, _TIMEOUT_S = 1.0, 2.0
@@ -207,7 +209,7 @@ def assemble(
     status = PipelineStatus(
         server_time=now_s,
         missing=missing,
-        running=bool(reported.members),
+        running=any(each.role != CLASS_RECORD for each in reported.members),
         members=[
             MemberView(each.role, each.node_name, each.troubles, each.notices) for each in _sorted(reported.members)
         ],

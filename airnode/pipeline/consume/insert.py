@@ -8,7 +8,9 @@ returns the new events, and only these are added to the totals.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airnode.pipeline.events import AnyEvent, Topic
+from airnode.pipeline.consume.classroom_insert import insert_classroom
+from airnode.pipeline.event import CLASSROOM, Topic
+from airnode.pipeline.events import AnyEvent
 from airnode.store.eventlog.log import Delivered
 
 if TYPE_CHECKING:
@@ -100,5 +102,7 @@ REQUIRED_KEYS = {
 
 async def insert_events(connection: "PoolConnectionProxy[Any]", topic: Topic, decoded: Sequence[DecodedRecord]) -> int:
     """Insert the events of a topic and return the number of new ones. Call it inside a transaction."""
+    if topic == CLASSROOM:
+        return await insert_classroom(connection, [each.event for each in decoded])
     statement, columns = _STATEMENTS[topic]
     return int(await connection.fetchval(statement, *columns(decoded)))

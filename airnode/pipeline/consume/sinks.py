@@ -9,7 +9,8 @@ import structlog
 from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.pipeline.consume.dead_letters import DeadLetter, make_dead_letter, parse_dead_letter, store_dead_letters
 from airnode.pipeline.consume.insert import DecodedRecord, insert_events
-from airnode.pipeline.events import EventDecodeError, Topic, decode_event
+from airnode.pipeline.event import Topic
+from airnode.pipeline.events import EventDecodeError, decode_event
 from airnode.pipeline.metrics import ConsumerMetrics
 from airnode.store.eventlog.log import Delivered, EventLog
 from airnode.store.postgres import Postgres

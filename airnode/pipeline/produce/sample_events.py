@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 
 from airnode.pipeline.cache.tables import CachedProduct, CachedUser
-from airnode.pipeline.events import AnyEvent, OrderPlaced, ProductViewed, UserSignedIn, new_id_and_time
+from airnode.pipeline.event import new_id_and_time
+from airnode.pipeline.events import AnyEvent, OrderPlaced, ProductViewed, UserSignedIn
 
 #: Shares in percent: orders, views of a course, sign-ins.
 _KINDS, _WEIGHTS = ("order", "view", "sign_in"), (60, 25, 15)

@@ -9,7 +9,8 @@ import structlog
 
 from airnode.errors import Conflict, Unavailable
 from airnode.kernel.backoff import Backoff
-from airnode.pipeline.events import UserRegistered, new_id_and_time
+from airnode.pipeline.event import new_id_and_time
+from airnode.pipeline.events import UserRegistered
 from airnode.pipeline.produce import outbox
 from airnode.pipeline.produce.pace import Pace
 from airnode.pipeline.seed.people import person

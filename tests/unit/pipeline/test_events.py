@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airnode.pipeline.event import new_id_and_time
 from airnode.pipeline.events import (
     EventDecodeError,
     OrderPlaced,
     ProductViewed,
     UserRegistered,
     decode_event,
-    new_id_and_time,
 )
 from airnode.pipeline.uuid7 import uuid7
 

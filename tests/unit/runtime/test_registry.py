@@ -13,8 +13,8 @@ def names(found):
 
 
 def test_included_roles_come_first_and_none_twice():
-    assert names(resolve(["standalone"])) == ["master", "slave", "standalone"]
-    assert names(resolve(["slave", "standalone", "slave"])) == ["slave", "master", "standalone"]
+    assert names(resolve(["standalone"])) == ["master", "slave", "consumer", "standalone"]
+    assert names(resolve(["slave", "standalone", "slave"])) == ["slave", "master", "consumer", "standalone"]
     assert names(resolve([" slave ", "master"])) == ["slave", "master"]
 
 

@@ -1,0 +1,1 @@
+"""The record of classes: who attended, what was said and asked; read by the teacher, kept for a time, forgotten."""
