@@ -154,7 +154,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
 
 def _chat(ctx: RoleContext) -> ChatParts | None:
-    """Return the chat of a master's port, with the reporter of who is in it; None: a slave in the same process serves it
+    """Return the chat of a master's port, with the reporter of who is in it; None: a slave in this process serves it
     there too.
     """
     if "slave" in ctx.identity.roles:
