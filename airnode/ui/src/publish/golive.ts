@@ -265,6 +265,8 @@ export class GoLive {
     this.#wakeLock = null;
     if (this.view.value.screen) this.#useScreen(null);
     this.view.patch({ phase: trouble ? "refused" : "ready", trouble, figures: null, remark: null });
+    // The class is over: the camera's light goes out.
+    if (!trouble) this.leave();
   }
 
   async #locate(avoid: string): Promise<void> {

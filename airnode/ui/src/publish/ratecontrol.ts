@@ -28,13 +28,14 @@ const RESUME_MS = 300;
 /** The part of the measured throughput that is used after the uplink was full. */
 const BACK_OFF = 0.8;
 const MOST_CUT = 0.5;
-const GROWTH = 1.08;
+const GROWTH = 1.1;
 const GROW_EVERY_MS = 1_000;
 /** After a cut the bit rate stays for this long; longer after each attempt to grow that failed soon. */
 const HOLD_MS = 2_500;
-const MOST_HOLD_MS = 30_000;
+const MOST_HOLD_MS = 20_000;
 const FAILED_SOON_MS = 8_000;
 const CUT_EVERY_MS = 700;
+const BUSY_MS = 350;
 const THROUGHPUT_MS = 1_500;
 /** A usual way to the node is the shortest of the last while. */
 const USUAL_MS = 20_000;
@@ -60,6 +61,7 @@ export class RateControl {
   #grewMs = Number.NEGATIVE_INFINITY;
   #holdMs = HOLD_MS;
   #lateMs = 0;
+  #readMs = Number.NaN;
 
   constructor(quality: Quality) {
     this.#rungs = ladder(quality);
@@ -88,7 +90,11 @@ export class RateControl {
     const late = this.#late(nowMs);
     this.#lateMs = late;
     this.#skip = late > (this.#skip ? RESUME_MS : SKIP_MS);
-    if (late > FULL_MS) this.#cut(nowMs, reading);
+    // A reading that is late itself says that the computer is busy: acknowledgements wait to be read.
+    const isBusy = nowMs - this.#readMs > BUSY_MS;
+    this.#readMs = nowMs;
+    if (isBusy) this.#cutMs = Math.max(this.#cutMs, nowMs - this.#holdMs / 2);
+    else if (late > FULL_MS) this.#cut(nowMs, reading);
     else if (late < CLEAR_MS) this.#grow(nowMs);
     this.#rung = rungFor(this.#rungs, this.#bitrateBps, this.#rung);
     return { bitrateBps: Math.round(this.#bitrateBps), rung: this.#rungs[this.#rung]!, skip: this.#skip };

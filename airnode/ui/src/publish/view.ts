@@ -8,9 +8,10 @@ import type { Unsupported } from "./support.ts";
  *
  *     unsupported
  *     idle ──▶ checking ──▶ ready ──▶ connecting ──▶ live ◀──▶ reconnecting
- *      ▲          │           ▲           │            │            │
- *      └──────────┘           └───────────┴── stopped ─┴────────────┤
- *                             refused ◀───┴─────────────────────────┘
+ *      ▲                     │  ▲         │           │             │
+ *      ├───────── left ──────┘  │         │           │             │
+ *      ├──────────── stopped ───┼─────────┴───────────┴─────────────┤
+ *      │                        └─ start again ─ refused ◀──────────┘
  */
 export type GoLivePhase =
   | "unsupported"

@@ -27,7 +27,7 @@ export function Desk({ visit }: { visit: StudioVisit }) {
   const onAir = publishing || status?.state === "live" || status?.state === "reconnecting";
   if (!grant) return <Opening visit={visit} />;
   return (
-    <div class={onAir ? "desk on-air" : "desk"}>
+    <div class={`desk ${onAir ? "on-air" : ""} ${publishing ? "publishing" : ""}`}>
       <div class="desk-main">
         <section class="preview" aria-label={t("studio.title")}>
           <Stage room={room} stats={stats} silent>
@@ -37,16 +37,15 @@ export function Desk({ visit }: { visit: StudioVisit }) {
           {onAir && <Refusal golive={visit.golive} />}
           {onAir && <HealthStrip room={room} stats={stats} />}
         </section>
-        {onAir ? (
-          !publishing && (
-            <Fold title={t("publish.settings")}>
-              <Publish visit={visit} live />
-            </Fold>
-          )
-        ) : (
+        {!publishing && status?.state === "live" && (
+          <Fold title={t("publish.settings")}>
+            <Publish visit={visit} live />
+          </Fold>
+        )}
+        {!publishing && status?.state !== "live" && (
           <GoLiveWays visit={visit}>
             <p class="quiet">{t("publish.lead")}</p>
-            <Publish visit={visit} live={false} />
+            <Publish visit={visit} live={onAir} />
           </GoLiveWays>
         )}
       </div>

@@ -44,6 +44,8 @@ export class StudioVisit {
 
   signOut(): void {
     this.#secret = null;
+    this.golive.stop();
+    this.golive.leave();
     forThisTab.set(SECRET, null);
     this.room.leave();
     this.view.set({ signedIn: false, classes: null, address: null, lowestDelay: null });
