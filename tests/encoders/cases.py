@@ -15,6 +15,8 @@ class Case:
         kind: a name for similar cases.
         late_s: students join this long after the encoder.
         refused: a part of the sentence that ends the publish; None: the class must play.
+        said: the finding that the studio must show for the outputs ``said_of``, which cannot be joined late.
+        counts_pictures: false: the playback time must move, not the pictures.
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
         still_s: the longest time for which the picture may stand still afterwards.
@@ -24,12 +26,15 @@ class Case:
     make: Callable[[], Stream]
     late_s: float = 0.5
     refused: str | None = None
+    said: str = ""
+    said_of: tuple[str, ...] = ()
+    counts_pictures: bool = True
     seconds: float = 12.0
     first_s: float = 4.0
     still_s: float = 1.0
 
 
 def all_cases() -> dict[str, Case]:
-    from tests.encoders import media_cases, protocol_cases, sample_cases
+    from tests.encoders import device_cases, media_cases, protocol_cases, sample_cases
 
-    return {**sample_cases.CASES, **protocol_cases.CASES, **media_cases.CASES}
+    return {**sample_cases.CASES, **protocol_cases.CASES, **media_cases.CASES, **device_cases.CASES}

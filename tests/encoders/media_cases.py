@@ -91,13 +91,22 @@ CASES = {
     "mute_forever": Case("sound stops", lambda: without(AUDIO, 4_000)),
     "mute_forever_late": Case("sound stops", lambda: without(AUDIO, 2_000), late_s=5),
     "freeze_video_3s": Case("picture stops", lambda: without(VIDEO, 4_000, 7_000), still_s=4.5),
+    "freeze_video_forever": Case("picture stops", lambda: without(VIDEO, 4_000), counts_pictures=False),
+    "announced_video_never": Case("picture stops", lambda: without(VIDEO, 0), counts_pictures=False, first_s=6),
+    "pause_3s": Case(
+        "both stop", lambda: [each for each in base() if not 4_000 <= each.at_ms < 7_000], still_s=4.5, seconds=14
+    ),
     "audio_only": Case("one track", lambda: list(clip("audio-only", ()))),
     "video_only": Case("one track", lambda: list(clip("video-only", _PLAIN, ()))),
     "open_gop_late": Case(
         "open GOP", lambda: x264("open-gop", "open-gop=1:bframes=3:keyint=60:min-keyint=60:scenecut=0"), late_s=3.3
     ),
     "intra_refresh_late": Case(
-        "intra refresh", lambda: x264("intra-refresh", "intra-refresh=1:keyint=60:bframes=0:scenecut=0"), late_s=3.3
+        "intra refresh",
+        lambda: x264("intra-refresh", "intra-refresh=1:keyint=60:bframes=0:scenecut=0"),
+        late_s=3.3,
+        said="intra_refresh",
+        said_of=("HLS",),
     ),
     "gop_10s_late": Case(
         "long GOP", lambda: list(clip("gop-10s", (*LOW_LATENCY, "-g", "300", "-keyint_min", "300"))), late_s=5

@@ -12,6 +12,8 @@ from tests.support.flvfile import read_tags
 from tests.support.rtmp import chunk
 
 AUDIO, VIDEO, DATA = 8, 9, 18
+#: No message: the encoder closes its connection, and publishes again at once.
+RECONNECT = -1
 CHUNK_SIZE_BYTES = 60_000
 
 #: x264 as a live encoder runs it: one key frame a second, no frame waits for another.
@@ -49,6 +51,8 @@ class Tag:
     def wire(self, stream_id: int) -> bytes:
         if self.raw is not None:
             return self.raw(stream_id)
+        if self.kind == RECONNECT:
+            return b""
         return chunk(
             self.kind,
             self.body,
@@ -189,3 +193,15 @@ def one_after_the_other(*parts: tuple[Tag, ...], length_ms: int = 5_000) -> Stre
 def retimed(stamp_ms: Callable[[Tag], int]) -> Stream:
     """Return the base stream, sent at the same pace with other timestamps."""
     return [Tag(each.kind, each.at_ms, each.body, stamp_ms(each)) for each in base()]
+
+
+def joined_by_reconnects(*parts: tuple[Tag, ...], length_ms: int = 5_000) -> Stream:
+    """Return the first ``length_ms`` of each clip; the encoder publishes each of them anew, with times from 0."""
+    made: Stream = []
+    for number, part in enumerate(parts):
+        start_ms = number * length_ms
+        made += [tag(RECONNECT, start_ms, b"")] if number else []
+        made += [
+            Tag(each.kind, each.at_ms + start_ms, each.body, each.stamp_ms) for each in part if each.at_ms < length_ms
+        ]
+    return made

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
 import click
+from playwright.async_api import Error as PlaywrightError
 
 from tests.encoders.cases import all_cases
 from tests.encoders.outputs import OUTPUTS, Result, run_case
@@ -33,11 +36,18 @@ def line(result: Result) -> str:
     return row.rstrip() + (f"\n    !! {remarks}" if remarks else "")
 
 
-async def run(names: list[str], workers: int, outputs: tuple[str, ...]) -> list[Result]:
-    """Return the results of the cases, which run on a new node, ``workers`` at a time."""
+async def run(
+    names: list[str], workers: int, outputs: tuple[str, ...], finished: Callable[[Result], None]
+) -> tuple[list[Result], list[str]]:
+    """Run the cases on a new node, ``workers`` at a time; call ``finished`` with each result.
+
+    Returns:
+        (the results, the names of the cases that could not be run).
+    """
     cases = all_cases()
     todo = list(reversed(names))
     results: list[Result] = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         node = AirnodeProcess(Path(folder) / "data", *NODE_ARGS)
         try:
@@ -47,22 +57,27 @@ async def run(names: list[str], workers: int, outputs: tuple[str, ...]) -> list[
                 async def work() -> None:
                     while todo:
                         name = todo.pop()
-                        result = await run_case(node, browser, session, name, cases[name], only=outputs)
+                        try:
+                            result = await run_case(node, browser, session, name, cases[name], only=outputs)
+                        except (PlaywrightError, subprocess.CalledProcessError, aiohttp.ClientError, OSError) as error:
+                            click.echo(f"{name} could not be run: {error}", err=True)
+                            failed.append(name)
+                            continue
                         results.append(result)
-                        click.echo(line(result), err=True)
+                        finished(result)
 
                 await asyncio.gather(*(work() for _ in range(workers)))
         finally:
             await node.close()
     order = {name: index for index, name in enumerate(names)}
-    return sorted(results, key=lambda result: order[result.name])
+    return sorted(results, key=lambda result: order[result.name]), failed
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--workers", default=2, show_default=True, help="Cases at the same time.")
 @click.option("--output", "outputs", multiple=True, type=click.Choice(OUTPUTS), help="Only these outputs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each case instead of the table.")
 @click.option("--looks", is_flag=True, help="With --json: everything that was seen.")
 def main(names: tuple[str, ...], workers: int, outputs: tuple[str, ...], as_json: bool, looks: bool) -> None:
     """Publish streams as unusual encoders send them, and watch the four outputs in Chromium.
@@ -71,16 +86,20 @@ def main(names: tuple[str, ...], workers: int, outputs: tuple[str, ...], as_json
     """
     cases = all_cases()
     chosen = [name for name, case in cases.items() if not names or name in names or case.kind in names]
-    results = asyncio.run(run(chosen, workers, outputs or OUTPUTS))
+
+    def finished(result: Result) -> None:
+        click.echo(line(result), err=True)
+        if as_json:
+            click.echo(json.dumps(as_fields(result, looks)))
+
+    results, failed = asyncio.run(run(chosen, workers, outputs or OUTPUTS, finished))
     bad = [result for result in results if result.trouble or result.slow]
-    if as_json:
-        click.echo(json.dumps([as_fields(result, looks) for result in results], indent=2))
-    else:
+    if not as_json:
         click.echo(f"{'kind':30} {'case':28} " + " ".join(f"{output:15}" for output in OUTPUTS) + " said in the studio")
         for result in results:
             click.echo(line(result))
         click.echo(f"\n{len(results) - len(bad)} of {len(results)} cases came out as they must.")
-    sys.exit(1 if bad else 0)
+    sys.exit(1 if bad or failed else 0)
 
 
 def as_fields(result: Result, looks: bool) -> dict[str, object]:

@@ -20,7 +20,16 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-CASES = ("zero_nal_every_frame", "nal_per_message_4_slices", "mute_forever", "announced_audio_never", "obs_vod_track")
+CASES = (
+    "zero_nal_every_frame",
+    "nal_per_message_4_slices",
+    "mute_forever",
+    "announced_audio_never",
+    "obs_vod_track",
+    "opus_audio",
+    "intra_refresh_late",
+    "picture_appears",
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

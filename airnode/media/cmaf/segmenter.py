@@ -79,6 +79,8 @@ class Segmenter:
         self._part_start_90k = 0
         self._segment_start_90k = 0
         self._segment_bytes = 0
+        #: The longest duration of a segment, for this target duration; 0: the target duration is not known yet.
+        self._limited_to_s, self._limit_90k = 0, settings.segment_max_s * VIDEO_TIMESCALE
         self._wall_clock = WallClock()
         #: Unix time at which the newest frame arrived.
         self._arrived_s = 0.0
@@ -286,10 +288,11 @@ class Segmenter:
 
     def _segment_limit_90k(self) -> float:
         """Return the longest duration of a segment that is allowed now."""
-        longest_s = self._settings.segment_max_s
-        if self._window.target_duration_s:
-            longest_s = min(longest_s, self._window.target_duration_s + ROUNDING_S)
-        return longest_s * VIDEO_TIMESCALE
+        target_s = self._window.target_duration_s
+        if target_s != self._limited_to_s:
+            longest_s = min(self._settings.segment_max_s, target_s + ROUNDING_S)
+            self._limited_to_s, self._limit_90k = target_s, longest_s * VIDEO_TIMESCALE
+        return self._limit_90k
 
     def _begin_segment(self, *, independent: bool) -> None:
         """Begin a segment where the open part begins. The first segment that ends decides the target duration."""

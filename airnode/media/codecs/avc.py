@@ -6,6 +6,7 @@ from typing import NamedTuple
 from airnode.media.codecs.bits import (
     BitReader,
     BitstreamError,
+    PictureSyntax,
     SequenceInfo,
     bounded,
     frame_rate,
@@ -112,8 +113,8 @@ def parse_sps(nal: bytes) -> SequenceInfo:
     chroma, chroma_format, luma_bits, chroma_bits = 1, 1, 8, 8
     if profile in _HIGH_PROFILES:
         chroma_format, chroma, luma_bits, chroma_bits = _high_fields(r)
-    r.ue()  # log2_max_frame_num_minus4
-    _skip_picture_order(r)
+    frame_num_bits = 4 + bounded(r.ue(), 12, "log2_max_frame_num_minus4")
+    order = _picture_order(r)
     reference_frames = bounded(r.ue(), 16, "max_num_ref_frames")
     r.skip(1)
     width_mbs, height_units = r.ue() + 1, r.ue() + 1
@@ -129,7 +130,8 @@ def parse_sps(nal: bytes) -> SequenceInfo:
     height = 16 * height_units * fields - unit_y * (top + bottom)
     picture_size(width, height)
     rate = _vui_frame_rate(r) if r.flag() else None
-    return SequenceInfo(width, height, rate, set_id, chroma_format, luma_bits, chroma_bits, reference_frames)
+    pictures = PictureSyntax(frame_num_bits, *order, frame_only, width_mbs * height_units * fields)
+    return SequenceInfo(width, height, rate, set_id, chroma_format, luma_bits, chroma_bits, reference_frames, pictures)
 
 
 def _high_fields(r: BitReader) -> tuple[int, int, int, int]:
@@ -154,16 +156,19 @@ def _skip_scaling_list(r: BitReader, size: int) -> None:
         last = following or last
 
 
-def _skip_picture_order(r: BitReader) -> None:
+def _picture_order(r: BitReader) -> tuple[int, int, bool]:
+    """Return (pic_order_cnt_type, bits of pic_order_cnt_lsb, whether slices have delta_pic_order_cnt)."""
     kind = bounded(r.ue(), 2, "pic_order_cnt_type")
     if kind == 0:
-        r.ue()
-    elif kind == 1:
-        r.skip(1)
+        return 0, 4 + bounded(r.ue(), 12, "log2_max_pic_order_cnt_lsb_minus4"), False
+    if kind == 2:
+        return 2, 0, False
+    has_deltas = not r.flag()
+    r.se()
+    r.se()
+    for _ in range(bounded(r.ue(), 255, "num_ref_frames_in_pic_order_cnt_cycle")):
         r.se()
-        r.se()
-        for _ in range(bounded(r.ue(), 255, "num_ref_frames_in_pic_order_cnt_cycle")):
-            r.se()
+    return 1, 0, has_deltas
 
 
 def _vui_frame_rate(r: BitReader) -> float | None:

@@ -15,6 +15,26 @@ class UnsupportedCodec(AirnodeError):
     code, title, status = "unsupported_codec", "Unsupported codec", 415
 
 
+class PictureSyntax(NamedTuple):
+    """Fields of an H.264 sequence parameter set that the headers of its slices depend on.
+
+    Attributes:
+        frame_num_bits: size of frame_num.
+        order_type: pic_order_cnt_type.
+        order_bits: size of pic_order_cnt_lsb; 0: there is none.
+        has_order_deltas: slice headers have delta_pic_order_cnt.
+        is_progressive: frame_mbs_only_flag.
+        macroblocks: of a frame.
+    """
+
+    frame_num_bits: int
+    order_type: int
+    order_bits: int
+    has_order_deltas: bool
+    is_progressive: bool
+    macroblocks: int
+
+
 class SequenceInfo(NamedTuple):
     """Fields of a sequence parameter set.
 
@@ -22,6 +42,7 @@ class SequenceInfo(NamedTuple):
         width, height: in pixels, cropped.
         set_id: the set's id.
         reference_frames: most pictures that are kept for reference (H.264); 0: not read.
+        pictures: H.264 only.
     """
 
     width: int
@@ -32,6 +53,7 @@ class SequenceInfo(NamedTuple):
     luma_bits: int = 8
     chroma_bits: int = 8
     reference_frames: int = 0
+    pictures: PictureSyntax | None = None
 
 
 #: Real headers have some dozens of bytes; a much longer one is an attack.

@@ -13,6 +13,8 @@ timeline continues after a small hole. If the codec strings stay the same, a new
 same response: MSE accepts it in the same SourceBuffer. If they change, the response ends and viewers request it
 again, because the codecs are part of the Content-Type.
 
+**Intra refresh.** A viewer who begins with a recovery point gets a grey picture before it (:mod:`.lead_in`).
+
 **At rest.** While nobody watches, no fragments are written (:mod:`.on_demand`). The first viewer wakes the feed. When
 the last one left more than `LINGER_S` ago, the feed rests as soon as a frame comes that playback can begin with.
 """
@@ -28,6 +30,7 @@ from airnode.kernel.meter import Meter
 from airnode.media.cmaf.bmff import Track
 from airnode.media.frames import Frame, KeyFrameReason, VideoConfig
 from airnode.media.live.fragmenter import Fragment, http_chunk
+from airnode.media.live.lead_in import lead_in
 from airnode.media.live.on_demand import OnDemandFragmenter
 
 #: Most fragments that are kept for new viewers. If key frames are further apart, a new viewer waits for the next one.
@@ -137,9 +140,9 @@ class LiveViewer:
 
     def _resume(self, fragment: Fragment, init: bytes) -> int:
         self.waits_for_key = False
-        written = 0
-        if init != self._init:
-            written = self.renew(init)
+        written = self.renew(init) if init != self._init else 0
+        if lead := lead_in(init, fragment):
+            written += self._write(http_chunk(lead) if self._chunked else lead)
         return written + self._write(fragment.chunk if self._chunked else fragment.body)
 
     def _update_queue(self, now_s: float) -> int:
@@ -309,6 +312,8 @@ class LiveFeed:
         self._viewers[viewer] = None
         self._metrics.viewers.inc()
         ring = b"".join(fragment.body for fragment in self._ring)
+        if ring:
+            ring = lead_in(self._init, self._ring[0]) + ring
         self._metrics.sent_bytes.add(viewer.enter(self._init, ring, self._clock()))
         if viewer.waits_for_key:
             self.want_key("viewer")

@@ -6,11 +6,12 @@ bytes. So any byte range can be answered from the head and the recorded file.
 
 Each run of a fragment becomes a chunk. If the resolution, the profile, the channels or the sample rate change during
 the recording, the track gets another sample entry (times are converted to the timescale of the track). Only another
-codec becomes another track. If media are missing (the publisher was away, or segments were left out), the sample before
-the gap lasts longer. If a track begins later than the others, or with composition offsets, it gets an edit list.
+codec becomes another track. If media are missing (the publisher was away, or segments were left out), the picture
+before the gap lasts longer, and the sound gets silence (:mod:`.silent_frames`). If a track begins later than the
+others, or with composition offsets, it gets an edit list.
 
 Chromium uses the first sample entry for all samples. It only plays across a change because key frames contain their
-parameter sets (:class:`~airnode.media.cmaf.segmenter.Segmenter`); ffmpeg and VLC also read the other entries.
+parameter sets (:class:`~airnode.media.cmaf.segmenter.Segmenter`); ffmpeg also reads the other entries.
 """
 
 from array import array
@@ -23,6 +24,7 @@ from sys import byteorder
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE, box, full_box
 from airnode.media.recording.fragment_reader import Malformed, Run, TrackHeader, read_init, read_moof
 from airnode.media.recording.index import SegmentIndex
+from airnode.media.recording.silent_frames import SilentBlock, SilentFrames
 
 #: Seconds from 1904, the epoch of MP4, to 1970.
 _MP4_EPOCH_S = 2_082_844_800
@@ -34,6 +36,8 @@ _MAX_OFFSET_BYTES = (1 << 32) - (256 << 20)
 #: The first displayed sample is one of the first samples, at most this many.
 _REORDERED = 32
 _MAX_TICKS = (1 << 32) - 1
+#: A longer hole in the sound gets no silence: more than an hour at 48 kHz.
+_MAX_SILENT_FRAMES = 200_000
 
 #: ``read(offset, size)`` returns bytes of the recorded file; fewer bytes at its end.
 Read = Callable[[int, int], bytes]
@@ -41,7 +45,10 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ProgressiveMp4:
-    """The MP4 file: ``head``, then ``size_bytes`` of the recorded file, starting at ``offset_bytes``."""
+    """The MP4 file: ``head``, then ``size_bytes`` of the recorded file, starting at ``offset_bytes``.
+
+    The head ends with the header of the ``mdat`` and the silent frames in it.
+    """
 
     head: bytes
     offset_bytes: int
@@ -64,14 +71,20 @@ class _OutputTrack:
     offsets: list[int] = field(default_factory=list)
     #: For each chunk: (number of samples, number of the sample entry).
     chunks: list[tuple[int, int]] = field(default_factory=list)
+    #: Sum of the holes minus the silence in them.
+    unfilled: int = 0
 
-    def add(self, run: Run, header: TrackHeader, at: int) -> None:
-        """Append a run whose samples are at the position ``at`` of the recorded file."""
+    def add(self, run: Run, header: TrackHeader, at: int, silence: SilentFrames) -> None:
+        """Append a run whose samples are at the position ``at`` of the recorded file. A hole in sound is filled."""
         if header.entry not in self.entries:
             self.entries.append(header.entry)
         base, durations = run.base_ticks, run.durations
         if header.timescale != self.header.timescale:
             base, durations = self._converted(run, header.timescale)
+        elif self.sizes and base > self.end and header.handler == b"soun":
+            silent = silence.block(header.entry)
+            if silent is not None:
+                self._fill(base - self.end, silent, self.entries.index(header.entry) + 1)
         if self.sizes:
             self._join(base)
         first = len(self.sizes)
@@ -93,6 +106,26 @@ class _OutputTrack:
             time += duration
             times.append(time * wanted // timescale)
         return times[0], [after - before for before, after in pairwise(times)]
+
+    def _fill(self, hole: int, silent: SilentBlock, entry: int) -> None:
+        """Fill a hole with whole frames. What is left of all holes together is at most half a frame."""
+        ticks = silent.frame_ticks
+        frames = min((hole + self.unfilled + ticks // 2) // ticks, -(-hole // ticks))
+        if frames > _MAX_SILENT_FRAMES:
+            return
+        frames = max(frames, 0)
+        self.unfilled += hole - frames * ticks
+        if not frames:
+            return
+        first = len(self.sizes)
+        self.durations.extend([ticks] * (frames - 1) + [hole - ticks * (frames - 1)])
+        self.sizes.extend([silent.frame_bytes] * frames)
+        self.cts.extend(bytes(frames))
+        self.sync.extend(range(first + 1, first + frames + 1))
+        self.end += hole
+        for samples in silent.chunks(frames):
+            self.offsets.append(silent.at)
+            self.chunks.append((samples, entry))
 
     def _join(self, base: int) -> None:
         """Extend the last sample until the next one begins."""
@@ -126,20 +159,21 @@ def build_progressive(index: SegmentIndex, read: Read) -> ProgressiveMp4:
     """
     if not index.segments:
         raise Malformed("nothing is recorded yet")
-    output_tracks = _output_tracks(index, read)
+    silence = SilentFrames(index.segments[0].offset_bytes)
+    output_tracks = _output_tracks(index, read, silence)
     if not output_tracks:
         raise Malformed("there are no samples")
     first, last = index.segments[0], index.segments[-1]
     size = last.offset_bytes + last.size_bytes - first.offset_bytes
     wide = size > _MAX_OFFSET_BYTES
     tables = [_tables(track) for track in output_tracks]
-    head_bytes = len(_head(index, output_tracks, tables, size, 0, wide=wide))
-    return ProgressiveMp4(
-        _head(index, output_tracks, tables, size, head_bytes - first.offset_bytes, wide=wide), first.offset_bytes, size
-    )
+    mdat_bytes = len(silence.data) + size
+    head_bytes = len(_head(index, output_tracks, tables, mdat_bytes, 0, wide=wide)) + len(silence.data)
+    head = _head(index, output_tracks, tables, mdat_bytes, head_bytes - first.offset_bytes, wide=wide)
+    return ProgressiveMp4(head + silence.data, first.offset_bytes, size)
 
 
-def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
+def _output_tracks(index: SegmentIndex, read: Read, silence: SilentFrames) -> list[_OutputTrack]:
     inits = [
         {header.track_id: header for header in read_init(read(each.offset_bytes, each.size_bytes))}
         for each in index.inits
@@ -159,7 +193,7 @@ def _output_tracks(index: SegmentIndex, read: Read) -> list[_OutputTrack]:
                 track = output_tracks.get(key)
                 if track is None:
                     track = output_tracks[key] = _OutputTrack(header, [], run.base_ticks, run.base_ticks)
-                track.add(run, header, at + run.data_offset)
+                track.add(run, header, at + run.data_offset, silence)
             at += fragment_bytes
     return sorted(output_tracks.values(), key=lambda track: track.header.handler != b"vide")
 
@@ -189,7 +223,7 @@ def _head(
     index: SegmentIndex,
     output_tracks: Sequence[_OutputTrack],
     tables: Sequence[bytes],
-    size: int,
+    mdat_bytes: int,
     shift: int,
     *,
     wide: bool,
@@ -208,7 +242,7 @@ def _head(
         b"mvhd", 1, 0, times, pack(">IH10x", 0x10000, 0x100), _MATRIX, bytes(24), pack(">I", len(output_tracks) + 1)
     )
     ftyp = box(b"ftyp", b"isom", pack(">I", 0x200), b"isom", b"iso2", b"mp41", b"mp42")
-    mdat = pack(">I4sQ", 1, b"mdat", size + 16) if wide else pack(">I4s", size + 8, b"mdat")
+    mdat = pack(">I4sQ", 1, b"mdat", mdat_bytes + 16) if wide else pack(">I4s", mdat_bytes + 8, b"mdat")
     return ftyp + box(b"moov", mvhd, *traks) + mdat
 
 

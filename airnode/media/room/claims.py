@@ -24,6 +24,11 @@ log = structlog.get_logger(__name__)
 _ALIVE_S = 2.5
 #: Most segments that an origin makes between its last report and its end.
 _UNREPORTED_SEGMENTS = 2
+#: Longest time that an encoder waits for a silent publisher on another node.
+_LONGEST_TURN_WAIT_S = 4.0
+_TURN_POLL_S = 0.05
+#: Reports round the time of silence; a publisher that was heard later than this is alive.
+_HEARD_AGAIN_S = 0.3
 #: Longest time that an encoder waits for Redis.
 _CLAIM_TIMEOUT_S = 3.0
 
@@ -50,6 +55,9 @@ class RoomClaims:
     async def claim(self, name: str) -> None:
         """Claim the room for this node, unless this node already owns it.
 
+        An encoder that lost its network may come back to this node before the other node notices that its connection is
+        dead. So it waits while the publisher on the other node is silent, as in :meth:`Rooms.wait_for_turn`.
+
         Raises:
             Conflict: (409) another node has the room, and its publisher is alive.
             Unavailable: (503) this node accepts no more rooms, or Redis does not answer.
@@ -58,7 +66,8 @@ class RoomClaims:
         room = self._rooms.get(name)
         if room is not None and room.phase != "ended":
             return
-        if self._alive_elsewhere(name):
+        await self._wait_for_turn(name)
+        if self._heard_s(name) is not None:
             raise Conflict("This class is live already; end the other stream first.")
         try:
             async with asyncio.timeout(_CLAIM_TIMEOUT_S):
@@ -88,12 +97,32 @@ class RoomClaims:
         log.info("room_claimed", room=name, epoch=holder.epoch, before=held.owner if held is not None else "")
         self._rooms.own(name, Ownership(epoch, after))
 
-    def _alive_elsewhere(self, name: str) -> bool:
+    async def _wait_for_turn(self, name: str) -> None:
+        """Wait until the publisher on another node has been silent for long enough, or is heard again."""
+        heard_s = self._heard_s(name)
+        if heard_s is None:
+            return
+        until_s = min(heard_s + self._takeover_after_s, self._now_s() + _LONGEST_TURN_WAIT_S)
+        # This loop polls, as it waits for time to pass and for reports.
+        while self._now_s() < until_s:
+            again_s = self._heard_s(name)
+            if again_s is None or again_s > heard_s + _HEARD_AGAIN_S:
+                return
+            await asyncio.sleep(_TURN_POLL_S)
+
+    def _heard_s(self, name: str) -> float | None:
+        """Return the loop time at which another node last heard its publisher; None: no publisher is alive there."""
         state = self._table.state(name)
         if state is None or state.node_id == self._node_id or state.phase != "live":
-            return False
-        age_s = asyncio.get_running_loop().time() - self._table.last_report_s(name)
-        return age_s < _ALIVE_S and state.silent_s + age_s < self._takeover_after_s
+            return None
+        reported_s = self._table.last_report_s(name)
+        heard_s = reported_s - state.silent_s
+        is_alive = self._now_s() - reported_s < _ALIVE_S and self._now_s() - heard_s < self._takeover_after_s
+        return heard_s if is_alive else None
+
+    @staticmethod
+    def _now_s() -> float:
+        return asyncio.get_running_loop().time()
 
 
 def continuation(*known: RoomState | None) -> Continuation:

@@ -53,6 +53,8 @@ OTHER_TRACK_WAIT_90K = VIDEO_TIMESCALE * 3 // 10
 SETUP_FRAMES, SETUP_BYTES = 1_000, 16 << 20
 #: If no video has come for this long, a change of the sound does not wait for a key frame.
 VIDEO_SILENT_S = 3.0
+#: If sound has waited for a key frame for longer than this, the studio says so.
+SOUND_WAIT_S = 3.0
 #: Most audio frames that are kept until a period with their track begins.
 WAITING_AUDIO_FRAMES = 64
 #: The publisher's clock is checked at each 16th frame.
@@ -110,6 +112,7 @@ class Packager:
         self._sound: ContinuousAudio | None = None
         #: Sound that waits for a period with its track.
         self._waiting_audio: deque[Frame] = deque(maxlen=WAITING_AUDIO_FRAMES)
+        self._waiting_since_s = 0.0
         #: Video has had no key frame for too long, so it is left out until one comes.
         self._video_missing = False
         self._had_video = False
@@ -326,6 +329,10 @@ class Packager:
         if without_video or frame.arrived_s - self._video_arrived_s > VIDEO_SILENT_S:
             self._begin_period()
             return True
+        if not self._waiting_audio:
+            self._waiting_since_s = frame.arrived_s
+        elif frame.arrived_s - self._waiting_since_s > SOUND_WAIT_S:
+            self._findings.add("audio", "sound_waits", frame.arrived_s)
         self._waiting_audio.append(frame)
         return False
 

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from airnode.bus.messages import RoomPhase
 from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Unavailable
+from airnode.kernel.logging import LogLimiter
 from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
 from airnode.kernel.trouble import Trouble
@@ -35,6 +36,8 @@ _ENDED_FOR_S = 30.0
 #: Longest time that an encoder waits for a silent publisher with the same key.
 _LONGEST_TURN_WAIT_S = 4.0
 _TURN_POLL_S = 0.05
+#: Least time between two log lines about segments of one room that were removed early.
+_REMOVED_EARLY_LOG_S = 60.0
 
 
 class RoomMetrics:
@@ -135,6 +138,7 @@ class Rooms(Service):
         self._ownerships: dict[str, Ownership] = {}
         self.draining = False
         self._listeners: list[Callable[[LiveRoom], None]] = []
+        self._log_limiter = LogLimiter(_REMOVED_EARLY_LOG_S)
 
     @staticmethod
     def now_s() -> float:
@@ -172,14 +176,27 @@ class Rooms(Service):
         for room in self._rooms.values():
             faults = {**room.packager.stats.faults(), "segment_removed_early": room.window.removed_early}
             for kind, count in faults.items():
-                self._metrics.faults.labels(kind).inc(count - room.counted_faults.get(kind, 0))
+                more = count - room.counted_faults.get(kind, 0)
+                self._metrics.faults.labels(kind).inc(more)
                 room.counted_faults[kind] = count
+                if more and kind == "segment_removed_early":
+                    self._log_removed_early(room, count)
             self._check_playable(room)
         self._metrics.unplayable.set(sum(room.not_playable is not None for room in self._rooms.values()))
         self._metrics.live.set(sum(room.phase == "live" for room in self._rooms.values()))
         self._metrics.viewers.set(self.viewers())
         self._metrics.window_bytes.set(sum(room.window.media_bytes for room in self._rooms.values()))
         self._metrics.retained_bytes.set(sum(room.window.retained_bytes for room in self._rooms.values()))
+
+    def _log_removed_early(self, room: LiveRoom, segments: int) -> None:
+        if self._log_limiter.held_back(room.name) is not None:
+            log.warning(
+                "segments_removed_early",
+                room=room.name,
+                segments=segments,
+                retained_max_bytes=self._settings.retained_max_bytes,
+                hint="Players that are behind get 404. Raise hls.retained_max_bytes, or lower the encoder's bitrate.",
+            )
 
     def _check_playable(self, room: LiveRoom) -> None:
         room.check_playable(time.time())

@@ -138,6 +138,11 @@ KINDS: Final[dict[str, FindingKind]] = {
         "The encoder's timestamps jump again and again; times of arrival are used, so picture and sound may stutter. "
         "Restart the encoder's stream, and switch on its own timestamps.",
     ),
+    "sound_waits": FindingKind(
+        "dropped",
+        "Sound began after the picture; it can be played from the next key frame on, and none comes. "
+        "Set a key frame interval of 1-2 s.",
+    ),
     "composition_offset": FindingKind(
         "repaired",
         "Frames have impossible presentation times, which are corrected. Set the encoder's number of B-frames to 0.",

@@ -2,6 +2,7 @@ import type HlsType from "hls.js";
 import type { ErrorData, HlsConfig, LoadPolicy } from "hls.js";
 import type { Engine, Failure, Level } from "./engine.ts";
 import { sameNode, withToken } from "./retoken.ts";
+import { followTracks } from "./tracks.ts";
 
 export type HlsClass = typeof HlsType;
 
@@ -72,6 +73,7 @@ export class HlsEngine implements Engine {
     this.#suspect = suspect;
     this.#hls = new Hls({ ...CONFIG, xhrSetup: (xhr, url) => this.#setUp(xhr, url) });
     this.#hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(data));
+    followTracks(Hls, this.#hls, video);
     this.#hls.attachMedia(video);
   }
 

@@ -31,6 +31,7 @@ const SENTENCES: Partial<Record<string, [Metric, Key]>> = {
   adts: ["sound", "finding.adts"],
   latm: ["sound", "finding.latm"],
   channels_wrong: ["sound", "finding.channels_wrong"],
+  sound_waits: ["sound", "finding.sound_waits"],
   clock_stuck: ["frame_rate", "finding.clock_stuck"],
   clock_jumps: ["frame_rate", "finding.clock_jumps"],
   composition_offset: ["frame_rate", "finding.composition_offset"],

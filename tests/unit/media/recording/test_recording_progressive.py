@@ -6,18 +6,21 @@ from itertools import pairwise
 import pytest
 
 from airnode.config.sections.hls import HlsSection
+from airnode.media.codecs.opus import parse_dops
+from airnode.media.codecs.silence import silence
 from airnode.media.frames import AudioConfig, MediaEvent, VideoConfig
 from airnode.media.recording.fragment_reader import Malformed
 from airnode.media.recording.index import BeginEntry, InitEntry, SegmentEntry, SegmentIndex
 from airnode.media.recording.progressive import ProgressiveMp4, build_progressive
 from tests.support import bmff
 from tests.support.mp4 import Mp4Track, read_mp4
-from tests.support.publisher import AUDIO, AVC_RECORD, VIDEO, Recorder, Timed, audio, interleave, video
+from tests.support.publisher import AUDIO, AVC_RECORD, VIDEO, Recorder, Timed, audio, audio_frame, interleave, video
 
 BEGUN = BeginEntry(1, "20261122T091500Z-5f0c2a91", "stream", "node-1", 1_700_000_000.0, 2)
 LARGER = VideoConfig("avc", AVC_RECORD[:-1] + b"\1", "avc1.42c01e", 1280, 720, None)
 HEVC = VideoConfig("hevc", b"\1" * 23, "hvc1.1.6.L93.B0", 640, 360, None)
 AUDIO_44 = AudioConfig(bytes.fromhex("1210"), "mp4a.40.2", 44100, 2)
+OPUS = parse_dops(bytes.fromhex("0002013800000000000000")[:11])
 
 
 def recorded(recorder: Recorder) -> tuple[SegmentIndex, bytes]:
@@ -137,18 +140,52 @@ def test_another_sample_rate_stays_in_its_track_without_drift():
     assert sound.duration / 48000 == pytest.approx(12, abs=0.1)
 
 
-def test_a_hole_is_held_by_the_sample_before_it():
-    recorder = stream(((VIDEO, AUDIO), interleave(video(30, 3), audio(3))))
+def without_segment(recorder: Recorder, number: int) -> tuple[list[Mp4Track], dict[int, list[bmff.Sample]]]:
+    """Return the tracks of the file without one segment, and the samples of that segment."""
     index, media = recorded(recorder)
-    del index.segments[1], index.init_of[1]
-    missing = bmff.samples(recorder.bodies[sorted(recorder.bodies)[1]])
-    for track in read_mp4(whole(build_progressive(index, reader(media)), media)):
-        number = {"vide": 1, "soun": 2}[track.handler]
-        gone = missing[number]
-        assert not {sample.data for sample in gone} & set(payloads(track))
-        longest = max(sample.duration for sample in track.samples)
-        assert longest >= sum(sample.duration for sample in gone)
-        assert track.duration / track.timescale == pytest.approx(3.0, abs=0.1)
+    del index.segments[number], index.init_of[number]
+    missing = bmff.samples(recorder.bodies[sorted(recorder.bodies)[number]])
+    return read_mp4(whole(build_progressive(index, reader(media)), media)), missing
+
+
+def test_a_picture_lasts_until_a_hole_ends():
+    (picture, _), missing = without_segment(stream(((VIDEO, AUDIO), interleave(video(30, 3), audio(3)))), 1)
+    assert not {sample.data for sample in missing[1]} & set(payloads(picture))
+    longest = max(sample.duration for sample in picture.samples)
+    assert longest >= sum(sample.duration for sample in missing[1])
+    assert picture.duration / 90_000 == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("config", [AUDIO, AUDIO_44, OPUS])
+def test_a_hole_in_the_sound_is_silence_of_the_same_length(config: AudioConfig):
+    packets = [(n / 50, audio_frame(n * 20, b"opus%4d" % n)) for n in range(250)]
+    sound_in = packets if config is OPUS else audio(5, rate=config.sample_rate)
+    recorder = stream(((VIDEO, config), interleave(video(30, 5), sound_in)))
+    (_, sound), missing = without_segment(recorder, 2)
+    silent = silence(config)
+    assert silent
+    gone = missing[2]
+    filled = [sample for sample in sound.samples if sample.data == silent]
+    assert not {sample.data for sample in gone} & set(payloads(sound))
+    assert sum(sample.duration for sample in filled) == sum(sample.duration for sample in gone)
+    played = len(sound.samples) * config.samples_per_frame
+    assert abs(played - sound.duration) <= config.samples_per_frame // 2 + len(sound.samples) * 8
+
+
+def test_many_short_holes_in_the_sound_do_not_add_up():
+    """Chromium ignores durations of sound, and each reconnect leaves a hole of about 0.1 s."""
+    parts = [
+        ((VIDEO, AUDIO), interleave(video(30, 2, start_ms=2_110 * n), audio(2, start_ms=2_110 * n))) for n in range(20)
+    ]
+    recorder = Recorder(HlsSection(segment_count=100))
+    for configs, timed in parts:
+        recorder.packager.restart()
+        recorder.configure(*configs)
+        recorder.push(timed)
+    picture, sound = tracks_of(recorder.finish())
+    assert sound.duration / 48_000 == pytest.approx(picture.duration / 90_000, abs=0.1)
+    assert abs(len(sound.samples) * 1024 - sound.duration) <= 1024
+    assert sum(sample.data == silence(AUDIO) for sample in sound.samples) > 19
 
 
 def test_a_head_for_more_than_four_gigabytes_has_long_offsets():

@@ -65,6 +65,18 @@ def test_sound_whose_header_comes_late_begins_with_the_next_key_frame(config: Au
     assert int.from_bytes(heard_ms, "big") - (1 << 31) == pytest.approx(5 * config.sample_rate / 1024, abs=4)
 
 
+def test_sound_that_waits_for_a_key_frame_in_vain_is_said():
+    findings = Findings()
+    recorder = Recorder(findings=findings).configure(VIDEO)
+    timed = list(interleave(video(30, 12, gop=9_999), audio(12)))
+    recorder.push(item for item in timed if item[0] < 4.5).configure(AUDIO)
+    recorder.push(item for item in timed if 4.5 <= item[0] < 7.4)
+    assert "sound_waits" not in codes(findings)
+    recorder.push(item for item in timed if item[0] >= 7.4).finish()
+    assert "sound_waits" in codes(findings)
+    assert len(recorder.samples()[VIDEO_TRACK]) == 360
+
+
 def test_another_sound_costs_no_picture():
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push(item for item in both(5.5))
