@@ -60,7 +60,7 @@ def _first_picture(body: bytes) -> tuple[int, int, list[bytes]]:
     (dts_90k,) = unpack_from(">Q", body, traf + 36)
     offset, _, size_bytes, _, cts_90k = unpack_from(">iIIIi", body, traf + 60)
     data = body[moof + offset : moof + offset + size_bytes]
-    nals, pos = [], 0
+    nals, pos = list[bytes](), 0
     while pos + 4 < len(data) and len(nals) < _MAX_NALS:
         (size_bytes,) = unpack_from(">I", data, pos)
         if size_bytes:
