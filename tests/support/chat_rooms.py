@@ -92,6 +92,7 @@ class ChatRig:
             await scope.aclose()
         if self._listener is not None:
             await self._listener.stop()
+        await self.chat.gateway._forwarder.stop()
         await self._bus.stop()
 
     def token(self, user: str, role: str = "student", room: str = "math") -> str:
