@@ -86,6 +86,7 @@ def build(ctx: RoleContext) -> RoleParts:
         registry=ctx.registry,
         tasks=ctx.tasks,
         attendance=attendance,
+        watching=relays.watching_users,
     )
 
     def routes(app: web.Application) -> None:

@@ -17,7 +17,7 @@ from airnode.chat.rooms.application import ChatApplication
 from airnode.chat.rooms.log import RoomLog
 from airnode.chat.rooms.metrics import ChatMetrics
 from airnode.chat.rooms.outage import Outage
-from airnode.chat.rooms.presence import Presence
+from airnode.chat.rooms.presence import Presence, WatchingNow
 from airnode.chat.rooms.recovery import Sessions
 from airnode.chat.rooms.rooms import ChatRooms
 from airnode.config.sections.chat import ChatSection
@@ -59,6 +59,7 @@ def make_chat(
     registry: CollectorRegistry,
     tasks: Callable[[str], TaskScope],
     attendance: AttendanceLog | None = None,
+    watching: WatchingNow = lambda: {},
 ) -> ChatParts:
     """Return the chat of this process.
 
@@ -67,6 +68,7 @@ def make_chat(
         local_host: host of nodes that announce none: they are on the master's machine.
         tasks: returns a new scope.
         attendance: takes notes of who is in the rooms.
+        watching: returns the ids of those who watch on this node, by room.
     """
     name = _NODE_ID.sub("-", node_id)
     metrics, outage, log = ChatMetrics(registry), Outage(registry), RoomLog(bus, section)
@@ -77,7 +79,7 @@ def make_chat(
         log=log,
         metrics=metrics,
         outage=outage,
-        presence=Presence(bus, section, name, attendance),
+        presence=Presence(bus, section, name, attendance, watching),
         tasks=tasks("chat-rooms"),
     )
     sessions = Sessions(bus, name, recovery_s=section.recovery_s, lease_s=section.lease_s, tasks=tasks("chat-sessions"))

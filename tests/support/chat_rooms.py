@@ -38,6 +38,8 @@ class ChatRig:
         self._section = ChatSection(**section)
         self._listener: HttpListener | None = None
         self._scopes: list[TaskScope] = []
+        #: {room: ids of students whose players this node serves}.
+        self.watched: dict[str, set[str]] = {}
         self.chat: ChatParts
         self.port = 0
 
@@ -68,6 +70,7 @@ class ChatRig:
             local_host="127.0.0.1",
             registry=self.registry,
             tasks=self._scope,
+            watching=lambda: self.watched,
         )
         app = build_app(http, [self.chat.add_routes], lambda: None, lambda: ())
         self._listener = HttpListener(app, [sock], None, 2.0, HttpLog(self.registry))

@@ -2,10 +2,14 @@
 
 A node keeps a hash per room in Redis that expires with its lease, and publishes changes at most once per second, and a
 sign of life three times per lease. So the people of a node that fails vanish within its lease.
+
+Who watches and has no chat open is in the room too, without a name: a person counts once, by the id in the token,
+whatever that person has open.
 """
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,20 +50,37 @@ class PresenceChange(msgspec.Struct, frozen=True):
 class _Unreported:
     """What this node has not reported of a room yet."""
 
-    joined: dict[str, User] = field(default_factory=dict)
-    left: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
     reported_s: float = -1e9
     everything: bool = True
 
 
-class Presence:
-    """Reports the people on this node, and tells members who comes and goes. :class:`ChatRooms` calls it."""
+#: Returns {room: ids of the students who watch it on this node}.
+WatchingNow = Callable[[], Mapping[str, Set[str]]]
 
-    def __init__(self, bus: Bus, section: ChatSection, node_id: str, attendance: AttendanceLog | None = None) -> None:
+
+class Presence:
+    """Reports the people on this node, and tells members who comes and goes. :class:`ChatRooms` calls it.
+
+    Args:
+        attendance: takes notes of who comes and goes. watching: see :data:`WatchingNow`.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        section: ChatSection,
+        node_id: str,
+        attendance: AttendanceLog | None = None,
+        watching: WatchingNow = lambda: {},
+    ) -> None:
         self._attendance = attendance
         self._bus = bus
         self._section = section
         self._node_id = node_id
+        self._watching = watching
+        #: {room that nobody here has the chat of open: (its viewers as reported, loop time of that)}.
+        self._watched: dict[str, tuple[Set[str], float]] = {}
         #: {room: what is to be reported}. Owned by this class.
         self._unreported: dict[str, _Unreported] = {}
 
@@ -68,17 +89,13 @@ class Presence:
             user = visitor.user
             self._attendance.joined(room.name, _session(visitor), ClassUser(user.id, user.name, user.role))
         if room.roster.enter(visitor.user):
-            unreported = self._unreported.setdefault(room.name, _Unreported())
-            unreported.left.discard(visitor.user.id)
-            unreported.joined[visitor.user.id] = visitor.user
+            self._unreported.setdefault(room.name, _Unreported()).changed.add(visitor.user.id)
 
     def left(self, room: LocalRoom, visitor: Visitor) -> None:
         if self._attendance is not None:
             self._attendance.left(room.name, _session(visitor))
         if room.roster.leave(visitor.user):
-            unreported = self._unreported.setdefault(room.name, _Unreported())
-            unreported.joined.pop(visitor.user.id, None)
-            unreported.left.add(visitor.user.id)
+            self._unreported.setdefault(room.name, _Unreported()).changed.add(visitor.user.id)
 
     async def receive(self, room: LocalRoom, change: PresenceChange) -> None:
         """Apply a report of another node."""
@@ -110,7 +127,11 @@ class Presence:
             Unavailable: Redis does not answer.
         """
         now_s = asyncio.get_running_loop().time()
+        watching = self._watching()
         for room in list(rooms.values()):
+            changed = room.roster.watch(watching.get(room.name, frozenset()))
+            if changed:
+                self._unreported.setdefault(room.name, _Unreported()).changed.update(changed)
             room.roster.forget_silent(now_s - self._section.lease_s)
             self._tell(room)
         if is_cut_off:
@@ -119,10 +140,30 @@ class Presence:
             return
         for name, room in list(rooms.items()):
             unreported = self._unreported.setdefault(name, _Unreported())
-            due = now_s - unreported.reported_s >= self._section.lease_s / 3
-            if room.is_followed and (due or unreported.joined or unreported.left):
-                await self._report(room, unreported)
+            if room.is_followed and (unreported.changed or self._is_due(unreported.reported_s, now_s)):
+                await self._report(name, room.roster.own, unreported)
                 unreported.reported_s = now_s
+        await self._report_watched(rooms, watching, now_s)
+
+    def _is_due(self, reported_s: float, now_s: float) -> bool:
+        return now_s - reported_s >= self._section.lease_s / 3
+
+    async def _report_watched(
+        self, rooms: Mapping[str, LocalRoom], watching: Mapping[str, Set[str]], now_s: float
+    ) -> None:
+        """Report the rooms that are watched on this node, and in which nobody here has the chat open."""
+        for name in [each for each in self._watched if each not in watching or each in rooms]:
+            del self._watched[name]
+            if name not in rooms:
+                await self.close(name)
+        for name, user_ids in watching.items():
+            if name in rooms:
+                continue
+            before, reported_s = self._watched.get(name, (frozenset(), -1e9))
+            if before != user_ids or self._is_due(reported_s, now_s):
+                people = {each: User(each, "", "student") for each in user_ids}
+                await self._report(name, people, _Unreported(changed=set(before - user_ids)))
+                self._watched[name] = (frozenset(user_ids), now_s)
 
     async def close(self, name: str) -> None:
         """This node no longer follows a room.
@@ -138,29 +179,30 @@ class Presence:
                 await self._bus.publish(channel_of(name), PresenceChange(name, self._node_id, 0, gone=True))
 
     def _tell(self, room: LocalRoom) -> None:
-        joined, left = room.roster.take_changes()
-        if not joined and not left:
+        changes = room.roster.take_changes()
+        if changes is None:
             return
+        joined, left = changes
         count = room.roster.count
         body: dict[str, object] = {"room": room.name, "count": count}
         if count <= self._section.presence_users:
             body |= {"joined": joined, "left": left}
         room.signal(signal_packet("presence", body))
 
-    async def _report(self, room: LocalRoom, unreported: _Unreported) -> None:
+    async def _report(self, name: str, own: Mapping[str, User], unreported: _Unreported) -> None:
         everything = unreported.everything
-        joined = dict(room.roster.own) if everything else dict(unreported.joined)
-        left = [] if everything else list(unreported.left)
-        unreported.everything, unreported.joined, unreported.left = False, {}, set()
+        changed, unreported.changed, unreported.everything = unreported.changed, set(), False
+        joined = dict(own) if everything else {each: own[each] for each in changed if each in own}
+        left = [each for each in changed if each not in own]
         try:
             with unavailable():
                 async with asyncio.timeout(_TIMEOUT_S):
-                    await self._write(room.name, joined, left, anew=everything)
-            people, count = list(joined.values()), len(room.roster.own)
+                    await self._write(name, joined, [] if everything else left, anew=everything)
+            people, count = list(joined.values()), len(own)
             for start in range(0, max(1, len(people)), _BATCH):
                 part, is_last = people[start : start + _BATCH], start + _BATCH >= len(people)
-                change = PresenceChange(room.name, self._node_id, count, part, left if is_last else [])
-                await self._bus.publish(channel_of(room.name), change)
+                change = PresenceChange(name, self._node_id, count, part, left if is_last else [])
+                await self._bus.publish(channel_of(name), change)
         except Unavailable:
             unreported.everything = True
             raise

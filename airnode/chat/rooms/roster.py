@@ -1,13 +1,15 @@
 """Who is in a room, over all nodes. No I/O."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from airnode.chat.rooms.people import User
 
 
 class Roster:
     """The people of a room by node. Somebody who is there twice counts once.
+
+    Who only watches, with no chat, counts too; such people have no name here, and are not listed.
 
     Args:
         own: id of this node.
@@ -23,8 +25,11 @@ class Roster:
         self._places: Counter[str] = Counter()
         #: {user id: connections on this node}.
         self._here: Counter[str] = Counter()
-        #: What changed since it was last reported to members: {user id: whether it was there before}.
+        #: Students who watch on this node.
+        self._watching: Set[str] = frozenset()
+        #: What changed since members were told: {user id: whether it was listed before}; and what they know.
         self._before: dict[str, bool] = {}
+        self._told_count = 0
 
     @property
     def count(self) -> int:
@@ -35,37 +40,37 @@ class Roster:
         """Return the people on this node, {id: user}."""
         return self._nodes[self._own]
 
-    @property
-    def others(self) -> Iterable[str]:
-        """Return the other nodes where somebody may be."""
-        return list(self._heard_s)
-
     def __contains__(self, user_id: str) -> bool:
         return user_id in self._places
 
     def users(self) -> list[User]:
-        """Return everybody, by name."""
-        found = {user.id: user for people in self._nodes.values() for user in people.values()}
+        """Return everybody who has a name: teachers, then by name."""
+        found = {user.id: user for people in self._nodes.values() for user in people.values() if user.name}
         return sorted(found.values(), key=lambda user: (user.role != "teacher", user.name, user.id))
 
     # -- this node ----------------------------------------------------------------------------------------------------
 
     def enter(self, user: User) -> bool:
-        """Add a connection of somebody on this node; return whether it is the first one."""
+        """Add a connection of somebody on this node; return whether anything is different."""
         self._here[user.id] += 1
-        known = self._nodes[self._own].get(user.id)
-        if known != user:
-            self._set(self._own, user)
-        return known != user
+        return self._set(self._own, user)
 
     def leave(self, user: User) -> bool:
-        """Remove a connection; return whether it was the last one."""
+        """Remove a connection; return whether anything is different: it was the last one."""
         self._here[user.id] -= 1
         if self._here[user.id] > 0:
             return False
         del self._here[user.id]
-        self._unset(self._own, user.id)
-        return True
+        if user.id in self._watching:
+            return self._set(self._own, User(user.id, "", user.role))
+        return self._unset(self._own, user.id)
+
+    def watch(self, user_ids: Set[str]) -> list[str]:
+        """Take the students who watch on this node now; return the ids for which anything is different."""
+        came, went = user_ids - self._watching, self._watching - user_ids
+        self._watching = frozenset(user_ids)
+        changed = [each for each in came if each not in self._here and self._set(self._own, User(each, "", "student"))]
+        return changed + [each for each in went if each not in self._here and self._unset(self._own, each)]
 
     # -- other nodes --------------------------------------------------------------------------------------------------
 
@@ -106,28 +111,43 @@ class Roster:
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
-    def take_changes(self) -> tuple[list[User], list[str]]:
-        """Return who came and who left since the last call."""
+    def take_changes(self) -> tuple[list[User], list[str]] | None:
+        """Return who came and who left since the last call; None if nothing is different, the count included."""
         before, self._before = self._before, {}
-        joined = [user for user_id, was in before.items() if not was and (user := self._find(user_id)) is not None]
-        left = [user_id for user_id, was in before.items() if was and user_id not in self._places]
+        now = {user_id: self._find(user_id) for user_id in before}
+        joined = [user for user_id, user in now.items() if user is not None and not before[user_id]]
+        left = [user_id for user_id, user in now.items() if user is None and before[user_id]]
+        if not joined and not left and self.count == self._told_count:
+            return None
+        self._told_count = self.count
         return joined, left
 
     def _find(self, user_id: str) -> User | None:
-        return next((people[user_id] for people in self._nodes.values() if user_id in people), None)
+        """Return somebody who has a name on any node."""
+        found = (people.get(user_id) for people in self._nodes.values())
+        return next((user for user in found if user is not None and user.name), None)
 
-    def _set(self, node: str, user: User) -> None:
+    def _note(self, user_id: str) -> None:
+        if user_id not in self._before:
+            self._before[user_id] = self._find(user_id) is not None
+
+    def _set(self, node: str, user: User) -> bool:
         people = self._nodes.setdefault(node, {})
+        if people.get(user.id) == user:
+            return False
+        self._note(user.id)
         if user.id not in people:
-            self._before.setdefault(user.id, user.id in self._places)
             self._places[user.id] += 1
         people[user.id] = user
+        return True
 
-    def _unset(self, node: str, user_id: str) -> None:
+    def _unset(self, node: str, user_id: str) -> bool:
         people = self._nodes.get(node, {})
-        if people.pop(user_id, None) is None:
-            return
-        self._before.setdefault(user_id, True)
+        if user_id not in people:
+            return False
+        self._note(user_id)
+        del people[user_id]
         self._places[user_id] -= 1
         if not self._places[user_id]:
             del self._places[user_id]
+        return True

@@ -111,6 +111,13 @@ class Relays(Service):
             for session_id, user in room.viewers.users(now_s).items()
         }
 
+    def watching_users(self) -> dict[str, set[str]]:
+        """Return {room: ids of those who watch it on this node}, without rooms that nobody watches."""
+        found: dict[str, set[str]] = {}
+        for (room, _), (user_id, _) in self.watching().items():
+            found.setdefault(room, set()).add(user_id)
+        return found
+
     def newcomers(self) -> list[str]:
         """Return the sessions that are new since the last call."""
         return [session for room in self.all() for session in room.viewers.newcomers()]

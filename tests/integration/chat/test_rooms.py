@@ -145,6 +145,24 @@ async def test_presence_counts_people_and_tells_changes(nodes, http, room):
     assert (await teacher.ask("presence", room))["count"] == 1
 
 
+async def test_who_watches_and_who_chats_are_the_same_people(nodes, http, room):
+    teacher = await joined(http, nodes[0], "t", room, "teacher")
+    nodes[1].watched = {room: {"u1", "u2"}}  # nobody has the chat open there
+    await teacher.until(lambda c: any(p["count"] == 3 for p in c.got("presence")), "two watch")
+    student = await joined(http, nodes[0], "u1", room)
+    await teacher.until(lambda c: any(p.get("joined") for p in c.got("presence")[1:]), "one opens the chat")
+    answer = await student.ask("presence", room)
+    assert (answer["count"], [user["id"] for user in answer["users"]]) == (3, ["t", "u1"])
+    other = await joined(http, nodes[1], "u3", room)
+    await teacher.until(lambda c: c.got("presence")[-1]["count"] == 4, "another one comes")
+    await other.close()
+    nodes[1].watched = {room: {"u2"}}
+    await student.close()
+    await teacher.until(lambda c: c.got("presence")[-1]["count"] == 2, "the teacher and who watches are left")
+    nodes[1].watched = {}
+    await teacher.until(lambda c: c.got("presence")[-1]["count"] == 1, "only the teacher is left")
+
+
 async def test_the_people_of_a_node_that_dies_vanish_within_its_lease(valkey_url, nodes, http, room):
     dying = await ChatRig(valkey_url, "node-dying", lease_s=3).start()
     teacher = await joined(http, nodes[0], "t", room, "teacher")
@@ -153,7 +171,11 @@ async def test_the_people_of_a_node_that_dies_vanish_within_its_lease(valkey_url
     await dying.die()
     await teacher.until(lambda c: any(p.get("left") == ["u1"] for p in c.got("presence")), "the student vanished", 10)
     late = await joined(http, nodes[1], "u2", room)
-    assert [user["id"] for user in (await late.ask("presence", room))["users"]] == ["t", "u2"]
+
+    async def both() -> bool:
+        return [user["id"] for user in (await late.ask("presence", room))["users"]] == ["t", "u2"]
+
+    await eventually(both, 5, "newcomers do not see it either")
 
 
 async def test_a_room_that_nobody_is_in_is_left(valkey_url, http, room):
