@@ -18,7 +18,7 @@ WORKERS ?= 0
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-browser bench-odd bench-relay \
-        bench-placement bench-cluster bench-pipeline bench-cache cluster-local cluster-up cluster-down cluster-logs wheel clean
+        bench-placement bench-cluster bench-pipeline bench-cache bench-chat cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s%s\n' "$$name" "$$text"; done
@@ -105,6 +105,9 @@ bench-cluster: setup ## 100 to 1,000 viewers over 3 slaves: stalls, latency, CPU
 encoders: setup ## what odd encoders send, on live.mp4, HLS, a recording and its download in Chromium; prints a table
 	@tests/system-packages
 	$(BIN)/python -m tests.encoders.table $(ARGS)
+
+bench-chat: setup ## 1,000 chat clients beside Node's socket.io: deliveries, latency, memory, a storm; a table and JSON
+	$(BIN)/python -m tests.bench.chat $(ARGS)
 
 bench-pipeline: setup ## events/s, latency, memory on Redis Streams and Kafka, beside confluent-kafka; the cache; tables and JSON
 	$(BIN)/python -m tests.bench.pipeline $(ARGS)
