@@ -96,6 +96,13 @@ class ChatGateway(Service):
     # -- requests --------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        response = await self._answer(request)
+        if request.headers.get(hdrs.ORIGIN) in self._allowed_origins:
+            # Pages of listed origins may use io(url, {withCredentials: true}); browsers forbid it for "*".
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        return response
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         upgrades = is_upgrade(request)
         refusal = check_query(request.method, request.query, is_upgrade=upgrades)
         if refusal is None and not self._may_connect(request):

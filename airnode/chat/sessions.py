@@ -44,9 +44,6 @@ class ChatSessions:
         connections = Gauge("airnode_chat_connections", "Clients of this node's chat", registry=registry)
         connections.set_function(self._count)
         self._closed = Meter("airnode_chat_disconnects_total", "Connections that ended", ("reason",), registry=registry)
-        self._dropped = Meter(
-            "airnode_chat_slow_drops_total", "Messages dropped because their client was slow", registry=registry
-        )
 
     def _count(self) -> int:
         return len(self._sessions)
@@ -118,7 +115,6 @@ class ChatSessions:
         """A message to everyone was dropped for this session, because it is slow."""
         if session.close_reason is not None:
             return
-        self._dropped.add(1)
         if session.slow_since_s is None:
             session.slow_since_s = asyncio.get_running_loop().time()
             self._slow.add(session)

@@ -28,9 +28,13 @@ CLOSE_WAIT_S = 2.0
 def is_upgrade(request: web.Request) -> bool:
     """Return whether a request asks for a WebSocket as RFC 6455 section 4.2.1 says."""
     headers = request.headers
-    if request.method != "GET" or headers.get(hdrs.UPGRADE, "").lower() != "websocket":
-        return False
-    return "upgrade" in headers.get(hdrs.CONNECTION, "").lower() and _has_key(headers.get(hdrs.SEC_WEBSOCKET_KEY, ""))
+    return (
+        request.method == "GET"
+        and headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+        and "upgrade" in headers.get(hdrs.CONNECTION, "").lower()
+        and headers.get(hdrs.SEC_WEBSOCKET_VERSION) == "13"
+        and _has_key(headers.get(hdrs.SEC_WEBSOCKET_KEY, ""))
+    )
 
 
 def _has_key(key: str) -> bool:
