@@ -254,13 +254,16 @@ class BrowserConnection:
     # -- time, sending, the end ---------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """Check the timeouts, once a second."""
+        """Check the timeouts, and acknowledge the last messages of a publisher that pauses, once a second."""
+        now_s = self._loop.time()
         try:
-            self._session.require_alive(self._loop.time())
+            self._session.require_alive(now_s)
         except AirnodeError as error:
             self.disconnect(error)
-        else:
-            self._timer = self._loop.call_later(_CHECK_EVERY_S, self._check)
+            return
+        self._timer = self._loop.call_later(_CHECK_EVERY_S, self._check)
+        if self._end is None and (ack := self._session.due_ack(now_s)) is not None:
+            _ = self._context.tasks.spawn("ack", self._send(ack))
 
     def _count_bytes(self) -> None:
         self._context.metrics.received_bytes.inc(self._uncounted_bytes)

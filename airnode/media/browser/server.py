@@ -114,7 +114,7 @@ class BrowserIngest(Service):
         status=101,
         errors=(403, 503),
     )
-    async def publish(self, request: web.Request) -> web.WebSocketResponse:
+    async def publish(self, request: web.Request) -> web.StreamResponse:
         """Serve one publisher until it leaves."""
         self._require_origin(request)
         ws = web.WebSocketResponse(
@@ -124,7 +124,10 @@ class BrowserIngest(Service):
             heartbeat=self._section.ping_interval_s,
             timeout=LINGER_S,
         )
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:  # the peer has gone; nobody receives this answer
+            return web.Response(status=400)
         self._metrics.accepted.inc()
         self._make_room()
         connection = BrowserConnection(
