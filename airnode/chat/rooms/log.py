@@ -175,6 +175,7 @@ class RoomLog:
     def __init__(self, bus: Bus, section: ChatSection) -> None:
         self._bus = bus
         self._section = section
+        self._keep_ms = round(section.log_keep_s * 1000)
         #: {Lua source: the script}; there are as many as checks in the code.
         self._scripts: dict[str, AsyncScript] = {}
 
@@ -202,7 +203,7 @@ class RoomLog:
             draft.data,
             draft.user,
             section.log_entries,
-            round(section.log_keep_s * 1000),
+            self._keep_ms,
             section.outbox_entries if draft.recorded else 0,
             sent,
             keys.chat("state", draft.room, ""),
@@ -215,12 +216,12 @@ class RoomLog:
 
     async def position(self, room: str) -> LogPosition:
         """Return where the log of a room ends; begin it if there is none."""
-        epoch, offset, oldest = await self._run(POSITION, room)
+        epoch, offset, oldest = await self._run(POSITION, room, self._keep_ms)
         return LogPosition(epoch.decode(), int(offset), int(oldest))
 
     async def renew_epoch(self, room: str, seen: LogPosition) -> LogPosition:
         """Begin a new epoch if Redis is behind what was seen of the current one; return the position."""
-        epoch, offset = await self._run(RENEW, room, seen.epoch, seen.offset)
+        epoch, offset = await self._run(RENEW, room, seen.epoch, seen.offset, self._keep_ms)
         return LogPosition(epoch.decode(), int(offset))
 
     async def after(self, room: str, offset: int, limit: int = _BATCH) -> list[LogEntry]:

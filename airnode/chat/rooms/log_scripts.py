@@ -93,21 +93,23 @@ return {'appended', epoch, tostring(offset), at, id, data, reply}
 """
 )
 
-#: Returns {epoch, offset, offset of the oldest entry (0: none)}.
+#: ARGV: 1 keep_ms. Returns {epoch, offset, offset of the oldest entry (0: none)}.
 POSITION = (
     _HEAD
     + """
+if tonumber(offset) == 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
 return {epoch, tostring(offset), oldest and string.match(oldest[1], '^%d+') or '0'}
 """
 )
 
 #: A node saw entries that Redis lost (it was restored from an older copy): a new epoch, whose offsets go on after
-#: these. ARGV: 1 epoch, 2 offset that was seen.
+#: these. ARGV: 1 epoch, 2 offset that was seen, 3 keep_ms. Returns {epoch, offset}.
 RENEW = (
     _HEAD
     + """
 if epoch == ARGV[1] and tonumber(offset) < tonumber(ARGV[2]) then begin_epoch(tonumber(epoch) + 1, ARGV[2]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {epoch, tostring(offset)}
 """
 )

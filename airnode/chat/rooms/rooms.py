@@ -11,7 +11,7 @@ from airnode.bus.client import Bus, unavailable
 from airnode.bus.subscription import AnyChannelSubscription
 from airnode.chat.rooms.catch_up import catch_up, load
 from airnode.chat.rooms.local_room import LocalRoom
-from airnode.chat.rooms.log import NO_CHECK, Appended, CheckScript, Draft, LogEntry, RoomLog, channel_of
+from airnode.chat.rooms.log import ANSWER_S, NO_CHECK, Appended, CheckScript, Draft, LogEntry, RoomLog, channel_of
 from airnode.chat.rooms.metrics import ChatMetrics
 from airnode.chat.rooms.outage import Outage
 from airnode.chat.rooms.payloads import signal_packet
@@ -213,15 +213,8 @@ class ChatRooms(Service):
     async def _follow(self, room: LocalRoom) -> None:
         try:
             if room.name not in self._subscriptions:
-                self._subscriptions[room.name] = await self._bus.subscribe_types(
-                    channel_of(room.name),
-                    {
-                        LogEntry: partial(self._receive, room),
-                        RoomSignal: self._receive_signal,
-                        PresenceChange: partial(self._presence.receive, room),
-                    },
-                    on_resubscribed=partial(self._resync, room),
-                )
+                async with asyncio.timeout(ANSWER_S):
+                    self._subscriptions[room.name] = await self._subscribe(room)
             async with room.lock:
                 await load(room, self.log, self._section.history_messages)
                 if room.members and room.tail.offset:  # they came while Redis was away, and saw no history
@@ -231,8 +224,19 @@ class ChatRooms(Service):
                 for entry in early:
                     await self._take(room, entry)
             await self._presence.read(room)
-        except Unavailable as error:
+        except (Unavailable, TimeoutError) as error:
             self._lost(error)
+
+    async def _subscribe(self, room: LocalRoom) -> list[AnyChannelSubscription]:
+        return await self._bus.subscribe_types(
+            channel_of(room.name),
+            {
+                LogEntry: partial(self._receive, room),
+                RoomSignal: self._receive_signal,
+                PresenceChange: partial(self._presence.receive, room),
+            },
+            on_resubscribed=partial(self._resync, room),
+        )
 
     async def _receive(self, room: LocalRoom, entry: LogEntry) -> None:
         if not room.is_followed:

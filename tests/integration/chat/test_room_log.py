@@ -144,6 +144,8 @@ async def test_a_room_that_was_flushed_begins_again(rig, log, room):
 
 
 async def test_the_log_and_its_keys_are_bounded(rig, log, room):
+    await log.position(room)
+    assert await rig.bus.client.pttl(keys.chat("head", room)) > 0
     for _ in range(400):
         await log.append(draft(room))
     assert await rig.bus.client.xlen(keys.chat("log", room)) < 300
