@@ -1,16 +1,22 @@
 import { useEffect } from "preact/hooks";
+import { Actions, FlyingReactions } from "../chat/actions.tsx";
+import { RoomColumn } from "../chat/column.tsx";
 import { language, t } from "../i18n/index.ts";
 import { shownTitle } from "../i18n/title.ts";
-import { useStore } from "../lib/hooks.ts";
+import { useMedia, useStore } from "../lib/hooks.ts";
 import { Announce } from "../live/announce.tsx";
 import { Curtain, Notice } from "../live/curtain.tsx";
 import { useStats } from "../live/stats.ts";
 import { Shell } from "../parts/shell.tsx";
 import { Stage } from "../player/stage.tsx";
 import { JoinForm } from "./join.tsx";
+import { OwnName } from "./name.tsx";
 import { ClassPanel } from "./panel.tsx";
 import { Latest, LookBack, Watching } from "./watching.tsx";
 import type { ClassVisit } from "./visit.ts";
+
+/** Below these sizes there is no room under the picture; what stands there is a tab of the column. */
+const SMALL = "(max-width: 960px), (max-height: 480px)";
 
 export function ClassApp({ visit }: { visit: ClassVisit }) {
   useStore(language);
@@ -21,30 +27,48 @@ export function ClassApp({ visit }: { visit: ClassVisit }) {
     document.title = joined && title ? `${title} · airnode` : `${t("join.title")} · airnode`;
   });
   return (
-    <Shell home="/" head={joined && <span class="top-title">{title}</span>}>
+    <Shell home="/" head={joined && <Head visit={visit} title={title} />}>
       {joined ? <Classroom visit={visit} /> : <JoinForm visit={visit} />}
       <Announce room={visit.room} />
     </Shell>
   );
 }
 
+function Head({ visit, title }: { visit: ClassVisit; title: string }) {
+  return (
+    <>
+      <h1 class="top-title">{title || visit.view.value.code}</h1>
+      <span class="grow" />
+      <button type="button" class="button" onClick={() => visit.leave()}>
+        {t("class.leave")}
+      </button>
+    </>
+  );
+}
+
 function Classroom({ visit }: { visit: ClassVisit }) {
-  const { room } = visit;
+  const { room, chat } = visit;
   const stats = useStats(room);
+  const small = useMedia(SMALL);
   const { recording } = useStore(visit.view);
+  const about = <ClassPanel visit={visit} stats={stats} />;
   return (
     <div class="classroom">
-      {recording !== null ? (
-        <Watching visit={visit} recording={recording} />
-      ) : (
-        <Stage room={room} stats={stats} extra={<LookBack visit={visit} />}>
-          <Curtain room={room}>
-            <Latest visit={visit} />
-          </Curtain>
-          <Notice room={room} />
-        </Stage>
-      )}
-      <ClassPanel visit={visit} stats={stats} />
+      <div class="watch">
+        {recording !== null ? (
+          <Watching visit={visit} recording={recording} />
+        ) : (
+          <Stage room={room} stats={stats} extra={<LookBack visit={visit} />}>
+            <FlyingReactions chat={chat} />
+            <Curtain room={room}>
+              <Latest visit={visit} />
+            </Curtain>
+            <Notice room={room} />
+          </Stage>
+        )}
+        {!small && about}
+      </div>
+      <RoomColumn chat={chat} name={<OwnName visit={visit} />} foot={<Actions chat={chat} />} info={small ? about : undefined} />
     </div>
   );
 }

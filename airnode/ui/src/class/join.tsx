@@ -3,18 +3,19 @@ import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
 import { normalizeCode } from "../lib/code.ts";
 import { useStore } from "../lib/hooks.ts";
+import { ownName } from "../lib/storage.ts";
+import { NameField, nameTrouble } from "./name.tsx";
 import type { ClassVisit } from "./visit.ts";
 
-/** The form to join: a code to type, or one button when the link contains the code. */
+/** The form to join: a code to type, or one button when the link contains the code; and the person's name. */
 export function JoinForm({ visit }: { visit: ClassVisit }) {
-  const { code } = useStore(visit.view);
+  const { code, removed } = useStore(visit.view);
   const { refusal } = useStore(visit.room.view);
-  const fromLink = code !== null && refusal === null;
+  const fromLink = code !== null && (refusal === null || nameTrouble(refusal) !== "");
+  const form = () => (fromLink ? <OnePress visit={visit} code={code} /> : <TypeCode visit={visit} />);
   return (
     <div class="centre">
-      <section class="card join">
-        {fromLink ? <OnePress visit={visit} code={code} /> : <TypeCode visit={visit} />}
-      </section>
+      <section class="card join">{removed ? <RemovedFromClass visit={visit} /> : form()}</section>
       <a class="quiet-link" href="/studio">
         {t("join.teacher")}
       </a>
@@ -22,17 +23,42 @@ export function JoinForm({ visit }: { visit: ClassVisit }) {
   );
 }
 
-function OnePress({ visit, code }: { visit: ClassVisit; code: string }) {
+function RemovedFromClass({ visit }: { visit: ClassVisit }) {
+  const { code } = useStore(visit.view);
   return (
-    <>
+    <div role="alert" data-removed>
+      <h1>{t("removed.title")}</h1>
+      <p>{t("removed.text")}</p>
+      <div class="actions">
+        <button type="button" class="button" onClick={() => visit.otherCode()}>
+          {t("join.other_code")}
+        </button>
+        <button type="button" class="button primary" onClick={() => visit.join(code ?? "")}>
+          {t("removed.again")}
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function OnePress({ visit, code }: { visit: ClassVisit; code: string }) {
+  const { refusal } = useStore(visit.room.view);
+  const [name, setName] = useState(ownName.get());
+  const submit = (event: Event) => {
+    event.preventDefault();
+    visit.join(code, name.trim());
+  };
+  return (
+    <form onSubmit={submit} noValidate>
       <h1>{t("join.title_code", { code })}</h1>
-      <button type="button" class="button primary large" autoFocus onClick={() => visit.join(code)}>
+      <NameField value={name} error={nameTrouble(refusal)} onInput={setName} />
+      <button type="submit" class="button primary large" autoFocus>
         {t("join.button")}
       </button>
       <button type="button" class="button plain" onClick={() => visit.otherCode()}>
         {t("join.other_code")}
       </button>
-    </>
+    </form>
   );
 }
 
@@ -40,6 +66,7 @@ function TypeCode({ visit }: { visit: ClassVisit }) {
   const { code: tried } = useStore(visit.view);
   const { refusal } = useStore(visit.room.view);
   const [typed, setTyped] = useState(tried ?? "");
+  const [name, setName] = useState(ownName.get());
   const [empty, setEmpty] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -53,7 +80,7 @@ function TypeCode({ visit }: { visit: ClassVisit }) {
     const code = normalizeCode(typed);
     setEmpty(code === "");
     if (code === "") field.current?.focus();
-    else visit.join(code);
+    else visit.join(code, name.trim());
   };
   return (
     <form onSubmit={submit} noValidate>
@@ -72,13 +99,14 @@ function TypeCode({ visit }: { visit: ClassVisit }) {
         autocapitalize="characters"
         autocorrect="off"
         spellcheck={false}
-        enterKeyHint="go"
+        enterkeyhint="next"
         aria-invalid={Boolean(error)}
         aria-describedby="code-hint"
       />
       <p id="code-hint" class={error ? "hint error" : "hint"} role={error ? "alert" : undefined}>
         {error || t("join.code_hint")}
       </p>
+      <NameField value={name} error="" onInput={setName} />
       <button type="submit" class="button primary large">
         {t("join.button")}
       </button>

@@ -1,6 +1,5 @@
 import type { Recording, RoomState } from "../api/types.ts";
 import { language, t, type Key } from "../i18n/index.ts";
-import { shownTitle } from "../i18n/title.ts";
 import { clockFormat, resolution, seconds, timeOfDay } from "../lib/format.ts";
 import { useNow, useStore } from "../lib/hooks.ts";
 import type { Stats } from "../live/stats.ts";
@@ -23,12 +22,6 @@ export function ClassPanel({ visit, stats }: { visit: ClassVisit; stats: Stats }
   const { recording } = useStore(visit.view);
   return (
     <aside class="panel" aria-label={t("class.about")}>
-      <div class="panel-head">
-        <h1>{shownTitle(grant?.title ?? "") || visit.view.value.code}</h1>
-        <button type="button" class="button" onClick={() => visit.leave()}>
-          {t("class.leave")}
-        </button>
-      </div>
       {status && (
         <p class="panel-line">
           <span class={`pill ${status.state}`}>{t(STATE_NAMES[status.state])}</span>

@@ -1,6 +1,7 @@
 import { kept } from "../lib/storage.ts";
 import { Store } from "../lib/store.ts";
 import enAdmin from "./en/admin.json";
+import enChat from "./en/chat.json";
 import enClass from "./en/class.json";
 import enCommon from "./en/common.json";
 import enDocs from "./en/docs.json";
@@ -9,6 +10,7 @@ import enGolive from "./en/golive.json";
 import enPipeline from "./en/pipeline.json";
 import enStudio from "./en/studio.json";
 import koAdmin from "./ko/admin.json";
+import koChat from "./ko/chat.json";
 import koClass from "./ko/class.json";
 import koCommon from "./ko/common.json";
 import koDocs from "./ko/docs.json";
@@ -18,8 +20,8 @@ import koPipeline from "./ko/pipeline.json";
 import koStudio from "./ko/studio.json";
 
 /** One file a subject. */
-const en = { ...enAdmin, ...enClass, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enPipeline, ...enStudio };
-const ko = { ...koAdmin, ...koClass, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koPipeline, ...koStudio };
+const en = { ...enAdmin, ...enChat, ...enClass, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enPipeline, ...enStudio };
+const ko = { ...koAdmin, ...koChat, ...koClass, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koPipeline, ...koStudio };
 
 export type Key = keyof typeof en;
 export type Lang = "en" | "ko";

@@ -29,6 +29,12 @@ export const forThisTab = {
   set: (key: string, value: string | null) => write(session, `airnode.${key}`, value),
 };
 
+/** The person's name, as it was given last; empty: none yet. */
+export const ownName = {
+  get: () => kept.get("name") ?? "",
+  set: (name: string) => kept.set("name", name || null),
+};
+
 /** This browser's own id, made once. `crypto.randomUUID` is missing on plain http, so it is not used. */
 export function userId(): string {
   const known = kept.get("user_id");

@@ -82,6 +82,12 @@ export class LiveRoom {
     this.#session.dispatch({ type: "leave" });
   }
 
+  /** Go on under another name. Raises Problem when the server refuses it; then nothing changes. */
+  async rename(name: string): Promise<void> {
+    await this.#session.tryOut({ name });
+    this.#session.amend({ name });
+  }
+
   /** Make a player for the page's video element; null when the element goes. */
   attach(elements: { video: HTMLVideoElement; still: HTMLCanvasElement } | null): Player | null {
     this.#player?.destroy();

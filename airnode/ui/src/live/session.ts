@@ -64,6 +64,18 @@ export class Session {
     this.dispatch({ type: "join" });
   }
 
+  /** Change what is requested from now on, and request a token at once; what plays plays on. */
+  amend(change: Partial<TokenRequest>): void {
+    if (!this.#request) return;
+    this.#request = { ...this.#request, ...change };
+    this.dispatch({ type: "tokenStale" });
+  }
+
+  /** Return a token for a changed request without taking it. Raises Problem when the server refuses. */
+  async tryOut(change: Partial<TokenRequest>): Promise<Grant | null> {
+    return this.#request && api.token({ ...this.#request, ...change }, this.#state.grant?.token, this.signal);
+  }
+
   /** Handle an event. Events that its commands cause are handled after it. */
   dispatch(event: SessionEvent): void {
     this.#events.push(event);
