@@ -80,8 +80,12 @@ export class MediaNode {
   /** Recordings, the newest first. */
   readonly archives: Archive[] = [];
 
+  /** Called with each server, for what else it is to serve. */
+  onServer: (server: Server) => void = () => undefined;
+
   async listen(port: number): Promise<void> {
     this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.onServer(this.#server);
     await new Promise<void>((resolve) => this.#server?.listen(port, "127.0.0.1", resolve));
     const address = this.#server.address();
     this.port = typeof address === "object" && address ? address.port : port;

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
 import type { Recording, RecordingState, RoomState, StreamInfo } from "../src/api/types.ts";
 import { nodeList, order, pipelineStatus, streamList } from "./admin.ts";
+import { DevChat, holders, PUPILS } from "./chat.ts";
 import { MediaNode } from "./media.ts";
 
 const { values: options } = parseArgs({
@@ -25,6 +26,8 @@ const CSP =
   "default-src 'self'; connect-src 'self' http: https: ws: wss:; media-src 'self' blob: http: https:; img-src 'self' data:; style-src 'self'; script-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'";
 
 const media = new MediaNode();
+const chat = new DevChat();
+media.onServer = (made) => chat.attach(made);
 const feeds = new Set<ServerResponse>();
 const classes = [{ room: "main", title: "Physics 1", class_code: "ABC123" }];
 let state: RoomState = "waiting";
@@ -142,14 +145,29 @@ function grant(response: ServerResponse, body: Record<string, string>): void {
   const teacher = body["user_type"] === "teacher";
   const known = classes.find((one) => one.class_code === body["code"] || (teacher && one.room === (body["room"] ?? "main")));
   if (!known || (teacher && body["secret"] !== "secret")) return problem(response, "forbidden", 403);
+  const user = { id: teacher ? "teacher" : (body["user_id"] ?? ""), name: teacher ? "" : body["name"] || "Student", role: teacher ? "teacher" : "student" } as const;
+  if (chat.removed.has(user.id)) return problem(response, "removed", 403);
+  if (/teacher|선생/i.test(user.name)) return problem(response, "name_reserved", 400);
   const token = `t${++tokenNumber}`;
+  holders.set(token, user);
   media.tokens.add(token);
   const ttl = Number(options.ttl);
   setTimeout(() => media.tokens.delete(token), ttl * 1000).unref();
   json(response, {
-    ...{ token, room: known.room, title: known.title, node_id: "n1", node_name: "node-1", expires_at: Math.floor(Date.now() / 1000) + ttl },
+    ...{ token, user_id: user.id, name: user.name, room: known.room, title: known.title, node_id: "n1", node_name: "node-1", expires_at: Math.floor(Date.now() / 1000) + ttl },
     hls_url: `http://127.0.0.1:${media.port}/live/main/index.m3u8?jwt=${token}`,
     ...(teacher && { ...address(), class_code: known.class_code, class_url: `http://127.0.0.1:${PORT}/class/${known.class_code}` }),
+  });
+}
+
+function session() {
+  return { session_id: "s1", room: "main", started_at: since, ended_at: state === "ended" ? Date.now() / 1000 : null, students: PUPILS.length, messages: 13 };
+}
+
+function attendance() {
+  return PUPILS.map(({ id, name }, index) => {
+    const left = index % 3 === 1 ? since + 1_500 : null;
+    return { student_id: id, name, joined_at: since + 20 * index, left_at: left, minutes: 25 - index, watched_minutes: 24 - index, percent: 100 - 4 * index };
   });
 }
 
@@ -171,6 +189,7 @@ async function develop(path: string, response: ServerResponse): Promise<void> {
   if (what === "recording") recordingMode = first as RecordingState["mode"];
   if (what === "recordings" && first === "none") oddRecordings.length = media.archives.length = 0;
   if (what === "feeds") feeds.forEach((one) => one.destroy());
+  if (what === "chat") chat.develop(first, second);
   if (what === "pipeline") pipelineRuns = first !== "off";
   if (what === "stream") oddities = first ? { ...oddities, [first]: second === "null" ? null : Number(second) } : {};
   json(response, { state });
@@ -202,7 +221,12 @@ async function serveApi(request: IncomingMessage, response: ServerResponse, path
   else if (/^\/api\/rooms\/\w+\/stream-key$/.test(path)) {
     keyNumber += 1;
     json(response, address());
-  } else if (/^\/api\/rooms\/\w+$/.test(path)) json(response, status());
+  } else if (/^\/api\/rooms\/\w+\/end$/.test(path)) {
+    setState("ended");
+    json(response, {});
+  } else if (/^\/api\/rooms\/\w+\/record$/.test(path)) json(response, { sessions: state === "waiting" ? [] : [session()] });
+  else if (/^\/api\/rooms\/\w+\/record\/\w+$/.test(path)) json(response, { session: session(), title: "Physics 1", attendance: attendance(), chat: [], questions: [], polls: [], hands: [], complete: true });
+  else if (/^\/api\/rooms\/\w+$/.test(path)) json(response, status());
   else return false;
   return true;
 }

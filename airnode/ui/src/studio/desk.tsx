@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
-import { useStore } from "../lib/hooks.ts";
+import { useMedia, useStore } from "../lib/hooks.ts";
 import { Curtain, Spinner, useReconnectLeft } from "../live/curtain.tsx";
 import type { LiveRoom } from "../live/room.ts";
 import { useStats } from "../live/stats.ts";
@@ -10,12 +10,18 @@ import { isPublishing } from "../publish/view.ts";
 import { GoLiveWays } from "./golive.tsx";
 import { GoLiveBar } from "./golive_live.tsx";
 import { Refusal } from "./golive_notes.tsx";
+import { Attendance } from "./attendance.tsx";
+import { EndClass } from "./end.tsx";
+import { TeacherRoom } from "./room.tsx";
 import { Publish } from "./publish.tsx";
 import { Recorder } from "./recorder.tsx";
 import { Settings } from "./settings.tsx";
 import { Share } from "./share.tsx";
 import { HealthStrip } from "./strip.tsx";
 import type { StudioVisit } from "./visit.ts";
+
+/** Below these sizes there is no room under the preview; what stands there is a tab of the room. */
+const SMALL = "(max-width: 960px), (max-height: 480px)";
 
 /** The teacher's main view: before the class how to go live, during it the preview and the stream's health. */
 export function Desk({ visit }: { visit: StudioVisit }) {
@@ -25,38 +31,66 @@ export function Desk({ visit }: { visit: StudioVisit }) {
   const { phase: golivePhase } = useStore(visit.golive.view);
   const publishing = isPublishing(golivePhase);
   const onAir = publishing || status?.state === "live" || status?.state === "reconnecting";
+  const small = useMedia(SMALL);
   if (!grant) return <Opening visit={visit} />;
+  const below = (
+    <>
+      {small && onAir && <HealthStrip room={room} stats={stats} />}
+      <Ways visit={visit} onAir={onAir} publishing={publishing} />
+      <Cards visit={visit} live={status?.state === "live"} />
+    </>
+  );
   return (
-    <div class={`desk ${onAir ? "on-air" : ""} ${publishing ? "publishing" : ""}`}>
-      <div class="desk-main">
+    <div class={`studio ${publishing ? "publishing" : ""}`}>
+      <div class={`desk ${onAir ? "on-air" : ""} ${publishing ? "publishing" : ""}`}>
         <section class="preview" aria-label={t("studio.title")}>
+          {onAir && (
+            <div class="preview-head">
+              <EndClass visit={visit} />
+            </div>
+          )}
           <Stage room={room} stats={stats} silent>
             <TeacherCurtain visit={visit} />
           </Stage>
           <GoLiveBar visit={visit} />
           {onAir && <Refusal golive={visit.golive} />}
-          {onAir && <HealthStrip room={room} stats={stats} />}
+          {!small && onAir && <HealthStrip room={room} stats={stats} />}
         </section>
-        {!publishing && status?.state === "live" && (
-          <Fold title={t("publish.settings")}>
-            <Publish visit={visit} live />
-          </Fold>
-        )}
-        {!publishing && status?.state !== "live" && (
-          <GoLiveWays visit={visit}>
-            <p class="quiet">{t("publish.lead")}</p>
-            <Publish visit={visit} live={onAir} />
-          </GoLiveWays>
-        )}
+        {!small && below}
       </div>
-      <aside class="desk-side">
-        <Share visit={visit} />
-        <Recorder visit={visit} live={status?.state === "live"} />
-        <Settings visit={visit} />
-        <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
-          {t("studio.sign_out")}
-        </button>
-      </aside>
+      <TeacherRoom visit={visit} info={small ? below : undefined} />
+    </div>
+  );
+}
+
+function Ways({ visit, onAir, publishing }: { visit: StudioVisit; onAir: boolean; publishing: boolean }) {
+  const { status } = useStore(visit.room.view);
+  if (publishing) return null;
+  if (status?.state === "live") {
+    return (
+      <Fold title={t("publish.settings")}>
+        <Publish visit={visit} live />
+      </Fold>
+    );
+  }
+  return (
+    <GoLiveWays visit={visit}>
+      <p class="quiet">{t("publish.lead")}</p>
+      <Publish visit={visit} live={onAir} />
+    </GoLiveWays>
+  );
+}
+
+function Cards({ visit, live }: { visit: StudioVisit; live: boolean }) {
+  return (
+    <div class="desk-cards">
+      <Share visit={visit} />
+      <Recorder visit={visit} live={live} />
+      <Attendance visit={visit} />
+      <Settings visit={visit} />
+      <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
+        {t("studio.sign_out")}
+      </button>
     </div>
   );
 }
