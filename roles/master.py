@@ -17,6 +17,7 @@ from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
 from airnode.cluster.classes_api import ClassesApi
+from airnode.cluster.end_class_api import EndClassApi
 from airnode.cluster.join_api import JoinApi
 from airnode.cluster.node_states import NodeStates
 from airnode.cluster.nodes_api import NodesApi
@@ -87,6 +88,7 @@ def build(ctx: RoleContext) -> RoleParts:
     apis = (
         tokens_api,
         classes_api,
+        EndClassApi(cluster.authorizer, rooms, ctx.bus),
         RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
         _nodes_api(ctx, cluster),
         _join_api(ctx, cluster),

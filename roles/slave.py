@@ -33,6 +33,7 @@ from airnode.media.relay.relay_api import RelayApi
 from airnode.media.relay.relays import Relays
 from airnode.media.relay.upstream import NodeToken
 from airnode.media.room.claims import RoomClaims
+from airnode.media.room.class_orders import ClassOrders
 from airnode.media.room.origins import Origins, OriginTable
 from airnode.media.room.publishers import StreamKeyAuthority
 from airnode.media.room.reporter import RoomReporter
@@ -118,6 +119,7 @@ def build(ctx: RoleContext) -> RoleParts:
             Ordered(relays, after=(rooms, origins)),
             Ordered(reporter, after=(rooms, origins)),
             Ordered(attendance, after=(relays,)),
+            Ordered(ClassOrders(ctx.bus, rooms, ctx.identity.node_id), after=(reporter,)),
             *(Ordered(publishers, after=before_publishers) for publishers in (rtmp, browser, *engines)),
             Ordered(heartbeat, after=(relays, rtmp, *engines)),
             *in_order(chat.services),

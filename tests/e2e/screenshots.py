@@ -99,6 +99,11 @@ async def live(stage: Stage) -> None:
     await stage.cause("chat/react")
 
 
+async def away(stage: Stage) -> None:
+    await stage.cause("node/down")
+    await stage.page.locator(".link-note:not(.visually-hidden)").wait_for()
+
+
 async def back(stage: Stage) -> None:
     await stage.cause("node/up")
     await stage.page.locator(".link-note.visually-hidden").wait_for(state="attached")
@@ -167,7 +172,7 @@ CLASS: tuple[tuple[str, Step], ...] = (
     ("class-live", live),
     ("class-reconnecting", caused("state/reconnecting")),
     ("class-ended", caused("state/ended")),
-    ("class-away", caused("node/down")),
+    ("class-away", away),
     (NOT_SHOWN, back),
     ("class-removed", removed),
 )
@@ -222,6 +227,8 @@ async def shoot(browser: Browser, url: str, language: str, scheme: str, only: st
     """Go through all states of both pages, and photograph each in every size."""
     async with aiohttp.ClientSession() as session:
         for steps in (CLASS, STUDIO):
+            if not any(name and only in name for name, _ in steps):
+                continue
             context = await browser.new_context(
                 locale=language, color_scheme="dark" if scheme == "dark" else "light", has_touch=False
             )

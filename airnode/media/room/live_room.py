@@ -86,6 +86,8 @@ class LiveRoom:
         self.last_media_s = 0.0
         #: Ends the grace time, or the time for which an ended room is kept.
         self.timer: asyncio.TimerHandle | None = None
+        #: By the loop's clock: nobody publishes here before then, as the teacher ended the class.
+        self.stays_ended_until_s = 0.0
         self.window.add_listener(self.waiters.wake)
 
     def check_playable(self, now_s: float) -> None:

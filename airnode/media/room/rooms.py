@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 #: An ended room is kept for this long, so that players see the end of the class.
 _ENDED_FOR_S = 30.0
+#: An encoder that connects again by itself is refused for this long after the teacher ended the class.
+_STAYS_ENDED_S = 15.0
 #: Longest time that an encoder waits for a silent publisher with the same key.
 _LONGEST_TURN_WAIT_S = 4.0
 _TURN_POLL_S = 0.05
@@ -217,8 +219,15 @@ class Rooms(Service):
     def require_turn(self, name: str, key: str) -> None:
         """Raise Conflict (409), as :meth:`open` does, if another publisher has the room."""
         room = self._rooms.get(name)
-        if room is not None and room.publisher is not None:
-            self._require_turn(room, room.publisher, key)
+        if room is not None:
+            self._require_not_just_ended(room)
+            if room.publisher is not None:
+                self._require_turn(room, room.publisher, key)
+
+    def _require_not_just_ended(self, room: LiveRoom) -> None:
+        left_s = room.stays_ended_until_s - self.now_s()
+        if left_s > 0:
+            raise Conflict(f"The teacher ended this class a moment ago; start the stream again in {left_s:.0f} s.")
 
     def _require_turn(self, room: LiveRoom, current: PublisherInfo, key: str) -> None:
         if current.key != key or self.now_s() - room.last_media_s < self._takeover_after_s:
@@ -281,6 +290,7 @@ class Rooms(Service):
         room = self._rooms.get(name)
         if room is None or room.phase == "ended":
             if room is not None:
+                self._require_not_just_ended(room)
                 self._forget(room)
             room = self._rooms[name] = self._new_room(name)
             return room
@@ -322,6 +332,22 @@ class Rooms(Service):
         room.reconnect_deadline = time.time() + grace_s
         room.timer = asyncio.get_running_loop().call_later(grace_s, self._end, room)
         self._enter(room, "reconnecting")
+
+    def end(self, name: str) -> bool:
+        """End a class on purpose: disconnect its publisher, and wait for nobody. Return whether it was live."""
+        room = self._rooms.get(name)
+        if room is None or room.phase not in ("live", "reconnecting"):
+            return False
+        room.stays_ended_until_s = self.now_s() + _STAYS_ENDED_S
+        publisher = room.publisher
+        if publisher is not None:
+            self.dropped(room, "the teacher ended the class", grace=False)
+            publisher.disconnect("the teacher ended the class")
+        else:
+            if room.timer is not None:
+                room.timer.cancel()
+            self._end(room)
+        return True
 
     def _end(self, room: LiveRoom) -> None:
         """End the playlist after the grace time, and remove the room `_ENDED_FOR_S` later."""

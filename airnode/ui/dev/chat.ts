@@ -61,8 +61,14 @@ export class DevChat {
     if (what === "typing") this.#send("typing", { users: [bot(1), bot(4)] });
     if (what === "react") this.#send("reaction", { counts: { "👍": 14, "👏": 3, "🎉": 1 } });
     if (what === "many") for (let index = 0; index < Number(value); index += 1) this.#say(bot(index), LINES[index % LINES.length] as string);
-    if (what === "cut") this.#io?.disconnectSockets(true);
+    if (what === "cut") this.cut();
     if (what === "reset") this.reset();
+  }
+
+  /** All connections are lost, as when a node dies. */
+  cut(): void {
+    for (const { conn } of this.#io?.sockets.sockets.values() ?? []) conn.close();
+    this.#members.clear();
   }
 
   reset(): void {

@@ -182,7 +182,10 @@ function feed(response: ServerResponse): void {
 async function develop(path: string, response: ServerResponse): Promise<void> {
   const [what, first = "", second = "", third] = path.split("/").slice(2);
   if (what === "state") setState(first as RoomState);
-  if (what === "node" && first === "down") media.down();
+  if (what === "node" && first === "down") {
+    media.down();
+    chat.cut();
+  }
   if (what === "node" && first === "up") await media.listen(media.port);
   if (what === "token") tokenFailure = first === "ok" ? null : { status: Number(first), code: second, ...(third && { retryAfter: third }) };
   if (what === "revoke") media.tokens.clear();

@@ -1,7 +1,7 @@
 /** The pages' names for the types of the HTTP API in schema.ts, which is made from the OpenAPI document. Times are unix seconds. */
 import type { RecordingView, RoomView, StreamKeyResponse, TokenResponse } from "./schema.ts";
 
-export type { AttendanceRow, ClassSummary, RecordingState, StreamInfo, SessionRecord, SessionSummary, TokenRequest } from "./schema.ts";
+export type { ClassSummary, RecordingState, StreamInfo, TokenRequest } from "./schema.ts";
 export type Recording = RecordingView;
 export type RoomStatus = RoomView;
 export type RoomState = RoomView["state"];
