@@ -98,6 +98,12 @@ export const api = {
   changeSettings: (room: string, body: Requests["POST /api/rooms/{room}/settings"], bearer: string) =>
     call<Responses["POST /api/rooms/{room}/settings"]>(`/api/rooms/${encodeURIComponent(room)}/settings`, { method: "POST", body, bearer }),
   endClass: (room: string, bearer: string) => call<Responses["POST /api/rooms/{room}/end"]>(`/api/rooms/${encodeURIComponent(room)}/end`, { method: "POST", bearer }),
+  sessions: (room: string, bearer: string) => call<Responses["GET /api/rooms/{room}/record"]>(`/api/rooms/${encodeURIComponent(room)}/record`, { bearer }),
+  sessionRecord: (room: string, session: string, bearer: string) =>
+    call<Responses["GET /api/rooms/{room}/record/{session_id}"]>(
+      `/api/rooms/${encodeURIComponent(room)}/record/${encodeURIComponent(session)}`,
+      { bearer },
+    ),
   classes: (bearer: string) => call<Responses["GET /api/classes"]>("/api/classes", { bearer }),
   addClass: (body: Requests["POST /api/classes"], bearer: string) =>
     call<Responses["POST /api/classes"]>("/api/classes", { method: "POST", body, bearer }),

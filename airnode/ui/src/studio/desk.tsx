@@ -10,6 +10,7 @@ import { isPublishing } from "../publish/view.ts";
 import { GoLiveWays } from "./golive.tsx";
 import { GoLiveBar } from "./golive_live.tsx";
 import { Refusal } from "./golive_notes.tsx";
+import { Attendance } from "./attendance.tsx";
 import { EndClass } from "./end.tsx";
 import { TeacherRoom } from "./room.tsx";
 import { Publish } from "./publish.tsx";
@@ -85,6 +86,7 @@ function Cards({ visit, live }: { visit: StudioVisit; live: boolean }) {
     <div class="desk-cards">
       <Share visit={visit} />
       <Recorder visit={visit} live={live} />
+      <Attendance visit={visit} />
       <Settings visit={visit} />
       <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
         {t("studio.sign_out")}

@@ -1,6 +1,8 @@
 import { api } from "../api/client.ts";
 import type { ClassSummary, PublishAddress } from "../api/types.ts";
 import { ChatRoom } from "../chat/room.ts";
+import { language } from "../i18n/index.ts";
+import { saveFile } from "../lib/save.ts";
 import { Store } from "../lib/store.ts";
 import { forThisTab, userId } from "../lib/storage.ts";
 import type { LiveRoom } from "../live/room.ts";
@@ -96,6 +98,15 @@ export class StudioVisit {
   async endClass(): Promise<void> {
     const { grant } = this.room.view.value;
     if (grant) await api.endClass(grant.room, grant.token);
+  }
+
+  /** Save a part of a session's record as a file. Raises Problem when the server refuses. */
+  async download(session: string, part: string): Promise<void> {
+    const { grant } = this.room.view.value;
+    if (!grant) return;
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    const name = part === "record" ? "record.json" : `${part}.csv?lang=${language.value}&tz=${encodeURIComponent(zone)}`;
+    await saveFile(`/api/rooms/${encodeURIComponent(grant.room)}/record/${encodeURIComponent(session)}/${name}`, grant.token);
   }
 
   async refreshClasses(): Promise<void> {
