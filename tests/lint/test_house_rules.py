@@ -25,6 +25,7 @@ MAX_LINES = 400
 BOUNDARIES = {
     "airnode/bus/subscription.py": 1,  # one bad message must not end the subscription
     "airnode/chat/socketio/client.py": 2,  # the Socket.IO dispatcher
+    "airnode/media/browser/connection.py": 1,  # the same, for browsers
     "airnode/media/rtmp/connection.py": 2,  # one bad publisher must not leave a connection without an end
     "airnode/runtime/supervision.py": 1,  # the service supervisor
     "airnode/web/health.py": 1,  # a check may fail in any way

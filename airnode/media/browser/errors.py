@@ -10,6 +10,8 @@ class FramingViolation(InvalidInput):
         reason: a short stable label, for the metric and the log.
     """
 
+    code, title = "framing_violation", "Invalid message"
+
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -18,15 +20,19 @@ class FramingViolation(InvalidInput):
 class MessageTooLarge(TooLarge):
     """A message is larger than a limit."""
 
+    code, title = "message_too_large", "Message too large"
+
 
 class TooFast(RateLimited):
     """A publisher sends more messages or bytes than its limits allow."""
+
+    code, title = "too_fast", "Too much at once"
 
 
 class TooSlow(AirnodeError):
     """A connection sent nothing for too long."""
 
-    code, title, status = "timeout", "Timeout", 408
+    code, title, status = "publisher_silent", "Nothing came", 408
 
 
 def reason_of(error: AirnodeError) -> str:
