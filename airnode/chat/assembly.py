@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.classroom import AttendanceLog
 from airnode.bus.client import Bus
+from airnode.chat.bridge.bridge import NodeBridge
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.gateway import ChatGateway
 from airnode.chat.gateway_directory import GatewayDirectory
@@ -98,10 +99,11 @@ def make_chat(
         tasks=tasks("chat-gateway"),
         registry=registry,
     )
+    bridge = (NodeBridge(bus, application, name, registry, tasks("chat-bridge")),) if section.bridge else ()
     return ChatParts(
         application,
         gateway,
-        services=(rooms, sessions, directory, application, gateway),
+        services=(rooms, sessions, directory, application, *bridge, gateway),
         checks=(HealthCheck("chat", outage.check, critical=False),),
     )
 

@@ -9,7 +9,12 @@ CLUSTER_TOKEN = JoinToken(
 NODE_ACCESS = RemoteAccess(
     name="node",
     token=CLUSTER_TOKEN,
-    redis=RedisAccess(keys=(f"{PREFIX}*",), channels=(f"{PREFIX}*",), categories=("list", "pubsub")),
+    redis=RedisAccess(
+        keys=(f"{PREFIX}*",),
+        # Besides ours: what @socket.io/redis-adapter uses, for chat.bridge.
+        channels=(f"{PREFIX}*", "socket.io#/#*", "socket.io-request#/#", "socket.io-response#/#"),
+        categories=("list", "pubsub"),
+    ),
     is_node=True,
     verifies_tokens=True,
     settings=("cluster.heartbeat_s", "cluster.lease_s", "recording.mode", "recording.student_download"),

@@ -104,6 +104,8 @@ class ChatApplication(Service):
         self._limits = EventLimits(section, rooms.metrics)
         #: {pid: who is connected here}. Owned by this class.
         self._visitors: dict[str, Visitor] = {}
+        #: {sid of the socket: the same}. Owned by this class.
+        self.by_sid: dict[str, Visitor] = {}
         self._handlers: dict[str, EventHandler] = {
             "joinRoom": self._join,
             "leaveRoom": self._leave,
@@ -142,6 +144,7 @@ class ChatApplication(Service):
             visitor.pid = given.pid
             self._sessions.keep(visitor)
         self._visitors[visitor.pid] = visitor
+        self.by_sid[socket.sid] = visitor
         return {"pid": visitor.pid}
 
     def drained(self, socket: Socket) -> None:
@@ -155,6 +158,7 @@ class ChatApplication(Service):
     def disconnected(self, socket: Socket, reason: str) -> None:
         """Take a client out of its rooms, and keep where it was for its return."""
         visitor: Visitor = socket.state
+        self.by_sid.pop(socket.sid, None)
         if self._visitors.get(visitor.pid) is visitor:
             del self._visitors[visitor.pid]
             if str(reason) in _FINAL:

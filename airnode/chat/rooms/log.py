@@ -131,6 +131,20 @@ class Draft:
         """Return the draft so that it is appended once, however often that is tried, and under one id."""
         return replace(self, id=self.nonce, client_id=self.client_id or f"~{self.nonce}")
 
+    def entry(self, appended: "Appended") -> LogEntry:
+        """Return the entry that the draft became."""
+        return LogEntry(
+            room=self.room,
+            epoch=appended.epoch,
+            offset=appended.offset,
+            event=self.event,
+            id=appended.id,
+            at=appended.at,
+            data=msgspec.Raw(appended.data),
+            audience=self.audience,
+            nonce=self.nonce,
+        )
+
     def kept(self, at: int) -> "Draft":
         """Return the draft with the time at which it was delivered already."""
         return replace(self, at=at)

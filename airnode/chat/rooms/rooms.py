@@ -55,6 +55,7 @@ class ChatRooms(Service):
 
     Attributes:
         hooks: called for each entry of a followed room, after its members got it.
+        appended_hooks: called for each entry that this node appended. signal_hooks: for each signal that it sent.
     """
 
     name = "chat-rooms"
@@ -76,6 +77,8 @@ class ChatRooms(Service):
         self.outage = outage
         self.metrics = metrics
         self.hooks: list[EntryHook] = []
+        self.appended_hooks: list[Callable[[LogEntry], None]] = []
+        self.signal_hooks: list[Callable[[RoomSignal], None]] = []
         self._bus = bus
         self._section = section
         self._node_id = node_id
@@ -166,7 +169,9 @@ class ChatRooms(Service):
         if len(self._in_flight) < _IN_FLIGHT_MAX:
             self._in_flight[draft.nonce] = loop.time()
         try:
-            return await self.log.append(draft, check, args)
+            appended = await self.log.append(draft, check, args)
+            self._was_appended(draft, appended)
+            return appended
         except Unavailable as error:
             self.outage.begin(error)
             raise
@@ -197,8 +202,16 @@ class ChatRooms(Service):
             )
         return Appended(True, entry.epoch, entry.offset, entry.at, entry.id, draft.data, "")
 
+    def _was_appended(self, draft: Draft, appended: Appended) -> None:
+        if self.appended_hooks and appended.is_new:
+            entry = draft.entry(appended)
+            for hook in self.appended_hooks:
+                hook(entry)
+
     async def signal(self, signal: RoomSignal) -> None:
         """Send an event that has no place in the log to the members on all nodes; without Redis, on this node."""
+        for hook in self.signal_hooks:
+            hook(signal)
         if not self.outage:
             try:
                 async with asyncio.timeout(_PING_TIMEOUT_S):
@@ -330,7 +343,7 @@ class ChatRooms(Service):
             for room in list(self._rooms.values()):
                 await self._restore(room)
                 for draft in list(room.pending):
-                    await self.log.append(draft)
+                    self._was_appended(draft, await self.log.append(draft))
                     room.stored(draft)
                     stored += 1
             if not any(room.pending or not room.is_followed or room.is_behind for room in self._rooms.values()):
