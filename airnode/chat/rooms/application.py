@@ -266,7 +266,6 @@ class ChatApplication(Service):
             state = await self.rules.state(name, visitor)
             if at == room.tail.state_offset:
                 break
-        room = self.rooms.rooms.setdefault(name, room)
         self.rooms.add(visitor, room)
         self._sessions.keep(visitor)
         return {

@@ -25,8 +25,12 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 
 _SWEEP_S = 1.0
+#: A room that was opened has its first member within this time.
+_OPENING_S = 3.0
+#: Pings in a row that must fail before this node goes on alone; a busy pool of connections may hold one up.
+_FAILED_PINGS = 2
 _PING_S = 0.5
-_PING_TIMEOUT_S = 1.0
+_PING_TIMEOUT_S = 1.5
 _IN_FLIGHT_MAX = 10_000
 
 EntryHook = Callable[[LocalRoom, LogEntry], None]
@@ -102,8 +106,12 @@ class ChatRooms(Service):
         self._tasks.spawn("watch-redis", self._watch_redis())
 
     async def stop(self) -> None:
-        """End all work; the bus ends the subscriptions."""
+        """End all work, and tell the other nodes that nobody is here; the bus ends the subscriptions."""
         await self._tasks.aclose()
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                for name in list(self._rooms) if not self.outage else ():
+                    await self._presence.close(name)
 
     @property
     def rooms(self) -> dict[str, LocalRoom]:
@@ -123,19 +131,21 @@ class ChatRooms(Service):
         if not room.members:
             self._empty_since_s[name] = asyncio.get_running_loop().time()
         if not room.is_followed and not self.outage:
-            task = self._following.get(name)
-            if task is None:
-                task = self._following[name] = self._tasks.spawn(f"follow-{name}", self._follow(room))
-                task.add_done_callback(lambda _: self._following.pop(name, None))
-            await asyncio.shield(task)
-        return self._rooms.setdefault(name, room)
+            await self._followed(room)
+        return room
 
     def add(self, visitor: Visitor, room: LocalRoom) -> None:
-        """Make somebody a member. Does nothing if that person's connection is one already."""
+        """Make somebody a member. Does nothing if that person's connection is one already.
+
+        Raises:
+            Unavailable: (503) this node has left the room since it was opened.
+        """
+        if self._rooms.get(room.name) is not room:
+            raise Unavailable("The room was just closed; try again.", retry_after_s=0.5)
         if visitor not in room.members:
             room.members.add(visitor)
             self._presence.entered(room, visitor)
-        visitor.rooms.setdefault(room.name, f"{room.tail.epoch}:{room.tail.offset}")
+        visitor.rooms[room.name] = f"{room.tail.epoch}:{room.tail.offset}"
         self._empty_since_s.pop(room.name, None)
 
     def remove(self, visitor: Visitor, name: str) -> bool:
@@ -223,6 +233,14 @@ class ChatRooms(Service):
 
     # -- following a room ---------------------------------------------------------------------------------------------
 
+    async def _followed(self, room: LocalRoom) -> None:
+        """Follow a room, once for all who wait for it."""
+        task = self._following.get(room.name)
+        if task is None:
+            task = self._following[room.name] = self._tasks.spawn(f"follow-{room.name}", self._follow(room))
+            task.add_done_callback(lambda _: self._following.pop(room.name, None))
+        await asyncio.shield(task)
+
     async def _follow(self, room: LocalRoom) -> None:
         try:
             if room.name not in self._subscriptions:
@@ -298,16 +316,16 @@ class ChatRooms(Service):
 
     async def _sweep(self) -> None:
         """Leave rooms that nobody has been in for a while, and forget appends that never came back."""
-        now_s = asyncio.get_running_loop().time()
+        now_s, linger_s = asyncio.get_running_loop().time(), max(self._section.room_linger_s, _OPENING_S)
         for name, since_s in list(self._empty_since_s.items()):
             room = self._rooms.get(name)
             if room is None or room.members:
                 self._empty_since_s.pop(name, None)
-            elif now_s - since_s >= self._section.room_linger_s and not room.pending and name not in self._following:
+            elif now_s - since_s >= linger_s and not room.pending and name not in self._following:
                 del self._rooms[name], self._empty_since_s[name]
                 for subscription in self._subscriptions.pop(name, ()):
                     await self._bus.unsubscribe(subscription)
-                if not self.outage:
+                if not self.outage and name not in self._rooms:
                     await self._presence.close(name)
         for nonce, sent_s in list(self._in_flight.items()):
             if now_s - sent_s > self._section.lease_s:
@@ -321,16 +339,20 @@ class ChatRooms(Service):
         )
 
     async def _watch_redis(self) -> None:
+        failed = 0
         while True:
             await asyncio.sleep(_PING_S)
             try:
                 with unavailable("The chat's Redis does not answer."):
                     async with asyncio.timeout(_PING_TIMEOUT_S):
                         await self._bus.client.ping()
+                failed = 0
                 if self.outage:
                     await self._come_back()
             except Unavailable as error:
-                self._lost(error)
+                failed += 1
+                if failed >= _FAILED_PINGS:
+                    self._lost(error)
 
     async def _come_back(self) -> None:
         """Follow the rooms again, store what was said meanwhile, and then go on with all nodes.
@@ -357,7 +379,7 @@ class ChatRooms(Service):
             Unavailable: that failed.
         """
         if not room.is_followed:
-            await self._follow(room)
+            await self._followed(room)
         else:
             await self._resync(room)
         if not room.is_followed or room.is_behind:
