@@ -13,7 +13,15 @@ from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 from airnode.config.sections.browser import BrowserSection
 from airnode.errors import AirnodeError, Conflict, Forbidden, Unavailable
 from airnode.kernel.tasks import TaskScope
-from airnode.media.browser.errors import FramingViolation, MessageTooLarge, TooFast, TooSlow, close_code, reason_of
+from airnode.media.browser.errors import (
+    ClassOver,
+    FramingViolation,
+    MessageTooLarge,
+    TooFast,
+    TooSlow,
+    close_code,
+    reason_of,
+)
 from airnode.media.browser.framing import Accepted, KeyFrameWanted, Publish, Refused, Remark, ServerText, render
 from airnode.media.browser.metrics import BrowserMetrics
 from airnode.media.browser.session import BrowserSession
@@ -237,7 +245,9 @@ class BrowserConnection:
         return decision
 
     def _taken_over(self, reason: str) -> None:
-        self.disconnect(Conflict(f"{reason[:1].upper()}{reason[1:]}."))
+        room = self._context.rooms.get(self._room)
+        kind = ClassOver if room is not None and room.phase == "ended" else Conflict
+        self.disconnect(kind(f"{reason[:1].upper()}{reason[1:]}."))
 
     def _close_ingest(self, reason: str) -> None:
         ingest, self._ingest = self._ingest, None

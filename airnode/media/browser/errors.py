@@ -1,6 +1,6 @@
 """Errors of the browser ingest. A WebSocket's close code is 4000 + the HTTP status of the error."""
 
-from airnode.errors import AirnodeError, InvalidInput, RateLimited, TooLarge
+from airnode.errors import AirnodeError, Conflict, InvalidInput, RateLimited, TooLarge
 
 
 class FramingViolation(InvalidInput):
@@ -33,6 +33,12 @@ class TooSlow(AirnodeError):
     """A connection sent nothing for too long."""
 
     code, title, status = "publisher_silent", "Nothing came", 408
+
+
+class ClassOver(Conflict):
+    """The teacher ended the class elsewhere, so its publisher is disconnected."""
+
+    code, title = "class_over", "The class is over"
 
 
 def reason_of(error: AirnodeError) -> str:

@@ -117,6 +117,23 @@ async def test_a_lost_connection_is_waited_for_and_a_stop_is_not(class_api: Api,
         await peer.aclose()
 
 
+async def test_a_class_that_is_ended_elsewhere_says_so(class_api: Api, clip: Path):
+    peer = await accepted(class_api, clip)
+    try:
+        await eventually(lambda: is_in(class_api, "live"), what="live")
+        token = (await class_api.teacher())["token"]
+        url = f"{class_api.node['api_url']}/api/rooms/{class_api.node.room}/end"
+        async with class_api.session.post(url, headers={"Authorization": f"Bearer {token}"}) as response:
+            assert response.status < 300, await response.text()
+        await eventually(lambda: peer.close_code, what="the publisher is sent away")
+        refusal = peer.answer("refused")
+        assert refusal is not None
+        assert (refusal["code"], refusal["status"]) == ("class_over", 409)
+        assert await is_in(class_api, "ended")
+    finally:
+        await peer.aclose()
+
+
 async def test_wrong_keys_and_second_publishers_are_refused(class_api: Api, clip: Path):
     where = await address(class_api)
     wrong = await BrowserPublisher.connect(where["browser_url"])

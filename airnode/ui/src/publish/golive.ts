@@ -264,9 +264,10 @@ export class GoLive {
     void this.#wakeLock?.release().catch(() => undefined);
     this.#wakeLock = null;
     if (this.view.value.screen) this.#useScreen(null);
-    this.view.patch({ phase: trouble ? "refused" : "ready", trouble, figures: null, remark: null });
+    const isOver = trouble === null || trouble.code === "class_over";
+    this.view.patch({ phase: isOver ? "ready" : "refused", trouble, figures: null, remark: null });
     // The class is over: the camera's light goes out.
-    if (!trouble) this.leave();
+    if (isOver) this.leave();
   }
 
   async #locate(avoid: string): Promise<void> {

@@ -110,7 +110,8 @@ export class Uplink {
           lostMs = nowMs;
         }
         const isEarly = lostMs !== null && nowMs - lostMs < CONFLICT_MS;
-        if (FINAL.has(end.status) || (end.status === 409 && !isEarly)) return end.trouble;
+        // On a live connection this means that another publisher took over, or that the class was ended elsewhere.
+        if (FINAL.has(end.status) || (end.status === 409 && (end.wasLive || !isEarly))) return end.trouble;
         retryAfterS = end.retryAfterS;
         if (end.status === 503 || (end.status === 0 && !end.wasLive)) this.#failedAtMs.set(place.nodeId, nowMs);
         // The first attempt after a lost connection goes to the same node, which keeps the class; then the cluster is asked.
