@@ -17,10 +17,10 @@ from airnode.chat.bridge.wire import (
     OWN_UIDS,
     REQUEST,
     RESPONSE,
-    Malformed,
     NodeRequest,
+    NotNodeFormat,
     RequestType,
-    Target,
+    SocketTarget,
     ack_response,
     broadcast,
     read_broadcast,
@@ -147,7 +147,7 @@ class NodeBridge(Service):
                 await self._answer(data)
             elif kind == "subscribe":
                 self._ready.set()
-        except Malformed as error:
+        except NotNodeFormat as error:
             self._count.labels("malformed").inc()
             if self._limiter.held_back("malformed") is not None:
                 log.warning("chat_bridge_malformed", what=str(error), channel=str(message["channel"])[:100])
@@ -161,7 +161,7 @@ class NodeBridge(Service):
         for visitor in self._meant(event.target):
             visitor.wire.deliver(packet)
 
-    def _meant(self, target: Target) -> list[Visitor]:
+    def _meant(self, target: SocketTarget) -> list[Visitor]:
         """Return the visitors of this node that are meant."""
         found: Iterable[Visitor] = self._application.visitors
         if target.rooms:

@@ -45,12 +45,12 @@ class RequestType(enum.IntEnum):
     BROADCAST_ACK = 9
 
 
-class Malformed(ValueError):
+class NotNodeFormat(ValueError):
     """A message is none of this format."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SocketTarget:
     """Whom something is for: sockets in any of the rooms (none: all sockets) and in none of ``but``.
 
     A socket's id is a room, too, which only that socket is in.
@@ -66,7 +66,7 @@ class NodeEvent:
 
     name: str
     args: list[Any]
-    target: Target
+    target: SocketTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class NodeRequest:
 
     type: RequestType
     request_id: str
-    target: Target
+    target: SocketTarget
     rooms: tuple[str, ...] = ()
     sid: str = ""
     close: bool = False
@@ -97,25 +97,25 @@ def read_broadcast(data: bytes) -> NodeEvent | None:
     """Return the event of a broadcast; None if it is an own one, or not for the namespace ``/``.
 
     Raises:
-        Malformed: it is not of this format.
+        NotNodeFormat: it is not of this format.
     """
     match _unpacked(data):
         case [str(uid), dict(packet), *rest]:
             if uid.startswith(OWN_UIDS) or packet.get("nsp", "/") != "/":
                 return None
             return _event(packet, _target(rest[0] if rest else None))
-    raise Malformed("a broadcast")
+    raise NotNodeFormat("a broadcast")
 
 
 def read_request(data: bytes) -> NodeRequest | None:
     """Return a request; None if an own node asks, or if the type is not known.
 
     Raises:
-        Malformed: it is not of this format.
+        NotNodeFormat: it is not of this format.
     """
     given = _loaded(data) if data[:1] == b"{" else _unpacked(data)
     if not isinstance(given, dict):
-        raise Malformed("a request")
+        raise NotNodeFormat("a request")
     uid, kind = given.get("uid"), given.get("type")
     if isinstance(uid, str) and uid.startswith(OWN_UIDS):
         return None
@@ -157,16 +157,16 @@ def ack_response(request: NodeRequest, answer: object) -> bytes:
     return msgspec.msgpack.encode(members)
 
 
-def _event(packet: dict[Any, Any], target: Target) -> NodeEvent:
+def _event(packet: dict[Any, Any], target: SocketTarget) -> NodeEvent:
     match packet.get("type"), packet.get("data"):
         case int(kind), [str(name), *args] if kind in _EVENT_TYPES:
             return NodeEvent(name, args, target)
-    raise Malformed("a packet")
+    raise NotNodeFormat("a packet")
 
 
-def _target(options: object) -> Target:
+def _target(options: object) -> SocketTarget:
     given = options if isinstance(options, dict) else {}
-    return Target(frozenset(_texts(given.get("rooms"))), frozenset(_texts(given.get("except"))))
+    return SocketTarget(frozenset(_texts(given.get("rooms"))), frozenset(_texts(given.get("except"))))
 
 
 def _texts(value: object) -> set[str]:
@@ -178,11 +178,11 @@ def _unpacked(data: bytes) -> Any:
     try:
         return _unpack.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Malformed("MessagePack") from error
+        raise NotNodeFormat("MessagePack") from error
 
 
 def _loaded(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise Malformed("JSON") from error
+        raise NotNodeFormat("JSON") from error

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import asyncio as aioredis
 
-from airnode.chat.bridge.wire import BROADCAST, REQUEST, Malformed, RequestType, read_broadcast, read_request
+from airnode.chat.bridge.wire import BROADCAST, REQUEST, NotNodeFormat, RequestType, read_broadcast, read_request
 from tests.support.chat_rooms import ChatRig
 from tests.support.waiting import eventually
 
@@ -71,7 +71,7 @@ def test_any_bytes_are_read_or_malformed(data):
     for read in (read_broadcast, read_request):
         try:
             read(data)
-        except Malformed:
+        except NotNodeFormat:
             continue
 
 
