@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from tests.chaos.conftest import DEFAULTS
@@ -113,3 +114,45 @@ async def test_a_message_is_back_within_five_seconds_of_redis(
     await asyncio.sleep(20)  # the length of the outage: pauses between attempts have grown by then
     await valkey.start()
     await far.until(lambda c: c.texts == ["alone"], "nodes share the room again", within_s=5)
+
+
+async def test_the_redis_of_a_node_is_killed_while_people_talk(tmp_path: Path, session: aiohttp.ClientSession):
+    """It comes back with what it had written to disk; what it had not is announced."""
+    node = await AirnodeProcess(tmp_path / "node").start()
+    try:
+        place = {"user_type": "student", "user_id": "u1", "name": "u1", "code": node["class_code"]}
+        async with session.post(f"{node['api_url']}/api/token", json=place) as response:
+            token = (await response.json())["token"]
+        client = await RoomClient(session, node["media_url"], token=token).connect()
+        await client.ask("joinRoom", "stream")
+        for n in range(30):
+            if n in (10, 20):
+                (redis,) = [
+                    each for each in psutil.Process(node.pid).children() if "valkey" in " ".join(each.cmdline())
+                ]
+                redis.kill()
+            await say(client, str(n))
+        texts = [str(n) for n in range(30)]
+        await client.until(lambda c: c.texts == texts, "everybody here got all of it, once, in order")
+
+        async def stored() -> set[str]:
+            try:
+                page = await client.ask("history", {"room": "stream", "limit": 100})
+            except Refused:  # Redis is away, or too many questions
+                await asyncio.sleep(0.5)
+                return set()
+            return {message["content"] for message in page["messages"]}
+
+        async def announced() -> bool:
+            found = await stored()
+            lost = {
+                message["content"]
+                for message in client.got("message")
+                for gap in client.got("gap")
+                if message["epoch"] == gap["epoch"] and gap["from"] <= message["offset"] <= gap["to"]
+            }
+            return bool(found) and found | lost == set(texts)
+
+        await eventually(announced, 20, "what history does not have was announced")
+    finally:
+        await node.close()
