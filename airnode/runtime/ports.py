@@ -59,11 +59,10 @@ class HttpPorts:
             )
             # A listener closes its sockets. Copies keep the port bound when another application takes over.
             copies = [sock.dup() for sock in sockets]
-            listener = HttpListener(apps[name], copies, tls, self._shutdown_timeout_s, self._log)
-            self._traffic.watch(name, listener.runner)
-            self._listeners.append(listener)
-        for listener in self._listeners:
+            self._listeners.append(HttpListener(apps[name], copies, tls, self._shutdown_timeout_s, self._log))
+        for name, listener in zip(self._sockets, self._listeners, strict=True):
             await listener.start()
+            self._traffic.watch(name, listener.server)
 
     async def stop_listening(self) -> None:
         """Wait until open requests have ended. The ports stay bound."""

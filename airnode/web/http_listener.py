@@ -69,9 +69,15 @@ class HttpListener:
         )
 
     @property
-    def runner(self) -> web.AppRunner:
-        """Return aiohttp's server, for what it counts."""
-        return self._runner
+    def server(self) -> web.Server:
+        """Return aiohttp's server, for what it counts; the listener must have started.
+
+        Raises:
+            RuntimeError: it has not.
+        """
+        if self._runner.server is None:
+            raise RuntimeError("the listener has not started")
+        return self._runner.server
 
     @property
     def port(self) -> int:
