@@ -148,6 +148,7 @@ async def measure(report: Report, say: Console, seconds: float, work: Path, opus
     converted = opus == "aac"
     say.print(f"Opus: {'converted to AAC' if converted else 'passed through'}")
     async with aiohttp.ClientSession() as session, chromium(camera=True) as encoder, chromium() as viewer:
+        (work / opus).mkdir()
         cluster = Cluster(work / opus, session)
         try:
             await cluster.master.start()

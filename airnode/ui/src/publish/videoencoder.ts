@@ -45,10 +45,13 @@ export class PictureEncoder {
   /** Change size, frame rate or bit rate. */
   async aim(rung: Rung, bitrateBps: number): Promise<void> {
     const before = this.#rung;
-    const resized = rung.width !== before?.width || rung.height !== before.height || rung.frameRate !== before.frameRate;
-    if (!resized && Math.abs(bitrateBps - this.#bitrateBps) < this.#bitrateBps * LEAST_CHANGE) return;
+    const resized = rung.width !== before?.width || rung.height !== before.height;
+    const isSame = !resized && rung.frameRate === before.frameRate;
+    if (isSame && Math.abs(bitrateBps - this.#bitrateBps) < this.#bitrateBps * LEAST_CHANGE) return;
     this.#rung = rung;
     this.#bitrateBps = bitrateBps;
+    // A new size gets a new encoder: Chromium's keeps parameter sets of the size before in the decoder's configuration.
+    if (resized) this.#closeEncoder();
     await this.#configure();
   }
 
@@ -74,9 +77,14 @@ export class PictureEncoder {
   }
 
   close(): void {
+    this.#closeEncoder();
+    this.#rung = null;
+  }
+
+  #closeEncoder(): void {
     if (this.#encoder && this.#encoder.state !== "closed") this.#encoder.close();
     this.#encoder = null;
-    this.#rung = null;
+    this.#wantsKey = true;
   }
 
   async #configure(): Promise<void> {
