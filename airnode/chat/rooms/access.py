@@ -14,6 +14,8 @@ from airnode.web.tokens import Claims, Tokens
 #: Rooms of classes are narrower; old clients use their own names. No colon: it separates the parts of keys.
 _ROOM = re.compile(r"\w[\w .@+-]{0,127}\Z")
 _MAX_NAME_CHARS = 64
+#: Longest member of CONNECT's payload; tokens have at most as many.
+_MAX_AUTH_CHARS = 1024
 
 
 class ConnectAuth(msgspec.Struct):
@@ -38,10 +40,12 @@ class SocketInfo(Wire, Protocol):
 
 
 def read_auth(auth: object) -> ConnectAuth:
-    """Return the payload of CONNECT; what is no text counts as missing, since apps add members of their own."""
+    """Return the payload of CONNECT. What is no text, or too long, counts as missing: apps add members of their own."""
     given: dict[Any, Any] = auth if isinstance(auth, dict) else {}
-    names = ConnectAuth.__struct_fields__
-    return ConnectAuth(**{name: given[name] for name in names if isinstance(given.get(name), str)})
+    texts = {name: given.get(name) for name in ConnectAuth.__struct_fields__}
+    return ConnectAuth(
+        **{name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= _MAX_AUTH_CHARS}
+    )
 
 
 def check_room(room: str) -> str:

@@ -219,6 +219,8 @@ class ChatApplication(Service):
             if visitor.expires_at <= now_s:
                 fields = {"code": "token_expired", "title": expired.title, "detail": expired.detail}
                 visitor.wire.deliver(encode_event(NAMESPACE, "error", [fields]))
+                del self._visitors[visitor.pid]
+                self._sessions.left(visitor)  # it may come back with a newer token
                 visitor.wire.disconnect()
 
     # -- events -------------------------------------------------------------------------------------------------------

@@ -243,6 +243,11 @@ async def test_an_expired_token_ends_the_connection_and_a_renewed_one_does_not(n
         await renewed.ask("token", nodes[0].token("u2", "student", "other"))
     await short.until(lambda c: c.is_closed, "the connection ends")
     assert short.got("error")[-1]["code"] == "token_expired"
+    await renewed.ask("sendMessage", room, {"content": "missed"})
+    short.auth = {"token": nodes[0].token("u1", "student", room)}
+    await short.connect(nodes[1].url)
+    assert short.recovered
+    await short.until(lambda c: c.texts == ["missed"], "what it missed")
     await renewed.ask("sendMessage", room, {"content": "still here"})
 
 
