@@ -17,7 +17,7 @@ TESTS  ?= tests
 WORKERS ?= 0
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
-.PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-browser bench-odd bench-relay \
+.PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-hls bench-browser bench-odd bench-relay \
         bench-placement bench-cluster bench-pipeline bench-cache bench-chat cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
@@ -90,6 +90,10 @@ bench-browser: setup ## one browser publishes, another shows it: delay, and CPU 
 bench-odd: setup ## 20 minutes with an odd sample each 5 s: stalls in Chromium, memory; ARGS="--seconds 60"; a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.odd $(ARGS)
+
+bench-hls: setup ## LL-HLS beside MediaMTX where one is on PATH: delay, CPU, times of parts; prints a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.hls $(ARGS)
 
 bench-relay: setup ## what relaying costs an origin, in one tier and in two; prints a table and JSON
 	@tests/system-packages

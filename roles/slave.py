@@ -40,7 +40,9 @@ from airnode.media.room.reporter import RoomReporter
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.server import RtmpServer
 from airnode.media.sent_bytes import SentBytes
+from airnode.media.viewer_answers import ViewerAnswers
 from airnode.media.viewer_api import MediaApi
+from airnode.media.viewer_connection import ViewerConnections
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts, in_order
@@ -70,9 +72,8 @@ def build(ctx: RoleContext) -> RoleParts:
     heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent)
     reporter = _reporter(ctx, rooms)
     attendance = _attendance(ctx, relays)
-    media = MediaApi(
-        relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, responses=responses, admits=heartbeat.admits
-    )
+    answers = ViewerAnswers(relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, admits=heartbeat.admits)
+    media = MediaApi(answers, ViewerConnections(answers, settings.http.allowed_origins), responses)
     relay = RelayApi(rooms, relays, media, ctx.tokens, settings.relay, ctx.registry)
 
     chat = make_chat(

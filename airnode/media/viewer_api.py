@@ -12,31 +12,27 @@ task wakes up (:mod:`.live.feed`).
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import quote
 
 import msgspec
 from aiohttp import HttpVersion11, web
-from prometheus_client import CollectorRegistry, Counter
 
-from airnode.errors import Draining, Forbidden, InvalidInput, NotFound, Unauthenticated, Unavailable
-from airnode.kernel.meter import Meter
-from airnode.media.hls.blocking_reload import BadRequest, Wait
-from airnode.media.hls.media_store import MEDIA_TYPE, Found
-from airnode.media.hls.window import PLAYLIST_TYPE, Pending
+from airnode.errors import InvalidInput
+from airnode.media.hls.media_store import MEDIA_TYPE
+from airnode.media.hls.window import PLAYLIST_TYPE
 from airnode.media.live.feed import Ending, LiveViewer
 from airnode.media.open_responses import OpenResponses
-from airnode.media.room.watchable import WatchableRoom, WatchableRooms
+from airnode.media.room.watchable import WatchableRoom
+from airnode.media.viewer_answers import ANSWER_HEADERS, Directives, ViewerAnswers
+from airnode.media.viewer_connection import ViewerConnections
+from airnode.web.http_listener import CONNECTIONS
 from airnode.web.openapi import operation
-from airnode.web.tokens import Claims, Tokens
+from airnode.web.tokens import Claims
 
-MULTIVARIANT = "index.m3u8"
 LIVE = "live.mp4"
 _FIRST_WAIT_S = 15.0
-_RELOAD_TARGETS = 3.0
-_PLAYLIST_HEADERS = {"Content-Type": PLAYLIST_TYPE, "Cache-Control": "no-cache"}
-_MEDIA_HEADERS = {"Cache-Control": "private, max-age=3600, immutable"}
 _LIVE_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 #: A live response that ends has this long to send the bytes that its transport holds.
 _FINISH_TIMEOUT_S = 5.0
@@ -65,36 +61,17 @@ class MediaApi:
     A request that waits is answered with 503 after three target durations (draft-pantos-hls-rfc8216bis 6.2.5.2).
 
     Args:
-        sent_bytes: counts the bytes of parts, segments and initialization sections.
         responses: keeps open responses, so that they can be ended.
-        admits: returns whether new viewers are accepted; viewers that have joined already stay.
+        connections: answer most requests for playlists and media before they come here.
     """
 
-    def __init__(
-        self,
-        rooms: WatchableRooms,
-        tokens: Tokens,
-        registry: CollectorRegistry,
-        *,
-        sent_bytes: Meter,
-        responses: OpenResponses,
-        admits: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self._rooms = rooms
+    def __init__(self, answers: ViewerAnswers, connections: ViewerConnections, responses: OpenResponses) -> None:
+        self._answers = answers
+        self._connections = connections
         self._responses = responses
-        self._admits = admits
-        self._tokens = tokens
-        requests = Counter("airnode_media_requests_total", "Media requests", ["kind"], registry=registry)
-        self._playlists = requests.labels("playlist")
-        self._objects = requests.labels("object")
-        self._sent_bytes = sent_bytes
-        refused = Counter("airnode_media_refused_total", "Media requests refused", ["reason"], registry=registry)
-        self._bad_token = refused.labels("token")
-        self._too_far = refused.labels("too_far")
-        self._timed_out = refused.labels("timeout")
-        self._lives = requests.labels("live")
 
     def add_routes(self, app: web.Application) -> None:
+        app[CONNECTIONS] = self._connections
         app.router.add_get(f"/v/{{token}}/{{room}}/{LIVE}", self.live)
         app.router.add_get("/v/{token}/{room}/{name}", self.media)
         app.router.add_get("/live/{room}/{name}", self.entry)
@@ -113,7 +90,7 @@ class MediaApi:
         """Return a redirect (302) to ``/v/<token>/<room>/<name>``, for a valid token only."""
         token = request.query.get("jwt", "")
         room, name = request.match_info["room"], request.match_info["name"]
-        self._claims(token, room)
+        self._answers.verify(token, room)
         location = f"/v/{quote(token)}/{quote(room)}/{quote(name)}"
         return web.Response(status=302, headers={"Location": location, "Cache-Control": "no-store"})
 
@@ -131,23 +108,21 @@ class MediaApi:
         """Return a playlist, part, segment or initialization section, for a valid token only."""
         room, claims = self._enter(request)
         name = request.match_info["name"]
-        if name == MULTIVARIANT:
-            self._require_admission()
-        elif name == room.window.media_uri and claims.user_type == "student":
-            room.viewers.note_request(claims.session_id, asyncio.get_running_loop().time(), claims.user_id)
+        self._answers.note(room, name, claims, asyncio.get_running_loop().time())
         response = await self.answer(request, room, name)
         # The request may have waited, and the student may have been removed since.
-        self._claims(request.match_info["token"], room.name)
+        self._answers.verify(request.match_info["token"], room.name)
         return response
 
     async def answer(self, request: web.Request, room: WatchableRoom, name: str) -> web.StreamResponse:
         """Return the response for ``name`` in ``room``; the request has been authorized."""
         room.note_request("window")
-        if name == MULTIVARIANT:
-            return await self._multivariant(room)
-        if name == room.window.media_uri:
-            return await self._media_playlist(request, room)
-        return await self._object(room, name)
+        directives = _directives(request) if name == room.window.media_uri else Directives()
+        until_s = asyncio.get_running_loop().time() + self._answers.longest_wait_s(room)
+        while (answer := self._answers.attempt(room, name, directives)) is None:
+            await self._changed(room, until_s)
+        body = answer.body[0] if len(answer.body) == 1 else b"".join(answer.body)
+        return web.Response(body=body, headers=ANSWER_HEADERS[answer.kind])
 
     @operation(
         summary="The class as one endless fragmented MP4",
@@ -162,7 +137,7 @@ class MediaApi:
     async def live(self, request: web.Request) -> web.StreamResponse:
         """Return the endless response, after the feed or the viewer has ended it."""
         room, claims = self._enter(request)
-        self._require_admission()
+        self._answers.require_admission()
         return await self.stream(request, room, claims)
 
     async def stream(
@@ -178,8 +153,8 @@ class MediaApi:
         while not room.live.ready:
             await self._changed(room, until_s)
         if room.live.ended:
-            raise Unavailable("This node is shutting down.") if self._rooms.draining else NotFound("The class is over.")
-        self._lives.inc()
+            raise self._answers.ended()
+        self._answers.requests.add(1, "live")
         response = web.StreamResponse(headers={"Content-Type": room.live.content_type, **_LIVE_HEADERS})
         await response.prepare(request)
         if request.method == "GET" and request.transport is not None:
@@ -196,7 +171,7 @@ class MediaApi:
             return
         with self._responses.kept(claims, lambda: _end(ending, "removed")):
             if claims.user_type == "student":
-                self._tokens.require_not_removed(claims.room, claims.ids)
+                self._answers.require_not_removed(claims)
             yield
 
     async def _stream(
@@ -226,64 +201,9 @@ class MediaApi:
         Raises:
             Unauthenticated, Forbidden, NotFound, Unavailable: (401, 403, 404, 503).
         """
-        token, name = request.match_info["token"], request.match_info["room"]
-        claims = self._claims(token, name)
-        room = self._rooms.get(name)
-        if room is None:
-            raise NotFound("This class is not live.")
-        _require_reachable(room)
-        return room, claims
-
-    def _claims(self, token: str, room: str) -> Claims:
-        try:
-            claims = self._tokens.verify(token)
-            claims.require_room(room)
-        except (Unauthenticated, Forbidden):
-            self._bad_token.inc()
-            raise
-        return claims
-
-    def _require_admission(self) -> None:
-        if not self._admits():
-            raise Draining("This node takes no new viewers; ask for another place.", retry_after_s=1)
-
-    async def _multivariant(self, room: WatchableRoom) -> web.Response:
-        until_s = asyncio.get_running_loop().time() + _FIRST_WAIT_S
-        while not room.window.ready:
-            await self._changed(room, until_s)
-        self._playlists.inc()
-        return web.Response(body=room.window.multivariant_playlist(), headers=_PLAYLIST_HEADERS)
-
-    async def _media_playlist(self, request: web.Request, room: WatchableRoom) -> web.Response:
-        loop = asyncio.get_running_loop()
-        query = request.query
-        msn, part = _number(query.get("_HLS_msn"), "_HLS_msn"), _number(query.get("_HLS_part"), "_HLS_part")
-        if self._rooms.draining:
-            raise Draining("This node is shutting down; ask for another place.", retry_after_s=1)
-        wait_s = _RELOAD_TARGETS * room.window.target_duration_s if room.window.ready else _FIRST_WAIT_S
-        until_s = loop.time() + wait_s
-        while isinstance(decision := room.window.resolve_reload(msn, part), Wait):
-            await self._changed(room, until_s)
-        if isinstance(decision, BadRequest):
-            self._too_far.inc()
-            raise InvalidInput(decision.detail)
-        self._playlists.inc()
-        skip = query.get("_HLS_skip", "") in ("YES", "v2")
-        return web.Response(body=room.window.media_playlist(skip=skip), headers=_PLAYLIST_HEADERS)
-
-    async def _object(self, room: WatchableRoom, name: str) -> web.Response:
-        found = room.window.lookup(name)
-        if isinstance(found, Pending):
-            until_s = asyncio.get_running_loop().time() + _RELOAD_TARGETS * room.window.target_duration_s
-            while isinstance(found, Pending):
-                await self._changed(room, until_s)
-                found = room.window.lookup(name)
-        if not isinstance(found, Found):
-            raise NotFound("There is no such part or segment (any more).")
-        body = found.body[0] if len(found.body) == 1 else b"".join(found.body)
-        self._objects.inc()
-        self._sent_bytes.add(len(body))
-        return web.Response(body=body, content_type=found.content_type, headers=_MEDIA_HEADERS)
+        name = request.match_info["room"]
+        claims = self._answers.verify(request.match_info["token"], name)
+        return self._answers.room(name), claims
 
     async def _changed(self, room: WatchableRoom, until_s: float) -> None:
         """Wait for the room to change.
@@ -292,21 +212,9 @@ class MediaApi:
             Unavailable: (503) it did not change in time, or the node is shutting down.
             NotFound: (404) the room has ended.
         """
-        if self._rooms.draining:
-            raise Unavailable("This node is shutting down.", retry_after_s=1)
-        if room.closed and self._rooms.get(room.name) is not None:
-            raise Unavailable("This class comes from another node now.", retry_after_s=1)
-        _require_reachable(room)
-        if room.closed:
-            raise NotFound("This class is not live.")
+        self._answers.require_changing(room)
         if not await room.waiters.wait(until_s):
-            self._timed_out.inc()
-            raise Unavailable("Nothing new came in time.", retry_after_s=1)
-
-
-def _require_reachable(room: WatchableRoom) -> None:
-    if room.origin_unreachable:
-        raise Unavailable("This node cannot reach the class's origin; ask for another place.", retry_after_s=1)
+            raise self._answers.timed_out()
 
 
 def _end(ending: asyncio.Future[Ending], why: Ending) -> None:
@@ -335,6 +243,12 @@ def _limit_unsent(transport: asyncio.Transport) -> None:
     if sock is not None and option is not None:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
+
+
+def _directives(request: web.Request) -> Directives:
+    query = request.query
+    msn, part = _number(query.get("_HLS_msn"), "_HLS_msn"), _number(query.get("_HLS_part"), "_HLS_part")
+    return Directives(msn, part, query.get("_HLS_skip", "") in ("YES", "v2"))
 
 
 def _number(text: str | None, name: str) -> int | None:

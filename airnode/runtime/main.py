@@ -1,6 +1,7 @@
 """Runs roles in a process, from their names and the configuration to the exit code."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from airnode.config.loading import Loaded
 
 log = structlog.get_logger(__name__)
+
+#: New objects before the youngest are looked at: a frame makes dozens, which die by their reference counts.
+_YOUNG_OBJECTS = 10_000
 
 #: (field of endpoints.json, its label), in the order of use.
 _BANNER_LINES = (
@@ -45,7 +49,7 @@ def run(names: list[str], loaded: "Loaded") -> int:
         for warning in loaded.warnings:
             log.warning("configuration_warning", detail=warning)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_run(Node(settings, roles, loaded.roles, accesses(), _print_banner)))
+            return runner.run(_run(Node(settings, roles, loaded.roles, accesses(), _on_ready)))
     except StartupError as error:
         text = str(error)
         sys.stderr.write((text if text.startswith("airnode:") else f"airnode: {text}") + "\n")
@@ -56,9 +60,21 @@ async def _run(node: Node) -> int:
     return await node.run()
 
 
-def _print_banner(endpoints: Mapping[str, object], data_dir: str) -> None:
+def _on_ready(endpoints: Mapping[str, object], data_dir: str) -> None:
     sys.stdout.write(banner(endpoints, data_dir))
     sys.stdout.flush()
+    _shorten_collections()
+
+
+def _shorten_collections() -> None:
+    """Keep garbage collection from stopping the media for long.
+
+    A full collection visits every object: the 90,000 of the imported modules took 130 ms, and no part
+    is sent meanwhile. They live as long as the process, so the collector need not look at them again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def banner(endpoints: Mapping[str, object], data_dir: str) -> str:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import http_exceptions, web
@@ -40,6 +41,22 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
         log.info("http_request_malformed", remote=args[0] if args else None, problem=type(error).__name__)
 
 
+class Connections(Protocol):
+    """Makes the protocols of a port's connections, for requests that an application answers without aiohttp."""
+
+    def connection(self, other: Callable[[], asyncio.Protocol]) -> asyncio.Protocol:
+        """Return the protocol of a new connection; ``other`` makes aiohttp's, which it may let take over."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the connections that aiohttp has not taken over."""
+        ...
+
+
+#: An application's own connections, if it has some.
+CONNECTIONS = web.AppKey("connections", Connections)
+
+
 class HttpListener:
     """An application on bound sockets.
 
@@ -58,6 +75,7 @@ class HttpListener:
         self.app = app
         self._sockets = sockets
         self._tls = tls
+        self._servers: list[asyncio.Server] = []
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -88,11 +106,21 @@ class HttpListener:
     async def start(self) -> None:
         """Start to accept connections."""
         await self._runner.setup()
+        loop, aiohttp = asyncio.get_running_loop(), self._runner.server
+        if aiohttp is None:
+            raise RuntimeError("the runner has no server after its setup")
+        connections = self.app.get(CONNECTIONS)
+        factory = aiohttp if connections is None else partial(connections.connection, aiohttp)
         for sock in self._sockets:
-            await web.SockSite(self._runner, sock, ssl_context=self._tls, backlog=BACKLOG).start()
+            server = await loop.create_server(factory, sock=sock, ssl=self._tls, backlog=BACKLOG)
+            self._servers.append(server)
 
     async def stop(self) -> None:
         """Stop listening, wait for open requests, and close."""
+        for server in self._servers:
+            server.close()
+        if (connections := self.app.get(CONNECTIONS)) is not None:
+            await connections.stop()
         await self._runner.cleanup()
         for sock in self._sockets:
             sock.close()

@@ -87,6 +87,10 @@ class Running:
         signer = Tokens(secret, 14_400)
         return [signer.issue(f"bench-{index}", "student", room)[0] for index in range(count)]
 
+    def entries(self, count: int, room: str = "stream") -> list[str]:
+        """Return the paths with which ``count`` students enter a room."""
+        return [f"/live/{room}/index.m3u8?jwt={token}" for token in self.tokens(count, room)]
+
     async def metrics(self) -> dict[str, float]:
         return await gauges(self.process["api_url"])
 

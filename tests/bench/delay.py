@@ -16,7 +16,6 @@ A link between the media port and the page can delay the data, or hold it for a 
 import asyncio
 import itertools
 import statistics
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from tests.bench.link import ShapedLink
 from tests.bench.meters import quantile
 from tests.bench.playback import wait_until_shown
 from tests.bench.report import Figure, Report
-from tests.bench.source import TimedPublisher, bench_clip
+from tests.bench.source import TimedPublisher, bench_clip, without_sound
 from tests.support.browser import DESKTOP, chromium
 from tests.support.ffmpeg import BITS, WIDTH, clock_band
 
@@ -275,17 +274,8 @@ def _back_s(seen: Round, held_ms: float) -> float:
     return _NEVER_S
 
 
-def _silent(clip: Path) -> Path:
-    """Return the clip without its sound; it is made once."""
-    path = clip.with_name(clip.stem + "-silent.flv")
-    if not path.exists():
-        command = ["ffmpeg", "-v", "error", "-y", "-i", str(clip), "-an", "-c", "copy", str(path)]
-        subprocess.run(command, check=True)
-    return path
-
-
 async def _run(bench: Bench, ways: list[Way], rounds: int) -> None:
-    silent_clip = _silent(bench.clip)
+    silent_clip = without_sound(bench.clip)
     async with chromium() as browser:
         for way in ways:
             await measure(bench, browser, way, rounds, silent_clip)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from tests.bench.bench import Bench
 from tests.bench.capacity import soak, streams, viewers
-from tests.bench.peer import Skipped, peer
+from tests.bench.peer import peer
 from tests.bench.playback import join, latency
-from tests.bench.report import Report
+from tests.bench.report import Report, Skipped
 from tests.bench.samples import samples
 from tests.bench.source import bench_clip
 from tests.bench.starting import start

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.bench import Bench, LoadGenerator, Running
 from tests.bench.http1 import HttpConnection
 from tests.bench.meters import ProcessMeter, quantile
-from tests.bench.report import Figure
+from tests.bench.report import Figure, Skipped
 from tests.bench.source import TimedPublisher
 
 _CONNECTIONS = 64
@@ -30,10 +30,6 @@ http {{
   server {{ listen 127.0.0.1:{port} backlog=1024; root {work}/files; }}
 }}
 """
-
-
-class Skipped(Exception):
-    """The scenario was skipped; the text is the reason."""
 
 
 async def peer(bench: Bench) -> None:

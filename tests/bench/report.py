@@ -17,6 +17,10 @@ import airnode
 from tests.bench.meters import load1
 
 
+class Skipped(Exception):
+    """A scenario was skipped; the text is the reason."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One measured value.

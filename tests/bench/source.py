@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import subprocess
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,6 +40,15 @@ def bench_clip(directory: Path) -> Path:
     """Return a clip: 720p30 H.264 main, one key frame per second, 2.5 Mbit/s, AAC 128 kbit/s; encoded once and kept."""
     directory.mkdir(parents=True, exist_ok=True)
     return make_clip(directory / f"clip-720p30-{CLIP_S}s.flv", CLIP_S, extra=_ENCODING)
+
+
+def without_sound(clip: Path) -> Path:
+    """Return the clip without its sound; it is made once."""
+    path = clip.with_name(clip.stem + "-silent.flv")
+    if not path.exists():
+        command = ["ffmpeg", "-v", "error", "-y", "-i", str(clip), "-an", "-c", "copy", str(path)]
+        subprocess.run(command, check=True)
+    return path
 
 
 def loop_publisher(url: str, clip: Path) -> Publisher:

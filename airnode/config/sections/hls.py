@@ -10,7 +10,7 @@ class HlsSection(Section):
     """HLS output: parts, segments, playlists."""
 
     part_target_ms: int = Field(
-        default=200, ge=50, le=2000, description="Target length of a part (LL-HLS Partial Segment)."
+        default=133, ge=50, le=2000, description="Target length of a part (LL-HLS Partial Segment)."
     )
     segment_duration_s: Seconds = Field(
         default=1.0, ge=0.5, le=10, description="Shortest segment; it ends at the first key frame after this."

@@ -4,6 +4,7 @@ Origins and edges use the same rules.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -93,15 +94,15 @@ def _advance_limit(position: Position) -> int:
 
 
 class Waiters:
-    """Requests that wait for a room to change. One :meth:`wake` resolves all of them.
+    """Requests that wait for a room to change. One :meth:`wake` resumes all of them.
 
-    Each request has its own future, so a cancelled request affects no other one. All of them share one timer: hundreds
-    of viewers wait five times a second, and nearly all of them are woken before their timeout.
+    Each request has its own callback, so a cancelled request affects no other one. All of them share one timer:
+    hundreds of viewers wait several times a second, and nearly all of them are woken before their timeout.
     """
 
     def __init__(self) -> None:
-        #: (loop time of the timeout, future); the future's result: whether the room changed.
-        self._waiting: list[tuple[float, asyncio.Future[bool]]] = []
+        #: (loop time of the timeout, callback); its argument: whether the room changed.
+        self._waiting: list[tuple[float, Callable[[bool], None]]] = []
         #: Fires no later than the earliest timeout.
         self._timer: asyncio.TimerHandle | None = None
 
@@ -109,22 +110,24 @@ class Waiters:
         return len(self._waiting)
 
     def wake(self) -> None:
-        """Resolve every waiting request, as the room has changed."""
+        """Resume every waiting request, as the room has changed."""
         waiting, self._waiting = self._waiting, []
-        for _, future in waiting:
-            if not future.done():
-                future.set_result(True)
+        for _, resume in waiting:
+            resume(True)
+
+    def add(self, until_s: float, resume: Callable[[bool], None]) -> None:
+        """Call ``resume(True)`` at the next :meth:`wake`, or ``resume(False)`` at ``until_s`` of the loop's clock.
+
+        ``resume`` must not raise. A request that was cancelled stays in the list until one of the two happens.
+        """
+        self._waiting.append((until_s, resume))
+        if self._timer is None or until_s < self._timer.when():
+            self._arm(asyncio.get_running_loop(), until_s)
 
     async def wait(self, until_s: float) -> bool:
-        """Wait for the next :meth:`wake`. Return False if the loop's clock reaches ``until_s`` first.
-
-        When it is cancelled, its future stays in the list until the next wake, which skips it.
-        """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
-        self._waiting.append((until_s, future))
-        if self._timer is None or until_s < self._timer.when():
-            self._arm(loop, until_s)
+        """Wait for the next :meth:`wake`. Return False if the loop's clock reaches ``until_s`` first."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.add(until_s, lambda changed: None if future.done() else future.set_result(changed))
         return await future
 
     def _arm(self, loop: asyncio.AbstractEventLoop, at_s: float) -> None:
@@ -133,13 +136,12 @@ class Waiters:
         self._timer = loop.call_at(at_s, self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Resolve the requests whose timeout has passed."""
+        """Resume the requests whose timeout has passed."""
         self._timer = None
         now_s = loop.time() + _TIMER_ROUNDING_S
-        expired = [future for until_s, future in self._waiting if until_s <= now_s]
-        self._waiting = [each for each in self._waiting if each[0] > now_s and not each[1].done()]
-        for future in expired:
-            if not future.done():
-                future.set_result(False)
-        if self._waiting:
+        expired = [resume for until_s, resume in self._waiting if until_s <= now_s]
+        self._waiting = [each for each in self._waiting if each[0] > now_s]
+        for resume in expired:
+            resume(False)
+        if self._waiting and self._timer is None:
             self._arm(loop, min(until_s for until_s, _ in self._waiting))

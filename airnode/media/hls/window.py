@@ -121,6 +121,9 @@ class Window:
         self._discontinuity_sequence = after.discontinuities
         self._listeners: list[Callable[[], None]] = []
         self._rendered: dict[int, bytes] = {}
+        #: The end of the playlist at `_position_version`: all viewers ask about the same one.
+        self._position: Position | None = None
+        self._position_version = -1
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
@@ -138,6 +141,7 @@ class Window:
         self._media.begin_init(init, self._prefix)
         self._discontinuity = self._discontinuity or discontinuity
         self.info = info
+        self._changed()
 
     def begin_segment(self, start_unix_s: float, *, independent: bool) -> None:
         """Close the open segment and open the next one."""
@@ -189,6 +193,7 @@ class Window:
     def set_part_target(self, part_target_s: float) -> None:
         """Set the part target, unless it is longer already."""
         self.part_target_s = max(self.part_target_s, part_target_s)
+        self._changed()
 
     def set_frame_rate(self, frame_rate: float) -> None:
         """Set the measured frame rate, if the publisher declared none."""
@@ -331,9 +336,11 @@ class Window:
 
     def resolve_reload(self, msn: int | None, part: int | None = None) -> Ready | Wait | BadRequest:
         """Return what to do with a playlist request (``_HLS_msn``, ``_HLS_part``); see :mod:`.blocking_reload`."""
-        return resolve_reload(self._position() if self.ready else None, msn, part)
+        if self._position_version != self.version:
+            self._position_version, self._position = self.version, self._end() if self.ready else None
+        return resolve_reload(self._position, msn, part)
 
-    def _position(self) -> Position:
+    def _end(self) -> Position:
         last = self._segments[-1] if self._segments else None
         return Position(
             next_msn=self._next_msn,

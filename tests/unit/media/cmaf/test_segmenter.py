@@ -81,7 +81,7 @@ def test_audio_only_has_parts_of_whole_frames(rate):
     assert all(part.independent for part in recorder.parts.values())
     assert [s.data for s in recorder.samples()[2]] == payloads(sounds)
     assert {s.duration for s in recorder.samples()[2]} == {1024}
-    assert media.part_target_s == pytest.approx(0.2, abs=0.025)
+    assert media.part_target_s == pytest.approx(0.133, abs=0.025)
 
 
 def test_segments_end_at_the_last_key_frame_that_keeps_the_target_duration():

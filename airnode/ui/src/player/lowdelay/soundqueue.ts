@@ -8,6 +8,10 @@ const CALM_S = 5;
 const CALM_STEP_S = 0.005;
 /** Silence for so long was a stall of the network, which no depth of this kind covers. */
 const STALL_S = 0.3;
+/** For so long after it what has piled up is cut away, to be as near as before. */
+const RECOVERY_S = 1;
+const RECOVERY_PILE_S = 0.07;
+const RECOVERY_CUT_S = 0.015;
 
 const WINDOW_S = 0.5;
 const CHECK_S = 0.1;
@@ -42,6 +46,7 @@ export class SoundQueue {
   #checkedS = 0;
   #calmS = 0;
   #silentS = 0;
+  #recoversUntilS = 0;
   #lows: { atS: number; depthS: number }[] = [];
   underruns = 0;
 
@@ -74,7 +79,8 @@ export class SoundQueue {
     if (length === 0) return;
     this.#packets.push({ planes, mediaS });
     this.#depth += length;
-    if (this.depthS > this.#leastS + PILE_S) this.#cut(this.depthS - this.#leastS - START_S);
+    const mostS = this.#recovers() ? RECOVERY_PILE_S : PILE_S;
+    if (this.depthS > this.#leastS + mostS) this.#cut(this.depthS - this.#leastS - START_S);
     if (!this.#playing && this.depthS >= this.#leastS + START_S) this.#begin();
   }
 
@@ -124,10 +130,18 @@ export class SoundQueue {
     this.#faded = 0;
     this.#speed = 1;
     this.#lows = [];
-    if (this.#begun && this.#silentS < STALL_S) this.#leastS = Math.min(MOST_S, this.#leastS + AFTER_UNDERRUN_S);
-    if (this.#begun && this.#silentS < STALL_S) this.underruns += 1;
+    if (this.#begun && this.#silentS >= STALL_S) this.#recoversUntilS = this.#readS + RECOVERY_S;
+    else if (this.#begun && !this.#recovers()) {
+      this.#leastS = Math.min(MOST_S, this.#leastS + AFTER_UNDERRUN_S);
+      this.underruns += 1;
+    }
     this.#begun = true;
-    this.#calmS = this.#readS;
+    this.#calmS = this.#checkedS = this.#readS;
+  }
+
+  /** What is pushed, or was a moment ago, waited behind a stall. */
+  #recovers(): boolean {
+    return this.#readS < this.#recoversUntilS || (this.#begun && !this.#playing && this.#silentS >= STALL_S);
   }
 
   #underrun(): void {
@@ -143,7 +157,7 @@ export class SoundQueue {
     }
     this.#lows = this.#lows.filter(({ atS }) => this.#readS - atS <= WINDOW_S);
     const excessS = Math.min(...this.#lows.map(({ depthS }) => depthS)) - this.#leastS;
-    if (excessS > CUT_S) return this.#cut(excessS);
+    if (excessS > (this.#recovers() ? RECOVERY_CUT_S : CUT_S)) return this.#cut(excessS);
     this.#speed = excessS > 0.04 ? 1.03 : excessS > 0.01 ? 1.012 : excessS < -0.01 ? 0.985 : 1;
   }
 
@@ -157,6 +171,8 @@ export class SoundQueue {
       this.#packets.shift();
       this.#position = 0;
     }
+    const first = this.#packets[0];
+    if (first) this.#position = Math.min(this.#position + samples, first.planes[0]!.length - 1);
     this.#faded = 0;
     this.#lows = [];
   }
