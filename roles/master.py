@@ -78,7 +78,7 @@ class _Cluster:
 def build(ctx: RoleContext) -> RoleParts:
     """Return the APIs and the pages, connected with the classes and the state of rooms and nodes."""
     cluster = _cluster(ctx)
-    removals = Removals(ctx.bus, ctx.tasks("removals"))
+    removals = Removals(ctx.bus, ctx.tasks("removals"), max_per_room=ctx.settings.chat.max_removed)
     ctx.tokens.refuse_removed(removals.is_removed)
     nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
@@ -99,7 +99,7 @@ def build(ctx: RoleContext) -> RoleParts:
         ),
     )
 
-    chat = _chat(ctx)
+    chat = _chat(ctx, removals)
 
     def routes(app: web.Application) -> None:
         if chat is not None:
@@ -155,7 +155,7 @@ def build(ctx: RoleContext) -> RoleParts:
     )
 
 
-def _chat(ctx: RoleContext) -> ChatParts | None:
+def _chat(ctx: RoleContext, removals: Removals) -> ChatParts | None:
     """Return the chat of a master's port, with the reporter of who is in it; None: a slave in this process serves it
     there too.
     """
@@ -175,6 +175,7 @@ def _chat(ctx: RoleContext) -> ChatParts | None:
         ctx.settings.http,
         node_id=ctx.identity.node_id,
         tokens=ctx.tokens,
+        removals=removals,
         addresses=ctx.addresses,
         port=PortName.HTTP,
         local_host=ctx.addresses.local_host,

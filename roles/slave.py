@@ -82,6 +82,7 @@ def build(ctx: RoleContext) -> RoleParts:
         settings.http,
         node_id=ctx.identity.node_id,
         tokens=ctx.tokens,
+        removals=removals,
         addresses=ctx.addresses,
         port=PortName.MEDIA,
         local_host=_master_host(ctx),
@@ -188,7 +189,10 @@ def _claims(ctx: RoleContext, rooms: Rooms, origins: Origins) -> RoomClaims:
 
 def _removals(ctx: RoleContext) -> tuple[OpenResponses, Removals]:
     """Return the open responses to students, and the view of removed students, whose responses end."""
-    responses, removals = OpenResponses(), Removals(ctx.bus, ctx.tasks("removals"))
+    responses, removals = (
+        OpenResponses(),
+        Removals(ctx.bus, ctx.tasks("removals"), max_per_room=ctx.settings.chat.max_removed),
+    )
     removals.listen(responses.follow)
     ctx.tokens.refuse_removed(removals.is_removed)
     return responses, removals

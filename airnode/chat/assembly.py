@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.classroom import AttendanceLog
 from airnode.bus.client import Bus
+from airnode.bus.removals import Removals
 from airnode.chat.bridge.bridge import NodeBridge
+from airnode.chat.classroom.classroom import Classroom
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.gateway import ChatGateway
 from airnode.chat.gateway_directory import GatewayDirectory
@@ -54,6 +56,7 @@ def make_chat(
     *,
     node_id: str,
     tokens: Tokens,
+    removals: Removals,
     addresses: Addresses,
     port: PortName,
     local_host: str,
@@ -65,6 +68,7 @@ def make_chat(
     """Return the chat of this process.
 
     Args:
+        removals: the view of removed students; whoever made it starts it.
         port: whose address other nodes pass requests on to.
         local_host: host of nodes that announce none: they are on the master's machine.
         tasks: returns a new scope.
@@ -87,6 +91,7 @@ def make_chat(
     admission = Admission(tokens, section.access)
     application = ChatApplication(rooms, sessions, admission, section, tasks("chat"))
 
+    classroom = Classroom(application, section, removals, tasks("classroom"))
     directory = GatewayDirectory(bus, name, addresses, port, local_host, tasks("chat-gateways"))
     gateway = ChatGateway(
         limits_of(section),
@@ -103,7 +108,7 @@ def make_chat(
     return ChatParts(
         application,
         gateway,
-        services=(rooms, sessions, directory, application, *bridge, gateway),
+        services=(rooms, sessions, directory, application, classroom, *bridge, gateway),
         checks=(HealthCheck("chat", outage.check, critical=False),),
     )
 

@@ -10,6 +10,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
+from airnode.bus.removals import Removals
 from airnode.bus.subscription import BusMetrics
 from airnode.chat.assembly import ChatParts, make_chat
 from airnode.config.sections.chat import ChatSection
@@ -41,6 +42,7 @@ class ChatRig:
         #: {room: ids of students whose players this node serves}.
         self.watched: dict[str, set[str]] = {}
         self.chat: ChatParts
+        self.removals: Removals
         self.port = 0
 
     @property
@@ -59,12 +61,15 @@ class ChatRig:
         sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = sock.getsockname()[1]
         http = HttpSection(host="127.0.0.1")
+        self.removals = Removals(self._bus, self._scope("removals"), max_per_room=self._section.max_removed)
+        self.tokens.refuse_removed(self.removals.is_removed)
         self.chat = make_chat(
             self._bus,
             self._section,
             http,
             node_id=self.node_id,
             tokens=self.tokens,
+            removals=self.removals,
             addresses=Addresses("127.0.0.1", "127.0.0.1", False, {PortName.MEDIA: self.port}),
             port=PortName.MEDIA,
             local_host="127.0.0.1",
@@ -75,6 +80,7 @@ class ChatRig:
         app = build_app(http, [self.chat.add_routes], lambda: None, lambda: ())
         self._listener = HttpListener(app, [sock], None, 2.0, HttpLog(self.registry))
         await self._bus.start()
+        await self.removals.start()
         for service in self.chat.services:
             await service.start()
         await self._listener.start()
@@ -87,6 +93,7 @@ class ChatRig:
             await service.stop()
         if self._listener is not None:
             await self._listener.stop()
+        await self.removals.stop()
         await self._bus.stop()
 
     async def die(self) -> None:

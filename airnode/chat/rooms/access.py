@@ -93,6 +93,7 @@ class Admission:
             only_room=claims.room,
             expires_at=claims.expires_at,
             pid=pid,
+            ids=claims.ids,
         )
 
     def renew(self, visitor: Visitor, token: str) -> None:
@@ -123,8 +124,7 @@ class Admission:
 
 
 def _user(claims: Claims) -> User:
-    name: str = getattr(claims, "name", "") or claims.user_id
-    return User(claims.user_id, name, claims.user_type)
+    return User(claims.user_id, claims.name or claims.user_id, claims.user_type)
 
 
 def _shown(name: str) -> str:

@@ -169,11 +169,13 @@ class ChatApplication(Service):
             self.rooms.remove(visitor, room)
 
     def expel(self, room: str, user_ids: frozenset[str]) -> int:
-        """Send people out of a room for good, on this node; return how many connections that were."""
+        """Send students out of a room for good, on this node; return how many connections that were."""
         found = [
             each
             for each in self.visitors
-            if each.user.id in user_ids and (room in each.rooms or each.only_room == room)
+            if not each.is_teacher
+            and not user_ids.isdisjoint(each.ids)
+            and (room in each.rooms or each.only_room == room)
         ]
         for visitor in found:
             visitor.wire.deliver(signal_packet("removed", {"room": room}))

@@ -85,7 +85,8 @@ class CheckScript:
     ``find_message(id)``            returns stream id and fields of a message; ``erase_message(id)`` removes it and
                                     returns the fields (nil: there is none)
     ``refuse(code, text, wait_ms)``  nothing is appended; the code is one of ``conflict``, ``forbidden``,
-                                    ``invalid_input``, ``not_found``, ``rate_limited``, ``too_large``
+                                    ``invalid_input``, ``not_found``, ``rate_limited``, ``too_large``, or of
+                                    ``refusals``
     ``instead(data, reply)``        append this JSON instead; ``reply`` (text) goes back to the caller
     ``skip(reply)``                 append nothing
     ==============================  ===================================================================================
@@ -94,6 +95,7 @@ class CheckScript:
     """
 
     lua: str
+    refusals: tuple[type[AirnodeError], ...] = ()
 
 
 NO_CHECK = CheckScript("")
@@ -226,7 +228,7 @@ class RoomLog:
             draft.at,
             *args,
         )
-        return _appended(answer)
+        return _appended(answer, check)
 
     async def position(self, room: str) -> LogPosition:
         """Return where the log of a room ends; begin it if there is none."""
@@ -286,11 +288,12 @@ def _escaped(text: str) -> bytes:
     return msgspec.json.encode(text)[1:-1]
 
 
-def _appended(answer: list[bytes]) -> Appended:
+def _appended(answer: list[bytes], check: CheckScript) -> Appended:
     status, *rest = (part.decode() if isinstance(part, bytes) else str(part) for part in answer)
     if status == "refused":
         code, text, wait_ms = rest
-        kind = _REFUSALS.get(code, InvalidInput)
+        own = next((each for each in check.refusals if each.code == code), None)
+        kind = own or _REFUSALS.get(code, InvalidInput)
         raise kind(text, retry_after_s=float(wait_ms) / 1000 or None)
     epoch, offset, at, id_, _, reply = rest
     return Appended(status == "appended", epoch, int(offset), int(at), id_, answer[5], reply)

@@ -36,6 +36,7 @@ class Visitor:
     """One connected client: ``Socket.state``.
 
     Attributes:
+        ids: all ids of this person, see :attr:`airnode.web.tokens.Claims.ids`.
         only_room: the room that the token opens; empty: any (``chat.access = open``).
         session_id: of the token; players of this person are counted by it.
         expires_at: unix seconds at which the token expires; infinite without a token.
@@ -45,10 +46,21 @@ class Visitor:
         buckets: {event: (tokens, loop time)}, for the limit of events.
     """
 
-    __slots__ = ("buckets", "expires_at", "missed", "only_room", "pid", "rooms", "session_id", "user", "wire")
+    __slots__ = ("buckets", "expires_at", "ids", "missed", "only_room", "pid", "rooms", "session_id", "user", "wire")
 
-    def __init__(self, wire: Wire, user: User, *, session_id: str, only_room: str, expires_at: float, pid: str) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        user: User,
+        *,
+        session_id: str,
+        only_room: str,
+        expires_at: float,
+        pid: str,
+        ids: tuple[str, ...] = (),
+    ) -> None:
         self.wire = wire
+        self.ids = ids or (user.id,)
         self.user = user
         self.session_id = session_id
         self.only_room = only_room

@@ -51,6 +51,33 @@ class ChatSection(Section):
         default=10.0, gt=0, description="Events of each name that one connection may send per second, on average."
     )
     event_burst: int = Field(default=40, ge=1, description="Events of each name that one connection may send at once.")
+    action_rate_per_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="How often one person may raise a hand, ask, support or answer in a room per second, on average.",
+    )
+    action_burst: int = Field(default=10, ge=1, description="How often one person may do that at once.")
+    reaction_rate_per_s: float = Field(
+        default=3.0, gt=0, description="Reactions of one person in a room per second, on average."
+    )
+    reaction_burst: int = Field(default=10, ge=1, description="Reactions of one person in a room at once.")
+    reactions: tuple[str, ...] = Field(
+        default=("👍", "❤️", "👏", "😂", "😮", "🎉", "🤔", "🙏"),
+        max_length=32,
+        description="The reactions that people can send; pages show them in this order.",
+    )
+    max_hands: int = Field(default=1000, ge=1, le=10_000, description="Most raised hands in a room.")
+    max_questions: int = Field(default=300, ge=1, le=1000, description="Most questions in a room.")
+    questions_per_user: int = Field(
+        default=5, ge=1, le=100, description="Most questions of one person in a room that are not answered yet."
+    )
+    max_question_chars: int = Field(default=500, ge=1, le=2000, description="Longest question, in characters.")
+    max_poll_options: int = Field(default=10, ge=2, le=50, description="Most options of a poll.")
+    max_option_chars: int = Field(default=200, ge=1, le=500, description="Longest option of a poll, in characters.")
+    max_muted: int = Field(default=1000, ge=1, le=10_000, description="Most students who are muted in one room.")
+    max_removed: int = Field(
+        default=1000, ge=1, le=10_000, description="Most students who can be removed from one class."
+    )
     history_messages: int = Field(
         default=200, ge=1, le=1000, description="Newest messages that a client gets when it joins a room."
     )
