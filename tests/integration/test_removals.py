@@ -74,7 +74,7 @@ async def test_the_number_of_removed_students_is_limited(views: list[View]):
     removals = views[0].removals
     for user in ("a", "b", "b"):
         await removals.remove(Removal("math", user))
-    with pytest.raises(Conflict, match="chat.max_removed"):
+    with pytest.raises(Conflict, match="max_removed"):
         await removals.remove(Removal("math", "c"))
     await removals.remove(Removal("art", "c"))
     await removals.readmit("math", "a")
