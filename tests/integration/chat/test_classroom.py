@@ -239,6 +239,7 @@ async def test_a_removed_student_is_out_on_every_node_until_readmitted(people, r
     await eventually(lambda: not nodes[0].removals.is_removed(room, ["jun"]), 5, "the readmission")
     assert (await joined(http, nodes[0], "jun", room)).state["muted"] is False
     await teacher.until(lambda c: c.got("moderation")[-1].get("readmitted") == "jun", "what the other teacher did")
+    await eventually(lambda: "lee" in nodes[0].rooms.rooms[room].roster, 5, "the other teacher is seen")
     for who in ("kim", "lee"):
         await refused(teacher, "forbidden", "moderation", room, {"remove": who})
 
