@@ -189,6 +189,6 @@ def test_who_comes_late_knows_what_the_others_know(valkey_url: str):
 
         Machine.school = school
         checks = settings(
-            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         )
         run_state_machine_as_test(Machine, settings=checks)
