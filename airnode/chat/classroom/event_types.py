@@ -157,7 +157,7 @@ class AskUpdate(msgspec.Struct, omit_defaults=True):
     deleted: str | None = None
 
 
-class ClassSettings(msgspec.Struct):
+class WritingRules(msgspec.Struct):
     """What students may write."""
 
     locked: bool
@@ -181,7 +181,7 @@ class ModerationUpdate(msgspec.Struct, omit_defaults=True):
     unmuted: str | None = None
     removed: User | None = None
     readmitted: str | None = None
-    settings: ClassSettings | None = None
+    settings: WritingRules | None = None
 
 
 class TypingUpdate(msgspec.Struct):
