@@ -73,6 +73,12 @@ test("a new epoch begins the list anew", () => {
   assert.deepEqual(texts(run([again], before)), ["new"]);
 });
 
+test("a place that one server alone gave says so, until the log goes on", () => {
+  const alone = run([{ type: "message", message: message(1, OTHER, "alone", "~n1-7") }], run([joined([message(4)])]));
+  assert.deepEqual([alone.alone, alone.at], [true, { epoch: "e1", number: 4 }]);
+  assert.equal(run([{ type: "message", message: message(5) }], alone).alone, false);
+});
+
 test("a deleted message vanishes and does not come back by history or bus", () => {
   const gone: ChatEvent = { type: "moderation", news: { room: "main", deleted: "e1-2" }, offset: "e1:4" };
   const state = run([

@@ -42,4 +42,6 @@ test("events of another room and unreadable ones mean nothing", () => {
   const body = { id: "m", user: { id: "u", name: "n", role: "student" }, content: "c", at: 1 };
   const event = incoming("message", [body, "e:4"], "a");
   assert.equal(event?.type === "message" && event.message.offset, "e:4");
+  const apart = incoming("message", [{ ...body, epoch: "e", offset: 5 }], "a");
+  assert.equal(apart?.type === "message" && apart.message.offset, "e:5");
 });

@@ -35,14 +35,15 @@ export interface ConnectionEvents {
 export class Connection {
   readonly #events: ConnectionEvents;
   #socket: Socket | null = null;
+  #room = "";
   #closed = false;
 
   constructor(events: ConnectionEvents) {
     this.#events = events;
   }
 
-  /** `credentials` is asked at each connection. Raises an error when the client's script does not load. */
-  async open({ origin, path }: ChatAddress, credentials: () => object): Promise<void> {
+  /** `room`: what a living connection is asked about. `credentials` is asked at each connection. Raises an error when the client's script does not load. */
+  async open({ origin, path }: ChatAddress, room: string, credentials: () => object): Promise<void> {
     const { io } = await loadClient();
     if (this.#closed) return;
     const socket = io(origin, {
@@ -56,6 +57,7 @@ export class Connection {
       auth: (give) => give(credentials()),
     });
     this.#socket = socket;
+    this.#room = room;
     socket.on("connect", () => this.#events.up(socket.recovered));
     socket.on("disconnect", () => {
       if (this.#closed) return;
@@ -118,7 +120,7 @@ export class Connection {
     }
     socket
       .timeout(PROBE_MS)
-      .emitWithAck("presence")
+      .emitWithAck("presence", this.#room)
       .catch(() => socket.io.engine.close());
   };
 }

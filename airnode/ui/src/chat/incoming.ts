@@ -1,4 +1,5 @@
 import type { AskNews, HandNews, Message, ModerationNews, Poll, PresenceNews, User } from "./events.ts";
+import { offsetOf, offsetText } from "./offsets.ts";
 import type { ServerEvent } from "./reduce.ts";
 
 /** Return what an event of the server means for this room; null: nothing, or nothing that we can read. */
@@ -9,7 +10,7 @@ export function incoming(name: string, args: readonly unknown[], room: string): 
   const offset = typeof last === "string" ? last : undefined;
   switch (name) {
     case "message":
-      return { type: "message", message: messageOf(body as Message, offset) };
+      return { type: "message", message: messageOf(body as SentMessage, offset) };
     case "hand":
       return { type: "hand", news: body as HandNews, offset };
     case "poll":
@@ -35,7 +36,11 @@ function aboutRoom(body: object, room: string): boolean {
   return !("room" in body) || body.room === room;
 }
 
-/** A message's offset stands in it, or behind it. */
-function messageOf(message: Message, offset: string | undefined): Message {
-  return String(message.offset ?? "").includes(":") || offset === undefined ? message : { ...message, offset };
+/** A message as the server sends it: its place in the log is an epoch and a number. */
+export type SentMessage = Omit<Message, "offset"> & { epoch?: string; offset: number | string };
+
+/** Return a message with its whole offset, which may also stand behind it. */
+export function messageOf(message: SentMessage, offset?: string): Message {
+  const { epoch, ...rest } = message;
+  return { ...rest, offset: offset ?? offsetText(offsetOf(epoch ?? "", message.offset)) };
 }

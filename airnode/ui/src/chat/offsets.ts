@@ -4,6 +4,11 @@ export interface Offset {
   number: number;
 }
 
+/** Return whether the fact is known on one server only: Redis was away. */
+export function isOwnEpoch({ epoch }: Offset): boolean {
+  return epoch.startsWith("~");
+}
+
 /** Return "<epoch>:<number>" in its parts; null for anything else. */
 export function parseOffset(text: unknown): Offset | null {
   if (typeof text !== "string") return null;

@@ -12,9 +12,10 @@ const MOST_OPTIONS = 8;
 export function NewPoll({ chat }: { chat: ChatRoom }) {
   const [open, setOpen] = useState(false);
   const on = useSelected(chat.view, (state) => state.link === "on");
+  const runs = useSelected(chat.view, (state) => state.poll?.open ?? false);
   return (
     <>
-      <button type="button" class="button" disabled={!on} onClick={() => setOpen(true)}>
+      <button type="button" class="button" disabled={!on || runs} onClick={() => setOpen(true)}>
         <Icon name="poll" size={18} />
         {t("poll.new")}
       </button>
@@ -27,7 +28,6 @@ function PollForm({ chat, onClose }: { chat: ChatRoom; onClose: () => void }) {
   const [question, setQuestion] = useState("");
   const [options, setOptions] = useState(["", ""]);
   const [error, setError] = useState("");
-  const runs = useSelected(chat.view, (state) => state.poll?.open ?? false);
   const submit = async (event: Event) => {
     event.preventDefault();
     const texts = options.map((text) => text.trim()).filter(Boolean);
@@ -69,7 +69,6 @@ function PollForm({ chat, onClose }: { chat: ChatRoom; onClose: () => void }) {
             {t("poll.add")}
           </button>
         )}
-        {runs && <p class="hint">{t("poll.replaces")}</p>}
         <p class="hint error" role="alert">
           {error}
         </p>

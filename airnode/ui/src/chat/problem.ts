@@ -11,6 +11,8 @@ const KNOWN: Record<string, Key> = {
   teacher_only: "chat_error.teacher_only",
   message_too_long: "chat_error.too_long",
   already_answered: "chat_error.already_answered",
+  poll_open: "chat_error.poll_open",
+  limit_reached: "chat_error.limit",
   poll_closed: "chat_error.poll_closed",
 };
 

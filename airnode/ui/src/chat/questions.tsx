@@ -64,7 +64,7 @@ function QuestionRow({ chat, question, onError }: { chat: ChatRoom; question: Qu
     onError(ack.ok ? "" : explainChat(ack.error));
   };
   const support = async () => {
-    const ack = await chat.support(question.id);
+    const ack = await chat.support(question.id, !supported);
     onError(ack.ok ? "" : explainChat(ack.error));
   };
   const count = t("ask.supporters", { count: question.supporters });
@@ -83,7 +83,7 @@ function QuestionRow({ chat, question, onError }: { chat: ChatRoom; question: Qu
             <span class="visually-hidden">{count}</span>
           </span>
         ) : (
-          <button type="button" class={supported ? "button small support on" : "button small support"} aria-pressed={supported} disabled={supported} onClick={support}>
+          <button type="button" class={supported ? "button small support on" : "button small support"} aria-pressed={supported} onClick={support}>
             <Icon name="up" size={16} />
             {t(supported ? "ask.supported" : "ask.support")}
             <span class="numbers">{question.supporters}</span>

@@ -1,6 +1,6 @@
 import type { AskNews, ChatError, HandNews, Joined, Message, ModerationNews, Poll, PresenceNews, User } from "./events.ts";
 import { inserted, meets, merged } from "./messages.ts";
-import { offsetOf, parseOffset, type Offset } from "./offsets.ts";
+import { isOwnEpoch, offsetOf, parseOffset, type Offset } from "./offsets.ts";
 import { onAsk, onHand, onPoll, onPresence } from "./reduce_class.ts";
 import { onModeration } from "./reduce_moderation.ts";
 import { MOST_KEPT, MOST_READ_BACK, OUTSIDE, type ChatLink, type ChatState, type Tab } from "./state.ts";
@@ -20,8 +20,7 @@ export type ServerEvent =
   | { type: "members"; members: ChatState["members"] }
   | { type: "typing"; users: User[] }
   | { type: "reaction"; counts: Record<string, number> }
-  | { type: "removed" }
-  | { type: "alone"; alone: boolean };
+  | { type: "removed" };
 
 /** What the page does. */
 export type PageEvent =
@@ -64,8 +63,6 @@ export function reduce(state: ChatState, event: ChatEvent): ChatState {
       return { ...state, burst: { serial: state.burst.serial + 1, counts: event.counts } };
     case "removed":
       return { ...state, link: "removed", drafts: [], typing: [] };
-    case "alone":
-      return { ...state, alone: event.alone };
     default:
       return onPage(state, event);
   }
@@ -101,7 +98,9 @@ function onPage(state: ChatState, event: PageEvent): ChatState {
 /** Moves on to a newer fact; an older one that comes late changes nothing. */
 function advanced(state: ChatState, text: string | undefined): ChatState {
   const offset = parseOffset(text);
-  return offset === null ? state : { ...state, at: newer(state.at, offset) };
+  if (offset === null) return state;
+  // A place of this server alone is no place to go on from.
+  return isOwnEpoch(offset) ? { ...state, alone: true } : { ...state, alone: false, at: newer(state.at, offset) };
 }
 
 function newer(at: Offset | null, offset: Offset): Offset {
@@ -123,6 +122,7 @@ function onJoined(state: ChatState, answer: Joined): ChatState {
     ...named,
     link: "on",
     trouble: null,
+    alone: isOwnEpoch(at),
     room: answer.room,
     you: answer.you,
     at,

@@ -4,8 +4,8 @@ import { Store } from "../lib/store.ts";
 import type { LiveRoom } from "../live/room.ts";
 import { chatAddress, Connection } from "./connection.ts";
 import type { Ack, ChatError, Joined, Message } from "./events.ts";
-import { incoming } from "./incoming.ts";
-import { offsetText } from "./offsets.ts";
+import { incoming, messageOf, type SentMessage } from "./incoming.ts";
+import { isOwnEpoch, offsetOf, parseOffset } from "./offsets.ts";
 import { reduce, type ChatEvent } from "./reduce.ts";
 import { OUTSIDE, type ChatState, type Tab } from "./state.ts";
 
@@ -72,9 +72,9 @@ export class ChatRoom {
 
   /** Load older messages. */
   async older(): Promise<void> {
-    const first = this.#state.messages[0];
+    const first = this.#state.messages.map(({ offset }) => parseOffset(offset)).find((offset) => offset && !isOwnEpoch(offset));
     if (!first) return;
-    const answer = await this.#page({ before: first.offset });
+    const answer = await this.#page({ before: first.number });
     if (answer.ok) this.dispatch({ type: "history", messages: answer.messages, more: answer.more, older: true });
   }
 
@@ -91,10 +91,11 @@ export class ChatRoom {
     return ack;
   }
 
-  async support(id: string): Promise<Ack> {
-    this.dispatch({ type: "supported", id, on: true });
-    const ack = await this.request("ask", { support: id });
-    if (!ack.ok) this.dispatch({ type: "supported", id, on: false });
+  /** Support somebody else's question, or no longer. */
+  async support(id: string, on: boolean): Promise<Ack> {
+    this.dispatch({ type: "supported", id, on });
+    const ack = await this.request("ask", on ? { support: id } : { withdraw: id });
+    if (!ack.ok && ack.error.code !== "already_supported") this.dispatch({ type: "supported", id, on: !on });
     return ack;
   }
 
@@ -147,7 +148,7 @@ export class ChatRoom {
       heard: (name, args) => this.#onHeard(name, args),
     });
     this.#connection = connection;
-    connection.open(chatAddress(grant.hls_url), () => ({ token: this.#grant?.token ?? "" })).catch(() => this.#onRefused({ code: "network" }));
+    connection.open(chatAddress(grant.hls_url), grant.room, () => ({ token: this.#grant?.token ?? "" })).catch(() => this.#onRefused({ code: "network" }));
   }
 
   #close(): void {
@@ -169,13 +170,13 @@ export class ChatRoom {
   }
 
   async #join(connection: Connection, room: string): Promise<boolean> {
-    const answer = await connection.ask<Joined>("joinRoom", room);
+    const answer = await connection.ask<Omit<Joined, "messages"> & { messages: SentMessage[] }>("joinRoom", room);
     if (connection !== this.#connection) return false;
     if (!answer.ok) {
       this.#onRefused(answer.error);
       return false;
     }
-    this.dispatch({ type: "joined", answer: { ...answer, room } });
+    this.dispatch({ type: "joined", answer: { ...answer, room, messages: answer.messages.map((each) => messageOf(each)) } });
     return true;
   }
 
@@ -206,22 +207,22 @@ export class ChatRoom {
   /** Messages were left out because we were slow: fetch them, and then how things stand. */
   async #fill({ from }: { from: string | number }): Promise<void> {
     const connection = this.#connection;
-    const epoch = this.#state.at?.epoch ?? "";
-    const parts = String(from).split(":");
-    let after = offsetText({ epoch: parts.length > 1 ? parts.slice(0, -1).join(":") : epoch, number: Math.max(0, Number(parts[parts.length - 1]) - 1) });
+    let after = Math.max(0, offsetOf("", from).number - 1);
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const answer = await this.#page({ after });
       if (!answer.ok || connection !== this.#connection) break;
       this.dispatch({ type: "history", messages: answer.messages, more: answer.more, older: false });
       const last = answer.messages[answer.messages.length - 1];
       if (!answer.more || !last) break;
-      after = last.offset;
+      after = parseOffset(last.offset)?.number ?? after;
     }
     if (connection?.up && connection === this.#connection) await this.#join(connection, this.#grant?.room ?? "");
   }
 
-  #page(where: { before: string } | { after: string }): Promise<Ack<{ messages: Message[]; more: boolean }>> {
-    return this.#ask("history", { room: this.#state.room, limit: PAGE, ...where });
+  async #page(where: { before: number } | { after: number }): Promise<Ack<{ messages: Message[]; more: boolean }>> {
+    const request = { room: this.#state.room, limit: PAGE, ...where };
+    const answer = await this.#ask<{ messages: SentMessage[]; more: boolean }>("history", request);
+    return answer.ok ? { ...answer, messages: answer.messages.map((each) => messageOf(each)) } : answer;
   }
 
   async #deliver(clientId: string, content: string): Promise<void> {
