@@ -14,6 +14,7 @@ from airnode.classrecord.record_api import RecordApi
 from airnode.classrecord.record_reader import RecordReader
 from airnode.classrecord.session_tracker import RoomOnAir, SessionTracker
 from airnode.cluster.access_issuer import AccessIssuer
+from airnode.cluster.class_titles import ClassTitles
 from airnode.cluster.class_urls import ClassUrls
 from airnode.cluster.classes import Classes
 from airnode.cluster.classes_api import ClassesApi
@@ -233,7 +234,9 @@ def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, Classes
         room_nodes=room_nodes,
         urls=urls,
     )
-    tokens_api = TokensApi(issuer, cluster.attempts, cluster.clients, urls, ctx.tokens, auth.student_id_ttl_s)
+    tokens_api = TokensApi(
+        issuer, cluster.attempts, cluster.clients, urls, ctx.tokens, auth.student_id_ttl_s, cluster.rooms
+    )
     return tokens_api, classes_api
 
 
@@ -245,6 +248,7 @@ def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:
         rooms=cluster.rooms,
         reservations=Reservations(ctx.bus),
         clients=cluster.clients,
+        titles=ClassTitles(cluster.classes),
     )
 
 

@@ -69,7 +69,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
     relays = _relays(ctx, rooms, origins)
     recordings = _recordings(ctx, rooms, sent, responses)
-    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent)
+    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent, lambda: chat.load())
     reporter = _reporter(ctx, rooms)
     attendance = _attendance(ctx, relays)
     answers = ViewerAnswers(relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, admits=heartbeat.admits)
@@ -323,7 +323,13 @@ def _publish_ports(ctx: RoleContext) -> dict[str, int]:
 
 
 def _heartbeat(
-    ctx: RoleContext, rtmp: RtmpServer, rooms: Rooms, relays: Relays, recorder: Recorder, sent: SentBytes
+    ctx: RoleContext,
+    rtmp: RtmpServer,
+    rooms: Rooms,
+    relays: Relays,
+    recorder: Recorder,
+    sent: SentBytes,
+    chat_load: Callable[[], tuple[int, int, int]],
 ) -> Heartbeat:
     section = ctx.settings.cluster
     return Heartbeat(
@@ -341,6 +347,7 @@ def _heartbeat(
             streams=rooms.streams,
             sent_bytes=sent.total_bytes,
             notices=recorder.notices,
+            chat=chat_load,
         ),
         master=HeartbeatClient(section) if section.master_url else None,
         tasks=ctx.tasks("heartbeat"),

@@ -50,6 +50,19 @@ class Notice(msgspec.Struct, frozen=True):
     level: NoticeLevel = "critical"
 
 
+class ChatLoad(msgspec.Struct, frozen=True):
+    """What a node's chat does.
+
+    Attributes:
+        connections: clients now. deliveries_per_s: events sent to clients since the heartbeat before.
+        dropped: events that slow clients did not get, since the start of the node.
+    """
+
+    connections: int = 0
+    deliveries_per_s: float = 0.0
+    dropped: int = 0
+
+
 class NodeRecord(msgspec.Struct, frozen=True):
     """A slave's heartbeat and the value of its lease; a dead node disappears when its lease ends.
 
@@ -89,6 +102,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     cut_from: list[str] = []
     relays: dict[str, Relayed] = {}
     publish_ports: dict[str, int] = {}
+    chat: ChatLoad = ChatLoad()
 
 
 class NodeOrdered(msgspec.Struct, frozen=True):

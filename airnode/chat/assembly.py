@@ -44,6 +44,10 @@ class ChatParts:
     services: tuple[Service, ...]
     checks: tuple[HealthCheck, ...]
 
+    def load(self) -> tuple[int, int, int]:
+        """Return the clients now, the events sent to them, and those that slow ones did not get, since the start."""
+        return len(self.gateway.sessions), *self.application.rooms.metrics.totals()
+
     def add_routes(self, app: web.Application) -> None:
         """Serve ``/socket.io/`` on a port."""
         self.gateway.add_routes(app)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from airnode.bus.messages import NodeOrder, NodeRecord, Notice, Relayed, RoomPhase, StreamInfo
+from airnode.bus.messages import ChatLoad, NodeOrder, NodeRecord, Notice, Relayed, RoomPhase, StreamInfo
 from airnode.bus.recordings import RecordingMode
 from airnode.cluster.placement import NodeHealth
 from airnode.web.alarms import Alarm
@@ -82,6 +82,7 @@ class NodeView(msgspec.Struct):
         cut_from: ids of origins that report to the cluster and do not answer this node.
         alarms: what an operator should check there, as sentences.
         notices: what an operator should check there, with codes; older nodes send none.
+        chat: what its chat does.
     """
 
     node_id: str
@@ -103,6 +104,7 @@ class NodeView(msgspec.Struct):
     cut_from: list[str] = []
     alarms: list[str] = []
     notices: list[Notice] = []
+    chat: ChatLoad = ChatLoad()
 
 
 class OrderView(msgspec.Struct):
@@ -186,6 +188,7 @@ class StreamView(msgspec.Struct):
         edges: {node_id: viewers there}.
         relays: {node_id: the node that it pulls the room from, and its tier}.
         notices: why nothing of it can be played; empty: something can.
+        title: of the class; empty: it is not known.
     """
 
     room: str
@@ -200,6 +203,7 @@ class StreamView(msgspec.Struct):
     dropped_samples: int
     relays: dict[str, Relayed] = {}
     notices: list[Notice] = []
+    title: str = ""
 
 
 class StreamList(msgspec.Struct):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 import airnode
 from airnode.bus.client import Bus
-from airnode.bus.messages import NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
+from airnode.bus.messages import ChatLoad, NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
 from airnode.cluster.api_types import HeartbeatAnswer, HeartbeatRequest
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
@@ -40,6 +40,7 @@ class Meters:
         relays: {room: its source}, for rooms of other nodes. streams: number of rooms that are published here.
         sent_bytes: bytes sent to viewers since the start. cut_from: ids of origins that this node cannot reach.
         notices: what an operator should check.
+        chat: clients of the chat now; events delivered to them, and events that slow ones did not get, since the start.
     """
 
     viewers: Callable[[], Mapping[str, int]]
@@ -49,6 +50,7 @@ class Meters:
     sent_bytes: Callable[[], int]
     cut_from: Callable[[], list[str]]
     notices: Callable[[], list[Notice]]
+    chat: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
 
 
 class HeartbeatClient:
@@ -112,6 +114,8 @@ class Heartbeat(Service):
         self._delivered_s = time.monotonic()
         #: (monotonic seconds, bytes sent until then) of the last heartbeat.
         self._sent = (time.monotonic(), 0)
+        #: (monotonic seconds, events delivered until then) of the last heartbeat.
+        self._delivered = (time.monotonic(), 0)
 
     async def start(self) -> None:
         """Send the first heartbeat, then one every ``cluster.heartbeat_s``."""
@@ -177,7 +181,15 @@ class Heartbeat(Service):
             notices=notices,
             cut_from=self._meters.cut_from(),
             relays=dict(self._meters.relays()),
+            chat=self._chat_load(),
         )
+
+    def _chat_load(self) -> ChatLoad:
+        connections, delivered, dropped = self._meters.chat()
+        then_s, then = self._delivered
+        now_s = time.monotonic()
+        self._delivered = (now_s, delivered)
+        return ChatLoad(connections, round((delivered - then) / max(now_s - then_s, 0.1), 1), dropped)
 
     def _sent_bps(self) -> int:
         then_s, then = self._sent

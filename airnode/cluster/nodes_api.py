@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from airnode.bus.messages import ROOM_PATTERN, NodeOrder, NodeRecord, Notice, Relayed, RoomState
+from airnode.bus.messages import ROOM_PATTERN, ChatLoad, NodeOrder, NodeRecord, Notice, Relayed, RoomState
 from airnode.cluster.access import CLUSTER_TOKEN
 from airnode.cluster.access_issuer import require_node_id
 from airnode.cluster.alarms import node_alarms, stream_alarms
@@ -21,6 +21,7 @@ from airnode.cluster.api_types import (
     StreamList,
     StreamView,
 )
+from airnode.cluster.class_titles import ClassTitles
 from airnode.cluster.node_states import NodeStates
 from airnode.cluster.placement import NodeHealth
 from airnode.cluster.reservations import Reservations
@@ -61,6 +62,7 @@ class NodesApi:
         rooms: RoomStates,
         reservations: Reservations,
         clients: Clients,
+        titles: ClassTitles,
     ) -> None:
         self._section = section
         self._authorizer = authorizer
@@ -68,6 +70,7 @@ class NodesApi:
         self._rooms = rooms
         self._reservations = reservations
         self._clients = clients
+        self._titles = titles
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/cluster/heartbeat", self.heartbeat)
@@ -157,6 +160,7 @@ class NodesApi:
         """Return the rooms, from their leases and the nodes' heartbeats."""
         self._authorizer.require(request, Right.READER)
         nodes = self._nodes.nodes()
+        titles = await self._titles.by_room()
         found = []
         for state in self._rooms.states():
             edges = {node_id: node.rooms[state.room] for node_id, node in nodes.items() if state.room in node.rooms}
@@ -175,6 +179,7 @@ class NodesApi:
                     bitrate_bps=state.stream.bitrate_bps if state.stream is not None else 0,
                     dropped_samples=state.stream.dropped_samples if state.stream is not None else 0,
                     notices=_alarming(state),
+                    title=titles.get(state.room, ""),
                 )
             )
         return json_response(StreamList(len(found), sum(each.viewers for each in found), found, stream_alarms(found)))
@@ -272,6 +277,7 @@ def _node_view(record: NodeRecord, health: NodeHealth, reserved: int, now: float
         alarms=[] if health == "offline" else record.alarms,
         notices=[] if health == "offline" else record.notices,
         cut_from=record.cut_from,
+        chat=ChatLoad() if health == "offline" else record.chat,
     )
 
 

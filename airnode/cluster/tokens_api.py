@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from airnode.cluster.class_urls import ClassUrls
+from airnode.cluster.room_states import RoomStates
 from airnode.cluster.token_issuer import IssuedToken, TokenIssuer, TokenOrder
 from airnode.web.clients import Clients
 from airnode.web.credentials import credential
@@ -52,6 +53,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
         rtmp_url: address to publish to, with the stream key. rtmp_server: the same without the key.
         srt_url, rtsp_url, whip_url: the same for other protocols, where the node takes them.
         class_code: what students type to join. class_url: the page that students open.
+        waiting: nothing can be played before the teacher begins; left out: the class is live.
         lowest_delay: the teacher asks pages to play with the lowest delay; left out: no.
     """
 
@@ -74,6 +76,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
     class_code: str = ""
     class_url: str = ""
     lowest_delay: bool = False
+    waiting: bool = False
 
 
 class TokensApi:
@@ -92,6 +95,7 @@ class TokensApi:
         urls: ClassUrls,
         tokens: Tokens,
         identity_ttl_s: float,
+        rooms: RoomStates,
     ) -> None:
         self._issuer = issuer
         self._tokens = tokens
@@ -99,6 +103,7 @@ class TokensApi:
         self._attempts = attempts
         self._clients = clients
         self._urls = urls
+        self._rooms = rooms
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/api/token", self.token)
@@ -165,6 +170,7 @@ class TokensApi:
 
     def _response(self, request: web.Request, issued: IssuedToken) -> TokenResponse:
         room, node = issued.joined.room, issued.node
+        state = self._rooms.room(room)
         return TokenResponse(
             token=issued.text,
             hls_url=f"{self._urls.media_url(request, node)}/live/{room}/index.m3u8?jwt={issued.text}",
@@ -173,6 +179,7 @@ class TokensApi:
             expires_at=issued.claims.expires_at,
             room=room,
             title=issued.joined.title,
+            waiting=state is None or state.phase in ("waiting", "ended"),
             user_id=issued.claims.user_id,
             name=issued.claims.name,
             student=self._signed(issued.identity) if issued.identity is not None else "",

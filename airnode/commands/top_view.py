@@ -251,7 +251,7 @@ def _streams(snapshot: Snapshot, rows: int, width: int) -> list[RenderableType]:
 def _stream_row(stream: StreamView, now_s: float) -> Sequence[RenderableType]:
     edges = [node_id for node_id in stream.edges if node_id != stream.origin]
     return (
-        stream.room,
+        stream.title or stream.room,
         Text(stream.state, _STREAM_STYLE[stream.state]),
         stream.origin_name or stream.origin,
         f"{stream.viewers:,}",

@@ -36,6 +36,10 @@ class ChatMetrics:
             "airnode_chat_dropped_deliveries_total", "Events that slow clients did not get.", registry=registry
         )
 
+    def totals(self) -> tuple[int, int]:
+        """Return the events sent to members, and those that slow clients did not get, since the start."""
+        return self._deliveries.total(), self._dropped.total()
+
     def sent(self, count: int, size: int, missed: int) -> None:
         """Count one event of ``size`` bytes that ``count`` members got, and ``missed`` did not."""
         self._deliveries.add(count)

@@ -7,7 +7,7 @@ function node(name: string, taken: number, away = false): NodeView {
   const status = away ? "offline" : drained.has(name) ? "draining" : "healthy";
   return {
     ...{ node_id: name, node_name: name, current_connections: taken, max_connections: 150, load_percentage: taken / 1.5, status, reserved: 0 },
-    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", host: "127.0.0.1", media_port: 8888, rtmp_port: 1935, last_beat: Date.now() / 1000, last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
+    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", host: "127.0.0.1", media_port: 8888, rtmp_port: 1935, chat: away ? { connections: 0, deliveries_per_s: 0, dropped: 0 } : { connections: taken, deliveries_per_s: taken * 1.5, dropped: 0 }, last_beat: Date.now() / 1000, last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
   };
 }
 
@@ -24,7 +24,7 @@ export function nodeList(): NodeList {
 
 export function streamList(): StreamList {
   const since = Date.now() / 1000 - 1_500;
-  const known = { room: "main", state: "live", origin: "slave-1", origin_name: "slave-1", epoch: 1, edges: {}, relays: {}, dropped_samples: 0 } as const;
+  const known = { room: "main", state: "live", origin: "slave-1", origin_name: "slave-1", epoch: 1, edges: {}, relays: {}, dropped_samples: 0, title: "Physics 1" } as const;
   return { total_streams: 1, total_viewers: 149, alarms: [], streams: [{ ...known, notices: [], since, viewers: 149, bitrate_bps: 2_500_000 }] };
 }
 

@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { shownTitle } from "../i18n/title.ts";
 import { language, t, type Key } from "../i18n/index.ts";
 import { bitrate } from "../lib/format.ts";
 import { bandwidth, shortTime, whole } from "./figures.ts";
@@ -83,6 +84,11 @@ function NodeCard({ node, onOrder }: { node: NodeView; onOrder: () => void }) {
           {bandwidth(node.sent_bps, lang)}
           {node.bandwidth_bps !== null && <span class="quiet"> / {bandwidth(node.bandwidth_bps, lang)}</span>}
         </Fact>
+        <Fact name={t("node.chat")}>
+          {t("node.chat_people", { count: whole(node.chat?.connections ?? 0, lang) })}
+          <span class="quiet"> {t("unit.per_s", { value: whole(Math.round(node.chat?.deliveries_per_s ?? 0), lang) })}</span>
+          {(node.chat?.dropped ?? 0) > 0 && <span class="warn-text"> {t("node.chat_dropped", { count: whole(node.chat?.dropped ?? 0, lang) })}</span>}
+        </Fact>
         <Fact name={t("node.classes")}>{whole(node.streams, lang)}</Fact>
         <Fact name={t("node.heard")}>{t("node.ago", { time: shortTime(node.last_beat_age_s, lang) })}</Fact>
       </dl>
@@ -146,7 +152,9 @@ function Streams({ streams, now }: { streams: StreamView[]; now: number }) {
             .sort((a, b) => b.viewers - a.viewers)
             .map((stream) => (
               <tr key={stream.room}>
-                <th scope="row">{stream.room}</th>
+                <th scope="row" title={stream.room}>
+                  <bdi>{shownTitle(stream.title ?? "") || stream.room}</bdi>
+                </th>
                 <td>
                   <span class={`pill ${stream.state}`}>{t(STREAM[stream.state])}</span>
                 </td>

@@ -23,7 +23,7 @@ export function DrainDialog({ visit, node, nodes, streams, onClose }: Props) {
   const name = node.node_name;
   const title = t(on ? "drain.title" : "undrain.title", { name });
   const only = on && node.status === "healthy" && nodes.healthy_nodes === 1;
-  const rooms = on ? streams.filter(({ origin, state }) => origin === node.node_id && state !== "ended").map(({ room }) => room) : [];
+  const rooms = on ? streams.filter(({ origin, state }) => origin === node.node_id && state !== "ended").map(({ room, title }) => title || room) : [];
   const go = async () => {
     setBusy(true);
     try {

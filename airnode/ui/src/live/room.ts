@@ -163,7 +163,8 @@ export class LiveRoom {
     player.lowDelay.wanted = grant.stream_key ? "silent" : grant.lowest_delay ? "on" : "off";
     player.expect(state === "live");
     if (state === "live" && former === "reconnecting") player.resume();
-    if (state === "waiting" || state === "ended") return player.stop();
+    // Nothing is asked for before there is something to play; the feed reports when that is.
+    if (state === "waiting" || state === "ended" || (state === null && grant.waiting)) return player.stop();
     if (state === "reconnecting" || !maySourceLoad(this.#session.state)) return;
     if (reload || !player.loaded) void player.load(grant.hls_url);
   }

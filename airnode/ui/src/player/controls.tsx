@@ -5,7 +5,8 @@ import { useStore } from "../lib/hooks.ts";
 import { Icon } from "../parts/icons.tsx";
 import { canFullscreen, toggleFullscreen, useFullscreen } from "./fullscreen.ts";
 import type { Store } from "../lib/store.ts";
-import type { Player, PlayerView } from "./player.ts";
+import type { Player } from "./player.ts";
+import type { PlayerView } from "./playerview.ts";
 import type { Replay, ReplayView } from "./replay.ts";
 
 /** Behind the live edge by more than this, the badge offers the way back. */

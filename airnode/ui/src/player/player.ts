@@ -1,5 +1,5 @@
 import { Store } from "../lib/store.ts";
-import type { Engine, Failure, Level } from "./engine.ts";
+import type { Engine, Failure } from "./engine.ts";
 import { HlsEngine, loadHls, loadHlsWhenIdle, type HlsClass } from "./hls.ts";
 import { LiveEngine, liveSupported } from "./live.ts";
 import { LowDelayChoice } from "./lowdelay/choice.ts";
@@ -7,6 +7,7 @@ import type { Reason } from "./lowdelay/messages.ts";
 import { NativeEngine } from "./native.ts";
 import { Pace } from "./pace.ts";
 import { choice, type Path } from "./path.ts";
+import { NOTHING_PLAYS, type PlayerEvents, type PlayerView } from "./playerview.ts";
 import { comesThrough } from "./probe.ts";
 import { Silence } from "./silence.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -21,30 +22,6 @@ const STUMBLE_MS = 5_000;
 /** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
 const MOST_REFUSALS = 2;
 
-export interface PlayerView {
-  /** Frames came from the current source. */
-  playing: boolean;
-  /** The person paused. */
-  paused: boolean;
-  muted: boolean;
-  volume: number;
-  /** The browser refused sound until the page is touched. */
-  soundBlocked: boolean;
-  /** A kept picture covers the element while the source is loaded again. */
-  frozen: boolean;
-  levels: Level[];
-  level: number;
-}
-
-export interface PlayerEvents {
-  firstFrame(): void;
-  failed(failure: Failure): void;
-  /** Nothing comes, or a request got no answer: the node may be gone. */
-  suspect(): void;
-  /** Whether the node answers at all. */
-  reachable(): Promise<boolean>;
-}
-
 /**
  * One video element that plays a live source and gets itself out of standstills.
  *
@@ -52,16 +29,7 @@ export interface PlayerEvents {
  * pace; about tokens and nodes its owner decides, who hears of failures.
  */
 export class Player {
-  readonly view = new Store<PlayerView>({
-    playing: false,
-    paused: false,
-    muted: false,
-    volume: 1,
-    soundBlocked: false,
-    frozen: false,
-    levels: [],
-    level: -1,
-  });
+  readonly view = new Store<PlayerView>(NOTHING_PLAYS);
   readonly video: HTMLVideoElement;
   readonly #still: HTMLCanvasElement;
   readonly #events: PlayerEvents;
