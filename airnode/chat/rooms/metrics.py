@@ -38,7 +38,7 @@ class ChatMetrics:
 
     def totals(self) -> tuple[int, int]:
         """Return the events sent to members, and those that slow clients did not get, since the start."""
-        return self._deliveries.total(), self._dropped.total()
+        return self._deliveries.total, self._dropped.total
 
     def sent(self, count: int, size: int, missed: int) -> None:
         """Count one event of ``size`` bytes that ``count`` members got, and ``missed`` did not."""
