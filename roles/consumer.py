@@ -1,7 +1,7 @@
 """The consumer: reads events from the log and inserts them into PostgreSQL.
 
-It always lands what happened in classes, and brings it to the log. A standalone node has a consumer for this; there it
-lands the pipeline's own topics too if it has a producer (``--demo-pipeline``).
+It always lands what happened in classes, and brings it to the log. Every master includes a consumer for this; one that
+nobody asked for lands nothing else.
 """
 
 import uuid
@@ -29,7 +29,7 @@ _NAME = "consumer"
 def build(ctx: RoleContext) -> RoleParts:
     """Return one member per consumer group, the relay of classes, the lag watch and the stats reporter."""
     settings, metrics = ctx.settings, ConsumerMetrics(ctx.registry)
-    only_classes = "standalone" in ctx.identity.roles and "producer" not in ctx.identity.roles
+    only_classes = ctx.implied
     groups = _classroom_group() if only_classes else _groups(settings) | _classroom_group()
     members = [
         _member(ctx, EventSink(ctx.postgres, ctx.event_log, metrics, group), metrics, topics, group)

@@ -302,6 +302,7 @@ ROLE = Role(
     build=build,
     needs=frozenset({Resource.REDIS, Resource.POSTGRES}),
     embeds=frozenset({Resource.REDIS, Resource.POSTGRES}),
+    includes=("consumer",),
     without={
         Resource.REDIS: "Classes on air go on. New students get in for cluster.lease_s, then have to wait.",
         Resource.POSTGRES: "Classes on air go on. Class codes open nothing, and no class is made or changed.",

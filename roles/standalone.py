@@ -7,6 +7,6 @@ ROLE = Role(
     name="standalone",
     summary="everything on one machine, nothing to configure",
     embeds=frozenset({Resource.REDIS, Resource.POSTGRES}),
-    includes=("master", "slave", "consumer"),
+    includes=("master", "slave"),
     makes_secrets=True,
 )

@@ -42,6 +42,8 @@ class RoleContext:
     accesses: Mapping[str, RemoteAccess]
     #: Returns the addresses of this node's stores for an access and the host name under which a role reached this node.
     remote_urls: Callable[[RemoteAccess, str], StoreUrls]
+    #: The role runs only because another role includes it.
+    implied: bool = False
 
     def tasks(self, name: str) -> TaskScope:
         """Return a task scope for a service of this role. A task that fails in it fails the node."""

@@ -294,6 +294,7 @@ class Node:
                     fail=self.fail,
                     accesses=self._accesses,
                     remote_urls=stores.remote_urls,
+                    implied=role.implied,
                 )
             )
             for role in self._roles

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 
 from airnode.config.keys import RoleKeys
@@ -95,6 +95,7 @@ def resolve(names: Iterable[str]) -> list[Role]:
     """
     points = _points()
     roles: dict[str, Role] = {}
+    asked = {name.strip() for name in (names := list(names))}
 
     def add(name: str) -> None:
         if name in roles:
@@ -106,7 +107,7 @@ def resolve(names: Iterable[str]) -> list[Role]:
         role = _load(points[name])
         for included in role.includes:
             add(included)
-        roles[name] = role
+        roles[name] = role if name in asked else replace(role, implied=True)
 
     for name in names:
         add(name.strip())

@@ -59,6 +59,7 @@ class Role:
         without: {resource: sentence about what does not work without it}, for ``/health``.
         ports: HTTP ports that the role adds routes to.
         includes: roles that run with it.
+        implied: it runs only because another role includes it; set by :func:`airnode.runtime.registry.resolve`.
         makes_secrets: the node generates a signing key and a teacher secret if none is configured. It is a complete
             cluster and does not join another.
         section: its own part of the configuration, ``[roles.<name>]``; None: the common sections are enough.
@@ -75,6 +76,7 @@ class Role:
     without: Mapping[Resource, str] = field(default_factory=dict)
     ports: frozenset[PortName] = frozenset()
     includes: tuple[str, ...] = ()
+    implied: bool = False
     makes_secrets: bool = False
     section: type[Section] | None = None
     access: RemoteAccess | None = None

@@ -13,9 +13,9 @@ def names(found):
 
 
 def test_included_roles_come_first_and_none_twice():
-    assert names(resolve(["standalone"])) == ["master", "slave", "consumer", "standalone"]
-    assert names(resolve(["slave", "standalone", "slave"])) == ["slave", "master", "consumer", "standalone"]
-    assert names(resolve([" slave ", "master"])) == ["slave", "master"]
+    assert names(resolve(["standalone"])) == ["consumer", "master", "slave", "standalone"]
+    assert names(resolve(["slave", "standalone", "slave"])) == ["slave", "consumer", "master", "standalone"]
+    assert names(resolve([" slave ", "master"])) == ["slave", "consumer", "master"]
 
 
 @pytest.mark.parametrize(("given", "guess"), [("standalon", "standalone"), ("slaves", "slave"), ("Master", "master")])
