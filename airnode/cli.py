@@ -11,6 +11,7 @@ from airnode.commands.config import ROLE_KEYS, config, loaded_or_exit
 from airnode.commands.dlq import dlq
 from airnode.commands.options import config_options
 from airnode.commands.pipeline import cache_monitor, pipeline, seed
+from airnode.commands.record import admin, record
 from airnode.errors import AirnodeError
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ cli.add_command(pipeline)
 cli.add_command(seed)
 cli.add_command(cache_monitor)
 cli.add_command(dlq)
+cli.add_command(record)
+cli.add_command(admin)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from airnode.classrecord.attendance_reporter import AttendanceMetrics, Attendanc
 from airnode.classrecord.attendance_store import AttendanceStore
 from airnode.classrecord.record_api import RecordApi
 from airnode.classrecord.record_reader import RecordReader
+from airnode.classrecord.retention import RecordRetention
 from airnode.classrecord.session_tracker import RoomOnAir, SessionTracker
 from airnode.cluster.access_issuer import AccessIssuer
 from airnode.cluster.class_titles import ClassTitles
@@ -141,6 +142,7 @@ def build(ctx: RoleContext) -> RoleParts:
             Ordered(rooms, after=(nodes,)),
             Ordered(cluster.room_events, after=(rooms,)),
             Ordered(sessions, after=(rooms,)),
+            RecordRetention(ctx.postgres, ctx.settings.classes.record_max_age_s, ctx.tasks("class-record-retention")),
             recordings,
             overview,
             catalogue,

@@ -95,7 +95,7 @@ def resolve(names: Iterable[str]) -> list[Role]:
     """
     points = _points()
     roles: dict[str, Role] = {}
-    asked = {name.strip() for name in (names := list(names))}
+    asked = [name.strip() for name in names]
 
     def add(name: str) -> None:
         if name in roles:
@@ -109,8 +109,8 @@ def resolve(names: Iterable[str]) -> list[Role]:
             add(included)
         roles[name] = role if name in asked else replace(role, implied=True)
 
-    for name in names:
-        add(name.strip())
+    for name in asked:
+        add(name)
     if not roles:
         raise StartupError("No role given: --role NAME[,NAME...]; `airnode roles` lists them.")
     return list(roles.values())
