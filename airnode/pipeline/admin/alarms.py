@@ -7,6 +7,8 @@ from airnode.web.alarms import Alarm, worst_first
 
 #: A refresh of the cache is late if it is overdue by more than this.
 _CACHE_LATE_S = 15.0
+#: A relay needs a moment for a fact of a class; longer than this, it cannot work.
+_FACTS_LATE_S = 60.0
 _MISSING = {
     "redis": "Redis does not answer. Classes that run go on; new ones cannot start everywhere.",
     "postgres": "PostgreSQL does not answer. Classes that run go on; nobody can join with a code.",
@@ -31,6 +33,13 @@ def _judge(status: PipelineStatus) -> Iterator[Alarm]:
     if (count := status.dead_letters.total) > 0:
         text = f"Records that could not be landed and were put aside: {count}. See them with: airnode dlq list"
         yield Alarm(level="warning", code="dead_letters", text=text, fields={"count": count})
+    if (waiting := status.class_record).oldest_s > _FACTS_LATE_S:
+        text = (
+            f"What happened in classes has waited for {waiting.oldest_s:.0f} s for its record. See /health of the masters "
+            "and consumers."
+        )
+        fields: dict[str, str | int | float] = {"seconds": round(waiting.oldest_s), "count": waiting.waiting}
+        yield Alarm(level="warning", code="class_record_late", text=text, fields=fields)
     cache = status.cache
     late_s = status.server_time - cache.refreshed_at - cache.interval_s if cache.refreshed_at is not None else 0.0
     if "producer" in roles and late_s > _CACHE_LATE_S:

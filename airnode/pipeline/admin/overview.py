@@ -19,6 +19,7 @@ from airnode.pipeline.admin.alarms import pipeline_alarms
 from airnode.pipeline.admin.stats_reporter import MEMBERS, MINUTE_S, PipelineProcess
 from airnode.pipeline.admin.status import (
     CacheView,
+    ClassRecordView,
     CourseView,
     DeadLettersView,
     LagView,
@@ -31,6 +32,7 @@ from airnode.pipeline.admin.status import (
     TopicView,
 )
 from airnode.pipeline.events import TOPICS
+from airnode.pipeline.produce.classroom_relay import read_backlog
 from airnode.store.postgres import Postgres
 
 log = structlog.get_logger(__name__)
@@ -85,6 +87,7 @@ class ReportedStats:
     minutes: Sequence[Mapping[str, int]] = ()
     stats: Mapping[str, str] = field(default_factory=dict)
     cached: Mapping[str, int] = field(default_factory=dict)
+    class_record: ClassRecordView = field(default_factory=ClassRecordView)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,15 @@ class Overview(Service):
                 totals, stats, users, products, *minutes = await pipeline.execute()
         texts = {name.decode(): value.decode(errors="replace") for name, value in stats.items()}
         counted = [_numbers(each) for each in minutes]
-        return ReportedStats(members, _numbers(totals), counted, texts, {"users": users, "products": products})
+        backlog = await read_backlog(self._bus)
+        return ReportedStats(
+            members,
+            _numbers(totals),
+            counted,
+            texts,
+            {"users": users, "products": products},
+            ClassRecordView(backlog.waiting, round(backlog.oldest_s, 1), backlog.dropped),
+        )
 
     async def _read_postgres(self, now_s: float) -> DatabaseTotals | None:
         try:
@@ -219,6 +230,7 @@ def assemble(
         cache=_cache(reported, interval_s),
         orders=_orders(totals),
         series=_series(reported, totals, now_s),
+        class_record=reported.class_record,
     )
     status.alarms = pipeline_alarms(status)
     return status

@@ -145,6 +145,19 @@ class SeriesView(msgspec.Struct):
     orders: list[int]
 
 
+class ClassRecordView(msgspec.Struct):
+    """Facts of classes on their way to the class record.
+
+    Attributes:
+        waiting: facts that are not on the event log. oldest_s: age of the oldest.
+        dropped: facts that Redis dropped because too many waited.
+    """
+
+    waiting: int = 0
+    oldest_s: float = 0.0
+    dropped: int = 0
+
+
 class PipelineStatus(msgspec.Struct):
     """The data pipeline, over all processes.
 
@@ -165,3 +178,4 @@ class PipelineStatus(msgspec.Struct):
     orders: OrdersView
     series: SeriesView
     alarms: list[Alarm] = []
+    class_record: ClassRecordView = msgspec.field(default_factory=ClassRecordView)

@@ -37,8 +37,6 @@ _BATCH = 500
 _BLOCK_MS = 500
 _CAMPAIGN_EVERY_S = 1.0
 _MEASURE_EVERY_S = 2.0
-#: The oldest entry waits longer than this only if the event log takes nothing.
-_LATE_S = 60.0
 _PATIENCE_S = 10.0
 _RETRIED = (Unavailable, StartupError)
 
@@ -252,11 +250,6 @@ class Backlog:
         self.waiting = waiting
         self.oldest_s = oldest_s
         self.dropped = dropped
-
-    @property
-    def late(self) -> bool:
-        """Return whether the oldest fact waits for longer than a relay needs."""
-        return self.oldest_s > _LATE_S
 
 
 async def read_backlog(bus: Bus) -> Backlog:

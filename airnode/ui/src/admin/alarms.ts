@@ -27,6 +27,8 @@ const SENTENCES: Partial<Record<string, Key>> = {
   no_consumer: "alarm.no_consumer",
   dead_letters: "alarm.dead_letters",
   cache_late: "alarm.cache_late",
+  class_record_late: "alarm.class_record_late",
+  classroom_waits: "alarm.classroom_waits",
   recording_disk_full: "alarm.recording_full",
   recording_disk_read_only: "alarm.recording_read_only",
   recording_disk_failed: "alarm.recording_failed",
