@@ -37,7 +37,7 @@ def build(ctx: RoleContext) -> RoleParts:
     ]
     members.append(_member(ctx, DeadLetterSink(ctx.postgres), metrics, (dead_letters.TOPIC,), dead_letters.GROUP))
     watch = LagWatch(ctx.event_log, groups, metrics, stuck_s=settings.pipeline.stuck_s, tasks=ctx.tasks("lag-watch"))
-    preconditions = Preconditions(ctx.event_log, settings.eventlog.partitions, ctx.postgres)
+    preconditions = Preconditions(ctx.event_log, settings.eventlog.partitions, ctx.postgres, only_classes=only_classes)
     relay_metrics = ClassroomRelayMetrics(ctx.registry)
     relay = _relay(ctx, relay_metrics)
     reporter = StatsReporter(

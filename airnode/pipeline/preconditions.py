@@ -33,18 +33,27 @@ class Preconditions(Service):
 
     Args:
         postgres: the database for events; None: the role inserts no events.
+        only_classes: a master must start whatever the pipeline's tables and the topics that exist are like.
     """
 
     name = "pipeline-preconditions"
 
-    def __init__(self, eventlog: EventLog, partitions: int, postgres: Postgres | None = None) -> None:
+    def __init__(
+        self, eventlog: EventLog, partitions: int, postgres: Postgres | None = None, *, only_classes: bool = False
+    ) -> None:
         super().__init__()
         self._eventlog = eventlog
         self._partitions = partitions
         self._postgres = postgres
+        self._only_classes = only_classes
 
     async def start(self) -> None:
         """Create missing topics and check the tables. Raises StartupError; its text says how to repair it."""
+        if self._only_classes:
+            known = await self._eventlog.topics()
+            missing = {topic: n for topic, n in wanted_topics(self._partitions).items() if topic not in known}
+            await self._eventlog.ensure_topics(missing)
+            return
         await ensure_topics(self._eventlog, self._partitions)
         if self._postgres is not None:
             await require_unique_keys(self._postgres)

@@ -35,8 +35,8 @@ def _judge(status: PipelineStatus) -> Iterator[Alarm]:
         yield Alarm(level="warning", code="dead_letters", text=text, fields={"count": count})
     if (waiting := status.class_record).oldest_s > _FACTS_LATE_S:
         text = (
-            f"What happened in classes has waited for {waiting.oldest_s:.0f} s for its record. See /health of the masters "
-            "and consumers."
+            f"What happened in classes has waited for {waiting.oldest_s:.0f} s for its record. See /health of the "
+            "masters and consumers."
         )
         fields: dict[str, str | int | float] = {"seconds": round(waiting.oldest_s), "count": waiting.waiting}
         yield Alarm(level="warning", code="class_record_late", text=text, fields=fields)
