@@ -162,3 +162,32 @@ async def _say(node: AirnodeProcess, *texts: str) -> None:
             await outbox.message(f"m{number}", text, user=BOB, at_ms=time.time_ns() // 1_000_000)
     finally:
         await bus.stop()
+
+
+async def test_a_message_of_a_chat_client_and_its_attendance(school: School, clip: Path):
+    publisher = await Publisher.of_clip(school.node["rtmp_url"], clip).start()
+    try:
+        await eventually(school.sessions, 30, "a session")
+        student = await school.api.student("mina")
+        url = school.node["api_url"].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+        async with school.session.ws_connect(url) as socket:
+            await socket.send_str("40" + json.dumps({"token": student["token"]}))
+            await socket.send_str("420" + json.dumps(["joinRoom", school.node.room]))
+            sent = ["sendMessage", school.node.room, {"content": "질문 있어요", "type": "text"}]
+            await socket.send_str("421" + json.dumps(sent))
+            answers = ""
+            while "431" not in answers:
+                answers += (await socket.receive(timeout=20)).data
+            assert '"ok":true' in answers.split("431")[-1], answers
+
+            async def landed() -> bool:
+                return [line["content"] for line in (await school.record())["chat"]] == ["질문 있어요"]
+
+            await eventually(landed, 20)
+            (row,) = await school.attended(1)
+            assert (row["left_at"], row["watched_minutes"]) == (None, 0)
+            said_by = (await school.record())["chat"][0]["user_id"]
+            assert said_by == row["student_id"]
+        (row,) = await school.attended(1, ended=True)
+    finally:
+        await publisher.stop()
