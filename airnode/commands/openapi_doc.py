@@ -20,6 +20,7 @@ from airnode.kernel.access import StoreUrls
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role
+from airnode.store.eventlog.create_log import create_event_log
 from airnode.store.eventlog.log import EventLog
 from airnode.store.postgres import Postgres
 from airnode.web import openapi
@@ -34,9 +35,11 @@ def applications(data_dir: Path) -> dict[PortName, web.Application]:
     settings, registry = Settings(), CollectorRegistry()
     addresses = Addresses("", "127.0.0.1", False, {PortName.HTTP: 8000, PortName.MEDIA: 8888})
     identity = Identity("n", "n", ("standalone",))
+    bus = Bus(RedisSection(), BusMetrics(registry), url="redis://127.0.0.1:1")
     resources: dict[Resource, Bus | Postgres | EventLog] = {
-        Resource.REDIS: Bus(RedisSection(), BusMetrics(registry), url="redis://127.0.0.1:1"),
+        Resource.REDIS: bus,
         Resource.POSTGRES: Postgres(settings.postgres, url="postgresql://127.0.0.1:1/x"),
+        Resource.EVENT_LOG: create_event_log(settings.kafka, settings.eventlog, bus, registry),
     }
     parts = [
         role.build(
@@ -46,7 +49,7 @@ def applications(data_dir: Path) -> dict[PortName, web.Application]:
                 None,
                 identity,
                 data_dir,
-                registry,
+                CollectorRegistry(),  # master and slave both have a chat, of which a standalone node runs one
                 addresses,
                 Tokens("s" * 32, 60),
                 resources,

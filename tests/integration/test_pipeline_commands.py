@@ -55,6 +55,7 @@ async def test_init_makes_all_and_the_second_time_nothing(airnode: Command):
         "users": (3, True),
         "products": (3, True),
         "orders": (3, True),
+        "classroom": (3, True),
         "dead-letters": (1, True),
     }
     second = json.loads(await airnode("pipeline", "init", "--json"))
@@ -88,7 +89,7 @@ async def test_too_few_partitions_is_a_sentence_and_grow_mends_it(airnode: Comma
     assert "6 partitions, had 3" in await airnode("pipeline", "init", "--grow", *six)
     async with aioredis.from_url(valkey_url) as client:
         counts = {topic: int(count) for topic, count in (await client.hgetall(TOPICS_KEY)).items()}
-    assert counts == {b"users": 6, b"products": 6, b"orders": 6, b"dead-letters": 1}
+    assert counts == {b"users": 6, b"products": 6, b"orders": 6, b"classroom": 6, b"dead-letters": 1}
     assert "6 partitions, there already" in await airnode("pipeline", "init")  # more than are wanted is fine
 
 

@@ -66,7 +66,7 @@ class ClassroomRelayMetrics:
             "airnode_classroom_unreadable_total", "Facts of classes that became dead letters.", registry=registry
         )
         self.waiting = Gauge(
-            "airnode_classroom_outbox_lag_records",
+            "airnode_classroom_lag_records",
             "Facts of classes that are not on the event log yet, as the leading relay sees them.",
             registry=registry,
         )
