@@ -38,7 +38,7 @@ async def test_outbox_events_are_inserted_and_invalid_records_become_dead_letter
     for topic in made["topics"]:
         for right in ("DESCRIBE", "READ", "WRITE"):
             secured_kafka.allow("worker", right, topic=topic)
-    for each in (group, "dead_letters_group"):
+    for each in (group, "classroom_group", "dead_letters_group"):
         secured_kafka.allow("worker", "READ", group=each)
     airnode = Command(forker, *stores, *flags(kafka))
     env = {**environment(kafka), "JWT_SECRET_KEY": "0123456789abcdef" * 4, "AIRNODE_PIPELINE__GROUP": group}
