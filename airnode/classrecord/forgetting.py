@@ -132,10 +132,10 @@ def _is_about(value: bytes, user_id: str) -> bool:
     """Return whether a value is a person's id, or JSON that names the person as its user."""
     if value == user_id.encode():
         return True
-    if not value.startswith(b"{") or (user_id.encode() not in value and b"\\u" not in value):
+    if not value.startswith((b"{", b'"')):
         return False
-    try:
-        return _names(json.loads(value), user_id)
+    try:  # some scripts keep the inside of an object
+        return _names(json.loads(value if value.startswith(b"{") else b"{" + value + b"}"), user_id)
     except (ValueError, RecursionError):
         return False
 
