@@ -31,6 +31,8 @@ _TABLES = {
     "names": ("users", "user_id = $1"),
 }
 _SCAN = 1000
+#: Members that are text of people: a message that says "kim" is not about the user kim.
+_TEXTS = frozenset({"content", "name", "text", "question", "type", "role"})
 #: Keys whose fields, members or values may be about a person.
 _STATES = (keys.chat("state", "*"), f"{keys.PREFIX}names:*", keys.chat("here", "*"))
 _DELETE_RELAYED = """
@@ -140,7 +142,13 @@ def _is_about(value: bytes, user_id: str) -> bool:
         return False
 
 
+def _is_text(name: str, value: object) -> bool:
+    return name in _TEXTS and isinstance(value, str)
+
+
 def _names(value: object, user_id: str) -> bool:
     if isinstance(value, dict):
-        return value.get("id") == user_id or any(_names(each, user_id) for each in value.values())
+        return any(_names(each, user_id) for name, each in value.items() if not _is_text(name, each))
+    if isinstance(value, str):
+        return value == user_id
     return isinstance(value, list) and any(_names(each, user_id) for each in value)
