@@ -5,7 +5,7 @@ the event log (on Redis until every group has read them; on Kafka as long as its
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,7 @@ async def _in_redis(bus: Bus, user_id: str, *, delete: bool) -> int:
 
 async def _in_stream(bus: Bus, key: bytes, user_id: str, *, delete: bool) -> int:
     count, last = 0, "-"
-    while entries := await bus.client.xrange(key, min=last, count=_SCAN):
+    while entries := await _range(bus, key, last):
         for entry_id, fields in entries:
             if any(_is_about(value, user_id) for value in fields.values()):
                 count += 1
@@ -112,15 +112,20 @@ async def _in_stream(bus: Bus, key: bytes, user_id: str, *, delete: bool) -> int
     return count
 
 
+async def _range(bus: Bus, key: bytes, first: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    found: Any = await bus.client.xrange(key, min=first, count=_SCAN)
+    return list(found)
+
+
 async def _in_state(bus: Bus, key: bytes, user_id: str, *, delete: bool) -> int:
     """Count, and delete if it is wanted, the fields of a hash or the members of a set that are about a person."""
     client, kind = bus.client, await bus.client.type(key)
     if kind == b"hash":
-        pairs = await client.hgetall(key)
+        pairs: Any = await client.hgetall(key)
         found = [field for field, value in pairs.items() if _is_about(field, user_id) or _is_about(value, user_id)]
         remove = client.hdel
     elif kind in (b"set", b"zset"):
-        members: Iterable[bytes] = await (client.smembers(key) if kind == b"set" else client.zrange(key, 0, -1))
+        members: Any = await (client.smembers(key) if kind == b"set" else client.zrange(key, 0, -1))
         found = [member for member in members if _is_about(member, user_id)]
         remove = client.srem if kind == b"set" else client.zrem
     else:
