@@ -9,14 +9,23 @@ from airnode.errors import Unavailable
 
 _TIMEOUT_S = 2.0
 
-# A slot is "<name>\x1f<number>", for a teacher "<name>\x1fT". KEYS: {slot: user}, {user: slot}, ends (ms) of users.
+# A slot is "<name>\x1f<number>", for a teacher "<name>\x1fT"; "<name>\x1fN": no number below is free.
+# KEYS: {slot: user}, {user: slot}, ends (ms) of users.
 # ARGV: user, name, milliseconds, most users, "T" for a teacher. Returns the number; 0: a teacher has this name.
 _CLAIM = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function free(user)
     local slot = redis.call('HGET', KEYS[2], user)
-    if slot then redis.call('HDEL', KEYS[1], slot) end
+    if slot then
+        redis.call('HDEL', KEYS[1], slot)
+        local stem, number = string.match(slot, '^(.*\\31)(%d+)$')
+        local first = stem and tonumber(redis.call('HGET', KEYS[1], stem .. 'N') or '1') or 0
+        if first > tonumber(number or '0') then
+            if number == '1' then redis.call('HDEL', KEYS[1], stem .. 'N')
+            else redis.call('HSET', KEYS[1], stem .. 'N', number) end
+        end
+    end
     redis.call('HDEL', KEYS[2], user)
     redis.call('ZREM', KEYS[3], user)
 end
@@ -25,17 +34,13 @@ local user, stem = ARGV[1], ARGV[2] .. '\\31'
 local slot = redis.call('HGET', KEYS[2], user)
 local number = slot and slot:sub(1, #stem) == stem and slot:sub(#stem + 1) or nil
 if number == nil then
-    if ARGV[5] == 'T' then
-        number = 'T'
-    elseif redis.call('HEXISTS', KEYS[1], stem .. 'T') == 1 then
-        return 0
-    else
-        number = 1
-        while redis.call('HEXISTS', KEYS[1], stem .. number) == 1 do number = number + 1 end
-    end
+    if ARGV[5] ~= 'T' and redis.call('HEXISTS', KEYS[1], stem .. 'T') == 1 then return 0 end
     free(user)
     if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then free(redis.call('ZRANGE', KEYS[3], 0, 0)[1]) end
+    number = ARGV[5] == 'T' and 'T' or tonumber(redis.call('HGET', KEYS[1], stem .. 'N') or '1')
+    while number ~= 'T' and redis.call('HEXISTS', KEYS[1], stem .. number) == 1 do number = number + 1 end
     redis.call('HSET', KEYS[1], stem .. number, user)
+    if number ~= 'T' then redis.call('HSET', KEYS[1], stem .. 'N', number + 1) end
     redis.call('HSET', KEYS[2], user, stem .. number)
 end
 redis.call('ZADD', KEYS[3], now + ARGV[3], user)

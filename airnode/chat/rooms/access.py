@@ -106,7 +106,7 @@ class Admission:
         if (claims.user_id, claims.user_type) != (visitor.user.id, visitor.user.role):
             raise Forbidden("This token is somebody else's; connect anew with it.")
         claims.require_room(visitor.only_room)
-        visitor.session_id, visitor.expires_at = claims.session_id, claims.expires_at
+        visitor.session_id, visitor.expires_at, visitor.ids = claims.session_id, claims.expires_at, claims.ids
 
     def require_room(self, visitor: Visitor, room: str, now_s: float) -> None:
         """Check that somebody may be in a room now.
