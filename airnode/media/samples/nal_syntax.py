@@ -1,6 +1,6 @@
 """The kinds of H.264 and HEVC NAL units that an ingest distinguishes (ITU-T H.264 7.4.1, H.265 7.4.2.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -23,6 +23,8 @@ OTHER: Final = 128
 #: No valid NAL unit has such a header.
 INVALID: Final = 256
 
+#: An H.264 SEI NAL unit with a recovery point: recovery_frame_cnt 0, exact_match_flag 0, broken_link_flag 0.
+IMMEDIATE_RECOVERY: Final = b"\x06\x06\x01\x84\x80"
 _RECOVERY_POINT: Final = 6
 _MAX_SEI_MESSAGES: Final = 32
 
@@ -90,6 +92,17 @@ def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
                 return None
         pos += size
     return None
+
+
+def with_immediate_recovery(nals: Sequence[bytes], syntax: NalSyntax) -> list[bytes]:
+    """Return the NAL units of an H.264 picture with a recovery point that says: correct from this picture on.
+
+    Chromium takes a recovery point for a key frame only with a recovery count of 0. Without key frames it can begin
+    nowhere, and it drops the whole buffer when a page removes what has been played.
+    """
+    kept = [nal for nal in nals if not (nal[0] & 0x1F == 6 and nal[1:2] == b"\x06" and 4 + nal[2] >= len(nal))]
+    at = next((at for at, nal in enumerate(kept) if syntax.kinds[nal[0]] & SLICE), len(kept))
+    return [*kept[:at], IMMEDIATE_RECOVERY, *kept[at:]]
 
 
 def _sei_number(sei: bytes, pos: int) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from airnode.media.samples.nal_syntax import (
     SLICE,
     NalSyntax,
     recovery_frames,
+    with_immediate_recovery,
 )
 from airnode.media.samples.nal_units import Unpacked, pack, unpack
 from airnode.media.samples.parameter_sets import ParameterSets
@@ -158,7 +159,9 @@ class NalVideo:
             return self._join(nals, now_s)
         is_changed = bool(self._pending or unpacked.odd) or len(nals) != len(unpacked.nals)
         nals, self._pending = [*self._pending, *nals], []
-        is_key = self._judge_key(frame, nals, found)
+        is_key, refreshes = self._judge_key(frame, nals, found)
+        if refreshes:
+            nals, is_changed = with_immediate_recovery(nals, self._syntax), True
         if not self._is_decodable(frame, found, is_key):
             return self._release()
         new_config = self._new_config(now_s) if is_key or self._config is None else []
@@ -240,27 +243,30 @@ class NalVideo:
         self._held[-1] = Frame("video", picture.dts_90k, picture.cts_90k, data, picture.is_key, picture.arrived_s)
         return []
 
-    def _judge_key(self, frame: Frame, nals: list[bytes], found: int) -> bool:
-        """Return whether decoding can begin here. Add a finding if many players do not begin with such a key frame."""
+    def _judge_key(self, frame: Frame, nals: list[bytes], found: int) -> tuple[bool, bool]:
+        """Return whether decoding can begin here, and whether the picture needs another recovery point for that.
+
+        Add a finding if many players do not begin with such a key frame.
+        """
         syntax = self._syntax
         if found & KEY:
             if not frame.is_key:
                 self._add("key_not_marked", frame.arrived_s)
-            return True
+            return True, False
         if found & SEI:
             for nal in nals:
                 if syntax.kinds[nal[0]] & SEI:
                     count = recovery_frames(nal, syntax.header_bytes)
                     if count is not None:
                         self._add("intra_refresh" if count else "open_gop", frame.arrived_s)
-                        return True
+                        return True, count > 0 and syntax.codec == "avc"
         if not frame.is_key:
-            return False
+            return False, False
         if all(syntax.is_intra(nal[syntax.header_bytes]) for nal in nals if syntax.kinds[nal[0]] & SLICE):
             self._add("open_gop", frame.arrived_s)
-            return True
+            return True, False
         self._add("key_mark_wrong", frame.arrived_s)
-        return False
+        return False, False
 
     def _is_decodable(self, frame: Frame, found: int, is_key: bool) -> bool:
         """Return False for pictures that may refer to pictures before the key frame that they follow.

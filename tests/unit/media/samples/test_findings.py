@@ -15,7 +15,7 @@ MESSAGES = Path(airnode.__file__).parent / "ui/src/i18n"
 
 
 def test_each_kind_has_a_sentence_in_both_languages() -> None:
-    english, korean = (json.loads((MESSAGES / f"{lang}.json").read_text()) for lang in ("en", "ko"))
+    english, korean = (json.loads((MESSAGES / lang / "encoder.json").read_text()) for lang in ("en", "ko"))
     for code, kind in KINDS.items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
         assert english[f"finding.{code}"] == kind.sentence

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from airnode.media.codecs import avc, hevc
 from airnode.media.frames import Frame, VideoCodec, VideoConfig
+from airnode.media.samples.nal_syntax import IMMEDIATE_RECOVERY
 from tests.support.samples import (
     AUD,
     AVCC,
@@ -252,6 +253,20 @@ def test_recovery_points_are_key_frames(nals: tuple[bytes, ...], code: str, is_k
     stream = Stream().begin().video(sized(*nals), is_key=is_key)
     assert [frame.is_key for frame in stream.frames] == [True]
     assert stream.codes == {code: 1}
+
+
+@pytest.mark.parametrize(
+    ("nals", "passed"),
+    [
+        ((REFRESH, INTER), (IMMEDIATE_RECOVERY, INTER)),
+        ((AUD, SEI, REFRESH, INTER, INTER_REST), (AUD, SEI, IMMEDIATE_RECOVERY, INTER, INTER_REST)),
+        ((REFRESH[:-1] + SEI[1:], INTER), (REFRESH[:-1] + SEI[1:], IMMEDIATE_RECOVERY, INTER)),
+        ((OPEN_GOP, INTRA), (OPEN_GOP, INTRA)),
+    ],
+)
+def test_a_refresh_says_that_decoding_can_begin_at_once(nals: tuple[bytes, ...], passed: tuple[bytes, ...]) -> None:
+    stream = Stream().begin().video(sized(*nals))
+    assert nals_of(stream.frames[0].data) == list(passed)
 
 
 def test_an_intra_picture_that_is_marked_is_a_key_frame() -> None:
