@@ -48,8 +48,16 @@ test("a new response begins anew, a new init section brings new timescales", () 
   reader.push(joined([INIT, MEDIA]).subarray(0, 1000));
   reader.reset();
   const init = box("moov", trak(2, 48_000));
-  assert.equal(reader.push(joined([init, prft(2, 1000, 96_000)]))[0]?.mediaS, 2);
-  assert.deepEqual(reader.push(prft(1, 1000, 96_000)), []);
+  assert.equal(reader.push(joined([init, prft(2, 1000, 96_000), box("moof")]))[0]?.mediaS, 2);
+  assert.deepEqual(reader.push(joined([prft(1, 1000, 96_000), box("moof")])), []);
+});
+
+test("stamps tell where decoding can begin", () => {
+  const video = (flags: number) => box("moof", box("traf", box("trun", words(0x1000f01, 1, 100, 3000, 40, flags, 0))));
+  const sound = box("moof", box("traf", box("trun", words(0x1000301, 1, 100, 1024, 40))));
+  const fragments = [video(0x2000000), video(0x1010000), sound].flatMap((moof, number) => [prft(1, 1000, number * 3000), moof]);
+  const stamps = new StampReader().push(joined([INIT, ...fragments]));
+  assert.deepEqual(stamps.map(({ isKey }) => isKey), [true, false, true]);
 });
 
 test("hostile bytes do not hang the reader", () => {

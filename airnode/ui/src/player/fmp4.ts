@@ -2,6 +2,8 @@
 export interface Stamp {
   /** Presentation time, in seconds. */
   mediaS: number;
+  /** Decoding can begin with this fragment. */
+  isKey: boolean;
   /** When it came in, unix ms by the server's clock. */
   unixMs: number;
 }
@@ -10,11 +12,14 @@ const NTP_EPOCH_MS = 2_208_988_800_000;
 const HEADER = 8;
 const PRFT_BYTES = 32;
 /** Boxes that are read; all others are only stepped over. */
-const READ = new Set(["moov", "prft"]);
+const READ = new Set(["moov", "prft", "moof"]);
+/** trun: its sample flags are present; of a sample: it depends on others. */
+const SAMPLE_FLAGS = 0x400;
+const NON_SYNC = 0x10000;
 const MOST_READ_BYTES = 1 << 20;
 
 /**
- * Reads `moov` and `prft` boxes (ISO/IEC 14496-12) out of a stream that comes in any pieces.
+ * Reads `moov`, `prft` and `moof` boxes (ISO/IEC 14496-12) out of a stream that comes in any pieces.
  *
  * Only top-level boxes are looked at, and media data is never copied.
  */
@@ -22,11 +27,14 @@ export class StampReader {
   #held: Uint8Array = new Uint8Array(0);
   #skip = 0;
   readonly #timescales = new Map<number, number>();
+  /** The stamp of the fragment whose `moof` comes next. */
+  #stamp: Stamp | null = null;
 
   /** A new response begins. */
   reset(): void {
     this.#held = new Uint8Array(0);
     this.#skip = 0;
+    this.#stamp = null;
   }
 
   /** The stamps that this piece completes. */
@@ -49,19 +57,23 @@ export class StampReader {
       if (rest.length < size) break;
       const box = rest.subarray(0, size);
       if (kind === "moov") this.#readTimescales(box);
-      else this.#readStamp(box, found);
+      else if (kind === "prft") this.#readStamp(box);
+      else if (this.#stamp) {
+        found.push({ ...this.#stamp, isKey: beginsWithKey(box) });
+        this.#stamp = null;
+      }
       this.#skip = size;
     }
     this.#held = rest.length > 0 ? rest.slice() : rest;
     return found;
   }
 
-  #readStamp(box: Uint8Array, found: Stamp[]): void {
+  #readStamp(box: Uint8Array): void {
     const view = viewOf(box);
     const timescale = this.#timescales.get(box.length >= PRFT_BYTES ? view.getUint32(12) : 0);
     if (!timescale || view.getUint8(8) !== 1) return;
     const unixMs = view.getUint32(16) * 1000 + (view.getUint32(20) / 2 ** 32) * 1000 - NTP_EPOCH_MS;
-    found.push({ mediaS: Number(view.getBigUint64(24)) / timescale, unixMs });
+    this.#stamp = { mediaS: Number(view.getBigUint64(24)) / timescale, unixMs, isKey: false };
   }
 
   #readTimescales(moov: Uint8Array): void {
@@ -73,6 +85,18 @@ export class StampReader {
       this.#timescales.set(afterTimes(tkhd), afterTimes(mdhd));
     }
   }
+}
+
+/** Whether the first sample of a fragment with its own flags depends on no other; all samples of sound are so. */
+function beginsWithKey(moof: Uint8Array): boolean {
+  for (const traf of children(moof, "traf")) {
+    const trun = children(traf, "trun")[0];
+    if (!trun || trun.length < HEADER + 24) continue;
+    const view = viewOf(trun);
+    // Behind the header: version and flags, sample count, data offset; duration, size and flags of the first sample.
+    if (view.getUint32(HEADER) & SAMPLE_FLAGS) return (view.getUint32(HEADER + 20) & NON_SYNC) === 0;
+  }
+  return true;
 }
 
 /** The word behind creation and modification time: tkhd's track id, mdhd's timescale. */

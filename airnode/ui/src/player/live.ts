@@ -18,6 +18,8 @@ const MOST_FAILURES = 2;
 const BACK_BUFFER_S = 10;
 /** So much is kept at most, also while the person pauses: going on means the live edge anyway. */
 const MOST_BUFFER_S = 30;
+/** Key frames are cut a little before their time: times are rounded on their way. */
+const BEFORE_KEY_S = 0.002;
 const TRIM_EVERY_MS = 4_000;
 const MOST_PENDING_BYTES = 32 << 20;
 const STAMPS = 900;
@@ -65,6 +67,8 @@ export class LiveEngine implements Engine {
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #stamps: Stamp[] = [];
+  /** Where decoding can begin, in media seconds. */
+  #keys: number[] = [];
   #clear = false;
   #placed = false;
   #responseAtMs = 0;
@@ -180,6 +184,7 @@ export class LiveEngine implements Engine {
     this.#reader.reset();
     this.#pace.reset(/mp4a|opus/i.test(type));
     this.#stamps = [];
+    this.#keys = [];
     this.#shown.reset();
     this.#pending = [];
     this.#pendingBytes = 0;
@@ -192,6 +197,7 @@ export class LiveEngine implements Engine {
 
   #take(piece: Uint8Array): void {
     for (const stamp of this.#reader.push(piece)) {
+      if (stamp.isKey) this.#keys.push(stamp.mediaS);
       const last = this.#stamps.at(-1);
       // Frames that are shown before one that came earlier (B-frames) tell nothing new about the clocks.
       if (last && stamp.mediaS <= last.mediaS) continue;
@@ -254,6 +260,10 @@ export class LiveEngine implements Engine {
     buffer.remove(0, Infinity);
   }
 
+  /**
+   * Remove what has been played, up to a key frame: a browser also removes all frames between the end of what is removed
+   * and the next key frame, and that would be the picture on screen where key frames are far apart.
+   */
   #trim(buffer: SourceBuffer): boolean {
     const now = performance.now();
     const ranges = this.#ranges();
@@ -261,7 +271,11 @@ export class LiveEngine implements Engine {
     const until = Math.max(this.#video.currentTime - BACK_BUFFER_S, (last?.end ?? 0) - MOST_BUFFER_S);
     if (!first || now - this.#trimmedAtMs < TRIM_EVERY_MS || until <= first.start) return false;
     this.#trimmedAtMs = now;
-    buffer.remove(0, until);
+    const next = this.#keys.findIndex((key) => key > until);
+    const cut = this.#keys[(next < 0 ? this.#keys.length : next) - 1];
+    if (cut === undefined || cut - BEFORE_KEY_S <= first.start) return false;
+    this.#keys = this.#keys.filter((key) => key >= cut);
+    buffer.remove(0, cut - BEFORE_KEY_S);
     return true;
   }
 
