@@ -41,7 +41,8 @@ const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
   // fMP4 passes through nearly untouched: a worker would only add a request before the first frame.
   enableWorker: false,
-  backBufferLength: 10,
+  // Longer than the longest interval of key frames in the field: a browser removes up to the next key frame.
+  backBufferLength: 30,
   maxBufferLength: 12,
   maxMaxBufferLength: 20,
   maxLiveSyncPlaybackRate: 1, // airnode's own Pace does this
