@@ -6,7 +6,10 @@ They come from the pages' development server, which causes each state on demand,
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -204,7 +207,9 @@ async def development_server(built: bool) -> AsyncIterator[str]:
     """Yield the address of a development server."""
     [port] = free_ports(1)
     arguments = ["dev/server.ts", "--port", str(port), *(["--built"] if built else [])]
-    process = await asyncio.create_subprocess_exec(str(ROOT / ".venv/bin/node"), *arguments, cwd=UI)
+    process = await asyncio.create_subprocess_exec(
+        str(ROOT / ".venv/bin/node"), *arguments, cwd=UI, start_new_session=True
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         async with aiohttp.ClientSession() as session:
@@ -219,7 +224,9 @@ async def development_server(built: bool) -> AsyncIterator[str]:
             await eventually(answers, 30, "the development server answers")
         yield url
     finally:
-        process.terminate()
+        # `node` is a script that starts the real one: the whole group ends.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
 
 
