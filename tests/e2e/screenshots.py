@@ -160,6 +160,7 @@ CLASS: tuple[tuple[str, Step], ...] = (
     ("class-link", open_link),
     ("class-empty", join),
     ("class-chat", caused("chat/crowd", "chat/fill", "chat/typing")),
+    ("class-long", caused("chat/many/500")),
     ("class-writing", write),
     (NOT_SHOWN, send),
     ("class-ask", caused("chat/questions", tab="ask")),
