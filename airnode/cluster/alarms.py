@@ -80,24 +80,25 @@ def _reported(node: NodeView) -> Iterator[Alarm]:
 
 def _stream(stream: StreamView) -> Iterator[Alarm]:
     room, origin, dropped = stream.room, stream.origin, stream.dropped_samples
+    name = stream.title or room
     if stream.state == "reconnecting":
-        text = f"{room} lost its publisher and waits for it"
-        yield Alarm(level="warning", code="room_reconnecting", text=text, fields={"room": room}, room=room)
+        text = f"{name} lost its publisher and waits for it"
+        yield Alarm(level="warning", code="room_reconnecting", text=text, fields={"room": name}, room=room)
     if stream.state in ("live", "reconnecting") and not stream.origin_name:
-        text, fields = f"{room}'s origin {origin} is gone", {"room": room, "origin": origin}
+        text, fields = f"{name}'s origin {origin} is gone", {"room": name, "origin": origin}
         yield Alarm(level="critical", code="room_origin_gone", text=text, fields={**fields}, room=room)
     for notice in stream.notices:
         yield Alarm(
             level=notice.level,
             code=notice.code,
-            text=f"{room} cannot be played: {notice.text}",
-            fields={**notice.fields, "room": room},
+            text=f"{name} cannot be played: {notice.text}",
+            fields={**notice.fields, "room": name},
             room=room,
         )
     if dropped:
-        text = f"{room}: {dropped} samples of the publisher were dropped"
+        text = f"{name}: {dropped} samples of the publisher were dropped"
         yield Alarm(
-            level="warning", code="room_samples_dropped", text=text, fields={"room": room, "count": dropped}, room=room
+            level="warning", code="room_samples_dropped", text=text, fields={"room": name, "count": dropped}, room=room
         )
 
 
