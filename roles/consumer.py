@@ -89,6 +89,7 @@ def _relay(ctx: RoleContext, metrics: ClassroomRelayMetrics) -> ClassroomRelay:
         ctx.tasks("classroom-relay"),
         member=uuid.uuid4().hex,
         node_name=ctx.identity.node_name,
+        yields=ctx.implied,
     )
 
 

@@ -7,7 +7,7 @@ get neither the cluster token nor the key that signs viewers' tokens.
 from airnode.bus import keys as bus_keys
 from airnode.kernel.access import JoinToken, RedisAccess, RemoteAccess, SqlGrant
 from airnode.pipeline import keys
-from airnode.pipeline.keys import CLASSROOM_RELAY
+from airnode.pipeline.keys import CLASSROOM_RELAY, CLASSROOM_RELAY_FIRST
 from airnode.store.migrate import READ_MIGRATIONS
 
 _TABLES = ("users", "products")
@@ -30,6 +30,7 @@ PIPELINE_ACCESS = RemoteAccess(
             f"{bus_keys.PREFIX}lease:{{cache-worker}}:*",
             bus_keys.claim("cache-worker"),
             f"{bus_keys.PREFIX}lease:{{{CLASSROOM_RELAY}}}:*",
+            f"{bus_keys.PREFIX}lease:{{{CLASSROOM_RELAY_FIRST}}}:*",
             bus_keys.claim(CLASSROOM_RELAY),
             bus_keys.classroom_outbox(),
             bus_keys.classroom_relayed(),

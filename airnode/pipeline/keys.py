@@ -4,6 +4,8 @@ from airnode.bus.keys import PREFIX
 
 #: The election of the process that relays the outbox of classes.
 CLASSROOM_RELAY = "classroom-relay"
+#: The group of leases of its candidates that go before the others.
+CLASSROOM_RELAY_FIRST = "classroom-relay-first"
 
 # -- the data pipeline, counted over all processes ---------------------------------------------------------------------
 

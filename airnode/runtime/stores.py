@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from airnode.bus.client import Bus, shared_url
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
+from airnode.config.sections.kafka import KafkaSection
 from airnode.embedded.metrics import EmbeddedMetrics
 from airnode.embedded.postgres import EmbeddedPostgres
 from airnode.embedded.valkey import EmbeddedValkey
@@ -94,7 +95,10 @@ class Stores:
         if Resource.EVENT_LOG in needed:
             bus = self.clients[Resource.REDIS]
             assert isinstance(bus, Bus)  # noqa: S101 - an invariant of the roles
-            self.clients[Resource.EVENT_LOG] = create_event_log(settings.kafka, settings.eventlog, bus, registry)
+            # A role that nobody asked for must not keep a node from starting when Kafka does not answer.
+            asked = any(Resource.EVENT_LOG in role.needs and not role.implied for role in roles)
+            kafka = settings.kafka if asked else KafkaSection()
+            self.clients[Resource.EVENT_LOG] = create_event_log(kafka, settings.eventlog, bus, registry)
 
     async def start(self) -> None:
         """Start the servers in parallel, then connect."""

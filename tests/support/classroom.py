@@ -111,7 +111,12 @@ class ClassroomRig:
         return self
 
     async def relay(
-        self, log: EventLog | None = None, registry: CollectorRegistry | None = None, lease_s: float = LEASE_S
+        self,
+        log: EventLog | None = None,
+        registry: CollectorRegistry | None = None,
+        lease_s: float = LEASE_S,
+        *,
+        yields: bool = False,
     ) -> ClassroomRelay:
         """Return a started relay; it is stopped at the end."""
         relay = ClassroomRelay(
@@ -122,6 +127,7 @@ class ClassroomRig:
             member=uuid.uuid4().hex,
             node_name="n",
             lease_s=lease_s,
+            yields=yields,
         )
         await relay.start()
         self.stack.push_async_callback(relay.stop)

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
-from airnode.bus.leader_election import LeaderElection
+from airnode.bus.leader_election import Candidate, LeaderElection
 from airnode.bus.leases import Leases
 from airnode.errors import StartupError, TooLarge, Unavailable
 from airnode.kernel.backoff import Backoff
@@ -25,7 +25,7 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.kernel.trouble import Trouble
 from airnode.pipeline.event import CLASSROOM
-from airnode.pipeline.keys import CLASSROOM_RELAY
+from airnode.pipeline.keys import CLASSROOM_RELAY, CLASSROOM_RELAY_FIRST
 from airnode.pipeline.metrics import ReportedMeter
 from airnode.pipeline.produce.classroom_facts import UnreadableEntryError, events_of, unreadable_record
 from airnode.store.eventlog.log import EventLog, Record
@@ -85,6 +85,8 @@ class ClassroomRelay(Service):
 
     Args:
         member: id of this candidate, another one in each process.
+        yields: leads only while no relay runs that does not yield. So the topic is on the log of the consumers that
+            somebody asked for, which may be Kafka, and not on that of the masters.
     """
 
     name = "classroom-relay"
@@ -99,13 +101,19 @@ class ClassroomRelay(Service):
         member: str,
         node_name: str,
         lease_s: float = _LEASE_S,
+        yields: bool = False,
     ) -> None:
         super().__init__()
         self._bus = bus
         self._eventlog = eventlog
         self._metrics = metrics
         self._tasks = tasks
-        self._election = LeaderElection(Leases(bus), CLASSROOM_RELAY, member, node_name, lease_s=lease_s)
+        self._leases = Leases(bus)
+        self._member = member
+        self._me = Candidate(node_name)
+        self._lease_s = lease_s
+        self._yields = yields
+        self._election = LeaderElection(self._leases, CLASSROOM_RELAY, member, node_name, lease_s=lease_s)
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -134,18 +142,30 @@ class ClassroomRelay(Service):
         await self._tasks.aclose()
         try:
             await self._election.resign()
+            if not self._yields:
+                await self._leases.drop_lease(CLASSROOM_RELAY_FIRST, self._member)
         except Unavailable:
             return  # the lease ends by itself
 
     async def _campaign_loop(self) -> None:
         while True:
             try:
-                await self._election.campaign()
+                await self._campaign()
             except Unavailable as error:
                 self.trouble.begin(error, "campaign")
             else:
                 self.trouble.end("campaign")
             await asyncio.sleep(_CAMPAIGN_EVERY_S)
+
+    async def _campaign(self) -> None:
+        if not self._yields:
+            await self._leases.put_lease(CLASSROOM_RELAY_FIRST, self._member, self._me, self._lease_s)
+        elif await self._leases.read_leases(CLASSROOM_RELAY_FIRST, Candidate):
+            if self._election.term is not None:
+                await self._election.resign()
+                log.info("classroom_relay_yields")
+            return
+        await self._election.campaign()
 
     async def _relay_loop(self) -> None:
         backoff = Backoff()

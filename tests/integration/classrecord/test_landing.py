@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus import keys
 from airnode.errors import Unavailable
-from airnode.pipeline.produce.classroom_relay import read_backlog
+from airnode.pipeline.produce.classroom_relay import ClassroomRelay, read_backlog
 from airnode.store.eventlog.log import EventLog, Record
 from tests.support.classroom import ANN, AT_MS, BOB, TEACHER, ClassroomRig
 from tests.support.eventlog import LogRig
@@ -187,6 +187,20 @@ async def test_another_relay_leads_when_the_leader_stops(rig: ClassroomRig):
     await rig.outbox.message("m2", "by the second")
     await rig.until("messages", [("m1",), ("m2",)], "message_id")
     assert await other.check() == "leads"
+
+
+async def test_a_masters_relay_yields_to_one_that_was_asked_for_and_takes_over_again(rig: ClassroomRig):
+    masters = await rig.relay(yields=True, lease_s=3)
+
+    async def leads(relay: ClassroomRelay) -> bool:
+        return await relay.check() == "leads"
+
+    await eventually(lambda: leads(masters), 10)
+    asked = await rig.relay(lease_s=3)
+    await eventually(lambda: leads(asked), 10)
+    assert not await leads(masters)
+    await asked.stop()
+    await eventually(lambda: leads(masters), 10)
 
 
 async def test_the_backlog_is_known_and_what_redis_dropped_is_counted(rig: ClassroomRig):
