@@ -47,6 +47,7 @@ export function pipelineStatus(running: boolean): PipelineStatus {
       ...{ interval_s: 50, oldest_uncached_age_s: 480, worker: "slave-1" },
     },
     orders: { last_hour: 21_600, revenue_last_hour_krw: 1_890_000_000, top_courses: running ? [{ product_id: 5, title: "실전 Python 입문", orders: 31, revenue_krw: 3_069_000 }] : [] },
+    class_record: { waiting: 0, oldest_s: 0, dropped: 0 },
     series: { minutes, elapsed_s: now % 60, produced: events, landed: events, lag: seen(4), hit_ratio: seen(1), orders: events.map((each) => Math.round(each * 0.6)) },
   };
 }
