@@ -159,6 +159,7 @@ async def test_a_class_is_recorded_looked_back_at_and_watched_from_another_node(
             await student.join("auto", (await cluster.listed())["slave-1"]["node_id"])
             await look_back(student)
             await publisher.stop()
+            await student.page.get_by_role("tab", name="Info").click()
             await student.page.get_by_role("link", name="Download").wait_for()
             student.hosts.clear()
             await watch_afterwards(student, edge, session)
