@@ -30,7 +30,9 @@ interface ColumnProps {
 
 /** The room beside the picture: chat, questions, people. */
 export function RoomColumn({ chat, head, rules, foot, name, info }: ColumnProps) {
-  const tab = useSelected(chat.view, (state) => state.tab);
+  const chosen = useSelected(chat.view, (state) => state.tab);
+  // A window that became wide has no such tab any more.
+  const tab = chosen === "info" && !info ? "chat" : chosen;
   const unread = useSelected(chat.view, (state) => state.unread);
   const count = useSelected(chat.view, (state) => state.members.count);
   const hands = useSelected(chat.view, (state) => state.hands.length);

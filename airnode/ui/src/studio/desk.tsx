@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
 import { useMedia, useStore } from "../lib/hooks.ts";
@@ -32,6 +33,10 @@ export function Desk({ visit }: { visit: StudioVisit }) {
   const publishing = isPublishing(golivePhase);
   const onAir = publishing || status?.state === "live" || status?.state === "reconnecting";
   const small = useMedia(SMALL);
+  useEffect(() => {
+    // On a phone, what is needed before the class is a tab: it is the first that a teacher sees.
+    if (small && !onAir) visit.chat.look("info", true);
+  }, [small, grant?.room]);
   if (!grant) return <Opening visit={visit} />;
   const below = (
     <>
