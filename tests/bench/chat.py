@@ -95,21 +95,25 @@ async def node_servers(work: Path, modules: Path) -> AsyncIterator[ChatServers]:
     path = valkey.url.removeprefix("unix://").partition("?")[0]
     processes: list[asyncio.subprocess.Process] = []
     try:
-        ports = []
+        ports, pids = [], []
         for _ in range(2):
             process = await asyncio.create_subprocess_exec(
                 "node", str(ROOT / "tests/bench/chat_node.cjs"), path,
-                stdout=asyncio.subprocess.PIPE, env={**os.environ, "NODE_PATH": str(modules)},
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, "NODE_PATH": str(modules)},
             )  # fmt: skip
             processes.append(process)
             assert process.stdout is not None
-            ports.append(int(await asyncio.wait_for(process.stdout.readline(), 20)))
-        found = ChatServers("node", [f"http://127.0.0.1:{port}" for port in ports], [each.pid for each in processes])
+            pid, port = map(int, (await asyncio.wait_for(process.stdout.readline(), 20)).split())
+            pids.append(pid)
+            ports.append(port)
+        found = ChatServers("node", [f"http://127.0.0.1:{port}" for port in ports], pids)
         _pin(found.pids, 0)
         yield found
     finally:
         for process in processes:
-            process.kill()
+            assert process.stdin is not None
+            process.stdin.close()
             await process.wait()
         await valkey.stop()
 
@@ -212,10 +216,11 @@ async def idle(servers: ChatServers, seconds: float) -> dict[str, float]:
 
 
 async def deaf(servers: ChatServers, seconds: float) -> dict[str, float]:
-    """One client that never reads, in a room in which 40 MB are said."""
+    """One client that never reads, in a room in which 40 MB are said, after a room in which everybody reads."""
     del seconds
-    load = Load(servers.urls, 2, in_flight=2, seconds=40, chars=1000, deaf=True)
-    async with ClientProcess(load) as clients:
+    async with ClientProcess(Load(servers.urls, 2, in_flight=2, seconds=10, chars=1000)) as clients:
+        await clients.run()
+    async with ClientProcess(Load(servers.urls, 2, in_flight=2, seconds=50, chars=1000, deaf=True)) as clients:
         before_kib = servers.memory_kib()
         found = await clients.run()
         grown_kib = servers.memory_kib() - before_kib

@@ -23,6 +23,8 @@ async function main() {
       ack({ ok: true, id });
     });
   });
-  http.listen(0, "127.0.0.1", () => console.log(http.address().port));
+  http.listen(0, "127.0.0.1", () => console.log(process.pid, http.address().port));
+  // The command "node" may be a wrapper, so the end of its standard input ends this process.
+  process.stdin.on("end", () => process.exit(0)).resume();
 }
 main();
