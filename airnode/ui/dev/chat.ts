@@ -56,7 +56,7 @@ export class DevChat {
     if (what === "poll") this.#openPoll("지금까지 이해됐나요?", ["네, 모두 이해했어요", "조금 어려워요", "처음부터 다시 설명해 주세요"], [12, 7, 2]);
     if (what === "close" && this.#poll) this.#send("poll", { poll: (this.#poll = { ...this.#poll, open: false }) });
     if (what === "rules") this.#send("moderation", { settings: (this.#rules = { ...NO_RULES, ...(JSON.parse(decodeURIComponent(value)) as object) }) });
-    if (what === "mute") for (const { id, role } of this.#members.values()) if (role === "student") this.#send("moderation", { muted: id });
+    if (what === "mute") for (const { id, role } of [...this.#members.values()]) if (role === "student") this.#mute(id);
     if (what === "remove") for (const { id, role } of [...this.#members.values()]) if (role === "student" && !id.startsWith("p")) this.#remove(id);
     if (what === "typing") this.#send("typing", { users: [bot(1), bot(4)] });
     if (what === "react") this.#send("reaction", { counts: { "👍": 14, "👏": 3, "🎉": 1 } });
@@ -123,7 +123,7 @@ export class DevChat {
     this.#members.set(user.id, user);
     this.#send("presence", { count: this.#members.size, joined: [user] });
     const state = { ...this.#rules, muted: this.#muted.has(user.id), hands: this.#hands, poll: this.#poll, questions: this.#questions };
-    return { room: ROOM, epoch: "e1", offset: `e1:${this.#number}`, you: user, members: { count: this.#members.size, users: [...this.#members.values()] }, messages: this.#messages.slice(-200), state };
+    return { room: ROOM, epoch: "e1", offset: this.#number, you: user, members: { count: this.#members.size, users: [...this.#members.values()] }, messages: this.#messages.slice(-200), state };
   }
 
   #leave(user: User): void {
@@ -165,14 +165,23 @@ export class DevChat {
     }
     if (body.remove) return this.#remove(body.remove);
     if (body.readmit) this.removed.delete(body.readmit);
-    if (body.mute || body.unmute || body.readmit) return this.#send("moderation", { ...(body.mute && { muted: body.mute }), ...(body.unmute && { unmuted: body.unmute }), ...(body.readmit && { readmitted: body.readmit }) });
+    if (body.mute) return this.#mute(body.mute);
+    if (body.unmute || body.readmit) return this.#send("moderation", { ...(body.unmute && { unmuted: body.unmute }), ...(body.readmit && { readmitted: body.readmit }) });
     this.#rules = { ...this.#rules, ...body };
     return this.#send("moderation", { settings: this.#rules });
   }
 
+  #person(id: string): User {
+    return this.#members.get(id) ?? { id, name: id, role: "student" };
+  }
+
+  #mute(id: string): null {
+    return this.#send("moderation", { muted: { user: this.#person(id), until: null } });
+  }
+
   #remove(id: string): null {
-    this.removed.set(id, this.#members.get(id) ?? { id, name: id, role: "student" });
-    this.#send("moderation", { removed: id });
+    this.removed.set(id, this.#person(id));
+    this.#send("moderation", { removed: this.#person(id) });
     for (const socket of this.#io?.sockets.sockets.values() ?? []) if ((socket.data as { user: User }).user.id === id) socket.disconnect(true);
     return null;
   }

@@ -15,7 +15,7 @@ function message(number: number, user: User = OTHER, content = `text ${number}`,
 }
 
 function joined(messages: Message[], more: Partial<Joined> = {}): ChatEvent {
-  const offset = messages[messages.length - 1]?.offset ?? "e1:0";
+  const offset = parseOffset(messages[messages.length - 1]?.offset)?.number ?? 0;
   const state = { locked: false, slow_mode_s: 0, teacher_only: false, muted: false, hands: [], poll: null, questions: [] };
   const answer: Joined = { room: "main", epoch: "e1", offset, you: ME, members: { count: 2, users: [ME, OTHER] }, messages, state, ...more };
   return { type: "joined", answer };
@@ -124,11 +124,11 @@ test("the own answer belongs to its poll", () => {
 });
 
 test("moderation of oneself and of others", () => {
-  assert.equal(run([{ type: "moderation", news: { room: "main", muted: "u1" } }], there).muted, true);
-  const muted = run([{ type: "moderation", news: { room: "main", muted: "u2" } }], there);
+  assert.equal(run([{ type: "moderation", news: { room: "main", muted: { user: ME, until: null } } }], there).muted, true);
+  const muted = run([{ type: "moderation", news: { room: "main", muted: { user: OTHER, until: null } } }], there);
   assert.deepEqual([muted.muted, muted.mutedUsers], [false, [OTHER]]);
-  assert.equal(run([{ type: "moderation", news: { room: "main", removed: "u2" } }], there).removedUsers[0]?.name, "Jun");
-  const removed = run([{ type: "moderation", news: { room: "main", removed: "u1" } }], there);
+  assert.equal(run([{ type: "moderation", news: { room: "main", removed: OTHER } }], there).removedUsers[0]?.name, "Jun");
+  const removed = run([{ type: "moderation", news: { room: "main", removed: ME } }], there);
   assert.equal(run([{ type: "link", link: "away" }], removed).link, "removed");
 });
 
@@ -171,7 +171,7 @@ class World {
       case 1:
         return [{ type: "look", tab: this.draw(2) ? "chat" : "ask", visible: this.draw(3) > 0 }];
       case 2:
-        return [{ type: "link", link: "away" }, joined(this.page(), { offset: `e1:${this.number}` })];
+        return [{ type: "link", link: "away" }, joined(this.page(), { offset: this.number })];
       case 3:
         return this.late.splice(0, this.draw(4));
       case 4:
@@ -219,7 +219,7 @@ test("random sequences: ordered, each once, nothing deleted, bounded, and in the
       assert.equal(state.drafts.length, 0);
       if (state.tab === "chat" && state.atEnd && !state.unseen) assert.equal(state.unread.chat, 0);
     }
-    state = run([...world.late, joined(world.page(), { offset: `e1:${world.number}` })], state);
+    state = run([...world.late, joined(world.page(), { offset: world.number })], state);
     assert.deepEqual(texts(state).slice(-50), world.page().map(({ content }) => content), `seed ${seed}`);
     assert.equal(state.at?.number, world.number);
   }

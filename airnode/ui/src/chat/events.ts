@@ -60,8 +60,8 @@ export interface RoomRules {
 /** The answer of `joinRoom`: everything that somebody who comes needs to know. */
 export interface Joined {
   room: string;
-  epoch: string | number;
-  offset: string | number;
+  epoch: string;
+  offset: number;
   you: User;
   members: { count: number; users?: User[] | null };
   messages: Message[];
@@ -69,8 +69,8 @@ export interface Joined {
     /** Oneself; `muted_users` and `removed_users` go to teachers only. */
     muted: boolean;
     muted_until?: number | null;
-    muted_users?: (User | string)[];
-    removed_users?: (User | string)[];
+    muted_users?: User[];
+    removed_users?: User[];
     hands: Hand[];
     poll: Poll | null;
     questions: Question[];
@@ -94,10 +94,12 @@ export interface AskNews {
 export interface ModerationNews {
   room: string;
   deleted?: string;
-  muted?: User | string | { user: User; until?: number | null };
-  unmuted?: User | string;
-  removed?: User | string;
-  readmitted?: User | string;
+  /** `until`: null as long as no teacher ends it. */
+  muted?: { user: User; until: number | null };
+  /** The ids of those who may write, or come in, again. */
+  unmuted?: string;
+  readmitted?: string;
+  removed?: User;
   settings?: RoomRules;
 }
 

@@ -2,13 +2,13 @@
 import type { ModerationNews, User } from "./events.ts";
 import { MOST_REMEMBERED, type ChatState } from "./state.ts";
 
-export function onModeration(state: ChatState, news: ModerationNews): ChatState {
-  let next = news.settings ? { ...state, rules: news.settings } : state;
-  if (news.deleted !== undefined) next = withoutMessage(next, news.deleted);
-  if (news.muted !== undefined) next = onMuted(next, news.muted);
-  if (news.unmuted !== undefined) next = onUnmuted(next, idOf(news.unmuted));
-  if (news.removed !== undefined) next = onRemoved(next, userOf(next, news.removed));
-  if (news.readmitted !== undefined) next = { ...next, removedUsers: without(next.removedUsers, idOf(news.readmitted)) };
+export function onModeration(state: ChatState, { settings, deleted, muted, unmuted, removed, readmitted }: ModerationNews): ChatState {
+  let next = settings ? { ...state, rules: settings } : state;
+  if (deleted !== undefined) next = withoutMessage(next, deleted);
+  if (muted) next = onMuted(next, muted.user, muted.until);
+  if (unmuted !== undefined) next = onUnmuted(next, unmuted);
+  if (removed) next = onRemoved(next, removed);
+  if (readmitted !== undefined) next = { ...next, removedUsers: without(next.removedUsers, readmitted) };
   return next;
 }
 
@@ -18,10 +18,8 @@ function withoutMessage(state: ChatState, id: string): ChatState {
   return { ...state, deleted, messages: state.messages.filter((one) => one.id !== id) };
 }
 
-function onMuted(state: ChatState, muted: NonNullable<ModerationNews["muted"]>): ChatState {
-  const whole = typeof muted === "object" && "user" in muted;
-  const user = userOf(state, whole ? muted.user : muted);
-  if (user.id === state.you?.id) return { ...state, muted: true, mutedUntil: whole ? (muted.until ?? null) : null };
+function onMuted(state: ChatState, user: User, until: number | null): ChatState {
+  if (user.id === state.you?.id) return { ...state, muted: true, mutedUntil: until };
   return { ...state, mutedUsers: [...without(state.mutedUsers, user.id), user] };
 }
 
@@ -41,15 +39,4 @@ function onRemoved(state: ChatState, user: User): ChatState {
 
 function without(users: readonly User[], id: string): readonly User[] {
   return users.filter((user) => user.id !== id);
-}
-
-function idOf(user: User | string): string {
-  return typeof user === "string" ? user : user.id;
-}
-
-/** Return the person of an id as the state knows it. */
-function userOf({ members, messages, hands }: ChatState, user: User | string): User {
-  if (typeof user !== "string") return user;
-  const known = members.users?.find(({ id }) => id === user) ?? hands.find((hand) => hand.user.id === user)?.user;
-  return known ?? messages.findLast((message) => message.user.id === user)?.user ?? { id: user, name: user, role: "student" };
 }
