@@ -40,36 +40,37 @@ export function Composer({ chat, name }: { chat: ChatRoom; name?: ComponentChild
   };
   const hint = left < 0 ? t("chat.too_long", { count: -left }) : waitS > 0 ? t("chat.slow_left", { left: waitS }) : left < WARN_CHARS ? t("chat.left", { count: left }) : "";
   return (
-    <form
-      class="composer"
-      onSubmit={(event) => {
-        event.preventDefault();
-        send();
-      }}
-    >
+    <div class="composer">
       {name}
-      <div class="composer-line">
-        <GrowingField
-          field={field}
-          value={text}
-          label={t("chat.placeholder")}
-          placeholder={state.you?.role === "teacher" ? t("chat.placeholder_all") : t("chat.placeholder")}
-          describedBy="composer-hint"
-          onInput={(value) => {
-            setText(value);
-            typing(value.trim() !== "");
-          }}
-          onSubmit={send}
-          onBlur={() => typing(false)}
-        />
-        <button type="submit" class="send" aria-label={t("chat.send")} title={t("chat.keys")} disabled={!ready}>
-          <Icon name="send" size={22} />
-        </button>
-      </div>
-      <p id="composer-hint" class={left < 0 ? "hint error" : "hint"}>
-        {hint || (state.rules.slow_mode_s > 0 && state.you?.role !== "teacher" ? t("chat.slow", { seconds: state.rules.slow_mode_s }) : "")}
-      </p>
-    </form>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        <div class="composer-line">
+          <GrowingField
+            field={field}
+            value={text}
+            label={t("chat.placeholder")}
+            placeholder={state.you?.role === "teacher" ? t("chat.placeholder_all") : t("chat.placeholder")}
+            describedBy="composer-hint"
+            onInput={(value) => {
+              setText(value);
+              typing(value.trim() !== "");
+            }}
+            onSubmit={send}
+            onBlur={() => typing(false)}
+          />
+          <button type="submit" class="send" aria-label={t("chat.send")} title={t("chat.keys")} disabled={!ready}>
+            <Icon name="send" size={22} />
+          </button>
+        </div>
+        <p id="composer-hint" class={left < 0 ? "hint error" : "hint"}>
+          {hint || (state.rules.slow_mode_s > 0 && state.you?.role !== "teacher" ? t("chat.slow", { seconds: state.rules.slow_mode_s }) : "")}
+        </p>
+      </form>
+    </div>
   );
 }
 
