@@ -13,6 +13,8 @@ import { OUTSIDE, type ChatState, type Tab } from "./state.ts";
 const DRAW_MS = 50;
 const TYPING_SHOWN_MS = 5_000;
 const BACKOFF = { baseMs: 1_000, capMs: 15_000 };
+/** So long after an answer that did not come, a message is sent again. */
+const AGAIN_MS = 2_000;
 const PAGE = 100;
 /** A hole is filled in so many pages at most; what is older is left to scrolling back. */
 const MOST_PAGES = 5;
@@ -229,11 +231,17 @@ export class ChatRoom {
     const answer = await this.#ask<{ id: string; epoch: string; offset: string; at: number }>("sendMessage", this.#state.room, {
       ...{ content, type: "text", client_id: clientId },
     });
-    // Without a connection the draft stays and is sent with the next one, once, by its client_id.
-    if (!answer.ok && (answer.error.code === "offline" || answer.error.code === "no_answer")) return;
+    // Without a connection the draft stays and is sent with the next one; the server stores it once, by its client_id.
+    if (!answer.ok && answer.error.code === "offline") return;
+    if (!answer.ok && answer.error.code === "no_answer") return void setTimeout(() => this.#deliverAgain(clientId), AGAIN_MS);
     if (!answer.ok) return this.dispatch({ type: "unsent", clientId, error: answer.error, now: this.now() });
     const offset = String(answer.offset).includes(":") ? String(answer.offset) : `${answer.epoch}:${answer.offset}`;
     this.dispatch({ type: "sent", clientId, id: answer.id, offset, at: answer.at });
+  }
+
+  #deliverAgain(clientId: string): void {
+    const draft = this.#state.drafts.find((one) => one.clientId === clientId && one.failed === null);
+    if (draft) void this.#deliver(clientId, draft.content);
   }
 
   async #ask<T>(name: string, ...args: unknown[]): Promise<Ack<T>> {
