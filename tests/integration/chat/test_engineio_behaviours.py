@@ -1,6 +1,7 @@
 """What Engine.IO 4 prescribes, one test for each behaviour that its conformance suite looks at."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,6 +9,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from airnode.chat.engineio.encoded import EncodedPacket
+from airnode.chat.engineio.websocket_frames import Opcode, server_frame
 from tests.support.chat import SUITE_LIMITS, ChatServer, EngineClient, chat_server, closed, receive, receive_binary
 
 OPEN_KEYS = {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
@@ -33,8 +36,6 @@ class EngineEcho:
 
 
 def _message(data):
-    from airnode.chat.engineio.encoded import EncodedPacket
-
     if isinstance(data, str):
         return EncodedPacket(b"4" + data.encode())
     return BinaryMessage(data)
@@ -42,10 +43,6 @@ def _message(data):
 
 class BinaryMessage:
     def __init__(self, data: bytes) -> None:
-        import base64
-
-        from airnode.chat.engineio.websocket_frames import Opcode, server_frame
-
         self.frames, self.record = server_frame(Opcode.BINARY, data), b"b" + base64.b64encode(data)
 
 
