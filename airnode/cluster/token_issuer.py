@@ -13,7 +13,7 @@ from airnode.cluster.codes import normal_code
 from airnode.cluster.identities import Person, identify
 from airnode.cluster.shown_names import ShownNames
 from airnode.config.sections.auth import AuthSection
-from airnode.errors import FieldError, Forbidden, InvalidInput, NoHealthyNodes, Unauthenticated
+from airnode.errors import FieldError, Forbidden, InvalidInput, NoHealthyNodes, Removed, Unauthenticated
 from airnode.web.credentials import same_secret
 from airnode.web.rate_limit import AttemptLimit
 from airnode.web.tokens import Claims, StudentIdentity, Tokens, UserType, is_token
@@ -147,7 +147,11 @@ class TokenIssuer:
 
     async def _issue_student(self, order: TokenOrder, joined: Class) -> IssuedToken:
         person = self._identified(order, joined.room)
-        self._tokens.require_not_removed(joined.room, (person.user_id, *person.also))
+        try:
+            self._tokens.require_not_removed(joined.room, (person.user_id, *person.also))
+        except Removed:
+            self._attempts.count_refused("removed")
+            raise
         name = await self._names.student(joined.room, person.user_id, order.name, order.user_id)
         await self._classes.record_user(person.user_id, "student", name.given)
         session_id = person.renewed.session_id if person.renewed is not None else None

@@ -96,3 +96,7 @@ class AttemptLimit:
         """Count a wrong secret, code or key from ``address``."""
         self._wrong.take(network_of(address), self._clock())
         self._on_refused(reason)
+
+    def count_refused(self, reason: str) -> None:
+        """Count a refusal that says nothing against the network it came from."""
+        self._on_refused(reason)

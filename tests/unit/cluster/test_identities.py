@@ -86,6 +86,8 @@ async def test_a_removed_student_does_not_come_back_by_another_id_or_name():
     ):
         with pytest.raises(Removed):
             await world.issuer.issue(again)
+    assert world.count("airnode_tokens_refused_total", reason="removed") == 4
+    world.attempts.check("203.0.113.7")
     with pytest.raises(Removed):
         world.tokens.verify(first.text)
     elsewhere = await world.issuer.issue(student(code="XYZ789", cookie=cookie))
