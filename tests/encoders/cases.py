@@ -15,7 +15,6 @@ class Case:
         kind: a name for similar cases.
         late_s: students join this long after the encoder.
         refused: a part of the sentence that ends the publish; None: the class must play.
-        said: the finding that the studio must show for the outputs ``said_of``, which cannot be joined late.
         counts_pictures: false: the playback time must move, not the pictures.
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
@@ -26,8 +25,6 @@ class Case:
     make: Callable[[], Stream]
     late_s: float = 0.5
     refused: str | None = None
-    said: str = ""
-    said_of: tuple[str, ...] = ()
     counts_pictures: bool = True
     seconds: float = 12.0
     first_s: float = 4.0

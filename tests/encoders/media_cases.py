@@ -105,8 +105,6 @@ CASES = {
         "intra refresh",
         lambda: x264("intra-refresh", "intra-refresh=1:keyint=60:bframes=0:scenecut=0"),
         late_s=3.3,
-        said="intra_refresh",
-        said_of=("HLS",),
     ),
     "gop_10s_late": Case(
         "long GOP", lambda: list(clip("gop-10s", (*LOW_LATENCY, "-g", "300", "-keyint_min", "300"))), late_s=5

@@ -256,13 +256,7 @@ class Result:
             )
         if self.published.cut_s is not None:
             return f"the publish was ended after {self.published.cut_s:.1f} s: {said or 'without a word'}"
-        return "; ".join(self._unexpected)
-
-    @property
-    def _unexpected(self) -> list[str]:
-        """The outputs that do not play, except for those of which the studio says that they cannot."""
-        left_out = self.case.said_of if self.case.said in self.said_in_studio else ()
-        return [f"{name}: {seen.trouble}" for name, seen in self.seen.items() if seen.trouble and name not in left_out]
+        return "; ".join(f"{name}: {seen.trouble}" for name, seen in self.seen.items() if seen.trouble)
 
     @property
     def slow(self) -> str:

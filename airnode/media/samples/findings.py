@@ -106,8 +106,8 @@ KINDS: Final[dict[str, FindingKind]] = {
     ),
     "intra_refresh": FindingKind(
         "noted",
-        "The encoder refreshes the picture bit by bit and sends no key frames: students who join late may see no "
-        "picture. Switch intra refresh off and set a key frame interval of 1-2 s.",
+        "The encoder refreshes the picture bit by bit and sends no key frames: students who join late see it complete "
+        "itself, or in some browsers none. Switch intra refresh off and set a key frame interval of 1-2 s.",
     ),
     "invalid_audio": FindingKind("dropped", f"Audio frames that cannot be decoded are left out. {_REPORT_IT}"),
     "adts": FindingKind("repaired", "The encoder sends AAC with ADTS headers; they are removed."),
