@@ -112,7 +112,7 @@ async def published(browser: Browser, cluster: Cluster) -> AsyncIterator[Page]:
     await page.get_by_role("button", name="Go live").click()
     await page.locator('[data-golive="live"]').wait_for()
     # The preview decodes the stream too, and is not measured.
-    await page.evaluate("document.querySelector('.stage video').remove()")
+    await page.evaluate("document.querySelector('.stage video')?.pause()")
     try:
         yield page
     finally:
