@@ -106,7 +106,7 @@ class BrowserConnection:
             self._end = self._end or error
         except asyncio.CancelledError:
             if self._end is None:
-                self._end = Unavailable("The server is shutting down.", retry_after_s=0)
+                reason = "connection_lost"
                 raise
             if self._task is not None:
                 self._task.uncancel()
@@ -116,8 +116,7 @@ class BrowserConnection:
             self._end = AirnodeError("Internal error")
         finally:
             self._timer.cancel()
-            if self._end is not None:
-                reason = reason_of(self._end)
+            reason = reason_of(self._end) if self._end is not None else reason
             self._close_ingest(self._end.detail if self._end is not None else reason)
             self._count_bytes()
             self._log_end(reason)
