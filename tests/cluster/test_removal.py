@@ -16,7 +16,7 @@ from tests.support.ffmpeg import Publisher
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240)]
 
 
 @dataclass
@@ -103,14 +103,15 @@ async def test_the_video_of_a_removed_student_stops_everywhere_and_comes_back_wh
     cluster, (origin, edge) = school
     publisher = await Publisher.of_clip(f"{origin['rtmp_server']}/{cluster.master['stream_key']}", clip).start()
     bad, good = Browser(cluster), Browser(cluster)
+    reading: list[asyncio.Task[None]] = []
     try:
         assert [await bad.ask("Mina"), await good.ask("Jun")] == [200, 200]
         for node in (origin, edge):
             await eventually(lambda node=node: is_served(bad.url(node, "index.m3u8"), bad), 40, "the class is live")
         recordings = f"{cluster.master['api_url']}/api/classes/stream/recordings"
         headers = {"Authorization": f"Bearer {bad.place['token']}"}
-        async with session.get(recordings, headers=headers) as response:
-            playlist = (await response.json())["recordings"][0]["playlist_url"]
+        listed = await eventually(lambda: recorded(session, recordings, headers), 30, "the class is recorded")
+        recording = f"recordings/{listed[0]['recording_id']}/index.m3u8"
         watched = {node: Watching() for node in (origin, edge)}
         others = {node: Watching() for node in (origin, edge)}
         reading = [
@@ -139,7 +140,7 @@ async def test_the_video_of_a_removed_student_stops_everywhere_and_comes_back_wh
                 "index.m3u8",
                 "media.m3u8",
                 "live.mp4",
-                f"recordings/{playlist.rsplit('/', 2)[-2]}/index.m3u8",
+                recording,
             ):
                 assert await bad.status(bad.url(node, name)) == 403, name
             with pytest.raises(Refused):
@@ -157,10 +158,16 @@ async def test_the_video_of_a_removed_student_stops_everywhere_and_comes_back_wh
     finally:
         for task in reading:
             task.cancel()
-        await asyncio.wait(reading)
+        await asyncio.gather(*reading, return_exceptions=True)
         await bad.session.close()
         await good.session.close()
         await publisher.kill()
+
+
+async def recorded(session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the recordings that a student sees."""
+    async with session.get(url, headers=headers) as response:
+        return list((await response.json())["recordings"])
 
 
 async def is_served(url: str, who: Browser) -> bool:
