@@ -93,8 +93,7 @@ export class RateControl {
     // A reading that is late itself says that the computer is busy: acknowledgements wait to be read.
     const isBusy = nowMs - this.#readMs > BUSY_MS;
     this.#readMs = nowMs;
-    if (isBusy) this.#cutMs = Math.max(this.#cutMs, nowMs - this.#holdMs / 2);
-    else if (late > FULL_MS) this.#cut(nowMs, reading);
+    if (late > FULL_MS && !isBusy) this.#cut(nowMs, reading);
     else if (late < CLEAR_MS) this.#grow(nowMs);
     this.#rung = rungFor(this.#rungs, this.#bitrateBps, this.#rung);
     return { bitrateBps: Math.round(this.#bitrateBps), rung: this.#rungs[this.#rung]!, skip: this.#skip };
