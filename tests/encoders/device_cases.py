@@ -107,7 +107,7 @@ def av1() -> tuple[Tag, ...]:
         "-c:v",
         "libaom-av1",
         "-cpu-used",
-        "10",
+        "8",
         "-usage",
         "realtime",
         "-g",

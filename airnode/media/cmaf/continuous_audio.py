@@ -26,6 +26,8 @@ from airnode.media.frames import AudioConfig, Frame
 AUDIO_GONE_90K = VIDEO_TIMESCALE * 2 // 5
 #: Silence ends this long before the newest video frame, as sound usually comes a little later than video.
 SILENCE_LAG_90K = VIDEO_TIMESCALE // 25
+#: At the end of a period, sound may end this long before the picture.
+_END_LAG_90K = VIDEO_TIMESCALE // 10
 #: Jitter of arrival times up to this value is not taken for a hole.
 ARRIVAL_TOLERANCE_MS = 250
 #: After late sound, silence waits as long as the sound was late, plus the first value, but at most the second value.
@@ -107,6 +109,18 @@ class ContinuousAudio:
         self._is_silent = True
         begin_samples = clock.fill(frames)
         return self._silent_frames(begin_samples, clock.next_samples, arrived_s)
+
+    def end(self, video_90k: int, arrived_s: float) -> list[Frame]:
+        """Return the silence that is missing as the period ends with this video frame.
+
+        Recordings whose sound ends long before the picture do not play to their end in Chromium.
+        """
+        end_90k = self._clock.next_samples * VIDEO_TIMESCALE // self._rate
+        if not self._clock.started or video_90k - end_90k <= _END_LAG_90K or self._silence is None:
+            return []
+        frames = (video_90k - end_90k) * self._rate // (VIDEO_TIMESCALE * self._frame_samples)
+        begin_samples = self._clock.fill(frames)
+        return self._silent_frames(begin_samples, self._clock.next_samples, arrived_s)
 
     def _begin_before(self, media_90k: int) -> int:
         """Return the start of the audio in samples. If sound begins after the first video frame, begin with silence."""

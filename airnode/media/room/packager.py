@@ -261,6 +261,8 @@ class Packager:
         self._last_video_90k = self._segmenter.end_90k - 1
 
     def _finish_writers(self) -> None:
+        if self._sound is not None and self._period_video is not None and not self._needs_key:
+            self._write_sound(self._sound.end(self._last_video_90k, self._video_arrived_s))
         if self._live is not None:
             self._live.finish()
         self._segmenter.finish()

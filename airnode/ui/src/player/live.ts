@@ -37,6 +37,10 @@ function mediaSource(): typeof MediaSource | undefined {
   return window.ManagedMediaSource ?? window.MediaSource;
 }
 
+function trackCount(type: string): number {
+  return type.split(",").length;
+}
+
 /** This browser can take a stream piece by piece, as far as can be told without its codecs. */
 export function liveSupported(): boolean {
   const Source = mediaSource();
@@ -169,6 +173,7 @@ export class LiveEngine implements Engine {
       return { kind: "codec", status: response.status };
     }
     await open;
+    if (this.#buffer && trackCount(type) !== trackCount(this.#type)) await this.#renew();
     this.#begin(type);
     const reader = response.body.getReader();
     let received = false;
@@ -219,6 +224,15 @@ export class LiveEngine implements Engine {
     this.#objectUrl = URL.createObjectURL(source);
     this.#video.src = this.#objectUrl;
     return new Promise((resolve) => source.addEventListener("sourceopen", () => resolve(), { once: true }));
+  }
+
+  /** A track came or went: a source buffer can change its codecs, and not the number of its tracks. */
+  async #renew(): Promise<void> {
+    const { paused } = this.#video;
+    this.#buffer = null;
+    URL.revokeObjectURL(this.#objectUrl);
+    await this.#attach();
+    if (!paused) void this.#video.play().catch(() => undefined);
   }
 
   #addBuffer(type: string): SourceBuffer {

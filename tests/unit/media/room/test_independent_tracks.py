@@ -77,6 +77,15 @@ def test_sound_that_waits_for_a_key_frame_in_vain_is_said():
     assert len(recorder.samples()[VIDEO_TRACK]) == 360
 
 
+def test_sound_that_comes_late_does_not_end_before_the_picture():
+    recorder = Recorder().configure(VIDEO, AUDIO)
+    late = [(at + 1.0, frame) for at, frame in audio(6)]
+    recorder.push(item for item in interleave(video(30, 6), late) if item[0] < 6).finish()
+    samples = recorder.samples()
+    picture, sound = samples[VIDEO_TRACK][-1], samples[AUDIO_TRACK][-1]
+    assert (sound.time + sound.duration) / 48_000 == pytest.approx(picture.time / 90_000, abs=0.1)
+
+
 def test_another_sound_costs_no_picture():
     recorder = Recorder().configure(VIDEO, AUDIO)
     recorder.push(item for item in both(5.5))
