@@ -19,10 +19,8 @@ export function followTracks(Hls: typeof HlsType, hls: HlsType, video: HTMLVideo
   /** Where the new tracks begin; null: they have not changed. */
   let changeS: number | null = null;
 
-  const renew = () => {
-    if (changeS === null) return;
+  const renew = (fromS: number) => {
     const { muted, paused } = video;
-    const fromS = Math.max(changeS, video.currentTime);
     changeS = null;
     tracks = "";
     hls.detachMedia();
@@ -30,6 +28,24 @@ export function followTracks(Hls: typeof HlsType, hls: HlsType, video: HTMLVideo
     hls.startLoad(fromS);
     video.muted = muted;
     if (!paused) void video.play().catch(() => undefined);
+  };
+  /** Where the media ends that is in hand here; null: there is none. */
+  const endHere = () => {
+    const { buffered, currentTime } = video;
+    for (let index = 0; index < buffered.length; index += 1) {
+      const endS = buffered.end(index);
+      if (buffered.start(index) <= currentTime + NEAR_S && currentTime <= endS) return endS;
+    }
+    return null;
+  };
+  const goOn = () => {
+    if (changeS === null) return;
+    const endS = endHere();
+    const played = video.currentTime >= changeS - NEAR_S || (endS !== null && endS - video.currentTime < NEAR_S);
+    if (played) renew(Math.max(changeS, video.currentTime));
+  };
+  const onSeeking = () => {
+    if (changeS !== null && video.buffered.length > 0 && endHere() === null) renew(video.currentTime);
   };
 
   hls.on(Events.FRAG_LOADING, (_event, { frag, part }) => {
@@ -42,11 +58,9 @@ export function followTracks(Hls: typeof HlsType, hls: HlsType, video: HTMLVideo
     if (!isChange || changeS !== null) return;
     changeS = fragmentS;
     hls.stopLoad();
-    if (video.currentTime >= changeS - NEAR_S || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) renew();
+    goOn();
   });
   hls.on(Events.DESTROYING, () => listening.abort());
-  video.addEventListener("timeupdate", () => changeS !== null && video.currentTime >= changeS - NEAR_S && renew(), { signal });
-  video.addEventListener("waiting", renew, { signal });
-  video.addEventListener("seeking", renew, { signal });
-  video.addEventListener("ended", renew, { signal });
+  for (const name of ["timeupdate", "waiting", "ended"]) video.addEventListener(name, goOn, { signal });
+  video.addEventListener("seeking", onSeeking, { signal });
 }
