@@ -39,7 +39,7 @@ export function RoomColumn({ chat, head, rules, foot, name, info }: ColumnProps)
   const teacher = useSelected(chat.view, (state) => state.you?.role === "teacher");
   useLooking(chat, tab);
   const fresh = (new_: number) => (new_ > 0 ? { text: new_ > 99 ? "99+" : String(new_), spoken: t("room.unread", { count: new_ }), urgent: true } : null);
-  const people = teacher && hands > 0 ? { text: `✋${hands}`, spoken: `${t("hand.title")} ${hands}`, urgent: true } : count > 0 ? { text: String(count), spoken: t("people.count", { count }) } : null;
+  const people = teacher && hands > 0 ? { text: String(hands), spoken: `${t("hand.title")} ${hands}`, urgent: true, icon: "hand" as const } : count > 0 ? { text: String(count), spoken: t("people.count", { count }) } : null;
   const items: TabItem<Tab>[] = [
     { id: "chat", label: t("room.chat"), mark: fresh(unread.chat) },
     { id: "ask", label: t("room.ask"), mark: fresh(unread.ask) },

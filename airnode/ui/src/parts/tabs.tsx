@@ -7,7 +7,7 @@ export interface TabItem<T extends string> {
   label: string;
   icon?: IconName;
   /** Behind the label: what is new, and how to say it. */
-  mark?: { text: string; spoken: string; urgent?: boolean } | null;
+  mark?: { text: string; spoken: string; urgent?: boolean; icon?: IconName } | null;
 }
 
 interface TabsProps<T extends string> {
@@ -51,6 +51,7 @@ export function Tabs<T extends string>({ label, items, chosen, onChoose, childre
             <span class="tab-name">{name}</span>
             {mark && (
               <span class={mark.urgent ? "mark urgent numbers" : "mark numbers"}>
+                {mark.icon && <Icon name={mark.icon} size={14} />}
                 <span aria-hidden="true">{mark.text}</span>
                 <span class="visually-hidden">{mark.spoken}</span>
               </span>

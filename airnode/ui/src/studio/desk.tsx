@@ -35,8 +35,8 @@ export function Desk({ visit }: { visit: StudioVisit }) {
   const small = useMedia(SMALL);
   useEffect(() => {
     // On a phone, what is needed before the class is a tab: it is the first that a teacher sees.
-    if (small && !onAir) visit.chat.look("info", true);
-  }, [small, grant?.room]);
+    if (grant && small && !onAir) visit.chat.look("info", true);
+  }, [grant?.room]);
   if (!grant) return <Opening visit={visit} />;
   const below = (
     <>
