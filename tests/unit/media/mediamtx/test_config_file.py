@@ -74,7 +74,7 @@ def test_every_request_is_authorized_even_at_the_api():
 def test_low_latency_hls_is_muxed_without_readers():
     found = made()
     assert (found["hlsVariant"], found["hlsAlwaysRemux"]) == ("lowLatency", True)
-    assert (found["hlsPartDuration"], found["hlsSegmentDuration"], found["hlsSegmentCount"]) == ("200ms", "1s", 7)
+    assert (found["hlsPartDuration"], found["hlsSegmentDuration"], found["hlsSegmentCount"]) == ("133ms", "1s", 7)
 
 
 def test_ports_can_be_changed_and_disabled():
