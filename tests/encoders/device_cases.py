@@ -120,7 +120,7 @@ def av1() -> tuple[Tag, ...]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "av1.mp4"
         source = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30", "-t", "14"]
-        flags = ["-movflags", "+empty_moov+default_base_moof+frag_every_frame"]
+        flags = ["-movflags", "+delay_moov+default_base_moof+frag_every_frame"]
         subprocess.run(["ffmpeg", "-v", "error", *source, *options, *flags, str(path)], check=True)
         data = path.read_bytes()
     frames = [body for kind, body in boxes(data) if kind == b"mdat"]
