@@ -27,6 +27,7 @@ BOUNDARIES = {
     "airnode/chat/socketio/client.py": 2,  # the Socket.IO dispatcher
     "airnode/media/browser/connection.py": 1,  # the same, for browsers
     "airnode/media/rtmp/connection.py": 2,  # one bad publisher must not leave a connection without an end
+    "airnode/media/viewer_connection.py": 1,  # one bad answer must not keep the other players that wait from theirs
     "airnode/runtime/supervision.py": 1,  # the service supervisor
     "airnode/web/health.py": 1,  # a check may fail in any way
     "airnode/web/problems.py": 1,  # the HTTP middleware
