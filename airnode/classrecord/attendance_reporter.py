@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 #: A node is dead after this many missed beats.
 LEASE_BEATS = 3.0
 _WATCHING_EVERY_S = 1.0
+#: A node that stops waits this long for Redis; a master closes the rest.
+_STOP_TIMEOUT_S = 3.0
 #: Changes in one script, so that it does not block Redis for long.
 _MOST = 500
 
@@ -110,7 +112,7 @@ class AttendanceReporter(Service):
         await self._tasks.aclose()
         self._book.everybody_left(_now_ms())
         try:
-            async with asyncio.timeout(self._beat_s):
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self.beat()
                 if self._known:
                     await self._store.leave(self._member)
