@@ -143,10 +143,11 @@ async def test_viewers_are_taken_from_media(rig: ClassroomRig):
 
 async def test_a_killed_nodes_intervals_end_at_its_last_beat(rig: ClassroomRig):
     await landing(rig)
-    began = await now_ms(rig)
-    await sessions(rig).live(rig.room, began, began)
-    node = await reporter(rig, member="dead")
-    node.joined(rig.room, "tab", ClassUser("ann"))
+    began = await now_ms(rig) - 60_000
+    await sessions(rig).live(rig.room, began, began + 1)
+    viewers = {(rig.room, "sid"): Watching("ann", 4.0)}
+    node = await reporter(rig, lambda: viewers, member="dead")
+    node.poll_viewers()
     await node.beat()
     last_ms = int(await rig.bus.client.get(keys.attendance_beat("dead")))
     masters = [AttendanceStore(rig.bus, LIMIT) for _ in range(5)]
@@ -164,9 +165,11 @@ async def test_a_killed_nodes_intervals_end_at_its_last_beat(rig: ClassroomRig):
 
     # It was only slow: what follows is a second interval that begins where the first one ended.
     await node.beat()
-    node.left(rig.room, "tab")
+    node.poll_viewers()
+    viewers.clear()
+    node.poll_viewers()
     await node.beat()
-    columns = "round(extract(epoch FROM joined_at) * 1000)::bigint = $$last$$".replace("$$last$$", str(last_ms))
+    columns = f"round(extract(epoch FROM joined_at) * 1000)::bigint = {last_ms}"
     await rig.until("attendance", [(False,), (True,)], columns, "joined_at")
 
 
