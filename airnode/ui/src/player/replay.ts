@@ -5,7 +5,6 @@ import { Store } from "../lib/store.ts";
 import { loadHls, type HlsClass } from "./hls.ts";
 import { playlistLengthS } from "./playlist.ts";
 import { rebased } from "./retoken.ts";
-import { followTracks } from "./tracks.ts";
 
 const BACKOFF = { baseMs: 500, capMs: 6_000 };
 /** So near to the end counts as the end. */
@@ -141,7 +140,6 @@ export class Replay {
     const hls = new Hls({ ...CONFIG, startPosition, xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(Hls, data));
-    followTracks(Hls, hls, this.video);
     hls.attachMedia(this.video);
     hls.loadSource(this.#base + this.#relative);
   }
