@@ -28,7 +28,6 @@ CASES = (
     "obs_vod_track",
     "opus_audio",
     "intra_refresh_late",
-    "picture_appears",
 )
 
 

@@ -14,7 +14,7 @@ from tests.support.problems import check_problem
 
 pytestmark = pytest.mark.timeout(120)
 
-FOR_ALL = {"token", "hls_url", "node_id", "node_name", "expires_at", "room", "title", "user_id"}
+FOR_ALL = {"token", "hls_url", "node_id", "node_name", "expires_at", "room", "title", "user_id", "waiting"}
 FOR_STUDENTS = FOR_ALL | {"name", "student"}
 
 FOR_TEACHERS = FOR_ALL | {"rtmp_url", "rtmp_server", "stream_key", "class_code", "class_url"}
