@@ -177,7 +177,7 @@ async def test_the_pipeline_of_processes_lands_orders_and_ends_with_ctrl_c(tmp_p
                 status = await response.json()
             roles = sorted(each["role"] for each in status["members"])
             orders = next(each for each in status["topics"] if each["topic"] == "orders")
-            return roles == ["consumer", "consumer", "producer"] and orders["landed"] > 0
+            return roles == ["class-record", "consumer", "consumer", "producer"] and orders["landed"] > 0
 
         await eventually(landing, 60, "orders land")
         for name in ("cache-worker", "producer", "consumer-1", "consumer-2", "pipeline-init"):
