@@ -16,7 +16,7 @@ from airnode.pipeline.consume.member import ConsumerMember
 from airnode.pipeline.consume.sinks import DeadLetterSink, EventSink, Sink
 from airnode.pipeline.event import CLASSROOM
 from airnode.pipeline.metrics import ConsumerMetrics
-from airnode.pipeline.preconditions import Preconditions
+from airnode.pipeline.preconditions import Preconditions, wanted_topics
 from airnode.pipeline.produce.classroom_relay import ClassroomRelay, ClassroomRelayMetrics
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
@@ -89,6 +89,7 @@ def _relay(ctx: RoleContext, metrics: ClassroomRelayMetrics) -> ClassroomRelay:
         ctx.tasks("classroom-relay"),
         member=uuid.uuid4().hex,
         node_name=ctx.identity.node_name,
+        topics=wanted_topics(ctx.settings.eventlog.partitions),
         yields=ctx.implied,
     )
 

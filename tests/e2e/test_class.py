@@ -176,6 +176,7 @@ async def test_the_studio_shows_the_stream_to_the_teacher(node: AirnodeProcess, 
             await page.get_by_text(node["class_code"]).first.wait_for()
             assert node["teacher_secret"] not in page.url
             assert node["stream_key"] not in await page.content()
+            await page.get_by_text("With an encoder").click()
             await page.get_by_role("button", name="Show", exact=True).click()
             assert node["stream_key"] in await page.content() or await page.get_by_label("Stream key").input_value()
             publisher = await Publisher.of_clip(node["rtmp_url"], clip).start()

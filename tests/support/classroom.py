@@ -21,7 +21,7 @@ from airnode.pipeline.consume.member import ConsumerMember
 from airnode.pipeline.consume.sinks import DeadLetterSink, EventSink
 from airnode.pipeline.event import CLASSROOM
 from airnode.pipeline.metrics import ConsumerMetrics
-from airnode.pipeline.preconditions import ensure_topics
+from airnode.pipeline.preconditions import ensure_topics, wanted_topics
 from airnode.pipeline.produce.classroom_relay import ClassroomRelay, ClassroomRelayMetrics
 from airnode.store.eventlog.log import EventLog
 from airnode.store.migrate import migrate
@@ -126,6 +126,7 @@ class ClassroomRig:
             TaskScope("relay"),
             member=uuid.uuid4().hex,
             node_name="n",
+            topics=wanted_topics(3),
             lease_s=lease_s,
             yields=yields,
         )

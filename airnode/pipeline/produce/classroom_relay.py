@@ -85,6 +85,7 @@ class ClassroomRelay(Service):
 
     Args:
         member: id of this candidate, another one in each process.
+        topics: {topic: partitions} of topics that it makes again, should the log have lost them.
         yields: leads only while no relay runs that does not yield. So the topic is on the log of the consumers that
             somebody asked for, which may be Kafka, and not on that of the masters.
     """
@@ -100,6 +101,7 @@ class ClassroomRelay(Service):
         *,
         member: str,
         node_name: str,
+        topics: Mapping[str, int],
         lease_s: float = _LEASE_S,
         yields: bool = False,
     ) -> None:
@@ -111,6 +113,7 @@ class ClassroomRelay(Service):
         self._leases = Leases(bus)
         self._member = member
         self._me = Candidate(node_name)
+        self._topics = topics
         self._lease_s = lease_s
         self._yields = yields
         self._election = LeaderElection(self._leases, CLASSROOM_RELAY, member, node_name, lease_s=lease_s)
@@ -180,12 +183,22 @@ class ClassroomRelay(Service):
                 await self._measure_if_due()
             except _RETRIED as error:
                 self.trouble.begin(error)
+                if isinstance(error, StartupError):
+                    await self._make_lost_topics()
                 self._idle.set()
                 await backoff.pause()
                 continue
             self._idle.set()
             backoff.reset()
             self.trouble.end()
+
+    async def _make_lost_topics(self) -> None:
+        """Make the topics again that a Redis without its memory has lost; the class must not wait for an operator."""
+        try:
+            known = await self._eventlog.topics()
+            await self._eventlog.ensure_topics({topic: n for topic, n in self._topics.items() if topic not in known})
+        except _RETRIED as error:
+            self.trouble.begin(error)
 
     async def relay_batch(self) -> int:
         """Publish the oldest entries, wait for some if there are none, and return how many were relayed.
