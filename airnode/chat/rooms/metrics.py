@@ -19,7 +19,7 @@ class ChatMetrics:
         )
         self.recovered = Counter(
             "airnode_chat_recoveries_total",
-            "Clients that came back: recovered, expired, too_large, unknown, unavailable.",
+            "Clients that came back: recovered, too_large, unknown, unavailable.",
             ["result"],
             registry=registry,
         )
