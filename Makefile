@@ -68,7 +68,7 @@ format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-config-docs: $(VENV)/.dev ## write configs/airnode.example.toml and docs/config.md anew
+config-docs: $(VENV)/.dev ## write configs/airnode.example.toml, docs/config.md and docs/chat-events.md anew
 	$(BIN)/python -m airnode.commands.config_docs --write
 
 bench-media: setup ## latency, load and memory of the media path; prints a table and JSON
