@@ -13,13 +13,15 @@ class PipelineSection(Section):
         default=10.0, ge=0, description="Events per second that a producer publishes; 0: as many as possible."
     )
     topics: tuple[str, ...] = Field(
-        default=("users", "products", "orders"), description="Topics that a consumer reads."
+        default=("users", "products", "orders"),
+        description="Topics that a consumer reads; it always reads classroom, too.",
     )
     group: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9._-]{0,200}$",
         json_schema_extra={"must": "must be at most 200 of letters, digits, '.', '_' and '-'"},
-        description="Consumer group; empty: users_group, products_group and orders_group, each for its topic.",
+        description="Consumer group of these topics; empty: users_group, products_group and orders_group, each for its "
+        "topic.",
     )
     batch_records: int = Field(
         default=1000, ge=1, le=50_000, description="Largest number of events in one transaction."
