@@ -129,7 +129,7 @@ class Removals(Service):
             self._apply(removal)
 
     async def _announce(self, removal: Removal) -> None:
-        """Apply a change here at once, and tell the other nodes."""
+        """Apply a change here at once, and notify the other nodes."""
         await self._receive(removal)
         await self._bus.publish(REMOVALS, removal)
 

@@ -1,4 +1,4 @@
-"""Deletes old records of classes (``classes.record_max_age_s``). Every master does it; each row goes once."""
+"""Deletes old records of classes (``classes.record_max_age_s``). Every master does it; each row is deleted once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

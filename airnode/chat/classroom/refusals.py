@@ -52,13 +52,13 @@ class AlreadySupported(Conflict):
 
 
 class OwnQuestion(Conflict):
-    """Nobody supports the own question."""
+    """Nobody supports their own question."""
 
     code, title = "own_question", "Your own question"
 
 
 class ClassLimit(Conflict):
-    """There is too much of it; the sentence names the key of the configuration."""
+    """A limit of the class is reached; the sentence names the configuration key."""
 
     code, title = "limit_reached", "Too many"
 

@@ -148,7 +148,7 @@ class ChatApplication(Service):
         return {"pid": visitor.pid}
 
     def drained(self, socket: Socket) -> None:
-        """Tell a client that was slow what it did not get."""
+        """Report to a client that was slow what it did not get."""
         visitor: Visitor = socket.state
         missed, visitor.missed = visitor.missed or {}, None
         for room, (epoch, first, last) in missed.items():
@@ -228,7 +228,7 @@ class ChatApplication(Service):
     # -- events -------------------------------------------------------------------------------------------------------
 
     async def event(self, socket: Socket, name: str, args: list[object]) -> list[object] | None:
-        """Handle an event; what is none of ours is refused, so that a typing error shows."""
+        """Handle an event. An unknown one is refused, so that a typing error shows."""
         visitor: Visitor = socket.state
         handler = self._handlers.get(name)
         if handler is None:

@@ -60,7 +60,7 @@ WatchingNow = Callable[[], Mapping[str, Set[str]]]
 
 
 class Presence:
-    """Reports the people on this node, and tells members who comes and goes. :class:`ChatRooms` calls it.
+    """Reports the people on this node, and to members who comes and goes. :class:`ChatRooms` calls it.
 
     Args:
         attendance: takes notes of who comes and goes. watching: see :data:`WatchingNow`.

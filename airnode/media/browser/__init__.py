@@ -1,1 +1,1 @@
-"""Ingest from a browser: WebCodecs' samples in an own small framing over a WebSocket (docs/browser-ingest.md)."""
+"""Ingest from a browser: WebCodecs' samples in a small framing of our own over a WebSocket (docs/browser-ingest.md)."""

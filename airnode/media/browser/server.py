@@ -146,7 +146,7 @@ class BrowserIngest(Service):
         return ws
 
     def _require_origin(self, request: web.Request) -> None:
-        """Refuse pages of other sites. Programs that are no browsers send no Origin; the stream key decides."""
+        """Refuse pages of other sites. Programs that are not browsers send no Origin; the stream key decides."""
         origin = request.headers.get("Origin")
         if origin is None or "*" in self._allowed_origins or origin in self._allowed_origins:
             return
