@@ -65,7 +65,7 @@ class HistoryRequest(msgspec.Struct):
 
 
 class ChatMessage(msgspec.Struct):
-    """A message. `offset` is its place in the room's log, within `epoch`."""
+    """A message. `offset` is its position in the room's log, within `epoch`."""
 
     id: str
     room: RoomName

@@ -87,7 +87,7 @@ class LocalRoom:
             visitor.wire.deliver(packet)
 
     def signal(self, packet: EncodedPacket, only: frozenset[str] = frozenset()) -> None:
-        """Send an event that has no place in the log; slow clients go without. ``only``: user ids or roles."""
+        """Send an event that has no position in the log; slow clients go without. ``only``: user ids or roles."""
         sent = 0
         for visitor in self.members:
             if visitor.missed is not None or (only and visitor.user.id not in only and visitor.user.role not in only):

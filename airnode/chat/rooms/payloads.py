@@ -35,7 +35,7 @@ def entry_packet(entry: LogEntry, body: bytes) -> EncodedPacket:
 
 
 def signal_packet(event: str, body: bytes | dict[str, object]) -> EncodedPacket:
-    """Return an event that has no place in the log."""
+    """Return an event that has no position in the log."""
     return encode_event(NAMESPACE, event, [orjson.Fragment(body) if isinstance(body, bytes) else body])
 
 

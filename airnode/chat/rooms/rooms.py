@@ -37,7 +37,7 @@ EntryHook = Callable[[LocalRoom, LogEntry], None]
 
 
 class RoomSignal(msgspec.Struct, frozen=True):
-    """An event for all members of a room that has no place in the log: somebody types, reactions, …
+    """An event for all members of a room that has no position in the log: somebody types, reactions, …
 
     Attributes:
         data: the event's argument, a JSON object.
@@ -219,7 +219,7 @@ class ChatRooms(Service):
                 hook(entry)
 
     async def signal(self, signal: RoomSignal) -> None:
-        """Send an event that has no place in the log to the members on all nodes; without Redis, on this node."""
+        """Send an event that has no position in the log to the members on all nodes; without Redis, on this node."""
         for hook in self.signal_hooks:
             hook(signal)
         if not self.outage:

@@ -1,7 +1,7 @@
 /**
  * The chat's events, as docs/chat.md describes them. Times (`at`) are unix ms by the server's clock.
  *
- * An offset is the string "<epoch>:<number>": the place of a lasting fact in the room's one sequence.
+ * An offset is the string "<epoch>:<number>": the position of a lasting fact in the room's one sequence.
  */
 
 export type ChatRole = "teacher" | "student";

@@ -36,7 +36,7 @@ function aboutRoom(body: object, room: string): boolean {
   return !("room" in body) || body.room === room;
 }
 
-/** A message as the server sends it: its place in the log is an epoch and a number. */
+/** A message as the server sends it: its position in the log is an epoch and a number. */
 export type SentMessage = Omit<Message, "offset"> & { epoch?: string; offset: number | string };
 
 /** Return a message with its whole offset, which may also stand behind it. */
