@@ -36,7 +36,8 @@ _REQUEST = re.compile(
 _ENTRY = re.compile(
     rb"GET /live/([A-Za-z0-9._-]{1,128})/([A-Za-z0-9._-]{1,128})\?jwt=([A-Za-z0-9._-]{1,4096}) HTTP/1\.1\r\n"
 )
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*)")
+#: The blanks before a value belong to the second group: two that could take them would try every way to share them.
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)")
 _END = b"\r\n\r\n"
 #: Headers that change how a request is read or answered: aiohttp knows what to do with them.
 _UNUSUAL = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from airnode.media.room.viewers import Viewers
 from airnode.media.sent_bytes import SentBytes
 from airnode.media.viewer_answers import ViewerAnswers
 from airnode.media.viewer_api import MediaApi
-from airnode.media.viewer_connection import ViewerConnections
+from airnode.media.viewer_connection import _HEADER, ViewerConnections
 from airnode.web.apps import build_app
 from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.tokens import Tokens
@@ -295,3 +296,13 @@ async def test_stopping_answers_what_waits_and_closes_the_rest():
         port.room.waiters.wake()
         assert (await waiting.answer())[0] == 503
         await waiting.hung_up()
+
+
+def test_no_header_takes_long_to_read():
+    """A stranger sends it: before the token is looked at, and while a class is on."""
+    began_s = time.perf_counter()
+    assert _HEADER.fullmatch(b"a:" + b" " * 8000 + b"\x01") is None
+    assert time.perf_counter() - began_s < 0.05
+    header = _HEADER.fullmatch(b"Origin: \t https://school.example ")
+    assert header is not None
+    assert header[2].strip() == b"https://school.example"
