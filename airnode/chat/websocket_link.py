@@ -21,6 +21,8 @@ from airnode.chat.engineio.websocket_frames import (
 )
 
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#: So many frames of a client are handled before others have their turn: a read may bring 40,000 pings.
+_FRAMES_AT_ONCE = 200
 #: Longest wait for the peer's close frame.
 CLOSE_WAIT_S = 2.0
 
@@ -135,7 +137,9 @@ class WebSocketLink(asyncio.Protocol):
 
     def _read(self) -> None:
         try:
-            while not self._is_paused and not self._is_closing:
+            for _ in range(_FRAMES_AT_ONCE):
+                if self._is_paused or self._is_closing:
+                    return
                 message = self._parser.next()
                 if message is None:
                     return
@@ -144,6 +148,15 @@ class WebSocketLink(asyncio.Protocol):
             self._is_broken = True
             self.close(error.code, str(error))
             self.session.channel_lost(self, CloseReason.PARSE_ERROR)
+            return
+        if not self._is_paused and not self._is_closing:
+            self.pause()
+            self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Go on reading after others had their turn, unless the session is full: it resumes this link then."""
+        if not self._is_closing and self.session.may_read(self):
+            self.resume()
 
     def _handle(self, message: WebSocketMessage) -> None:
         if message.opcode is Opcode.TEXT:
@@ -170,11 +183,16 @@ class WebSocketLink(asyncio.Protocol):
             return
         try:
             self._parser.push(data)
-            while (message := self._parser.next()) is not None:
+            for _ in range(_FRAMES_AT_ONCE):
+                message = self._parser.next()
+                if message is None:
+                    return
                 if message.opcode is Opcode.CLOSE:
                     self.transport.close()
+                    return
         except FrameError:
-            self._is_broken = True
+            pass
+        self._is_broken = True  # or its answer is behind too many other frames
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Send a close frame; the connection ends when the peer has answered, or after CLOSE_WAIT_S."""

@@ -318,6 +318,10 @@ class EngineSession:
         if self._channel is not None:
             (self._channel.pause if is_full else self._channel.resume)()
 
+    def may_read(self, channel: WebSocketChannel) -> bool:
+        """Return whether a WebSocket may be read now; one that only wants to replace polling always may."""
+        return not self.is_full or channel is not self._channel
+
     # -- times -----------------------------------------------------------------------------------------------------
 
     def due(self, now_s: float) -> float | None:

@@ -1,0 +1,80 @@
+"""The asyncio side of a WebSocket, over a transport that only keeps what it is told."""
+
+import asyncio
+from typing import Any, cast
+
+from airnode.chat.engineio.limits import ChatLimits
+from airnode.chat.engineio.session import EngineSession
+from airnode.chat.websocket_link import _FRAMES_AT_ONCE, WebSocketLink
+from tests.unit.chat.test_websocket_frames import client_frame
+
+
+class Transport:
+    """Counts pongs, and knows whether it reads."""
+
+    def __init__(self) -> None:
+        self.pongs = 0
+        self.reads = True
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.pongs += data.count(b"\x8a\x00")
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        assert self.reads
+        assert not self.is_closed
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        assert not self.reads
+        assert not self.is_closed
+        self.reads = True
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+
+def _linked() -> tuple[WebSocketLink, EngineSession, Transport]:
+    loop = asyncio.get_running_loop()
+    session = EngineSession("sid.node", ChatLimits(), loop.time(), lambda _: None)
+    link, transport = WebSocketLink(session, loop), Transport()
+    link.connection_made(cast(Any, transport))
+    session.attach(cast(Any, link))
+    return link, session, transport
+
+
+async def test_others_have_their_turn_between_many_frames():
+    link, _, transport = _linked()
+    link.data_received(client_frame(9, b"") * (3 * _FRAMES_AT_ONCE + 1))
+    assert (transport.pongs, transport.reads) == (_FRAMES_AT_ONCE, False)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (transport.pongs, transport.reads) == (3 * _FRAMES_AT_ONCE + 1, True)
+
+
+async def test_a_full_session_stays_unread_when_its_turn_comes():
+    link, session, transport = _linked()
+    link.data_received(client_frame(9, b"") * (_FRAMES_AT_ONCE + 1))
+    session.set_full(True)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (transport.pongs, transport.reads) == (_FRAMES_AT_ONCE, False)
+    session.set_full(False)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (transport.pongs, transport.reads) == (_FRAMES_AT_ONCE + 1, True)
+
+
+async def test_a_turn_of_a_lost_connection_is_over():
+    link, _, transport = _linked()
+    link.data_received(client_frame(9, b"") * (_FRAMES_AT_ONCE + 1))
+    transport.is_closed = True
+    link.connection_lost(None)
+    await asyncio.sleep(0)
+    assert transport.pongs == _FRAMES_AT_ONCE
