@@ -129,7 +129,10 @@ class ChatGateway(Service):
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None or "*" in self._allowed_origins or origin in self._allowed_origins:
             return True
-        host = urlsplit(origin).netloc
+        try:
+            host = urlsplit(origin).netloc
+        except ValueError:  # such as "http://["
+            return False
         return strip_port(host) == self._clients.hostname(request)
 
     async def _open(self, request: web.Request, *, upgrades: bool) -> web.StreamResponse:
@@ -188,6 +191,8 @@ class ChatGateway(Service):
             text = (await self._body(request)).decode()
             loop = asyncio.get_running_loop()
             for number, record in enumerate(text.split(SEPARATOR), 1):
+                if session.close_reason is not None:
+                    break
                 if session.is_full:
                     await _until(session.begin_wait)
                 elif number % _RECORDS_AT_ONCE == 0:

@@ -150,7 +150,7 @@ class BrowserIngest(Service):
         origin = request.headers.get("Origin")
         if origin is None or "*" in self._allowed_origins or origin in self._allowed_origins:
             return
-        if (urlsplit(origin).hostname or "") == self._clients.hostname(request).strip("[]").lower():
+        if _hostname(origin) == self._clients.hostname(request).strip("[]").lower():
             return
         self._metrics.rejected.labels("origin").inc()
         log.warning("browser_origin_refused", remote=self._clients.address(request), origin=origin[:200])
@@ -183,3 +183,11 @@ class BrowserIngest(Service):
 
     def _note_missing_sound(self) -> None:
         self._sound_missing = True
+
+
+def _hostname(origin: str) -> str | None:
+    """Return the host of an Origin; None: it has none, or is malformed."""
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:  # such as "http://["
+        return None

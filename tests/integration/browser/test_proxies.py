@@ -50,7 +50,7 @@ async def test_a_browser_publishes_through_nginx(strict: AirnodeProcess, clip: P
 
 
 async def test_pages_of_other_sites_may_not_publish(strict: AirnodeProcess):
-    for origin in ("https://elsewhere.example", "null", "https://localhost.elsewhere.example"):
+    for origin in ("https://elsewhere.example", "null", "https://localhost.elsewhere.example", "http://["):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await BrowserPublisher.connect(address(strict), headers={"Origin": origin})
         assert refused.value.status == 403
