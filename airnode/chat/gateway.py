@@ -188,7 +188,7 @@ class ChatGateway(Service):
         except WireError:
             return _refused(Refusal.BAD_REQUEST)
         try:
-            text = (await self._body(request)).decode()
+            text = (await self._body(request, session.max_message_bytes)).decode()
             loop = asyncio.get_running_loop()
             for number, record in enumerate(text.split(SEPARATOR), 1):
                 if session.close_reason is not None:
@@ -208,7 +208,7 @@ class ChatGateway(Service):
             session.end_post()
         return web.Response(body=b"ok", content_type="text/html")
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, request: web.Request, limit: int) -> bytes:
         """Return the body.
 
         Raises:
@@ -217,7 +217,7 @@ class ChatGateway(Service):
         """
         if request.content_type == "application/octet-stream":
             raise WireError("a binary body")
-        limit, body = self._limits.max_payload_bytes, bytearray()
+        body = bytearray()
         too_large = web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=request.content_length or limit + 1)
         if (request.content_length or 0) > limit:
             raise too_large
@@ -257,7 +257,8 @@ class ChatGateway(Service):
         try:
             if upgrades:
                 return await self._forwarder.websocket(request, url)
-            body = await self._body(request) if request.method == "POST" else None
+            limit = self._limits.max_payload_bytes
+            body = await self._body(request, limit) if request.method == "POST" else None
             return await self._forwarder.poll(request, url, body)
         except WireError:
             return _refused(Refusal.BAD_REQUEST)

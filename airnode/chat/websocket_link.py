@@ -116,7 +116,7 @@ class WebSocketLink(asyncio.Protocol):
     def __init__(self, session: EngineSession, loop: asyncio.AbstractEventLoop) -> None:
         self.session = session
         self._loop = loop
-        self._parser = FrameParser(session.limits.max_payload_bytes)
+        self._parser = FrameParser(session.max_message_bytes)
         self._is_closing = False
         self._is_paused = False
         #: Whether the client's bytes make no sense any more.
@@ -136,6 +136,7 @@ class WebSocketLink(asyncio.Protocol):
         self._read()
 
     def _read(self) -> None:
+        self._parser.max_bytes = self.session.max_message_bytes
         try:
             for _ in range(_FRAMES_AT_ONCE):
                 if self._is_paused or self._is_closing:

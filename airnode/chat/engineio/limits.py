@@ -18,6 +18,7 @@ class ChatLimits:
         cut_bytes: unsent bytes above which it is disconnected.
         cut_after_s: longest time above ``slow_client_bytes``.
         max_connections: most clients of this node.
+        max_greeting_bytes: the same as ``max_payload_bytes`` for a client that is in no namespace yet: a token fits.
     """
 
     ping_interval_s: float = 25.0
@@ -31,3 +32,4 @@ class ChatLimits:
     cut_bytes: int = 1 << 20
     cut_after_s: float = 30.0
     max_connections: int = 20_000
+    max_greeting_bytes: int = 64 << 10

@@ -86,6 +86,12 @@ class EngineSession:
         return self.connect_by_s == math.inf
 
     @property
+    def max_message_bytes(self) -> int:
+        """Return the size of the largest message that the client may send now; strangers may cost little memory."""
+        most = self.limits.max_payload_bytes
+        return most if self.is_admitted else min(most, self.limits.max_greeting_bytes)
+
+    @property
     def transport_name(self) -> str:
         """Return ``polling`` or ``websocket``."""
         return "polling" if self._channel is None else "websocket"

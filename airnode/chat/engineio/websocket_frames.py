@@ -87,14 +87,14 @@ def close_answer(data: bytes) -> bytes:
 class FrameParser:
     """Takes a client's bytes apart into messages, one at a time, so that a reader can stop in between.
 
-    Args:
+    Attributes:
         max_bytes: largest message, all its fragments together.
     """
 
-    __slots__ = ("_at", "_data", "_fragments", "_kind", "_max_bytes", "_needed", "_pending", "_pending_bytes")
+    __slots__ = ("_at", "_data", "_fragments", "_kind", "_needed", "_pending", "_pending_bytes", "max_bytes")
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         #: Bytes that are not taken yet: ``_data`` from ``_at``, then ``_pending``. They are joined once ``_needed``
         #: bytes are there, so that a large message in many small pieces is not copied for each piece.
         self._data, self._at = b"", 0
@@ -160,8 +160,8 @@ class FrameParser:
                 return start + length_bytes, 0
             size = int.from_bytes(data[start : start + length_bytes], "big")
             start += length_bytes
-        if size + (len(self._fragments) if self._fragments is not None else 0) > self._max_bytes:
-            raise FrameError(CloseCode.TOO_LARGE, f"a message above {self._max_bytes} bytes")
+        if size + (len(self._fragments) if self._fragments is not None else 0) > self.max_bytes:
+            raise FrameError(CloseCode.TOO_LARGE, f"a message above {self.max_bytes} bytes")
         return start, size
 
     def _take(self, first: int, payload: bytes) -> WebSocketMessage | None:

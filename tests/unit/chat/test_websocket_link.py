@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, cast
 
+from airnode.chat.engineio.channels import CloseReason
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.engineio.session import EngineSession
 from airnode.chat.websocket_link import _FRAMES_AT_ONCE, WebSocketLink
@@ -78,3 +79,14 @@ async def test_a_turn_of_a_lost_connection_is_over():
     link.connection_lost(None)
     await asyncio.sleep(0)
     assert transport.pongs == _FRAMES_AT_ONCE
+
+
+async def test_a_client_without_a_namespace_sends_small_messages():
+    link, session, _ = _linked()
+    data = client_frame(2, b"x" * (session.limits.max_greeting_bytes + 1))
+    link.data_received(data[:20])
+    assert session.close_reason is CloseReason.PARSE_ERROR
+    link, session, _ = _linked()
+    session.admit()
+    link.data_received(data[:20])
+    assert session.close_reason is None
