@@ -37,6 +37,8 @@ MAX_DATA_BYTES = 128 << 10
 #: How long a client may send the same message again.
 _AGAIN_S = 900
 _BATCH = 500
+#: In an audience: all teachers. Students may have this as their id, so it names no student.
+_TEACHERS = "teacher"
 _REFUSALS: dict[str, type[AirnodeError]] = {
     kind.code: kind for kind in (Conflict, Forbidden, InvalidInput, NotFound, RateLimited, TooLarge)
 }
@@ -69,8 +71,11 @@ class LogEntry(msgspec.Struct, frozen=True):
         return f"{self.epoch}:{self.offset}"
 
     def is_for(self, user_id: str, role: str) -> bool:
-        """Return whether this person may see it."""
-        return not self.audience or user_id in (names := self.audience.split("\n")) or role in names
+        """Return whether this person may see it. A student who is called ``teacher`` is none."""
+        if not self.audience:
+            return True
+        names = self.audience.split("\n")
+        return _TEACHERS in names if role == _TEACHERS else user_id != _TEACHERS and user_id in names
 
 
 @dataclass(frozen=True, slots=True)
