@@ -19,7 +19,7 @@ from airnode.errors import Forbidden, Removed, Unauthenticated
 UserType = Literal["student", "teacher"]
 
 _CACHE_SIZE = 20_000
-_MAX_TOKEN_CHARS = 3072
+MAX_TOKEN_CHARS = 3072
 #: A node's token is checked on another machine, and the clocks may differ a little.
 _NODE_TTL_S = 120
 #: Ids that the server gives to students. Nobody has one without the signed identity that it stands in.
@@ -253,7 +253,7 @@ class Tokens:
     def _payload(self, token: str, required: list[str]) -> dict[str, Any]:
         if not token:
             raise Unauthenticated("A token is needed; ask POST /api/token for one.")
-        if len(token) > _MAX_TOKEN_CHARS:
+        if len(token) > MAX_TOKEN_CHARS:
             raise Unauthenticated("The token is not valid.")
         try:
             payload: dict[str, Any] = jwt.decode(

@@ -9,13 +9,13 @@ import msgspec
 
 from airnode.chat.rooms.people import User, Visitor, Wire
 from airnode.errors import Forbidden, InvalidInput, Unauthenticated
-from airnode.web.tokens import Claims, Tokens
+from airnode.web.tokens import MAX_TOKEN_CHARS, Claims, Tokens
 
 #: Rooms of classes are narrower; old clients use their own names. No colon: it separates the parts of keys.
 _ROOM = re.compile(r"\w[\w .@+-]{0,127}\Z")
 _MAX_NAME_CHARS = 64
-#: Longest member of CONNECT's payload; tokens have at most as many.
-_MAX_AUTH_CHARS = 1024
+#: Longest member of CONNECT's payload.
+_MAX_AUTH_CHARS = MAX_TOKEN_CHARS
 
 
 class ConnectAuth(msgspec.Struct):
@@ -95,6 +95,11 @@ class Admission:
             pid=pid,
             ids=claims.ids,
         )
+
+    def require_not_removed(self, visitor: Visitor) -> None:
+        """Raise Removed (403) if a teacher has removed this student."""
+        if visitor.only_room and not visitor.is_teacher:
+            self._tokens.require_not_removed(visitor.only_room, visitor.ids)
 
     def renew(self, visitor: Visitor, token: str) -> None:
         """Take a newer token of the same person for the same room.

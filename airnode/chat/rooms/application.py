@@ -143,9 +143,24 @@ class ChatApplication(Service):
             self._replace(given.pid)
             visitor.pid = given.pid
             self._sessions.keep(visitor)
+        self._require_not_removed(visitor)
         self._visitors[visitor.pid] = visitor
         self.by_sid[socket.sid] = visitor
         return {"pid": visitor.pid}
+
+    def _require_not_removed(self, visitor: Visitor) -> None:
+        """Check again after a wait: `expel` knows only visitors whose admission is complete.
+
+        Raises:
+            Removed: (403) the teacher removed this student meanwhile.
+        """
+        try:
+            self._admission.require_not_removed(visitor)
+        except Forbidden:
+            for room in list(visitor.rooms):
+                self.rooms.remove(visitor, room)
+            self._sessions.end(visitor)
+            raise
 
     def drained(self, socket: Socket) -> None:
         """Report to a client that was slow what it did not get."""
@@ -313,6 +328,7 @@ class ChatApplication(Service):
     async def _history(self, visitor: Visitor, args: list[object]) -> Mapping[str, object]:
         (wanted,) = read_args("history", args, (HistoryRequest,))
         room = self.require_member(visitor, wanted.room)
+        self._limits.take_history(visitor, wanted.room, asyncio.get_running_loop().time())
         return await read_history(room, self.rooms.log, wanted)
 
     async def _presence(self, visitor: Visitor, args: list[object]) -> Mapping[str, object]:

@@ -14,6 +14,8 @@ class EventLimits:
         self._rate_per_s = section.event_rate_per_s
         self._burst = float(section.event_burst)
         self._messages = RateLimit(section.send_rate_per_s, section.send_burst)
+        #: Reading older messages costs so much that more connections of one person give no more of it.
+        self._history = RateLimit(section.event_rate_per_s, section.event_burst)
         self._metrics = metrics
 
     def take_event(self, visitor: Visitor, event: str, now_s: float) -> None:
@@ -38,6 +40,16 @@ class EventLimits:
         wait_s = self._messages.take(f"{room}\n{visitor.user.id}", now_s)
         if wait_s:
             self._refuse("sendMessage", wait_s)
+
+    def take_history(self, visitor: Visitor, room: str, now_s: float) -> None:
+        """Count a request of a person for older messages of a room, on all its connections to this node.
+
+        Raises:
+            RateLimited: (429) too many (``chat.event_rate_per_s``, ``chat.event_burst``).
+        """
+        wait_s = self._history.take(f"{room}\n{visitor.user.id}", now_s)
+        if wait_s:
+            self._refuse("history", wait_s)
 
     def _refuse(self, event: str, wait_s: float) -> None:
         self._metrics.limited.labels(event).inc()
