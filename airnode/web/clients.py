@@ -29,7 +29,8 @@ class Clients:
         peer = request.remote or ""
         if not self._is_trusted(peer):
             return peer
-        for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        # A proxy may add a header of its own behind the client's, instead of a hop to it.
+        for hop in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
             hop = hop.strip()
             if hop and not self._is_trusted(hop):
                 return hop

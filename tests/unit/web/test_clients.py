@@ -1,5 +1,6 @@
 import pytest
 from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from airnode.web.clients import Clients, strip_port
 
@@ -23,6 +24,13 @@ def request(peer, **headers):
 )
 def test_only_a_trusted_proxy_may_set_the_clients_address(peer, forwarded, expected):
     assert Clients(["10.0.0.0/8"]).address(request(peer, X_Forwarded_For=forwarded)) == expected
+
+
+def test_a_header_before_the_proxys_own_changes_nothing():
+    headers = CIMultiDict({"Host": "a:8000"})
+    headers.extend([("X-Forwarded-For", "192.0.2.66"), ("X-Forwarded-For", "203.0.113.9")])
+    made = make_mocked_request("GET", "/", headers=headers).clone(remote="10.0.0.1")
+    assert Clients(["10.0.0.0/8"]).address(made) == "203.0.113.9"
 
 
 def test_an_untrusted_client_cannot_set_scheme_or_host():
