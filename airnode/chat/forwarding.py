@@ -118,10 +118,12 @@ async def _open_upstream(request: web.Request, node_url: str) -> "_Upstream":
             )
             upstream.transport.write("\r\n".join([*lines, "", ""]).encode())
             await upstream.accepted
-    except (OSError, TimeoutError) as error:
+    except BaseException as error:  # the client may have gone meanwhile
         if upstream is not None:
             upstream.close()
-        raise NodeGone from error
+        if isinstance(error, (OSError, TimeoutError)):
+            raise NodeGone from error
+        raise
     return upstream
 
 
