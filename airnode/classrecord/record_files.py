@@ -21,7 +21,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 BOM = "\ufeff"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: The full-width forms count too: Excel takes them for the narrow ones where East Asian languages are installed.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 Cell = str | int | float | bool | datetime | None
 Rows = Iterable[Sequence[Cell]]
 

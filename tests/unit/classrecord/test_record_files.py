@@ -65,7 +65,9 @@ def test_each_line_has_as_many_cells_as_the_heading(part: Part, language: Langua
     assert len(lengths) == 1
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "=cmd|'/c calc'!A1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "=cmd|'/c calc'!A1"]
+)
 @pytest.mark.parametrize("part", ["chat", "questions", "polls", "attendance", "hands"])
 def test_what_a_spreadsheet_would_run_begins_with_an_apostrophe(part: Part, text: str):
     cells = [cell for line in read(csv_file(record(text, text), part))[1:] for cell in line]
