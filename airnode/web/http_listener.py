@@ -84,6 +84,8 @@ class HttpListener:
             shutdown_timeout=shutdown_timeout_s,
             keepalive_timeout=75.0,
             handler_cancellation=True,
+            # No handler wants compressed bodies, and a megabyte of them may be a gigabyte.
+            auto_decompress=False,
         )
 
     @property

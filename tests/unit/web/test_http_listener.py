@@ -1,0 +1,30 @@
+"""A port: what reaches the handlers."""
+
+import gzip
+import socket
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from airnode.web.http_listener import HttpListener, HttpLog
+
+
+async def _size(request: web.Request) -> web.Response:
+    return web.json_response(len(await request.read()))
+
+
+async def test_a_compressed_body_is_never_inflated():
+    app = web.Application()
+    app.router.add_post("/", _size)
+    listener = HttpListener(app, [socket.create_server(("127.0.0.1", 0))], None, 1.0, HttpLog(CollectorRegistry()))
+    await listener.start()
+    try:
+        data = gzip.compress(b" " * 500_000)
+        url, headers = f"http://127.0.0.1:{listener.port}/", {"Content-Encoding": "gzip"}
+        async with aiohttp.ClientSession() as http, http.post(url, data=data, headers=headers) as answer:
+            assert await answer.json() == len(data)
+        async with aiohttp.ClientSession() as http, http.post(url, data=b"no gzip", headers=headers) as answer:
+            assert await answer.json() == 7
+    finally:
+        await listener.stop()
