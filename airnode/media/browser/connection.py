@@ -97,6 +97,11 @@ class BrowserConnection:
         """Return whether it publishes."""
         return self._ingest is not None
 
+    @property
+    def ending(self) -> bool:
+        """Return whether it has its error already, which the peer may still be reading."""
+        return self._end is not None
+
     async def run(self) -> None:
         """Serve the connection until its end."""
         reason = "closed_by_peer"

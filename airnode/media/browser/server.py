@@ -161,7 +161,7 @@ class BrowserIngest(Service):
 
         A teacher shows the key within milliseconds; so nobody can keep teachers out with idle connections.
         """
-        undecided = [each for each in self._connections if not each.publishing]
+        undecided = [each for each in self._connections if not each.publishing and not each.ending]
         if len(undecided) >= self._section.max_undecided:
             undecided[0].disconnect(RateLimited("Too many connections without a stream key; connect again."))
 
