@@ -80,7 +80,11 @@ class Moderation:
         """
         if not user_id.isprintable():
             raise InvalidInput("This is not the id of a user.")
-        people = {user.id: user for user in self._actions.room(visitor, room).roster.users()}
+        found = self._actions.room(visitor, room)
+        student = found.student(user_id)
+        if student is not None:  # also one who took a teacher's id: measures are for students only
+            return student
+        people = {user.id: user for user in found.roster.users()}
         user = people.get(user_id) or User(user_id, user_id, "student")
         if user.role == "teacher" or user_id == visitor.user.id:
             raise Forbidden("A teacher cannot be muted or removed.")

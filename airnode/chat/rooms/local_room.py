@@ -8,7 +8,7 @@ from airnode.chat.engineio.encoded import EncodedPacket
 from airnode.chat.rooms.log import Draft, LogEntry, LogPosition
 from airnode.chat.rooms.metrics import ChatMetrics
 from airnode.chat.rooms.payloads import entry_packet, gap_packet, payload
-from airnode.chat.rooms.people import Visitor
+from airnode.chat.rooms.people import User, Visitor
 from airnode.chat.rooms.roster import Roster
 from airnode.chat.rooms.tail import RoomTail
 
@@ -42,6 +42,11 @@ class LocalRoom:
         self._delivered: set[str] = set()
         #: Epoch and offset of what is delivered without Redis.
         self._own_epoch, self._own_offset = "", 0
+
+    def student(self, user_id: str) -> User | None:
+        """Return the student with this id who is in the room on any node; None: there is none."""
+        here = (member.user for member in self.members if member.user.id == user_id)
+        return next((user for user in here if user.role == "student"), None) or self.roster.student(user_id)
 
     # -- entries of the log -----------------------------------------------------------------------------------------
 

@@ -48,6 +48,12 @@ class Roster:
         found = {user.id: user for people in self._nodes.values() for user in people.values() if user.name}
         return sorted(found.values(), key=lambda user: (user.role != "teacher", user.name, user.id))
 
+    def student(self, user_id: str) -> User | None:
+        """Return the student with this id, who may have a teacher's; None: there is none."""
+        found = (people.get(user_id) for people in self._nodes.values())
+        user = next((user for user in found if user is not None and user.role == "student"), None)
+        return user if user is None or user.name else User(user_id, user_id, "student")
+
     # -- this node ----------------------------------------------------------------------------------------------------
 
     def enter(self, user: User) -> bool:

@@ -92,3 +92,14 @@ def test_what_members_are_told_adds_up(steps):
             assert set(told) == set(open_) | there
         assert roster.count == len(set(open_) | there | watching)
         assert {each.id for each in roster.users()} == set(open_) | there
+
+
+def test_a_student_with_the_id_of_a_teacher_is_found():
+    roster = Roster("a")
+    teacher, student = User("t1", "Ms Kim", "teacher"), User("t1", "Kim", "student")
+    roster.enter(teacher)
+    assert roster.student("t1") is None
+    roster.change("b", [student], [], 1, 0.0)
+    assert roster.student("t1") == student
+    roster.change("b", [User("t1", "", "student")], [], 1, 0.0)
+    assert roster.student("t1") == User("t1", "t1", "student")
