@@ -157,7 +157,10 @@ class NodeBridge(Service):
         if event is None:
             return
         self._count.labels("received").inc()
-        packet = encode_event(NAMESPACE, event.name, event.args)
+        try:
+            packet = encode_event(NAMESPACE, event.name, event.args)
+        except (TypeError, RecursionError):  # nested too deeply, or keys that are no texts
+            raise NotNodeFormat("an event that JSON cannot have") from None
         for visitor in self._meant(event.target):
             visitor.wire.deliver(packet)
 
@@ -237,7 +240,8 @@ class NodeBridge(Service):
         try:
             answer = await socket.emit_with_ack(event.name, *event.args, timeout_s=request.timeout_s)
             await self._bus.client.publish(RESPONSE, ack_response(request, answer[0] if answer else None))
-        except (AirnodeError, RedisError, OSError, TimeoutError):
+        except (AirnodeError, RedisError, OSError, TimeoutError, TypeError, RecursionError):
+            # The last two: an event, or a client's answer, that is nested too deeply to be encoded again.
             return  # Node.js reports the missing answer to whoever asked
         finally:
             self._waiting_acks -= 1
