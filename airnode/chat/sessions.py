@@ -11,6 +11,7 @@ from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.engineio.session import EngineSession
 from airnode.chat.engineio.timer_wheel import TimerWheel
 from airnode.errors import Unavailable
+from airnode.kernel.logging import LogLimiter
 from airnode.kernel.meter import Meter
 from airnode.kernel.tasks import TaskScope
 
@@ -21,6 +22,8 @@ _MIN_TICK_S = 0.01
 _SPEED_CHECK_S = 1.0
 #: A client that is not in a namespace after this time makes way for a new one when the node is full.
 _PATIENCE_S = 2.0
+#: That the node is full is logged this often: every refused client could cause a line.
+_FULL_LOGGED_S = 10.0
 #: So many clients are sent away at once when the node stops; their reconnects reach other nodes spread over time.
 _DRAINED_AT_ONCE = 100
 _DRAIN_PAUSE_S = 0.1
@@ -41,6 +44,7 @@ class ChatSessions:
         self._tick_s = max(_MIN_TICK_S, min(_MAX_TICK_S, soonest_s / 10))
         self._wheel: TimerWheel | None = None
         self._is_draining = False
+        self._full_log = LogLimiter(_FULL_LOGGED_S)
         connections = Gauge("airnode_chat_connections", "Clients of this node's chat", registry=registry)
         connections.set_function(self._count)
         self._closed = Meter("airnode_chat_disconnects_total", "Connections that ended", ("reason",), registry=registry)
@@ -82,11 +86,13 @@ class ChatSessions:
             raise Unavailable("This node is shutting down.", retry_after_s=1)
         now_s = asyncio.get_running_loop().time()
         if len(self._sessions) >= self._limits.max_connections and not self._make_way(now_s):
-            log.warning(
-                "chat_full",
-                connections=len(self._sessions),
-                advice="raise chat.max_connections if the machine has memory left, or add a node",
-            )
+            if (held_back := self._full_log.held_back(now_s=now_s)) is not None:
+                log.warning(
+                    "chat_full",
+                    connections=len(self._sessions),
+                    refused_since_the_last_line=held_back,
+                    advice="raise chat.max_connections if the machine has memory left, or add a node",
+                )
             raise Unavailable("This node has as many chat clients as it may have.", retry_after_s=5)
         self._sessions[session.sid] = session
         self._newcomers[session] = now_s

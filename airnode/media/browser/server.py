@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.browser import BrowserSection
 from airnode.errors import AirnodeError, Draining, Forbidden, RateLimited, Unavailable
+from airnode.kernel.logging import LogLimiter
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.media.browser.connection import LINGER_S, BrowserConnection, BrowserContext
@@ -64,6 +65,7 @@ class BrowserIngest(Service):
         self._connections: dict[BrowserConnection, None] = {}
         self._publishers = 0
         self._draining = False
+        self._origin_log = LogLimiter(10.0)
         self._sound_missing = False
         self._all_closed = asyncio.Event()
         self._all_closed.set()
@@ -153,7 +155,9 @@ class BrowserIngest(Service):
         if _hostname(origin) == self._clients.hostname(request).strip("[]").lower():
             return
         self._metrics.rejected.labels("origin").inc()
-        log.warning("browser_origin_refused", remote=self._clients.address(request), origin=origin[:200])
+        remote = self._clients.address(request)
+        if (held_back := self._origin_log.held_back(remote)) is not None:
+            log.warning("browser_origin_refused", remote=remote, origin=origin[:200], held_back=held_back)
         raise Forbidden("Pages of this origin may not publish here; http.allowed_origins lists those that may.")
 
     def _make_room(self) -> None:
