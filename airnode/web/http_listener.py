@@ -62,6 +62,7 @@ class HttpListener:
 
     Args:
         shutdown_timeout_s: how long requests that are still open may take when it stops.
+        silence_s: a connection whose first request is not there after this time, and twice it at most, is closed.
     """
 
     def __init__(
@@ -71,11 +72,17 @@ class HttpListener:
         tls: ssl.SSLContext | None,
         shutdown_timeout_s: float,
         logger: HttpLog,
+        *,
+        silence_s: float = 30.0,
     ) -> None:
         self.app = app
         self._sockets = sockets
         self._tls = tls
         self._servers: list[asyncio.Server] = []
+        self._silence_s = silence_s
+        #: Connections that had no request yet when they were last looked at.
+        self._silent: set[web.RequestHandler] = set()
+        self._sweep: asyncio.TimerHandle | None = None
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -116,9 +123,20 @@ class HttpListener:
         for sock in self._sockets:
             server = await loop.create_server(factory, sock=sock, ssl=self._tls, backlog=BACKLOG)
             self._servers.append(server)
+        self._sweep = loop.call_later(self._silence_s, self._close_silent)
+
+    def _close_silent(self) -> None:
+        """Close connections that are open and have sent no whole request: aiohttp waits for the first one for ever."""
+        silent = {each for each in self.server.connections if each._request_count == 0}
+        for connection in silent & self._silent:
+            connection.force_close()
+        self._silent = silent - self._silent
+        self._sweep = asyncio.get_running_loop().call_later(self._silence_s, self._close_silent)
 
     async def stop(self) -> None:
         """Stop listening, wait for open requests, and close."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         for server in self._servers:
             server.close()
         if (connections := self.app.get(CONNECTIONS)) is not None:

@@ -1,5 +1,6 @@
 """A port: what reaches the handlers."""
 
+import asyncio
 import gzip
 import socket
 
@@ -26,5 +27,27 @@ async def test_a_compressed_body_is_never_inflated():
             assert await answer.json() == len(data)
         async with aiohttp.ClientSession() as http, http.post(url, data=b"no gzip", headers=headers) as answer:
             assert await answer.json() == 7
+    finally:
+        await listener.stop()
+
+
+async def test_a_connection_without_a_request_is_closed_and_one_that_had_some_stays():
+    app = web.Application()
+    app.router.add_post("/", _size)
+    sock, log = socket.create_server(("127.0.0.1", 0)), HttpLog(CollectorRegistry())
+    listener = HttpListener(app, [sock], None, 1.0, log, silence_s=0.1)
+    await listener.start()
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    try:
+        async with asyncio.timeout(5):
+            used, use = await asyncio.open_connection("127.0.0.1", listener.port)
+            use.write(request)
+            await used.readuntil(b"\r\n\r\n0")
+            half, write = await asyncio.open_connection("127.0.0.1", listener.port)
+            write.write(request[:-2])
+            idle, _ = await asyncio.open_connection("127.0.0.1", listener.port)
+            assert (await idle.read(), await half.read()) == (b"", b"")
+            use.write(request)
+            await used.readuntil(b"\r\n\r\n0")
     finally:
         await listener.stop()
