@@ -9,7 +9,7 @@ whatever that person has open.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +26,9 @@ from airnode.config.sections.chat import ChatSection
 from airnode.errors import Unavailable
 
 _TIMEOUT_S = 2.0
-#: People in one message between nodes; it may have 256 KiB.
+#: Most people, and bytes of them, in one message between nodes, which may have 256 KiB.
 _BATCH = 500
+_BATCH_BYTES = 192 << 10
 
 
 class PresenceChange(msgspec.Struct, frozen=True):
@@ -198,11 +199,8 @@ class Presence:
             with unavailable():
                 async with asyncio.timeout(_TIMEOUT_S):
                     await self._write(name, joined, [] if everything else left, anew=everything)
-            people, count = list(joined.values()), len(own)
-            for start in range(0, max(1, len(people)), _BATCH):
-                part, is_last = people[start : start + _BATCH], start + _BATCH >= len(people)
-                change = PresenceChange(name, self._node_id, count, part, left if is_last else [])
-                await self._bus.publish(channel_of(name), change)
+            for came, went in batches(joined.values(), left):
+                await self._bus.publish(channel_of(name), PresenceChange(name, self._node_id, len(own), came, went))
         except Unavailable:
             unreported.everything = True
             raise
@@ -234,6 +232,24 @@ class Presence:
             if user is not None:
                 people[user_id.decode()] = user
         room.roster.replace(node, people, asyncio.get_running_loop().time())
+
+
+def batches(joined: Iterable[User], left: Iterable[str]) -> list[tuple[list[User], list[str]]]:
+    """Return who came and who left in parts that fit into a message each, at least one: ids may be long."""
+    parts: list[tuple[list[User], list[str]]] = [([], [])]
+    size_bytes = 0
+    everybody: list[User | str] = [*joined, *left]
+    for each in everybody:
+        added_bytes = len(msgspec.json.encode(each)) + 1
+        if size_bytes + added_bytes > _BATCH_BYTES or len(parts[-1][0]) + isinstance(each, User) > _BATCH:
+            parts.append(([], []))
+            size_bytes = 0
+        size_bytes += added_bytes
+        if isinstance(each, User):
+            parts[-1][0].append(each)
+        else:
+            parts[-1][1].append(each)
+    return parts
 
 
 def _session(visitor: Visitor) -> str:
