@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from airnode.chat.rooms.event_types import HistoryRequest
 from airnode.chat.rooms.local_room import LocalRoom
 from airnode.chat.rooms.log import LogEntry, RoomLog
-from airnode.chat.rooms.payloads import array, payload
+from airnode.chat.rooms.payloads import ANSWER_BYTES, array, first_within, payload
 
 _BATCH = 500
 #: Batches that one request reads at most, if most entries are no messages.
@@ -13,7 +13,7 @@ _BATCHES_MAX = 10
 
 
 async def read_history(room: LocalRoom, log: RoomLog, wanted: HistoryRequest) -> Mapping[str, object]:
-    """Return messages, oldest first, and whether there are more in that direction.
+    """Return messages, oldest first, and whether there are more in that direction. Very long ones are fewer at once.
 
     Raises:
         Unavailable: (503) Redis does not answer.
@@ -34,8 +34,12 @@ async def read_history(room: LocalRoom, log: RoomLog, wanted: HistoryRequest) ->
         if len(found) > wanted.limit:
             break
         offset = batch[-1].offset if wanted.after is not None else batch[0].offset
-    kept = found[: wanted.limit] if wanted.after is not None else found[-wanted.limit :]
-    return {"room": room.name, "epoch": room.tail.epoch, "messages": array(map(payload, kept)), "more": more}
+    is_forward = wanted.after is not None
+    kept = found[: wanted.limit] if is_forward else found[-wanted.limit :]
+    bodies = first_within(map(payload, kept if is_forward else reversed(kept)), ANSWER_BYTES)
+    more = more or len(bodies) < len(kept)
+    messages = array(bodies if is_forward else reversed(bodies))
+    return {"room": room.name, "epoch": room.tail.epoch, "messages": messages, "more": more}
 
 
 def _messages(entries: list[LogEntry]) -> list[LogEntry]:

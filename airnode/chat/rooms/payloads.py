@@ -10,6 +10,8 @@ from airnode.chat.rooms.log import LogEntry
 from airnode.chat.socketio.packets import encode_event
 
 NAMESPACE = "/"
+#: Most bytes of messages that one answer carries: a client on a slow line must have read it before it counts as slow.
+ANSWER_BYTES = 192 << 10
 
 
 def payload(entry: LogEntry) -> bytes:
@@ -47,6 +49,18 @@ def gap_packet(room: str, epoch: str, first: int, last: int, position: str = "")
     """
     body = {"room": room, "epoch": epoch, "from": first, "to": last}
     return encode_event(NAMESPACE, "gap", [body, position or f"{epoch}:{last}"])
+
+
+def first_within(bodies: Iterable[bytes], max_bytes: int) -> list[bytes]:
+    """Return the first bodies that are at most ``max_bytes`` together, at least one."""
+    found: list[bytes] = []
+    size_bytes = 0
+    for body in bodies:
+        size_bytes += len(body)
+        if found and size_bytes > max_bytes:
+            break
+        found.append(body)
+    return found
 
 
 def array(bodies: Iterable[bytes]) -> orjson.Fragment:

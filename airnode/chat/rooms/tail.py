@@ -6,7 +6,7 @@ from collections import deque
 import orjson
 
 from airnode.chat.rooms.log import LogEntry, LogPosition
-from airnode.chat.rooms.payloads import array, erased_id, payload
+from airnode.chat.rooms.payloads import ANSWER_BYTES, array, erased_id, first_within, payload
 
 #: Entries of all events that are held for clients that come back.
 _ENTRIES_MAX = 1000
@@ -92,9 +92,10 @@ class RoomTail:
         self.offset = max(self.offset, offset)
 
     def messages(self) -> orjson.Fragment:
-        """Return the newest messages as a JSON array, made once for all who join."""
+        """Return the newest messages as a JSON array, made once for all who join; fewer if they are very long."""
         if self._array is None:
-            self._array = array(self._messages.values())
+            newest = first_within(reversed(self._messages.values()), ANSWER_BYTES)
+            self._array = array(reversed(newest))
         return self._array
 
     def after(self, offset: int) -> list[LogEntry] | None:

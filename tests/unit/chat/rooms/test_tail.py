@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.chat.rooms.log import LogEntry, LogPosition
+from airnode.chat.rooms.payloads import ANSWER_BYTES, first_within
 from airnode.chat.rooms.tail import RoomTail, Step
 
 
@@ -71,3 +72,14 @@ def test_after_returns_exactly_what_follows(erased, offset):
         tail.push(pushed[-1])
     expected = [each for each in pushed if each.offset > offset] if offset <= len(erased) else None
     assert tail.after(offset) == expected
+
+
+def test_very_long_messages_are_fewer_at_once():
+    tail = started(messages_max=200)
+    for offset in range(1, 101):
+        tail.push(entry(offset, content="𝕳" * 2000, number=offset))
+    found = [each["offset"] for each in orjson.loads(orjson.dumps(tail.messages()))]
+    assert found == list(range(101 - len(found), 101))
+    assert 10 < len(found) < 50
+    assert first_within([b"x" * 300_000, b"y"], ANSWER_BYTES) == [b"x" * 300_000]
+    assert first_within([], ANSWER_BYTES) == []
