@@ -17,6 +17,14 @@ def test_an_issued_token_verifies_to_its_claims():
     assert 55 <= claims.expires_at - time.time() <= 60
 
 
+def test_a_token_is_one_text():
+    tokens = Tokens(SECRET, 60)
+    token, _ = tokens.issue("mina", "student", "stream")
+    for text in (f"{token}!", f"{token[:-4]}!{token[-4:]}", f" {token}", f"{token}\n"):
+        with pytest.raises(Unauthenticated):
+            tokens.verify(text)
+
+
 def test_two_tokens_of_one_user_are_two_sessions():
     tokens = Tokens(SECRET, 60)
     assert tokens.issue("mina", "student", "a")[1].session_id != tokens.issue("mina", "student", "a")[1].session_id
