@@ -278,6 +278,7 @@ class ChatApplication(Service):
         self._admission.require_room(visitor, check_room(name), time.time())
         if name not in visitor.rooms and len(visitor.rooms) >= self._section.max_rooms_per_client:
             raise Forbidden("This client is in too many rooms (chat.max_rooms_per_client).")
+        self._limits.take_costly(visitor, "joinRoom", asyncio.get_running_loop().time())
         room = await self.rooms.open(name)
         state: Mapping[str, object] = {}
         for _ in range(_STATE_TRIES):
@@ -328,7 +329,7 @@ class ChatApplication(Service):
     async def _history(self, visitor: Visitor, args: list[object]) -> Mapping[str, object]:
         (wanted,) = read_args("history", args, (HistoryRequest,))
         room = self.require_member(visitor, wanted.room)
-        self._limits.take_history(visitor, wanted.room, asyncio.get_running_loop().time())
+        self._limits.take_costly(visitor, "history", asyncio.get_running_loop().time())
         return await read_history(room, self.rooms.log, wanted)
 
     async def _presence(self, visitor: Visitor, args: list[object]) -> Mapping[str, object]:

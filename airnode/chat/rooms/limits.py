@@ -14,8 +14,9 @@ class EventLimits:
         self._rate_per_s = section.event_rate_per_s
         self._burst = float(section.event_burst)
         self._messages = RateLimit(section.send_rate_per_s, section.send_burst)
-        #: Reading older messages costs so much that more connections of one person give no more of it.
-        self._history = RateLimit(section.event_rate_per_s, section.event_burst)
+        #: Of each person and event. Joining and reading older messages cost so much that more connections of one person
+        #: give no more of it.
+        self._costly = RateLimit(section.event_rate_per_s, section.event_burst)
         self._metrics = metrics
 
     def take_event(self, visitor: Visitor, event: str, now_s: float) -> None:
@@ -41,15 +42,15 @@ class EventLimits:
         if wait_s:
             self._refuse("sendMessage", wait_s)
 
-    def take_history(self, visitor: Visitor, room: str, now_s: float) -> None:
-        """Count a request of a person for older messages of a room, on all its connections to this node.
+    def take_costly(self, visitor: Visitor, event: str, now_s: float) -> None:
+        """Count an event of a person, on all its connections to this node.
 
         Raises:
             RateLimited: (429) too many (``chat.event_rate_per_s``, ``chat.event_burst``).
         """
-        wait_s = self._history.take(f"{room}\n{visitor.user.id}", now_s)
+        wait_s = self._costly.take(f"{event}\n{visitor.only_room}\n{visitor.user.id}", now_s)
         if wait_s:
-            self._refuse("history", wait_s)
+            self._refuse(event, wait_s)
 
     def _refuse(self, event: str, wait_s: float) -> None:
         self._metrics.limited.labels(event).inc()

@@ -48,7 +48,10 @@ class ChatSection(Section):
     )
     send_burst: int = Field(default=10, ge=1, description="Messages that one person may send into a room at once.")
     event_rate_per_s: float = Field(
-        default=10.0, gt=0, description="Events of each name that one connection may send per second, on average."
+        default=10.0,
+        gt=0,
+        description="Events of each name that one connection may send per second, on average; of joinRoom and history, "
+        "one person on all its connections to a node.",
     )
     event_burst: int = Field(default=40, ge=1, description="Events of each name that one connection may send at once.")
     action_rate_per_s: float = Field(
