@@ -45,9 +45,12 @@ async def test_a_connection_without_a_request_is_closed_and_one_that_had_some_st
             await used.readuntil(b"\r\n\r\n0")
             half, write = await asyncio.open_connection("127.0.0.1", listener.port)
             write.write(request[:-2])
-            idle, _ = await asyncio.open_connection("127.0.0.1", listener.port)
+            idle, silent = await asyncio.open_connection("127.0.0.1", listener.port)
             assert (await idle.read(), await half.read()) == (b"", b"")
             use.write(request)
             await used.readuntil(b"\r\n\r\n0")
+        for writer in (use, write, silent):
+            writer.close()
+            await writer.wait_closed()
     finally:
         await listener.stop()

@@ -56,10 +56,10 @@ def test_the_admin_page_has_words_for_every_code():
     codes |= {slow_notice(PLACE).code}
     for role in ("consumer", "producer"):
         codes |= set(re.findall(r'\("(\w+)", \w+\.check\)', (ROOT / "roles" / f"{role}.py").read_text()))
-    assert len(codes) == 8
+    assert len(codes) == 9
     for judge in ("cluster/alarms.py", "pipeline/admin/alarms.py"):
         codes |= set(re.findall(r'code="(\w+)"', (ROOT / "airnode" / judge).read_text()))
     codes |= {"node_report", "redis_missing", "postgres_missing", *playability.REASONS}
-    assert len(codes) == 32
+    assert len(codes) == 34
     page = (ROOT / "airnode" / "ui" / "src" / "admin" / "alarms.ts").read_text()
     assert codes == set(re.findall(r'^  (\w+): "alarm\.\w+",$', page, re.MULTILINE))
