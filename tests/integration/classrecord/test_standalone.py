@@ -89,7 +89,7 @@ async def test_a_class_from_its_first_picture_to_its_spreadsheet(school: School,
     minsu = await school.watch("20231", "박민수")
     now = await school.attended(1)
     assert (now[0]["name"], now[0]["left_at"]) == ("박민수", None)
-    sora = await school.watch("20232", "=HYPERLINK(1)")
+    sora = await school.watch("20232", "=SUM(A1)")
     await school.attended(2)
     came_at = time.time()
     await _say(school.node, "안녕하세요, 선생님", "-1+1")
@@ -120,7 +120,7 @@ async def test_a_class_from_its_first_picture_to_its_spreadsheet(school: School,
     assert headers["Content-Disposition"].startswith(f'attachment; filename="{school.node.room}-')
     table = list(csv.reader(io.StringIO(body.decode("utf-8-sig"))))
     assert table[0][:4] == ["학생 ID", "이름", "입장", "퇴장"]
-    assert [row[1] for row in table[1:]] == ["박민수", "'=HYPERLINK(1)"]
+    assert [row[1] for row in table[1:]] == ["박민수", "'=SUM(A1)"]
 
     status, body, _ = await school.read(f"/{session['session_id']}/chat.csv")
     assert [row[4] for row in csv.reader(io.StringIO(body.decode("utf-8-sig")))][1:] == ["안녕하세요, 선생님", "'-1+1"]
