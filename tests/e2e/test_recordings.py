@@ -48,6 +48,7 @@ async def open_studio(browser: Browser, cluster: Cluster) -> Page:
 async def look_back(student: Student) -> None:
     """From the live class to its start, about in it, and back."""
     page = student.page
+    await page.get_by_role("tab", name="Info").click()  # where a phone has recordings
     await page.get_by_text("Recording now").first.wait_for()
     await page.get_by_role("button", name="Watch from the start").click()
     await eventually(lambda: plays(page, "dvr"), 30, "the recording plays while it is made")
@@ -127,6 +128,7 @@ async def watch_afterwards(student: Student, edge: AirnodeProcess, session: aioh
     assert {f"http://{host}" for host in student.hosts} == {edge["media_url"]}, "a node that did not record it"
     await page.reload()
     await eventually(lambda: plays(page, "vod"), 30, "the address leads to the recording")
+    await page.get_by_role("tab", name="Info").click()
     href = await page.get_by_role("link", name="Download").first.get_attribute("href")
     assert href
     async with session.get(href) as response:
