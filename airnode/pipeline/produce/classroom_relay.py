@@ -175,6 +175,7 @@ class ClassroomRelay(Service):
         while not self._draining:
             if self._election.term is None:
                 self._metrics.waiting.set(0)
+                self.trouble.end()  # another relay leads, or the campaign says what is wrong
                 await asyncio.sleep(_CAMPAIGN_EVERY_S / 4)
                 continue
             self._idle.clear()
