@@ -17,8 +17,6 @@ from tests.support.recordings import Recordings
 from tests.support.rtmp import RtmpPublisher, chunk
 
 OUTPUTS = ("live.mp4", "HLS", "recording", "download")
-#: Recordings and downloads are watched at this speed.
-_FILE_RATE = 2
 _LOOK_EVERY_S = 0.2
 _LOOK = """() => {
   const v = document.querySelector("video");
@@ -118,14 +116,12 @@ async def watch(
     *,
     has_video: bool,
     until: Callable[[dict[str, Any]], bool] | None = None,
-    rate: float = 1,
 ) -> Seen:
     """Poll the page's video. Return ``seen``, with the times at which the video moved.
 
     Args:
         until_s: monotonic time of the last poll.
         until: returns whether to stop earlier.
-        rate: speed of the playback.
     """
     began_s = time.monotonic()
     moved_s, last = began_s, None
@@ -133,8 +129,6 @@ async def watch(
         look = await _look(page)
         now_s = time.monotonic()
         if look is not None:
-            if rate != 1:
-                await page.evaluate("(rate) => { document.querySelector('video').playbackRate = rate; }", rate)
             seen.looks.append({"at": round(now_s - began_s, 1), **look})
             key = "frames" if has_video else "t"
             moves = last is not None and look[key] > last[key]
@@ -199,7 +193,7 @@ async def watch_recording(browser: Browser, node: Classroom, recording_id: str, 
             await page.get_by_role("button", name="Join").click(timeout=3_000)
         with contextlib.suppress(Exception):
             await page.get_by_role("button", name="Watch", exact=True).first.click(timeout=1_500)
-        await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end, rate=_FILE_RATE)
+        await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end)
     finally:
         await page.close()
     return _judge_file(seen)
@@ -214,7 +208,7 @@ async def watch_download(browser: Browser, body: bytes, *, has_video: bool) -> S
         await page.route("http://file.test/", lambda route: route.fulfill(body="<p></p>", content_type="text/html"))
         await page.goto("http://file.test/")
         await page.set_content('<video muted autoplay src="http://file.test/class.mp4"></video>')
-        await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end, rate=_FILE_RATE)
+        await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end)
     finally:
         await page.close()
     return _judge_file(seen)
