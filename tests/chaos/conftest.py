@@ -49,6 +49,19 @@ async def valkey(tmp_path: Path) -> AsyncIterator[ExternalValkey]:
 
 
 @pytest.fixture
+async def cluster_on_other_stores(
+    tmp_path: Path, session: aiohttp.ClientSession, valkey: ExternalValkey, postgres_url: str
+) -> AsyncIterator[Cluster]:
+    """A master and two slaves on stores that are not theirs."""
+    stores = ("--redis-url", valkey.url, "--postgres-url", postgres_url)
+    made = Cluster(tmp_path, session, *DEFAULTS, *stores)
+    try:
+        yield await made.start(2)
+    finally:
+        await made.close()
+
+
+@pytest.fixture
 async def join(session: aiohttp.ClientSession, request: pytest.FixtureRequest) -> AsyncIterator[Join]:
     """Let so many students join the test's cluster."""
     async with AsyncExitStack() as students:

@@ -1,14 +1,12 @@
 """Chat while nodes and Redis are killed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import psutil
 import pytest
 
-from tests.chaos.conftest import DEFAULTS
 from tests.cluster.test_chat import joined
 from tests.support.chat_rooms import Refused, RoomClient
 from tests.support.cluster import Cluster
@@ -22,15 +20,8 @@ LEASE_S = 10.0
 
 
 @pytest.fixture
-async def cluster(
-    tmp_path: Path, session: aiohttp.ClientSession, valkey: ExternalValkey, postgres_url: str
-) -> AsyncIterator[Cluster]:
-    stores = ("--redis-url", valkey.url, "--postgres-url", postgres_url)
-    made = Cluster(tmp_path, session, *DEFAULTS, *stores)
-    try:
-        yield await made.start(2)
-    finally:
-        await made.close()
+def cluster(cluster_on_other_stores: Cluster) -> Cluster:
+    return cluster_on_other_stores
 
 
 async def say(client: RoomClient, text: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +18,7 @@ from airnode.cluster.stream_keys import StreamKeys
 from airnode.config.sections.redis import RedisSection
 from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
-from tests.chaos.conftest import DEFAULTS, Join
+from tests.chaos.conftest import Join
 from tests.chaos.lesson import publish_to, stream_of
 from tests.support.cluster import Cluster
 from tests.support.ffmpeg import Publisher
@@ -36,16 +35,8 @@ OUTAGE_S = 60.0
 
 
 @pytest.fixture
-async def cluster(
-    tmp_path: Path, session: aiohttp.ClientSession, valkey: ExternalValkey, postgres_url: str
-) -> AsyncIterator[Cluster]:
-    """A master and two slaves on stores that are not theirs."""
-    stores = ("--redis-url", valkey.url, "--postgres-url", postgres_url)
-    made = Cluster(tmp_path, session, *DEFAULTS, *stores)
-    try:
-        yield await made.start(2)
-    finally:
-        await made.close()
+def cluster(cluster_on_other_stores: Cluster) -> Cluster:
+    return cluster_on_other_stores
 
 
 async def health(session: aiohttp.ClientSession, node: AirnodeProcess) -> tuple[int, int, dict]:
