@@ -25,7 +25,8 @@ from airnode.web.http_listener import HttpListener, HttpLog
 from airnode.web.tokens import Tokens
 from tests.support.waiting import eventually
 
-TOKENS = Tokens("0123456789abcdef0123456789abcdef", 600)
+#: They outlast a run of all tests: these are issued when the file is read.
+TOKENS = Tokens("0123456789abcdef0123456789abcdef", 86_400)
 TOKEN = TOKENS.issue("ann", "student", "room")[0]
 BASE = f"/v/{TOKEN}/room/"
 #: A header with which aiohttp takes over the connection.
