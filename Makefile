@@ -13,8 +13,8 @@ SLAVES ?= 3
 PROFILES ?=
 # pytest's, as in: make test TESTS=tests/unit WORKERS=4
 TESTS  ?= tests
-# So many files side by side, on a machine with cores to spare.
-WORKERS ?= 0
+# So many files side by side, but for tests with a browser; 0: one after the other, in one process.
+WORKERS ?= 2
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-hls bench-browser bench-odd bench-relay \
@@ -48,21 +48,19 @@ pages: $(PAGES) ## build the web pages
 
 test: setup ## every test; installs the Debian packages they need where it may
 	@tests/system-packages
-	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm test --silent
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+	tests/run $(WORKERS) $(TESTS)
 
 chaos: setup ## kill and stop nodes and stores under a class; prints how long each took to recover
 	@tests/system-packages
 	AIRNODE_CHAOS_WHOLE=1 $(BIN)/python -m pytest tests/chaos -s -q
 
 lint: $(VENV)/.dev ## style, house rules, who may import whom
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/lint-imports
+	@failed=; for check in "ruff check" "ruff format --check" lint-imports; do \
+	  echo "$$check"; $(BIN)/$$check || failed=yes; done; [ -z "$$failed" ]
 
 types: $(VENV)/.dev $(PAGES) ## type checks, Python and TypeScript
-	$(BIN)/mypy
-	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm run --silent check
+	@failed=; echo mypy; $(BIN)/mypy || failed=yes; \
+	  echo "npm run check"; (cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm run --silent check) || failed=yes; [ -z "$$failed" ]
 
 format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix

@@ -55,10 +55,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, in order; so do the files that share brokers, which start once."""
+    """A file's tests run in one process, in order; so do the files that share brokers, which start once.
+
+    A file with a ``xdist_group`` of its own shares something else with the other files of that group.
+    """
     brokers = {"kafka", "logs", "pipeline", "secured_kafka", "log_backend"}
     shared = {item.location[0] for item in items if brokers & set(getattr(item, "fixturenames", ()))}
     for item in items:
+        if item.get_closest_marker("xdist_group") is not None:
+            continue
         file = item.location[0]
         item.add_marker(pytest.mark.xdist_group("kafka" if file in shared else file))
 

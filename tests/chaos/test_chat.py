@@ -7,6 +7,7 @@ import aiohttp
 import psutil
 import pytest
 
+from tests.chaos.lasting import lasting_s
 from tests.cluster.test_chat import joined
 from tests.support.chat_rooms import Refused, RoomClient
 from tests.support.cluster import Cluster
@@ -102,7 +103,7 @@ async def test_a_message_is_back_within_five_seconds_of_redis(
     far = await joined(cluster, session, cluster.node("slave-2")["media_url"], "far")
     await valkey.kill()
     await say(near, "alone")
-    await asyncio.sleep(20)  # the length of the outage: pauses between attempts have grown by then
+    await asyncio.sleep(lasting_s(20, 8))  # the length of the outage: pauses between attempts have grown by then
     await valkey.start()
     await far.until(lambda c: c.texts == ["alone"], "nodes share the room again", within_s=5)
 

@@ -12,7 +12,11 @@ import pytest
 from tests.support.netns import Host, Network, Shape, missing
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+#: In one process with the other tests that make networks: one of these looks at all that exist.
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=str(missing())),
+    pytest.mark.xdist_group("networks"),
+]
 
 
 class Echo(asyncio.DatagramProtocol):

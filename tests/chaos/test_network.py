@@ -18,7 +18,7 @@ from tests.support.node import AirnodeProcess
 from tests.support.student import Student
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(120), pytest.mark.xdist_group("networks")]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from airnode.pipeline.events import decode_event
 from airnode.pipeline.seed.new_customers import register
 from airnode.store.eventlog.log import Record
-from tests.chaos.pipelines import frail, lasting_s, opened
+from tests.chaos.lasting import lasting_s
+from tests.chaos.pipelines import frail, opened
 from tests.support.node import AirnodeProcess
 from tests.support.outage import FrailServers
 from tests.support.pipeline import SESSION_S, LedgerFile, Pipeline, publish, start_producer
@@ -56,7 +57,7 @@ async def test_a_rebalance_every_two_seconds(pipeline: Pipeline):
     await pipeline.start(1)
     rng = random.Random(4)
     async with pipeline.producing(pause_s=0.1):
-        end_s = time.monotonic() + lasting_s(pipeline, 60, streams_s=20, kafka_s=8)
+        end_s = time.monotonic() + lasting_s(60, 8 if pipeline.bootstrap else 12)
         guests = []
         while time.monotonic() < end_s:
             turn_s = time.monotonic() + 2
@@ -135,11 +136,11 @@ async def test_the_producer_role_is_killed_and_no_customer_is_without_an_event(p
 
 @pytest.mark.parametrize("store", ["postgres", "valkey"])
 async def test_a_store_hangs_and_is_killed_and_comes_back(pipeline: Pipeline, frail: FrailServers, store: str):
-    """Twenty seconds in all; a Redis that has the log syncs each write, as a crash loses no other."""
+    """Each for longer than a session; a Redis that has the log syncs each write, as a crash loses no other."""
     if store == "valkey":
         async with pipeline.redis() as redis:
             await redis.config_set("appendfsync", "always")
-    outage_s = lasting_s(pipeline, 20, streams_s=20, kafka_s=8)
+    outage_s = lasting_s(20, 4 * SESSION_S)
     await pipeline.start(2)
     async with pipeline.producing():
         await pipeline.more_landed(500)

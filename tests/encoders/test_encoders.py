@@ -1,6 +1,8 @@
 """One case of each important kind on all four outputs; ``make encoders`` runs them all and prints the table."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -8,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.encoders.cases import all_cases
-from tests.encoders.outputs import run_case
+from tests.encoders.outputs import Result, run_case
 from tests.encoders.table import NODE_ARGS
 from tests.support.browser import chromium
 from tests.support.node import AirnodeProcess
@@ -29,6 +31,8 @@ CASES = (
     "opus_audio",
     "intra_refresh_late",
 )
+#: Shorter than in the table: what these cases do, they have done by then.
+SECONDS = 9.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,10 +46,32 @@ async def recording_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
         await node.close()
 
 
-@pytest.mark.parametrize("name", CASES)
-async def test_the_picture_goes_on_in_all_four_outputs(recording_node: AirnodeProcess, name: str):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def results(
+    request: pytest.FixtureRequest, recording_node: AirnodeProcess
+) -> AsyncIterator[dict[str, asyncio.Task[Result]]]:
+    """The results of the chosen cases, to be awaited: two cases run at a time, as each mostly waits for its stream."""
+    chosen = [item.callspec.params["name"] for item in request.session.items if "results" in item.fixturenames]
+    at_once = asyncio.Semaphore(2)
     async with chromium() as browser, aiohttp.ClientSession() as session:
-        result = await run_case(recording_node, browser, session, name, all_cases()[name])
+
+        async def run(name: str) -> Result:
+            async with at_once:
+                case = replace(all_cases()[name], seconds=SECONDS)
+                return await run_case(recording_node, browser, session, name, case)
+
+        tasks = {name: asyncio.create_task(run(name)) for name in chosen}
+        try:
+            yield tasks
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_the_picture_goes_on_in_all_four_outputs(results: dict[str, asyncio.Task[Result]], name: str):
+    result = await results[name]
     assert not result.trouble, result.trouble
 
 

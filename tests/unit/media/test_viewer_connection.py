@@ -301,9 +301,9 @@ async def test_stopping_answers_what_waits_and_closes_the_rest():
 
 def test_no_header_takes_long_to_read():
     """A stranger sends it: before the token is looked at, and while a class is on."""
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     assert _HEADER.fullmatch(b"a:" + b" " * 8000 + b"\x01") is None
-    assert time.perf_counter() - began_s < 0.05
+    assert time.thread_time() - began_s < 0.05
     header = _HEADER.fullmatch(b"Origin: \t https://school.example ")
     assert header is not None
     assert header[2].strip() == b"https://school.example"
