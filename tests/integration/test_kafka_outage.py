@@ -67,7 +67,7 @@ async def test_an_outage_of_the_broker_and_a_revoked_account(
             await reports("does not answer: check kafka.bootstrap")
             secured_kafka.start_broker(1)
             await asyncio.to_thread(secured_kafka.wait_for_broker, 1)
-            await reports(f"does not let '{TEMPORARY_USER}' sign in")
+            await reports(f"refuses the sign-in of '{TEMPORARY_USER}'")
             secured_kafka.set_password(TEMPORARY_USER, _PASSWORD)
             await told(session, node, "healthy")
             await more_lands(postgres_url)

@@ -20,9 +20,9 @@ async def test_the_error_for_each_missing_right(secured_kafka: SecuredKafka):
     async with open_kafka_log(secured_kafka.section("PLAINTEXT")) as log:
         await log.ensure_topics({topic: 1})
     async with open_kafka_log(secured_kafka.section("SASL_SSL", **_AS_GUEST)) as log:
-        with pytest.raises(StartupError, match=f"does not let us use the topic {topic}: give our user Describe, Read"):
+        with pytest.raises(StartupError, match=f"refuses access to the topic {topic}: grant the user Describe, Read"):
             await log.ensure_topics({topic: 1})
-        with pytest.raises(StartupError, match="does not let us use the topic"):
+        with pytest.raises(StartupError, match="refuses access to the topic"):
             await log.ensure_topics({uuid.uuid4().hex: 1})
 
         secured_kafka.allow(GUEST, "DESCRIBE", topic=topic)
@@ -32,9 +32,9 @@ async def test_the_error_for_each_missing_right(secured_kafka: SecuredKafka):
 
         await eventually(there, 20)
         member = log.subscribe([topic], group)
-        with pytest.raises(StartupError, match=f"does not let us join the group {group}: give our user Read on it"):
+        with pytest.raises(StartupError, match=f"refuses access to the group {group}: grant the user Read on it"):
             await member.start()
-        with pytest.raises(Unavailable, match="does not let us publish: give our user Write"):
+        with pytest.raises(Unavailable, match="refuses to publish: grant the user Write"):
             await log.publish([Record(topic, "k", b"1")])
 
         secured_kafka.allow(GUEST, "WRITE", topic=topic)
@@ -75,11 +75,11 @@ async def test_a_right_to_write_that_is_granted_later(secured_kafka: SecuredKafk
             return ""
 
         async def only_mine() -> bool:
-            return not await published(mine) and "does not let us" in await published(other)
+            return not await published(mine) and "refuses access" in await published(other)
 
         await eventually(only_mine, 20, "it may write to one")
         details = await published(mine, other)
-        assert f"does not let us use the topic {other}: give our user" in details
+        assert f"refuses access to the topic {other}: grant the user" in details
         secured_kafka.allow(GUEST, "WRITE", topic=other)
 
         async def both() -> bool:
@@ -117,7 +117,7 @@ async def test_a_right_on_the_group_that_is_revoked_and_granted_again(secured_ka
                     try:
                         await log.ping()
                     except Unavailable as error:
-                        return f"does not let us join the group {group}: give our user Read" in error.detail
+                        return f"refuses access to the group {group}: grant the user Read" in error.detail
                     return False
 
                 await eventually(reported, 40, "it says what is missing")

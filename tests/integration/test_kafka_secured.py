@@ -79,54 +79,58 @@ class Wrong:
 WRONG = {
     "password": Wrong(
         "SASL_SSL",
-        "does not let 'air' sign in with SCRAM-SHA-512: check kafka.sasl_username, kafka.sasl_password",
+        "refuses the sign-in of 'air' with SCRAM-SHA-512: check kafka.sasl_username, kafka.sasl_password",
         {"sasl_password": "a.wrong.one"},
     ),
     "password, PLAIN": Wrong(
-        "SASL_SSL", "does not let 'air' sign in with PLAIN", {"sasl_password": "a.wrong.one", "sasl_mechanism": "PLAIN"}
+        "SASL_SSL",
+        "refuses the sign-in of 'air' with PLAIN",
+        {"sasl_password": "a.wrong.one", "sasl_mechanism": "PLAIN"},
     ),
-    "user": Wrong("SASL_PLAINTEXT", "does not let 'nobody' sign in", {"sasl_username": "nobody"}),
+    "user": Wrong("SASL_PLAINTEXT", "refuses the sign-in of 'nobody'", {"sasl_username": "nobody"}),
     "mechanism": Wrong(
         "SASL_PLAINTEXT", "set kafka.sasl_mechanism to SCRAM-SHA-256 or SCRAM-SHA-512", {"sasl_mechanism": "PLAIN"}
     ),
     "authority": Wrong(
-        "SASL_SSL", "of nobody we trust (unable to get local issuer certificate): set kafka.tls_ca", {"tls_ca": "other"}
+        "SASL_SSL",
+        "of an unknown authority (unable to get local issuer certificate): set kafka.tls_ca",
+        {"tls_ca": "other"},
     ),
     "system's authorities": Wrong("TLS", "set kafka.tls_ca", {"tls_ca": None}),
     "host name": Wrong(
         "SASL_SSL",
-        "shows a certificate for another name (Hostname mismatch, certificate is not valid "
-        "for 'localhost'): put the name that it is for into kafka.bootstrap",
+        "has a certificate for another name (Hostname mismatch, certificate is not valid "
+        "for 'localhost'): use that name in kafka.bootstrap",
         host="localhost",
     ),
-    "date": Wrong("EXPIRED", "has expired: have it renewed"),
-    "no certificate of ours": Wrong(
-        "MUTUAL", "wants to see a certificate of ours: set kafka.tls_cert and kafka.tls_key"
-    ),
-    "certificate of ours": Wrong("MUTUAL", "does not accept our certificate", {"tls_cert": "other"}),
+    "date": Wrong("EXPIRED", "has an expired certificate: renew it"),
+    "no certificate of ours": Wrong("MUTUAL", "requires a client certificate: set kafka.tls_cert and kafka.tls_key"),
+    "certificate of ours": Wrong("MUTUAL", "does not accept the client certificate", {"tls_cert": "other"}),
     "PLAINTEXT to TLS": Wrong(
-        "TLS", "speaks TLS only: set kafka.security_protocol to SSL or SASL_SSL", {"security_protocol": "PLAINTEXT"}
+        "TLS", "accepts TLS only: set kafka.security_protocol to SSL or SASL_SSL", {"security_protocol": "PLAINTEXT"}
     ),
     "SASL_PLAINTEXT to SASL_SSL": Wrong(
-        "SASL_SSL", "speaks TLS only: set kafka.security_protocol to SASL_SSL.", {"security_protocol": "SASL_PLAINTEXT"}
+        "SASL_SSL",
+        "accepts TLS only: set kafka.security_protocol to SASL_SSL.",
+        {"security_protocol": "SASL_PLAINTEXT"},
     ),
     "an account where there are none": Wrong(
-        "TLS", "has no accounts on this port: set kafka.security_protocol to SSL", {"security_protocol": "SASL_SSL"}
+        "TLS", "has no SASL on this port: set kafka.security_protocol to SSL", {"security_protocol": "SASL_SSL"}
     ),
 }
 #: Errors that may be over in a moment, for example while a broker starts: they are retried.
 TEMPORARY = {
-    "TLS to PLAINTEXT": Wrong("PLAINTEXT", "does not speak TLS as we do", {"security_protocol": "SSL"}),
+    "TLS to PLAINTEXT": Wrong("PLAINTEXT", "does not answer with TLS", {"security_protocol": "SSL"}),
     "SASL_SSL to SASL_PLAINTEXT": Wrong(
         "SASL_PLAINTEXT", "set kafka.security_protocol to SASL_PLAINTEXT", {"security_protocol": "SASL_SSL"}
     ),
     "none where there are accounts": Wrong(
         "SASL_SSL",
-        "hangs up: set kafka.security_protocol to what this port is for, and to SASL_SSL where it wants us to sign in",
+        "closes the connection: set kafka.security_protocol to the protocol of this port; SASL_SSL if it requires",
         {"security_protocol": "SSL"},
     ),
     "advertised address": Wrong(
-        "WRONG_ADDRESS", "sends us on to 127.0.0.1:1 (its advertised.listeners), which does not answer"
+        "WRONG_ADDRESS", "advertises 127.0.0.1:1 (advertised.listeners), which does not answer"
     ),
     "name": Wrong("PLAINTEXT", "is not found", {"bootstrap": ("no-such-host.invalid:9092",)}),
     "address": Wrong(
@@ -176,7 +180,7 @@ async def test_a_silent_broker_does_not_hide_a_working_one(secured_kafka: Secure
             connect_error(locked.model_copy(update={"bootstrap": (address, *locked.bootstrap)}), SHORT_TIMEOUT_S),
         )
         assert f"Kafka at {address} does not answer" in silence
-        assert "sign in" in refusal
+        assert "sign-in" in refusal
 
 
 async def test_invalid_certificate_files(secured_kafka: SecuredKafka, tmp_path: Path):

@@ -26,7 +26,8 @@ from aiokafka.errors import (
 from airnode.config.sections.kafka import KafkaSection
 from airnode.errors import AirnodeError, StartupError, TooLarge, Unavailable
 from airnode.kernel.trouble import Trouble
-from airnode.store.eventlog.kafka_probe import MISSING_RIGHTS, KafkaRefused, explain, missing_right, probe, tls_context
+from airnode.store.eventlog.kafka_probe import probe, tls_context
+from airnode.store.eventlog.kafka_refused import MISSING_RIGHTS, KafkaRefused, explain, missing_right
 from airnode.store.eventlog.log import Partition
 
 log = structlog.get_logger(__name__)
