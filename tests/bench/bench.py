@@ -36,7 +36,7 @@ class Bench:
     console: Console
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def say(self, text: str) -> None:
+    def progress(self, text: str) -> None:
         """Print progress on standard error."""
         self.console.print(f"  {text}", highlight=False)
 

@@ -74,7 +74,7 @@ _SAMPLE = """([bits, cell]) => {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const bench = (window.bench = { frames: [], waits: 0 });
   video.addEventListener("waiting", () => (bench.waits += 1));
-  const look = (now, shown) => {
+  const measure = (now, shown) => {
     const scale = video.videoWidth / 1280;
     let number = 0;
     for (let bit = 0; bit < bits; bit += 1) {
@@ -85,9 +85,9 @@ _SAMPLE = """([bits, cell]) => {
     for (let bit = 0; bit < bits; bit += 1) if (data[bit * 4] > 128) number += 2 ** bit;
     const at = performance.timeOrigin + Math.max(now, shown.expectedDisplayTime);
     bench.frames.push([at, ((at % 2 ** bits) - number + 2 ** bits) % 2 ** bits]);
-    video.requestVideoFrameCallback(look);
+    video.requestVideoFrameCallback(measure);
   };
-  video.requestVideoFrameCallback(look);
+  video.requestVideoFrameCallback(measure);
 }"""
 
 
@@ -150,10 +150,10 @@ async def sample(page: Page, seconds: float) -> Seen:
     return Seen([delay for _, delay in found["frames"] if delay < 5_000], found["waits"])
 
 
-async def measure(report: Report, say: Console, seconds: float, work: Path, opus: str) -> None:
+async def measure(report: Report, console: Console, seconds: float, work: Path, opus: str) -> None:
     """Measure with ``browser.opus`` set to ``aac`` or ``pass``."""
     converted = opus == "aac"
-    say.print(f"Opus: {'converted to AAC' if converted else 'passed through'}")
+    console.print(f"Opus: {'converted to AAC' if converted else 'passed through'}")
     async with aiohttp.ClientSession() as session, chromium(camera=True) as encoder, chromium() as viewer:
         (work / opus).mkdir()
         cluster = Cluster(work / opus, session, *USUAL)

@@ -216,18 +216,18 @@ def show(found: dict[str, Any], console: Console) -> None:
         per_s = AT_ONCE / facts["mean_ms"] * 1000
         reading.add_row(name, f"{facts['p50_ms']:.2f}", f"{facts['p99_ms']:.2f}", f"{per_s:,.0f}")
     console.print(reading)
-    told, seeded = found["statements"], found["seed"]
+    counted, seeded = found["statements"], found["seed"]
     rest = Table(title="The database's share", title_justify="left", pad_edge=False)
     for name in ("figure", "value", "target"):
         rest.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
-    rest.add_row("statements a minute without the cache", f"{told['without_cache_per_min']:,.1f}", "")
-    rest.add_row("statements a minute with the cache", f"{told['with_cache_per_min']:,.1f}", "")
-    rest.add_row("statements a refresh", f"{told['statements_per_refresh']:.0f}", "<= 2")
+    rest.add_row("statements a minute without the cache", f"{counted['without_cache_per_min']:,.1f}", "")
+    rest.add_row("statements a minute with the cache", f"{counted['with_cache_per_min']:,.1f}", "")
+    rest.add_row("statements a refresh", f"{counted['statements_per_refresh']:.0f}", "<= 2")
     rest.add_row("a refresh of 1,000 users and 1,000 products", f"{found['refresh_ms']:.0f} ms", "")
     rest.add_row(f"seeding {seeded['rows']:,} rows", f"{seeded['rows_per_s']:,.0f} rows/s", ">= 50,000")
     console.print(rest)
     console.print(
-        f"{_READS_PER_S:g} reads a second of {AT_ONCE} users each for {told['seconds']:.0f} s, counted by "
+        f"{_READS_PER_S:g} reads a second of {AT_ONCE} users each for {counted['seconds']:.0f} s, counted by "
         f"pg_stat_statements. A refresh every {CacheSection().refresh_interval_s:g} s makes "
         f"{120 / CacheSection().refresh_interval_s:.1f} a minute in the long run. Load: {found['load1']:.1f}."
     )

@@ -46,7 +46,7 @@ async def streams(bench: Bench) -> None:
 
 
 async def _usage(bench: Bench, node: Running, what: str) -> Usage:
-    bench.say(f"CPU, {what}")
+    bench.progress(f"CPU, {what}")
     await asyncio.sleep(_SETTLE_S)
     before = node.meter.read()
     await asyncio.sleep(bench.seconds)
@@ -59,7 +59,7 @@ async def viewers(bench: Bench) -> None:
         await node.live()
         await asyncio.sleep(_SETTLE_S)
         idle_kib, idle_tasks = node.meter.rss_kib(), node.meter.fds()
-        bench.say(f"{_VIEWERS} viewers join")
+        bench.progress(f"{_VIEWERS} viewers join")
         async with _load(node, _VIEWERS, bench.seconds) as load:
             joined = await load.message(90)
             before, lags = node.meter.read(), await node.metrics()
@@ -140,7 +140,7 @@ async def soak(bench: Bench) -> None:
             for index in range(1, round(seconds / period_s) + 1):
                 await asyncio.sleep(started_s + index * period_s - loop.time())
                 rows.append(await _row(node, (loop.time() - started_s) / 60))
-                bench.say("soak {minutes:.1f} min: RSS {rss_kib:.0f} KiB, {fds:.0f} fds".format(**rows[-1]))
+                bench.progress("soak {minutes:.1f} min: RSS {rss_kib:.0f} KiB, {fds:.0f} fds".format(**rows[-1]))
             usage = node.meter.since(before)
             result = await load.message(60)
     second_half = rows[len(rows) // 2 :]

@@ -179,7 +179,7 @@ class Crowd:
             with contextlib.suppress(ValueError):
                 self.latencies_s.append(now_s - int(data[at : at + _STAMP_DIGITS]) / 1e6)
 
-    def say(self, peer: ChatPeer, at_s: float) -> None:
+    def send(self, peer: ChatPeer, at_s: float) -> None:
         text = f"T{peer.number:05}:{int(at_s * 1e6):0{_STAMP_DIGITS}} ".ljust(self.load.chars, "x")
         peer.send(f'421["sendMessage","{peer.room}",{{"content":"{text}","type":"text"}}]')
         self.sent += 1
@@ -189,16 +189,16 @@ class Crowd:
         load, began_s = self.load, time.monotonic()
         senders = self.peers[: load.in_flight]
         for peer in senders:
-            self.say(peer, time.monotonic())
+            self.send(peer, time.monotonic())
         while (now_s := time.monotonic()) - began_s < load.seconds:
             self.turn(0.002 if load.rate_per_s or senders else 0.05)
             for peer in senders:
                 if peer.got_own:
                     peer.got_own = False
-                    self.say(peer, time.monotonic())
+                    self.send(peer, time.monotonic())
             while load.rate_per_s and self.sent < (now_s - began_s) * load.rate_per_s:
                 due_s = began_s + self.sent / load.rate_per_s
-                self.say(self.peers[self.sent * 37 % len(self.peers)], due_s)
+                self.send(self.peers[self.sent * 37 % len(self.peers)], due_s)
         took_s = time.monotonic() - began_s
         last = -1
         while last != self.deliveries:

@@ -270,14 +270,14 @@ class House:
         self.errors.clear()
         now_s = time.time()
         for viewer in self.viewers:
-            viewer.playback.look(now_s)
+            viewer.playback.advance(now_s)
             viewer.playback.reset()
             viewer.received = 0
         began_s, cpu_s = time.monotonic(), time.process_time()
         self.run(began_s + seconds)
         took_s, cpu_s, now_s = time.monotonic() - began_s, time.process_time() - cpu_s, time.time()
         for viewer in self.viewers:
-            viewer.playback.look(now_s)
+            viewer.playback.advance(now_s)
         played = [viewer.playback for viewer in self.viewers]
         return {
             "event": "result",

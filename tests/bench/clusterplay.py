@@ -52,7 +52,7 @@ class Playback:
 
     def fed(self, end_s: float, now_s: float) -> None:
         """Extend the buffer to ``end_s``."""
-        self.look(now_s)
+        self.advance(now_s)
         if end_s - self._end_s > _JUMP_S:
             self.jumps += 1
             self._pos_s += end_s - self._end_s
@@ -61,7 +61,7 @@ class Playback:
             self._playing = True
             self._at_s = now_s
 
-    def look(self, now_s: float) -> None:
+    def advance(self, now_s: float) -> None:
         """Advance the position to ``now_s``."""
         passed_s = now_s - self._at_s
         if self._playing:

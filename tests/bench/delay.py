@@ -58,16 +58,16 @@ _SAMPLE = """([bits, part, centre]) => {
   const bench = (window.bench = { frames: [], own: [], ahead: [], sound: [], rates: [], waits: [] });
   video.addEventListener("waiting", () => bench.waits.push(unixMs(performance.now())));
   video.addEventListener("ratechange", () => bench.rates.push([unixMs(performance.now()), video.playbackRate]));
-  const look = (now, shown) => {
+  const measure = (now, shown) => {
     const { videoWidth: width, videoHeight: height } = video;
     context.drawImage(video, 0, height * centre - 2, width * part, 4, 0, 0, canvas.width, 1);
     const { data } = context.getImageData(0, 0, canvas.width, 1);
     let number = 0;
     for (let bit = 0; bit < bits; bit += 1) if (data[(bit * 8 + 4) * 4] > 128) number += 2 ** bit;
     bench.frames.push([unixMs(Math.max(now, shown.expectedDisplayTime)), number, shown.mediaTime]);
-    video.requestVideoFrameCallback(look);
+    video.requestVideoFrameCallback(measure);
   };
-  video.requestVideoFrameCallback(look);
+  video.requestVideoFrameCallback(measure);
   setInterval(() => {
     const { latencyMs, aheadS, soundBehindMs } = window.airnode;
     if (latencyMs !== null) bench.own.push(latencyMs);
@@ -127,7 +127,7 @@ async def measure(bench: Bench, browser: Browser, way: Way, rounds: int, silent_
     found = []
     async with bench.node() as node:
         for number in range(rounds):
-            bench.say(f"{way.title}: round {number + 1} of {rounds}")
+            bench.progress(f"{way.title}: round {number + 1} of {rounds}")
             publisher = await TimedPublisher(node.process["rtmp_url"], clip).start()
             try:
                 await node.live()

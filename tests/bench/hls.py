@@ -50,16 +50,16 @@ _SAMPLE = """([bits, part, centre]) => {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const bench = (window.bench = { frames: [], waits: 0 });
   video.addEventListener("waiting", () => (bench.waits += 1));
-  const look = (now, shown) => {
+  const measure = (now, shown) => {
     const { videoWidth: width, videoHeight: height } = video;
     context.drawImage(video, 0, height * centre - 2, width * part, 4, 0, 0, canvas.width, 1);
     const { data } = context.getImageData(0, 0, canvas.width, 1);
     let number = 0;
     for (let bit = 0; bit < bits; bit += 1) if (data[(bit * 8 + 4) * 4] > 128) number += 2 ** bit;
     bench.frames.push([performance.timeOrigin + Math.max(now, shown.expectedDisplayTime), number]);
-    video.requestVideoFrameCallback(look);
+    video.requestVideoFrameCallback(measure);
   };
-  video.requestVideoFrameCallback(look);
+  video.requestVideoFrameCallback(measure);
 }"""
 _HOLD_BACK = "document.querySelector('video') && hls.latestLevelDetails.partHoldBack"
 #: {figure: (title, unit, largest ratio to MediaMTX)}
@@ -188,7 +188,7 @@ async def _compare(
         for start in SERVERS:
             try:
                 async with start(bench) as server:
-                    bench.say(f"{title}, {server.name}: round {number + 1} of {rounds}")
+                    bench.progress(f"{title}, {server.name}: round {number + 1} of {rounds}")
                     found.setdefault(server.name, []).append(await measure(server))
             except Skipped as why:
                 bench.report.missing[f"{key}: ratio"] = f"skipped: {why}"

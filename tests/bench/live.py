@@ -41,7 +41,7 @@ _HOUSES = ((0, 150, 5.0), (0, 500, 12.0), (100, 150, None), (100, 500, None))
 async def latency(bench: Bench, browser: Browser) -> None:
     """Measure the latency from ingest to screen, by the frame numbers in the picture."""
     for key, title, path, settings, target_ms in _WAYS:
-        bench.say(f"latency: {title}")
+        bench.progress(f"latency: {title}")
         args = [each for setting in settings for each in ("--set", setting)]
         async with bench.node(*args) as node:
             publisher = await TimedPublisher(node.process["rtmp_url"], bench.clip).start()
@@ -101,7 +101,7 @@ async def join(bench: Bench, browser: Browser) -> None:
         await node.live()
         await asyncio.sleep(_SETTLE_S)
         for path, target_ms in (("live", 250.0), ("hls", 500.0)):
-            bench.say(f"first frame: {path}")
+            bench.progress(f"first frame: {path}")
             own, shown = [], []
             for _ in range(_PAGES):
                 context = await browser.new_context(viewport=DESKTOP, locale="en-US")
@@ -127,7 +127,7 @@ async def viewers(bench: Bench) -> None:
     """Measure the CPU with many viewers."""
     for fragment_ms, count, target in _HOUSES:
         what = "one frame" if fragment_ms == 0 else f"{fragment_ms} ms"
-        bench.say(f"{count} viewers, {what}")
+        bench.progress(f"{count} viewers, {what}")
         async with (
             bench.node("--set", f"media.fragment_ms={fragment_ms}") as node,
             bench.stream(node.process["rtmp_url"]),

@@ -233,9 +233,9 @@ async def watch(orders: dict[str, Any]) -> None:
     await asyncio.sleep(orders["warm_s"])
     joining_errors = dict(house.tally.errors)
     house.tally = Tally()
-    _say({"event": "steady", "joining_errors": joining_errors})
+    _emit({"event": "steady", "joining_errors": joining_errors})
     await asyncio.sleep(orders["seconds"])
-    _say({"event": "result", **house.tally.result(orders["seconds"])})
+    _emit({"event": "result", **house.tally.result(orders["seconds"])})
     await asyncio.to_thread(sys.stdin.read)
     for task in tasks:
         task.cancel()
@@ -247,7 +247,7 @@ async def hammer(orders: dict[str, Any]) -> None:
     host, port, path = orders["host"], orders["port"], orders["path"]
     tally, loop = Tally(), asyncio.get_running_loop()
     connections = [await HttpConnection.open(host, port) for _ in range(orders["connections"])]
-    _say({"event": "steady"})
+    _emit({"event": "steady"})
     until_s = loop.time() + orders["seconds"]
 
     async def ask(connection: HttpConnection) -> None:
@@ -258,12 +258,12 @@ async def hammer(orders: dict[str, Any]) -> None:
                 tally.errors[f"http {answer.status}"] += 1
 
     await asyncio.gather(*(ask(connection) for connection in connections))
-    _say({"event": "result", **tally.result(orders["seconds"])})
+    _emit({"event": "result", **tally.result(orders["seconds"])})
     for connection in connections:
         connection.close()
 
 
-def _say(message: dict[str, Any]) -> None:
+def _emit(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 _STALL_MS = 500.0
 #: 600 AAC frames and 384 pictures: the clip repeats without a hole.
 _LOOP_MS = 12_800
-_WARM_S, _LOOK_EVERY_S = 8.0, 2.0
+_WARM_S, _READ_EVERY_S = 8.0, 2.0
 #: {kind: (track, function from a message to the messages that are sent instead of it)}.
 ODD: dict[str, tuple[int, Any]] = {
     "an empty NAL unit": (VIDEO, lambda b: [b + bytes(4)]),
@@ -56,7 +56,7 @@ _WATCH = """(stallMs) => {
   const video = document.querySelector("video");
   const bench = (window.bench = { stalls: [], longest: 0, shown: 0, waits: 0, last: null });
   video.addEventListener("waiting", () => (bench.waits += 1));
-  const look = (now) => {
+  const measure = (now) => {
     if (bench.last !== null) {
       const gap = now - bench.last;
       bench.longest = Math.max(bench.longest, gap);
@@ -64,9 +64,9 @@ _WATCH = """(stallMs) => {
     }
     bench.last = now;
     bench.shown += 1;
-    video.requestVideoFrameCallback(look);
+    video.requestVideoFrameCallback(measure);
   };
-  video.requestVideoFrameCallback(look);
+  video.requestVideoFrameCallback(measure);
 }"""
 
 
@@ -111,7 +111,9 @@ def odd_stream(every_s: float, sent: dict[str, int]) -> Iterator[SentTag]:
         kind, next_ms = next(kinds), next_ms + every_s * 1000
 
 
-async def watch(browser: Browser, node: AirnodeProcess, room: Classroom, seconds: float, say: Any) -> Watched:
+async def watch(
+    browser: Browser, node: AirnodeProcess, room: Classroom, seconds: float, progress: Callable[[str], None]
+) -> Watched:
     page = await browser.new_page(viewport=DESKTOP, locale="en-US")
     await page.goto(f"{room['class_url']}?path=auto")
     await page.get_by_role("button", name="Join").click()
@@ -123,14 +125,14 @@ async def watch(browser: Browser, node: AirnodeProcess, room: Classroom, seconds
     while (passed_s := time.monotonic() - began_s) < seconds:
         seen.memory.append((passed_s, meter.rss_kib() / 1024))
         seen.paths.add(str(await page.evaluate("window.airnode.path")))
-        say(f"{passed_s:.0f} of {seconds:.0f} s")
-        await asyncio.sleep(min(_LOOK_EVERY_S, max(0.1, seconds - passed_s)))
+        progress(f"{passed_s:.0f} of {seconds:.0f} s")
+        await asyncio.sleep(min(_READ_EVERY_S, max(0.1, seconds - passed_s)))
     seen.usage = meter.since(before)
     seen.page = await page.evaluate("window.bench")
     return seen
 
 
-async def run(seconds: float, every_s: float, report: Report, say: Any) -> None:
+async def run(seconds: float, every_s: float, report: Report, progress: Callable[[str], None]) -> None:
     sent: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         node = AirnodeProcess(Path(folder) / "data")
@@ -139,16 +141,16 @@ async def run(seconds: float, every_s: float, report: Report, say: Any) -> None:
             async with chromium() as browser, aiohttp.ClientSession() as session:
                 room = await Classroom.open(node, session)
                 publisher = await TagPublisher(room, odd_stream(every_s, sent)).start()
-                seen = await watch(browser, node, room, seconds, say)
+                seen = await watch(browser, node, room, seconds, progress)
                 report.failed |= publisher.ended
-                said = (await Api(room, session).room((await Api(room, session).teacher())["token"]))["stream"][
+                findings = (await Api(room, session).room((await Api(room, session).teacher())["token"]))["stream"][
                     "findings"
                 ]
                 await publisher.stop()
         finally:
             await node.close()
     _report(report, seen, sent)
-    report.details["odd"]["said"] = [each["code"] for each in said]
+    report.details["odd"]["findings"] = [each["code"] for each in findings]
 
 
 def _report(report: Report, seen: Watched, sent: dict[str, int]) -> None:

@@ -58,7 +58,7 @@ async def _compare(
     for kind, (name, size) in sizes.items():
         ours, theirs = [], []
         for _ in range(_ROUNDS):
-            bench.say(f"nginx and airnode, {kind}")
+            bench.progress(f"nginx and airnode, {kind}")
             theirs.append(await _cost_us(nginx, host, port, f"/{name}", workers=True))
             ours.append(await _cost_us(node.meter, host, media_port, base + name, workers=False))
         mine, other = quantile(ours, 0.5), quantile(theirs, 0.5)

@@ -39,7 +39,7 @@ _ROOT = Path(__file__).parents[2]
 _PROCESSES = 3
 _RATE = 5_000
 _RATE_S = 12
-_LOOKS = 40
+_STEPS = 40
 _WARM = 100_000
 _ROUNDS = 3
 #: Brokers as they run for a long time: with both JIT compilers.
@@ -168,11 +168,11 @@ class Bench:
             meter = ProcessMeter(consumer.pid)
             made = asyncio.ensure_future(generate(pipeline, count=self.memory_events, rate=0))
             points: list[tuple[float, float]] = []
-            for look in range(1, _LOOKS + 1):
-                await all_in(pipeline, self.memory_events * look // _LOOKS)
-                points.append((self.memory_events * look / _LOOKS / 1e6, meter.rss_kib() / 1024))
+            for step in range(1, _STEPS + 1):
+                await all_in(pipeline, self.memory_events * step // _STEPS)
+                points.append((self.memory_events * step / _STEPS / 1e6, meter.rss_kib() / 1024))
             await made
-        settled = points[_LOOKS // 10 :]
+        settled = points[_STEPS // 10 :]
         self.add(f"{kind}: memory of a consumer after a tenth of {self.memory_events:,} events", settled[0][1], "MiB")
         self.add(f"{kind}: memory of a consumer at the end", settled[-1][1], "MiB")
         self.add(f"{kind}: growth", slope(settled), "MiB/million events")

@@ -25,16 +25,16 @@ _SAMPLE = """([bits, part, centre]) => {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const bench = (window.bench = { frames: [], latencies: [], ahead: [], rates: [], waits: 0 });
   video.addEventListener("waiting", () => (bench.waits += 1));
-  const look = (now, shown) => {
+  const measure = (now, shown) => {
     const { videoWidth: width, videoHeight: height } = video;
     context.drawImage(video, 0, height * centre - 2, width * part, 4, 0, 0, canvas.width, 1);
     const { data } = context.getImageData(0, 0, canvas.width, 1);
     let number = 0;
     for (let bit = 0; bit < bits; bit += 1) if (data[(bit * 8 + 4) * 4] > 128) number += 2 ** bit;
     bench.frames.push([performance.timeOrigin + Math.max(now, shown.expectedDisplayTime), number]);
-    video.requestVideoFrameCallback(look);
+    video.requestVideoFrameCallback(measure);
   };
-  video.requestVideoFrameCallback(look);
+  video.requestVideoFrameCallback(measure);
   setInterval(() => {
     const { latencyMs, aheadS, playbackRate } = window.airnode;
     if (latencyMs !== null) bench.latencies.push(latencyMs);
@@ -60,7 +60,7 @@ async def latency(bench: Bench) -> None:
     """Measure the latency from ingest to screen, with parts of 200 and of 100 ms."""
     async with chromium() as browser:
         for part_ms in (200, 100):
-            bench.say(f"latency with {part_ms} ms parts")
+            bench.progress(f"latency with {part_ms} ms parts")
             await _latency(bench, browser, part_ms)
 
 
@@ -121,7 +121,7 @@ async def join(bench: Bench) -> None:
     async with bench.node() as node, bench.stream(node.process["rtmp_url"]), chromium() as browser:
         await node.live()
         for index in range(_PAGES):
-            bench.say(f"first frame, page {index + 1} of {_PAGES}")
+            bench.progress(f"first frame, page {index + 1} of {_PAGES}")
             context = await browser.new_context(viewport=DESKTOP, locale="en-US")
             try:
                 page = await context.new_page()

@@ -102,7 +102,7 @@ async def measure(
 
 
 async def topology(
-    clip: Path, fanout: int, counts: Sequence[int], seconds: float, say: Console
+    clip: Path, fanout: int, counts: Sequence[int], seconds: float, console: Console
 ) -> list[dict[str, Any]]:
     """Return figures of a cluster with this fan-out, for each number of viewers."""
     with tempfile.TemporaryDirectory(prefix="airnode-bench-") as directory:
@@ -122,7 +122,9 @@ async def topology(
                         await eventually(lambda node=node: served(session, node), 30, "the class is there")
                     found = []
                     for viewers in counts:
-                        say.print(f"relay.fanout {fanout}, {viewers} viewers on each of {EDGES} edges", highlight=False)
+                        console.print(
+                            f"relay.fanout {fanout}, {viewers} viewers on each of {EDGES} edges", highlight=False
+                        )
                         one = await measure(session, origin, edges, viewers, seconds)
                         found.append({"fanout": fanout, **one})
                     return found

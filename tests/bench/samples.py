@@ -23,7 +23,7 @@ async def samples(bench: Bench) -> None:
     for kind, time_ms, body in read_tags(bench.clip):
         demux = {8: demuxer.audio, 9: demuxer.video}.get(kind)
         events += demux(time_ms, body, time_ms / 1000) if demux is not None else []
-    bench.say("time a sample")
+    bench.progress("time a sample")
     video = [event for event in events if isinstance(event, Frame) and event.track == "video"]
     audio = [event for event in events if isinstance(event, Frame) and event.track == "audio"]
     start_codes = [Frame("video", f.dts_90k, f.cts_90k, annexb(*nals_of(f.data)), f.is_key, 0.0) for f in video]

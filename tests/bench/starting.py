@@ -17,7 +17,7 @@ async def start(bench: Bench) -> None:
     """Measure the first start, which creates all data, and the second, which finds it."""
     first, second, idle, children = [], [], [], []
     for repeat in range(_REPEATS):
-        bench.say(f"start {repeat + 1} of {_REPEATS}")
+        bench.progress(f"start {repeat + 1} of {_REPEATS}")
         data_dir = bench.data_dir()
         first.append((await _start(data_dir, idle_s=0))[0])
         took_s, own_kib, children_kib = await _start(data_dir, idle_s=_IDLE_S)

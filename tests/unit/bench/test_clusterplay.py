@@ -58,19 +58,19 @@ def test_a_stall_is_the_position_at_the_end_of_the_buffer_and_costs_what_it_last
 def test_too_little_is_no_reason_to_go_on():
     viewer = playing(aim_s=0.2)
     viewer.fed(100.5, 1.0)
-    viewer.look(2.0)
+    viewer.advance(2.0)
     assert viewer.stalls == 1
     assert viewer.stalled_s == pytest.approx(1.6)
 
 
 def test_a_silent_node_shows_without_anything_coming():
     viewer = playing()
-    viewer.look(5.0)
-    viewer.look(6.0)
+    viewer.advance(5.0)
+    viewer.advance(6.0)
     assert viewer.stalls == 1
     assert viewer.stalled_s == pytest.approx(5.6)
     viewer.reset()
-    viewer.look(7.0)
+    viewer.advance(7.0)
     assert viewer.stalled_s == pytest.approx(1.0)
 
 
