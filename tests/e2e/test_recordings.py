@@ -106,9 +106,9 @@ async def test_back_30_seconds_begins_30_seconds_before_the_end(
             await eventually(lambda: plays(page, "dvr"), 30, "the recording plays while it is made")
 
             async def long_enough() -> bool:
-                return await length_s(page) > 40
+                return await length_s(page) > 33
 
-            await eventually(long_enough, 60, "40 s are recorded")
+            await eventually(long_enough, 60, "33 s are recorded")
             await page.get_by_role("button", name="Back to live").first.click()
             await eventually(lambda: is_state(page, "live"), 30, "the page is live again")
             await look_back_30_s(page)

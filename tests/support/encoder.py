@@ -48,7 +48,8 @@ class Encoder:
             if (found := await self._target()) is not None:
                 target, url = found
                 self.tries.append((time.monotonic(), target))
-                self.publisher = await Publisher(url, "-re", "-i", str(self._clip), "-c", "copy", *_TIMEOUT).start()
+                clip = ("-re", "-stream_loop", "-1", "-i", str(self._clip), "-c", "copy")
+                self.publisher = await Publisher(url, *clip, *_TIMEOUT).start()
                 _, errors = await self.publisher.result(3600)
                 self.errors.append(errors)
             await asyncio.sleep(_PAUSE_S)

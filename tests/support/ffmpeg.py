@@ -97,6 +97,8 @@ def make_clip(path: Path, seconds: int = 90, *, gop: int = RATE, extra: tuple[st
 class Publisher:
     """``ffmpeg -re … -f flv rtmp://…``.
 
+    A clip begins anew at its end, so that a slow test does not outlast it.
+
     Args:
         command: words before the command, such as ``ip netns exec``; the pid must stay that of ffmpeg.
     """
@@ -109,7 +111,7 @@ class Publisher:
 
     @classmethod
     def of_clip(cls, url: str, clip: Path, *, command: Sequence[str] = ()) -> "Publisher":
-        return cls(url, "-re", "-i", str(clip), "-c", "copy", command=command)
+        return cls(url, "-re", "-stream_loop", "-1", "-i", str(clip), "-c", "copy", command=command)
 
     async def start(self) -> "Publisher":
         self._process = await asyncio.create_subprocess_exec(

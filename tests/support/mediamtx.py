@@ -70,6 +70,8 @@ class FakePublisher:
             "error",
             "-nostdin",
             "-re",
+            "-stream_loop",
+            "-1",
             "-i",
             str(clip),
             "-map",
