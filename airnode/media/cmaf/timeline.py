@@ -110,7 +110,8 @@ class AudioClock:
 
     Small drift is corrected by making single frames a few samples longer or shorter. A hole is counted in whole frames,
     since decoders play only whole frames: so the next frame is at most half a frame from the publisher's time. Frames
-    that begin before the end of the last one are dropped.
+    that begin before the end of the last one are dropped. Frames with the timestamp of the one before follow it: some
+    encoders give several frames one timestamp.
 
     Args:
         stats: counts gaps, overlaps and corrections.
@@ -130,6 +131,7 @@ class AudioClock:
         self.tolerate(AUDIO_TOLERANCE_MS)
         self.next_samples = not_before_samples
         self.started = False
+        self._last_90k = -1
         self._drift_samples = 0.0
         self._correcting = False
         self._stats = stats
@@ -145,6 +147,11 @@ class AudioClock:
         Args:
             duration_samples: duration of this frame; 0: ``samples_per_frame``.
         """
+        if media_90k == self._last_90k:
+            dts_samples, duration_samples = self.next_samples, duration_samples or self._samples_per_frame
+            self.next_samples += duration_samples
+            return dts_samples, duration_samples
+        self._last_90k = media_90k
         ahead_samples = media_90k * self._sample_rate // VIDEO_TIMESCALE - self.next_samples
         if not self.started:
             self.started = True

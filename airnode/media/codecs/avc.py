@@ -107,6 +107,24 @@ def parse_sps(nal: bytes) -> SequenceInfo:
         BitstreamError: it is cut short or invalid.
     """
     r = BitReader(unescape(nal[1:]))
+    info = _sequence(r)
+    return info._replace(frame_rate=_vui_frame_rate(r)) if r.flag() else info
+
+
+def decoding_fields(sps: bytes) -> tuple[int, int, int]:
+    """Return the part of a sequence parameter set that slices depend on: not its level, and not the VUI.
+
+    Raises:
+        BitstreamError: it is cut short or invalid.
+    """
+    payload = unescape(sps[1:])
+    r = BitReader(payload)
+    _sequence(r)
+    return payload[0], 8 * len(payload) - r.bits_left, int.from_bytes(payload[3:], "big") >> r.bits_left
+
+
+def _sequence(r: BitReader) -> SequenceInfo:
+    """Read the fields before the VUI."""
     profile = r.u(8)
     r.skip(16)  # constraint flags, level
     set_id = bounded(r.ue(), 31, "seq_parameter_set_id")
@@ -116,7 +134,7 @@ def parse_sps(nal: bytes) -> SequenceInfo:
     frame_num_bits = 4 + bounded(r.ue(), 12, "log2_max_frame_num_minus4")
     order = _picture_order(r)
     reference_frames = bounded(r.ue(), 16, "max_num_ref_frames")
-    r.skip(1)
+    allows_gaps = r.flag()
     width_mbs, height_units = r.ue() + 1, r.ue() + 1
     frame_only = r.flag()
     if not frame_only:
@@ -129,9 +147,8 @@ def parse_sps(nal: bytes) -> SequenceInfo:
     width = 16 * width_mbs - unit_x * (left + right)
     height = 16 * height_units * fields - unit_y * (top + bottom)
     picture_size(width, height)
-    rate = _vui_frame_rate(r) if r.flag() else None
-    pictures = PictureSyntax(frame_num_bits, *order, frame_only, width_mbs * height_units * fields)
-    return SequenceInfo(width, height, rate, set_id, chroma_format, luma_bits, chroma_bits, reference_frames, pictures)
+    pictures = PictureSyntax(frame_num_bits, *order, frame_only, width_mbs * height_units * fields, allows_gaps)
+    return SequenceInfo(width, height, None, set_id, chroma_format, luma_bits, chroma_bits, reference_frames, pictures)
 
 
 def _high_fields(r: BitReader) -> tuple[int, int, int, int]:

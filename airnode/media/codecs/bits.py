@@ -25,6 +25,7 @@ class PictureSyntax(NamedTuple):
         has_order_deltas: slice headers have delta_pic_order_cnt.
         is_progressive: frame_mbs_only_flag.
         macroblocks: of a frame.
+        allows_gaps: gaps_in_frame_num_value_allowed_flag.
     """
 
     frame_num_bits: int
@@ -33,6 +34,7 @@ class PictureSyntax(NamedTuple):
     has_order_deltas: bool
     is_progressive: bool
     macroblocks: int
+    allows_gaps: bool
 
 
 class SequenceInfo(NamedTuple):

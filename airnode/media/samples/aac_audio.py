@@ -46,6 +46,8 @@ class AacAudio:
         self._config: AudioConfig | None = None
         self._layout = 0
         self._other_layout = 0
+        #: This publisher announced a wrong number of channels: only its frames tell.
+        self._is_corrected = False
         #: Recent frames that ended with END, and recent frames that did not.
         self._ended = 0
         self._cut = 0
@@ -60,15 +62,24 @@ class AacAudio:
             return []
         try:
             config = aac.parse_asc(record)
-            self._layout = aac.channel_configuration(record)
+            layout = aac.channel_configuration(record)
         except aac.UnsupportedObjectType:
             raise
         except BitstreamError:
             self._findings.add("audio", "config_invalid", now_s)
             return []
         self._record = record
+        if self._is_corrected and self._announces_same(record):
+            return []
+        self._layout = layout
         self._ended = self._cut = self._other_layout = 0
         return self._changed(config)
+
+    def _announces_same(self, record: bytes) -> bool:
+        """Return whether a record differs from the configuration only in its number of channels."""
+        if self._config is None:
+            return False
+        return aac.with_channel_configuration(record, self._layout) == self._config.record
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
         """Return the events to pass on for this frame."""
@@ -124,7 +135,7 @@ class AacAudio:
             config = aac.parse_asc(aac.with_channel_configuration(self._record, layout))
         except BitstreamError:
             return []
-        self._layout, self._other_layout = layout, 0
+        self._layout, self._other_layout, self._is_corrected = layout, 0, True
         return [*self._changed(config), frame]
 
     def _has_end(self, data: bytes) -> bool:

@@ -59,6 +59,7 @@ class Examiner:
         #: {track: (its codec, its examiner)}.
         self._tracks: dict[TrackKind, tuple[VideoCodec | AudioCodec, _TrackExaminer]] = {}
         #: {track that cannot be played: (its codec, unix time at which it came first)}.
+        #: A track that plays is still in `_tracks` then: some of its messages may name another codec.
         self._refused: dict[TrackKind, tuple[str, float]] = {}
 
     def examine(self, events: Iterable[IngestEvent], now_s: float) -> list[MediaEvent]:
@@ -72,6 +73,8 @@ class Examiner:
             if isinstance(event, Frame):
                 track = self._tracks.get(event.track)
                 if track is not None:
+                    if self._refused:
+                        self._refused.pop(event.track, None)
                     passed += track[1].examine(event)
                 elif event.track in self._refused:
                     self._refuse(event.track, self._refused[event.track][0], now_s)
@@ -101,24 +104,36 @@ class Examiner:
         try:
             configured = current[1].configure(record, now_s)
         except UnsupportedObjectType as error:
+            self._tracks.pop(kind)
             self._refuse(kind, str(error), now_s)
             return held
         self._refused.pop(kind, None)
         return [*held, *configured]
 
     def _refuse(self, track: TrackKind, codec: str, now_s: float) -> None:
-        """Leave a track out; raise UnsupportedCodec if no other track can be played."""
-        self._tracks.pop(track, None)
+        """Leave a message out, and its track if no other message of it comes.
+
+        Raises:
+            UnsupportedCodec: browsers can play no track.
+        """
         since_s = self._refused.get(track, ("", now_s))[1]
         self._refused[track] = codec, since_s
         self._findings.add(track, f"{track}_codec", now_s, codec=codec)
+        if self._plays(track, now_s):
+            return
+        self._tracks.pop(track, None)
         other = _OTHER[track]
-        if other in self._tracks:
+        if self._plays(other, now_s):
             return
         if other in self._refused or now_s - since_s >= OTHER_TRACK_WAIT_S:
             names = " and ".join(f"the codec {name}" for name, _ in self._refused.values())
             instead = " and ".join(_INSTEAD[kind] for kind in self._refused)
             raise UnsupportedCodec(f"{names[0].upper()}{names[1:]} cannot be played in browsers; send {instead}.")
+
+    def _plays(self, track: TrackKind, now_s: float) -> bool:
+        """Return whether the track has a codec that can be played, and not only messages in others for a while."""
+        since_s = self._refused.get(track, ("", now_s))[1]
+        return track in self._tracks and now_s - since_s < OTHER_TRACK_WAIT_S
 
 
 def _track_examiner(codec: VideoCodec | AudioCodec, findings: Findings) -> _TrackExaminer:

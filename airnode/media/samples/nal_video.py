@@ -13,9 +13,10 @@ pictures of a publish wait; all pictures wait after one came in parts.
 
 from typing import Final
 
-from airnode.media.codecs.bits import BitstreamError
-from airnode.media.frames import Frame, MediaEvent, VideoConfig
+from airnode.media.codecs.bits import BitReader, BitstreamError
+from airnode.media.frames import Frame, MediaEvent
 from airnode.media.samples.findings import Findings
+from airnode.media.samples.frame_numbers import FrameNumbers
 from airnode.media.samples.nal_syntax import (
     DELIMITER,
     INVALID,
@@ -31,7 +32,7 @@ from airnode.media.samples.nal_syntax import (
     with_immediate_recovery,
 )
 from airnode.media.samples.nal_units import Unpacked, pack, unpack
-from airnode.media.samples.parameter_sets import ParameterSets
+from airnode.media.samples.video_configuration import VideoConfiguration
 
 #: In a publish, this many first pictures wait for the next message, and this many are examined closely.
 _CAUTIOUS_PICTURES: Final = 3
@@ -44,8 +45,8 @@ _MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
 _SEI_LOOK_BYTES: Final = 64
 #: After a lost picture, pictures are left out for at most this long if no key frame comes.
 _LONGEST_WAIT_90K: Final = 3 * 90_000
-#: This many changes of a PPS alone make a new configuration; after that, a changed PPS stays in the frames only.
-_MAX_PPS_CHANGES: Final = 4
+#: The parts of one picture have timestamps that differ by less than this: 30 ms.
+_LONGEST_PICTURE_90K: Final = 30 * 90
 
 
 class NalVideo:
@@ -57,11 +58,8 @@ class NalVideo:
     def __init__(self, syntax: NalSyntax, findings: Findings) -> None:
         self._syntax = syntax
         self._findings = findings
-        self._sets = ParameterSets(syntax.codec)
-        self._record = b""
-        self._config: VideoConfig | None = None
-        self._changed = False
-        self._pps_changes = 0
+        self._configuration = VideoConfiguration(syntax.codec, findings)
+        self._sets = self._configuration.sets
         #: NAL units that belong to the next picture.
         self._pending: list[bytes] = []
         #: The last picture, after its new configuration, if it waits for more parts.
@@ -69,6 +67,11 @@ class NalVideo:
         self._cautious = _CAUTIOUS_PICTURES
         self._close = _CLOSE_PICTURES
         self._comes_in_parts = False
+        #: first_mb_in_slice of the last slice.
+        self._last_mb = 0
+        #: None: a missing picture does no harm, or cannot be noticed.
+        self._numbers: FrameNumbers | None = None
+        self._keeps_references = False
         self._annexb_before: bool | None = None
         self._begun = False
         #: Decode time of a lost picture that the next ones refer to; None: no picture is lost.
@@ -79,21 +82,22 @@ class NalVideo:
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
         """Take a configuration record. Return the events to pass on."""
-        if not record or record == self._record:
+        if not self._configuration.take_record(record, now_s):
             return []
-        try:
-            self._sets.replace(record)
-        except BitstreamError:
-            self._add("config_invalid", now_s)
-            return []
-        self._record, self._changed = record, True
-        return [*self._release(), *self._new_config(now_s)]
+        events = [*self._release(), *self._new_config(now_s)]
+        if self._configuration.stays_in_frames:
+            self._pending = self._sets.nals()
+        return events
 
     def examine(self, frame: Frame) -> list[MediaEvent]:
         """Return the events to pass on for this frame and for earlier ones."""
-        is_settled = not (self._close or self._comes_in_parts or self._held or self._pending or self._changed)
-        if is_settled and self._open_since_90k is None and self._lost_90k is None and self._is_clean(frame):
-            return [frame]
+        is_settled = not (self._close or self._comes_in_parts or self._held or self._pending)
+        if self._configuration.has_changed or self._configuration.current is None:
+            is_settled = False
+        if is_settled and self._open_since_90k is None and self._lost_90k is None:
+            slice_at = self._find_clean_slice(frame)
+            if slice_at and not self._misses_picture(frame, frame.data, slice_at):
+                return [frame]
         return self._examine_closely(frame)
 
     def finish(self) -> list[MediaEvent]:
@@ -102,9 +106,12 @@ class NalVideo:
 
     # ---- the fast check ----------------------------------------------------------------------------------------------
 
-    def _is_clean(self, frame: Frame) -> bool:
-        """Return whether the frame is a whole picture in the correct form, with a correct key frame mark."""
-        data, pos, found, first = frame.data, 0, 0, 0
+    def _find_clean_slice(self, frame: Frame) -> int:
+        """Return the position of the slice with which the picture begins.
+
+        0: the frame is no whole picture in the correct form, or its key frame mark is wrong.
+        """
+        data, pos, found, slice_at = frame.data, 0, 0, 0
         kinds, header_bytes, size_of = self._syntax.kinds, self._syntax.header_bytes, int.from_bytes
         last = len(data) - 4 - header_bytes
         while pos < last:
@@ -112,19 +119,20 @@ class NalVideo:
             kind = kinds[data[pos + 4]]
             found |= kind
             if kind & SLICE:
-                first |= data[pos + 4 + header_bytes]
+                if data[pos + 4 + header_bytes] & 0x80:
+                    slice_at = pos + 4
             elif kind & (PARAMETERS | SEI) and not self._is_known(data[pos + 4 : pos + 4 + size], kind):
-                return False
+                return 0
             if not size:
-                return False
+                return 0
             pos += 4 + size
-        return (
+        is_clean = (
             pos == len(data)
-            and first & 0x80 != 0
             and bool(found & KEY) == frame.is_key
             and not found & (INVALID | LEADING)
             and self._sets.length_size == 4
         )
+        return slice_at if is_clean else 0
 
     def _is_known(self, nal: bytes, kind: int) -> bool:
         """Return whether a header changes nothing: a known parameter set, or an SEI without a recovery point."""
@@ -136,7 +144,7 @@ class NalVideo:
         now_s = frame.arrived_s
         self._close = max(0, self._close - 1)
         unpacked = unpack(frame.data, self._sets.length_size, self._syntax.kinds, annexb_before=self._annexb_before)
-        if not unpacked.nals and self._is_record(frame.data):
+        if not unpacked.nals and self._configuration.is_record(frame.data):
             self._add("config_as_frame", now_s)
             return self.configure(frame.data, now_s)
         if unpacked.is_annexb or _SIZED.issuperset(unpacked.odd):
@@ -149,23 +157,26 @@ class NalVideo:
         nals, found, is_first = self._sort(unpacked.nals, now_s)
         if not found & SLICE:
             self._keep_headers(nals, found, unpacked, now_s)
-            if "cut" not in unpacked.odd:
+            if "cut" not in unpacked.odd and not found & INVALID:
                 return []
             self._lose(frame, unpacked.lost_header)
             return self._release()
         if "cut" in unpacked.odd:
             self._add("cut_slices", now_s)
         if not is_first:
-            return self._join(nals, now_s)
+            return self._join(frame, nals)
         is_changed = bool(self._pending or unpacked.odd) or len(nals) != len(unpacked.nals)
         nals, self._pending = [*self._pending, *nals], []
+        self._last_mb = self._first_mb(nals, -1)
         is_key, refreshes = self._judge_key(frame, nals, found)
         if refreshes:
             nals, is_changed = with_immediate_recovery(nals, self._syntax), True
+        begin = next((nal for nal in nals if self._begins_picture(nal)), b"")
+        self._misses_picture(frame, begin, 0)
         if not self._is_decodable(frame, found, is_key):
             return self._release()
-        new_config = self._new_config(now_s) if is_key or self._config is None else []
-        if self._config is None:
+        new_config = self._new_config(now_s) if is_key or self._configuration.current is None else []
+        if self._configuration.current is None:
             self._add("no_config", now_s)
             return []
         if is_changed or is_key != frame.is_key:
@@ -181,28 +192,18 @@ class NalVideo:
             kind = kinds[nal[0]]
             if kind & INVALID or (len(nal) <= header_bytes and not kind & OTHER):
                 self._add("invalid_nal", now_s)
+                # forbidden_zero_bit: a proxy found the slice to be damaged.
+                found |= INVALID if kinds[nal[0] & 0x7F] & SLICE else 0
                 continue
-            if kind & PARAMETERS and not self._take_set(nal, now_s):
+            if kind & PARAMETERS and not self._configuration.take_set(nal, now_s):
                 continue
-            if kind & SLICE and nal[header_bytes] & 0x80:
-                is_first = True
+            is_first = is_first or self._begins_picture(nal)
             found |= kind
             kept.append(nal)
         return kept, found, is_first
 
-    def _take_set(self, nal: bytes, now_s: float) -> bool:
-        """Store a parameter set. Return whether it is valid."""
-        try:
-            kind = self._sets.add(nal)
-        except BitstreamError:
-            self._add("invalid_nal", now_s)
-            return False
-        if kind == "pps" and self._config is not None and not self._changed:
-            self._pps_changes += 1
-            self._changed = self._pps_changes <= _MAX_PPS_CHANGES
-        elif kind is not None:
-            self._changed = True
-        return True
+    def _begins_picture(self, nal: bytes) -> bool:
+        return bool(self._syntax.kinds[nal[0]] & SLICE and nal[self._syntax.header_bytes] & 0x80)
 
     def _keep_headers(self, nals: list[bytes], found: int, unpacked: Unpacked, now_s: float) -> None:
         """Keep the headers of a message without a picture for the next picture."""
@@ -219,29 +220,38 @@ class NalVideo:
         elif not unpacked.odd and not unpacked.nals:
             self._add("empty", now_s)
 
-    def _is_record(self, data: bytes) -> bool:
-        """Return whether a frame is a configuration record."""
-        sets = ParameterSets(self._syntax.codec)
-        try:
-            sets.replace(data)
-        except BitstreamError:
-            return False
-        return bool(sets.known)
-
     # ---- pictures ----------------------------------------------------------------------------------------------------
 
-    def _join(self, nals: list[bytes], now_s: float) -> list[MediaEvent]:
-        """Add slices to the held picture that they continue. Return an empty list: it is still held."""
-        self._comes_in_parts = True
+    def _join(self, frame: Frame, nals: list[bytes]) -> list[MediaEvent]:
+        """Add slices to the held picture if they continue it. Return an empty list: it is still held.
+
+        Otherwise the beginning of their picture is lost, or this encoder begins to send pictures in parts.
+        """
         picture = self._held[-1] if self._held else None
-        if not isinstance(picture, Frame):
-            self._add("picture_part_lost", now_s)
-            return []
-        self._add("picture_split", now_s)
+        last_mb, begin_mb, self._last_mb = self._last_mb, self._first_mb(nals, 0), self._first_mb(nals, -1)
+        if (
+            not isinstance(picture, Frame)
+            or begin_mb < last_mb
+            or frame.dts_90k - picture.dts_90k > _LONGEST_PICTURE_90K
+        ):
+            self._add("picture_part_lost", frame.arrived_s)
+            self._cautious, self._close = _CAUTIOUS_PICTURES, _CLOSE_PICTURES
+            self._lose(frame, next(nal[0] for nal in nals if self._syntax.kinds[nal[0]] & SLICE))
+            return self._release()
+        self._comes_in_parts = True
+        self._add("picture_split", frame.arrived_s)
         data = picture.data + pack([*self._pending, *nals])
         self._pending = []
         self._held[-1] = Frame("video", picture.dts_90k, picture.cts_90k, data, picture.is_key, picture.arrived_s)
         return []
+
+    def _first_mb(self, nals: list[bytes], index: int) -> int:
+        """Return first_mb_in_slice of one of the slices; 0: this is HEVC."""
+        slices = [nal for nal in nals if self._syntax.kinds[nal[0]] & SLICE]
+        try:
+            return BitReader(slices[index][1:9]).ue() if self._syntax.codec == "avc" else 0
+        except BitstreamError:
+            return 0
 
     def _judge_key(self, frame: Frame, nals: list[bytes], found: int) -> tuple[bool, bool]:
         """Return whether decoding can begin here, and whether the picture needs another recovery point for that.
@@ -293,6 +303,13 @@ class NalVideo:
             self._add("leading_pictures", frame.arrived_s)
         return not is_leading
 
+    def _misses_picture(self, frame: Frame, data: bytes, slice_at: int) -> bool:
+        """Return whether a picture is missing before this one; then pictures are left out until the next key frame."""
+        if self._numbers is None or not self._numbers.misses_picture(data, slice_at):
+            return False
+        self._lost_90k = frame.dts_90k
+        return True
+
     def _lose(self, frame: Frame, header: int) -> None:
         """Leave out the pictures after a lost one, if decoders would stop at them.
 
@@ -302,30 +319,17 @@ class NalVideo:
         """
         kind = self._syntax.kinds[header] if header >= 0 else INVALID
         is_reference = not kind & SLICE or bool(kind & KEY) or header >> 5 & 3 != 0
-        if self._syntax.codec == "avc" and is_reference and (kind & KEY or not self._sets.uses_one_reference()):
+        if self._syntax.codec == "avc" and is_reference and (kind & KEY or self._keeps_references):
             self._lost_90k = frame.dts_90k
 
     def _new_config(self, now_s: float) -> list[MediaEvent]:
         """Return the configuration if it has changed."""
-        if not self._changed:
-            return []
-        try:
-            made = self._sets.config()
-        except BitstreamError:
-            self._add("config_invalid", now_s)
-            return []
-        if made is None:
-            return []
-        self._changed = False
-        config, is_repaired = made
-        if config == self._config:
-            return []
-        if is_repaired:
-            self._add("config_repaired", now_s)
-        if not self._record:
-            self._add("config_in_band", now_s)
-        self._config = config
-        return [config]
+        events = self._configuration.take_change(now_s)
+        if events:
+            sequence = self._configuration.sequence
+            self._keeps_references = sequence is not None and sequence.reference_frames != 1
+            self._numbers = FrameNumbers.of(sequence)
+        return events
 
     def _pass_on(self, picture: list[MediaEvent]) -> list[MediaEvent]:
         """Return the held picture, and also this one if no more parts are expected."""

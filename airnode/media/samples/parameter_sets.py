@@ -3,8 +3,9 @@
 from typing import Literal
 
 from airnode.media.codecs import avc, hevc
-from airnode.media.codecs.bits import MAX_HEADER_BYTES, BitstreamError
+from airnode.media.codecs.bits import MAX_HEADER_BYTES, BitstreamError, SequenceInfo
 from airnode.media.frames import VideoConfig
+from airnode.media.samples.nal_units import split_annexb
 
 #: Most sets in a record: their numbers are fields of 5 and 8 bits.
 _MAX_SPS, _MAX_PPS = 31, 255
@@ -34,7 +35,9 @@ class ParameterSets:
         Raises:
             BitstreamError: the record is cut short or invalid; nothing changed.
         """
-        if self._codec == "avc":
+        if record.startswith((b"\0\0\1", b"\0\0\0\1")):  # start codes instead of a record
+            length_size, nals = 4, split_annexb(record)
+        elif self._codec == "avc":
             length_size, sps, pps = avc.read_avcc(record)
             nals = [*sps, *pps]
         else:
@@ -48,24 +51,24 @@ class ParameterSets:
         self._sets, self._record, self.length_size = found, record, length_size
         self._update_known()
 
-    def add(self, nal: bytes) -> SetKind | None:
-        """Store a set from a frame. Return its kind if it is new or has changed.
+    def add(self, nal: bytes) -> bool:
+        """Store a set from a frame. Return whether it is new or has changed.
 
         Raises:
             BitstreamError: it is cut short or invalid.
         """
         identity = self._identify(nal)
         if identity is None:
-            return None
+            return False
         kind, set_id = identity
         stripped = nal.rstrip(b"\0")
         if self._sets[kind].get(set_id) == stripped:
             self.known.add(nal)
-            return None
+            return False
         self._sets[kind][set_id] = stripped
         self._record = b""
         self._update_known()
-        return kind
+        return True
 
     def config(self) -> tuple[VideoConfig, bool] | None:
         """Return the configuration, and whether the publisher's record had to be changed; None: sets are missing.
@@ -86,10 +89,21 @@ class ParameterSets:
         kept = self._record if self._record[:13] == record[:13] and self.length_size == 4 else record
         return hevc.parse_hvcc(kept), bool(self._record) and kept is record
 
-    def uses_one_reference(self) -> bool:
-        """Return whether each picture refers only to the one before it (H.264 with one reference frame)."""
+    def sequence(self) -> SequenceInfo | None:
+        """Return the fields of the SPS in use; None: there is none, or this is HEVC."""
         sps, _ = self._in_order()
-        return self._codec == "avc" and bool(sps) and avc.parse_sps(sps[0]).reference_frames == 1
+        return avc.parse_sps(sps[0]) if self._codec == "avc" and sps else None
+
+    def decoding_fields(self) -> list[object]:
+        """Return what the decoding of slices depends on; empty: not known (HEVC)."""
+        if self._codec == "hevc":
+            return []
+        sps, pps = self._in_order()
+        return [*map(avc.decoding_fields, sps), *pps]
+
+    def nals(self) -> list[bytes]:
+        """Return all current sets, in the order in which decoders need them."""
+        return [nal for sets in self._sets.values() for nal in sets.values()]
 
     def _in_order(self) -> tuple[list[bytes], list[bytes]]:
         """Return (SPS, PPS); the SPS that the first PPS uses is the first one."""
@@ -117,4 +131,4 @@ class ParameterSets:
         return ("pps", hevc.parse_pps_ids(nal)[0]) if kind == 34 else None
 
     def _update_known(self) -> None:
-        self.known = {nal for sets in self._sets.values() for nal in sets.values()}
+        self.known = set(self.nals())

@@ -125,6 +125,14 @@ def test_lost_audio_makes_a_gap_at_once():
     assert placed[100][0] - placed[99][0] == pytest.approx(21 * 1024, abs=96)
 
 
+def test_frames_with_one_timestamp_follow_each_other():
+    stats = PackagerStats()
+    clock = AudioClock(48_000, 1024, stats)
+    placed = [clock.place(900_000 + group * 12 * 1920) for group in range(40) for _ in range(12)]
+    assert [each[0] for each in placed if each is not None] == [480_000 + 1024 * number for number in range(480)]
+    assert stats.dropped["audio_overlap"] == 0
+
+
 def test_overlapping_audio_is_dropped():
     times = stamps(200)
     placed, stats = place_all(times[:100] + times[90:])

@@ -104,6 +104,16 @@ def test_a_wrong_number_of_channels_is_corrected(record: bytes, frame: bytes, ch
     assert stream.codes == {"invalid_audio": 4, "channels_wrong": 1}
 
 
+def test_after_a_wrong_number_of_channels_only_the_frames_tell() -> None:
+    stream = Stream("aac", MONO).audio(*[STEREO_FRAME] * 10)
+    for record in (STEREO, MONO, STEREO, MONO):
+        stream.configure("aac", record).audio(*[STEREO_FRAME] * 10)
+    configs = [event.channels for event in stream.passed if isinstance(event, AudioConfig)]
+    assert configs == [1, 2]
+    assert len(stream.frames) == 46
+    assert stream.codes == {"invalid_audio": 4, "channels_wrong": 1}
+
+
 def test_a_configuration_that_cannot_be_read_is_ignored() -> None:
     assert Stream("aac", b"\x12").codes == {"config_invalid": 1}
     stream = Stream("aac").configure("aac", b"\xff" * 9).audio(STEREO_FRAME)

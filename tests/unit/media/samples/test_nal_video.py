@@ -214,6 +214,17 @@ def test_each_nal_unit_in_a_message_of_its_own() -> None:
     assert stream.codes == {"headers_apart": 60, "picture_split": 90}
 
 
+def test_a_part_without_its_beginning_is_not_joined_to_another_picture() -> None:
+    stream = Stream().begin(1).video(sized(INTER), sized(INTER_REST), sized(INTER)).finish()
+    assert [nals_of(frame.data) for frame in stream.frames] == [[INTER]] * 3
+    assert stream.codes == {"picture_part_lost": 1}
+
+
+def test_pictures_are_not_delayed_for_ever_after_one_lost_part() -> None:
+    stream = Stream().begin().video(sized(INTER_REST)).video(*[sized(INTER)] * 40)
+    assert len(stream.frames) == 40
+
+
 def test_a_picture_that_is_split_later_costs_one_part() -> None:
     stream = Stream().begin()
     stream.video(sized(INTER)).video(sized(INTER_REST), same_time=True)
@@ -300,7 +311,7 @@ def test_hevc_in_several_messages_without_a_record() -> None:
     stream = Stream("hevc", b"")
     for nal in (HEVC_VPS, HEVC_SPS, HEVC_PPS, HEVC_IDR, HEVC_REST):
         stream.video(sized(nal), is_key=nal is HEVC_IDR, same_time=True)
-    stream.video(sized(HEVC_TRAIL), sized(HEVC_REST)).finish()
+    stream.video(sized(HEVC_TRAIL)).video(sized(HEVC_REST), same_time=True).finish()
     assert stream.passed[0] == hevc.parse_hvcc(HVCC)
     assert [nals_of(frame.data) for frame in stream.frames] == (
         [[HEVC_VPS, HEVC_SPS, HEVC_PPS, HEVC_IDR, HEVC_REST], [HEVC_TRAIL, HEVC_REST]]

@@ -58,6 +58,14 @@ def test_two_tracks_that_cannot_be_played_end_it_at_once() -> None:
     assert refusal == "The codec VP9 and the codec MP3 cannot be played in browsers; send H.264 and AAC."
 
 
+def test_single_messages_of_another_codec_do_not_end_a_track():
+    stream = Stream()
+    stream.send(CodecRecord("avc", b""), AAC, SOUND)
+    for second in range(20):
+        assert stream.send(MP3, at_s=float(second)) == []
+        assert stream.send(SOUND, at_s=second + 0.5) == [Frame]
+
+
 def test_a_codec_that_changes_in_mid_stream() -> None:
     stream = Stream()
     stream.send(CodecRecord("avc", b""), AAC, SOUND)
@@ -68,7 +76,8 @@ def test_a_codec_that_changes_in_mid_stream() -> None:
     # The picture cannot be played any more, later the sound cannot either.
     assert stream.send(VP9, at_s=92.0) == []
     assert stream.send(SOUND, at_s=93.0) == [Frame]
-    assert stream.refusal(MP3, at_s=120.0).startswith("The codec VP9 and the codec MP3 cannot")
+    assert stream.send(MP3, at_s=120.0) == []
+    assert stream.refusal(MP3, at_s=124.0).startswith("The codec VP9 and the codec MP3 cannot")
 
 
 def test_an_object_type_of_aac_that_browsers_do_not_play() -> None:

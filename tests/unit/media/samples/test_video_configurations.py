@@ -8,12 +8,14 @@ from tests.support.samples import (
     AVCC,
     IDR,
     INTER,
+    OTHER_AVCC,
     OTHER_PPS,
     OTHER_SPS,
     PPS,
     SEI,
     SPS,
     Stream,
+    annexb,
     nals_of,
     sized,
 )
@@ -95,6 +97,37 @@ def test_headers_without_pictures_are_bounded() -> None:
     stream = Stream().begin().video(*[sized(SEI + b"x" * 4000)] * 100).video(sized(IDR), is_key=True)
     (frame,) = stream.frames
     assert len(frame.data) < 80_000
+
+
+def with_level(record: bytes, level: int) -> bytes:
+    """Return the record with another level in its head and in its SPS."""
+    return record[:3] + bytes([level]) + record[4:11] + bytes([level]) + record[12:]
+
+
+def test_start_codes_instead_of_a_record_are_read() -> None:
+    stream = Stream(record=annexb(SPS, PPS))
+    assert stream.passed == [avc.parse_avcc(AVCC)]
+    assert stream.begin().codes == {"config_repaired": 1}
+
+
+def test_a_change_of_the_level_alone_is_no_new_configuration() -> None:
+    stream = Stream().begin()
+    for level in (0x29, 0x1E, 0x28, 0x1E):
+        stream.configure("avc", with_level(AVCC, level)).video(sized(IDR), is_key=True).video(WHOLE)
+    assert [type(event) for event in stream.passed] == [Frame] * 8
+
+
+def test_records_that_change_all_the_time_stay_in_the_frames() -> None:
+    stream = Stream().begin()
+    records = [AVCC[:-1] + bytes((AVCC[-1] & 0xF0 | index % 2 << 3 | 4,)) for index in range(40)]
+    for record in records:
+        stream.configure("avc", record).video(sized(IDR), is_key=True).video(WHOLE)
+    assert sum(isinstance(event, VideoConfig) for event in stream.passed) == 4
+    assert nals_of(stream.frames[-2].data) == [SPS, records[-1][-len(PPS) :], IDR]
+    # A change of the size is always a new one.
+    stream.passed.clear()
+    stream.configure("avc", OTHER_AVCC).video(sized(IDR), is_key=True)
+    assert [type(event) for event in stream.passed] == [VideoConfig, Frame]
 
 
 def test_picture_parameter_sets_that_change_all_the_time_do_not_cut_the_stream_each_time() -> None:
