@@ -16,6 +16,7 @@ class Case:
         late_s: students join this long after the encoder.
         refused: a part of the sentence that ends the publish; None: the class must play.
         counts_pictures: false: the playback time must move, not the pictures.
+        said: the code of a finding that the studio must show.
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
         still_s: the longest time for which the picture may stand still afterwards.
@@ -26,12 +27,30 @@ class Case:
     late_s: float = 0.5
     refused: str | None = None
     counts_pictures: bool = True
+    said: str = ""
     seconds: float = 12.0
     first_s: float = 4.0
     still_s: float = 1.0
 
 
 def all_cases() -> dict[str, Case]:
-    from tests.encoders import device_cases, media_cases, protocol_cases, sample_cases
+    from tests.encoders import (
+        clock_cases,
+        device_cases,
+        hevc_cases,
+        media_cases,
+        protocol_cases,
+        sample_cases,
+        variant_cases,
+    )
 
-    return {**sample_cases.CASES, **protocol_cases.CASES, **media_cases.CASES, **device_cases.CASES}
+    modules = (
+        sample_cases,
+        protocol_cases,
+        media_cases,
+        device_cases,
+        variant_cases,
+        clock_cases,
+        hevc_cases,
+    )
+    return {name: case for module in modules for name, case in module.CASES.items()}

@@ -250,7 +250,11 @@ class Result:
             )
         if self.published.cut_s is not None:
             return f"the publish was ended after {self.published.cut_s:.1f} s: {said or 'without a word'}"
-        return "; ".join(f"{name}: {seen.trouble}" for name, seen in self.seen.items() if seen.trouble)
+        unsaid = (
+            f"the studio did not say {self.case.said!r}" if self.case.said not in ("", *self.said_in_studio) else ""
+        )
+        troubles = [f"{name}: {seen.trouble}" for name, seen in self.seen.items() if seen.trouble]
+        return "; ".join(filter(None, (*troubles, unsaid)))
 
     @property
     def slow(self) -> str:

@@ -146,7 +146,10 @@ CASES = {
     "avcc_profile_zero": Case("odd avcC", lambda: configured(lambda b: b[:5] + b"\x01\0\0\0" + avcc()[4:])),
     "avcc_profile_wrong": Case("odd avcC", lambda: configured(lambda b: b[:5] + b"\x01\x64\x00\x1f" + avcc()[4:])),
     "avcc_no_pps": Case(
-        "odd avcC", lambda: configured(lambda b: b[:5] + avcc()[: 8 + len(parameter_sets()[0])] + b"\0"), first_s=8
+        "odd avcC",
+        lambda: configured(lambda b: b[:5] + avcc()[: 8 + len(parameter_sets()[0])] + b"\0"),
+        counts_pictures=False,
+        said="no_config",
     ),
     "avcc_two_sps": Case("odd avcC", lambda: configured(_two_sps)),
     "nal_sizes_of_2_bytes": Case("odd avcC", lambda: with_small_sizes(2)),
