@@ -21,8 +21,11 @@ from airnode.media.frames import TrackKind
 #: Where the media timeline begins: 10 s.
 START_90K = 10 * VIDEO_TIMESCALE
 #: Timestamps this far from the latest times of both tracks are a jump: the clock is broken, or the publisher paused,
-#: and viewers should not have to wait for the length of the pause.
+#: and viewers should not have to wait for the length of the pause. A pause is no discontinuity: timestamps advanced as
+#: time did, and no picture is missing.
 JUMP_90K = 2 * VIDEO_TIMESCALE
+#: In a stream with one track, timestamps that go on as time does are a picture that stands still, up to this length.
+LONGEST_STILL_90K = 10 * VIDEO_TIMESCALE
 #: After a jump or a new publisher the timeline continues this long after its latest time, so that the next frame does
 #: not overlap the last ones.
 REBASE_GAP_90K = VIDEO_TIMESCALE // 10
@@ -39,10 +42,12 @@ class _TrackClock:
 
     Attributes:
         head_90k: the latest media time of the track.
+        arrived_90k: when the latest frame arrived.
     """
 
     shift_90k: int
     head_90k: int
+    arrived_90k: int = 0
 
 
 class Timeline:
@@ -68,17 +73,22 @@ class Timeline:
             self._origin_90k = self.head_90k + REBASE_GAP_90K
             self._clocks.clear()
 
-    def place(self, track: TrackKind, dts_90k: int) -> tuple[int, bool]:
+    def place(self, track: TrackKind, dts_90k: int, arrived_90k: int = 0) -> tuple[int, bool]:
         """Return the media time in 90 kHz ticks, and whether the publisher's timestamps jumped at this frame."""
         clock = self._clocks.get(track)
         if clock is None:
             self._clocks[track] = clock = self._first(track, dts_90k)
+            clock.arrived_90k = arrived_90k
             return clock.head_90k, False
         media_90k = dts_90k + clock.shift_90k
         jumped = False
-        if abs(media_90k - clock.head_90k) > JUMP_90K:
-            jumped = self._reanchor(track, clock, dts_90k)
-            media_90k = dts_90k + clock.shift_90k
+        passed_90k, clock.arrived_90k = arrived_90k - clock.arrived_90k, arrived_90k
+        step_90k = media_90k - clock.head_90k
+        if abs(step_90k) > JUMP_90K:
+            is_pause = abs(step_90k - passed_90k) < JUMP_90K // 2
+            if not (is_pause and len(self._clocks) == 1 and step_90k <= LONGEST_STILL_90K):
+                jumped = self._reanchor(track, clock, dts_90k) and not is_pause
+                media_90k = dts_90k + clock.shift_90k
         if media_90k > clock.head_90k:
             clock.head_90k = media_90k
         return media_90k, jumped

@@ -273,8 +273,8 @@ class Packager:
         """Move a frame from the publisher's clock to the media timeline, and write it."""
         track = frame.track
         self._placed += 1
-        if not self._placed & CLOCK_CHECK_MASK and self._clock.stands_still(frame):
-            self._use_arrival("clock_stuck", frame)
+        if not self._placed & CLOCK_CHECK_MASK and (fault := self._clock.fault(frame)):
+            self._use_arrival(fault, frame)
         if track == "video":
             config = self._video
             if (config is not self._period_video or self._period_audio is not self._audio or config is None) and (
@@ -283,15 +283,15 @@ class Packager:
                 return
         elif (self._audio is not self._period_audio or self._audio is None) and not self._admit_audio(frame):
             return
-        media_90k, jumped = self._timeline.place(
-            track, frame.dts_90k if not self._clock.uses_arrival else arrival_90k(frame)
-        )
+        arrived_90k = arrival_90k(frame)
+        dts_90k = arrived_90k if self._clock.uses_arrival else frame.dts_90k
+        media_90k, jumped = self._timeline.place(track, dts_90k, arrived_90k)
         if jumped:
             self.stats.timestamp_jumps += 1
             self._warn("timestamps_jumped", frame.arrived_s, track=track, dts_ms=frame.dts_90k // 90)
             if self._clock.jumps_again(frame.arrived_s):
                 self._use_arrival("clock_jumps", frame)
-                media_90k, _ = self._timeline.place(track, arrival_90k(frame))
+                media_90k, _ = self._timeline.place(track, arrived_90k, arrived_90k)
             self._begin_period()
         if track == "video":
             self._place_video(frame, media_90k)

@@ -94,6 +94,10 @@ class AacAudio:
             return []
         return self._examine_raw(frame)
 
+    def overdue(self, now_s: float) -> list[MediaEvent]:
+        """Return an empty list: no frame is held back."""
+        return []
+
     def finish(self) -> list[MediaEvent]:
         """Return an empty list: no frame is held back."""
         return []

@@ -73,6 +73,10 @@ class Av1Video:
             frame = Frame("video", frame.dts_90k, frame.cts_90k, unit.data, is_key, now_s)
         return [*events, frame]
 
+    def overdue(self, now_s: float) -> list[MediaEvent]:
+        """Return an empty list: no unit is held back."""
+        return []
+
     def finish(self) -> list[MediaEvent]:
         """Return an empty list: no unit is held back."""
         return []

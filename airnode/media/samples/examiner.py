@@ -46,6 +46,10 @@ class _TrackExaminer(Protocol):
         """Return the events to pass on for this frame: none, the frame, or more."""
         ...
 
+    def overdue(self, now_s: float) -> list[MediaEvent]:
+        """Return the events that have been held back for too long."""
+        ...
+
     def finish(self) -> list[MediaEvent]:
         """Return the events that are held back, as the track ends."""
         ...
@@ -76,6 +80,8 @@ class Examiner:
                     if self._refused:
                         self._refused.pop(event.track, None)
                     passed += track[1].examine(event)
+                    if event.track == "audio" and (video := self._tracks.get("video")) is not None:
+                        passed += video[1].overdue(event.arrived_s)
                 elif event.track in self._refused:
                     self._refuse(event.track, self._refused[event.track][0], now_s)
                 else:

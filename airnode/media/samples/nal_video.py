@@ -45,6 +45,8 @@ _MAX_PENDING_NALS, _MAX_PENDING_BYTES = 64, 64 << 10
 _SEI_LOOK_BYTES: Final = 64
 #: After a lost picture, pictures are left out for at most this long if no key frame comes.
 _LONGEST_WAIT_90K: Final = 3 * 90_000
+#: A picture waits for the next message for at most this long, if sound comes.
+_LONGEST_HOLD_S: Final = 0.2
 #: The parts of one picture have timestamps that differ by less than this: 30 ms.
 _LONGEST_PICTURE_90K: Final = 30 * 90
 
@@ -64,6 +66,7 @@ class NalVideo:
         self._pending: list[bytes] = []
         #: The last picture, after its new configuration, if it waits for more parts.
         self._held: list[MediaEvent] = []
+        self._held_since_s = 0.0
         self._cautious = _CAUTIOUS_PICTURES
         self._close = _CLOSE_PICTURES
         self._comes_in_parts = False
@@ -99,6 +102,12 @@ class NalVideo:
             if slice_at and not self._misses_picture(frame, frame.data, slice_at):
                 return [frame]
         return self._examine_closely(frame)
+
+    def overdue(self, now_s: float) -> list[MediaEvent]:
+        """Return the held picture if it has waited for too long: at a low frame rate the next one comes late."""
+        if not self._held or now_s - self._held_since_s < _LONGEST_HOLD_S:
+            return []
+        return self._release()
 
     def finish(self) -> list[MediaEvent]:
         """Return the events that are held back, as the track ends."""
@@ -182,7 +191,7 @@ class NalVideo:
         if is_changed or is_key != frame.is_key:
             data = pack(nals) if is_changed else frame.data
             frame = Frame("video", frame.dts_90k, frame.cts_90k, data, is_key, now_s)
-        return self._pass_on([*new_config, frame])
+        return self._pass_on([*new_config, frame], now_s)
 
     def _sort(self, nals: list[bytes], now_s: float) -> tuple[list[bytes], int, bool]:
         """Return (valid NAL units, their kinds, whether a picture begins with them); store the parameter sets."""
@@ -331,12 +340,12 @@ class NalVideo:
             self._numbers = FrameNumbers.of(sequence)
         return events
 
-    def _pass_on(self, picture: list[MediaEvent]) -> list[MediaEvent]:
+    def _pass_on(self, picture: list[MediaEvent], now_s: float) -> list[MediaEvent]:
         """Return the held picture, and also this one if no more parts are expected."""
         if self._cautious:
             self._cautious -= 1
         if self._cautious or self._comes_in_parts:
-            released, self._held = self._held, picture
+            released, self._held, self._held_since_s = self._held, picture, now_s
             return released
         return [*self._release(), *picture]
 

@@ -42,6 +42,10 @@ class OpusAudio:
             frame = Frame("audio", frame.dts_90k, 0, frame.data, True, frame.arrived_s, 0, samples)
         return [frame]
 
+    def overdue(self, now_s: float) -> list[MediaEvent]:
+        """Return an empty list: no packet is held back."""
+        return []
+
     def finish(self) -> list[MediaEvent]:
         """Return an empty list: no packet is held back."""
         return []

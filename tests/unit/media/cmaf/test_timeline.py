@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.media.cmaf.stats import PackagerStats
-from airnode.media.cmaf.timeline import DRIFT_STEP_SAMPLES, START_90K, AudioClock, Timeline, WallClock
+from airnode.media.cmaf.timeline import DRIFT_STEP_SAMPLES, REBASE_GAP_90K, START_90K, AudioClock, Timeline, WallClock
 from airnode.media.frames import TrackKind
 
 START_MS = START_90K // 90
@@ -162,3 +162,21 @@ def test_dates_follow_media_time_and_catch_up_when_late():
     assert clock.at(1001.95, 1.0) == pytest.approx(1001.9995, abs=0.01)
     assert clock.at(1030.0, 1.0) == 1030.0
     assert clock.at(1010.0, 1.0) > 1029.9
+
+
+@pytest.mark.parametrize("tracks", [1, 2])
+def test_a_pause_is_no_jump(tracks: int):
+    timeline = Timeline()
+    for track in ("video", "audio")[:tracks]:
+        timeline.place(track, 0, 0)
+    media_90k, jumped = timeline.place("video", 3 * 90_000, 3 * 90_000)
+    assert not jumped
+    # Viewers of two tracks do not wait for its length; with one track the picture stands still.
+    assert media_90k - START_90K == (3 * 90_000 if tracks == 1 else REBASE_GAP_90K)
+    assert timeline.place("video", 40 * 90_000, 40 * 90_000)[1] is False
+
+
+def test_a_jump_of_the_clock_is_one_after_a_pause_too():
+    timeline = Timeline()
+    timeline.place("video", 0, 0)
+    assert timeline.place("video", 60 * 90_000, 3 * 90_000)[1]

@@ -32,6 +32,8 @@ from tests.support.samples import (
     REFRESH,
     SEI,
     SPS,
+    STEREO,
+    STEREO_FRAME,
     Stream,
     annexb,
     nals_of,
@@ -212,6 +214,14 @@ def test_each_nal_unit_in_a_message_of_its_own() -> None:
     assert len(frames) == 30
     assert [index for index, frame in enumerate(frames) if frame.is_key] == [0, 10, 20]
     assert stream.codes == {"headers_apart": 60, "picture_split": 90}
+
+
+def test_a_first_picture_does_not_wait_for_the_next_one_while_sound_comes() -> None:
+    stream = Stream().configure("aac", STEREO).video(sized(IDR), is_key=True)
+    stream.audio(STEREO_FRAME)
+    assert [frame.track for frame in stream.frames] == ["audio"]
+    stream.audio(*[STEREO_FRAME] * 5)
+    assert [frame.track for frame in stream.frames].count("video") == 1
 
 
 def test_a_part_without_its_beginning_is_not_joined_to_another_picture() -> None:
