@@ -98,19 +98,23 @@ def forget_user(user_id: str, yes: bool, as_json: bool, **params: Any) -> None:
         if as_json:
             click.echo(json.dumps({"user_id": user_id, "deleted": False, "found": dict(traces.counts)}, indent=2))
             sys.exit(1)
-        click.echo(_told(f"Would delete of {user_id}", traces.counts))
         if not traces.total:
+            click.echo(f"Nothing is kept of {user_id}.")
             sys.exit(1)
+        click.echo(_told(f"Would delete of {user_id}", traces.counts))
         if not sys.stdin.isatty():
             click.echo("Nothing was done: add --yes to do it.")
             sys.exit(1)
         if not click.confirm("Delete it for good?"):
             sys.exit(1)
     traces = _run(params, lambda stores: forgetting.forget(stores.postgres, stores.bus, user_id))
+    deleted = bool(traces.total)
     if as_json:
-        click.echo(json.dumps({"user_id": user_id, "deleted": True, "found": dict(traces.counts)}, indent=2))
+        click.echo(json.dumps({"user_id": user_id, "deleted": deleted, "found": dict(traces.counts)}, indent=2))
     else:
-        click.echo(_told(f"Deleted of {user_id}", traces.counts))
+        click.echo(_told(f"Deleted of {user_id}", traces.counts) if deleted else f"Nothing is kept of {user_id}.")
+    if not deleted:
+        sys.exit(1)
 
 
 def _told(what: str, counts: Any) -> str:

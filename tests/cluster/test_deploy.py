@@ -12,7 +12,7 @@ import yaml
 
 from airnode.config.model import Settings
 from deploy.local.topology import COMPOSE, TopologyError, chosen, interpolated, read, seconds, variables_of
-from tests.support.deployment import AIRNODE, CHECK, ROOT, SECRETS, bare_env, command
+from tests.support.deployment import AIRNODE, CHECK, ROOT, SECRETS, bare_env, check_classroom, command
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -42,7 +42,9 @@ async def test_airnode_knows_every_variable_of_a_service(name: str):
     # It checks like `config check`, and also reports which variable set which key.
     code, output = await command(AIRNODE, "config", "show", "--json", env=bare_env(**PROGRAMS[name].env))
     assert code == 0, output
-    origins = {value["origin"] for value in json.loads(output).values()}
+    shown = json.loads(output)
+    check_classroom(shown)
+    origins = {value["origin"] for value in shown.values()}
     assert {f"env {key}" for key, value in PROGRAMS[name].env.items() if value} <= origins
 
 
@@ -191,6 +193,19 @@ def test_a_profile_adds_its_services_and_the_number_of_consumers():
     for profile in ("kafka", "pipelin"):  # brokers are containers only
         with pytest.raises(TopologyError, match=f"no service that airnode runs has the profile '{profile}'"):
             chosen(programs, 1, [profile])
+
+
+#: What the classroom needs beyond plain airnode: PostgreSQL and Valkey, and AAC for browsers that go live with Opus.
+EXTRAS = {"embedded", "media"}
+
+
+def test_all_ways_to_install_bring_what_chat_and_browsers_that_go_live_need():
+    for path in ("deploy/compose/Dockerfile", "deploy/systemd/README.md", "Makefile"):
+        found = [
+            set(extras.split(",")) for extras in re.findall(r"install -c .*\[([a-z,]+)\]", (ROOT / path).read_text())
+        ]
+        assert found, path
+        assert all(each == EXTRAS for each in found), path
 
 
 def dockerfile() -> list[str]:

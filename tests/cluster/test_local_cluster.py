@@ -17,6 +17,7 @@ import pytest
 from yarl import URL
 
 from deploy.local.topology import variables_of
+from tests.support.chat_rooms import RoomClient
 from tests.support.deployment import AIRNODE, ROOT, command
 from tests.support.ffmpeg import Publisher
 from tests.support.follower import Follower
@@ -113,6 +114,25 @@ async def place_elsewhere(session: aiohttp.ClientSession, master: dict[str, str]
     raise AssertionError("twenty students in a row were sent to one of four nodes")
 
 
+async def chat_works(master: dict[str, str], urls: list[str]) -> None:
+    """Let students at these addresses talk to each other, each in a browser of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = []
+        for number, url in enumerate(urls):
+            browser = await stack.enter_async_context(aiohttp.ClientSession())
+            body = {"user_type": "student", "user_id": f"mina-{number}", "code": master["class_code"]}
+            async with browser.post(f"{master['api_url']}/api/token", json=body) as response:
+                grant = await response.json()
+            client = await RoomClient(browser, url.rstrip("/"), token=grant["token"]).connect()
+            await client.ask("joinRoom", grant["room"])
+            clients.append(client)
+        for number, client in enumerate(clients):
+            await client.ask("sendMessage", grant["room"], {"content": str(number)})
+        for client in clients:
+            await client.until(lambda c: c.texts == [str(number) for number in range(len(urls))], "all messages")
+            await client.close()
+
+
 @pytest.mark.ffmpeg
 async def test_the_cluster_of_processes_plays_a_class_and_ends_with_ctrl_c(tmp_path: Path, clip: Path):
     async with local(tmp_path / "cluster", 4) as cluster, aiohttp.ClientSession() as session:
@@ -132,6 +152,7 @@ async def test_the_cluster_of_processes_plays_a_class_and_ends_with_ctrl_c(tmp_p
             assert master[field] in cluster.printed
         assert origin["rtmp_server"] in cluster.printed
         assert (await command(AIRNODE, "health", "--data-dir", str(cluster.directory / "slave-4")))[0] == 0
+        await chat_works(master, [master["api_url"], *(cluster.endpoints(f"slave-{n}")["media_url"] for n in (1, 4))])
 
         publisher = await Publisher.of_clip(f"{origin['rtmp_server']}/{master['stream_key']}", clip).start()
         try:

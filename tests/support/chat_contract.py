@@ -13,7 +13,11 @@ _BLOCK = re.compile(r"```json\n(.*?)\n```", re.DOTALL)
 
 
 class ChatContract:
-    """The validators of all events, {(sender, event): (arguments, acknowledgement)}."""
+    """The validators of all events, {(sender, event): (arguments, acknowledgement)}.
+
+    Attributes:
+        seen: the (sender, event) that were checked so far.
+    """
 
     def __init__(self) -> None:
         text = DOCUMENT.read_text(encoding="utf-8")
@@ -22,14 +26,17 @@ class ChatContract:
             (sender, name): [self._validator(json.loads(block)) for block in _BLOCK.findall(body)]
             for name, sender, body in _SECTION.findall(text)
         }
+        self.seen: set[tuple[str, str]] = set()
         self._error = self._validator({"$ref": "#/$defs/ErrorFields"})
 
     def check_event(self, name: str, args: list[Any]) -> None:
         """Check an event of the server."""
+        self.seen.add(("server", name))
         self.validators["server", name][0].validate(args)
 
     def check_request(self, name: str, args: list[Any], answer: dict[str, Any]) -> None:
         """Check an event that the server accepted, and its acknowledgement."""
+        self.seen.add(("client", name))
         arguments, ack = self.validators["client", name]
         arguments.validate(args)
         ack.validate(answer)

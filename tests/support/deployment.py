@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local.topology import COMPOSE
@@ -31,3 +32,12 @@ async def command(*args: str, env: dict[str, str] | None = None) -> tuple[int, s
         out, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode(errors="replace")
+
+
+def check_classroom(shown: Mapping[str, Mapping[str, object]]) -> None:
+    """Check in the output of ``airnode config show --json`` that the room needs no further step."""
+    values = {key: each["value"] for key, each in shown.items()}
+    assert values["chat.access"] == "token"
+    assert not values["chat.bridge"]
+    assert values["browser.opus"] == "aac"
+    assert values["classes.record_max_age_s"]

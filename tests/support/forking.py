@@ -30,11 +30,11 @@ class Forker:
         self._process = process
         self._out, self._err = directory / "out", directory / "err"
 
-    async def run(self, *args: str, within_s: float = 50) -> tuple[int, str, str]:
-        """Return exit code, standard output and standard error."""
+    async def run(self, *args: str, within_s: float = 50, typed: str | None = None) -> tuple[int, str, str]:
+        """Return exit code, standard output and standard error. ``typed``: what somebody at a terminal answers."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        line = json.dumps([args, str(self._out), str(self._err)])
+        line = json.dumps([args, str(self._out), str(self._err), typed])
         self._process.stdin.write(line.encode() + b"\n")
         async with asyncio.timeout(within_s):
             code = int(await self._process.stdout.readline())
@@ -73,18 +73,24 @@ def _serve() -> None:
 
     installed()
     for line in sys.stdin:
-        args, out, err = json.loads(line)
+        args, out, err, typed = json.loads(line)
         if pid := os.fork():
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
             continue
         for path, descriptor in ((os.devnull, 0), (out, 1), (err, 2)):
             opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(opened, descriptor)
-        _run(main, args)
+        _run(main, args, typed)
 
 
-def _run(main: Callable[[], None], args: list[str]) -> NoReturn:
-    sys.stdin = io.StringIO()  # the parent may have read ahead; its buffer must not be used here
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _run(main: Callable[[], None], args: list[str], typed: str | None) -> NoReturn:
+    # The parent may have read ahead; its buffer must not be used here.
+    sys.stdin = io.StringIO() if typed is None else _Terminal(f"{typed}\n")
     sys.argv = ["airnode", *args]
     faulthandler.dump_traceback_later(_STUCK_S, exit=True)  # on standard error, which the test shows
     try:

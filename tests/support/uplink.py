@@ -17,12 +17,13 @@ class SlowUplink:
     """
 
     def __init__(self, to_port: int) -> None:
-        self._to_port = to_port
+        self.to_port = to_port
         self.rate_bps: float | None = None
         self.refuses = False
         self.accepted = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._frozen: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "SlowUplink":
@@ -43,6 +44,10 @@ class SlowUplink:
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
 
+    def freeze(self) -> None:
+        """Let nothing more through on the present connections, which stay open, as after a change of network."""
+        self._frozen |= self._writers
+
     def cut(self) -> None:
         """Reset all connections."""
         for writer in self._writers:
@@ -58,15 +63,16 @@ class SlowUplink:
         self._tasks.add(task)
         inner_writer: asyncio.StreamWriter | None = None
         try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
             self._writers |= {writer, inner_writer}
-            await asyncio.gather(self._limited(reader, inner_writer), _forward(inner_reader, writer))
+            await asyncio.gather(self._limited(reader, inner_writer), self._forward(inner_reader, writer))
         except OSError:
             pass
         finally:
             for each in (writer, inner_writer):
                 if each is not None:
                     self._writers.discard(each)
+                    self._frozen.discard(each)
                     each.close()
             self._tasks.discard(task)
 
@@ -78,14 +84,16 @@ class SlowUplink:
                 if self.rate_bps is not None:
                     free_s = max(free_s, loop.time()) + len(data) * 8 / self.rate_bps
                     await asyncio.sleep(free_s - loop.time())
-                writer.write(data)
-                await writer.drain()
+                await self._write(writer, data)
         writer.close()
 
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(_READ_BYTES):
+                await self._write(writer, data)
+        writer.close()
 
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(_READ_BYTES):
+    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if writer not in self._frozen:
             writer.write(data)
             await writer.drain()
-    writer.close()

@@ -22,7 +22,7 @@ from airnode.chat.rooms.local_room import LocalRoom
 from airnode.chat.rooms.log import NO_CHECK, CheckScript, Draft
 from airnode.chat.rooms.payloads import NAMESPACE, entry_packet, gap_packet, payload, signal_packet
 from airnode.chat.rooms.people import Visitor
-from airnode.chat.rooms.recovery import Sessions, missed_entries
+from airnode.chat.rooms.recovery import Sessions, later_position, missed_entries
 from airnode.chat.rooms.rooms import ChatRooms
 from airnode.chat.socketio.packets import encode_event
 from airnode.chat.socketio.socket import Socket
@@ -220,14 +220,23 @@ class ChatApplication(Service):
         ((name, joined_at),) = session.rooms.items()
         self._admission.require_room(visitor, name, time.time())
         room = await self.rooms.open(name)
-        entries = await missed_entries(room, self.rooms.log, position or joined_at)
+        since = later_position(position, joined_at)
+        entries = await missed_entries(room, self.rooms.log, since)
         if entries is None:
+            self._announce_missed(visitor, room, since)
             return "too_large"
         self.rooms.add(visitor, room)
         for entry in entries:
             if entry.is_for(visitor.user.id, visitor.user.role):
                 visitor.wire.deliver(entry_packet(entry, payload(entry)))
         return "recovered"
+
+    def _announce_missed(self, visitor: Visitor, room: LocalRoom, since: str) -> None:
+        """Tell a client that comes back which entries it does not get; it must join again."""
+        epoch, _, offset = since.rpartition(":")
+        if epoch == room.tail.epoch and offset.isdecimal() and int(offset) < room.tail.offset:
+            self.rooms.metrics.gaps.inc()
+            visitor.wire.deliver(gap_packet(room.name, epoch, int(offset) + 1, room.tail.offset))
 
     async def _check_expiry(self) -> None:
         now_s = time.time()
@@ -346,4 +355,6 @@ class ChatApplication(Service):
         found: dict[str, object] = {"count": count}
         if count <= self._section.presence_users:
             found["users"] = room.roster.users()
+        else:
+            room.is_listed = False
         return found

@@ -120,7 +120,10 @@ class Renewed(msgspec.Struct):
 
 
 class PresenceUpdate(msgspec.Struct, omit_defaults=True):
-    """Who came and went; `joined` and `left` (ids) are missing above `chat.presence_users`."""
+    """Who came and went; `joined` and `left` (ids) are missing above `chat.presence_users`.
+
+    The first one after that says in `joined` who is there altogether.
+    """
 
     room: RoomName
     count: int

@@ -22,6 +22,7 @@ class LocalRoom:
         early: entries that came while the tail was being loaded.
         lock: held by whoever brings the tail forward.
         pending: what was delivered to these members alone, because Redis did not answer, and is not stored yet.
+        is_listed: whether all members were told who is here; False: some know only how many (``chat.presence_users``).
     """
 
     def __init__(self, name: str, node_id: str, messages_max: int, metrics: ChatMetrics) -> None:
@@ -34,6 +35,7 @@ class LocalRoom:
         self.early: list[LogEntry] = []
         self.lock = asyncio.Lock()
         self.pending: list[Draft] = []
+        self.is_listed = True
         #: {id: entry} of the same. Owned by this class.
         self._alone: dict[str, LogEntry] = {}
         self._node_id = node_id

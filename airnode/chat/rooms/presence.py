@@ -186,8 +186,9 @@ class Presence:
         joined, left = changes
         count = room.roster.count
         body: dict[str, object] = {"room": room.name, "count": count}
-        if count <= self._section.presence_users:
-            body |= {"joined": joined, "left": left}
+        was_listed, room.is_listed = room.is_listed, count <= self._section.presence_users
+        if room.is_listed:
+            body |= {"joined": joined if was_listed else room.roster.users(), "left": left}
         room.signal(signal_packet("presence", body))
 
     async def _report(self, name: str, own: Mapping[str, User], unreported: _Unreported) -> None:

@@ -150,6 +150,21 @@ class Sessions(Service):
                 await self._bus.client.set(keys.chat("beat", self._node_id), "1", px=keep_ms)
 
 
+def later_position(sent: str, joined_at: str) -> str:
+    """Return where a client goes on: after the last entry that it got, or after its join.
+
+    Official clients keep the position of the last entry over a failed recovery and the join that follows.
+    """
+    epoch, _, offset = sent.rpartition(":")
+    joined_epoch, _, joined_offset = joined_at.rpartition(":")
+    is_earlier = _is_offset(offset) and epoch == joined_epoch and int(offset) < int(joined_offset)
+    return joined_at if not sent or is_earlier else sent
+
+
+def _is_offset(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 15
+
+
 async def missed_entries(room: LocalRoom, log: RoomLog, position: str) -> list[LogEntry] | None:
     """Return the entries after a position, up to the end of the tail; None: they are not all there, or too many.
 
@@ -159,7 +174,7 @@ async def missed_entries(room: LocalRoom, log: RoomLog, position: str) -> list[L
         Unavailable: Redis does not answer.
     """
     epoch, _, text = position.rpartition(":")
-    if not text.isascii() or not text.isdigit() or len(text) > 15 or not room.is_followed:
+    if not _is_offset(text) or not room.is_followed:
         return None
     found: list[LogEntry] = []
     offset, size, looked = int(text), 0, False

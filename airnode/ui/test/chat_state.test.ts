@@ -65,6 +65,10 @@ test("what was missed is added, and a hole in front of it is not kept", () => {
   assert.deepEqual(numbers(run([joined([message(2), message(3)])], before)), [1, 2, 3]);
   const after = run([joined([message(300), message(301)])], before);
   assert.deepEqual([numbers(after), after.more], [[300, 301], true]);
+  // A gap that was too large to be filled: its first pages came, and the newest messages too, but not all between.
+  const torn = run([{ type: "message", message: message(301) }], before);
+  const anew = run([{ ...(joined([message(300), message(301)]) as Extract<ChatEvent, { type: "joined" }>), anew: true }], torn);
+  assert.deepEqual([numbers(anew), anew.more], [[300, 301], true]);
 });
 
 test("a new epoch begins the list anew", () => {
@@ -135,7 +139,10 @@ test("moderation of oneself and of others", () => {
 test("presence follows changes, and keeps only the count in a large room", () => {
   const state = run([{ type: "presence", news: { room: "main", count: 2, joined: [TEACHER], left: ["u2"] } }], there);
   assert.deepEqual(state.members.users?.map(({ id }) => id), ["u1", "t"]);
-  assert.deepEqual(run([{ type: "presence", news: { room: "main", count: 250 } }], state).members, { count: 250, users: null });
+  const large = run([{ type: "presence", news: { room: "main", count: 250 } }], state);
+  assert.deepEqual(large.members, { count: 250, users: null });
+  const everybody: ChatEvent = { type: "presence", news: { room: "main", count: 2, joined: [TEACHER, ME], left: ["u2"] } };
+  assert.deepEqual(run([everybody], large).members, { count: 2, users: [TEACHER, ME] });
 });
 
 /** A generator of numbers that is the same in every run. */

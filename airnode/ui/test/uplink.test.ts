@@ -124,6 +124,20 @@ test("a lost connection goes back to the same node first, without asking", async
   await node.stop();
 });
 
+test("after a laptop was closed for a while a new connection is made at once, though the old one says nothing", async (context) => {
+  const node = await Node.start("n1");
+  const { uplink, states, asked, until } = begin(context, () => ({ place: node.place }));
+  await until(() => uplink.live);
+  // The clock went on while the timers stood still.
+  const now = performance.now.bind(performance);
+  const wokeMs = now();
+  context.mock.method(performance, "now", () => now() + 60_000);
+  await until(() => node.keys.length === 2 && uplink.live);
+  assert.ok(now() - wokeMs < 3_000);
+  assert.deepEqual([asked, states], [[""], ["connecting", "live", "reconnecting", "live"]]);
+  await node.stop();
+});
+
 test("a node that is gone is avoided", async (context) => {
   const first = await Node.start("n1");
   const second = await Node.start("n2");

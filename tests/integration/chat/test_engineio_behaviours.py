@@ -1,4 +1,25 @@
-"""What Engine.IO 4 prescribes, one test for each behaviour that its conformance suite looks at."""
+"""What Engine.IO 4 prescribes, one test for each behaviour that its conformance suite looks at.
+
+The 24 behaviours, in the suite's order; what else stands here goes beyond the suite:
+
+=================================  ====================================================================================
+handshake, polling                 1 opens: polling_opens_a_session; 2 EIO: polling_fails_with_another_revision;
+                                   3 transport: polling_fails_with_an_unknown_transport;
+                                   4 method: polling_fails_with_another_method
+handshake, WebSocket               5 opens: a_websocket_opens_a_session;
+                                   6 EIO, 7 transport: a_websocket_fails_with_another_revision_or_transport
+message, polling                   8 one text packet, 9 several, 10 text and binary: polling_sends_and_receives;
+                                   11 invalid: a_malformed_payload_closes_the_session;
+                                   12 duplicate poll: a_second_poll_closes_the_session
+message, WebSocket                 13 text: a_websocket_sends_and_receives_text; 14 binary: …_receives_bytes;
+                                   15 invalid: a_malformed_packet_closes_the_websocket
+heartbeat                          16, 17 polling: polling_pings, polling_ends_without_pongs;
+                                   18, 19 WebSocket: a_websocket_is_pinged, a_websocket_is_closed_without_pongs
+close                              20 polling_closes; 21 a_websocket_closes
+upgrade                            22 polling_changes_to_a_websocket; 23 polls_are_refused_after_the_upgrade;
+                                   24 another_websocket_is_refused_after_the_upgrade
+=================================  ====================================================================================
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,19 @@
-"""What Socket.IO 5 prescribes, one test for each behaviour that its conformance suite looks at."""
+"""What Socket.IO 5 prescribes, one test for each behaviour that its conformance suite looks at.
+
+The suite's 32 behaviours are 16 of Engine.IO (handshake, heartbeat, close, upgrade: 1-7 and 16-24 of
+``test_engineio_behaviours.py``), and these 16. What else stands here goes beyond the suite:
+
+==========  ===========================================================================================================
+connect     1, 2 main namespace without and with a payload, 3, 4 a custom one: a_client_enters_a_namespace;
+            5 unknown namespace: an_unknown_namespace_is_refused;
+            6 invalid handshake: a_client_that_does_not_connect_first_is_closed;
+            7 no handshake: a_client_that_enters_no_namespace_is_closed
+disconnect  8 a_client_leaves_the_main_namespace; 9 a_client_leaves_one_of_two_namespaces
+message     10 text: an_event_in_text; 11 attachments: an_event_with_attachments; 12 with an ack: an_event_with_an_ack;
+            13 attachments and an ack: an_event_with_attachments_and_an_ack;
+            14 unknown type, 15 invalid payload, 16 invalid ack id: a_malformed_packet_closes_the_connection
+==========  ===========================================================================================================
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

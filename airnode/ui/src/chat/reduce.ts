@@ -7,7 +7,8 @@ import { MOST_KEPT, MOST_READ_BACK, OUTSIDE, type ChatLink, type ChatState, type
 
 /** What the server says. `offset`: the last argument of a lasting fact. */
 export type ServerEvent =
-  | { type: "joined"; answer: Joined }
+  /** `anew`: something is missing between what we have and the answer. */
+  | { type: "joined"; answer: Joined; anew?: boolean }
   | { type: "message"; message: Message }
   /** Pages of the history: `older` ones before what we have, or those that a gap left out. */
   | { type: "history"; messages: Message[]; more: boolean; older: boolean }
@@ -40,7 +41,7 @@ export type ChatEvent = ServerEvent | PageEvent;
 export function reduce(state: ChatState, event: ChatEvent): ChatState {
   switch (event.type) {
     case "joined":
-      return onJoined(state, event.answer);
+      return onJoined(state, event.answer, event.anew ?? false);
     case "message":
       return onMessage(state, event.message);
     case "history":
@@ -107,13 +108,13 @@ function newer(at: Offset | null, offset: Offset): Offset {
   return at !== null && at.epoch === offset.epoch && at.number >= offset.number ? at : offset;
 }
 
-function onJoined(state: ChatState, answer: Joined): ChatState {
+function onJoined(state: ChatState, answer: Joined, anew: boolean): ChatState {
   const at = offsetOf(answer.epoch, answer.offset);
   const same = state.room === answer.room && (state.at === null || state.at.epoch === at.epoch);
   const before = same ? state : { ...OUTSIDE, tab: state.tab, drafts: state.room === answer.room ? state.drafts : [] };
   const page = answer.messages.filter(({ id }) => !before.deleted.has(id));
   // More was missed than the answer holds: what we had would leave a hole in front of it.
-  const kept = meets(before.messages, page) ? before.messages : [];
+  const kept = !anew && meets(before.messages, page) ? before.messages : [];
   const { hands, poll, questions, muted, muted_until, muted_users, removed_users, ...rules } = answer.state;
   const users = answer.members.users ?? null;
   const named = { ...before, members: { count: answer.members.count, users } };

@@ -27,10 +27,10 @@ export function onAsk(state: ChatState, { question, deleted }: AskNews): ChatSta
 
 export function onPresence(state: ChatState, { count, joined, left }: PresenceNews): ChatState {
   const before = state.members.users;
-  // In a large room only the count comes.
-  if (!before || (!joined && !left)) return { ...state, members: { count, users: before && before.length === count ? before : null } };
+  // In a large room only the count comes; once it is small again, `joined` is everybody.
+  if (!joined && !left) return { ...state, members: { count, users: null } };
   const gone = new Set(left ?? []);
   const fresh = new Set((joined ?? []).map(({ id }) => id));
-  const users = [...before.filter(({ id }) => !gone.has(id) && !fresh.has(id)), ...(joined ?? [])];
+  const users = [...(before ?? []).filter(({ id }) => !gone.has(id) && !fresh.has(id)), ...(joined ?? [])];
   return { ...state, members: { count, users } };
 }

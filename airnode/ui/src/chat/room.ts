@@ -16,7 +16,7 @@ const BACKOFF = { baseMs: 1_000, capMs: 15_000 };
 /** So long after an answer that did not come, a message is sent again. */
 const AGAIN_MS = 2_000;
 const PAGE = 100;
-/** A hole is filled in so many pages at most; what is older is left to scrolling back. */
+/** A hole is filled in so many pages at most; a larger one is left to scrolling back. */
 const MOST_PAGES = 5;
 /** The server says these when the token does not (or no longer) open the room. */
 const STALE = new Set(["unauthenticated", "token_expired", "invalid_token", "disconnected"]);
@@ -171,14 +171,14 @@ export class ChatRoom {
     for (const { clientId, content, failed } of this.#state.drafts) if (failed === null) void this.#deliver(clientId, content);
   }
 
-  async #join(connection: Connection, room: string): Promise<boolean> {
+  async #join(connection: Connection, room: string, anew = false): Promise<boolean> {
     const answer = await connection.ask<Omit<Joined, "messages"> & { messages: SentMessage[] }>("joinRoom", room);
     if (connection !== this.#connection) return false;
     if (!answer.ok) {
       this.#onRefused(answer.error);
       return false;
     }
-    this.dispatch({ type: "joined", answer: { ...answer, room, messages: answer.messages.map((each) => messageOf(each)) } });
+    this.dispatch({ type: "joined", anew, answer: { ...answer, room, messages: answer.messages.map((each) => messageOf(each)) } });
     return true;
   }
 
@@ -197,7 +197,8 @@ export class ChatRoom {
 
   #onHeard(name: string, args: unknown[]): void {
     const [body] = args;
-    if (name === "gap") return void this.#fill(body as { from: string | number });
+    // Before the room is joined a gap says why we may not go on where we were; the join does the rest.
+    if (name === "gap") return void (this.#state.link === "on" && this.#fill(body as { from: string | number }));
     const event = incoming(name, args, this.#grant?.room ?? "");
     if (!event) return;
     this.dispatch(event);
@@ -210,15 +211,17 @@ export class ChatRoom {
   async #fill({ from }: { from: string | number }): Promise<void> {
     const connection = this.#connection;
     let after = Math.max(0, offsetOf("", from).number - 1);
+    let whole = false;
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const answer = await this.#page({ after });
       if (!answer.ok || connection !== this.#connection) break;
       this.dispatch({ type: "history", messages: answer.messages, more: answer.more, older: false });
       const last = answer.messages[answer.messages.length - 1];
-      if (!answer.more || !last) break;
+      whole = !answer.more || !last;
+      if (whole || !last) break;
       after = parseOffset(last.offset)?.number ?? after;
     }
-    if (connection?.up && connection === this.#connection) await this.#join(connection, this.#grant?.room ?? "");
+    if (connection?.up && connection === this.#connection) await this.#join(connection, this.#grant?.room ?? "", !whole);
   }
 
   async #page(where: { before: number } | { after: number }): Promise<Ack<{ messages: Message[]; more: boolean }>> {
