@@ -5,6 +5,8 @@ export interface Failure {
   kind: FailureKind;
   /** The HTTP status, 0 when there was no answer. */
   status: number;
+  /** Until where media was in hand (in media seconds) when some of it could not be decoded. */
+  mediaEndS?: number;
 }
 
 export interface Level {

@@ -30,6 +30,8 @@ const BURST_MS = 500;
  * that is not in hand the picture freezes for 0.7 s.
  */
 const MOST_PITCH = 0.085;
+/** So much undecodable media is waited for at most; a time further ahead belongs to another timeline. */
+const MOST_UNDECODED_S = 2;
 /** A hole so near before us is crossed. */
 const HOLE_NEAR_S = 0.05;
 
@@ -61,6 +63,7 @@ export class LiveEngine implements Engine {
   readonly #pace = new LivePace();
   readonly #reader = new StampReader();
   readonly #shown: ShownFrames;
+  readonly #notBeforeS: number;
   readonly #run = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
   #url = "";
@@ -79,11 +82,13 @@ export class LiveEngine implements Engine {
   #trimmedAtMs = 0;
   #failures = 0;
 
-  constructor(video: HTMLVideoElement, failed: (failure: Failure) => void) {
+  /** `notBeforeS`: play nothing from before this time, since some of it could not be decoded. */
+  constructor(video: HTMLVideoElement, failed: (failure: Failure) => void, notBeforeS = 0) {
     this.#video = video;
+    this.#notBeforeS = notBeforeS;
     this.#failed = failed;
     this.#shown = new ShownFrames(video, (mediaS) => this.#capturedAtMs(mediaS));
-    video.addEventListener("error", () => this.#fail("media", 0), { signal: this.#run.signal });
+    video.addEventListener("error", () => this.#failDecoding(), { signal: this.#run.signal });
     this.#timer = setInterval(() => this.#follow(), TICK_MS);
   }
 
@@ -300,11 +305,13 @@ export class LiveEngine implements Engine {
   }
 
   #place(): void {
-    const position = this.livePosition();
-    if (position === null) return;
+    const [position, last] = [this.livePosition(), this.#ranges().at(-1)];
+    if (position === null || !last) return;
+    const missingS = this.#notBeforeS - last.end + HOLE_NEAR_S;
+    if (missingS > 0 && missingS < MOST_UNDECODED_S) return;
     this.#placed = true;
     this.#failures = 0;
-    this.#video.currentTime = position;
+    this.#video.currentTime = missingS > 0 ? position : Math.max(position, this.#notBeforeS);
   }
 
   #ranges(): { start: number; end: number }[] {
@@ -338,11 +345,16 @@ export class LiveEngine implements Engine {
     if (position !== null) this.#video.currentTime = position;
   }
 
-  #fail(kind: FailureKind, status: number): void {
+  #failDecoding(): void {
+    const { buffered } = this.#video;
+    this.#fail("media", 0, buffered.length > 0 ? buffered.end(buffered.length - 1) : 0);
+  }
+
+  #fail(kind: FailureKind, status: number, mediaEndS = 0): void {
     if (this.#run.signal.aborted) return;
     this.#run.abort();
     clearInterval(this.#timer);
-    this.#failed({ kind, status });
+    this.#failed({ kind, status, mediaEndS });
   }
 }
 

@@ -10,6 +10,7 @@ import { choice, type Path } from "./path.ts";
 import { NOTHING_PLAYS, type PlayerEvents, type PlayerView } from "./playerview.ts";
 import { comesThrough } from "./probe.ts";
 import { Silence } from "./silence.ts";
+import { Stumbles } from "./stumbles.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const TICK_MS = 250;
@@ -17,8 +18,6 @@ const TICK_MS = 250;
 const TOO_FAR_BEHIND_S = 5;
 /** HLS that plays so soon after live.mp4 failed shows that the server is fine and live.mp4 is not for this network. */
 const FALLBACK_COUNTS_MS = 6_000;
-/** What played for so long and then cannot be decoded has met one bad piece: from the next key frame it may go on. */
-const STUMBLE_MS = 5_000;
 /** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
 const MOST_REFUSALS = 2;
 
@@ -46,8 +45,7 @@ export class Player {
   /** The publisher's pause may have left a hole in the buffer before the new media. */
   #resuming = false;
   #fellBackAtMs = -Infinity;
-  /** Since when the present source plays; Infinity: not yet. */
-  #playsSinceMs = Infinity;
+  readonly #stumbles = new Stumbles();
   #probing = false;
   /** Nodes in a row that said 503. */
   #refusals = 0;
@@ -89,16 +87,15 @@ export class Player {
     await this.#load(url, choice.path(performance.now()));
   }
 
-  async #load(url: string, path: Path): Promise<void> {
+  async #load(url: string, path: Path, notBeforeS = 0): Promise<void> {
     this.#freeze();
     this.#discard();
     this.#silence.reset();
     this.#url = url;
     const generation = ++this.#generation;
-    this.#playsSinceMs = Infinity;
     this.view.patch({ playing: false, paused: false });
     if (path === "live" && this.lowDelay.active) return this.#loadLowDelay(url, generation);
-    if (path === "live" && liveSupported()) return this.#start(new LiveEngine(this.video, this.#onLiveFailure), url);
+    if (path === "live" && liveSupported()) return this.#start(new LiveEngine(this.video, this.#onLiveFailure, notBeforeS), url);
     try {
       const Hls = await loadHls();
       if (generation !== this.#generation) return;
@@ -269,8 +266,10 @@ export class Player {
 
   /** live.mp4 does not come (through): HLS instead, unless it is the token, the teacher or the node that is not there. */
   readonly #onLiveFailure = (failure: Failure): void => {
-    const stumbled = failure.kind === "media" && performance.now() - this.#playsSinceMs > STUMBLE_MS;
-    if (stumbled && this.#expected && this.#url !== null) return void this.#load(this.#url, "live");
+    if (failure.kind === "media" && this.#expected && this.#url !== null) {
+      const mayGoOn = this.#stumbles.mayGoOn(performance.now(), this.view.value.playing);
+      if (mayGoOn) return void this.#load(this.#url, "live", failure.mediaEndS);
+    }
     const busy = failure.status === 503 && this.#refusals++ < MOST_REFUSALS;
     if (failure.kind === "refused" || busy || !this.#expected || !choice.mayFallBack) return this.#onFailure(failure);
     const generation = this.#generation;
@@ -293,7 +292,7 @@ export class Player {
     this.#resuming = false;
     this.#refusals = 0;
     this.#pace.reset();
-    const now = (this.#playsSinceMs = performance.now());
+    const now = performance.now();
     if (this.path === "live") choice.onLivePlays(now);
     else if (now - this.#fellBackAtMs < FALLBACK_COUNTS_MS) choice.stayWithHls(now);
     this.view.patch({ playing: true, frozen: false, levels: this.#engine?.levels() ?? [], level: -1 });

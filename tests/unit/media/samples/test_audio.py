@@ -1,10 +1,17 @@
 """AAC frames and Opus packets: each kind of odd sample is repaired or dropped, and counted once."""
 
+import random
+import struct
+from fractions import Fraction
+from functools import cache
+
+import av
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.codecs import aac
+from airnode.media.codecs.libav import LIBAV
 from airnode.media.frames import AudioCodec, AudioConfig, Frame
 from tests.support.samples import MONO, MONO_FRAME, STEREO, STEREO_FRAME, Stream, adts
 
@@ -78,6 +85,45 @@ def test_frames_that_are_cut_are_dropped_from_the_beginning() -> None:
     for _ in range(50):
         stream.audio(*[STEREO_FRAME] * 20).audio(STEREO_FRAME[:7])
     assert stream.codes == {"invalid_audio": 50}
+
+
+@cache
+def encoded_frames() -> tuple[bytes, list[bytes], list[bytes]]:
+    """Return the configuration, 120 frames of noise, and the shorter ones of the silence after it."""
+    encoder = av.CodecContext.create("aac", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 48_000, "stereo", "fltp"
+    encoder.bit_rate, encoder.time_base = 96_000, Fraction(1, 48_000)
+    noise = random.Random(7)
+    frames = []
+    for number in range(240):
+        samples = av.AudioFrame("fltp", "stereo", 1024)
+        samples.sample_rate = 48_000
+        for plane in samples.planes:
+            values = (noise.uniform(-0.5, 0.5) if number < 120 else 0.0 for _ in range(1024))
+            plane.update(struct.pack("1024f", *values))
+        frames += [bytes(packet) for packet in encoder.encode(samples)]
+    return (encoder.extradata or b"")[:2], frames[1:120], frames[125:]
+
+
+def test_a_frame_that_is_cut_and_happens_to_end_with_end_is_dropped() -> None:
+    assert LIBAV.wait()
+    record, loud, _ = encoded_frames()
+    cut = [half for frame in loud if (half := frame[: len(frame) // 2])[-1] & 7 == 7]
+    stream = Stream("aac", record).audio(*loud)
+    for half in cut:
+        stream.audio(half, *loud[:20])
+    assert len(cut) > 5
+    assert len(stream.frames) == len(loud) + 20 * len(cut)
+    assert stream.codes == {"invalid_audio": len(cut)}
+
+
+def test_the_short_frames_of_a_pause_are_passed_on() -> None:
+    assert LIBAV.wait()
+    record, loud, quiet = encoded_frames()
+    stream = Stream("aac", record).audio(*loud, *quiet, *loud)
+    assert max(map(len, quiet)) < 0.5 * min(map(len, loud))
+    assert len(stream.frames) == 2 * len(loud) + len(quiet)
+    assert stream.codes == {}
 
 
 def test_adts_headers_are_removed() -> None:

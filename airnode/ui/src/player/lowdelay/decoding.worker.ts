@@ -17,6 +17,9 @@ const MOST_CODED = 120;
 /** So many underruns of the sound within this: it does not work here. */
 const MOST_UNDERRUNS = 8;
 const UNDERRUNS_MS = 20_000;
+/** So many frames of sound that cannot be decoded, within this, are passed over. */
+const MOST_AUDIO_ERRORS = 5;
+const AUDIO_ERRORS_MS = 10_000;
 /** Least pause before the next look for a frame that is due. */
 const PAUSE_MS = 4;
 
@@ -42,6 +45,7 @@ class Decoding {
   #endS = 0;
   #behindMs: number | null = null;
   #underruns: { atMs: number; count: number }[] = [];
+  #audioErrorsMs: number[] = [];
   #failures = 0;
   #over = false;
 
@@ -128,7 +132,18 @@ class Decoding {
     const config: AudioDecoderConfig = { codec, sampleRate, numberOfChannels: channels, ...(description && { description }) };
     const { supported } = await AudioDecoder.isConfigSupported(config);
     if (!supported) return this.#leave("codec");
-    this.#audio = new AudioDecoder({ output: (data) => this.#onSound(data), error: () => this.#leave("decoder") });
+    this.#openAudio(config);
+  }
+
+  /** A frame that cannot be decoded closes the decoder; the next frames mostly can be. */
+  #openAudio(config: AudioDecoderConfig): void {
+    const error = () => {
+      const now = performance.now();
+      this.#audioErrorsMs = [...this.#audioErrorsMs.filter((atMs) => now - atMs < AUDIO_ERRORS_MS), now];
+      if (this.#audioErrorsMs.length > MOST_AUDIO_ERRORS) this.#leave("decoder");
+      else this.#openAudio(config);
+    };
+    this.#audio = new AudioDecoder({ output: (data) => this.#onSound(data), error });
     this.#audio.configure(config);
   }
 

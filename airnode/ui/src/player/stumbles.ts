@@ -1,0 +1,15 @@
+const MOST = 4;
+const WITHIN_MS = 20_000;
+
+/** Decides whether `live.mp4` that could not be decoded is loaded again: one bad piece passes, a bad stream does not. */
+export class Stumbles {
+  #atMs: number[] = [];
+
+  /** `playing`: it had played until then. */
+  mayGoOn(nowMs: number, playing: boolean): boolean {
+    this.#atMs = this.#atMs.filter((atMs) => nowMs - atMs < WITHIN_MS);
+    if (!playing && this.#atMs.length === 0) return false;
+    this.#atMs.push(nowMs);
+    return this.#atMs.length <= MOST;
+  }
+}
