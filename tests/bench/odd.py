@@ -47,6 +47,7 @@ ODD: dict[str, tuple[int, Any]] = {
     "1 byte of AAC": (AUDIO, lambda b: [b"\xaf\x01\0", b]),
     "garbage in place of AAC": (AUDIO, lambda b: [b"\xaf\x01" + bytes(range(7, 207))]),
     "half an AAC frame": (AUDIO, lambda b: [b[: len(b) // 2]]),
+    "other bytes in an AAC frame": (AUDIO, lambda b: [b[:20] + bytes(each ^ 0x5A for each in b[20:-20]) + b[-20:]]),
     "an AudioSpecificConfig as a frame": (AUDIO, lambda b: [b"\xaf\x01\x12\x10", b]),
     "ADTS": (AUDIO, lambda b: [adts(b)]),
     "an empty audio message": (AUDIO, lambda b: [b"", b]),

@@ -1,4 +1,4 @@
-const MOST = 4;
+const MOST = 10;
 const WITHIN_MS = 20_000;
 
 /** Decides whether `live.mp4` that could not be decoded is loaded again: one bad piece passes, a bad stream does not. */
