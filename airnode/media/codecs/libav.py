@@ -5,22 +5,26 @@ Chromium decodes AAC with the same decoder, and ends its media source at the fir
 """
 
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from av import CodecContext
+    from av import AudioCodecContext
 
 
 class LibavImport:
-    """Imports PyAV at the first wish, without holding up the caller."""
+    """Imports PyAV at the first wish, without holding up the caller.
+
+    Attributes:
+        is_missing: it is not installed; known after the first import.
+    """
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._is_imported = False
+        self.is_missing = False
 
     def is_ready(self) -> bool:
-        """Return whether PyAV can be used now; start to import it if nobody has. Where it is missing, never true."""
+        """Return whether PyAV can be used now; start to import it if nobody has."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._import, name="import-av", daemon=True)
             self._thread.start()
@@ -34,9 +38,11 @@ class LibavImport:
         return self._is_imported
 
     def _import(self) -> None:
-        with suppress(ImportError):
+        try:
             import av  # noqa: F401 - an extra
-
+        except ImportError:
+            self.is_missing = True
+        else:
             self._is_imported = True
 
 
@@ -48,12 +54,12 @@ class AacDecoder:
 
     def __init__(self, record: bytes) -> None:
         self._record = record
-        self._decoder: CodecContext | None = None
+        self._decoder: AudioCodecContext | None = None
 
-    def can_decode(self, data: bytes) -> bool | None:
-        """Return whether a raw frame can be decoded; None: PyAV is missing, or not imported yet."""
+    def can_decode(self, data: bytes) -> bool:
+        """Return whether a raw frame can be decoded: true where PyAV is missing, false while it is being imported."""
         if not LIBAV.is_ready():
-            return None
+            return LIBAV.is_missing
         from av import CodecContext, Packet
         from av.error import FFmpegError
 

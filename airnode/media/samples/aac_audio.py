@@ -156,7 +156,7 @@ class AacAudio:
         if not self._has_end(data):
             return False
         is_short = self._measured == _USUAL_OF_FRAMES and len(data) < _SHORT_PART * self._usual_bytes
-        if is_short and self._decoder.can_decode(data) is False:
+        if is_short and not self._decoder.can_decode(data):
             return False
         self._measured = min(self._measured + 1, _USUAL_OF_FRAMES)
         self._usual_bytes += (len(data) - self._usual_bytes) / self._measured
