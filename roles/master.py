@@ -30,6 +30,7 @@ from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_events import RoomEvents
 from airnode.cluster.room_nodes import RoomNodes
 from airnode.cluster.room_states import RoomStates
+from airnode.cluster.rooms_api import RoomsApi
 from airnode.cluster.shown_names import ShownNames
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import TokenIssuer
@@ -86,10 +87,8 @@ def build(ctx: RoleContext) -> RoleParts:
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
     overview = Overview(ctx.bus, ctx.postgres, ctx.settings.cache.refresh_interval_s)
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
-    tokens_api, classes_api = _class_apis(ctx, cluster)
     apis = (
-        tokens_api,
-        classes_api,
+        *_class_apis(ctx, cluster),
         EndClassApi(cluster.authorizer, rooms, ctx.bus),
         RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
         _nodes_api(ctx, cluster),
@@ -213,8 +212,8 @@ def _cluster(ctx: RoleContext) -> _Cluster:
     )
 
 
-def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, ClassesApi]:
-    """Return the APIs of tokens and classes. Both issue places on the same nodes."""
+def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, ClassesApi, RoomsApi]:
+    """Return the APIs of tokens, classes and rooms. The first and the last issue places on the same nodes."""
     room_nodes, urls = RoomNodes(cluster.nodes, cluster.rooms), ClassUrls(cluster.clients, ctx.addresses)
     auth = ctx.settings.auth
     issuer = TokenIssuer(
@@ -232,6 +231,13 @@ def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, Classes
         classes=cluster.classes,
         stream_keys=cluster.stream_keys,
         rooms=cluster.rooms,
+        default_room=ctx.settings.classes.default_room,
+    )
+    rooms_api = RoomsApi(
+        authorizer=cluster.authorizer,
+        classes=cluster.classes,
+        stream_keys=cluster.stream_keys,
+        rooms=cluster.rooms,
         room_events=cluster.room_events,
         room_nodes=room_nodes,
         urls=urls,
@@ -239,7 +245,7 @@ def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, Classes
     tokens_api = TokensApi(
         issuer, cluster.attempts, cluster.clients, urls, ctx.tokens, auth.student_id_ttl_s, cluster.rooms
     )
-    return tokens_api, classes_api
+    return tokens_api, classes_api, rooms_api
 
 
 def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:

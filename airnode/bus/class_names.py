@@ -9,7 +9,8 @@ from airnode.errors import Unavailable
 
 _TIMEOUT_S = 2.0
 
-# A slot is "<name>\x1f<number>", for a teacher "<name>\x1fT"; "<name>\x1fN": no number below is free.
+# A slot is "<name>\x1f<number>", for teachers "<name>\x1fT", "<name>\x1fT2", and so on. "<name>\x1fN": no number below
+# is free; "<name>\x1fTC": how many teachers have this name.
 # KEYS: {slot: user}, {user: slot}, ends (ms) of users.
 # ARGV: user, name, milliseconds, most users, "T" for a teacher. Returns the number; 0: a teacher has this name.
 _CLAIM = """
@@ -25,6 +26,10 @@ local function free(user)
             if number == '1' then redis.call('HDEL', KEYS[1], stem .. 'N')
             else redis.call('HSET', KEYS[1], stem .. 'N', number) end
         end
+        local taught = string.match(slot, '^(.*\\31)T%d*$')
+        if taught and redis.call('HINCRBY', KEYS[1], taught .. 'TC', -1) <= 0 then
+            redis.call('HDEL', KEYS[1], taught .. 'TC')
+        end
     end
     redis.call('HDEL', KEYS[2], user)
     redis.call('ZREM', KEYS[3], user)
@@ -34,20 +39,25 @@ local user, stem = ARGV[1], ARGV[2] .. '\\31'
 local slot = redis.call('HGET', KEYS[2], user)
 local number = slot and slot:sub(1, #stem) == stem and slot:sub(#stem + 1) or nil
 if number == nil then
-    if ARGV[5] ~= 'T' and redis.call('HEXISTS', KEYS[1], stem .. 'T') == 1 then return 0 end
+    local taught = redis.call('HEXISTS', KEYS[1], stem .. 'TC') + redis.call('HEXISTS', KEYS[1], stem .. 'T')
+    if ARGV[5] ~= 'T' and taught > 0 then return 0 end
     free(user)
     if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then free(redis.call('ZRANGE', KEYS[3], 0, 0)[1]) end
-    number = ARGV[5] == 'T' and 'T' or tonumber(redis.call('HGET', KEYS[1], stem .. 'N') or '1')
-    while number ~= 'T' and redis.call('HEXISTS', KEYS[1], stem .. number) == 1 do number = number + 1 end
-    redis.call('HSET', KEYS[1], stem .. number, user)
-    if number ~= 'T' then redis.call('HSET', KEYS[1], stem .. 'N', number + 1) end
-    redis.call('HSET', KEYS[2], user, stem .. number)
+    local mark = ARGV[5] == 'T' and 'T' or ''
+    local first = mark == '' and tonumber(redis.call('HGET', KEYS[1], stem .. 'N') or '1') or 1
+    local function slot_of(nth) return stem .. mark .. ((mark == 'T' and nth == 1) and '' or nth) end
+    while redis.call('HEXISTS', KEYS[1], slot_of(first)) == 1 do first = first + 1 end
+    redis.call('HSET', KEYS[1], slot_of(first), user)
+    if mark == '' then redis.call('HSET', KEYS[1], stem .. 'N', first + 1)
+    else redis.call('HINCRBY', KEYS[1], stem .. 'TC', 1) end
+    redis.call('HSET', KEYS[2], user, slot_of(first))
+    number = first
 end
 redis.call('ZADD', KEYS[3], now + ARGV[3], user)
 for i = 1, 3 do
     if redis.call('PTTL', KEYS[i]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 end
-return tonumber(number) or 1
+return tonumber((string.gsub(number, 'T', ''))) or 1
 """
 
 

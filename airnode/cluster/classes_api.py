@@ -1,19 +1,15 @@
-"""The master's HTTP API for classes and their rooms."""
+"""The master's HTTP API for the list of classes: making, renaming and archiving them, and their teacher keys."""
 
 import msgspec
 import structlog
 from aiohttp import web
 
 from airnode.bus.messages import ROOM_PATTERN, RoomPhase
-from airnode.cluster.api_types import RoomView
-from airnode.cluster.class_urls import ClassUrls, StreamKeyResponse
 from airnode.cluster.classes import Class, Classes
-from airnode.cluster.room_events import RoomEvents
-from airnode.cluster.room_nodes import RoomNodes
 from airnode.cluster.room_states import RoomStates
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import check_text
-from airnode.errors import FieldError, InvalidInput
+from airnode.errors import Conflict, FieldError, InvalidInput
 from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
@@ -21,9 +17,8 @@ from airnode.web.openapi import operation
 log = structlog.get_logger(__name__)
 
 _MAX_TITLE_CHARS = 120
-#: More nodes that a publisher names are ignored.
-_MAX_AVOIDED = 8
 _ROOM = (("room", "The class's room."),)
+_ERRORS = (401, 403, 404, 429, 503)
 
 
 class ClassRequest(msgspec.Struct):
@@ -38,10 +33,12 @@ class ClassRequest(msgspec.Struct):
 
 
 class ClassSummary(msgspec.Struct):
-    """A class in a list.
+    """A class in a list. Times are unix seconds.
 
     Attributes:
         room: its name in addresses. class_code: what students type to join. viewers: how many watch it now.
+        since: when its state began; 0: not known. archived_at: null: it is not archived.
+        has_teacher_key: a key opens this class only. is_default: it cannot be archived.
     """
 
     room: str
@@ -49,33 +46,44 @@ class ClassSummary(msgspec.Struct):
     class_code: str
     state: RoomPhase
     viewers: int
-
-
-class ClassSettings(msgspec.Struct):
-    """What a teacher sets for a class.
-
-    Attributes:
-        lowest_delay: airnode's pages play it with the lowest delay (WebCodecs) where the browser can; it
-            applies when a page loads the class.
-    """
-
-    lowest_delay: bool
-
-
-class AvoidQuery(msgspec.Struct):
-    """Which node to publish to.
-
-    Attributes:
-        avoid: ids of nodes that just failed this publisher, with commas between them.
-    """
-
-    avoid: str = ""
+    since: float
+    created_at: float
+    archived_at: float | None
+    has_teacher_key: bool
+    is_default: bool
 
 
 class ClassList(msgspec.Struct):
-    """All classes of this cluster."""
+    """The classes of this cluster; with the teacher key of a class, that class."""
 
     classes: list[ClassSummary]
+
+
+class ClassListQuery(msgspec.Struct):
+    """Which classes are listed.
+
+    Attributes:
+        archived: those that were archived, in place of the others.
+    """
+
+    archived: bool = False
+
+
+class ClassChange(msgspec.Struct):
+    """What to change of a class; null: it stays.
+
+    Attributes:
+        title: 1 to 120 characters. archived: true: off the list, its code and its keys open nothing; false: back.
+    """
+
+    title: str | None = None
+    archived: bool | None = None
+
+
+class TeacherKey(msgspec.Struct):
+    """The key that opens the studio of one class. It is shown this once."""
+
+    teacher_key: str
 
 
 class ClassesApi:
@@ -88,36 +96,41 @@ class ClassesApi:
         classes: Classes,
         stream_keys: StreamKeyPublisher,
         rooms: RoomStates,
-        room_events: RoomEvents,
-        room_nodes: RoomNodes,
-        urls: ClassUrls,
+        default_room: str,
     ) -> None:
         self._authorizer = authorizer
         self._classes = classes
         self._stream_keys = stream_keys
         self._rooms = rooms
-        self._room_events = room_events
-        self._room_nodes = room_nodes
-        self._urls = urls
+        self._default_room = default_room
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/api/classes", self.list_classes)
         app.router.add_post("/api/classes", self.create_class)
-        app.router.add_get("/api/rooms/{room}", self.room)
-        app.router.add_get("/api/rooms/{room}/events", self.room_events, allow_head=False)
-        app.router.add_get("/api/rooms/{room}/stream-key", self.stream_key)
-        app.router.add_post("/api/rooms/{room}/stream-key", self.renew_stream_key)
-        app.router.add_post("/api/rooms/{room}/settings", self.change_settings)
+        app.router.add_post("/api/classes/{room}", self.change_class)
+        app.router.add_post("/api/classes/{room}/teacher-key", self.renew_teacher_key)
+        app.router.add_delete("/api/classes/{room}/teacher-key", self.remove_teacher_key)
 
-    @operation(summary="List classes", tag="classes", returns=ClassList, errors=(401, 403, 429, 503), auth="teacher")
+    @operation(
+        summary="List classes",
+        tag="classes",
+        description="A teacher who has the key of one class gets that class.",
+        query=ClassListQuery,
+        returns=ClassList,
+        errors=(400, 401, 403, 429, 503),
+        auth="teacher",
+    )
     async def list_classes(self, request: web.Request) -> web.Response:
-        """Return all classes with their state."""
-        self._authorizer.require(request, Right.TEACHER)
-        return json_response(ClassList([self._summary(each) for each in await self._classes.all()]))
+        """Return the classes with their state."""
+        only = self._authorizer.taught_room(request)
+        archived = (await read_input(request, ClassListQuery)).archived
+        found = await (self._classes.archived() if archived else self._classes.all())
+        return json_response(ClassList([self._summary(each) for each in found if only in (None, each.room)]))
 
     @operation(
         summary="Create a class",
         tag="classes",
+        description="Needs the teacher secret, or the token of a teacher who gave it.",
         body=ClassRequest,
         returns=ClassSummary,
         status=201,
@@ -128,101 +141,104 @@ class ClassesApi:
         """Return a new class, with its own code and stream key."""
         self._authorizer.require(request, Right.TEACHER)
         body = await read_input(request, ClassRequest)
-        check_text("title", body.title.strip(), _MAX_TITLE_CHARS)
+        title = _title(body.title)
         if body.room and not ROOM_PATTERN.match(body.room):
             message = "A room is 1-63 small letters, digits, - and _, and starts with a letter or digit."
             raise InvalidInput(message, errors=[FieldError("room", message)])
-        made = await self._classes.create(body.title.strip(), body.room or None)
+        made = await self._classes.create(title, body.room or None)
         await self._stream_keys.refresh()
         log.info("class_created", room=made.room)
         return json_response(self._summary(made), status=201)
 
     @operation(
-        summary="State of a room",
-        tag="rooms",
-        returns=RoomView,
-        errors=(401, 403, 503),
-        auth="token",
-        path_params=_ROOM,
-    )
-    async def room(self, request: web.Request) -> web.Response:
-        """Return the state once; ``/events`` streams it."""
-        self._authorizer.room_claims(request, request.match_info["room"])
-        return json_response(self._rooms.view(request.match_info["room"]))
-
-    @operation(
-        summary="State of a room, as it changes",
-        tag="rooms",
-        description="Server-Sent Events: `event: room` with the room's state as JSON, at once and on every change.",
-        returns="text/event-stream",
-        errors=(401, 403, 503),
-        auth="token",
-        path_params=_ROOM,
-    )
-    async def room_events(self, request: web.Request) -> web.StreamResponse:
-        """Stream until the client leaves, its token expires or the node drains."""
-        claims = self._authorizer.room_claims(request, request.match_info["room"])
-        return await self._room_events.stream(
-            request, claims.room, stats=claims.user_type == "teacher", expires_at=claims.expires_at
-        )
-
-    @operation(
-        summary="Where to publish",
+        summary="Rename, archive or restore a class",
         tag="classes",
-        description="The room's origin while it reports, else the least loaded node. A publishing browser asks again "
-        "when its node has failed.",
-        query=AvoidQuery,
-        returns=StreamKeyResponse,
-        errors=(401, 403, 404, 503),
+        description="An archived class keeps its recordings and its record, and comes back with the same code and "
+        "keys. A class that is live is not archived (409); neither is the class that opens without a code. Only the "
+        "teacher secret archives and restores.",
+        body=ClassChange,
+        returns=ClassSummary,
+        errors=(400, 401, 403, 404, 408, 409, 413, 429, 503),
         auth="teacher",
         path_params=_ROOM,
     )
-    async def stream_key(self, request: web.Request) -> web.Response:
-        """Return the addresses and the stream key of a class."""
+    async def change_class(self, request: web.Request) -> web.Response:
+        """Return the class as it is now."""
         room = request.match_info["room"]
         self._authorizer.require(request, Right.TEACHER, room)
-        avoid = [each for each in request.query.get("avoid", "").split(",") if each]
-        node = self._room_nodes.for_publisher(room, avoid[:_MAX_AVOIDED])
-        found = await self._classes.by_room(room)
-        return json_response(self._urls.ingest(request, found, node))
+        body = await read_input(request, ClassChange)
+        title = None if body.title is None else _title(body.title)
+        if body.archived is not None:
+            self._authorizer.require(request, Right.TEACHER)
+        if body.archived is False:
+            await self._classes.restore(room)
+        changed = await (self._classes.by_room(room) if title is None else self._classes.rename(room, title))
+        if body.archived is True:
+            changed = await self._archive(room)
+        if body.archived is not None:
+            await self._stream_keys.refresh()
+        log.info("class_changed", room=room, renamed=title is not None, archived=body.archived)
+        return json_response(self._summary(changed))
+
+    async def _archive(self, room: str) -> Class:
+        if room == self._default_room:
+            raise Conflict("This is the class that opens where no other one is named; it cannot be archived.")
+        if self._rooms.view(room).state in ("live", "reconnecting"):
+            raise Conflict("This class is live. End it, then archive it.")
+        return await self._classes.archive(room)
 
     @operation(
-        summary="Renew the stream key",
+        summary="Make a teacher key for a class",
         tag="classes",
-        description="The old key stops working for new publishers at once; a running class goes on.",
-        returns=StreamKeyResponse,
-        errors=(401, 403, 404, 429, 503),
+        description="Whoever has it runs this class and no other one. An earlier key opens nothing more; tokens that "
+        "it opened end within `auth.token_ttl_s`. Needs the teacher secret.",
+        returns=TeacherKey,
+        errors=_ERRORS,
         auth="teacher",
         path_params=_ROOM,
     )
-    async def renew_stream_key(self, request: web.Request) -> web.Response:
-        """Return a new key, and where to publish with it."""
+    async def renew_teacher_key(self, request: web.Request) -> web.Response:
+        """Return the new key."""
         room = request.match_info["room"]
-        self._authorizer.require(request, Right.TEACHER, room)
-        node = self._room_nodes.for_publisher(room)
-        found = await self._classes.renew_stream_key(room)
-        await self._stream_keys.refresh()
-        log.info("stream_key_renewed", room=room)
-        return json_response(self._urls.ingest(request, found, node))
+        self._authorizer.require(request, Right.TEACHER)
+        key = await self._classes.renew_teacher_key(room)
+        log.info("teacher_key_renewed", room=room)
+        return json_response(TeacherKey(key))
 
     @operation(
-        summary="Change a class's settings",
+        summary="Remove the teacher key of a class",
         tag="classes",
-        body=ClassSettings,
-        returns=ClassSettings,
-        errors=(400, 401, 403, 404, 408, 413, 429, 503),
+        description="Tokens that it opened end within `auth.token_ttl_s`. Needs the teacher secret.",
+        status=204,
+        errors=_ERRORS,
         auth="teacher",
         path_params=_ROOM,
     )
-    async def change_settings(self, request: web.Request) -> web.Response:
-        """Return the settings as they are now."""
+    async def remove_teacher_key(self, request: web.Request) -> web.Response:
+        """Let only the teacher secret open the class."""
         room = request.match_info["room"]
-        self._authorizer.require(request, Right.TEACHER, room)
-        body = await read_input(request, ClassSettings)
-        found = await self._classes.set_lowest_delay(room, body.lowest_delay)
-        log.info("class_settings_changed", room=room, lowest_delay=found.lowest_delay)
-        return json_response(ClassSettings(found.lowest_delay))
+        self._authorizer.require(request, Right.TEACHER)
+        await self._classes.remove_teacher_key(room)
+        log.info("teacher_key_removed", room=room)
+        return web.Response(status=204)
 
     def _summary(self, each: Class) -> ClassSummary:
         view = self._rooms.view(each.room)
-        return ClassSummary(each.room, each.title, each.code, view.state, view.viewers)
+        return ClassSummary(
+            room=each.room,
+            title=each.title,
+            class_code=each.code,
+            state=view.state,
+            viewers=view.viewers,
+            since=view.since,
+            created_at=each.created_at.timestamp(),
+            archived_at=each.archived_at.timestamp() if each.archived_at is not None else None,
+            has_teacher_key=each.has_teacher_key,
+            is_default=each.room == self._default_room,
+        )
+
+
+def _title(text: str) -> str:
+    title = text.strip()
+    check_text("title", title, _MAX_TITLE_CHARS)
+    return title

@@ -29,9 +29,22 @@ def new_stream_key() -> str:
     return secrets.token_hex(15)
 
 
-def key_digest(stream_key: str) -> str:
-    """Return the SHA-256 of a stream key in hex; outside PostgreSQL it is used in place of the key."""
-    return hashlib.sha256(stream_key.encode()).hexdigest()
+def new_teacher_key() -> str:
+    """Return a teacher key: 128 bits, with a beginning that says what it is."""
+    return f"tk-{secrets.token_hex(16)}"
+
+
+def is_teacher_key(text: str) -> bool:
+    """Return whether ``text`` could be a teacher key at all."""
+    return re.fullmatch(r"tk-[0-9a-f]{32}", text) is not None
+
+
+def key_digest(key: str) -> str:
+    """Return the SHA-256 of a stream key or a teacher key in hex; it is used in place of the key outside PostgreSQL.
+
+    Of a teacher key, PostgreSQL has nothing else either.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def new_room(title: str) -> str:

@@ -41,14 +41,15 @@ class ShownNames:
     async def teacher(self, room: str, user_id: str, wanted: str) -> str:
         """Return a teacher's name, and keep students from taking one that looks like it; empty: none was given.
 
+        Two teachers of one name in a class get numbers, as students do.
+
         Raises:
             InvalidInput: (400) the name is too long, or has characters that cannot be seen.
         """
         if not wanted:
             return ""
-        name = accepted_name(wanted, self._max_chars)
-        await self._number(room, user_id, name, teacher=True)
-        return name
+        name = base_name(accepted_name(wanted, self._max_chars))
+        return numbered(name, await self._number(room, user_id, name, teacher=True))
 
     async def student(self, room: str, user_id: str, wanted: str, own_id: str) -> ShownName:
         """Return a student's name.

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.bus.messages import NodeRecord
 from airnode.cluster.classes import Class
-from airnode.cluster.codes import normal_code
+from airnode.cluster.codes import is_teacher_key, normal_code
 from airnode.cluster.identities import Person, identify
 from airnode.cluster.shown_names import ShownNames
 from airnode.config.sections.auth import AuthSection
@@ -31,6 +31,10 @@ class ClassLookup(Protocol):
 
     async def by_code(self, code: str) -> Class | None:
         """Return the class of ``code``; None: no class has it."""
+        ...
+
+    async def by_teacher_key(self, key: str) -> Class | None:
+        """Return the class that a teacher key opens; None: there is none."""
         ...
 
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
@@ -56,8 +60,8 @@ class TokenOrder:
 
     Attributes:
         address: IP address of the client.
-        code: class code as it was typed. secret: the teacher secret.
-        credential: the request's bearer: a student's present token, or the teacher secret.
+        code: class code as it was typed. secret: the teacher secret, or the teacher key of a class.
+        credential: the request's bearer: a student's present token, or what ``secret`` may be.
         room: the room of the class, if no code is given; empty: the default room.
         avoid: ids of nodes that just failed this student, with commas between them.
         student: a student's signed identity as an app sends it. cookie: as a browser does.
@@ -135,13 +139,13 @@ class TokenIssuer:
         """
         _check_order(order)
         if order.user_type == "teacher":
-            return await self._issue_teacher(order, await self._taught(order))
+            return await self._issue_teacher(order, *await self._taught(order))
         return await self._issue_student(order, await self._attended(order))
 
-    async def _issue_teacher(self, order: TokenOrder, joined: Class) -> IssuedToken:
+    async def _issue_teacher(self, order: TokenOrder, joined: Class, own_class: bool) -> IssuedToken:
         name = await self._names.teacher(joined.room, order.user_id, order.name)
         await self._classes.record_user(order.user_id, "teacher", name)
-        text, claims = self._tokens.issue(order.user_id, "teacher", joined.room, name=name)
+        text, claims = self._tokens.issue(order.user_id, "teacher", joined.room, name=name, own_class=own_class)
         node = await self._node(claims, _avoided(order), renewed=False)
         return self._done(IssuedToken(text, claims, joined, node))
 
@@ -178,11 +182,17 @@ class TokenIssuer:
             self._refuse(order.address, "code", "A class code is needed; ask your teacher for it.")
         return await self._classes.by_room(order.room or self._default_room)
 
-    async def _taught(self, order: TokenOrder) -> Class:
-        """Return the class that a teacher teaches."""
-        if not same_secret(order.secret or order.credential, self._teacher_secret):
+    async def _taught(self, order: TokenOrder) -> tuple[Class, bool]:
+        """Return the class that a teacher teaches, and whether the secret opens no other one."""
+        given = order.secret or order.credential
+        if same_secret(given, self._teacher_secret):
+            return await self._classes.by_room(order.room or self._default_room), False
+        found = await self._classes.by_teacher_key(given) if is_teacher_key(given) else None
+        if found is None:
             self._refuse(order.address, "secret", "The teacher secret is missing or not right.")
-        return await self._classes.by_room(order.room or self._default_room)
+        if order.room not in ("", found.room):
+            raise Forbidden("This teacher key is for another class.")
+        return found, True
 
     def _identified(self, order: TokenOrder, room: str) -> Person:
         """Return who this student is, by the identity, the present token, or the id that the client gives itself."""

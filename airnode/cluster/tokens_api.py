@@ -24,7 +24,7 @@ class TokenRequest(msgspec.Struct):
     Attributes:
         user_type: who joins: a student or a teacher.
         user_id: whom the token is for; at most 128 characters. name: the name to show; empty: the same as the id.
-        code: the class code, for students. secret: the teacher secret, for teachers.
+        code: the class code, for students. secret: for teachers: the teacher secret, or the teacher key of a class.
         room: the class, where no code names it; empty: the default class.
         avoid: ids of nodes that just failed this student, with commas between them; masters may not know yet.
         student: the student's signed identity from an earlier answer, for apps; browsers send it as a cookie. `new`:
@@ -54,6 +54,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
         srt_url, rtsp_url, whip_url: the same for other protocols, where the node takes them.
         class_code: what students type to join. class_url: the page that students open.
         waiting: nothing can be played before the teacher begins; left out: the class is live.
+        own_class: the teacher key of this class was given, which opens no other one; left out: all classes.
         lowest_delay: the teacher asks pages to play with the lowest delay; left out: no.
     """
 
@@ -75,6 +76,7 @@ class TokenResponse(msgspec.Struct, omit_defaults=True):
     stream_key: str = ""
     class_code: str = ""
     class_url: str = ""
+    own_class: bool = False
     lowest_delay: bool = False
     waiting: bool = False
 
@@ -111,12 +113,12 @@ class TokensApi:
     @operation(
         summary="Get a token and a place",
         tag="tokens",
-        description="Students give the class code as `code`; teachers give the teacher secret as `secret` or as "
-        "`Authorization: Bearer`. The HLS address leads to the node that was chosen. A student who is in the class "
-        "gives the present token as `Authorization: Bearer` and stays the same viewer, however full the nodes are. "
-        "Nodes that just failed the student stand in `avoid`, with commas between them: another one is chosen if any "
-        "is there. A student whom the teacher removed gets 403 `removed`; a name that looks like the teacher's 400 "
-        "`name_reserved`.",
+        description="Students give the class code as `code`; teachers give the teacher secret, or the teacher key of a "
+        "class, as `secret` or as `Authorization: Bearer`. The HLS address leads to the node that was chosen. A "
+        "student who is in the class gives the present token as `Authorization: Bearer` and stays the same viewer, "
+        "however full the nodes are. Nodes that just failed the student stand in `avoid`, with commas between them: "
+        "another one is chosen if any is there. A student whom the teacher removed gets 403 `removed`; a name that "
+        "looks like a teacher's 400 `name_reserved`.",
         body=TokenRequest,
         returns=TokenResponse,
         errors=(400, 403, 404, 408, 413, 429, 503),
@@ -183,5 +185,6 @@ class TokensApi:
             user_id=issued.claims.user_id,
             name=issued.claims.name,
             student=self._signed(issued.identity) if issued.identity is not None else "",
+            own_class=issued.claims.own_class,
             lowest_delay=issued.joined.lowest_delay,
         )

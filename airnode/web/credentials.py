@@ -128,6 +128,8 @@ class Authorizer:
     def require(self, request: web.Request, right: Right | JoinToken, room: str | None = None) -> None:
         """Check that the sender has ``right``; with ``room``, a token must be for that room.
 
+        What teachers may do without naming a room concerns all classes: the key of one class does not do.
+
         Raises:
             Unauthenticated: (401) no credential, or a token that is not valid.
             Forbidden: (403) a wrong secret, or a token without that right.
@@ -142,6 +144,8 @@ class Authorizer:
             claims.require_teacher()
             if room is not None:
                 claims.require_room(room)
+            elif right is Right.TEACHER:
+                claims.require_every_class()
             return
         if rule.when_unset and not any(rule.secrets):
             raise Forbidden(rule.when_unset)
@@ -150,6 +154,16 @@ class Authorizer:
         if not given and rule.missing:
             raise Unauthenticated(rule.missing)
         self._check_secret(rule, address, given)
+
+    def taught_room(self, request: web.Request) -> str | None:
+        """Return the only room that a teacher may see, by the key of a class; None: all. Raises as ``require``."""
+        given = credential(request)
+        if is_token(given):
+            claims = self._tokens.verify(given)
+            claims.require_teacher()
+            return claims.room if claims.own_class else None
+        self.require(request, Right.TEACHER)
+        return None
 
     def room_claims(self, request: web.Request, room: str) -> Claims:
         """Return the claims of a token for ``room``.

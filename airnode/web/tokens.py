@@ -38,6 +38,7 @@ class Claims:
         expires_at: unix seconds.
         name: as it is shown in the class; empty: not known.
         also: other ids of the same student: the signed one, or those that the student gave before.
+        own_class: of a teacher who has the key of this class only, and not the teacher secret.
     """
 
     user_id: str
@@ -47,6 +48,7 @@ class Claims:
     expires_at: int
     name: str = ""
     also: tuple[str, ...] = ()
+    own_class: bool = False
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -62,6 +64,11 @@ class Claims:
         """Raise Forbidden (403) unless the bearer is a teacher."""
         if self.user_type != "teacher":
             raise Forbidden("Only a teacher may do this.")
+
+    def require_every_class(self) -> None:
+        """Raise Forbidden (403) if the bearer teaches this class only."""
+        if self.own_class:
+            raise Forbidden("This needs the teacher secret: the key of a class opens this class only.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +142,13 @@ class Tokens:
         *,
         name: str = "",
         also: tuple[str, ...] = (),
+        own_class: bool = False,
     ) -> tuple[str, Claims]:
         """Return the text and the claims of a new token, for a new session or (to renew) for an existing one."""
         now = int(time.time())
         expires_at = now + int(self._ttl_s)
-        claims = Claims(user_id, user_type, room, session_id or secrets.token_urlsafe(9), expires_at, name, also)
+        session_id = session_id or secrets.token_urlsafe(9)
+        claims = Claims(user_id, user_type, room, session_id, expires_at, name, also, own_class)
         payload: dict[str, object] = {
             "sub": claims.user_id,
             "user_type": claims.user_type,
@@ -152,6 +161,8 @@ class Tokens:
             payload["name"] = name
         if also:
             payload["also"] = list(also)
+        if own_class:
+            payload["own_class"] = True
         return jwt.encode(payload, self._secret, algorithm="HS256"), claims
 
     def verify(self, token: str) -> Claims:
@@ -275,7 +286,8 @@ class Tokens:
             raise Unauthenticated("The token is not valid.")
         also = _texts(payload.get("also", []))
         sub, room, session_id, name = texts
-        return Claims(sub, user_type, room, session_id, int(payload["exp"]), name, also)
+        own_class = bool(payload.get("own_class", False))
+        return Claims(sub, user_type, room, session_id, int(payload["exp"]), name, also, own_class)
 
 
 def new_student_id() -> str:

@@ -137,6 +137,7 @@ async def watch(browser: Browser, cluster: Cluster, avoid: str) -> Page:
 
     await page.route("**/api/token", ask)
     await page.goto(cluster.master["class_url"])
+    await page.get_by_label("Your name").fill("Mina")
     await page.get_by_role("button", name="Join").click()
     await wait_until_shown(page)
     return page

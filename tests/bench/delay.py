@@ -144,6 +144,7 @@ async def _round(browser: Browser, node: Running, way: Way, publisher: TimedPubl
             page = await context.new_page()
             await _lead_over(page, link.port)
             await page.goto(f"{node.process['class_url']}?path={way.path}")
+            await page.get_by_label("Your name").fill("Mina")
             await page.get_by_role("button", name="Join").click()
             await wait_until_shown(page)
             await asyncio.sleep(_WARM_S)

@@ -74,6 +74,7 @@ def _report_latency(
 
 async def _join(page: Page, node: Running, path: str) -> None:
     await page.goto(f"{node.process['class_url']}?path={path}")
+    await page.get_by_label("Your name").fill("Mina")
     await page.get_by_role("button", name="Join").click()
 
 

@@ -117,6 +117,7 @@ async def watch(
 ) -> Watched:
     page = await browser.new_page(viewport=DESKTOP, locale="en-US")
     await page.goto(f"{room['class_url']}?path=auto")
+    await page.get_by_label("Your name").fill("Mina")
     await page.get_by_role("button", name="Join").click()
     await eventually(lambda: page.evaluate("!!document.querySelector('video')?.currentTime"), 30, "the page plays")
     await asyncio.sleep(_WARM_S)

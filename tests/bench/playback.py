@@ -148,6 +148,7 @@ async def join(bench: Bench) -> None:
 async def _join(page: Page, node: Running) -> None:
     """Join over LL-HLS; ``tests.bench.live`` measures live.mp4, and compares both."""
     await page.goto(node.process["class_url"] + "?path=hls")
+    await page.get_by_label("Your name").fill("Mina")
     await page.get_by_role("button", name="Join").click()
 
 

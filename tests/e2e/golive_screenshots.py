@@ -55,9 +55,9 @@ class Visit:
         await self.press("golive.devices")
         await self.shot("devices")
         await self.press("studio.close", dialog=True)
-        await self.press("golive.stop")
+        await self.press("end.button")
         await self.shot("stop")
-        await self.press("golive.stop_yes", dialog=True)
+        await self.press("end.yes", dialog=True)
         await self.shot("ended", _SETTLE_S)
 
 

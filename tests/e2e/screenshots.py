@@ -154,10 +154,69 @@ async def ask_end(stage: Stage) -> None:
     await stage.page.locator(".end-class").click()
 
 
+def shows(selector: str, press: str = "") -> Step:
+    """Return what is done before each picture: on a small screen open what is a tab or a dialog there, and scroll."""
+
+    async def look(stage: Stage) -> None:
+        page = stage.page
+        if await page.locator("dialog").count():
+            await page.keyboard.press("Escape")
+        if await page.locator("#tab-info").count():
+            await stage.tab("info")
+        if press and await page.locator(".open-record").count():
+            await page.locator(".open-record").click()
+        if press:
+            await page.locator(press).click()
+        await page.locator(selector).evaluate("(element) => element.scrollIntoView({ block: 'nearest' })")
+
+    return look
+
+
+async def join_without_name(stage: Stage) -> None:
+    await stage.page.locator("button[type=submit]").click()
+    await stage.page.locator(".hint.error").wait_for()
+
+
+async def open_classes(stage: Stage) -> None:
+    await stage.cause("classes/some")
+    await stage.page.goto(f"{stage.url}/studio?view=classes")
+    await stage.page.locator("[data-room=art]").wait_for()
+
+
+async def open_class_menu(stage: Stage) -> None:
+    await stage.page.locator("[data-room=art] .icon-button").click()
+
+
+async def open_keys(stage: Stage) -> None:
+    await stage.page.locator(".menu-item").nth(1).click()
+    await stage.page.locator(".teacher-key .button").first.click()
+    await stage.page.locator(".teacher-key code").wait_for()
+
+
+async def archive(stage: Stage) -> None:
+    await stage.page.keyboard.press("Escape")
+    await open_class_menu(stage)
+    await stage.page.locator(".menu-item").last.click()
+    await stage.page.locator(".class-list .note.row").wait_for()
+    await stage.page.locator(".archived summary").click()
+
+
+async def open_missing(stage: Stage) -> None:
+    await stage.page.goto(f"{stage.url}/studio?room=none")
+    await stage.page.locator(".note.warn").wait_for()
+
+
+async def nothing(stage: Stage) -> None:
+    pass
+
+
 NOT_SHOWN = ""
-CLASS: tuple[tuple[str, Step], ...] = (
+#: A state's name, what leads to it, and, if need be, what is done before each picture of it.
+State = tuple[str, Step] | tuple[str, Step, Step]
+CLASS: tuple[State, ...] = (
     ("class-code", open_join),
     ("class-link", open_link),
+    ("class-no-name", join_without_name),
     ("class-empty", join),
     ("class-chat", caused("chat/crowd", "chat/fill", "chat/typing")),
     ("class-long", caused("chat/many/500")),
@@ -180,7 +239,7 @@ CLASS: tuple[tuple[str, Step], ...] = (
     (NOT_SHOWN, back),
     ("class-removed", removed),
 )
-STUDIO: tuple[tuple[str, Step], ...] = (
+STUDIO: tuple[State, ...] = (
     ("studio-before", sign_in),
     ("studio-chat", caused("chat/crowd", "chat/fill", "chat/hands", "chat/questions")),
     ("studio-menu", open_menu),
@@ -196,10 +255,22 @@ STUDIO: tuple[tuple[str, Step], ...] = (
     ("studio-poll", caused("chat/poll")),
     (NOT_SHOWN, caused("chat/close")),
     ("studio-live", live),
+    ("studio-desk", nothing, shows(".desk-cards")),
+    ("studio-record-empty", caused("record/empty"), shows(".class-record", "#record-attendance")),
+    ("studio-record-attendance", caused("record/all"), shows(".class-record", "#record-attendance")),
+    ("studio-record-chat", nothing, shows(".class-record", "#record-chat")),
+    ("studio-record-questions", nothing, shows(".class-record", "#record-questions")),
+    ("studio-record-polls", nothing, shows(".class-record", "#record-polls")),
+    ("studio-record-hands", nothing, shows(".class-record", "#record-hands")),
     ("studio-end", ask_end),
     (NOT_SHOWN, close_dialog),
     ("studio-stopped", caused("state/reconnecting")),
     ("studio-ended", caused("state/ended")),
+    ("studio-classes", open_classes),
+    ("studio-class-menu", open_class_menu),
+    ("studio-class-keys", open_keys),
+    ("studio-class-archived", archive),
+    ("studio-class-missing", open_missing),
 )
 
 
@@ -235,19 +306,21 @@ async def shoot(browser: Browser, url: str, language: str, scheme: str, only: st
     """Go through all states of both pages, and photograph each in every size."""
     async with aiohttp.ClientSession() as session:
         for steps in (CLASS, STUDIO):
-            if not any(name and only in name for name, _ in steps):
+            if not any(name and only in name for name, *_ in steps):
                 continue
             context = await browser.new_context(
                 locale=language, color_scheme="dark" if scheme == "dark" else "light", has_touch=False
             )
             page = await context.new_page()
             stage = Stage(url, page, session)
-            await stage.cause("state/waiting", "chat/reset")
-            for name, step in steps:
+            await stage.cause("state/waiting", "chat/reset", "record/none")
+            for name, step, *look in steps:
                 await page.set_viewport_size({"width": SIZES[-1][0], "height": SIZES[-1][1]})
                 await step(stage)
                 for width, height in SIZES if name and only in name else ():
                     await page.set_viewport_size({"width": width, "height": height})
+                    for each in look:
+                        await each(stage)
                     await page.wait_for_timeout(SETTLE_MS)
                     await page.screenshot(path=OUT / f"{name}-{width}x{height}-{language[:2]}-{scheme}.png")
             await context.close()

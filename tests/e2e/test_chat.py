@@ -1,6 +1,7 @@
 """The room around a class in real browsers: two students on different nodes, and their teacher."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.e2e.test_class import is_state, moving
 from tests.support.browser import DESKTOP, PHONE, chromium
 from tests.support.cluster import Cluster
 from tests.support.ffmpeg import Publisher
+from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(240)]
@@ -145,6 +147,65 @@ async def test_people_on_two_nodes_chat_ask_vote_and_raise_hands(room: Room):
     await expect(teacher.get_by_text("1 support it")).to_be_attached(timeout=WAIT_MS)
     await teacher.get_by_role("button", name="Answered", exact=True).click()
     await expect(mina.locator("details.done")).to_be_visible(timeout=WAIT_MS)
+
+    await teacher_reads_the_record(teacher)
+    await teacher_keeps_a_list_of_classes(teacher, room.cluster.master)
+
+
+async def teacher_reads_the_record(teacher: Page) -> None:
+    """All that happened so far is in the record while the class is live, and in its files."""
+    record = teacher.locator(".class-record")
+
+    async def part(name: str) -> None:
+        await record.get_by_role("button", name=re.compile(f"^{name} \\d+$")).click(timeout=WAIT_MS)
+
+    for name in ("Mina", "Jun"):
+        row = record.get_by_role("row").filter(has_text=name)
+        await expect(row).to_contain_text("here", timeout=WAIT_MS)
+        await expect(row.locator(".percent")).to_have_text(re.compile(r"^\d+%$"))
+    await part("Chat")
+    await expect(record.get_by_text("Welcome", exact=True)).to_be_visible(timeout=WAIT_MS)
+    await expect(record.get_by_text(MARKUP, exact=True)).to_be_visible()
+    await part("Questions")
+    await expect(record.get_by_role("listitem").filter(has_text="Why?")).to_contain_text("answered", timeout=WAIT_MS)
+    await part("Polls")
+    await expect(record.get_by_text("1 (50%)")).to_have_count(2, timeout=WAIT_MS)
+    await part("Hands")
+    await expect(record.get_by_role("listitem").filter(has_text="Jun")).to_be_visible(timeout=WAIT_MS)
+    assert await teacher.evaluate("window.markupRan") is None
+    for button, holds in (("Attendance (CSV)", "Mina"), ("Hands (CSV)", "Jun"), ("Everything (JSON)", "Clear so far?")):
+        async with teacher.expect_download(timeout=WAIT_MS) as download:
+            await record.get_by_role("button", name=button).click()
+        path = await (await download.value).path()
+        content = path.read_text("utf-8")
+        assert holds in content
+        assert button.endswith("(JSON)") or content.startswith("\ufeff")
+
+
+async def teacher_keeps_a_list_of_classes(teacher: Page, master: AirnodeProcess) -> None:
+    """The list shows what is live; a class is made, renamed, archived and restored."""
+    await teacher.get_by_role("link", name="Classes", exact=True).click()
+    await expect(teacher.locator("[data-room=stream] .pill.live")).to_be_visible(timeout=WAIT_MS)
+    await expect(teacher.locator("[data-room=stream]")).to_contain_text(master["class_code"])
+    await teacher.get_by_role("button", name="New class").click()
+    await teacher.get_by_label("Title").fill("Optics")
+    await teacher.get_by_role("button", name="Make the class").click()
+    await expect(teacher.get_by_text("Not live yet").first).to_be_visible(timeout=WAIT_MS)
+    await teacher.get_by_role("link", name="Classes", exact=True).click()
+    row = teacher.locator(".class-row").filter(has_text="Optics")
+
+    async def choose(what: str) -> None:
+        await row.get_by_role("button", name="More for Optics").click(timeout=WAIT_MS)
+        await teacher.get_by_role("menuitem", name=what).click()
+
+    await choose("Rename")
+    await teacher.get_by_label("Title").fill("Optics II")
+    await teacher.get_by_role("button", name="Save").click()
+    await expect(row).to_contain_text("Optics II", timeout=WAIT_MS)
+    await choose("Archive")
+    await expect(row).to_have_count(0, timeout=WAIT_MS)
+    await teacher.get_by_role("button", name="Undo").click()
+    await expect(row).to_be_visible(timeout=WAIT_MS)
 
 
 async def test_a_removed_students_picture_stops_and_the_others_go_on(room: Room):

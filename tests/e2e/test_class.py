@@ -40,6 +40,7 @@ async def moving(page: Page) -> tuple[int, int]:
 async def join(page: Page, node: AirnodeProcess | Classroom, path: str = "auto") -> None:
     """Open the students' link and press its one button; ``path``: the way the media is to come."""
     await page.goto(f"{node['class_url']}?path={path}")
+    await page.get_by_label("Your name").fill("Mina")
     await page.get_by_role("button", name="Join").click()
 
 
@@ -155,11 +156,13 @@ async def test_a_student_with_a_wrong_code_stays_outside(classroom: Classroom):
         page = await browser.new_page(viewport=PHONE, locale="en-US")
         await page.goto(f"{classroom['api_url']}/class")
         await page.get_by_label("Class code").fill("AAAAAA")
+        await page.get_by_label("Your name").fill("Mina")
         await page.get_by_role("button", name="Join").click()
         await page.get_by_role("alert").get_by_text("No class has the code").wait_for()
         assert await page.locator("video").count() == 0
         assert page.url.endswith("/class"), "a wrong code does not become the address"
         await page.get_by_label("Class code").fill(classroom["class_code"].lower())
+        await page.get_by_label("Your name").fill("Mina")
         await page.get_by_role("button", name="Join").click()
         await eventually(lambda: is_state(page, "waiting"), what="the right code opens the class")
         assert page.url.endswith(f"/class/{classroom['class_code']}")

@@ -145,8 +145,8 @@ async def test_a_browser_goes_live_and_another_shows_its_picture_with_sound(clas
             return not await sounds(student)
 
         await eventually(silent, 20, "the student hears nothing")
-        await studio.get_by_role("button", name="End class").click()
-        await studio.get_by_role("dialog").get_by_role("button", name="End the class").click()
+        await studio.get_by_role("button", name="End the class").click()
+        await studio.get_by_role("dialog").get_by_role("button", name="End it").click()
         await eventually(lambda: is_state(student, "ended"), 10, "the class is over for the student")
         assert studio.errors == []  # type: ignore[attr-defined]
 
@@ -297,6 +297,7 @@ async def test_the_origin_dies_and_the_class_goes_on_at_another_node(tmp_path: P
                 await go_live(studio)
                 student = await browser.new_page(viewport=DESKTOP, locale="en-US")
                 await student.goto(cluster.master["class_url"])
+                await student.get_by_label("Your name").fill("Mina")
                 await student.get_by_role("button", name="Join").click()
                 await eventually(lambda: is_state(student, "live"), 30, "the student's page is live")
                 await mark(student)

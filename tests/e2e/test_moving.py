@@ -60,6 +60,7 @@ class Student:
         self.page.on("request", lambda request: "/v/" in request.url and self.hosts.append(request.url.split("/")[2]))
         await self.page.route("**/api/token", ask)
         await self.page.goto(f"{self.cluster.master['class_url']}?path={path}")
+        await self.page.get_by_label("Your name").fill("Mina")
         await self.page.get_by_role("button", name="Join").click()
         await eventually(lambda: is_state(self.page, "live"), 30, "the page is live")
         await moving(self.page)

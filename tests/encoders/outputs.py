@@ -151,6 +151,7 @@ async def watch(
 async def join(browser: Browser, node: Classroom, path: str) -> Page:
     page = await browser.new_page(viewport=DESKTOP, locale="en-US")
     await page.goto(f"{node['class_url']}?path={path}")
+    await page.get_by_label("Your name").fill("Mina")
     await page.get_by_role("button", name="Join").click()
     return page
 
@@ -190,6 +191,7 @@ async def watch_recording(browser: Browser, node: Classroom, recording_id: str, 
     try:
         await page.goto(f"{node['class_url']}?recording={recording_id}")
         with contextlib.suppress(Exception):
+            await page.get_by_label("Your name").fill("Mina", timeout=3_000)
             await page.get_by_role("button", name="Join").click(timeout=3_000)
         with contextlib.suppress(Exception):
             await page.get_by_role("button", name="Watch", exact=True).first.click(timeout=1_500)

@@ -40,6 +40,18 @@ async def test_a_teachers_name_is_taken_for_students_who_do_not_have_it_yet(rig:
     assert await names.number(f"{room}-other", "b", "kim") == 1
 
 
+async def test_teachers_of_one_name_are_told_apart_and_keep_it_from_students(rig: BusRig):
+    names, room = ClassNames(rig.bus, keep_s=600, max_names=100), f"names-{next(_rooms)}"
+    assert [await names.number(room, each, "kim", teacher=True) for each in ("t", "u", "t", "u")] == [1, 2, 1, 2]
+    assert await names.number(room, "a", "kim") == 0
+    assert await names.number(room, "t", "park", teacher=True) == 1
+    assert await names.number(room, "a", "kim") == 0
+    assert await names.number(room, "v", "kim", teacher=True) == 1
+    for each in ("u", "v"):
+        await names.number(room, each, "lee", teacher=True)
+    assert await names.number(room, "a", "kim") == 1
+
+
 async def test_the_names_of_a_class_are_bounded_and_expire(rig: BusRig):
     names, room = ClassNames(rig.bus, keep_s=600, max_names=3), f"names-{next(_rooms)}"
     assert [await names.number(room, user, "mina") for user in "abc"] == [1, 2, 3]

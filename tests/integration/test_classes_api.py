@@ -74,6 +74,76 @@ async def test_a_room_that_is_created_concurrently_is_created_once(
     assert sorted(status for status, _, _ in answers) == [201] + [409] * 7
 
 
+async def test_a_class_is_renamed_archived_and_restored(school: AirnodeProcess, client: Client, lesson: Lesson):
+    path, secret = f"/api/classes/{lesson.room}", school["teacher_secret"]
+
+    async def listed(archived: bool) -> list[dict]:
+        query = "?archived=true" if archived else ""
+        _, _, found = await client.call("GET", f"/api/classes{query}", token=secret)
+        return [each for each in found["classes"] if each["room"] == lesson.room]
+
+    status, _, changed = await client.call("POST", path, token=lesson.teacher, json={"title": " Optics "})
+    assert (status, changed["title"], changed["archived_at"]) == (200, "Optics", None)
+    assert await listed(False) == [changed]
+    status, _, archived = await client.call("POST", path, token=secret, json={"archived": True})
+    assert status == 200
+    assert archived["archived_at"] >= archived["created_at"] > 0
+    assert (await listed(False), await listed(True)) == ([], [archived])
+    status, _ = await client.token(user_type="student", user_id="s2", code=lesson.code)
+    assert status == 403
+    await client.expect_problem(404, "not_found", "POST", path, token=secret, json={"archived": True})
+    await client.expect_problem(
+        409, "conflict", "POST", "/api/classes", token=secret, json={"title": "x", "room": lesson.room}
+    )
+    status, _, back = await client.call("POST", path, token=secret, json={"archived": False, "title": "Optics II"})
+    assert (status, back["title"], back["class_code"]) == (200, "Optics II", lesson.code)
+    assert (await listed(False), await listed(True)) == ([back], [])
+    assert (await client.token(user_type="student", user_id="s2", code=lesson.code))[0] == 200
+    default = await client.expect_problem(
+        409, "conflict", "POST", "/api/classes/stream", token=secret, json={"archived": True}
+    )
+    assert "cannot be archived" in default["detail"]
+    for title in ("", " ", "x" * 121, "a\nb"):
+        found = await client.expect_problem(400, "invalid_input", "POST", path, token=secret, json={"title": title})
+        assert found["errors"][0]["path"] == "title"
+    for token in (lesson.student, "wrong"):
+        await client.expect_problem(403, "forbidden", "POST", path, token=token, json={"title": "x"})
+    await client.expect_problem(
+        403, "forbidden", "POST", "/api/classes/stream", token=lesson.teacher, json={"title": "x"}
+    )
+
+
+async def test_the_teacher_key_of_a_class_runs_that_class_and_no_other(
+    school: AirnodeProcess, client: Client, lesson: Lesson
+):
+    path, secret = f"/api/classes/{lesson.room}/teacher-key", school["teacher_secret"]
+
+    async def opened(key: str, room: str = "") -> tuple[int, dict]:
+        return await client.token(user_type="teacher", user_id="k", name="Kim", secret=key, room=room)
+
+    keys = [(await client.call("POST", path, token=secret))[2]["teacher_key"] for _ in range(2)]
+    assert (await opened(keys[0]))[0] == 403
+    status, grant = await opened(keys[1])
+    assert (status, grant["room"], grant["own_class"], grant["name"]) == (200, lesson.room, True, "Kim")
+    assert (await opened(keys[1], "stream"))[0] == 403
+    own, _, listed = await client.call("GET", "/api/classes", token=grant["token"])
+    assert (own, [each["room"] for each in listed["classes"]]) == (200, [lesson.room])
+    assert listed["classes"][0]["has_teacher_key"]
+    for method, where, fields in (
+        ("POST", "/api/classes", {"title": "x"}),
+        ("POST", f"/api/classes/{lesson.room}", {"archived": True}),
+        ("POST", path, None),
+        ("DELETE", path, None),
+        ("POST", "/api/rooms/stream/stream-key", None),
+        ("GET", "/api/rooms/stream/record", None),
+    ):
+        await client.expect_problem(403, "forbidden", method, where, token=grant["token"], json=fields)
+    for method, where in (("GET", f"/api/rooms/{lesson.room}/stream-key"), ("GET", f"/api/rooms/{lesson.room}/record")):
+        assert (await client.call(method, where, token=grant["token"]))[0] == 200
+    assert (await client.call("DELETE", path, token=secret))[0] == 204
+    assert (await opened(keys[1]))[0] == 403
+
+
 @pytest.mark.ffmpeg
 async def test_a_renewed_stream_key(school: AirnodeProcess, client: Client, lesson: Lesson, clip: Path):
     path = f"/api/rooms/{lesson.room}/stream-key"

@@ -44,6 +44,9 @@ class Contract:
         responses = operation["responses"]
         assert str(status) in responses, f"{method} {path} answers {status}; documented: {sorted(responses)}"
         content = responses[str(status)].get("content", {})
+        if status == 204:
+            assert body is None, f"{method} {path} answers 204 with a body"
+            return
         assert media_type in content, f"{method} {path} answers {status} as {media_type}; documented: {list(content)}"
         if schema := content[media_type].get("schema"):
             resolved = {"$ref": "urn:api" + schema["$ref"]} if "$ref" in schema else schema

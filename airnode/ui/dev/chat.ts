@@ -6,7 +6,7 @@ import type { Ack, Hand, Message, Poll, Question, RoomRules, User } from "../src
 const ROOM = "main";
 const NAMES = ["김민아", "Jun Park", "이서준", "Olivia Smith", "박하은", "최도윤", "Ethan Lee", "정예린"];
 export const PUPILS: User[] = NAMES.map((name, index) => ({ id: `p${index}`, name, role: "student" }));
-const LINES = [
+export const LINES = [
   "안녕하세요!", "Good morning 👋", "소리 잘 들려요", "Can you hear the teacher too?", "네, 화면도 잘 보여요.",
   "오늘 자료는 여기 있어요: https://example.org/physics/lesson-3.pdf", "F = m·a\n그러면 a = F / m 인가요?", "Yes, that is right.",
   "<b>굵게</b> <img src=x onerror=alert(1)>", "질문은 질문 탭에 남겨 주세요.", "A rather long message, as people write them when they explain how they came to their result and want everybody to see each of the steps that lead there.",

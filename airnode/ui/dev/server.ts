@@ -10,8 +10,10 @@ import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
 import type { Recording, RecordingState, RoomState, StreamInfo } from "../src/api/types.ts";
 import { nodeList, order, pipelineStatus, streamList } from "./admin.ts";
-import { DevChat, holders, PUPILS } from "./chat.ts";
+import { DevChat, holders } from "./chat.ts";
+import { DevClasses } from "./classes.ts";
 import { MediaNode } from "./media.ts";
+import { sessionList, sessionRecord, type Kept } from "./record.ts";
 
 const { values: options } = parseArgs({
   options: { port: { type: "string", default: "5173" }, built: { type: "boolean", default: false }, ttl: { type: "string", default: "3600" } },
@@ -29,7 +31,7 @@ const media = new MediaNode();
 const chat = new DevChat();
 media.onServer = (made) => chat.attach(made);
 const feeds = new Set<ServerResponse>();
-const classes = [{ room: "main", title: "Physics 1", class_code: "ABC123" }];
+const classes = new DevClasses();
 let state: RoomState = "waiting";
 let since = Date.now() / 1000;
 let epoch = 0;
@@ -38,6 +40,7 @@ let tokenNumber = 0;
 let tokenFailure: { status: number; code: string; retryAfter?: string } | null = null;
 let recordingMode: RecordingState["mode"] = "on-request";
 let pipelineRuns = true;
+let kept: Kept = "none";
 let oddities: Partial<StreamInfo> = {};
 
 function setState(next: RoomState): void {
@@ -143,11 +146,12 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, string>>
 function grant(response: ServerResponse, body: Record<string, string>): void {
   if (tokenFailure) return problem(response, tokenFailure.code, tokenFailure.status, tokenFailure.retryAfter);
   const teacher = body["user_type"] === "teacher";
-  const known = classes.find((one) => one.class_code === body["code"] || (teacher && one.room === (body["room"] ?? "main")));
-  if (!known || (teacher && body["secret"] !== "secret")) return problem(response, "forbidden", 403);
-  const user = { id: teacher ? "teacher" : (body["user_id"] ?? ""), name: teacher ? "" : body["name"] || "Student", role: teacher ? "teacher" : "student" } as const;
+  const known = teacher ? classes.one(body["room"] ?? "main") : classes.ofCode(body["code"] ?? "");
+  if (teacher ? body["secret"] !== "secret" : !known) return problem(response, "forbidden", 403);
+  if (!known) return problem(response, "not_found", 404);
+  const user = { id: teacher ? "teacher" : (body["user_id"] ?? ""), name: body["name"] || (teacher ? "" : "Student"), role: teacher ? "teacher" : "student" } as const;
   if (chat.removed.has(user.id)) return problem(response, "removed", 403);
-  if (/teacher|선생/i.test(user.name)) return problem(response, "name_reserved", 400);
+  if (!teacher && /teacher|선생/i.test(user.name)) return problem(response, "name_reserved", 400);
   const token = `t${++tokenNumber}`;
   holders.set(token, user);
   media.tokens.add(token);
@@ -157,17 +161,6 @@ function grant(response: ServerResponse, body: Record<string, string>): void {
     ...{ token, user_id: user.id, name: user.name, room: known.room, title: known.title, node_id: "n1", node_name: "node-1", expires_at: Math.floor(Date.now() / 1000) + ttl },
     hls_url: `http://127.0.0.1:${media.port}/live/main/index.m3u8?jwt=${token}`,
     ...(teacher && { ...address(), class_code: known.class_code, class_url: `http://127.0.0.1:${PORT}/class/${known.class_code}` }),
-  });
-}
-
-function session() {
-  return { session_id: "s1", room: "main", started_at: since, ended_at: state === "ended" ? Date.now() / 1000 : null, students: PUPILS.length, messages: 13 };
-}
-
-function attendance() {
-  return PUPILS.map(({ id, name }, index) => {
-    const left = index % 3 === 1 ? since + 1_500 : null;
-    return { student_id: id, name, joined_at: since + 20 * index, left_at: left, minutes: 25 - index, watched_minutes: 24 - index, percent: 100 - 4 * index };
   });
 }
 
@@ -191,6 +184,8 @@ async function develop(path: string, response: ServerResponse): Promise<void> {
   if (what === "revoke") media.tokens.clear();
   if (what === "recording") recordingMode = first as RecordingState["mode"];
   if (what === "recordings" && first === "none") oddRecordings.length = media.archives.length = 0;
+  if (what === "classes") classes.some();
+  if (what === "record") kept = first as Kept;
   if (what === "feeds") feeds.forEach((one) => one.destroy());
   if (what === "chat") chat.develop(first, second);
   if (what === "pipeline") pipelineRuns = first !== "off";
@@ -210,14 +205,25 @@ function serveAdmin(request: IncomingMessage, response: ServerResponse, path: st
   return true;
 }
 
+/** Serve the list of classes and its changes. Returns false for another path. */
+async function serveClasses(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
+  const [, room, key] = /^\/api\/classes(?:\/([\w-]+))?(\/teacher-key)?$/.exec(path) ?? [];
+  if (!/^\/api\/classes(?:\/[\w-]+)?(\/teacher-key)?$/.test(path)) return false;
+  const asked = request.method === "POST" ? await bodyOf(request) : {};
+  if (key && room) {
+    classes.setKey(room, request.method === "POST");
+    if (request.method === "POST") json(response, { teacher_key: "tk-0f3a9c41d27b5e8806c4d1a2b3948576" });
+    else response.writeHead(204).end();
+  } else if (room) json(response, classes.change(room, asked));
+  else if (request.method === "POST") json(response, classes.add(asked["title"] ?? ""));
+  else json(response, classes.list({ state, since, viewers: feeds.size }, (request.url ?? "").includes("archived=true")));
+  return true;
+}
+
 async function serveApi(request: IncomingMessage, response: ServerResponse, path: string): Promise<boolean> {
   if (path.startsWith("/dev/")) await develop(path, response);
   else if (path === "/api/token") grant(response, await bodyOf(request));
-  else if (path === "/api/classes" && request.method === "POST") {
-    const made = { room: `room${classes.length}`, title: (await bodyOf(request))["title"] ?? "", class_code: `NEW${100 + classes.length}` };
-    classes.push(made);
-    json(response, made);
-  } else if (path === "/api/classes") json(response, { classes: classes.map((one) => ({ ...one, state, viewers: feeds.size })) });
+  else if (await serveClasses(request, response, path)) return true;
   else if (serveAdmin(request, response, path)) return true;
   else if (await serveRecordings(request, response, path)) return true;
   else if (/^\/api\/rooms\/\w+\/events$/.test(path)) feed(response);
@@ -227,8 +233,8 @@ async function serveApi(request: IncomingMessage, response: ServerResponse, path
   } else if (/^\/api\/rooms\/\w+\/end$/.test(path)) {
     setState("ended");
     json(response, {});
-  } else if (/^\/api\/rooms\/\w+\/record$/.test(path)) json(response, { sessions: state === "waiting" ? [] : [session()] });
-  else if (/^\/api\/rooms\/\w+\/record\/\w+$/.test(path)) json(response, { session: session(), title: "Physics 1", attendance: attendance(), chat: [], questions: [], polls: [], hands: [], complete: true });
+  } else if (/^\/api\/rooms\/\w+\/record$/.test(path)) json(response, sessionList(since, state === "ended", kept));
+  else if (/^\/api\/rooms\/\w+\/record\/\w+$/.test(path)) json(response, sessionRecord(path.split("/").at(-1) ?? "", since, state === "ended", kept));
   else if (/^\/api\/rooms\/\w+$/.test(path)) json(response, status());
   else return false;
   return true;

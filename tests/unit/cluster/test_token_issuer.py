@@ -18,6 +18,7 @@ from airnode.web.tokens import Tokens
 
 ADDRESS = "203.0.113.7"
 SECRET = "the-teacher-secret"
+TEACHER_KEY = "tk-" + "0a" * 16
 
 
 def node(node_id: str) -> NodeRecord:
@@ -53,6 +54,9 @@ class ClassesInMemory:
 
     async def by_code(self, code: str) -> Class | None:
         return next((each for each in self.classes if each.code == code), None)
+
+    async def by_teacher_key(self, key: str) -> Class | None:
+        return self.classes[1] if key == TEACHER_KEY else None
 
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
         self.users.append((user_id, user_type, display_name))
@@ -165,6 +169,18 @@ async def test_a_teacher_gets_the_node_to_publish_to_and_no_place(world: World):
         await world.issuer.issue(teacher(secret=SECRET, room="nothing"))
 
 
+async def test_the_teacher_key_of_a_class_opens_that_class_only(world: World):
+    for order in (teacher(secret=TEACHER_KEY), teacher(credential=TEACHER_KEY, room="physics")):
+        issued = await world.issuer.issue(order)
+        assert (issued.joined.room, issued.claims.own_class) == ("physics", True)
+        assert world.tokens.verify(issued.text) == issued.claims
+        with pytest.raises(Forbidden):
+            issued.claims.require_every_class()
+    with pytest.raises(Forbidden):
+        await world.issuer.issue(teacher(secret=TEACHER_KEY, room="stream"))
+    (await world.issuer.issue(teacher(secret=SECRET))).claims.require_every_class()
+
+
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
@@ -172,6 +188,7 @@ async def test_a_teacher_gets_the_node_to_publish_to_and_no_place(world: World):
         (student(code="ZZZZZZ"), "code"),
         (teacher(), "secret"),
         (teacher(secret="wrong"), "secret"),
+        (teacher(secret="tk-" + "0b" * 16), "secret"),
         (teacher(credential="\udcff"), "secret"),
     ],
 )

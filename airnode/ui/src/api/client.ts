@@ -104,9 +104,16 @@ export const api = {
       `/api/rooms/${encodeURIComponent(room)}/record/${encodeURIComponent(session)}`,
       { bearer },
     ),
-  classes: (bearer: string) => call<Responses["GET /api/classes"]>("/api/classes", { bearer }),
+  classes: (archived: boolean, bearer: string) =>
+    call<Responses["GET /api/classes"]>(archived ? "/api/classes?archived=true" : "/api/classes", { bearer }),
   addClass: (body: Requests["POST /api/classes"], bearer: string) =>
     call<Responses["POST /api/classes"]>("/api/classes", { method: "POST", body, bearer }),
+  /** Rename, archive or restore a class. */
+  changeClass: (room: string, body: Requests["POST /api/classes/{room}"], bearer: string) =>
+    call<Responses["POST /api/classes/{room}"]>(`/api/classes/${encodeURIComponent(room)}`, { method: "POST", body, bearer }),
+  makeTeacherKey: (room: string, bearer: string) =>
+    call<Responses["POST /api/classes/{room}/teacher-key"]>(`/api/classes/${encodeURIComponent(room)}/teacher-key`, { method: "POST", bearer }),
+  removeTeacherKey: (room: string, bearer: string) => call<undefined>(`/api/classes/${encodeURIComponent(room)}/teacher-key`, { method: "DELETE", bearer }),
   recordings: (room: string, bearer: string) =>
     call<Responses["GET /api/classes/{room}/recordings"]>(`/api/classes/${encodeURIComponent(room)}/recordings`, { bearer }),
   recordingState: (room: string, bearer: string) =>

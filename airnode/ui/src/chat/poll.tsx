@@ -2,8 +2,8 @@ import { useState } from "preact/hooks";
 import { t } from "../i18n/index.ts";
 import { useSelected } from "../lib/hooks.ts";
 import { Icon } from "../parts/icons.tsx";
-import type { Poll } from "./events.ts";
 import { explainChat } from "./problem.ts";
+import { PollResult } from "./poll_result.tsx";
 import type { ChatRoom } from "./room.ts";
 
 /** The poll that runs, or the last one's result until it is put away. */
@@ -47,7 +47,7 @@ export function PollCard({ chat }: { chat: ChatRoom }) {
           <p class="hint">{t("poll.choose")}</p>
         </div>
       ) : (
-        <Result poll={poll} mine={mine} />
+        <PollResult options={poll.options} mine={mine} />
       )}
       {error && (
         <p class="hint error" role="alert">
@@ -60,26 +60,5 @@ export function PollCard({ chat }: { chat: ChatRoom }) {
         </button>
       )}
     </section>
-  );
-}
-
-function Result({ poll, mine }: { poll: Poll; mine: number | null }) {
-  const all = poll.options.reduce((sum, { votes }) => sum + votes, 0);
-  return (
-    <ul class="poll-result">
-      {poll.options.map(({ text, votes }, index) => {
-        const percent = all === 0 ? 0 : Math.round((votes / all) * 100);
-        return (
-          <li key={index} class={index === mine ? "mine" : ""}>
-            <span class="poll-text">
-              <bdi>{text}</bdi>
-              {index === mine && <span class="role own">{t("poll.yours")}</span>}
-            </span>
-            <span class="numbers">{t("poll.votes", { votes, percent })}</span>
-            <progress class="poll-bar" max={100} value={percent} aria-hidden="true" />
-          </li>
-        );
-      })}
-    </ul>
   );
 }

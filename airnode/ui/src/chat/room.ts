@@ -1,5 +1,6 @@
 import type { Grant } from "../api/types.ts";
 import { delayMs } from "../lib/backoff.ts";
+import { forThisTab } from "../lib/storage.ts";
 import { Store } from "../lib/store.ts";
 import type { LiveRoom } from "../live/room.ts";
 import { chatAddress, Connection } from "./connection.ts";
@@ -7,7 +8,7 @@ import type { Ack, ChatError, Joined, Message } from "./events.ts";
 import { incoming, messageOf, type SentMessage } from "./incoming.ts";
 import { isOwnEpoch, offsetOf, parseOffset } from "./offsets.ts";
 import { reduce, type ChatEvent } from "./reduce.ts";
-import { OUTSIDE, type ChatState, type Tab } from "./state.ts";
+import { OUTSIDE, TABS, type ChatState, type Tab } from "./state.ts";
 
 /** At most so often the page is drawn anew, however many messages come. */
 const DRAW_MS = 50;
@@ -16,6 +17,7 @@ const BACKOFF = { baseMs: 1_000, capMs: 15_000 };
 /** So long after an answer that did not come, a message is sent again. */
 const AGAIN_MS = 2_000;
 const PAGE = 100;
+const TAB = "room.tab";
 /** A hole is filled in so many pages at most; a larger one is left to scrolling back. */
 const MOST_PAGES = 5;
 /** The server says these when the token does not (or no longer) open the room. */
@@ -23,9 +25,11 @@ const STALE = new Set(["unauthenticated", "token_expired", "invalid_token", "dis
 
 /** One person in one room's chat: a connection to the node of the media session, and what came over it. */
 export class ChatRoom {
-  readonly view = new Store<ChatState>(OUTSIDE);
+  /** The tab that was open before a reload of the page; null: the page was not open. */
+  readonly lastTab = TABS.find((tab) => tab === forThisTab.get(TAB)) ?? null;
+  readonly view = new Store<ChatState>({ ...OUTSIDE, tab: this.lastTab ?? OUTSIDE.tab });
   readonly #live: LiveRoom;
-  #state: ChatState = OUTSIDE;
+  #state: ChatState = this.view.value;
   #connection: Connection | null = null;
   #grant: Grant | null = null;
   #drawing: ReturnType<typeof setTimeout> | undefined;
@@ -110,6 +114,7 @@ export class ChatRoom {
   }
 
   look(tab: Tab, visible: boolean): void {
+    forThisTab.set(TAB, tab);
     this.dispatch({ type: "look", tab, visible });
   }
 

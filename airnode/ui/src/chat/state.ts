@@ -18,7 +18,8 @@ export const MOST_REMEMBERED = 1_000;
 /** `away`: the connection is lost and comes back by itself. `refused`: the server does not let us in; `trouble` says why. */
 export type ChatLink = "off" | "connecting" | "on" | "away" | "removed" | "refused";
 
-export type Tab = "chat" | "ask" | "people" | "info";
+export const TABS = ["chat", "ask", "people", "info"] as const;
+export type Tab = (typeof TABS)[number];
 
 /** An own message that the server has not confirmed yet. */
 export interface Draft {

@@ -4,13 +4,14 @@ import { RoomColumn } from "../chat/column.tsx";
 import { language, t } from "../i18n/index.ts";
 import { shownTitle } from "../i18n/title.ts";
 import { useMedia, useStore } from "../lib/hooks.ts";
+import { ownName } from "../lib/storage.ts";
 import { Announce } from "../live/announce.tsx";
 import { Curtain, Notice } from "../live/curtain.tsx";
 import { useStats } from "../live/stats.ts";
 import { Shell } from "../parts/shell.tsx";
+import { OwnName } from "../people/name.tsx";
 import { Stage } from "../player/stage.tsx";
 import { JoinForm } from "./join.tsx";
-import { OwnName } from "./name.tsx";
 import { ClassPanel } from "./panel.tsx";
 import { Latest, LookBack, Watching } from "./watching.tsx";
 import type { ClassVisit } from "./visit.ts";
@@ -51,6 +52,7 @@ function Classroom({ visit }: { visit: ClassVisit }) {
   const stats = useStats(room);
   const small = useMedia(SMALL);
   const { recording } = useStore(visit.view);
+  const { grant } = useStore(room.view);
   const about = <ClassPanel visit={visit} stats={stats} />;
   return (
     <div class="classroom">
@@ -68,7 +70,7 @@ function Classroom({ visit }: { visit: ClassVisit }) {
         )}
         {!small && about}
       </div>
-      <RoomColumn chat={chat} name={<OwnName visit={visit} />} foot={<Actions chat={chat} />} info={small ? about : undefined} />
+      <RoomColumn chat={chat} name={grant?.name && <OwnName shown={grant.name} given={ownName.get()} rename={(name) => visit.rename(name)} />} foot={<Actions chat={chat} />} info={small ? about : undefined} />
     </div>
   );
 }

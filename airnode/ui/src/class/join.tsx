@@ -4,7 +4,7 @@ import { t } from "../i18n/index.ts";
 import { normalizeCode } from "../lib/code.ts";
 import { useStore } from "../lib/hooks.ts";
 import { ownName } from "../lib/storage.ts";
-import { NameField, nameTrouble } from "./name.tsx";
+import { NameField, nameTrouble } from "../people/name.tsx";
 import type { ClassVisit } from "./visit.ts";
 
 /** The form to join: a code to type, or one button when the link contains the code; and the person's name. */
@@ -21,6 +21,18 @@ export function JoinForm({ visit }: { visit: ClassVisit }) {
       </a>
     </div>
   );
+}
+
+/** The person's name as it is typed, and what is wrong with it; `refused`: what the server said. */
+function useName(refused: string) {
+  const [name, setName] = useState(ownName.get());
+  const [empty, setEmpty] = useState(false);
+  const given = () => {
+    setEmpty(name.trim() === "");
+    if (name.trim() === "") document.getElementById("name")?.focus();
+    return name.trim() !== "";
+  };
+  return { name, setName, given, error: empty && name.trim() === "" ? t("name.empty") : refused };
 }
 
 function RemovedFromClass({ visit }: { visit: ClassVisit }) {
@@ -43,15 +55,15 @@ function RemovedFromClass({ visit }: { visit: ClassVisit }) {
 
 function OnePress({ visit, code }: { visit: ClassVisit; code: string }) {
   const { refusal } = useStore(visit.room.view);
-  const [name, setName] = useState(ownName.get());
+  const { name, error, setName, given } = useName(nameTrouble(refusal));
   const submit = (event: Event) => {
     event.preventDefault();
-    visit.join(code, name.trim());
+    if (given()) visit.join(code, name.trim());
   };
   return (
     <form onSubmit={submit} noValidate>
       <h1>{t("join.title_code", { code })}</h1>
-      <NameField value={name} error={nameTrouble(refusal)} onInput={setName} />
+      <NameField value={name} error={error} onInput={setName} />
       <button type="submit" class="button primary large" autoFocus>
         {t("join.button")}
       </button>
@@ -66,7 +78,7 @@ function TypeCode({ visit }: { visit: ClassVisit }) {
   const { code: tried } = useStore(visit.view);
   const { refusal } = useStore(visit.room.view);
   const [typed, setTyped] = useState(tried ?? "");
-  const [name, setName] = useState(ownName.get());
+  const { name, error: nameError, setName, given } = useName("");
   const [empty, setEmpty] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -79,8 +91,9 @@ function TypeCode({ visit }: { visit: ClassVisit }) {
     event.preventDefault();
     const code = normalizeCode(typed);
     setEmpty(code === "");
+    const named = given();
     if (code === "") field.current?.focus();
-    else visit.join(code, name.trim());
+    else if (named) visit.join(code, name.trim());
   };
   return (
     <form onSubmit={submit} noValidate>
@@ -106,7 +119,7 @@ function TypeCode({ visit }: { visit: ClassVisit }) {
       <p id="code-hint" class={error ? "hint error" : "hint"} role={error ? "alert" : undefined}>
         {error || t("join.code_hint")}
       </p>
-      <NameField value={name} error="" onInput={setName} />
+      <NameField value={name} error={nameError} onInput={setName} />
       <button type="submit" class="button primary large">
         {t("join.button")}
       </button>

@@ -113,6 +113,7 @@ export class ClassVisit {
     const code = codeFromAddress(location.pathname, location.search);
     const atOnce = location.hash === `#${JOIN_AT_ONCE}`;
     if (atOnce) history.replaceState(null, "", location.pathname + location.search);
+    // At once, also without a name: such links lead a teacher from the studio to a recording.
     if (code && (atOnce || forThisTab.get(JOINED) === code)) {
       if (!this.view.value.joined || this.view.value.code !== code) this.join(code);
       return;

@@ -3,6 +3,7 @@ import { Store } from "../lib/store.ts";
 import enAdmin from "./en/admin.json";
 import enChat from "./en/chat.json";
 import enClass from "./en/class.json";
+import enClassRecord from "./en/classrecord.json";
 import enCommon from "./en/common.json";
 import enDocs from "./en/docs.json";
 import enEncoder from "./en/encoder.json";
@@ -12,6 +13,7 @@ import enStudio from "./en/studio.json";
 import koAdmin from "./ko/admin.json";
 import koChat from "./ko/chat.json";
 import koClass from "./ko/class.json";
+import koClassRecord from "./ko/classrecord.json";
 import koCommon from "./ko/common.json";
 import koDocs from "./ko/docs.json";
 import koEncoder from "./ko/encoder.json";
@@ -20,8 +22,8 @@ import koPipeline from "./ko/pipeline.json";
 import koStudio from "./ko/studio.json";
 
 /** One file a subject. */
-const en = { ...enAdmin, ...enChat, ...enClass, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enPipeline, ...enStudio };
-const ko = { ...koAdmin, ...koChat, ...koClass, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koPipeline, ...koStudio };
+const en = { ...enAdmin, ...enChat, ...enClass, ...enClassRecord, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enPipeline, ...enStudio };
+const ko = { ...koAdmin, ...koChat, ...koClass, ...koClassRecord, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koPipeline, ...koStudio };
 
 export type Key = keyof typeof en;
 export type Lang = "en" | "ko";

@@ -35,6 +35,12 @@ export const ownName = {
   set: (name: string) => kept.set("name", name || null),
 };
 
+/** The name under which this person teaches. */
+export const teacherName = {
+  get: () => kept.get("teacher_name") ?? "",
+  set: (name: string) => kept.set("teacher_name", name || null),
+};
+
 /** This browser's own id, made once. `crypto.randomUUID` is missing on plain http, so it is not used. */
 export function userId(): string {
   const known = kept.get("user_id");

@@ -82,6 +82,11 @@ export class LiveRoom {
     this.#session.dispatch({ type: "leave" });
   }
 
+  /** Ask for a token anew: the class changed. */
+  renew(): void {
+    this.#session.amend({});
+  }
+
   /** Go on under another name. Raises Problem when the server refuses it; then nothing changes. */
   async rename(name: string): Promise<void> {
     await this.#session.tryOut({ name });

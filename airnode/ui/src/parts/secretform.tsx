@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { t } from "../i18n/index.ts";
+import { NameField } from "../people/name.tsx";
 
 type Props = {
   title: string;
@@ -9,11 +10,14 @@ type Props = {
   error: string;
   /** Compared by identity: the field gets the focus again when it changes. */
   refusal: unknown;
-  onSecret: (secret: string) => void;
+  /** The name given last; without it no name is asked. */
+  name?: string;
+  onSecret: (secret: string, name: string) => void;
 };
 
 /** Asks for the secret of a teacher or an administrator. */
-export function SecretForm({ title, label, hint, error, refusal, onSecret }: Props) {
+export function SecretForm({ title, label, hint, error, refusal, name: given, onSecret }: Props) {
+  const [name, setName] = useState(given ?? "");
   const [secret, setSecret] = useState("");
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -22,7 +26,7 @@ export function SecretForm({ title, label, hint, error, refusal, onSecret }: Pro
   }, [refusal]);
   const submit = (event: Event) => {
     event.preventDefault();
-    if (secret.trim()) onSecret(secret.trim());
+    if (secret.trim()) onSecret(secret.trim(), name.trim());
     else field.current?.focus();
   };
   return (
@@ -46,6 +50,7 @@ export function SecretForm({ title, label, hint, error, refusal, onSecret }: Pro
         <p id="secret-hint" class={error ? "hint error" : "hint"} role={error ? "alert" : undefined}>
           {error || hint}
         </p>
+        {given !== undefined && <NameField value={name} error="" hint="name.teacher_hint" onInput={setName} />}
         <button type="submit" class="button primary large">
           {t("studio.enter")}
         </button>

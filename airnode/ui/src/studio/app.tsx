@@ -4,6 +4,7 @@ import { shownTitle } from "../i18n/title.ts";
 import { useStore } from "../lib/hooks.ts";
 import { Announce } from "../live/announce.tsx";
 import { Shell } from "../parts/shell.tsx";
+import { ClassList } from "./class_list.tsx";
 import { ClassSwitch } from "./classes.tsx";
 import { Desk } from "./desk.tsx";
 import { SignIn } from "./signin.tsx";
@@ -14,14 +15,15 @@ const OWN_WORDS = { waiting: "publish.waiting", reconnecting: "publish.stopped",
 
 export function StudioApp({ visit }: { visit: StudioVisit }) {
   useStore(language);
-  const { signedIn } = useStore(visit.view);
+  const { signedIn, page } = useStore(visit.view);
   const { grant } = useStore(visit.room.view);
   useEffect(() => {
-    document.title = [shownTitle(grant?.title ?? ""), t("studio.title"), "airnode"].filter(Boolean).join(" · ");
+    document.title = [page === "classes" ? t("classes.title") : shownTitle(grant?.title ?? ""), t("studio.title"), "airnode"].filter(Boolean).join(" · ");
   });
   return (
     <Shell home="/studio" head={signedIn && <ClassSwitch visit={visit} />}>
-      {signedIn ? <Desk visit={visit} /> : <SignIn visit={visit} />}
+      {!signedIn && <SignIn visit={visit} />}
+      {signedIn && (page === "classes" ? <ClassList visit={visit} /> : <Desk visit={visit} />)}
       <Announce room={visit.room} own={OWN_WORDS} />
     </Shell>
   );

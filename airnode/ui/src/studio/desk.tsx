@@ -1,5 +1,7 @@
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
+import { ClassRecord } from "../classrecord/card.tsx";
+import { recordOf } from "../classrecord/source.ts";
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
 import { useMedia, useStore } from "../lib/hooks.ts";
@@ -11,7 +13,6 @@ import { isPublishing } from "../publish/view.ts";
 import { GoLiveWays } from "./golive.tsx";
 import { GoLiveBar } from "./golive_live.tsx";
 import { Refusal } from "./golive_notes.tsx";
-import { Attendance } from "./attendance.tsx";
 import { EndClass } from "./end.tsx";
 import { TeacherRoom } from "./room.tsx";
 import { Publish } from "./publish.tsx";
@@ -35,14 +36,14 @@ export function Desk({ visit }: { visit: StudioVisit }) {
   const small = useMedia(SMALL);
   useEffect(() => {
     // On a phone, what is needed before the class is a tab: it is the first that a teacher sees.
-    if (grant && small && !onAir) visit.chat.look("info", true);
+    if (grant && small && !onAir && visit.chat.lastTab === null) visit.chat.look("info", true);
   }, [grant?.room]);
   if (!grant) return <Opening visit={visit} />;
   const below = (
     <>
       {small && onAir && <HealthStrip room={room} stats={stats} />}
       <Ways visit={visit} onAir={onAir} publishing={publishing} />
-      <Cards visit={visit} live={status?.state === "live"} />
+      <Cards visit={visit} live={status?.state === "live"} small={small} />
     </>
   );
   return (
@@ -51,7 +52,7 @@ export function Desk({ visit }: { visit: StudioVisit }) {
         <section class="preview" aria-label={t("studio.title")}>
           {onAir && !publishing && (
             <div class="preview-head">
-              <EndClass visit={visit} />
+              <EndClass visit={visit} end={() => visit.endClass()} />
             </div>
           )}
           <Stage room={room} stats={stats} silent>
@@ -86,12 +87,14 @@ function Ways({ visit, onAir, publishing }: { visit: StudioVisit; onAir: boolean
   );
 }
 
-function Cards({ visit, live }: { visit: StudioVisit; live: boolean }) {
+function Cards({ visit, live, small }: { visit: StudioVisit; live: boolean; small: boolean }) {
+  const room = visit.room.view.value.grant?.room ?? "";
+  const source = useMemo(() => recordOf(room, () => visit.room.view.value.grant), [visit, room]);
   return (
     <div class="desk-cards">
       <Share visit={visit} />
       <Recorder visit={visit} live={live} />
-      <Attendance visit={visit} />
+      <ClassRecord key={room} source={source} small={small} />
       <Settings visit={visit} />
       <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
         {t("studio.sign_out")}

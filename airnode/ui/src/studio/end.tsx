@@ -6,17 +6,17 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icons.tsx";
 import type { StudioVisit } from "./visit.ts";
 
-/** Ends the class for everybody, after a question. */
-export function EndClass({ visit }: { visit: StudioVisit }) {
+/** Ends the class for everybody, after a question. `end` raises Problem when the server refuses. */
+export function EndClass({ visit, end }: { visit: StudioVisit; end: () => Promise<void> }) {
   const { status } = useStore(visit.room.view);
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
-  const end = async () => {
+  const go = async () => {
     setBusy(true);
     setError("");
     try {
-      await visit.endClass();
+      await end();
       setAsking(false);
     } catch (problem) {
       setError(explain(problem));
@@ -42,7 +42,7 @@ export function EndClass({ visit }: { visit: StudioVisit }) {
             <button type="button" class="button" onClick={() => setAsking(false)}>
               {t("end.no")}
             </button>
-            <button type="button" class="button danger" disabled={busy} onClick={end}>
+            <button type="button" class="button danger" disabled={busy} onClick={go}>
               {t("end.yes")}
             </button>
           </div>

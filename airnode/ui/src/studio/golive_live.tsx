@@ -9,6 +9,7 @@ import { FULL_BPS } from "../publish/ladder.ts";
 import type { Figures } from "../publish/messages.ts";
 import { canShareScreen } from "../publish/support.ts";
 import { isPublishing } from "../publish/view.ts";
+import { EndClass } from "./end.tsx";
 import { DeviceChoice, DeviceTroubles, LevelMeter, SelfView } from "./golive_devices.tsx";
 import { RemarkNote, troubleText } from "./golive_notes.tsx";
 import type { StudioVisit } from "./visit.ts";
@@ -81,7 +82,6 @@ function Figure({ name, value, warn = false }: { name: string; value: string; wa
 
 function Switches({ visit, golive }: { visit: StudioVisit; golive: GoLive }) {
   const { muted, camera, screen, inset, hasMicrophone } = useStore(golive.view);
-  const [asking, setAsking] = useState(false);
   const [choosing, setChoosing] = useState(false);
   return (
     <div class="golive-switches">
@@ -118,12 +118,8 @@ function Switches({ visit, golive }: { visit: StudioVisit; golive: GoLive }) {
         <Icon name="renew" size={18} />
         {t("golive.devices")}
       </button>
-      <button type="button" class="button danger" onClick={() => setAsking(true)}>
-        <Icon name="stop" size={18} />
-        {t("golive.stop")}
-      </button>
+      <EndClass visit={visit} end={async () => golive.stop()} />
       {choosing && <DeviceDialog golive={golive} onClose={() => setChoosing(false)} />}
-      {asking && <StopDialog visit={visit} golive={golive} onClose={() => setAsking(false)} />}
     </div>
   );
 }
@@ -156,28 +152,6 @@ function DeviceDialog({ golive, onClose }: { golive: GoLive; onClose: () => void
       <div class="actions">
         <button type="button" class="button" onClick={onClose}>
           {t("studio.close")}
-        </button>
-      </div>
-    </Dialog>
-  );
-}
-
-function StopDialog({ visit, golive, onClose }: { visit: StudioVisit; golive: GoLive; onClose: () => void }) {
-  const { status } = useStore(visit.room.view);
-  const stop = () => {
-    golive.stop();
-    onClose();
-  };
-  return (
-    <Dialog label={t("golive.stop_title")} onClose={onClose}>
-      <h2>{t("golive.stop_title")}</h2>
-      <p>{t("golive.stop_text", { count: status?.viewers ?? 0 })}</p>
-      <div class="actions">
-        <button type="button" class="button" autoFocus onClick={onClose}>
-          {t("studio.cancel")}
-        </button>
-        <button type="button" class="button danger" onClick={stop}>
-          {t("golive.stop_yes")}
         </button>
       </div>
     </Dialog>

@@ -3,12 +3,15 @@ import { RoomColumn } from "../chat/column.tsx";
 import { ChatRules } from "../chat/moderation.tsx";
 import { Hands } from "../chat/people.tsx";
 import { NewPoll } from "../chat/poll_form.tsx";
-import { useSelected } from "../lib/hooks.ts";
+import { useSelected, useStore } from "../lib/hooks.ts";
+import { teacherName } from "../lib/storage.ts";
+import { OwnName } from "../people/name.tsx";
 import type { StudioVisit } from "./visit.ts";
 
 /** Beside the preview: chat with its rules, questions, people, and the poll. */
 export function TeacherRoom({ visit, info }: { visit: StudioVisit; info?: ComponentChildren }) {
   const { chat } = visit;
+  const { grant } = useStore(visit.room.view);
   return (
     <RoomColumn
       chat={chat}
@@ -23,6 +26,7 @@ export function TeacherRoom({ visit, info }: { visit: StudioVisit; info?: Compon
           <NewPoll chat={chat} />
         </div>
       }
+      name={grant && <OwnName shown={grant.name ?? ""} given={teacherName.get()} hint="name.teacher_hint" rename={(name) => visit.rename(name)} />}
       info={info}
     />
   );

@@ -1,6 +1,7 @@
 import { explain } from "../i18n/problem.ts";
 import { t } from "../i18n/index.ts";
 import { useStore } from "../lib/hooks.ts";
+import { teacherName } from "../lib/storage.ts";
 import { SecretForm } from "../parts/secretform.tsx";
 import type { StudioVisit } from "./visit.ts";
 
@@ -14,7 +15,8 @@ export function SignIn({ visit }: { visit: StudioVisit }) {
         hint={t("studio.secret_hint")}
         error={refusal ? (refusal.refused ? t("studio.secret_wrong") : explain(refusal)) : ""}
         refusal={refusal}
-        onSecret={(secret) => visit.signIn(secret)}
+        name={teacherName.get()}
+        onSecret={(secret, name) => visit.signIn(secret, name)}
       />
       <a class="quiet-link" href="/">
         {t("studio.student")}

@@ -1,26 +1,28 @@
 import { api } from "../api/client.ts";
-import type { ClassSummary, PublishAddress } from "../api/types.ts";
+import type { ClassChange, ClassList, PublishAddress } from "../api/types.ts";
 import { ChatRoom } from "../chat/room.ts";
-import { language } from "../i18n/index.ts";
-import { saveFile } from "../lib/save.ts";
 import { Store } from "../lib/store.ts";
-import { forThisTab, userId } from "../lib/storage.ts";
+import { forThisTab, teacherName, userId } from "../lib/storage.ts";
 import type { LiveRoom } from "../live/room.ts";
 import { GoLive } from "../publish/golive.ts";
 import type { Place } from "../publish/messages.ts";
 import { Shelf } from "../recordings/shelf.ts";
 
 const SECRET = "studio.secret";
+const CLASSES = "/studio?view=classes";
 
 export interface StudioView {
   signedIn: boolean;
-  /** The classes this teacher may open; null when the server does not list them. */
-  classes: ClassSummary[] | null;
+  page: "desk" | "classes";
+  /** The class in the address is not there; the list of classes says so. */
+  missing: boolean;
   /** The address with the renewed key; it replaces the one that came with the token. */
   address: PublishAddress | null;
   /** What the teacher set for the class here; null: what came with the token holds. */
   lowestDelay: boolean | null;
 }
+
+const SIGNED_OUT: StudioView = { signedIn: false, page: "desk", missing: false, address: null, lowestDelay: null };
 
 /** Signs a teacher in and keeps the chosen class. The secret lives in this tab only and never in the address. */
 export class StudioVisit {
@@ -28,7 +30,7 @@ export class StudioVisit {
   readonly chat: ChatRoom;
   readonly shelf: Shelf;
   readonly golive = new GoLive((room, avoid) => this.#publishAt(room, avoid));
-  readonly view = new Store<StudioView>({ signedIn: false, classes: null, address: null, lowestDelay: null });
+  readonly view = new Store<StudioView>({ ...SIGNED_OUT, page: pageInAddress() });
   #secret: string | null;
 
   constructor(room: LiveRoom) {
@@ -42,7 +44,8 @@ export class StudioVisit {
     this.#open();
   }
 
-  signIn(secret: string): void {
+  signIn(secret: string, name = teacherName.get()): void {
+    teacherName.set(name);
     this.#secret = secret;
     this.#open();
   }
@@ -53,21 +56,58 @@ export class StudioVisit {
     this.golive.leave();
     forThisTab.set(SECRET, null);
     this.room.leave();
-    this.view.set({ signedIn: false, classes: null, address: null, lowestDelay: null });
+    this.view.set(SIGNED_OUT);
   }
 
   /** Go to another class; the address keeps it over a reload. */
   choose(room: string): void {
-    if (room === this.room.view.value.grant?.room) return;
     history.pushState(null, "", `/studio?room=${encodeURIComponent(room)}`);
-    this.#open();
+    if (room === this.room.view.value.grant?.room) this.view.patch({ page: "desk", missing: false });
+    else this.#open();
+  }
+
+  /** Go to the list of classes; what this browser publishes goes on. */
+  showClasses(): void {
+    history.pushState(null, "", CLASSES);
+    this.view.patch({ page: "classes", missing: false });
+  }
+
+  /** Go on under another name. Raises Problem when the server refuses it. */
+  async rename(name: string): Promise<void> {
+    await this.room.rename(name);
+    teacherName.set(name);
   }
 
   /** Raises Problem when the server refuses. */
   async addClass(title: string): Promise<void> {
     const made = await api.addClass({ title }, this.#secret ?? "");
-    await this.refreshClasses();
     this.choose(made.room);
+  }
+
+  /** Raises Problem when the server refuses; so do the next ones. */
+  listClasses(archived = false): Promise<ClassList> {
+    const { grant } = this.room.view.value;
+    return api.classes(archived, grant?.own_class ? grant.token : (this.#secret ?? ""));
+  }
+
+  async changeClass(room: string, change: ClassChange): Promise<void> {
+    await api.changeClass(room, change, this.#secret ?? "");
+    const { grant } = this.room.view.value;
+    if (room !== grant?.room) return;
+    if (change.archived) this.room.leave();
+    else if (change.title) this.room.renew();
+  }
+
+  async makeTeacherKey(room: string): Promise<string> {
+    return (await api.makeTeacherKey(room, this.#secret ?? "")).teacher_key;
+  }
+
+  async removeTeacherKey(room: string): Promise<void> {
+    await api.removeTeacherKey(room, this.#secret ?? "");
+  }
+
+  addressOf(room: string): Promise<PublishAddress> {
+    return api.publishAt(room, "", this.#secret ?? "");
   }
 
   /** Raises Problem when the server refuses. */
@@ -90,7 +130,7 @@ export class StudioVisit {
   }
 
   async #publishAt(room: string, avoid: string): Promise<Place> {
-    const { browser_url, stream_key, node_id } = await api.publishAt(room, avoid, this.#secret ?? "");
+    const { browser_url, stream_key, node_id } = await api.publishAt(room, avoid, this.#bearer(room));
     return { url: browser_url, key: stream_key, nodeId: node_id };
   }
 
@@ -100,45 +140,46 @@ export class StudioVisit {
     if (grant) await api.endClass(grant.room, grant.token);
   }
 
-  /** Save a part of a session's record as a file. Raises Problem when the server refuses. */
-  async download(session: string, part: string): Promise<void> {
+  /** The key of a class opens only tokens; the secret also serves for a class that the studio has left. */
+  #bearer(room: string): string {
     const { grant } = this.room.view.value;
-    if (!grant) return;
-    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
-    const name = part === "record" ? "record.json" : `${part}.csv?lang=${language.value}&tz=${encodeURIComponent(zone)}`;
-    await saveFile(`/api/rooms/${encodeURIComponent(grant.room)}/record/${encodeURIComponent(session)}/${name}`, grant.token);
-  }
-
-  async refreshClasses(): Promise<void> {
-    if (!this.#secret) return;
-    const answer = await api.classes(this.#secret).catch(() => null);
-    if (answer) this.view.patch({ classes: answer.classes });
+    return grant?.room === room ? grant.token : (this.#secret ?? "");
   }
 
   #open(): void {
     if (!this.#secret) return;
     const room = new URLSearchParams(location.search).get("room");
-    const request = { user_type: "teacher", user_id: userId(), secret: this.#secret } as const;
-    this.view.patch({ signedIn: true, address: null, lowestDelay: null });
+    const request = { user_type: "teacher", user_id: userId(), secret: this.#secret, name: teacherName.get() } as const;
+    const page = pageInAddress();
+    this.view.patch({ signedIn: true, page, missing: false, address: null, lowestDelay: null });
+    // Back from the list to the same class: nothing is opened anew.
+    const here = this.room.view.value.grant?.room;
+    if (here !== undefined && (page === "classes" || room === here)) return;
     this.room.join(room ? { ...request, room } : request);
   }
 
   #onRoom(): void {
     const { grant, refusal } = this.room.view.value;
-    if (refusal) {
+    if (refusal?.status === 404) {
+      history.replaceState(null, "", CLASSES);
+      this.view.patch({ page: "classes", missing: true });
+    } else if (refusal) {
       forThisTab.set(SECRET, null);
       this.#secret = null;
       this.view.patch({ signedIn: false });
     } else if (grant && this.#secret && forThisTab.get(SECRET) !== this.#secret) {
       forThisTab.set(SECRET, this.#secret);
     }
-    if (grant && this.view.value.classes === null) void this.refreshClasses();
   }
 
   #onHash(): void {
     const secret = secretFromHash();
     if (secret) this.signIn(secret);
   }
+}
+
+function pageInAddress(): StudioView["page"] {
+  return new URLSearchParams(location.search).get("view") === "classes" ? "classes" : "desk";
 }
 
 /** Return the secret of `/studio#secret=…` and remove it from the address bar and the history at once. */

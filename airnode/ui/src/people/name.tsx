@@ -1,20 +1,24 @@
 import { useState } from "preact/hooks";
 import { Problem } from "../api/client.ts";
 import { explain } from "../i18n/problem.ts";
-import { t } from "../i18n/index.ts";
-import { ownName } from "../lib/storage.ts";
-import { useStore } from "../lib/hooks.ts";
+import { t, type Key } from "../i18n/index.ts";
 import { Dialog } from "../parts/dialog.tsx";
-import type { ClassVisit } from "./visit.ts";
 
-export const MOST_CHARS = 40;
+const MOST_CHARS = 40;
 
 /** Return why a name was refused; an empty text for another problem. */
 export function nameTrouble(problem: Problem | null): string {
   return problem?.code === "name_reserved" ? t("name.reserved") : "";
 }
 
-export function NameField({ value, error, onInput }: { value: string; error: string; onInput: (text: string) => void }) {
+interface FieldProps {
+  value: string;
+  error: string;
+  hint?: Key;
+  onInput: (text: string) => void;
+}
+
+export function NameField({ value, error, hint = "name.hint", onInput }: FieldProps) {
   return (
     <>
       <label class="label" for="name">
@@ -33,38 +37,47 @@ export function NameField({ value, error, onInput }: { value: string; error: str
         onInput={(event) => onInput(event.currentTarget.value)}
       />
       <p id="name-hint" class={error ? "hint error" : "hint"} role={error ? "alert" : undefined}>
-        {error || t("name.hint")}
+        {error || t(hint)}
       </p>
     </>
   );
 }
 
+interface OwnNameProps {
+  /** As the class sees it; empty: none was given. */
+  shown: string;
+  /** As it was given last. */
+  given: string;
+  hint?: Key;
+  /** Raises Problem when the server refuses the name. */
+  rename: (name: string) => Promise<void>;
+}
+
 /** Under which name one writes, with the way to another. */
-export function OwnName({ visit }: { visit: ClassVisit }) {
-  const { grant } = useStore(visit.room.view);
+export function OwnName({ shown, given, hint = "name.hint", rename }: OwnNameProps) {
   const [changing, setChanging] = useState(false);
-  if (!grant?.name) return null;
   return (
     <p class="own-name">
-      <bdi>{t("name.as", { name: grant.name })}</bdi>
+      <bdi>{shown ? t("name.as", { name: shown }) : t("name.none")}</bdi>
       <button type="button" class="text-button" onClick={() => setChanging(true)}>
-        {t("name.change")}
+        {t(shown ? "name.change" : "name.give")}
       </button>
-      {changing && <ChangeName visit={visit} onClose={() => setChanging(false)} />}
+      {changing && <ChangeName given={given} hint={hint} rename={rename} onClose={() => setChanging(false)} />}
     </p>
   );
 }
 
-function ChangeName({ visit, onClose }: { visit: ClassVisit; onClose: () => void }) {
-  const [name, setName] = useState(ownName.get());
+function ChangeName({ given, hint, rename, onClose }: { given: string; hint: Key; rename: (name: string) => Promise<void>; onClose: () => void }) {
+  const [name, setName] = useState(given);
   const [error, setError] = useState("");
   const [busy, setBusy] = useState(false);
+  const title = t(given ? "name.title" : "name.give");
   const save = async (event: Event) => {
     event.preventDefault();
     if (!name.trim()) return setError(t("name.empty"));
     setBusy(true);
     try {
-      await visit.rename(name.trim());
+      await rename(name.trim());
       onClose();
     } catch (problem) {
       setError((problem instanceof Problem && nameTrouble(problem)) || explain(problem));
@@ -72,10 +85,10 @@ function ChangeName({ visit, onClose }: { visit: ClassVisit; onClose: () => void
     }
   };
   return (
-    <Dialog label={t("name.title")} onClose={onClose}>
+    <Dialog label={title} onClose={onClose}>
       <form onSubmit={save} noValidate>
-        <h2>{t("name.title")}</h2>
-        <NameField value={name} error={error} onInput={setName} />
+        <h2>{title}</h2>
+        <NameField value={name} error={error} hint={hint} onInput={setName} />
         <div class="actions">
           <button type="button" class="button" onClick={onClose}>
             {t("studio.cancel")}

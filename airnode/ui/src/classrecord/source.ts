@@ -1,0 +1,31 @@
+import { api } from "../api/client.ts";
+import type { Grant, SessionList, SessionRecord } from "../api/types.ts";
+import { language } from "../i18n/index.ts";
+import { saveFile } from "../lib/save.ts";
+
+/** Where a class's record comes from. Every call raises Problem when the server refuses. */
+export interface RecordSource {
+  /** The same as long as it is the same class; empty: there is none. */
+  key: string;
+  sessions: () => Promise<SessionList>;
+  record: (session: string) => Promise<SessionRecord>;
+  /** Save `attendance`, `chat`, `questions`, `polls` or `hands` as CSV, or the whole `record` as JSON. */
+  download: (session: string, file: string) => Promise<void>;
+}
+
+/** Return the record of the class that a teacher's token is for; `grant` gives the newest token. */
+export function recordOf(room: string, grant: () => Grant | null): RecordSource {
+  const token = () => grant()?.token ?? "";
+  return {
+    key: room,
+    sessions: () => api.sessions(room, token()),
+    record: (session) => api.sessionRecord(room, session, token()),
+    download: (session, file) => saveFile(addressOf(room, session, file), token()),
+  };
+}
+
+function addressOf(room: string, session: string, file: string): string {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const name = file === "record" ? "record.json" : `${file}.csv?lang=${language.value}&tz=${encodeURIComponent(zone)}`;
+  return `/api/rooms/${encodeURIComponent(room)}/record/${encodeURIComponent(session)}/${name}`;
+}
