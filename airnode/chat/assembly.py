@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -20,9 +21,11 @@ from airnode.chat.rooms.application import ChatApplication
 from airnode.chat.rooms.log import RoomLog
 from airnode.chat.rooms.metrics import ChatMetrics
 from airnode.chat.rooms.outage import Outage
+from airnode.chat.rooms.payloads import NAMESPACE
 from airnode.chat.rooms.presence import Presence, WatchingNow
 from airnode.chat.rooms.recovery import Sessions
 from airnode.chat.rooms.rooms import ChatRooms
+from airnode.chat.socketio.client import SocketClient
 from airnode.config.sections.chat import ChatSection
 from airnode.config.sections.http import HttpSection
 from airnode.kernel.service import Service
@@ -99,7 +102,7 @@ def make_chat(
     directory = GatewayDirectory(bus, name, addresses, port, local_host, tasks("chat-gateways"))
     gateway = ChatGateway(
         limits_of(section),
-        application,
+        partial(SocketClient, application=application, namespaces=frozenset({NAMESPACE})),
         Clients(http.trusted_proxies),
         node=name,
         find_node=directory.find,
@@ -131,4 +134,8 @@ def limits_of(section: ChatSection) -> ChatLimits:
         cut_bytes=section.cut_bytes,
         cut_after_s=section.cut_after_s,
         max_connections=section.max_connections,
+        max_greeting_bytes=section.max_greeting_bytes,
+        frames_per_turn=section.frames_per_turn,
+        max_connections_per_network=section.max_connections_per_network,
+        max_strangers_per_network=section.max_strangers_per_network,
     )

@@ -1,42 +1,60 @@
 """Engine.IO over HTTP: ``/socket.io/`` of a port."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 
-from airnode.chat.engineio.channels import CloseReason
+from airnode.chat.engineio.channels import CloseReason, PacketReceiver
 from airnode.chat.engineio.handshake import Refusal, check_query, new_sid, node_of, open_packet
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.engineio.packets import SEPARATOR
 from airnode.chat.engineio.session import EngineSession
-from airnode.chat.engineio.wire_errors import WireError
+from airnode.chat.engineio.wire_errors import LimitError, WireError
 from airnode.chat.forwarding import FORWARDED, ChatForwarder, FindNode, NodeGone
 from airnode.chat.sessions import ChatSessions
-from airnode.chat.socketio.application import Application
-from airnode.chat.socketio.client import SocketClient
 from airnode.chat.websocket_link import WebSocketLink, accept_response, end, is_upgrade, take_over
+from airnode.errors import TooLarge
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.web.clients import Clients, strip_port
+from airnode.web.rate_limit import network_of
 
 PATH = "/socket.io/"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-#: So many packets of a payload are taken before others have their turn.
-_RECORDS_AT_ONCE = 100
+_LOOPBACK = network_of("::1")
 _NO_COOKIES: dict[str, str] = {}
 
 
+class MakeReceiver(Protocol):
+    """Makes what takes the messages of a new session."""
+
+    def __call__(
+        self,
+        session: EngineSession,
+        *,
+        address: str,
+        cookies: Mapping[str, str],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        dropped: Callable[[EngineSession], None],
+    ) -> PacketReceiver:
+        """Args:
+        address, cookies: of the client's first request.
+        spawn: starts a task. dropped: to be called for each message that is dropped because the client is slow.
+        """
+        ...
+
+
 class ChatGateway(Service):
-    """Serves Socket.IO clients to an application, over WebSocket and long-polling.
+    """Serves Engine.IO over WebSocket and long-polling; what is in the messages is the receivers' affair.
 
     Args:
+        receiver: makes the receiver of a session, a :class:`SocketClient` for Socket.IO.
         node: names this gateway in sids; the other nodes' ``find_node`` must know it by this name.
         find_node: returns where another gateway is, see :class:`GatewayDirectory`.
-        namespaces: that clients may enter.
         body_timeout_s: within which the body of a POST must arrive.
         allowed_origins: of pages that may connect, besides pages of this host; ``*``: any.
         tasks: for events that are being handled, and the deadlines.
@@ -47,7 +65,7 @@ class ChatGateway(Service):
     def __init__(
         self,
         limits: ChatLimits,
-        application: Application,
+        receiver: MakeReceiver,
         clients: Clients,
         *,
         node: str,
@@ -56,18 +74,16 @@ class ChatGateway(Service):
         body_timeout_s: float,
         tasks: TaskScope,
         registry: CollectorRegistry,
-        namespaces: frozenset[str] = frozenset({"/"}),
     ) -> None:
         super().__init__()
         self._limits = limits
-        self._application = application
+        self._receiver = receiver
         self._clients = clients
         self._node = node
         self._find_node = find_node
         self._allowed_origins = allowed_origins
         self._body_timeout_s = body_timeout_s
         self._tasks = tasks
-        self._namespaces = namespaces
         self.sessions = ChatSessions(limits, tasks, registry)
         self._forwarder = ChatForwarder(limits.ping_interval_s + limits.ping_timeout_s + 5, registry)
 
@@ -139,20 +155,14 @@ class ChatGateway(Service):
         """Open a session.
 
         Raises:
-            Unavailable: (503) this node has as many clients as it may.
+            Unavailable: (503) this node, or the client's network, has as many clients as it may.
         """
         loop = asyncio.get_running_loop()
-        session = EngineSession(new_sid(self._node), self._limits, loop.time(), self.sessions.ended)
-        self.sessions.add(session)
+        address = self._clients.address(request)
+        session = self.sessions.open(new_sid(self._node), _network(address))
         cookies = dict(request.cookies) if hdrs.COOKIE in request.headers else _NO_COOKIES
-        session.receiver = SocketClient(
-            session,
-            self._application,
-            namespaces=self._namespaces,
-            address=self._clients.address(request),
-            cookies=cookies,
-            spawn=self._spawn,
-            dropped=self.sessions.dropped,
+        session.receiver = self._receiver(
+            session, address=address, cookies=cookies, spawn=self._spawn, dropped=self.sessions.dropped
         )
         opening = open_packet(session.sid, self._limits, can_upgrade=not upgrades)
         if not upgrades:
@@ -188,45 +198,48 @@ class ChatGateway(Service):
         except WireError:
             return _refused(Refusal.BAD_REQUEST)
         try:
-            text = (await self._body(request, session.max_message_bytes)).decode()
+            text = (await self._body(request, session.max_message_bytes, session.too_large)).decode()
             loop = asyncio.get_running_loop()
             for number, record in enumerate(text.split(SEPARATOR), 1):
                 if session.close_reason is not None:
                     break
                 if session.is_full:
                     await _until(session.begin_wait)
-                elif number % _RECORDS_AT_ONCE == 0:
+                elif number % self._limits.frames_per_turn == 0:
+                    session.owner.reached("frames_per_turn")
                     await asyncio.sleep(0)
                 session.receive_record(record, loop.time())
-        except (WireError, UnicodeDecodeError):
+        except WireError as error:
+            session.broken(error)
+            return _refused(Refusal.BAD_REQUEST)
+        except UnicodeDecodeError:
             session.close(CloseReason.PARSE_ERROR)
             return _refused(Refusal.BAD_REQUEST)
-        except web.HTTPRequestEntityTooLarge:
+        except TooLarge:
             session.close(CloseReason.PARSE_ERROR)
             raise
         finally:
             session.end_post()
         return web.Response(body=b"ok", content_type="text/html")
 
-    async def _body(self, request: web.Request, limit: int) -> bytes:
+    async def _body(self, request: web.Request, limit: int, too_large: Callable[[], LimitError]) -> bytes:
         """Return the body.
 
         Raises:
             WireError: it is binary, which revision 4 does not have.
-            HTTPRequestEntityTooLarge, HTTPRequestTimeout: (413, 408) it is too large or too slow.
+            TooLarge, HTTPRequestTimeout: (413, 408) it is too large or too slow.
         """
         if request.content_type == "application/octet-stream":
             raise WireError("a binary body")
         body = bytearray()
-        too_large = web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=request.content_length or limit + 1)
         if (request.content_length or 0) > limit:
-            raise too_large
+            raise TooLarge(f"This is {too_large()}.")
         try:
             async with asyncio.timeout(self._body_timeout_s):
                 async for piece in request.content.iter_any():
                     body += piece
                     if len(body) > limit:
-                        raise too_large
+                        raise TooLarge(f"This is {too_large()}.")
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
         return bytes(body)
@@ -258,12 +271,18 @@ class ChatGateway(Service):
             if upgrades:
                 return await self._forwarder.websocket(request, url)
             limit = self._limits.max_payload_bytes
-            body = await self._body(request, limit) if request.method == "POST" else None
+            body = await self._body(request, limit, self.sessions.too_large) if request.method == "POST" else None
             return await self._forwarder.poll(request, url, body)
         except WireError:
             return _refused(Refusal.BAD_REQUEST)
         except NodeGone:
             return _refused(Refusal.UNKNOWN_SID)
+
+
+def _network(address: str) -> str:
+    """Return the network of a client; empty: this machine, which has no limit."""
+    network = network_of(address)
+    return "" if network.startswith("127.") or network == _LOOPBACK else network
 
 
 async def _until(begin: Callable[[Callable[[], None]], bool]) -> None:

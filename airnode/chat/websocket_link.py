@@ -21,8 +21,6 @@ from airnode.chat.engineio.websocket_frames import (
 )
 
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-#: So many frames of a client are handled before others have their turn: a read may bring 40,000 pings.
-_FRAMES_AT_ONCE = 200
 #: Longest wait for the peer's close frame.
 CLOSE_WAIT_S = 2.0
 
@@ -138,7 +136,7 @@ class WebSocketLink(asyncio.Protocol):
     def _read(self) -> None:
         self._parser.max_bytes = self.session.max_message_bytes
         try:
-            for _ in range(_FRAMES_AT_ONCE):
+            for _ in range(self.session.limits.frames_per_turn):
                 if self._is_paused or self._is_closing:
                     return
                 message = self._parser.next()
@@ -147,10 +145,13 @@ class WebSocketLink(asyncio.Protocol):
                 self._handle(message)
         except FrameError as error:
             self._is_broken = True
-            self.close(error.code, str(error))
+            problem = self.session.too_large() if error.code is CloseCode.TOO_LARGE else error
+            self.close(error.code, str(problem))
             self.session.channel_lost(self, CloseReason.PARSE_ERROR)
             return
         if not self._is_paused and not self._is_closing:
+            # A read may bring 40,000 pings.
+            self.session.owner.reached("frames_per_turn")
             self.pause()
             self._loop.call_soon(self._take_turn)
 
@@ -174,7 +175,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def _pong(self, data: bytes) -> None:
         if self.transport.get_write_buffer_size() > self.session.limits.cut_bytes:
-            self.session.close(CloseReason.SLOW_CLIENT)
+            self.session.cut()
         else:
             self.transport.write(server_frame(Opcode.PONG, data))
 
@@ -184,7 +185,7 @@ class WebSocketLink(asyncio.Protocol):
             return
         try:
             self._parser.push(data)
-            for _ in range(_FRAMES_AT_ONCE):
+            for _ in range(self.session.limits.frames_per_turn):
                 message = self._parser.next()
                 if message is None:
                     return

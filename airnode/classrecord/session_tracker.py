@@ -84,10 +84,10 @@ class SessionTracker(Service):
         for each in self._rooms():
             since_ms = round(each.since * 1000)
             if each.phase == "live" and await self._sessions.live(each.room, since_ms, now_ms):
-                log.info("class_began", room=each.room)
+                log.info("session_began", room=each.room)
             elif each.phase == "reconnecting":
                 await self._sessions.live(each.room, since_ms, since_ms, begins=False)
         for room in await self._sessions.end_over(now_ms):
-            log.info("class_ended", room=room)
+            log.info("session_ended", room=room)
         for member, count in (await self._attendance.close_dead()).items():
             log.info("attendance_closed", member=member, intervals=count, detail="its node stopped without saying so")

@@ -59,7 +59,16 @@ class HttpPorts:
             )
             # A listener closes its sockets. Copies keep the port bound when another application takes over.
             copies = [sock.dup() for sock in sockets]
-            self._listeners.append(HttpListener(apps[name], copies, tls, self._shutdown_timeout_s, self._log))
+            self._listeners.append(
+                HttpListener(
+                    apps[name],
+                    copies,
+                    tls,
+                    self._shutdown_timeout_s,
+                    self._log,
+                    silence_s=self._http.silence_timeout_s,
+                )
+            )
         for name, listener in zip(self._sockets, self._listeners, strict=True):
             await listener.start()
             self._traffic.watch(name, listener.server)

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from airnode.web.sockets import BACKLOG
 
+_TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 log = structlog.get_logger(__name__)
 
 
@@ -25,6 +27,11 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(logging.getLogger("aiohttp.server"))
         self._malformed = Counter("airnode_http_malformed_total", "Requests that are no HTTP", registry=registry)
+        self.silent = Counter(
+            "airnode_http_silent_connections_total",
+            "Connections that were closed because of http.silence_timeout_s",
+            registry=registry,
+        )
 
     def debug(self, msg: object, *args: Any, **kwargs: Any) -> None:
         """Log the errors of malformed requests, which aiohttp logs at this level; drop all other messages."""
@@ -62,7 +69,7 @@ class HttpListener:
 
     Args:
         shutdown_timeout_s: how long requests that are still open may take when it stops.
-        silence_s: a connection whose first request is not there after this time, and twice it at most, is closed.
+        silence_s: ``http.silence_timeout_s``.
     """
 
     def __init__(
@@ -80,6 +87,7 @@ class HttpListener:
         self._tls = tls
         self._servers: list[asyncio.Server] = []
         self._silence_s = silence_s
+        self._log = logger
         #: Connections that had no request yet when they were last looked at.
         self._silent: set[web.RequestHandler] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -129,6 +137,9 @@ class HttpListener:
         """Close connections that are open and have sent no whole request: aiohttp waits for the first one for ever."""
         silent = {each for each in self.server.connections if each._request_count == 0}
         for connection in silent & self._silent:
+            self._log.silent.inc()
+            if connection.transport is not None:
+                connection.transport.write(_TIMED_OUT)
             connection.force_close()
         self._silent = silent - self._silent
         self._sweep = asyncio.get_running_loop().call_later(self._silence_s, self._close_silent)

@@ -282,7 +282,7 @@ class Tokens:
         payload = self._payload(token, ["exp", "sub", "room", "sid", "user_type"])
         user_type = payload["user_type"]
         texts = (payload["sub"], payload["room"], payload["sid"], payload.get("name", ""))
-        if user_type not in ("student", "teacher") or not all(isinstance(text, str) for text in texts):
+        if user_type not in ("student", "teacher") or any(not isinstance(each, str) or "\0" in each for each in texts):
             raise Unauthenticated("The token is not valid.")
         also = _texts(payload.get("also", []))
         sub, room, session_id, name = texts

@@ -110,6 +110,8 @@ class Crowd:
     deliveries: int = 0
     sent: int = 0
     closed: int = 0
+    #: What the server said to the client that was closed last.
+    last_words: str = ""
 
     def __post_init__(self) -> None:
         self.selector = selectors.DefaultSelector()
@@ -129,7 +131,7 @@ class Crowd:
                 self.selector.register(peer.sock, selectors.EVENT_WRITE, peer)
                 peer.connect()
             self.turn(0.005 if waiting else 0.05)
-            assert not self.closed, f"{self.closed} closed after {self.joined} joined"
+            assert not self.closed, f"{self.closed} closed after {self.joined} joined: {self.last_words}"
             assert time.monotonic() - began_s < 120, f"only {self.joined} joined"
         return time.monotonic() - began_s
 
@@ -151,6 +153,7 @@ class Crowd:
             data = b""
         if not data:
             self.closed += 1
+            self.last_words = f"while {peer.phase}, after {peer.rest[-200:]!r}"
             self.selector.unregister(peer.sock)
             return
         if _PING in data:

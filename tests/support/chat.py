@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 import orjson
@@ -13,8 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.forwarding import FindNode
-from airnode.chat.gateway import ChatGateway
+from airnode.chat.gateway import ChatGateway, MakeReceiver
 from airnode.chat.socketio.application import ConnectRefused
+from airnode.chat.socketio.client import SocketClient
 from airnode.chat.socketio.socket import Socket
 from airnode.config.sections.http import HttpSection
 from airnode.kernel.tasks import TaskScope
@@ -83,6 +85,8 @@ async def chat_server(
     find_node: FindNode | None = None,
     application: EchoApplication | None = None,
     origins: tuple[str, ...] = ("*",),
+    proxies: tuple[str, ...] = (),
+    receiver: MakeReceiver | None = None,
     namespaces: frozenset[str] = frozenset({"/", "/custom"}),
 ) -> AsyncIterator[ChatServer]:
     registry = CollectorRegistry()
@@ -91,15 +95,14 @@ async def chat_server(
     tasks = TaskScope("chat")
     gateway = ChatGateway(
         limits,
-        application,
-        Clients(()),
+        receiver or partial(SocketClient, application=application, namespaces=namespaces),
+        Clients(proxies),
         node=node,
         find_node=find_node or _alone,
         allowed_origins=origins,
         body_timeout_s=http.request_timeout_s,
         tasks=tasks,
         registry=registry,
-        namespaces=namespaces,
     )
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     app: web.Application = build_app(http, [gateway.add_routes], lambda: None, lambda: ())

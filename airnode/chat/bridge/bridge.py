@@ -103,6 +103,7 @@ class NodeBridge(Service):
     def _put(self, room: str, event: str, body: object) -> None:
         if len(self._unsent) >= _UNSENT_MAX:
             self._count.labels("dropped").inc()
+            self._application.rooms.metrics.dropped(1, "bridge")
             return
         self._unsent.append(broadcast(self._uid, room, event, [body]))
         self._wake.set()

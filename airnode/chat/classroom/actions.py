@@ -10,6 +10,7 @@ from airnode.chat.rooms.application import ChatApplication
 from airnode.chat.rooms.local_room import LocalRoom
 from airnode.chat.rooms.log import Appended, CheckScript, Draft
 from airnode.chat.rooms.people import User, Visitor
+from airnode.chat.rooms.texts import cleaned
 from airnode.config.sections.chat import ChatSection
 from airnode.errors import AirnodeError, Forbidden, InvalidInput, RateLimited, TooLarge
 from airnode.kernel.tasks import TaskScope
@@ -96,12 +97,12 @@ def require_teacher(visitor: Visitor) -> None:
 
 
 def checked_text(what: str, text: str, max_chars: int, key: str) -> str:
-    """Return a text without blanks around it.
+    """Return a text without blanks around it, and without what :func:`.texts.cleaned` drops.
 
     Raises:
         InvalidInput: (400) nothing is left. TooLarge: (413) it is longer than the key of the configuration allows.
     """
-    text = text.strip()
+    text = cleaned(what, text).strip()
     if not text:
         raise InvalidInput(f"{what} must not be empty.")
     if len(text) > max_chars:

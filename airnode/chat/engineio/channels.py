@@ -1,9 +1,11 @@
 """What a session stands between: a WebSocket below, and the receiver of its messages above."""
 
 import enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from airnode.chat.engineio.websocket_frames import CloseCode
+
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 class CloseReason(enum.StrEnum):
@@ -28,6 +30,20 @@ CLOSE_CODES = {
     CloseReason.SLOW_CLIENT: CloseCode.POLICY_VIOLATION,
     CloseReason.REPLACED: CloseCode.TRY_AGAIN_LATER,
 }
+
+
+class SessionOwner(Protocol[S_contra]):
+    """Whoever has the sessions of a node."""
+
+    def admitted(self, session: S_contra) -> None:
+        """The client is in its first namespace."""
+        ...
+
+    def reached(self, limit: str) -> None:
+        """A client reached a limit, which is named by its key in the section ``chat``."""
+        ...
+
+    def ended(self, session: S_contra) -> None: ...
 
 
 class OutputTransport(Protocol):

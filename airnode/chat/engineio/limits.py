@@ -19,6 +19,9 @@ class ChatLimits:
         cut_after_s: longest time above ``slow_client_bytes``.
         max_connections: most clients of this node.
         max_greeting_bytes: the same as ``max_payload_bytes`` for a client that is in no namespace yet: a token fits.
+        frames_per_turn: packets of one client that are taken before others have their turn.
+        max_connections_per_network: most clients of one network, those on this machine excepted.
+        max_strangers_per_network: most of these that are in no namespace yet.
     """
 
     ping_interval_s: float = 25.0
@@ -33,3 +36,6 @@ class ChatLimits:
     cut_after_s: float = 30.0
     max_connections: int = 20_000
     max_greeting_bytes: int = 64 << 10
+    frames_per_turn: int = 200
+    max_connections_per_network: int = 3000
+    max_strangers_per_network: int = 1000

@@ -9,13 +9,14 @@ from airnode.chat.engineio.channels import (
     CloseReason,
     OutputTransport,
     PacketReceiver,
+    SessionOwner,
     WebSocketChannel,
 )
 from airnode.chat.engineio.encoded import CLOSE_RECORD, NOOP_RECORD, PING, PONG_PROBE, EncodedPacket
 from airnode.chat.engineio.limits import ChatLimits
 from airnode.chat.engineio.packets import SEPARATOR, EnginePacket, PacketType, decode_packet, decode_record
 from airnode.chat.engineio.websocket_frames import CloseCode
-from airnode.chat.engineio.wire_errors import WireError
+from airnode.chat.engineio.wire_errors import LimitError, WireError
 
 
 class EngineSession:
@@ -30,7 +31,6 @@ class EngineSession:
         "_candidate",
         "_channel",
         "_is_probed",
-        "_on_closed",
         "_output",
         "_polling",
         "_pong_by_s",
@@ -43,6 +43,8 @@ class EngineSession:
         "connect_by_s",
         "is_full",
         "limits",
+        "network",
+        "owner",
         "ping_at_s",
         "receiver",
         "sid",
@@ -50,7 +52,7 @@ class EngineSession:
     )
 
     def __init__(
-        self, sid: str, limits: ChatLimits, now_s: float, on_closed: Callable[["EngineSession"], None]
+        self, sid: str, limits: ChatLimits, now_s: float, owner: SessionOwner["EngineSession"], network: str = ""
     ) -> None:
         self.sid = sid
         self.limits = limits
@@ -61,7 +63,8 @@ class EngineSession:
         self.ping_at_s = now_s + limits.ping_interval_s
         #: Infinite: no ping is unanswered.
         self._pong_by_s = math.inf
-        self._on_closed = on_closed
+        self.owner = owner
+        self.network = network  # that the client is counted with; empty: with none
         #: The WebSocket in use, and what messages to everyone are written to; None while polling.
         self._channel: WebSocketChannel | None = None
         self._output: OutputTransport | None = None
@@ -91,10 +94,11 @@ class EngineSession:
         most = self.limits.max_payload_bytes
         return most if self.is_admitted else min(most, self.limits.max_greeting_bytes)
 
-    @property
-    def transport_name(self) -> str:
-        """Return ``polling`` or ``websocket``."""
-        return "polling" if self._channel is None else "websocket"
+    def too_large(self) -> LimitError:
+        """Count a message that is too large, and return the error."""
+        key = "max_payload_bytes" if self.is_admitted else "max_greeting_bytes"
+        self.owner.reached(key)
+        return LimitError(key, f"a message above {self.max_message_bytes} bytes")
 
     # -- out -------------------------------------------------------------------------------------------------------
 
@@ -106,7 +110,10 @@ class EngineSession:
         """Send a packet unless the client is slow; return whether it was sent."""
         output = self._output
         if output is None:
-            return self._enqueue_unless_slow(packet)
+            if self.close_reason is not None or self._queued_bytes > self.limits.slow_client_bytes:
+                return False
+            self._enqueue(packet)
+            return True
         if output.get_write_buffer_size() > self.limits.slow_client_bytes:
             return False
         output.write(packet.frames)
@@ -117,17 +124,16 @@ class EngineSession:
         if self.close_reason is not None:
             return
         if self.unsent_bytes() > self.limits.cut_bytes:
-            self.close(CloseReason.SLOW_CLIENT)
+            self.cut()
         elif self._output is not None:
             self._output.write(packet.frames)
         else:
             self._enqueue(packet)
 
-    def _enqueue_unless_slow(self, packet: EncodedPacket) -> bool:
-        if self.close_reason is not None or self._queued_bytes > self.limits.slow_client_bytes:
-            return False
-        self._enqueue(packet)
-        return True
+    def cut(self) -> None:
+        """End a client that has too much unsent."""
+        self.owner.reached("cut_bytes")
+        self.close(CloseReason.SLOW_CLIENT, f"more than {self.limits.cut_bytes} bytes unsent (chat.cut_bytes)")
 
     def _enqueue(self, packet: EncodedPacket) -> None:
         self._queue.append(packet)
@@ -229,9 +235,9 @@ class EngineSession:
                 self._receive(packet, now_s)
             else:
                 self._receive_from_candidate(channel, packet)
-        except WireError:
+        except WireError as error:
             if channel is self._channel:
-                self.close(CloseReason.PARSE_ERROR)
+                self.broken(error)
             else:
                 self.drop_candidate(channel)
 
@@ -243,8 +249,14 @@ class EngineSession:
         try:
             if self.close_reason is None:
                 self.receiver.binary(data)
-        except WireError:
-            self.close(CloseReason.PARSE_ERROR)
+        except WireError as error:
+            self.broken(error)
+
+    def broken(self, error: WireError) -> None:
+        """End a client that broke a protocol, or a limit of it."""
+        if isinstance(error, LimitError):
+            self.owner.reached(error.limit)
+        self.close(CloseReason.PARSE_ERROR, str(error) if isinstance(error, LimitError) else "")
 
     def channel_lost(self, channel: WebSocketChannel, reason: CloseReason) -> None:
         """A WebSocket ended, from the other side or by an error."""
@@ -312,14 +324,18 @@ class EngineSession:
 
     def admit(self) -> None:
         """The client is in a namespace: it may stay."""
-        self.connect_by_s = math.inf
+        if not self.is_admitted:
+            self.connect_by_s = math.inf
+            self.owner.admitted(self)
 
     def set_full(self, is_full: bool) -> None:
         """Stop or go on reading the client."""
         if is_full == self.is_full:
             return
         self.is_full = is_full
-        if not is_full:
+        if is_full:
+            self.owner.reached("max_backlog")
+        else:
             self._end_post_wait()
         if self._channel is not None:
             (self._channel.pause if is_full else self._channel.resume)()
@@ -357,7 +373,8 @@ class EngineSession:
             self.receiver.drained()
             return False
         if now_s - self.slow_since_s > self.limits.cut_after_s:
-            self.close(CloseReason.SLOW_CLIENT)
+            self.owner.reached("cut_after_s")
+            self.close(CloseReason.SLOW_CLIENT, f"slow for {self.limits.cut_after_s:g} s (chat.cut_after_s)")
             return False
         return True
 
@@ -380,4 +397,4 @@ class EngineSession:
             candidate.close(CloseCode.NORMAL, reason)
         receiver, self.receiver = self.receiver, NO_RECEIVER
         receiver.closed(reason)
-        self._on_closed(self)
+        self.owner.ended(self)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -24,10 +25,20 @@ from airnode.chat.rooms.payloads import NAMESPACE, entry_packet, gap_packet, pay
 from airnode.chat.rooms.people import Visitor
 from airnode.chat.rooms.recovery import Sessions, later_position, missed_entries
 from airnode.chat.rooms.rooms import ChatRooms
+from airnode.chat.rooms.texts import cleaned, require_printable
 from airnode.chat.socketio.packets import encode_event
 from airnode.chat.socketio.socket import Socket
 from airnode.config.sections.chat import ChatSection
-from airnode.errors import AirnodeError, Conflict, Forbidden, NotFound, TooLarge, Unauthenticated, Unavailable
+from airnode.errors import (
+    AirnodeError,
+    Conflict,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from airnode.kernel.backoff import repeat_every
 from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
@@ -104,6 +115,8 @@ class ChatApplication(Service):
         self._limits = EventLimits(section, rooms.metrics)
         #: {pid: who is connected here}. Owned by this class.
         self._visitors: dict[str, Visitor] = {}
+        #: {who: connections here}, see _person. Owned by this class.
+        self._people: Counter[tuple[str, str, str]] = Counter()
         #: {sid of the socket: the same}. Owned by this class.
         self.by_sid: dict[str, Visitor] = {}
         self._handlers: dict[str, EventHandler] = {
@@ -143,20 +156,23 @@ class ChatApplication(Service):
             self._replace(given.pid)
             visitor.pid = given.pid
             self._sessions.keep(visitor)
-        self._require_not_removed(visitor)
+        self._require_welcome(visitor)
+        self._people[_person(visitor)] += 1
         self._visitors[visitor.pid] = visitor
         self.by_sid[socket.sid] = visitor
         return {"pid": visitor.pid}
 
-    def _require_not_removed(self, visitor: Visitor) -> None:
-        """Check again after a wait: `expel` knows only visitors whose admission is complete.
+    def _require_welcome(self, visitor: Visitor) -> None:
+        """Check after a wait, in which other connections may have come; and `expel` knows only who is admitted.
 
         Raises:
             Removed: (403) the teacher removed this student meanwhile.
+            RateLimited: (429) this person has many connections (``chat.max_connections_per_person``).
         """
         try:
             self._admission.require_not_removed(visitor)
-        except Forbidden:
+            self._limits.require_connection(self._people[_person(visitor)])
+        except (Forbidden, RateLimited):
             for room in list(visitor.rooms):
                 self.rooms.remove(visitor, room)
             self._sessions.end(visitor)
@@ -173,7 +189,10 @@ class ChatApplication(Service):
     def disconnected(self, socket: Socket, reason: str) -> None:
         """Take a client out of its rooms, and keep where it was for its return."""
         visitor: Visitor = socket.state
-        self.by_sid.pop(socket.sid, None)
+        if self.by_sid.pop(socket.sid, None) is not None:
+            self._people[_person(visitor)] -= 1
+            if not self._people[_person(visitor)]:
+                del self._people[_person(visitor)]
         if self._visitors.get(visitor.pid) is visitor:
             del self._visitors[visitor.pid]
             if str(reason) in _FINAL:
@@ -297,13 +316,16 @@ class ChatApplication(Service):
                 break
         self.rooms.add(visitor, room)
         self._sessions.keep(visitor)
+        messages = room.tail.messages()
+        if room.tail.are_cut:
+            self.rooms.metrics.cut_answers.labels("joinRoom").inc()
         return {
             "room": name,
             "epoch": room.tail.epoch,
             "offset": room.tail.offset,
             "you": visitor.user,
             "members": self._members(room),
-            "messages": room.tail.messages(),
+            "messages": messages,
             "state": dict(state),
         }
 
@@ -320,14 +342,17 @@ class ChatApplication(Service):
             self._admission.require_room(visitor, check_room(room), time.time())
         else:
             self.require_member(visitor, room)
-        if len(content.content) > self._section.max_message_chars:
+        text = cleaned("content", content.content)
+        require_printable("type", content.type)
+        require_printable("client_id", content.client_id)
+        if len(text) > self._section.max_message_chars:
             limit = self._section.max_message_chars
             raise TooLarge(f"A message has at most {limit} characters (chat.max_message_chars).")
         self._limits.take_message(visitor, room, asyncio.get_running_loop().time())
         if self.rooms.outage:
             self.rules.check_alone(room, visitor)
         user = msgspec.json.encode(visitor.user)
-        body = orjson.dumps({"user": orjson.Fragment(user), "content": content.content, "type": content.type})
+        body = orjson.dumps({"user": orjson.Fragment(user), "content": text, "type": content.type})
         draft = Draft(
             room=room, event="message", data=body, user=user, sent_by=visitor.user.id, client_id=content.client_id
         ).once()
@@ -339,7 +364,10 @@ class ChatApplication(Service):
         (wanted,) = read_args("history", args, (HistoryRequest,))
         room = self.require_member(visitor, wanted.room)
         self._limits.take_costly(visitor, "history", asyncio.get_running_loop().time())
-        return await read_history(room, self.rooms.log, wanted)
+        page = await read_history(room, self.rooms.log, wanted, self._section.max_answer_bytes)
+        if page.is_cut:
+            self.rooms.metrics.cut_answers.labels("history").inc()
+        return {"room": room.name, "epoch": room.tail.epoch, "messages": page.messages, "more": page.more}
 
     async def _presence(self, visitor: Visitor, args: list[object]) -> Mapping[str, object]:
         (name,) = read_args("presence", args, ROOM_EVENTS[4].forms[0])
@@ -358,3 +386,7 @@ class ChatApplication(Service):
         else:
             room.is_listed = False
         return found
+
+
+def _person(visitor: Visitor) -> tuple[str, str, str]:
+    return visitor.only_room, visitor.user.role, visitor.user.id

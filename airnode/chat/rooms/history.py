@@ -1,19 +1,34 @@
 """Older messages of a room."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
 
 from airnode.chat.rooms.event_types import HistoryRequest
 from airnode.chat.rooms.local_room import LocalRoom
 from airnode.chat.rooms.log import LogEntry, RoomLog
-from airnode.chat.rooms.payloads import ANSWER_BYTES, array, first_within, payload
+from airnode.chat.rooms.payloads import array, first_within, payload
 
 _BATCH = 500
 #: Batches that one request reads at most, if most entries are no messages.
 _BATCHES_MAX = 10
 
 
-async def read_history(room: LocalRoom, log: RoomLog, wanted: HistoryRequest) -> Mapping[str, object]:
-    """Return messages, oldest first, and whether there are more in that direction. Very long ones are fewer at once.
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Messages, oldest first.
+
+    Attributes:
+        more: there are more in that direction. is_cut: also some of those that were asked for.
+    """
+
+    messages: orjson.Fragment
+    more: bool
+    is_cut: bool
+
+
+async def read_history(room: LocalRoom, log: RoomLog, wanted: HistoryRequest, answer_bytes: int) -> HistoryPage:
+    """Return a page of at most ``answer_bytes`` of messages, at least one.
 
     Raises:
         Unavailable: (503) Redis does not answer.
@@ -36,10 +51,10 @@ async def read_history(room: LocalRoom, log: RoomLog, wanted: HistoryRequest) ->
         offset = batch[-1].offset if wanted.after is not None else batch[0].offset
     is_forward = wanted.after is not None
     kept = found[: wanted.limit] if is_forward else found[-wanted.limit :]
-    bodies = first_within(map(payload, kept if is_forward else reversed(kept)), ANSWER_BYTES)
-    more = more or len(bodies) < len(kept)
+    bodies = first_within(map(payload, kept if is_forward else reversed(kept)), answer_bytes)
+    is_cut = len(bodies) < len(kept)
     messages = array(bodies if is_forward else reversed(bodies))
-    return {"room": room.name, "epoch": room.tail.epoch, "messages": messages, "more": more}
+    return HistoryPage(messages, more or is_cut, is_cut)
 
 
 def _messages(entries: list[LogEntry]) -> list[LogEntry]:

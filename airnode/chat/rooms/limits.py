@@ -6,6 +6,9 @@ from airnode.config.sections.chat import ChatSection
 from airnode.errors import RateLimited
 from airnode.web.rate_limit import RateLimit
 
+#: A connection that was lost counts until its client does not answer a ping.
+_CLOSED_WITHIN_S = 30.0
+
 
 class EventLimits:
     """Token buckets; the caller passes loop time."""
@@ -17,7 +20,21 @@ class EventLimits:
         #: Of each person and event. Joining and reading older messages cost so much that more connections of one person
         #: give no more of it.
         self._costly = RateLimit(section.event_rate_per_s, section.event_burst)
+        self._connections_max = section.max_connections_per_person
         self._metrics = metrics
+
+    def require_connection(self, connections: int) -> None:
+        """Check the connections that a person has on this node already.
+
+        Raises:
+            RateLimited: (429) too many (``chat.max_connections_per_person``).
+        """
+        if connections >= self._connections_max:
+            self._metrics.limited.labels("connect").inc()
+            raise RateLimited(
+                f"You have {connections} chat connections open; close some (chat.max_connections_per_person).",
+                retry_after_s=_CLOSED_WITHIN_S,
+            )
 
     def take_event(self, visitor: Visitor, event: str, now_s: float) -> None:
         """Count an event of a connection.

@@ -11,6 +11,7 @@ from airnode.chat.rooms.payloads import entry_packet, gap_packet, payload
 from airnode.chat.rooms.people import User, Visitor
 from airnode.chat.rooms.roster import Roster
 from airnode.chat.rooms.tail import RoomTail
+from airnode.config.sections.chat import ChatSection
 
 
 class LocalRoom:
@@ -25,9 +26,9 @@ class LocalRoom:
         is_listed: whether all members were told who is here; False: some know only how many (``chat.presence_users``).
     """
 
-    def __init__(self, name: str, node_id: str, messages_max: int, metrics: ChatMetrics) -> None:
+    def __init__(self, name: str, node_id: str, section: ChatSection, metrics: ChatMetrics) -> None:
         self.name = name
-        self.tail = RoomTail(messages_max)
+        self.tail = RoomTail(section.history_messages, section.max_answer_bytes)
         self.roster = Roster(node_id)
         self.members: set[Visitor] = set()
         self.is_followed = False
@@ -95,12 +96,17 @@ class LocalRoom:
 
     def signal(self, packet: EncodedPacket, only: frozenset[str] = frozenset()) -> None:
         """Send an event that has no position in the log; slow clients go without. ``only``: user ids or roles."""
-        sent = 0
+        sent = missed = 0
         for visitor in self.members:
-            if visitor.missed is not None or (only and visitor.user.id not in only and visitor.user.role not in only):
+            if only and visitor.user.id not in only and visitor.user.role not in only:
                 continue
-            sent += visitor.wire.deliver(packet)
+            if visitor.missed is None and visitor.wire.deliver(packet):
+                sent += 1
+            else:
+                missed += 1
         self._metrics.sent(sent, len(packet.frames), 0)
+        if missed:
+            self._metrics.dropped(missed, "slow_client_signal")
 
     # -- without Redis ------------------------------------------------------------------------------------------------
 

@@ -165,6 +165,7 @@ class Appended:
         is_new: False: it was appended before (the same ``client_id``), or the script skipped it.
         at: unix milliseconds.
         data: what was appended; empty if it was appended before. reply: the script's text for the caller.
+        dropped_facts: the oldest facts for the class record that Redis dropped for this one.
     """
 
     is_new: bool
@@ -174,6 +175,7 @@ class Appended:
     id: str
     data: bytes
     reply: str
+    dropped_facts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +302,8 @@ def _appended(answer: list[bytes], check: CheckScript) -> Appended:
         own = next((each for each in check.refusals if each.code == code), None)
         kind = own or _REFUSALS.get(code, InvalidInput)
         raise kind(text, retry_after_s=float(wait_ms) / 1000 or None)
-    epoch, offset, at, id_, _, reply = rest
-    return Appended(status == "appended", epoch, int(offset), int(at), id_, answer[5], reply)
+    epoch, offset, at, id_, _, reply, dropped = rest
+    return Appended(status == "appended", epoch, int(offset), int(at), id_, answer[5], reply, int(dropped))
 
 
 def _stored(room: str, entry: tuple[bytes, Mapping[bytes, bytes]]) -> LogEntry | None:

@@ -52,7 +52,7 @@ end
 #: ARGV: 1 channel, 2 room, 3 event, 4 id, 5 nonce, 6 data, 7 user, 8 log_entries, 9 keep_ms, 10 outbox_entries (0: not
 #: for the record), 11 key of the earlier answer ('': none), 12 prefix of the state's keys, 13 audience, 14 seconds that
 #: the answer is kept, 15 time of the entry (0: now), 16… arguments of the check.
-#: Returns {status, epoch, offset, at, id, data, reply}.
+#: Returns {status, epoch, offset, at, id, data, reply, entries dropped from the outbox}.
 _APPEND = (
     _HEAD
     + _TOOLS
@@ -61,7 +61,7 @@ local data, args = ARGV[6], {}
 for i = 16, #ARGV do args[#args + 1] = ARGV[i] end
 if ARGV[11] ~= '' then
     local answer = redis.call('HMGET', ARGV[11], 'epoch', 'offset', 'at', 'id')
-    if answer[1] then return {'again', answer[1], answer[2], answer[3], answer[4], '', ''} end
+    if answer[1] then return {'again', answer[1], answer[2], answer[3], answer[4], '', '', '0'} end
 end
 local function check()
 --CHECK--
@@ -70,7 +70,7 @@ local verdict = check() or {}
 if verdict.refused then return {'refused', unpack(verdict.refused)} end
 local at = ARGV[15] ~= '0' and ARGV[15] or string.format('%.0f', now_ms)
 local reply = verdict.reply or ''
-if verdict.skip then return {'skipped', epoch, tostring(offset), at, '', data, reply} end
+if verdict.skip then return {'skipped', epoch, tostring(offset), at, '', data, reply, '0'} end
 data = verdict.data or data
 offset = redis.call('HINCRBY', KEYS[1], 'offset', 1)
 local id = ARGV[4] ~= '' and ARGV[4] or (epoch .. '-' .. offset)
@@ -78,9 +78,12 @@ redis.call('XADD', log, 'MAXLEN', '~', ARGV[8], offset .. '-1', 'epoch', epoch, 
     'audience', ARGV[13], 'nonce', ARGV[5], 'data', data)
 redis.call('PEXPIRE', KEYS[1], keep_ms)
 redis.call('PEXPIRE', log, keep_ms)
+local dropped = 0
 if ARGV[10] ~= '0' then
+    dropped = redis.call('XLEN', KEYS[3]) + 1
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[10], '*', 'room', ARGV[2], 'epoch', epoch, 'offset', offset,
         'event', ARGV[3], 'id', id, 'user', ARGV[7], 'at_ms', at, 'data', data)
+    dropped = dropped - redis.call('XLEN', KEYS[3])
 end
 if ARGV[11] ~= '' then
     redis.call('HSET', ARGV[11], 'epoch', epoch, 'offset', offset, 'at', at, 'id', id)
@@ -89,7 +92,7 @@ end
 redis.call('PUBLISH', ARGV[1], '{"v":1,"t":"LogEntry","b":{"room":"' .. ARGV[2] .. '","epoch":"' .. epoch ..
     '","offset":' .. offset .. ',"event":"' .. ARGV[3] .. '","id":"' .. id .. '","at":' .. at .. ',"audience":"' ..
     ARGV[13] .. '","nonce":"' .. ARGV[5] .. '","data":' .. data .. '}}')
-return {'appended', epoch, tostring(offset), at, id, data, reply}
+return {'appended', epoch, tostring(offset), at, id, data, reply, tostring(dropped)}
 """
 )
 

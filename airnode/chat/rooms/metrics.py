@@ -29,20 +29,36 @@ class ChatMetrics:
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
+        self.cut_answers = Counter(
+            "airnode_chat_cut_answers_total",
+            "Answers with fewer messages than could be there, because of chat.max_answer_bytes.",
+            ["event"],
+            registry=registry,
+        )
         self.gaps = Counter("airnode_chat_gaps_total", "Gaps that were announced to clients.", registry=registry)
         self._deliveries = Meter("airnode_chat_deliveries_total", "Events sent to members.", registry=registry)
         self._bytes = Meter("airnode_chat_sent_bytes_total", "Bytes of these events.", registry=registry)
         self._dropped = Meter(
-            "airnode_chat_dropped_deliveries_total", "Events that slow clients did not get.", registry=registry
+            "airnode_chat_dropped_deliveries_total",
+            "Events that were dropped: slow_client (one client did not get an entry of the log; a gap says so), "
+            "slow_client_signal (nor who types, reactions, presence), offline_buffer (refused without Redis, because "
+            "of chat.offline_entries), outbox (lost to the class record, because of chat.outbox_entries), bridge (not "
+            "sent to Node.js servers).",
+            ("reason",),
+            registry=registry,
         )
 
     def totals(self) -> tuple[int, int]:
         """Return the events sent to members, and those that slow clients did not get, since the start."""
-        return self._deliveries.total, self._dropped.total
+        return self._deliveries.total, self._dropped.totals_by("reason")["slow_client"]
 
     def sent(self, count: int, size: int, missed: int) -> None:
         """Count one event of ``size`` bytes that ``count`` members got, and ``missed`` did not."""
         self._deliveries.add(count)
         self._bytes.add(count * size)
         if missed:
-            self._dropped.add(missed)
+            self.dropped(missed, "slow_client")
+
+    def dropped(self, count: int, reason: str) -> None:
+        """Count events that were dropped."""
+        self._dropped.add(count, reason)

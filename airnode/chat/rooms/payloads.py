@@ -10,8 +10,6 @@ from airnode.chat.rooms.log import LogEntry
 from airnode.chat.socketio.packets import encode_event
 
 NAMESPACE = "/"
-#: Most bytes of messages that one answer carries: a client on a slow line must have read it before it counts as slow.
-ANSWER_BYTES = 192 << 10
 
 
 def payload(entry: LogEntry) -> bytes:

@@ -127,7 +127,7 @@ class ChatRooms(Service):
         """
         room = self._rooms.get(name)
         if room is None:
-            room = self._rooms[name] = LocalRoom(name, self._node_id, self._section.history_messages, self.metrics)
+            room = self._rooms[name] = LocalRoom(name, self._node_id, self._section, self.metrics)
         if not room.members:
             self._empty_since_s[name] = asyncio.get_running_loop().time()
         if not room.is_followed and not self.outage:
@@ -207,12 +207,15 @@ class ChatRooms(Service):
             return Appended(False, entry.epoch, entry.offset, entry.at, entry.id, b"", "")
         entry = room.deliver_alone(draft, self._section.offline_entries)
         if entry is None:
+            self.metrics.dropped(1, "offline_buffer")
             raise Unavailable(
                 "Too many messages wait for the chat's Redis (chat.offline_entries); try again later.", retry_after_s=5
             )
         return Appended(True, entry.epoch, entry.offset, entry.at, entry.id, draft.data, "")
 
     def _was_appended(self, draft: Draft, appended: Appended) -> None:
+        if appended.dropped_facts:
+            self.metrics.dropped(appended.dropped_facts, "outbox")
         if self.appended_hooks and appended.is_new:
             entry = draft.entry(appended)
             for hook in self.appended_hooks:

@@ -6,7 +6,7 @@ from collections import deque
 import orjson
 
 from airnode.chat.rooms.log import LogEntry, LogPosition
-from airnode.chat.rooms.payloads import ANSWER_BYTES, array, erased_id, first_within, payload
+from airnode.chat.rooms.payloads import array, erased_id, first_within, payload
 
 #: Entries of all events that are held for clients that come back.
 _ENTRIES_MAX = 1000
@@ -27,9 +27,16 @@ class RoomTail:
 
     Args:
         messages_max: messages that are held.
+        answer_bytes: most bytes of messages that one answer carries: a client on a slow line must have read it before
+            it counts as slow.
+
+    Attributes:
+        are_cut: whether the last answer had fewer messages than are held.
     """
 
-    def __init__(self, messages_max: int) -> None:
+    def __init__(self, messages_max: int, answer_bytes: int) -> None:
+        self.are_cut = False
+        self._answer_bytes = answer_bytes
         self.epoch = ""
         self.offset = 0
         #: Offset of the newest entry that is not a message: the state of polls, hands, … changed there.
@@ -94,7 +101,8 @@ class RoomTail:
     def messages(self) -> orjson.Fragment:
         """Return the newest messages as a JSON array, made once for all who join; fewer if they are very long."""
         if self._array is None:
-            newest = first_within(reversed(self._messages.values()), ANSWER_BYTES)
+            newest = first_within(reversed(self._messages.values()), self._answer_bytes)
+            self.are_cut = len(newest) < len(self._messages)
             self._array = array(reversed(newest))
         return self._array
 

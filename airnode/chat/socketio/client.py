@@ -10,7 +10,7 @@ import structlog
 from airnode.chat.engineio.channels import CloseReason
 from airnode.chat.engineio.encoded import EncodedPacket
 from airnode.chat.engineio.session import EngineSession
-from airnode.chat.engineio.wire_errors import WireError
+from airnode.chat.engineio.wire_errors import LimitError, WireError
 from airnode.chat.socketio.application import Application, ConnectRefused
 from airnode.chat.socketio.packets import PacketKind, SocketPacket, decode, encode, fill_in
 from airnode.chat.socketio.socket import Socket
@@ -49,8 +49,8 @@ class SocketClient:
     def __init__(
         self,
         session: EngineSession,
-        application: Application,
         *,
+        application: Application,
         namespaces: frozenset[str],
         address: str,
         cookies: Mapping[str, str],
@@ -94,7 +94,7 @@ class SocketClient:
         self._attachments.append(data)
         size = sum(map(len, self._attachments))
         if size > self.session.limits.max_payload_bytes:
-            raise WireError("attachments that are too large together")
+            raise LimitError("max_payload_bytes", "attachments that are too large together")
         if len(self._attachments) == packet.missing:
             attachments, self._attachments, self._partial = self._attachments, [], None
             fill_in(packet, attachments)

@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from airnode.chat.engineio.encoded import EncodedPacket
-from airnode.chat.engineio.wire_errors import WireError
+from airnode.chat.engineio.wire_errors import LimitError, WireError
 
 _HEADER = re.compile(r"([0-6])(?:(\d{1,10})-)?(?:(/[^,]*),?)?(\d{1,16})?", re.ASCII)
 #: Escapes in JSON: a backslash, a whole surrogate pair, or half of one, which is not valid Unicode.
@@ -68,7 +68,7 @@ def decode(text: str, *, max_attachments: int) -> SocketPacket:
         raise WireError("a count of attachments is missing or out of place")
     missing = int(attachments or 0)
     if missing > max_attachments:
-        raise WireError(f"{missing} attachments, of at most {max_attachments}")
+        raise LimitError("max_attachments", f"{missing} attachments, of at most {max_attachments}")
     if is_binary:
         kind = PacketKind(kind - 3)
     data = _json(text[header.end() :])

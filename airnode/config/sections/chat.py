@@ -29,6 +29,11 @@ class ChatSection(Section):
     max_payload_bytes: ByteSize = Field(
         default=1_000_000, ge=1024, le=16 << 20, description="Largest message or polling request of a client."
     )
+    max_greeting_bytes: ByteSize = Field(
+        default=64 << 10,
+        ge=4096,
+        description="The same for a client that is in no namespace yet: its token fits, and strangers cost little.",
+    )
     upgrade_timeout_s: Seconds = Field(
         default=10.0, ge=0.1, le=600, description="Longest time of a client's change from long-polling to WebSocket."
     )
@@ -38,6 +43,28 @@ class ChatSection(Section):
     )
     max_connections: int = Field(
         default=20_000, ge=1, description="Largest number of chat connections on this node; further ones get 503."
+    )
+    max_connections_per_network: int = Field(
+        default=3000,
+        ge=1,
+        description="Most chat connections of one network (an IPv4 address, an IPv6 /64) on this node; further ones "
+        "get 429. A school may be behind one address. This machine's own are not counted.",
+    )
+    max_strangers_per_network: int = Field(
+        default=1000,
+        ge=1,
+        description="Most of these that have not shown a token yet; above it, the oldest one is closed.",
+    )
+    max_connections_per_person: int = Field(
+        default=20,
+        ge=1,
+        description="Most chat connections of one person on this node (tabs, devices); further ones are refused.",
+    )
+    frames_per_turn: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="Packets of one client that are read before all others have their turn.",
     )
     max_rooms_per_client: int = Field(
         default=20, ge=1, le=1000, description="Most rooms that one client may be in (a token opens only one)."
@@ -83,6 +110,13 @@ class ChatSection(Section):
     )
     history_messages: int = Field(
         default=200, ge=1, le=1000, description="Newest messages that a client gets when it joins a room."
+    )
+    max_answer_bytes: ByteSize = Field(
+        default=192 << 10,
+        ge=4096,
+        le=4 << 20,
+        description="Messages in one answer of joinRoom or history are fewer above this size; history has the rest. "
+        "Keep it below slow_client_bytes.",
     )
     log_entries: int = Field(
         default=10_000,

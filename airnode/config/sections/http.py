@@ -25,6 +25,12 @@ class HttpSection(Section):
         gt=0,
         description="Longest time to receive a request's body, and to send one event to a page.",
     )
+    silence_timeout_s: Seconds = Field(
+        default=30.0,
+        gt=0,
+        description="A connection whose first request is not there after this time, and twice it at most, is closed "
+        "with 408.",
+    )
     tls_cert: HomePath | None = Field(
         default=None, description="PEM certificate chain; with it the HTTP and media ports use TLS."
     )

@@ -351,7 +351,7 @@ class Rooms(Service):
 
     def _end(self, room: LiveRoom) -> None:
         """End the playlist after the grace time, and remove the room `_ENDED_FOR_S` later."""
-        log.info("class_ended", room=room.name)
+        log.info("publish_ended", room=room.name)
         room.window.end()
         room.live.end()
         room.viewers.clear()

@@ -68,13 +68,12 @@ class BinaryMessage:
 
 
 @pytest_asyncio.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChatServer]:
-    def receiver(session, *args, **kwargs):
+async def server() -> AsyncIterator[ChatServer]:
+    def receiver(session, **of_the_request):
         session.admit()
         return EngineEcho(session)
 
-    monkeypatch.setattr("airnode.chat.gateway.SocketClient", receiver)
-    async with chat_server(SUITE_LIMITS) as found:
+    async with chat_server(SUITE_LIMITS, receiver=receiver) as found:
         yield found
 
 

@@ -215,6 +215,38 @@ async def test_a_full_node_refuses_and_idle_strangers_make_way():
         assert await receive(member) == '42["message-back"]'
 
 
+async def test_a_network_has_so_many_clients_and_strangers_of_it_make_way():
+    limits = replace(ChatLimits(), max_connections_per_network=4, max_strangers_per_network=3)
+    async with chat_server(limits, proxies=("127.0.0.1",)) as server:
+        school = {"X-Forwarded-For": "203.0.113.7"}
+        async with aiohttp.ClientSession(headers=school) as http, aiohttp.ClientSession() as local:
+            client = EngineClient(server, http)
+            members = [await client.connect() for _ in range(2)]
+            first = await client.open_polling()
+            await client.open_polling()
+            assert (await client.get("EIO=4&transport=polling"))[0] == 429
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+                await client.websocket()
+            await still_serves(EngineClient(server, local))  # other networks do not notice
+            async with aiohttp.ClientSession(headers={"X-Forwarded-For": "203.0.113.8"}) as other:
+                await still_serves(EngineClient(server, other))
+            await members[1].close()
+            await eventually(
+                lambda: "client namespace disconnect" in server.application.left or len(server.application.left) >= 3
+            )
+            third = await client.open_polling()
+            await members[0].send_str('42["message"]')
+            assert await receive(members[0]) == '42["message-back"]'
+            await members[0].close()
+            await eventually(lambda: len(server.gateway.sessions) == 3)
+            fourth = await client.open_polling()  # one stranger too many: the oldest one makes way
+            assert (await client.poll(first))[0] == 400
+            assert {sid for sid in (third, fourth) if server.gateway.sessions.get(sid)} == {third, fourth}
+        reached = "airnode_chat_limits_reached_total"
+        for limit, times in (("max_connections_per_network", 2), ("max_strangers_per_network", 1)):
+            assert server.registry.get_sample_value(reached, {"limit": limit}) == times
+
+
 async def test_a_client_that_never_reads_costs_little():
     limits = replace(ChatLimits(), cut_after_s=3)
     async with chat_server(limits) as server, aiohttp.ClientSession() as http:

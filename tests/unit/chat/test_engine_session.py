@@ -45,6 +45,24 @@ class Channel:
         self.is_paused = False
 
 
+class Owner:
+    """Keeps what sessions report."""
+
+    def __init__(self) -> None:
+        self.sessions_ended: list[EngineSession] = []
+        self.sessions_admitted: list[EngineSession] = []
+        self.limits: list[str] = []
+
+    def admitted(self, session: EngineSession) -> None:
+        self.sessions_admitted.append(session)
+
+    def reached(self, limit: str) -> None:
+        self.limits.append(limit)
+
+    def ended(self, session: EngineSession) -> None:
+        self.sessions_ended.append(session)
+
+
 class Receiver:
     """Keeps what a client sent."""
 
@@ -71,11 +89,11 @@ def message(number: int) -> EncodedPacket:
 
 
 def new_session(limits: ChatLimits = LIMITS) -> tuple[EngineSession, Receiver, list[EngineSession]]:
-    ended: list[EngineSession] = []
-    session, receiver = EngineSession("s", limits, 0.0, ended.append), Receiver()
+    owner = Owner()
+    session, receiver = EngineSession("s", limits, 0.0, owner), Receiver()
     session.receiver = receiver
     session.admit()
-    return session, receiver, ended
+    return session, receiver, owner.sessions_ended
 
 
 class Session(RuleBasedStateMachine):

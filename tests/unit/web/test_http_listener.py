@@ -34,7 +34,8 @@ async def test_a_compressed_body_is_never_inflated():
 async def test_a_connection_without_a_request_is_closed_and_one_that_had_some_stays():
     app = web.Application()
     app.router.add_post("/", _size)
-    sock, log = socket.create_server(("127.0.0.1", 0)), HttpLog(CollectorRegistry())
+    registry = CollectorRegistry()
+    sock, log = socket.create_server(("127.0.0.1", 0)), HttpLog(registry)
     listener = HttpListener(app, [sock], None, 1.0, log, silence_s=0.1)
     await listener.start()
     request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -46,9 +47,11 @@ async def test_a_connection_without_a_request_is_closed_and_one_that_had_some_st
             half, write = await asyncio.open_connection("127.0.0.1", listener.port)
             write.write(request[:-2])
             idle, silent = await asyncio.open_connection("127.0.0.1", listener.port)
-            assert (await idle.read(), await half.read()) == (b"", b"")
+            for reader in (idle, half):
+                assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
             use.write(request)
             await used.readuntil(b"\r\n\r\n0")
+        assert registry.get_sample_value("airnode_http_silent_connections_total") == 2
         for writer in (use, write, silent):
             writer.close()
             await writer.wait_closed()

@@ -30,9 +30,10 @@ class Log:
 
 async def _page(**where: Any) -> tuple[list[int], bool]:
     room = SimpleNamespace(name="r", tail=SimpleNamespace(epoch="1"))
-    answer = await read_history(cast(Any, room), cast(Any, Log()), HistoryRequest("r", limit=100, **where))
-    messages = orjson.loads(orjson.dumps(answer["messages"]))
-    return [each["offset"] for each in messages], bool(answer["more"])
+    answer = await read_history(cast(Any, room), cast(Any, Log()), HistoryRequest("r", limit=100, **where), 192 << 10)
+    messages = orjson.loads(orjson.dumps(answer.messages))
+    assert answer.is_cut == (len(messages) < 100 and answer.more)
+    return [each["offset"] for each in messages], answer.more
 
 
 async def test_long_messages_come_in_more_pages_and_none_is_left_out():

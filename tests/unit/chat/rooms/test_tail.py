@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.chat.rooms.log import LogEntry, LogPosition
-from airnode.chat.rooms.payloads import ANSWER_BYTES, first_within
+from airnode.chat.rooms.payloads import first_within
 from airnode.chat.rooms.tail import RoomTail, Step
 
 
@@ -16,7 +16,7 @@ def entry(offset: int, event: str = "message", epoch: str = "1", nonce: str = ""
 
 
 def started(messages_max: int = 3) -> RoomTail:
-    tail = RoomTail(messages_max)
+    tail = RoomTail(messages_max, 192 << 10)
     tail.begin(LogPosition("1", 0), [], [])
     return tail
 
@@ -49,7 +49,7 @@ def test_the_newest_messages_are_held_without_those_that_were_deleted():
 
 
 def test_entries_that_are_not_held_are_not_claimed():
-    tail = RoomTail(3)
+    tail = RoomTail(3, 192 << 10)
     tail.begin(LogPosition("1", 10), [entry(8), entry(9), entry(10)], [entry(10)])
     assert tail.after(6) is None
     assert tail.after(11) is None
@@ -59,7 +59,7 @@ def test_entries_that_are_not_held_are_not_claimed():
 
 @given(st.lists(st.integers(0, 4), max_size=30), st.integers(0, 40))
 def test_after_returns_exactly_what_follows(erased, offset):
-    tail = RoomTail(5)
+    tail = RoomTail(5, 192 << 10)
     tail.begin(LogPosition("1", 0), [], [])
     pushed = []
     for number, back in enumerate(erased, start=1):
@@ -81,5 +81,5 @@ def test_very_long_messages_are_fewer_at_once():
     found = [each["offset"] for each in orjson.loads(orjson.dumps(tail.messages()))]
     assert found == list(range(101 - len(found), 101))
     assert 10 < len(found) < 50
-    assert first_within([b"x" * 300_000, b"y"], ANSWER_BYTES) == [b"x" * 300_000]
-    assert first_within([], ANSWER_BYTES) == []
+    assert first_within([b"x" * 300_000, b"y"], 192 << 10) == [b"x" * 300_000]
+    assert first_within([], 192 << 10) == []
