@@ -23,9 +23,11 @@ from airnode.cluster.end_class_api import EndClassApi
 from airnode.cluster.join_api import JoinApi
 from airnode.cluster.node_states import NodeStates
 from airnode.cluster.nodes_api import NodesApi
+from airnode.cluster.own_ids import OwnIds
 from airnode.cluster.recording_index import RecordingIndex
 from airnode.cluster.recordings import ClusterRecordings
 from airnode.cluster.recordings_api import RecordingsApi
+from airnode.cluster.removal_keeping import RemovalKeeper
 from airnode.cluster.reservations import Reservations
 from airnode.cluster.room_events import RoomEvents
 from airnode.cluster.room_nodes import RoomNodes
@@ -83,12 +85,14 @@ def build(ctx: RoleContext) -> RoleParts:
     cluster = _cluster(ctx)
     removals = Removals(ctx.bus, ctx.tasks("removals"), max_per_room=ctx.settings.chat.max_removed)
     ctx.tokens.refuse_removed(removals.is_removed)
+    removal_keeper = RemovalKeeper(ctx.bus, ctx.postgres, ctx.tasks("removal-keeper"))
     nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
     overview = Overview(ctx.bus, ctx.postgres, ctx.settings.cache.refresh_interval_s)
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
+    own_ids = OwnIds(ctx.postgres, ctx.settings.auth.student_id_ttl_s, ctx.tasks("own-ids"))
     apis = (
-        *_class_apis(ctx, cluster),
+        *_class_apis(ctx, cluster, own_ids),
         EndClassApi(cluster.authorizer, rooms, ctx.bus),
         RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
         _nodes_api(ctx, cluster),
@@ -135,7 +139,9 @@ def build(ctx: RoleContext) -> RoleParts:
 
     return RoleParts(
         services=(
-            removals,
+            own_ids,
+            removal_keeper,
+            Ordered(removals, after=(removal_keeper,)),
             cluster.stream_keys,
             nodes,
             Ordered(rooms, after=(nodes,)),
@@ -151,6 +157,7 @@ def build(ctx: RoleContext) -> RoleParts:
         checks=(
             HealthCheck("nodes", serving, critical=False),
             HealthCheck("class-sessions", sessions.check, critical=False),
+            HealthCheck("removals", removal_keeper.check, critical=False),
             *(chat.checks if chat is not None else ()),
         ),
         endpoints=endpoints,
@@ -212,7 +219,7 @@ def _cluster(ctx: RoleContext) -> _Cluster:
     )
 
 
-def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, ClassesApi, RoomsApi]:
+def _class_apis(ctx: RoleContext, cluster: _Cluster, own_ids: OwnIds) -> tuple[TokensApi, ClassesApi, RoomsApi]:
     """Return the APIs of tokens, classes and rooms. The first and the last issue places on the same nodes."""
     room_nodes, urls = RoomNodes(cluster.nodes, cluster.rooms), ClassUrls(cluster.clients, ctx.addresses)
     auth = ctx.settings.auth
@@ -223,6 +230,7 @@ def _class_apis(ctx: RoleContext, cluster: _Cluster) -> tuple[TokensApi, Classes
         classes=cluster.classes,
         nodes=room_nodes,
         names=ShownNames(auth, ClassNames(ctx.bus, keep_s=auth.token_ttl_s, max_names=auth.max_names)),
+        own_ids=own_ids if auth.own_ids == "first" else None,
         attempts=cluster.attempts,
         registry=ctx.registry,
     )

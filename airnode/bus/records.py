@@ -17,6 +17,13 @@ _BATCH = 500
 _UNFINISHED_TTL_S = 600
 
 
+#: KEYS: table. ARGV: key of the record, its value.
+_DROP_IF = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+
+
 class Records:
     """Typed hashes on the bus. All methods raise ``Unavailable`` (503) when the server does not answer."""
 
@@ -26,6 +33,11 @@ class Records:
     async def set_record(self, table: str, key: str, value: msgspec.Struct) -> None:
         with unavailable():
             await self._bus.client.hset(keys.records(table), key, encode_value(value))
+
+    async def add_record(self, table: str, key: str, value: msgspec.Struct) -> bool:
+        """Add a record unless there is one; return whether it was added."""
+        with unavailable():
+            return bool(await self._bus.client.hsetnx(keys.records(table), key, encode_value(value)))
 
     async def get_record(self, table: str, key: str, kind: type[T]) -> T | None:
         """Return one record; None if there is none, or if it is not of this type (counted and logged)."""
@@ -49,6 +61,12 @@ class Records:
         """Remove one record; return False if there was none."""
         with unavailable():
             return bool(await self._bus.client.hdel(keys.records(table), key))
+
+    async def drop_record_if(self, table: str, key: str, value: msgspec.Struct) -> bool:
+        """Remove one record if it still has this value; return whether it had."""
+        with unavailable():
+            found = self._bus.client.eval(_DROP_IF, 1, keys.records(table), key, encode_value(value))
+            return bool(await found)
 
     async def has_records(self, table: str) -> bool:
         """Return whether the table exists."""

@@ -1,9 +1,11 @@
 """Students whom teachers removed from a class: a table in Redis, and the view of it that every node answers from.
 
-The table is the truth. Each change is also published, so that it takes effect everywhere at once; a view that missed
-the message finds the change when it reads the table again, within two seconds.
+Each change is also published, so that it takes effect everywhere at once; a view that missed the message finds the
+change when it reads the table again, within two seconds. A readmission is a record, too: whoever is missing in the
+table is not readmitted, but Redis has lost the record, and masters restore it (``airnode.cluster.removal_keeping``).
 """
 
+import time
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -18,10 +20,12 @@ from airnode.kernel.tasks import TaskScope
 #: Name of the table and of the channel.
 REMOVALS = "removals"
 _RESYNC_S = 2.0
+#: How long a readmission stays in the table, so that everybody has seen it.
+READMITTED_KEPT_S = 3600
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """A student who was removed from a class, or (only as a message) readmitted.
+    """A student who was removed from a class, or readmitted.
 
     Attributes:
         name: as it was shown. at: unix milliseconds.
@@ -93,7 +97,7 @@ class Removals(Service):
             raise Conflict(
                 f"{len(known)} students were removed from this class, more than chat.max_removed allows; readmit some."
             )
-        await self._records.set_record(REMOVALS, _key(removal), removal)
+        await self._records.set_record(REMOVALS, record_key(removal), removal)
         await self._announce(removal)
 
     async def readmit(self, room: str, user_id: str) -> bool:
@@ -102,10 +106,13 @@ class Removals(Service):
         Raises:
             Unavailable: (503) Redis does not answer.
         """
-        removal = Removal(room, user_id, readmitted=True)
-        found = await self._records.drop_record(REMOVALS, _key(removal))
+        removal = Removal(room, user_id, at=time.time_ns() // 1_000_000, readmitted=True)
+        before = await self._records.get_record(REMOVALS, record_key(removal), Removal)
+        if before is None or before.readmitted:
+            return False
+        await self._records.set_record(REMOVALS, record_key(removal), removal)
         await self._announce(removal)
-        return found
+        return True
 
     async def resync(self) -> None:
         """Read the table.
@@ -119,12 +126,6 @@ class Removals(Service):
             table = await self._records.all_records(REMOVALS, Removal)
         finally:
             self._meanwhile = None
-        wanted: dict[str, dict[str, Removal]] = {}
-        for removal in table.values():
-            wanted.setdefault(removal.room, {})[removal.user_id] = removal
-        for room, known in list(self._known.items()):
-            for user_id in [each for each in known if each not in wanted.get(room, {})]:
-                self._apply(Removal(room, user_id, readmitted=True))
         for removal in [*table.values(), *meanwhile]:
             self._apply(removal)
 
@@ -152,5 +153,25 @@ class Removals(Service):
             listener(removal)
 
 
-def _key(removal: Removal) -> str:
+def record_key(removal: Removal) -> str:
+    """Return the key of the removal's record."""
     return f"{removal.room}\x1f{removal.user_id}"
+
+
+async def forget_removals(bus: Bus, user_id: str, *, delete: bool) -> int:
+    """Return from how many classes a student is removed; with ``delete``, readmit the student there.
+
+    Raises:
+        Unavailable: Redis does not answer.
+    """
+    records, now_ms = Records(bus), time.time_ns() // 1_000_000
+    found = [
+        each
+        for each in (await records.all_records(REMOVALS, Removal)).values()
+        if each.user_id == user_id and not each.readmitted
+    ]
+    for each in found if delete else ():
+        readmitted = Removal(each.room, user_id, at=now_ms, readmitted=True)
+        await records.set_record(REMOVALS, record_key(each), readmitted)
+        await bus.publish(REMOVALS, readmitted)
+    return len(found)

@@ -25,6 +25,14 @@ _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CLOSE_WAIT_S = 2.0
 
 
+#: An Engine.IO pong, as text and as a client's frame: head, mask, one character.
+_PONG_TEXT, _PONG_FRAME_BYTES = "3", 7
+
+
+def _is_pong(data: bytes) -> bool:
+    return data[0] == data[1] == 0x81 and data[2] ^ data[6] == 0x33
+
+
 def is_upgrade(request: web.Request) -> bool:
     """Return whether a request asks for a WebSocket as RFC 6455 section 4.2.1 says."""
     headers = request.headers
@@ -127,6 +135,10 @@ class WebSocketLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle the messages that end in ``data``."""
+        if len(data) == _PONG_FRAME_BYTES and self._parser.is_empty and _is_pong(data) and not self._is_closing:
+            # Most of what idle clients send: taken apart here, it costs a fifth.
+            self.session.receive_text(self, _PONG_TEXT, self._loop.time())
+            return
         if self._is_closing and not self._is_paused:
             self._read_close(data)
             return

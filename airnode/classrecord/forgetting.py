@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
+from airnode.bus.removals import forget_removals
 from airnode.store.postgres import Postgres
 from airnode.store.postgres_errors import translated
 
@@ -29,6 +30,8 @@ _TABLES = {
         "topic = 'classroom' AND position(convert_to(to_json($1::text)::text, 'UTF8') IN value) > 0",
     ),
     "names": ("users", "user_id = $1"),
+    "own ids": ("own_ids", "user_id = $1 OR student_id = $1"),
+    "removals": ("removals", "user_id = $1"),
 }
 _SCAN = 1000
 #: Members that are text of people: a message that says "kim" is not about the user kim.
@@ -85,7 +88,7 @@ async def _delete(connection: "PoolConnectionProxy[Any]", table: str, condition:
 
 async def _in_redis(bus: Bus, user_id: str, *, delete: bool) -> int:
     """Return how many entries and values of Redis are about a person, and delete them if it is wanted."""
-    count = 0
+    count = await forget_removals(bus, user_id, delete=delete)
     with unavailable():
         async for key in bus.client.scan_iter(keys.chat("log", "*"), count=_SCAN):
             count += await _in_stream(bus, key, user_id, delete=delete)

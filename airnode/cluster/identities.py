@@ -1,11 +1,12 @@
 """Who asks for a token: the stable, signed identity of a student. No I/O.
 
 A student who brings a signed identity (the cookie of a browser, or what an app stored) is this student in all classes,
-under whatever name. A client that only sends its own ``user_id`` keeps that as its id; with the token it gets an
-identity, which remembers this id. So a student who was removed under one of the ids cannot come back with the other.
+under whatever name. A client that only sends its own ``user_id`` keeps that as its id, unless it belongs to another
+student already (:mod:`.own_ids`); with the token it gets an identity, which remembers this id. So a student who was
+removed under one of the ids cannot come back with the other, and nobody speaks under another student's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airnode.errors import FieldError, Forbidden, Unauthenticated
 from airnode.web.tokens import STUDENT_ID, Claims, StudentIdentity, Tokens, new_student_id
@@ -28,6 +29,25 @@ class Person:
     also: tuple[str, ...]
     identity: StudentIdentity
     renewed: Claims | None = None
+
+    @property
+    def has_own_id(self) -> bool:
+        """Return whether the class sees an id that the client gave itself."""
+        return not STUDENT_ID.match(self.user_id)
+
+    @property
+    def signed_ids(self) -> list[str]:
+        """Return all signed ids, the present one first."""
+        others = (each for each in self.also if STUDENT_ID.match(each) and each != self.identity.student_id)
+        return [self.identity.student_id, *others]
+
+    def without_own_id(self) -> "Person":
+        """Return the student under the signed id, because the other one is somebody else's."""
+        signed, taken = self.identity.student_id, self.user_id
+        identity = replace(self.identity, earlier=tuple(each for each in self.identity.earlier if each != taken))
+        return replace(
+            self, user_id=signed, also=tuple(each for each in self.also if each != signed), identity=identity
+        )
 
 
 def identify(

@@ -55,13 +55,14 @@ class ShownNames:
         """Return a student's name.
 
         Args:
-            own_id: the id that the client gave itself; older clients send a name there and none as name.
+            own_id: the id that the client gave itself, if it may be seen; older clients send a name there and none as
+                name.
 
         Raises:
             InvalidInput: (400) as above, and NameReserved: (400) it looks like a teacher's.
         """
         given = base_name(self._accepted(wanted)) if wanted else ""
-        for name in (given,) if given else (self._name_of(own_id, user_id), self._default):
+        for name in (given,) if given else (self._name_of(own_id), self._default):
             number = await self._number(room, user_id, name)
             if number > 0:
                 return ShownName(given, numbered(name, number))
@@ -74,10 +75,8 @@ class ShownNames:
         require_unreserved(name, self._reserved)
         return name
 
-    def _name_of(self, own_id: str, user_id: str) -> str:
-        """Return the client's own id as a name, if the class sees that id anyway, and if it is a possible name."""
-        if own_id != user_id:
-            return self._default
+    def _name_of(self, own_id: str) -> str:
+        """Return the client's own id as a name, if it is a possible one."""
         try:
             return base_name(self._accepted(own_id))
         except InvalidInput:

@@ -1,7 +1,7 @@
 """Issues tokens: checks who may join a class, and chooses the session and the node. No HTTP."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn, Protocol
 
@@ -39,6 +39,14 @@ class ClassLookup(Protocol):
 
     async def record_user(self, user_id: str, user_type: str, display_name: str) -> None:
         """Store the time of the user's last visit and, if it is given, the name to show."""
+        ...
+
+
+class IdOwners(Protocol):
+    """Knows whose the ids are that clients gave themselves; see :class:`airnode.cluster.own_ids.OwnIds`."""
+
+    async def claim(self, user_id: str, student_ids: Sequence[str]) -> bool:
+        """Return whether an id belongs to the student with these signed ids. Raises Unavailable (503)."""
         ...
 
 
@@ -99,6 +107,7 @@ class TokenIssuer:
     """Admits students and teachers, chooses their nodes and signs their tokens.
 
     Args:
+        own_ids: None: clients are believed (``auth.own_ids = trusted``).
         names: checks names, and tells people of one name apart.
         attempts: limits requests, and wrong codes and secrets, per network.
         default_room: used where a request names no room.
@@ -113,6 +122,7 @@ class TokenIssuer:
         classes: ClassLookup,
         nodes: NodeChoice,
         names: ShownNames,
+        own_ids: IdOwners | None,
         attempts: AttemptLimit,
         registry: CollectorRegistry,
     ) -> None:
@@ -123,6 +133,7 @@ class TokenIssuer:
         self._classes = classes
         self._nodes = nodes
         self._names = names
+        self._own_ids = own_ids
         self._attempts = attempts
         self._issued = Counter("airnode_tokens_issued_total", "Tokens issued", ["user_type"], registry=registry)
 
@@ -150,13 +161,17 @@ class TokenIssuer:
         return self._done(IssuedToken(text, claims, joined, node))
 
     async def _issue_student(self, order: TokenOrder, joined: Class) -> IssuedToken:
-        person = self._identified(order, joined.room)
+        person = wanted = self._identified(order, joined.room)
+        if wanted.has_own_id and not await self._owns_id(wanted):
+            person = wanted.without_own_id()
         try:
-            self._tokens.require_not_removed(joined.room, (person.user_id, *person.also))
+            # Who took a removed student's id is refused, too: it may be that student, without the cookie.
+            self._tokens.require_not_removed(joined.room, (wanted.user_id, *wanted.also))
         except Removed:
             self._attempts.count_refused("removed")
             raise
-        name = await self._names.student(joined.room, person.user_id, order.name, order.user_id)
+        own_id = order.user_id if order.user_id == wanted.user_id else ""
+        name = await self._names.student(joined.room, person.user_id, order.name, own_id)
         await self._classes.record_user(person.user_id, "student", name.given)
         session_id = person.renewed.session_id if person.renewed is not None else None
         text, claims = self._tokens.issue(
@@ -164,6 +179,9 @@ class TokenIssuer:
         )
         node = await self._node(claims, _avoided(order), renewed=session_id is not None)
         return self._done(IssuedToken(text, claims, joined, node, person.identity))
+
+    async def _owns_id(self, person: Person) -> bool:
+        return self._own_ids is None or await self._own_ids.claim(person.user_id, person.signed_ids)
 
     def _done(self, issued: IssuedToken) -> IssuedToken:
         self._issued.labels(issued.claims.user_type).inc()

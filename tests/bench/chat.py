@@ -55,6 +55,15 @@ class ChatServers:
         """Return what the processes use, shared memory divided by its users."""
         return sum(psutil.Process(pid).memory_full_info().pss for pid in self.pids) / 1024
 
+    async def settled_kib(self) -> float:
+        """Return the same once it no longer changes: three readings within a second differ by 64 KiB at most."""
+        readings: list[float] = []
+        async with asyncio.timeout(60):
+            while len(readings) < 3 or max(readings[-3:]) - min(readings[-3:]) > 64:
+                await asyncio.sleep(0.5)
+                readings.append(self.memory_kib())
+        return readings[-1]
+
 
 def _pin(pids: Sequence[int], core: int) -> None:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -204,10 +213,9 @@ async def idle(servers: ChatServers, seconds: float) -> dict[str, float]:
     """Ten thousand clients of one process that say nothing."""
     del seconds
     one = ChatServers(servers.name, servers.urls[:1], servers.pids[:1])
-    before_kib = one.memory_kib()
+    before_kib = await one.settled_kib()
     async with ClientProcess(Load(one.urls, IDLE, rooms=20, connect_per_s=1000, seconds=30)) as clients:
-        await asyncio.sleep(5)
-        kib = (one.memory_kib() - before_kib) / IDLE
+        kib = (await one.settled_kib() - before_kib) / IDLE
         before_s = one.cpu_s()
         found = await clients.run()
         share = (one.cpu_s() - before_s) / (found["took_s"] + 1)
@@ -216,15 +224,20 @@ async def idle(servers: ChatServers, seconds: float) -> dict[str, float]:
 
 
 async def deaf(servers: ChatServers, seconds: float) -> dict[str, float]:
-    """One client that never reads, in a room in which 40 MB are said, after a room in which everybody reads."""
+    """One client that never reads, in a room in which 40 MB are said, after the same without it: what it adds."""
     del seconds
-    async with ClientProcess(Load(servers.urls, 2, in_flight=2, seconds=10, chars=1000)) as clients:
-        await clients.run()
-    async with ClientProcess(Load(servers.urls, 2, in_flight=2, seconds=50, chars=1000, deaf=True)) as clients:
-        before_kib = servers.memory_kib()
-        found = await clients.run()
-        grown_kib = servers.memory_kib() - before_kib
-    return {"grown_mib": grown_kib / 1024, "said_mb": found["sent"] * 1000 / 1e6}
+    grown_kib, said_mb = {}, 0.0
+    for is_deaf in (False, True):
+        load = Load(servers.urls, 2, in_flight=2, seconds=120, messages=40_000, chars=1000, deaf=is_deaf)
+        before_kib = await servers.settled_kib()
+        async with ClientProcess(load) as clients:
+            said_mb = (await clients.run())["sent"] * 1000 / 1e6
+            grown_kib[is_deaf] = await servers.settled_kib() - before_kib
+    return {
+        "grown_mib": grown_kib[True] / 1024,
+        "room_mib": grown_kib[False] / 1024,
+        "said_mb": said_mb,
+    }
 
 
 SCENARIOS = {"deliveries": deliveries, "rate": fixed_rate, "storm": storm, "idle": idle, "deaf": deaf}
@@ -248,7 +261,8 @@ TITLES = {
         ("cpu_percent", "CPU of the process, of a core", "%", 3),
     ],
     "deaf": [
-        ("grown_mib", "memory of a client that never reads", "MiB", 2),
+        ("grown_mib", "memory after 40 MB, with a client that never reads", "MiB", 2),
+        ("room_mib", "the same before that, without it", "MiB", None),
         ("said_mb", "said meanwhile", "MB", None),
     ],
 }

@@ -23,6 +23,8 @@ _STAMP = b'"content":"T'
 _STAMP_DIGITS = 16
 #: One of so many clients measures latencies; all count.
 _SAMPLED = 7
+#: Most clients that have not joined yet.
+_JOINING_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Load:
         connect_per_s: so many new clients a second; 0: all at once.
         in_flight: senders in a closed loop, each sends when it got its last message; 0: none.
         rate_per_s: messages a second in an open loop; 0: none.
+        messages: so many messages end it earlier than ``seconds``; 0: nothing does.
         chars: of a message's text.
         deaf: whether one more client joins and never reads.
     """
@@ -46,6 +49,7 @@ class Load:
     in_flight: int = 0
     rate_per_s: float = 0
     seconds: float = 10
+    messages: int = 0
     chars: int = 100
     deaf: bool = False
 
@@ -125,7 +129,8 @@ class Crowd:
         ]
         while self.joined < load.clients:
             due = load.clients if not load.connect_per_s else int((time.monotonic() - began_s) * load.connect_per_s) + 1
-            while waiting and len(self.peers) < due:
+            # A server that is behind closes connections whose request it has not seen for http.silence_timeout_s.
+            while waiting and len(self.peers) < min(due, self.joined + _JOINING_MAX):
                 peer = waiting.pop(0)
                 self.peers.append(peer)
                 self.selector.register(peer.sock, selectors.EVENT_WRITE, peer)
@@ -193,7 +198,8 @@ class Crowd:
         senders = self.peers[: load.in_flight]
         for peer in senders:
             self.send(peer, time.monotonic())
-        while (now_s := time.monotonic()) - began_s < load.seconds:
+        most = load.messages or float("inf")
+        while (now_s := time.monotonic()) - began_s < load.seconds and self.sent < most:
             self.turn(0.002 if load.rate_per_s or senders else 0.05)
             for peer in senders:
                 if peer.got_own:

@@ -47,6 +47,23 @@ async def test_an_app_is_the_same_student_by_what_it_stored(school: AirnodeProce
         assert forged["user_id"] == "u-7"
 
 
+async def test_nobody_takes_the_id_of_another(school: AirnodeProcess):
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as app:
+        _, mina = await grant(school, app, user_id="own-mina")
+        _, thief = await grant(school, app, user_id="own-mina")
+        _, again = await grant(school, app, user_id="own-mina", student=mina["student"])
+        assert mina["user_id"] == again["user_id"] == "own-mina"
+        assert thief["user_id"].startswith("st_")
+        assert (mina["name"], thief["name"]) == ("own-mina", "own-mina (2)")
+        claims = jwt.decode(thief["token"], options={"verify_signature": False})
+        assert claims["sub"] == thief["user_id"]
+        assert "own-mina" not in claims.get("also", [])
+        present = {"Authorization": f"Bearer {mina['token']}"}
+        body = {"user_type": "student", "user_id": "own-mina", "code": school["class_code"]}
+        async with app.post(f"{school['api_url']}/api/token", json=body, headers=present) as response:
+            assert (await response.json())["user_id"] == "own-mina"
+
+
 async def test_two_of_one_name_are_told_apart_and_keep_their_numbers(school: AirnodeProcess):
     async with browser() as first, browser() as second, browser() as third:
         names = []

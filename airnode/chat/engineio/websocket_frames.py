@@ -105,6 +105,11 @@ class FrameParser:
         self._fragments: bytearray | None = None
         self._kind = Opcode.TEXT
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether the next bytes begin a frame, and no message is open."""
+        return not self._data and self._fragments is None
+
     def push(self, data: bytes) -> None:
         """Add bytes of the client."""
         if self._at == len(self._data):

@@ -46,6 +46,12 @@ class AuthSection(Section):
         ge=3600,
         description="How long a browser or app keeps the signed identity of a student; each token renews it.",
     )
+    own_ids: Literal["first", "trusted"] = Field(
+        default="first",
+        description="A user_id that a student's client gives itself belongs to whoever came with it first (first): "
+        "others get a signed id of their own. Or clients are believed (trusted): only where another system asks for "
+        "the tokens of its students.",
+    )
     max_name_chars: int = Field(
         default=40, ge=4, le=64, description="Longest name that people may give themselves, in characters."
     )

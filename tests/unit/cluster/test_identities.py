@@ -97,6 +97,34 @@ async def test_a_removed_student_does_not_come_back_by_another_id_or_name():
     world.tokens.verify(first.text)
 
 
+async def test_an_id_that_a_client_gives_itself_belongs_to_who_came_first():
+    world = World()
+    mina = await world.issuer.issue(student())
+    other = await world.issuer.issue(student())
+    assert mina.identity is not None
+    assert other.identity is not None
+    assert mina.claims.user_id == "mina"
+    assert other.claims.user_id == other.identity.student_id
+    assert (other.claims.also, other.identity.earlier) == ((), ())
+    assert (mina.claims.name, other.claims.name) == ("mina", "mina (2)")
+    cookies = [world.tokens.issue_identity(each.identity, DAY_S) for each in (mina, other) if each.identity]
+    for issued, cookie in zip((mina, other), cookies, strict=True):
+        for way in ({"cookie": cookie}, {"student": cookie}, {"credential": issued.text, "user_id": "mina"}):
+            again = await world.issuer.issue(student(**way))
+            assert again.claims.user_id == issued.claims.user_id
+    forged = await world.issuer.issue(student(cookie=cookies[0][:-2] + "xx"))
+    assert forged.claims.user_id not in ("mina", other.claims.user_id)
+
+
+async def test_two_identities_of_one_person_are_one_owner():
+    world = World()
+    app, browser = await world.issuer.issue(student(user_id="mina")), await world.issuer.issue(student(user_id="m-2"))
+    texts = [world.tokens.issue_identity(each.identity, DAY_S) for each in (app, browser) if each.identity]
+    for user_id in ("mina", "m-2"):
+        found = await world.issuer.issue(student(user_id=user_id, student=texts[0], cookie=texts[1]))
+        assert found.claims.user_id == user_id
+
+
 async def test_a_removal_under_the_signed_id_also_closes_the_earlier_token():
     world = World()
     removed: set[str] = set()

@@ -1,7 +1,7 @@
 """Issuing tokens, without HTTP and without a database."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -94,6 +94,16 @@ class NumbersInMemory:
         return users.index("teacher" if teacher else user_id) + 1
 
 
+class OwnersInMemory:
+    """Whose the ids are; they are never free again."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+
+    async def claim(self, user_id: str, student_ids: Sequence[str]) -> bool:
+        return self.owners.setdefault(user_id, student_ids[0]) in student_ids
+
+
 class World:
     def __init__(self, **auth: object) -> None:
         section = AuthSection.model_validate({"teacher_secret": SECRET, "failure_burst": 3, **auth})
@@ -108,6 +118,7 @@ class World:
             classes=self.classes,
             nodes=self.nodes,
             names=ShownNames(section, NumbersInMemory()),
+            own_ids=OwnersInMemory(),
             attempts=self.attempts,
             registry=self.registry,
         )
