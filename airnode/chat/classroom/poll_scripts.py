@@ -40,7 +40,10 @@ redis.call('HSET', key('poll'), 'id', next_id(), 'question', args[1], 'options',
     'at', num(now_ms))
 keep('poll')
 return instead('{"poll":' .. poll_json(read_poll()) .. '}', next_id())
-"""
+""",
+    "poll",
+    "answers",
+    "tally",
 )
 
 #: Arguments: id, option, user id, milliseconds of TALLY_MS. The reply is ``1`` if this node publishes the votes.
@@ -61,7 +64,10 @@ redis.call('HINCRBY', key('poll'), 'answered', 1)
 keep('answers') keep('poll')
 local first = redis.call('SET', key('tally'), '1', 'NX', 'PX', args[4])
 return instead('{"poll":"' .. poll.id .. '","option":' .. args[2] .. '}', first and '1' or '')
-"""
+""",
+    "poll",
+    "answers",
+    "tally",
 )
 
 #: Arguments: id.
@@ -71,7 +77,8 @@ TALLY = check_script(
 local poll = read_poll()
 if not poll or poll.id ~= args[1] or poll.open ~= '1' then return skip('') end
 return instead('{"poll":' .. poll_json(poll) .. '}')
-"""
+""",
+    "poll",
 )
 
 #: Arguments: id.
@@ -84,5 +91,6 @@ if poll.open ~= '1' then return refuse('poll_closed', 'This poll is closed alrea
 redis.call('HSET', key('poll'), 'open', '0', 'closed_at', num(now_ms))
 keep('poll')
 return instead('{"poll":' .. poll_json(read_poll()) .. '}')
-"""
+""",
+    "poll",
 )

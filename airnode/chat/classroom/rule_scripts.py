@@ -38,13 +38,18 @@ end
 """
 
 
-def check_script(lua: str) -> CheckScript:
-    """Return a script with the functions and the refusals of classes."""
-    return CheckScript(TOOLS + lua, REFUSALS)
+def check_script(lua: str, *state_keys: str) -> CheckScript:
+    """Return a script with the functions and the refusals of classes.
+
+    Args:
+        state_keys: the parts of the room's state that it uses, besides ``settings`` and ``muted``.
+    """
+    return CheckScript(TOOLS + lua, REFUSALS, ("settings", "muted", *state_keys))
 
 
 #: Arguments: role, user id.
-MESSAGE = check_script("""
+MESSAGE = check_script(
+    """
 if args[1] == 'teacher' then return nil end
 local refused = may_speak(args[1], args[2])
 if refused then return refused end
@@ -57,7 +62,9 @@ if pause_ms > 0 then
     redis.call('HSET', key('slow'), args[2], num(now_ms))
     keep('slow')
 end
-""")
+""",
+    "slow",
+)
 
 #: Arguments: id of a message.
 DELETE_MESSAGE = check_script("""
@@ -87,13 +94,16 @@ return instead('{"unmuted":' .. cjson.encode(args[1]) .. '}')
 """)
 
 #: Arguments: name of the setting, its value.
-CHANGE_SETTING = check_script("""
+CHANGE_SETTING = check_script(
+    """
 if redis.call('HGET', key('settings'), args[1]) == args[2] then return skip('') end
 redis.call('HSET', key('settings'), args[1], args[2])
 keep('settings')
 if args[1] == 'slow_mode_s' then redis.call('DEL', key('slow')) end
 return instead('{"settings":' .. settings_json() .. '}')
-""")
+""",
+    "slow",
+)
 
 #: Arguments: user.
 REMOVED = check_script("return instead('{\"removed\":' .. args[1] .. '}')")

@@ -1,7 +1,7 @@
 """Lua: what a client that joins must know, read in one step; and who types."""
 
 from airnode.chat.classroom.poll_scripts import POLL_TOOLS
-from airnode.chat.classroom.question_scripts import QUESTION_TOOLS
+from airnode.chat.classroom.question_scripts import QUESTION_KEYS, QUESTION_TOOLS
 from airnode.chat.classroom.rule_scripts import check_script
 
 #: Arguments: role, user id. The reply is JSON.
@@ -19,7 +19,7 @@ local mine = redis.call('HGET', key('answers'), args[2])
 parts[#parts + 1] = '"poll":' .. (poll and poll_json(poll, mine and ',"mine":' .. mine or '') or 'null')
 local questions = {}
 for i, id in ipairs(redis.call('HKEYS', key('questions'))) do
-    local supported = redis.call('HEXISTS', key('supports:' .. id), args[2]) == 1
+    local supported = redis.call('HEXISTS', key('supports'), id .. '|' .. args[2]) == 1
     questions[i] = question_json(id, supported and ',"supported":true' or '')
 end
 parts[#parts + 1] = '"questions":[' .. table.concat(questions, ',') .. ']'
@@ -33,12 +33,17 @@ if args[1] == 'teacher' then
     parts[#parts + 1] = '"muted_users":[' .. table.concat(users, ',') .. ']'
 end
 return skip('{' .. table.concat(parts, ',') .. '}')
-"""
+""",
+    "hands",
+    "poll",
+    "answers",
+    *QUESTION_KEYS,
 )
 
 #: ``typing``: hash {user id: ``<end in unix ms>|<user as JSON>``}.
 #: Arguments: role, user id, user, milliseconds (0: no longer typing), most people who are named. The reply is JSON.
-TYPING = check_script("""
+TYPING = check_script(
+    """
 local typing, users = key('typing'), {}
 if args[2] ~= '' then
     local refused = may_speak(args[1], args[2])
@@ -55,4 +60,6 @@ end
 redis.call('PEXPIRE', typing, 60000)
 table.sort(users)
 return skip('[' .. table.concat(users, ',') .. ']')
-""")
+""",
+    "typing",
+)

@@ -86,7 +86,7 @@ class CheckScript:
     and may call:
 
     ==============================  ===================================================================================
-    ``key(name)``                   full key of a part of the room's state; ``keep(name)`` renews its expiry
+    ``key(name)``                   full key of one of ``keys``; ``keep(name)`` renews its expiry
     ``find_message(id)``            returns stream id and fields of a message; ``erase_message(id)`` removes it and
                                     returns the fields (nil: there is none)
     ``refuse(code, text, wait_ms)``  nothing is appended; the code is one of ``conflict``, ``forbidden``,
@@ -101,6 +101,8 @@ class CheckScript:
 
     lua: str
     refusals: tuple[type[AirnodeError], ...] = ()
+    #: Names of all parts of the room's state that it uses, so that Redis knows every key of the script.
+    keys: tuple[str, ...] = ()
 
 
 NO_CHECK = CheckScript("")
@@ -215,9 +217,11 @@ class RoomLog:
             raise TooLarge(f"An entry of {len(draft.data)} bytes is above the limit of {MAX_DATA_BYTES}.")
         section = self._section
         sent = keys.chat("sent", draft.room, draft.sent_by, draft.client_id) if draft.client_id else ""
+        names = [keys.chat("outbox"), sent, *(keys.chat("state", draft.room, name) for name in check.keys)]
         answer = await self._run(
-            append_with(check.lua),
+            append_with(check.lua, check.keys),
             draft.room,
+            names if sent else [names[0], keys.chat("head", draft.room), *names[2:]],
             keys.channel(channel_of(draft.room)),
             draft.room,
             draft.event,
@@ -228,8 +232,7 @@ class RoomLog:
             section.log_entries,
             self._keep_ms,
             section.outbox_entries if draft.recorded else 0,
-            sent,
-            keys.chat("state", draft.room, ""),
+            int(bool(sent)),
             _escaped(draft.audience),
             _AGAIN_S,
             draft.at,
@@ -239,12 +242,12 @@ class RoomLog:
 
     async def position(self, room: str) -> LogPosition:
         """Return where the log of a room ends; begin it if there is none."""
-        epoch, offset, oldest = await self._run(POSITION, room, self._keep_ms)
+        epoch, offset, oldest = await self._run(POSITION, room, [], self._keep_ms)
         return LogPosition(epoch.decode(), int(offset), int(oldest))
 
     async def renew_epoch(self, room: str, seen: LogPosition) -> LogPosition:
         """Begin a new epoch if Redis is behind what was seen of the current one; return the position."""
-        epoch, offset = await self._run(RENEW, room, seen.epoch, seen.offset, self._keep_ms)
+        epoch, offset = await self._run(RENEW, room, [], seen.epoch, seen.offset, self._keep_ms)
         return LogPosition(epoch.decode(), int(offset))
 
     async def after(self, room: str, offset: int, limit: int = _BATCH) -> list[LogEntry]:
@@ -267,8 +270,9 @@ class RoomLog:
             found: Any = await self._bus.client.hgetall(keys.chat("state", room, name))
         return {field_.decode(errors="replace"): value for field_, value in found.items()}
 
-    async def _run(self, source: str, room: str, *arguments: str | bytes | int) -> list[bytes]:
-        names = [keys.chat("head", room), keys.chat("log", room), keys.chat("outbox")]
+    async def _run(self, source: str, room: str, more: list[str], *arguments: str | bytes | int) -> list[bytes]:
+        """Run a script with the keys of a room's head and log, and ``more`` keys."""
+        names = [keys.chat("head", room), keys.chat("log", room), *more]
         async with _in_time():
             script = self._scripts.get(source)
             if script is None:

@@ -1,7 +1,9 @@
 """The Lua scripts of the room log. Redis runs each of them as one step."""
 
+import functools
+
 #: What every script begins with: the clock of the server, and the head of the log.
-#: KEYS: head, log, outbox.
+#: KEYS: 1 head, 2 log.
 _HEAD = """
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -23,7 +25,8 @@ local log, keep_ms = KEYS[2], tonumber(ARGV[9])
 local function refuse(code, text, wait_ms) return {refused = {code, text, tostring(wait_ms or 0)}} end
 local function instead(data, reply) return {data = data, reply = reply} end
 local function skip(reply) return {skip = true, reply = reply} end
-local function key(name) return ARGV[12] .. name end
+local state_keys = {--STATE KEYS--}
+local function key(name) return state_keys[name] or error('not a declared key: ' .. name) end
 local function keep(name) redis.call('PEXPIRE', key(name), keep_ms) end
 local function fields_of(entry)
     local fields = {}
@@ -50,17 +53,18 @@ end
 """
 
 #: ARGV: 1 channel, 2 room, 3 event, 4 id, 5 nonce, 6 data, 7 user, 8 log_entries, 9 keep_ms, 10 outbox_entries (0: not
-#: for the record), 11 key of the earlier answer ('': none), 12 prefix of the state's keys, 13 audience, 14 seconds that
-#: the answer is kept, 15 time of the entry (0: now), 16… arguments of the check.
+#: for the record), 11 whether there is a key of an earlier answer (1 or 0), 12 audience, 13 seconds that the answer is
+#: kept, 14 time of the entry (0: now), 15… arguments of the check.
+#: KEYS: 3 outbox, 4 earlier answer (the head if there is none), 5… the parts of the state that the check uses.
 #: Returns {status, epoch, offset, at, id, data, reply, entries dropped from the outbox}.
 _APPEND = (
     _HEAD
     + _TOOLS
     + """
 local data, args = ARGV[6], {}
-for i = 16, #ARGV do args[#args + 1] = ARGV[i] end
-if ARGV[11] ~= '' then
-    local answer = redis.call('HMGET', ARGV[11], 'epoch', 'offset', 'at', 'id')
+for i = 15, #ARGV do args[#args + 1] = ARGV[i] end
+if ARGV[11] == '1' then
+    local answer = redis.call('HMGET', KEYS[4], 'epoch', 'offset', 'at', 'id')
     if answer[1] then return {'again', answer[1], answer[2], answer[3], answer[4], '', '', '0'} end
 end
 local function check()
@@ -68,14 +72,14 @@ local function check()
 end
 local verdict = check() or {}
 if verdict.refused then return {'refused', unpack(verdict.refused)} end
-local at = ARGV[15] ~= '0' and ARGV[15] or string.format('%.0f', now_ms)
+local at = ARGV[14] ~= '0' and ARGV[14] or string.format('%.0f', now_ms)
 local reply = verdict.reply or ''
 if verdict.skip then return {'skipped', epoch, tostring(offset), at, '', data, reply, '0'} end
 data = verdict.data or data
 offset = redis.call('HINCRBY', KEYS[1], 'offset', 1)
 local id = ARGV[4] ~= '' and ARGV[4] or (epoch .. '-' .. offset)
 redis.call('XADD', log, 'MAXLEN', '~', ARGV[8], offset .. '-1', 'epoch', epoch, 'event', ARGV[3], 'id', id, 'at', at,
-    'audience', ARGV[13], 'nonce', ARGV[5], 'data', data)
+    'audience', ARGV[12], 'nonce', ARGV[5], 'data', data)
 redis.call('PEXPIRE', KEYS[1], keep_ms)
 redis.call('PEXPIRE', log, keep_ms)
 local dropped = 0
@@ -85,13 +89,13 @@ if ARGV[10] ~= '0' then
         'event', ARGV[3], 'id', id, 'user', ARGV[7], 'at_ms', at, 'data', data)
     dropped = dropped - redis.call('XLEN', KEYS[3])
 end
-if ARGV[11] ~= '' then
-    redis.call('HSET', ARGV[11], 'epoch', epoch, 'offset', offset, 'at', at, 'id', id)
-    redis.call('EXPIRE', ARGV[11], ARGV[14])
+if ARGV[11] == '1' then
+    redis.call('HSET', KEYS[4], 'epoch', epoch, 'offset', offset, 'at', at, 'id', id)
+    redis.call('EXPIRE', KEYS[4], ARGV[13])
 end
 redis.call('PUBLISH', ARGV[1], '{"v":1,"t":"LogEntry","b":{"room":"' .. ARGV[2] .. '","epoch":"' .. epoch ..
     '","offset":' .. offset .. ',"event":"' .. ARGV[3] .. '","id":"' .. id .. '","at":' .. at .. ',"audience":"' ..
-    ARGV[13] .. '","nonce":"' .. ARGV[5] .. '","data":' .. data .. '}}')
+    ARGV[12] .. '","nonce":"' .. ARGV[5] .. '","data":' .. data .. '}}')
 return {'appended', epoch, tostring(offset), at, id, data, reply, tostring(dropped)}
 """
 )
@@ -118,6 +122,8 @@ return {epoch, tostring(offset)}
 )
 
 
-def append_with(check: str) -> str:
-    """Return the script that runs a check and appends."""
-    return _APPEND.replace("--CHECK--", check)
+@functools.cache
+def append_with(check: str, state_keys: tuple[str, ...]) -> str:
+    """Return the script that runs a check, with the keys of these parts of the state, and appends."""
+    places = ", ".join(f"['{name}'] = KEYS[{number}]" for number, name in enumerate(state_keys, 5))
+    return _APPEND.replace("--STATE KEYS--", places).replace("--CHECK--", check)
