@@ -23,12 +23,14 @@ class Person:
         user_id: the id in the token, which the class sees. also: other ids of the same student.
         identity: to be given back with the next request.
         renewed: the claims of the present token, if it is this student's.
+        is_proven: whether an identity or a token shows who it is, and not only the id that the client sends.
     """
 
     user_id: str
     also: tuple[str, ...]
     identity: StudentIdentity
     renewed: Claims | None = None
+    is_proven: bool = True
 
     @property
     def has_own_id(self) -> bool:
@@ -77,7 +79,7 @@ def identify(
         message = "This user_id was signed for a student; send the identity that came with it as `student`."
         raise Forbidden(message, errors=[FieldError("user_id", message)])
     made = new_student_id()
-    return Person(user_id, (made,), StudentIdentity(made, (user_id,)))
+    return Person(user_id, (made,), StudentIdentity(made, (user_id,)), is_proven=False)
 
 
 def _known(brought: list[StudentIdentity], user_id: str, present: Claims | None) -> Person:

@@ -161,9 +161,15 @@ class TokenIssuer:
         return self._done(IssuedToken(text, claims, joined, node))
 
     async def _issue_student(self, order: TokenOrder, joined: Class) -> IssuedToken:
-        person = wanted = self._identified(order, joined.room)
+        present = self._present(order, joined.room)
+        person = wanted = identify(
+            self._tokens, user_id=order.user_id, student=order.student, cookie=order.cookie, present=present
+        )
         if wanted.has_own_id and not await self._owns_id(wanted):
+            # Whoever got a signed id before, and still sends the other one, stays the same student by the token.
             person = wanted.without_own_id()
+            if present is not None and not wanted.is_proven:
+                person = identify(self._tokens, user_id=present.user_id, present=present)
         try:
             # Who took a removed student's id is refused, too: it may be that student, without the cookie.
             self._tokens.require_not_removed(joined.room, (wanted.user_id, *wanted.also))
@@ -212,16 +218,13 @@ class TokenIssuer:
             raise Forbidden("This teacher key is for another class.")
         return found, True
 
-    def _identified(self, order: TokenOrder, room: str) -> Person:
-        """Return who this student is, by the identity, the present token, or the id that the client gives itself."""
-        present = None
+    def _present(self, order: TokenOrder, room: str) -> Claims | None:
+        """Return the claims of the valid token that a student of this class shows."""
         if is_token(order.credential):
             with contextlib.suppress(Unauthenticated):
                 claims = self._tokens.verify(order.credential)
-                present = claims if (claims.user_type, claims.room) == ("student", room) else None
-        return identify(
-            self._tokens, user_id=order.user_id, student=order.student, cookie=order.cookie, present=present
-        )
+                return claims if (claims.user_type, claims.room) == ("student", room) else None
+        return None
 
     async def _node(self, claims: Claims, avoid: Collection[str], *, renewed: bool) -> NodeRecord:
         """Return a student's node, with a place reserved there, or the node that a teacher publishes to.
