@@ -1,5 +1,7 @@
 """What all tests share: real servers, and a check for what they need."""
 
+import asyncio
+import asyncio.runners
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -10,6 +12,7 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
+from airnode.kernel.tasks import ended
 from tests.support.browser import chromium_path
 from tests.support.database import EmptyDatabase, empty_database
 from tests.support.eventlog import logs
@@ -19,6 +22,7 @@ from tests.support.kafka import kafka
 from tests.support.kafka_secured import connections_closed, log_backend, secured_kafka
 from tests.support.nginx import nginx_path
 from tests.support.node import AirnodeProcess, Api, Classroom
+from tests.support.scheduling import FileScheduling
 from tests.support.servers import postgres_url, servers, valkey_url
 
 __all__ = [
@@ -35,6 +39,7 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).parents[1]
+_BROKERS = {"kafka", "logs", "secured_kafka", "log_backend"}
 _NEEDS = {
     "ffmpeg": lambda: shutil.which("ffmpeg"),
     "gstreamer": lambda: shutil.which("gst-launch-1.0"),
@@ -45,6 +50,17 @@ _NEEDS = {
 }
 
 
+def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """End what a failed test left on its loop.
+
+    asyncio cancels each task once and waits for ever for one whose library swallowed that, which redis-py may do.
+    """
+    if tasks := asyncio.all_tasks(loop):
+        loop.run_until_complete(ended(*tasks))
+
+
+asyncio.runners._cancel_all_tasks = end_tasks
+
 hypothesis.settings.register_profile("airnode", deadline=None)
 hypothesis.settings.load_profile("airnode")
 
@@ -54,18 +70,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: needs {name} on this machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, in order; so do the files that share brokers, which start once.
+def pytest_xdist_make_scheduler(config: pytest.Config) -> FileScheduling:
+    return FileScheduling(config)
 
-    A file with a ``xdist_group`` of its own shares something else with the other files of that group.
-    """
-    brokers = {"kafka", "logs", "pipeline", "secured_kafka", "log_backend"}
-    shared = {item.location[0] for item in items if brokers & set(getattr(item, "fixturenames", ()))}
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests on brokers in a file without a group: brokers would start in every process."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is not None:
-            continue
-        file = item.location[0]
-        item.add_marker(pytest.mark.xdist_group("kafka" if file in shared else file))
+        if _BROKERS & set(getattr(item, "fixturenames", ())) and item.get_closest_marker("xdist_group") is None:
+            raise pytest.UsageError(
+                f"{item.location[0]} needs pytest.mark.xdist_group, as others with its brokers have"
+            )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -27,7 +27,7 @@ from tests.support.waiting import eventually
 
 __all__ = ["frail"]
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("kafka")]
 
 
 @pytest.fixture(params=["streams", "kafka"])

@@ -12,6 +12,8 @@ from tests.support.eventlog import LogRig, expect_no_records, polling, read
 from tests.support.kafka import Kafka
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.xdist_group("kafka")
+
 KEYS = [f"k{number}" for number in range(20)]
 
 

@@ -16,6 +16,8 @@ from tests.support.eventlog import LogRig, read
 from tests.support.kafka import Kafka
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.xdist_group("kafka")
+
 
 class WatchedProducer(AIOKafkaProducer):
     """Counts batches. They wait while the gate is closed, and raise ``error`` if it is set."""

@@ -11,6 +11,8 @@ from airnode.store.eventlog.log import Record
 from tests.support.eventlog import LogRig, read
 from tests.support.kafka import Kafka
 
+pytestmark = pytest.mark.xdist_group("kafka")
+
 _DAY_S = 86400
 
 

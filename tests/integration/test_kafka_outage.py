@@ -12,7 +12,7 @@ from tests.support.kafka_secured import TEMPORARY_USER, SecuredKafka, environmen
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("secured-kafka")]
 
 _PASSWORD = "the.travellers.password"
 _ROWS = """

@@ -10,7 +10,11 @@ from tests.support.eventlog import read
 from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, SecuredKafka, open_kafka_log
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("connections_closed")]
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("connections_closed"),
+    pytest.mark.xdist_group("secured-kafka"),
+]
 
 _AS_GUEST = {"sasl_username": GUEST, "sasl_password": GUEST_PASSWORD}
 

@@ -19,7 +19,11 @@ from tests.support.kafka_secured import SecuredKafka, environment, flags, open_k
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("connections_closed")]
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.usefixtures("connections_closed"),
+    pytest.mark.xdist_group("secured-kafka"),
+]
 
 _PASSWORD = "a.password.for.workers"
 

@@ -16,7 +16,11 @@ from tests.support.forking import Forker
 from tests.support.kafka_secured import GUEST, GUEST_PASSWORD, PASSWORD, SecuredKafka, flags, open_kafka_log
 from tests.support.tls import Authority
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.usefixtures("connections_closed")]
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("connections_closed"),
+    pytest.mark.xdist_group("secured-kafka"),
+]
 
 #: Timeouts for a broker that cannot be used: for permanent errors, and for errors that are retried.
 TIMEOUT_S, SHORT_TIMEOUT_S = 20.0, 2.0

@@ -16,7 +16,7 @@ from tests.support.eventlog import LogRig
 from tests.support.forking import Forker
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("kafka")]
 
 
 class Command:

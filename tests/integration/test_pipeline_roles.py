@@ -22,7 +22,7 @@ from tests.support.kafka_secured import LogBackend
 from tests.support.node import AirnodeProcess
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("secured-kafka")]
 
 _ROWS = """
 INSERT INTO pipeline.users (name, email, locale)

@@ -22,6 +22,8 @@ from airnode.store.eventlog.log import EventLog, Record
 from tests.support.eventlog import LogRig, read
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.xdist_group("kafka")
+
 PRODUCTS = {n: 1000 * n for n in range(1, 21)}
 
 

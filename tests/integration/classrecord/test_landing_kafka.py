@@ -8,7 +8,7 @@ from tests.support.classroom import ANN, AT_MS, TEACHER, ClassroomRig
 from tests.support.eventlog import LogRig
 from tests.support.kafka import Kafka
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("kafka")]
 
 
 @pytest.fixture
