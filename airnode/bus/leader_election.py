@@ -46,8 +46,7 @@ class LeaderElection:
         Raises:
             Unavailable: Redis does not answer.
         """
-        await self._leases.put_lease(self._election, self._member, self._me, self._lease_s)
-        claim = await self._leases.read_claim(self._election, Candidate)
+        claim = await self._leases.renew_and_read_claim(self._election, self._member, self._me, self._lease_s)
         if claim is not None and self.term is not None and (claim.owner, claim.epoch) == (self._member, self.term):
             return
         self.term = None

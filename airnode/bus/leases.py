@@ -41,6 +41,7 @@ _READ = _SWEEP + "return redis.call('HGETALL', KEYS[1])"
 _GET = _SWEEP + "return redis.call('HGET', KEYS[1], ARGV[1])"
 _DROP = _SWEEP + "redis.call('ZREM', KEYS[2], ARGV[1]) return redis.call('HDEL', KEYS[1], ARGV[1])"
 
+_CLAIM_FIELDS = ["owner", "epoch", "value"]
 _CLAIM = """
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '-1')
 local owner = redis.call('HGET', KEYS[1], 'owner')
@@ -85,6 +86,16 @@ class Leases:
         """
         await self._run_script(PUT, group, member, encode_value(value), max(1, round(ttl_s * 1000)))
 
+    async def renew_and_read_claim(self, group: str, member: str, value: T, ttl_s: float) -> Claim[T] | None:
+        """Renew a lease, and return the claim on the key ``group``, in one round trip; None: it was never claimed."""
+        with unavailable():
+            pipeline = self._bus.client.pipeline(transaction=False)
+            lease = keys.lease_values(group), keys.lease_ends(group), member
+            pipeline.eval(PUT, 2, *lease, encode_value(value), max(1, round(ttl_s * 1000)))
+            pipeline.hmget(keys.claim(group), _CLAIM_FIELDS)
+            _, fields = await pipeline.execute()
+        return None if fields[1] is None else self._to_claim(fields, type(value), group)
+
     async def read_leases(self, group: str, kind: type[T]) -> dict[str, T]:
         """Return the leases of a group, {member: value}, without values that are not of this type."""
         flat: list[bytes] = await self._run_script(_READ, group)
@@ -121,7 +132,7 @@ class Leases:
     async def read_claim(self, key: str, kind: type[T]) -> Claim[T] | None:
         """Return the claim on ``key``; None if it was never claimed."""
         with unavailable():
-            fields: Any = await self._bus.client.hmget(keys.claim(key), ["owner", "epoch", "value"])
+            fields: Any = await self._bus.client.hmget(keys.claim(key), _CLAIM_FIELDS)
         return None if fields[1] is None else self._to_claim(fields, kind, key)
 
     async def release_claim(self, key: str, owner: str, epoch: int) -> bool:

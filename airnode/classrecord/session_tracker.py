@@ -1,5 +1,6 @@
 """Keeps the sessions of classes, and closes the attendance of dead nodes. Every master does both."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from airnode.kernel.trouble import Trouble
 log = structlog.get_logger(__name__)
 
 _EVERY_S = 1.0
+#: Longest time between two searches for sessions that are over and for dead nodes. Both end when they were last seen.
+_SEARCH_EVERY_S = 5.0
 
 
 class RoomOnAir(NamedTuple):
@@ -31,7 +34,7 @@ class RoomOnAir(NamedTuple):
 
 
 class SessionTracker(Service):
-    """Follows the rooms once a second.
+    """Follows the rooms once a second, and ends what is over a few seconds later.
 
     Args:
         outbox_entries: ``chat.outbox_entries``.
@@ -54,6 +57,8 @@ class SessionTracker(Service):
         self._sessions = ClassSessions(bus, outbox_entries, section.session_gap_s)
         self._attendance = AttendanceStore(bus, outbox_entries)
         self._tasks = tasks
+        self._search_every_s = min(_SEARCH_EVERY_S, section.session_gap_s / 4, section.attendance_beat_s / 2)
+        self._searched_s = float("-inf")
         self.trouble = Trouble("class_sessions_not_kept", "class_sessions_kept_again")
 
     async def check(self) -> None:
@@ -75,7 +80,7 @@ class SessionTracker(Service):
             self.trouble.end()
 
     async def follow(self) -> None:
-        """Begin, continue and end sessions, and close the intervals of dead nodes.
+        """Begin and continue sessions. From time to time, end those that are over, and close what dead nodes left open.
 
         Raises:
             Unavailable: Redis does not answer. Sessions are continued when it answers again.
@@ -87,6 +92,12 @@ class SessionTracker(Service):
                 log.info("session_began", room=each.room)
             elif each.phase == "reconnecting":
                 await self._sessions.live(each.room, since_ms, since_ms, begins=False)
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._searched_s >= self._search_every_s:
+            await self._end_over(now_ms)
+            self._searched_s = now_s
+
+    async def _end_over(self, now_ms: int) -> None:
         for room in await self._sessions.end_over(now_ms):
             log.info("session_ended", room=room)
         for member, count in (await self._attendance.close_dead()).items():

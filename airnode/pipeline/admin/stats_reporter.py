@@ -1,4 +1,4 @@
-"""Adds up the counts of all processes of the pipeline in Redis once a second, for the admin page.
+"""Adds up the counts of all processes of the pipeline in Redis, once a second while they grow, for the admin page.
 
 The counters of a process start at 0. Their growth is added to::
 
@@ -37,6 +37,8 @@ MEMBERS = "pipeline-members"
 MINUTE_S = 60
 _REPORT_EVERY_S = 1.0
 _LEASE_S = 5.0
+#: A process that has nothing new to report renews its lease after this time.
+_RENEW_S = 2.0
 _LEAVE_TIMEOUT_S = 3.0
 _RATE_OVER_S = 5.0
 _KEPT_S = 2 * 3600
@@ -95,16 +97,22 @@ class GrowthByMinute:
         self._recent: deque[tuple[float, Counter[str]]] = deque()
         #: {minute: unreported counts and peaks}, the oldest first.
         self._waiting: dict[int, tuple[Counter[str], Counter[str]]] = {}
+        #: {field: highest lag so far} of the current minute. A report contains only peaks that rose.
+        self._peaks: dict[str, int] = {}
+        self._minute = 0
 
     def update(self, counts: Counts, lag: Mapping[str, Mapping[str, int]], minute: int, now_s: float) -> None:
         """Add the growth since the last call. ``minute``: unix seconds / 60; ``now_s``: time of a monotonic clock."""
         current: Counter[str] = Counter({field: int(count) for field, count in counts.items()})
         grown, peaks = self._waiting.setdefault(minute, (Counter(), Counter()))
         grown.update(current - self._before)
+        if minute != self._minute:
+            self._minute, self._peaks = minute, {}
         for group, topics in lag.items():
             for topic, records in topics.items():
                 field = f"peak:{group}:{topic}"
-                peaks[field] = max(peaks[field], records)
+                if records > self._peaks.get(field, -1):
+                    self._peaks[field] = peaks[field] = records
         self._before = current
         self._recent.append((now_s, current))
         while len(self._recent) > 2 and self._recent[1][0] <= now_s - _RATE_OVER_S:
@@ -167,6 +175,8 @@ class StatsReporter(Service):
         self._reported = 0
         #: The report that is being sent; it is sent unchanged until Redis confirms it.
         self._report: tuple[int, Counter[str], Counter[str]] | None = None
+        #: What the lease contains, and the loop time of its renewal.
+        self._leased: tuple[PipelineProcess | None, float] = (None, 0.0)
 
     async def start(self) -> None:
         self._measure()
@@ -186,8 +196,15 @@ class StatsReporter(Service):
 
     async def _report_now(self) -> None:
         self._measure()
-        await self._leases.put_lease(MEMBERS, self._reporter_id, await self._process(), _LEASE_S)
+        await self._renew_lease()
         await self._report_counts()
+
+    async def _renew_lease(self) -> None:
+        process, now_s = await self._process(), asyncio.get_running_loop().time()
+        leased, renewed_s = self._leased
+        if process != leased or now_s - renewed_s >= _RENEW_S:
+            await self._leases.put_lease(MEMBERS, self._reporter_id, process, _LEASE_S)
+            self._leased = process, now_s
 
     def _measure(self) -> None:
         now_s = asyncio.get_running_loop().time()

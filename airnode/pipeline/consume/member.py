@@ -28,7 +28,10 @@ from airnode.store.eventlog.log import EventLog, GroupSubscription, Partition, R
 
 log = structlog.get_logger(__name__)
 
-_POLL_S = 0.2
+#: Longest wait for records. Records that arrive end it.
+_POLL_S = 1.0
+#: Longest wait for space in the buffer.
+_FULL_S = 0.2
 #: While more records wait, offsets are committed this often. After a crash, later records are delivered again.
 _COMMIT_EVERY_S = 0.2
 _COMMIT_AGAIN_S = 0.1
@@ -131,11 +134,11 @@ class ConsumerMember(Service):
                 self._records_added.set()
 
     async def _wait_for_space(self) -> None:
-        """Wait while the buffer is full, but no longer than a poll: a member must poll to take part in rebalances."""
+        """Wait while the buffer is full, but not for long: a member must poll to take part in rebalances."""
         if self._buffer.full:
             self._space_freed.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_S):
+                async with asyncio.timeout(_FULL_S):
                     await self._space_freed.wait()
 
     def _pause_or_resume(self, subscription: GroupSubscription) -> None:

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 _LEASE_S = 5.0
 _BATCH = 500
-_BLOCK_MS = 500
+_BLOCK_MS = 2000
 _CAMPAIGN_EVERY_S = 1.0
 _MEASURE_EVERY_S = 2.0
 _PATIENCE_S = 10.0
@@ -178,9 +178,10 @@ class ClassroomRelay(Service):
                 self.trouble.end()  # another relay leads, or the campaign says what is wrong
                 await asyncio.sleep(_CAMPAIGN_EVERY_S / 4)
                 continue
-            self._idle.clear()
             try:
-                await self.relay_batch()
+                if (entries := await self._oldest()) and self._may_publish:
+                    self._idle.clear()
+                    await self._relay(entries)
                 await self._measure_if_due()
             except _RETRIED as error:
                 self.trouble.begin(error)
@@ -193,6 +194,11 @@ class ClassroomRelay(Service):
             backoff.reset()
             self.trouble.end()
 
+    @property
+    def _may_publish(self) -> bool:
+        """Return whether this relay still leads: the wait for entries may outlast its term."""
+        return self._election.term is not None and not self._draining
+
     async def _make_lost_topics(self) -> None:
         """Make the topics again that a Redis without its memory has lost; the class must not wait for an operator."""
         try:
@@ -201,15 +207,12 @@ class ClassroomRelay(Service):
         except _RETRIED as error:
             self.trouble.begin(error)
 
-    async def relay_batch(self) -> int:
-        """Publish the oldest entries, wait for some if there are none, and return how many were relayed.
+    async def _relay(self, entries: Sequence[Entry]) -> None:
+        """Publish entries, and delete them from the outbox.
 
         Raises:
             Unavailable: the log or Redis does not answer; the entries stay in the outbox.
         """
-        entries = await self._oldest()
-        if not entries:
-            return 0
         records = [record for _, fields in entries for record in self._records(fields)]
         await self._publish(records)
         with unavailable():
@@ -217,7 +220,6 @@ class ClassroomRelay(Service):
             await self._bus.client.eval(_DELETE, 2, keys.classroom_outbox(), keys.classroom_relayed(), *ids)
         for _, fields in entries:
             self._metrics.relayed.add(1, CLASSROOM, _label(fields))
-        return len(entries)
 
     async def _oldest(self) -> list[Entry]:
         with unavailable():
@@ -289,11 +291,13 @@ class Backlog:
 async def read_backlog(bus: Bus) -> Backlog:
     """Return what waits in the outbox. Raises Unavailable."""
     with unavailable():
-        relayed = int(await bus.client.get(keys.classroom_relayed()) or 0)
-        try:
-            info: Any = await bus.client.xinfo_stream(keys.classroom_outbox())
-        except ResponseError:  # nothing was ever written
-            return Backlog(0, 0.0, 0)
+        pipeline = bus.client.pipeline(transaction=False)
+        pipeline.get(keys.classroom_relayed())
+        pipeline.xinfo_stream(keys.classroom_outbox())
+        count, info = await pipeline.execute(raise_on_error=False)
+    if isinstance(info, ResponseError):  # nothing was ever written
+        return Backlog(0, 0.0, 0)
+    relayed = int(count or 0)
     waiting = int(info["length"])
     first = info.get("first-entry")
     written_ms = int(bytes(first[0]).partition(b"-")[0]) if first else 0

@@ -35,8 +35,7 @@ _HEARTBEAT_MAX_S = 1.0
 _CLAIM_RECORDS = 500
 _ACK_RECORDS = 500
 #: Longest read before the assignment is checked again; well below the time limit of the Redis client.
-_BLOCK_MAX_S = 0.5
-_IDLE_S = 0.05
+_BLOCK_MAX_S = 1.0
 
 #: Deletes idle consumers of a stream that have no pending entries. Arguments: group, calling member, idle time in ms.
 _TIDY = """
@@ -86,6 +85,8 @@ class StreamSubscription(GroupSubscription):
         self._claiming: dict[Partition, bytes] = {}
         #: {partition: loop time of the next check for entries that a former owner has read}.
         self._check_s: dict[Partition, float] = {}
+        #: Set when the group was read from Redis, so that a member without partitions takes those that become free.
+        self._group_read = asyncio.Event()
 
     @property
     def assigned(self) -> frozenset[Partition]:
@@ -105,6 +106,7 @@ class StreamSubscription(GroupSubscription):
     async def drain(self) -> None:
         """Stop fetching; records that were returned can still be committed."""
         self._draining = True
+        self._group_read.set()
 
     async def stop(self) -> None:
         """Leave the group; other members take over at their next heartbeat."""
@@ -128,6 +130,7 @@ class StreamSubscription(GroupSubscription):
 
     async def _heartbeat(self) -> None:
         was_member = await self._membership.renew()
+        self._group_read.set()
         if not was_member and self._owned:
             self._lost = True
 
@@ -198,6 +201,7 @@ class StreamSubscription(GroupSubscription):
         """See the base class. Records that former owners have read and not committed come before new ones."""
         deadline_s = _now_s() + wait_s
         while True:
+            self._group_read.clear()
             try:
                 await self._rebalance()
                 found = await self._read(max_records, max(0.0, deadline_s - _now_s()))
@@ -211,15 +215,21 @@ class StreamSubscription(GroupSubscription):
 
     async def _read(self, max_records: int, wait_s: float) -> list[Delivered]:
         reading = [] if self._draining else [each for each in self._owned if each not in self._paused]
+        if due := [each for each in reading if each not in self._claiming and self._check_s[each] <= _now_s()]:
+            await self._check_unacknowledged(due)
         for partition in reading:
             if partition in self._claiming:
                 return await self._claim(partition, max_records)
-            if self._check_s[partition] <= _now_s():
-                await self._check_unacknowledged(partition)
         if not reading:
-            await asyncio.sleep(min(wait_s, _IDLE_S))
+            await self._wait_for_group(wait_s)
             return []
         return await self._read_new(reading, max_records, wait_s)
+
+    async def _wait_for_group(self, wait_s: float) -> None:
+        if not self._draining:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._group_read.wait()
 
     async def _claim(self, partition: Partition, max_records: int) -> list[Delivered]:
         """Claim and return records that any member has read and not committed."""
@@ -239,28 +249,29 @@ class StreamSubscription(GroupSubscription):
         self._metrics.reclaimed.labels(partition.topic).inc(len(entries))
         return self._deliver(partition, entries)
 
-    async def _check_unacknowledged(self, partition: Partition) -> None:
-        """Restart the partition if Redis has delivered entries that this member did not receive.
+    async def _check_unacknowledged(self, partitions: Sequence[Partition]) -> None:
+        """Restart the partitions of which Redis has delivered entries that this member did not receive.
 
         This happens if a former owner reads after it has lost the partition, or if an answer of the server is lost.
         """
-        self._check_s[partition] = _now_s() + self._session_s
-        session_ms, held = round(self._session_s * 1000), len(self._owned[partition])
+        session_ms, name = round(self._session_s * 1000), self._membership.member
+        held = {partition: len(self._owned[partition]) for partition in partitions}
         with unavailable():
-            summary: Any = await self._bus.client.xpending(stream_key(partition), self._group)
-            pending = await self._bus.client.xpending_range(
-                stream_key(partition), self._group, "-", "+", _CLAIM_RECORDS, idle=session_ms
-            )
-            await self._bus.client.eval(
-                _TIDY, 1, stream_key(partition), self._group, self._membership.member, session_ms
-            )
-        me = self._membership.member.encode()
-        assigned_count = sum(each["pending"] for each in summary["consumers"] if each["name"] == me)
-        # A commit between the two queries makes the first number smaller; then the next check detects it.
-        if assigned_count > held or any(each["consumer"] != me for each in pending):
-            await self._rebalancing.revoked(frozenset([partition]))
-            self._begin(partition)
-            await self._rebalancing.assigned(frozenset([partition]))
+            pipeline = self._bus.client.pipeline(transaction=False)
+            for partition, key in zip(partitions, map(stream_key, partitions), strict=True):
+                self._check_s[partition] = _now_s() + self._session_s
+                pipeline.xpending(key, self._group)
+                pipeline.xpending_range(key, self._group, "-", "+", _CLAIM_RECORDS, idle=session_ms)
+                pipeline.eval(_TIDY, 1, key, self._group, name, session_ms)
+            answers: list[Any] = await pipeline.execute()
+        me = name.encode()
+        for partition, summary, pending in zip(partitions, answers[::3], answers[1::3], strict=True):
+            assigned_count = sum(each["pending"] for each in summary["consumers"] if each["name"] == me)
+            # A commit between the two queries makes the first number smaller; then the next check detects it.
+            if assigned_count > held[partition] or any(each["consumer"] != me for each in pending):
+                await self._rebalancing.revoked(frozenset([partition]))
+                self._begin(partition)
+                await self._rebalancing.assigned(frozenset([partition]))
 
     async def _read_new(self, reading: Sequence[Partition], max_records: int, wait_s: float) -> list[Delivered]:
         with unavailable():

@@ -149,25 +149,32 @@ class StreamLog:
     async def lag(self, group: str, topics: Sequence[str]) -> dict[Partition, Lag]:
         """See :class:`airnode.store.eventlog.log.EventLog`."""
         partitions = await self.partitions_of(topics)
-        return {partition: await self._lag(group, partition) for partition in partitions}
-
-    async def _lag(self, group: str, partition: Partition) -> Lag:
-        key = stream_key(partition)
         with unavailable():
-            try:
-                stream = await self._bus.client.xinfo_stream(key)
-                groups = await self._bus.client.xinfo_groups(key)
-            except ResponseError:  # no record was ever published there
-                return Lag(0, 0, 0)
-            end = to_offset(stream["last-generated-id"]) + 1
-            for each in groups:
-                if each["name"] == group.encode():
-                    pending = await self._bus.client.xpending(key, group)
-                    oldest = pending["min"] if pending["pending"] else None
-                    committed = to_offset(oldest) if oldest else to_offset(each["last-delivered-id"]) + 1
-                    unread = each.get("lag")
-                    behind = (unread if unread is not None else await self._unread(key, each)) + each["pending"]
-                    return Lag(committed, end, behind)
+            pipeline = self._bus.client.pipeline(transaction=False)
+            for key in map(stream_key, partitions):
+                pipeline.xinfo_stream(key)
+                pipeline.xinfo_groups(key)
+                pipeline.xpending(key, group)
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            # {partition: its stream, the groups of it, the pending records of this group}
+            found = zip(partitions, answers[::3], answers[1::3], answers[2::3], strict=True)
+            return {partition: await self._lag(group, partition, *each) for partition, *each in found}
+
+    async def _lag(self, group: str, partition: Partition, stream: Any, groups: Any, pending: Any) -> Lag:
+        """Return the lag in a partition. The last three are answers of Redis, or its errors."""
+        if isinstance(stream, ResponseError) or isinstance(groups, ResponseError):
+            return Lag(0, 0, 0)  # no record was ever published there
+        end = to_offset(stream["last-generated-id"]) + 1
+        for each in groups:
+            if each["name"] == group.encode():
+                if isinstance(pending, ResponseError):
+                    raise pending
+                oldest = pending["min"] if pending["pending"] else None
+                committed = to_offset(oldest) if oldest else to_offset(each["last-delivered-id"]) + 1
+                unread = each.get("lag")
+                if unread is None:
+                    unread = await self._unread(stream_key(partition), each)
+                return Lag(committed, end, unread + each["pending"])
         return Lag(0, end, stream["length"])
 
     async def _unread(self, key: str, group: Mapping[str, Any]) -> int:

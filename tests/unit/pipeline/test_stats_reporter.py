@@ -28,6 +28,16 @@ def test_the_highest_lag_of_a_minute_is_reported():
     assert growth.take() == (101, {}, {"peak:g:orders": 0})
 
 
+def test_a_peak_is_reported_once_and_again_when_it_rises():
+    growth = GrowthByMinute()
+    reports = []
+    for minute, records in ((100, 0), (100, 0), (100, 7), (100, 5), (101, 5), (101, 5), (100, 5)):
+        growth.update({}, {"g": {"orders": records}}, minute, 0.0)
+        reports.append(growth.take())
+    peaks = [None if report is None else (report[0], report[2]["peak:g:orders"]) for report in reports]
+    assert peaks == [(100, 0), None, (100, 7), None, (101, 5), None, (100, 5)]
+
+
 def test_rates_are_those_of_the_last_seconds():
     growth = GrowthByMinute()
     growth.update({}, {}, 100, 0.0)
