@@ -83,8 +83,7 @@ class _Cluster:
 def build(ctx: RoleContext) -> RoleParts:
     """Return the APIs and the pages, connected with the classes and the state of rooms and nodes."""
     cluster = _cluster(ctx)
-    removals = Removals(ctx.bus, ctx.tasks("removals"), max_per_room=ctx.settings.chat.max_removed)
-    ctx.tokens.refuse_removed(removals.is_removed)
+    removals, chat = _removals_and_chat(ctx)
     removal_keeper = RemovalKeeper(ctx.bus, ctx.postgres, ctx.tasks("removal-keeper"))
     nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
@@ -103,8 +102,6 @@ def build(ctx: RoleContext) -> RoleParts:
             RecordReader(ctx.postgres, AttendanceStore(ctx.bus, ctx.settings.chat.outbox_entries)),
         ),
     )
-
-    chat = _chat(ctx, removals)
 
     def routes(app: web.Application) -> None:
         if chat is not None:
@@ -141,7 +138,7 @@ def build(ctx: RoleContext) -> RoleParts:
         services=(
             own_ids,
             removal_keeper,
-            Ordered(removals, after=(removal_keeper,)),
+            *(Ordered(each, after=(removal_keeper,)) for each in removals),
             cluster.stream_keys,
             nodes,
             Ordered(rooms, after=(nodes,)),
@@ -164,12 +161,19 @@ def build(ctx: RoleContext) -> RoleParts:
     )
 
 
-def _chat(ctx: RoleContext, removals: Removals) -> ChatParts | None:
-    """Return the chat of a master's port, with the reporter of who is in it; None: a slave in this process serves it
-    there too.
+def _removals_and_chat(ctx: RoleContext) -> tuple[tuple[Removals, ...], ChatParts | None]:
+    """Return the view of removed students, and the chat of a master's port with the reporter of who is in it.
+
+    A slave in this process has both: its chat serves this port too, and the tokens are the same.
     """
     if "slave" in ctx.identity.roles:
-        return None
+        return (), None
+    removals = Removals(ctx.bus, ctx.tasks("removals"), max_per_room=ctx.settings.chat.max_removed)
+    ctx.tokens.refuse_removed(removals.is_removed)
+    return (removals,), _chat(ctx, removals)
+
+
+def _chat(ctx: RoleContext, removals: Removals) -> ChatParts:
     attendance = AttendanceReporter(
         ctx.bus,
         ctx.settings.classes,

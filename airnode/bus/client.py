@@ -128,8 +128,12 @@ class Bus(Service):
         data = encode(message)
         with unavailable():
             receivers = await self.client.publish(keys.channel(channel), data)
-        self._metrics.published.inc()
+        self.count_published()
         return int(receivers)
+
+    def count_published(self) -> None:
+        """Count a message that was published together with other commands."""
+        self._metrics.published.inc()
 
     async def subscribe(
         self,

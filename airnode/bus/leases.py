@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from redis.asyncio.client import Pipeline
 
 from airnode.bus import keys
 from airnode.bus.client import Bus, unavailable
-from airnode.bus.envelope import MAX_BYTES
+from airnode.bus.envelope import MAX_BYTES, encode
 from airnode.errors import InvalidInput, TooLarge
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -86,12 +87,27 @@ class Leases:
         """
         await self._run_script(PUT, group, member, encode_value(value), max(1, round(ttl_s * 1000)))
 
+    async def report(self, group: str, member: str, value: msgspec.Struct, ttl_s: float) -> None:
+        """Renew a lease, and publish its value on the channel of the group's name, in one round trip.
+
+        A :class:`airnode.bus.leased_view.LeasedView` reads both.
+
+        Raises:
+            TooLarge: the value is above 256 KiB.
+        """
+        data = encode(value)
+        with unavailable():
+            pipeline = self._bus.client.pipeline(transaction=False)
+            self._put(pipeline, group, member, value, ttl_s)
+            pipeline.publish(keys.channel(group), data)
+            await pipeline.execute()
+        self._bus.count_published()
+
     async def renew_and_read_claim(self, group: str, member: str, value: T, ttl_s: float) -> Claim[T] | None:
         """Renew a lease, and return the claim on the key ``group``, in one round trip; None: it was never claimed."""
         with unavailable():
             pipeline = self._bus.client.pipeline(transaction=False)
-            lease = keys.lease_values(group), keys.lease_ends(group), member
-            pipeline.eval(PUT, 2, *lease, encode_value(value), max(1, round(ttl_s * 1000)))
+            self._put(pipeline, group, member, value, ttl_s)
             pipeline.hmget(keys.claim(group), _CLAIM_FIELDS)
             _, fields = await pipeline.execute()
         return None if fields[1] is None else self._to_claim(fields, type(value), group)
@@ -139,6 +155,10 @@ class Leases:
         """Release ``key`` and keep its epoch; return False if it has another owner or epoch."""
         with unavailable():
             return bool(await self._bus.client.eval(_RELEASE, 1, keys.claim(key), owner, epoch))
+
+    def _put(self, pipeline: Pipeline, group: str, member: str, value: msgspec.Struct, ttl_s: float) -> None:
+        lease_keys = keys.lease_values(group), keys.lease_ends(group)
+        pipeline.eval(PUT, 2, *lease_keys, member, encode_value(value), max(1, round(ttl_s * 1000)))
 
     async def _run_script(self, script: str, group: str, *arguments: str | bytes | int) -> Any:
         with unavailable():

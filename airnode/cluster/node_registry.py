@@ -78,12 +78,18 @@ class NodeRegistry:
         """Return {node_id: its record}, for nodes with a lease."""
         return await self._leases.read_leases(NODES, NodeRecord)
 
-    async def last_records(self) -> dict[str, NodeRecord]:
-        """Return {node_id: its last heartbeat}, also for nodes whose lease ended."""
+    async def records_and_orders(self) -> tuple[dict[str, NodeRecord], dict[str, NodeOrder]]:
+        """Return {node_id: its last heartbeat}, also for nodes whose lease ended, and {node_id: its order}."""
         with unavailable():
-            found: dict[bytes, bytes] = await self._bus.client.hgetall(keys.records(NODES))  # type: ignore[assignment]
+            pipeline = self._bus.client.pipeline(transaction=False)
+            pipeline.hgetall(keys.records(NODES))
+            pipeline.hgetall(keys.node_orders())
+            found, orders = await pipeline.execute()
         records = {name: self._bus.decode_value(data, NodeRecord, "record nodes") for name, data in found.items()}
-        return {name.decode(): record for name, record in records.items() if record is not None}
+        return (
+            {name.decode(): record for name, record in records.items() if record is not None},
+            {name.decode(): cast(NodeOrder, order.decode()) for name, order in orders.items()},
+        )
 
     async def forget(self, node_ids: list[str]) -> None:
         """Drop the records and the orders of nodes that left long ago."""
@@ -92,12 +98,6 @@ class NodeRegistry:
                 both.hdel(keys.records(NODES), *node_ids)
                 both.hdel(keys.node_orders(), *node_ids)
                 await both.execute()
-
-    async def orders(self) -> dict[str, NodeOrder]:
-        """Return {node_id: its order}."""
-        with unavailable():
-            found: dict[bytes, bytes] = await self._bus.client.hgetall(keys.node_orders())  # type: ignore[assignment]
-        return {name.decode(): cast(NodeOrder, order.decode()) for name, order in found.items()}
 
     async def _order(self, node_id: str, order: NodeOrder) -> None:
         with unavailable():

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from airnode.bus.client import Bus
 from airnode.bus.leased_records import LeasedRecords, RecordChange, RecordRules
 from airnode.bus.leased_view import LeasedView
-from airnode.bus.messages import NODES, PLACES, NodeLeft, NodeOrder, NodeOrdered, NodeRecord, Placed
+from airnode.bus.messages import NODES, PLACES, NodeLeft, NodeOrdered, NodeRecord, Placed
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.placement import NodeHealth, Placement
 from airnode.cluster.reservations import Reservations
@@ -227,8 +227,7 @@ class NodeStates(Service):
 
     async def _sync(self) -> None:
         """Read what Redis has besides the leases: last heartbeats, orders and reservations."""
-        stored = await self.registry.last_records()
-        orders: dict[str, NodeOrder] = await self.registry.orders()
+        stored, orders = await self.registry.records_and_orders()
         counts = await self._reservations.counts()
         now_s = time.monotonic()
         self._last_records = stored | {record.node_id: record for record in self._beats}

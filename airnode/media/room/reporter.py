@@ -113,8 +113,7 @@ class RoomReporter(Service):
         if room.closed:
             return
         if granted:
-            await self._leases.put_lease(ROOMS, room.name, state, self._lease_s)
-            await self._bus.publish(ROOMS, state)
+            await self._leases.report(ROOMS, room.name, state, self._lease_s)
         elif holder.owner == self._node_id:
             room.epoch = holder.epoch  # this node claimed it again in the meantime
             self._wake.set()
