@@ -1,4 +1,4 @@
-"""A recording's download in Chromium, where the stream changed during the class."""
+"""A recording and its download in Chromium, where the stream changed during the class."""
 
 import subprocess
 from collections.abc import AsyncIterator
@@ -9,23 +9,29 @@ from aiohttp import web
 from playwright.async_api import Page
 
 from airnode.config.sections.hls import HlsSection
+from airnode.media.recording.disk import RecordingFile, SegmentToWrite
 from airnode.media.recording.index import BeginEntry, InitEntry, SegmentEntry, SegmentIndex
 from airnode.media.recording.progressive import build_progressive
-from tests.support.browser import chromium
+from tests.support.browser import DESKTOP, chromium
+from tests.support.database import EmptyDatabase
 from tests.support.flvfile import read_events
+from tests.support.hls import read_media
+from tests.support.node import AirnodeProcess
 from tests.support.publisher import Recorder
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chromium, pytest.mark.ffmpeg, pytest.mark.timeout(120)]
 
 CLIP_S = 2
+RECORDING = "20261130T100000Z-5f0c2a91"
 _PICTURE = ("-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "30")
-#: {name: what ffmpeg makes}.
+#: {name: (size of the picture; empty: there is none, whether it has sound)}.
 CLIPS = {
     "wide": ("640x360", True),
     "tall": ("360x640", True),
     "large": ("1280x720", True),
     "mute": ("640x360", False),
+    "radio": ("", True),
 }
 
 
@@ -34,15 +40,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with each clip as ``<name>.flv``."""
     directory = tmp_path_factory.mktemp("downloads")
     for name, (size, sounds) in CLIPS.items():
+        picture = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30") if size else ()
         tone = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000") if sounds else ()
-        command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30", *tone]
-        command += ["-t", str(CLIP_S), *_PICTURE, *(("-c:a", "aac") if sounds else ()), str(directory / f"{name}.flv")]
-        subprocess.run(command, check=True)
+        codecs = (*(_PICTURE if size else ()), *(("-c:a", "aac") if sounds else ()))
+        output = str(directory / f"{name}.flv")
+        subprocess.run(["ffmpeg", "-v", "error", *picture, *tone, "-t", str(CLIP_S), *codecs, output], check=True)
     return directory
 
 
-def download(clips: Path, names: tuple[str, ...]) -> bytes:
-    """Return the file of a class whose publisher came anew with each of these clips."""
+def recorded(clips: Path, names: tuple[str, ...]) -> Recorder:
+    """Return a class whose publisher came anew with each of these clips."""
     recorder = Recorder(HlsSection(segment_count=100))
     start_s = recorder.start_unix_s
     for number, name in enumerate(names):
@@ -52,8 +59,13 @@ def download(clips: Path, names: tuple[str, ...]) -> bytes:
             recorder.packager.push(events)
             recorder.look()
         start_s += CLIP_S + 1
-    recorder.finish()
-    index, media, init = SegmentIndex(BeginEntry(1, "20261130T100000Z-5f0c2a91", "stream", "node", 1.7e9, 2)), b"", ""
+    return recorder.finish()
+
+
+def download(clips: Path, names: tuple[str, ...]) -> bytes:
+    """Return the file of the class."""
+    recorder = recorded(clips, names)
+    index, media, init = SegmentIndex(BeginEntry(1, RECORDING, "stream", "node", 1.7e9, 2)), b"", ""
     for msn, body in sorted(recorder.bodies.items()):
         if recorder.maps[msn] != init:
             init = recorder.maps[msn]
@@ -63,6 +75,19 @@ def download(clips: Path, names: tuple[str, ...]) -> bytes:
         media += body
     made = build_progressive(index, lambda at, size: media[at : at + size])
     return made.head + media[made.offset_bytes : made.offset_bytes + made.size_bytes]
+
+
+def keep(directory: Path, recorder: Recorder) -> None:
+    """Write the class as a recording that a node has."""
+    file = RecordingFile(directory, BeginEntry(1, directory.name, directory.parent.name, "node", 1.7e9, 2))
+    for segment in read_media(recorder.window.media_playlist()).segments:
+        body, init = recorder.bodies[segment.msn], recorder.inits[segment.map_uri]
+        file.write(
+            SegmentToWrite(
+                segment.msn, init, [body], len(body), segment.duration_s, 1.7e9 + segment.msn, segment.discontinuity
+            )
+        )
+    file.finish(1.7e9 + 60)
 
 
 @pytest.fixture
@@ -131,3 +156,53 @@ async def test_a_download_plays_through_a_change(page: Page, tmp_path: Path, cli
     for number, size in enumerate(shown):
         assert await page.evaluate(_SEEK, (number + 0.6) / len(names)) == size
     assert await page.evaluate(_SEEK, 0.1) == shown[0]
+
+
+async def test_a_recording_plays_on_where_the_picture_comes_and_goes(
+    tmp_path: Path, clips: Path, empty_database: EmptyDatabase
+):
+    data_dir = await empty_database.lay(tmp_path / "data")
+    keep(data_dir / "recordings" / "stream" / RECORDING, recorded(clips, ("radio", "wide", "radio")))
+    node = AirnodeProcess(data_dir)
+    try:
+        await node.start()
+        async with chromium() as browser:
+            page = await browser.new_page(viewport=DESKTOP, locale="en-US")
+            await page.goto(f"{node['class_url']}?recording={RECORDING}#join")
+            await page.get_by_label("Speed").select_option("2")
+            await page.evaluate("document.querySelector('video').volume = 0.5")
+            await _seek_over_borders(page)
+            assert await page.evaluate(
+                "[document.querySelector('video').playbackRate, document.querySelector('video').volume]"
+            ) == [2, 0.5]
+    finally:
+        await node.close()
+
+
+async def _seek_over_borders(page: Page) -> None:
+    """From the start to the end, back to the picture, and to the sound before it."""
+    position = page.get_by_label("Position")
+
+    async def position_s() -> float:
+        return float(await position.input_value())
+
+    async def picture() -> bool:
+        return await page.evaluate("document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames") > 20
+
+    await eventually(picture, 30, "the picture comes")
+    assert CLIP_S - 0.5 < await position_s() < 2 * CLIP_S
+    await page.get_by_text("The recording is over").wait_for(timeout=30_000)
+    assert float(await position.get_attribute("max") or 0) == pytest.approx(3 * CLIP_S, abs=0.5)
+    await position.fill(str(1.5 * CLIP_S))
+    shown = "document.querySelector('video').videoWidth == 640 && document.querySelector('video').readyState >= 2"
+    await page.wait_for_function(shown)
+    assert await position_s() == pytest.approx(1.5 * CLIP_S, abs=0.3), "it waits where it was put"
+    await page.keyboard.press("Space")
+    await page.get_by_text("The recording is over").wait_for(timeout=30_000)
+    await page.get_by_role("button", name="10 seconds back").click()
+    await page.keyboard.press("Space")
+
+    async def moves() -> bool:
+        return 0.3 < await position_s() < CLIP_S
+
+    await eventually(moves, 30, "the sound before the picture plays again")

@@ -21,8 +21,10 @@ _LOOK_EVERY_S = 0.2
 _LOOK = """() => {
   const v = document.querySelector("video");
   if (!v) return null;
-  return { t: v.currentTime, frames: v.getVideoPlaybackQuality().totalVideoFrames, bytes: v.webkitAudioDecodedByteCount,
-    error: v.error ? v.error.message : "", ended: v.ended, duration: v.duration, ready: v.readyState,
+  const bar = document.querySelector("input.seek");  // a recording may be played in several sections
+  const [t, duration] = bar ? [Number(bar.value), Number(bar.max)] : [v.currentTime, v.duration];
+  return { t, frames: v.getVideoPlaybackQuality().totalVideoFrames, bytes: v.webkitAudioDecodedByteCount,
+    error: v.error ? v.error.message : "", ended: v.ended && !(duration - t > 0.5), duration, ready: v.readyState,
     state: document.querySelector("[data-state]")?.dataset.state, path: window.airnode?.path };
 }"""
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PathChoice } from "../src/player/path.ts";
-import { playlistLengthS } from "../src/player/playlist.ts";
 
 function half(): number {
   return 0.5;
@@ -38,10 +37,4 @@ test("a class comes back spread out", () => {
   last.stayWithHls(0);
   assert.equal(first.path(6_000), "live");
   assert.equal(last.path(9_999), "hls");
-});
-
-test("a playlist's length is the sum of its segments", () => {
-  const playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.00000,\nseg0.mp4\n#EXT-X-DISCONTINUITY\n#EXTINF:1.5,\nseg1.mp4\n";
-  assert.equal(playlistLengthS(playlist), 3.5);
-  assert.equal(playlistLengthS("#EXTM3U\n"), 0);
 });

@@ -2,13 +2,15 @@ import type HlsType from "hls.js";
 import type { ErrorData, HlsConfig } from "hls.js";
 import { linkedAbort, delayMs, sleep } from "../lib/backoff.ts";
 import { Store } from "../lib/store.ts";
+import { DividedPlaylist } from "./dividedplaylist.ts";
 import { loadHls, type HlsClass } from "./hls.ts";
-import { playlistLengthS } from "./playlist.ts";
 import { rebased } from "./retoken.ts";
 
 const BACKOFF = { baseMs: 500, capMs: 6_000 };
 /** So near to the end counts as the end. */
 const END_S = 0.5;
+/** While an earlier section of a recording plays, the playlist is read so often for its growth. */
+const GROWTH_MS = 5_000;
 
 export interface ReplayView {
   /** Where we are and how long it is so far, in seconds. */
@@ -42,6 +44,9 @@ const CONFIG: Partial<HlsConfig> = {
 /**
  * A recording in a video element, with seeking; also while it is still being made.
  *
+ * Where picture or sound come or go, the recording is divided: each section is played by an hls.js of its own, from a
+ * playlist that contains only that section. All positions here are those of the whole recording.
+ *
  * All addresses are put below the present base before they are asked for, so that a renewed token and another node
  * change nothing for what plays.
  */
@@ -50,9 +55,15 @@ export class Replay {
   readonly video: HTMLVideoElement;
   readonly #events: ReplayEvents;
   readonly #run = new AbortController();
+  readonly #relative: string;
+  readonly #playlist = new DividedPlaylist(this.#run.signal);
   #base: string;
-  #relative: string;
+  #Hls: HlsClass | null = null;
   #hls: HlsType | null = null;
+  /** The section that plays. */
+  #section = 0;
+  /** Where to begin in a section that is being loaded; null: it is there. */
+  #targetS: number | null = null;
   #attempt = 0;
   #retrying = false;
 
@@ -68,15 +79,23 @@ export class Replay {
     for (const name of ["timeupdate", "durationchange", "play", "pause", "waiting", "playing", "seeking", "seeked", "ended", "volumechange", "ratechange", "progress"]) {
       video.addEventListener(name, () => this.#read(), { signal: this.#run.signal });
     }
-    video.addEventListener("playing", () => (this.#attempt = 0), { signal: this.#run.signal });
+    const { signal } = this.#run;
+    video.addEventListener("playing", () => (this.#attempt = 0), { signal });
+    video.addEventListener("ended", () => this.#goOn(), { signal });
+    const timer = setInterval(() => void this.#watchGrowth(), GROWTH_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
   }
 
   /** Begin at `fromS`; negative: so long before the end, as far as it has come. */
   async start(fromS: number): Promise<void> {
-    const [Hls, positionS] = await Promise.all([loadHls().catch(() => null), fromS < 0 ? this.#fromEnd(fromS) : fromS]);
+    const [Hls] = await Promise.all([loadHls().catch(() => null), fromS === 0 || this.#load()]);
     if (this.#run.signal.aborted) return;
-    if (Hls?.isSupported()) this.#startHls(Hls, positionS);
-    else this.#startNative(fromS);
+    if (!Hls?.isSupported()) return this.#startNative(fromS);
+    this.#Hls = Hls;
+    const positionS = fromS < 0 ? Math.max(0, this.#playlist.durationS + fromS) : fromS;
+    // -1: hls.js chooses, near the end while the recording grows.
+    if (fromS < 0 && this.#playlist.count === 0) this.#open(0, -1);
+    else this.#openAt(positionS);
     void this.#play();
   }
 
@@ -94,12 +113,20 @@ export class Replay {
   }
 
   seek(positionS: number): void {
-    this.video.currentTime = Math.min(Math.max(0, positionS), Math.max(0, this.#endS() - END_S));
+    const toS = Math.min(Math.max(0, positionS), Math.max(0, this.#endS() - END_S));
+    const { index, insideS } = this.#playlist.placeOf(toS);
+    if (this.#hls && (index !== this.#section || this.#targetS !== null)) {
+      const plays = !this.video.paused;
+      this.#open(index, insideS);
+      if (plays) void this.#play();
+    } else {
+      this.video.currentTime = toS - this.#startS;
+    }
     this.#read();
   }
 
   skip(byS: number): void {
-    this.seek(this.video.currentTime + byS);
+    this.seek(this.view.value.positionS + byS);
   }
 
   setMuted(muted: boolean): void {
@@ -113,35 +140,62 @@ export class Replay {
   }
 
   setRate(rate: number): void {
-    this.video.playbackRate = rate;
+    // The default is what counts when the next section is loaded.
+    this.video.defaultPlaybackRate = this.video.playbackRate = rate;
   }
 
   destroy(): void {
     this.#run.abort();
     this.#hls?.destroy();
+    this.video.defaultPlaybackRate = 1;
     this.video.removeAttribute("src");
     this.video.load();
   }
 
-  /**
-   * The position so long before the end. The playlist is read for it beforehand, because hls.js takes its start position
-   * when it is made; -1 (its own choice, near the end while the recording grows) where it cannot be read.
-   */
-  async #fromEnd(fromS: number): Promise<number> {
-    try {
-      const response = await fetch(this.#base + this.#relative, { signal: this.#run.signal });
-      return response.ok ? Math.max(0, playlistLengthS(await response.text()) + fromS) : -1;
-    } catch {
-      return -1;
-    }
+  get #url(): string {
+    return this.#base + this.#relative;
   }
 
-  #startHls(Hls: HlsClass, startPosition: number): void {
-    const hls = new Hls({ ...CONFIG, startPosition, xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
+  /** Where the section begins that plays, in seconds. */
+  get #startS(): number {
+    return this.#playlist.startS(this.#section);
+  }
+
+  async #load(): Promise<void> {
+    await this.#playlist.load(this.#url).catch(() => undefined);
+  }
+
+  /** Only the last section's playlist is read again by hls.js. */
+  async #watchGrowth(): Promise<void> {
+    if (!this.#playlist.grows || this.#section >= this.#playlist.count - 1) return;
+    await this.#load();
+    if (!this.#run.signal.aborted) this.#read();
+  }
+
+  /** A section has been played to its end. */
+  #goOn(): void {
+    if (!this.#hls || this.#section >= this.#playlist.count - 1) return;
+    this.#open(this.#section + 1, 0);
+    void this.#play();
+  }
+
+  #openAt(positionS: number): void {
+    const { index, insideS } = this.#playlist.placeOf(positionS);
+    this.#open(index, insideS);
+  }
+
+  #open(section: number, startPosition: number): void {
+    const Hls = this.#Hls;
+    if (!Hls) return;
+    this.#hls?.destroy();
+    this.#section = section;
+    this.#targetS = Math.max(0, startPosition);
+    const pLoader = this.#playlist.loader(Hls, section, () => this.#url);
+    const hls = new Hls({ ...CONFIG, startPosition, pLoader, xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(Hls, data));
     hls.attachMedia(this.video);
-    hls.loadSource(this.#base + this.#relative);
+    hls.loadSource(this.#url);
   }
 
   #startNative(fromS: number): void {
@@ -151,7 +205,7 @@ export class Replay {
     video.addEventListener("loadedmetadata", () => this.seek(fromS < 0 ? this.#endS() + fromS : fromS), { once: true, signal });
     video.addEventListener("error", () => void this.#again(false, () => this.#startNative(video.currentTime)), { once: true, signal });
     video.addEventListener("emptied", () => listening.abort(), { once: true, signal });
-    video.src = this.#base + this.#relative;
+    video.src = this.#url;
     void this.#play();
   }
 
@@ -171,7 +225,7 @@ export class Replay {
   #reload(): void {
     const hls = this.#hls;
     if (!hls) return;
-    if (hls.levels.length === 0) hls.loadSource(this.#base + this.#relative);
+    if (hls.levels.length === 0) hls.loadSource(this.#url);
     else hls.startLoad(this.video.currentTime);
   }
 
@@ -198,18 +252,22 @@ export class Replay {
   /** How far it can be played: all of it, or what there is so far. */
   #endS(): number {
     const { duration, seekable } = this.video;
-    if (Number.isFinite(duration)) return duration;
-    return seekable.length > 0 ? seekable.end(seekable.length - 1) : 0;
+    const ownS = Number.isFinite(duration) ? duration : seekable.length > 0 ? seekable.end(seekable.length - 1) : 0;
+    const isLast = this.#section >= this.#playlist.count - 1;
+    return isLast && ownS > 0 ? this.#startS + ownS : this.#playlist.durationS;
   }
 
   #read(): void {
     const { video } = this;
+    const arrived = !video.seeking && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+    if (arrived) this.#targetS = null;
+    const ended = video.ended && this.#targetS === null && this.#section >= this.#playlist.count - 1;
     this.view.patch({
-      positionS: video.currentTime,
+      positionS: this.#startS + (this.#targetS ?? video.currentTime),
       durationS: this.#endS(),
       paused: video.paused,
-      waiting: !video.ended && (video.seeking || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA),
-      ended: video.ended,
+      waiting: !ended && (video.seeking || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA),
+      ended,
       muted: video.muted,
       volume: video.volume,
       rate: video.playbackRate,
