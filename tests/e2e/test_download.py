@@ -81,7 +81,9 @@ def keep(directory: Path, recorder: Recorder) -> None:
     """Write the class as a recording that a node has."""
     file = RecordingFile(directory, BeginEntry(1, directory.name, directory.parent.name, "node", 1.7e9, 2))
     for segment in read_media(recorder.window.media_playlist()).segments:
-        body, init = recorder.bodies[segment.msn], recorder.inits[segment.map_uri]
+        if segment.gap:
+            continue
+        body, init = recorder.body(segment.uri), recorder.body(segment.map_uri)
         file.write(
             SegmentToWrite(
                 segment.msn, init, [body], len(body), segment.duration_s, 1.7e9 + segment.msn, segment.discontinuity
@@ -190,19 +192,24 @@ async def _seek_over_borders(page: Page) -> None:
         return await page.evaluate("document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames") > 20
 
     await eventually(picture, 30, "the picture comes")
-    assert CLIP_S - 0.5 < await position_s() < 2 * CLIP_S
+    assert await position_s() > CLIP_S - 0.5
     await page.get_by_text("The recording is over").wait_for(timeout=30_000)
     assert float(await position.get_attribute("max") or 0) == pytest.approx(3 * CLIP_S, abs=0.5)
     await position.fill(str(1.5 * CLIP_S))
-    shown = "document.querySelector('video').videoWidth == 640 && document.querySelector('video').readyState >= 2"
-    await page.wait_for_function(shown)
+
+    async def shown() -> bool:
+        video = "document.querySelector('video')"
+        return await page.evaluate(f"{video}.videoWidth == 640 && {video}.readyState >= 2")
+
+    await eventually(shown, 30, "the picture there is shown")
     assert await position_s() == pytest.approx(1.5 * CLIP_S, abs=0.3), "it waits where it was put"
-    await page.keyboard.press("Space")
+    await page.get_by_role("button", name="Play", exact=True).click()
     await page.get_by_text("The recording is over").wait_for(timeout=30_000)
     await page.get_by_role("button", name="10 seconds back").click()
-    await page.keyboard.press("Space")
+    assert await position_s() < 0.5
+    await page.get_by_role("button", name="Play", exact=True).click()
 
     async def moves() -> bool:
-        return 0.3 < await position_s() < CLIP_S
+        return await position_s() > 0.3
 
     await eventually(moves, 30, "the sound before the picture plays again")

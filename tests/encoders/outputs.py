@@ -197,10 +197,10 @@ async def watch_recording(browser: Browser, node: Classroom, recording_id: str, 
             await page.get_by_role("button", name="Join").click(timeout=3_000)
         with contextlib.suppress(Exception):
             await page.get_by_role("button", name="Watch", exact=True).first.click(timeout=1_500)
-        await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end)
+        await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_has_ended)
     finally:
         await page.close()
-    return _judge_file(seen)
+    return _judge_file(seen, _has_ended)
 
 
 async def watch_download(browser: Browser, body: bytes, *, has_video: bool) -> Seen:
@@ -215,18 +215,22 @@ async def watch_download(browser: Browser, body: bytes, *, has_video: bool) -> S
         await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end)
     finally:
         await page.close()
-    return _judge_file(seen)
+    return _judge_file(seen, _at_end)
+
+
+def _has_ended(look: dict[str, Any]) -> bool:
+    return bool(look["ended"])
 
 
 def _at_end(look: dict[str, Any]) -> bool:
-    return bool(look["ended"]) or (bool(look["duration"]) and look["t"] > look["duration"] - 0.2)
+    return _has_ended(look) or (bool(look["duration"]) and look["t"] > look["duration"] - 0.2)
 
 
-def _judge_file(seen: Seen) -> Seen:
+def _judge_file(seen: Seen, at_end: Callable[[dict[str, Any]], bool]) -> Seen:
     if not seen.trouble:
         if seen.first_s is None:
             seen.trouble = "never moved"
-        elif not _at_end(seen.looks[-1]):
+        elif not at_end(seen.looks[-1]):
             last = seen.looks[-1]
             seen.trouble = f"stayed at {last['t']:.1f} of {last['duration'] or 0:.1f} s"
         elif seen.still_s > 4:

@@ -5,6 +5,7 @@ import { Store } from "../lib/store.ts";
 import { DividedPlaylist } from "./dividedplaylist.ts";
 import { loadHls, type HlsClass } from "./hls.ts";
 import { rebased } from "./retoken.ts";
+import { endWithTheLast } from "./streamend.ts";
 
 const BACKOFF = { baseMs: 500, capMs: 6_000 };
 /** So near to the end counts as the end. */
@@ -194,6 +195,7 @@ export class Replay {
     const hls = new Hls({ ...CONFIG, startPosition, pLoader, xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
     this.#hls = hls;
     hls.on(Hls.Events.ERROR, (_event, data) => this.#onError(Hls, data));
+    endWithTheLast(Hls, hls, this.video);
     hls.attachMedia(this.video);
     hls.loadSource(this.#url);
   }
