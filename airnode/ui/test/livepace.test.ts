@@ -119,6 +119,7 @@ test("after one stall of a second the delay is back within three seconds", () =>
   const after = from(seen, 24.05).behindS;
   assert.equal(seen.waits.length, 1);
   assert.ok(Math.max(...after) < before + 0.04, `${before} ${Math.max(...after)}`);
+  assert.ok(Math.min(...after) > before, "a little more than before: the sound has less in reserve than the clock says");
 });
 
 test("a single late fragment does not move the aim", () => {
@@ -149,13 +150,15 @@ test("a second stall soon after the first asks for more, calm takes it back, end
   pace.reset(true);
   const before = pace.aimS;
   pace.stalled(0);
-  assert.equal(pace.aimS, before);
+  assert.ok(Math.abs(pace.aimS - before - 0.02) < 0.001, `${pace.aimS}`);
   pace.stalled(1_000);
-  assert.equal(pace.aimS, before, "the same accident");
+  assert.ok(Math.abs(pace.aimS - before - 0.02) < 0.001, "the same accident");
   pace.stalled(5_000);
-  assert.ok(Math.abs(pace.aimS - before - 0.1) < 0.001);
+  assert.ok(Math.abs(pace.aimS - before - 0.14) < 0.001);
   for (let ms = 5_000; ms < 40_000; ms += 33) pace.arrived(ms, ms / 1000);
-  assert.ok(Math.abs(pace.aimS - before) < 0.001, `${pace.aimS}`);
+  assert.ok(Math.abs(pace.aimS - before - 0.04) < 0.001, `${pace.aimS}`);
+  pace.reset(true);
+  assert.ok(Math.abs(pace.aimS - before) < 0.001, "another timeline");
   let stalls = 0;
   for (let ms = 60_000; !pace.exhausted && stalls < 50; ms += 4_000, stalls += 1) pace.stalled(ms);
   assert.ok(stalls > 5 && stalls < 15, `${stalls}`);

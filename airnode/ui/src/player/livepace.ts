@@ -1,5 +1,7 @@
 interface Demands {
   leastS: number;
+  /** More of it after each stall of the network, for as long as the same media plays. */
+  afterStallS: number;
   /** In a steady state corrections begin so far above or below the aim. */
   toleranceS: number;
 }
@@ -9,9 +11,14 @@ interface Demands {
  * 0.108 s in each of 3 rounds of 25 s, at 0.12 s in none of 5), and the picture stops with it for 0.7 s. Without sound only decoding and
  * one refresh of the screen have to be covered.
  */
-const WITH_SOUND: Demands = { leastS: 0.12, toleranceS: 0.012 };
-const WITHOUT_SOUND: Demands = { leastS: 0.05, toleranceS: 0.01 };
+const WITH_SOUND: Demands = { leastS: 0.12, afterStallS: 0.02, toleranceS: 0.012 };
+const WITHOUT_SOUND: Demands = { leastS: 0.05, afterStallS: 0, toleranceS: 0.01 };
 const MOST_S = 2;
+/**
+ * Catching up takes several changes of the rate, and each takes some milliseconds of sound that the clock does not count: in 3 of
+ * 6 stalls the sound underran within a second after catching up, with 0.1 s in hand.
+ */
+const MOST_AFTER_STALLS_S = 0.04;
 
 /** Stalls that follow within this are not a single accident: each asks for more in hand. */
 const REPEATED_MS = 12_000;
@@ -40,7 +47,7 @@ const MOST_CORRECTION = 0.04;
 /** Beyond this distance the rate follows at once. */
 const FAR_S = 0.12;
 const FAR_RATES: readonly { beyondS: number; rate: number }[] = [
-  { beyondS: 0.3, rate: 1.75 },
+  { beyondS: 0.3, rate: 2 },
   { beyondS: 0.12, rate: 1.5 },
   { beyondS: 0.06, rate: 1.25 },
   { beyondS: 0, rate: 1.08 },
@@ -77,6 +84,7 @@ export class LivePace {
   #lastEndS = Number.NaN;
   #fragmentS = 0.04;
   #surchargeS = 0;
+  #afterStallsS = 0;
   #stalledAtMs = -Infinity;
   #calmSinceMs = Number.NaN;
   #rate = 1;
@@ -86,7 +94,7 @@ export class LivePace {
 
   /** Media in hand that is aimed at, when the latest fragment arrives. */
   get aimS(): number {
-    return Math.min(MOST_S, this.#demands.leastS + this.#surchargeS);
+    return Math.min(MOST_S, this.#demands.leastS + this.#afterStallsS + this.#surchargeS);
   }
 
   get fragmentS(): number {
@@ -102,6 +110,7 @@ export class LivePace {
   reset(sound: boolean): void {
     this.#demands = sound ? WITH_SOUND : WITHOUT_SOUND;
     this.#buckets = [];
+    this.#afterStallsS = 0;
     this.#lastEndS = Number.NaN;
     this.#settle(1, -Infinity);
   }
@@ -127,6 +136,7 @@ export class LivePace {
     if (nowMs - this.#stalledAtMs < SAME_STALL_MS) return;
     const repeated = nowMs - this.#stalledAtMs < REPEATED_MS;
     this.#stalledAtMs = nowMs;
+    this.#afterStallsS = Math.min(MOST_AFTER_STALLS_S, this.#afterStallsS + this.#demands.afterStallS);
     if (repeated) this.#surchargeS = Math.min(MOST_S, Math.max(this.#surchargeS * 1.5, this.#surchargeS + AFTER_STALL_S));
   }
 
