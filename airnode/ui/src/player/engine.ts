@@ -5,7 +5,7 @@ export interface Failure {
   kind: FailureKind;
   /** The HTTP status, 0 when there was no answer. */
   status: number;
-  /** Until where media was in hand (in media seconds) when some of it could not be decoded. */
+  /** End of the buffered media, in media seconds, when some of it could not be decoded. */
   mediaEndS?: number;
 }
 

@@ -1,4 +1,4 @@
-/** What a live stream says beside its samples: the tracks' clocks, and when each fragment reached the server. */
+/** The times in a live stream: the presentation time of a fragment, and when it reached the server. */
 export interface Stamp {
   /** Presentation time, in seconds. */
   mediaS: number;
@@ -11,7 +11,7 @@ export interface Stamp {
 const NTP_EPOCH_MS = 2_208_988_800_000;
 const HEADER = 8;
 const PRFT_BYTES = 32;
-/** Boxes that are read; all others are only stepped over. */
+/** Boxes that are read; all others are skipped. */
 const READ = new Set(["moov", "prft", "moof"]);
 /** trun: its sample flags are present; of a sample: it depends on others. */
 const SAMPLE_FLAGS = 0x400;
@@ -21,7 +21,7 @@ const MOST_READ_BYTES = 1 << 20;
 /**
  * Reads `moov`, `prft` and `moof` boxes (ISO/IEC 14496-12) out of a stream that comes in any pieces.
  *
- * Only top-level boxes are looked at, and media data is never copied.
+ * Only top-level boxes are parsed, and media data is never copied.
  */
 export class StampReader {
   #held: Uint8Array = new Uint8Array(0);
@@ -48,7 +48,7 @@ export class StampReader {
       if (this.#skip > 0 || rest.length < HEADER) break;
       const view = viewOf(rest);
       const size = view.getUint32(0);
-      if (size < HEADER) break; // no such thing from our server; the source buffer will say what is wrong
+      if (size < HEADER) break; // our server sends no such box; the source buffer reports the error
       const kind = kindOf(rest);
       if (!READ.has(kind) || size > MOST_READ_BYTES) {
         this.#skip = size;

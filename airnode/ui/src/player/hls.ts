@@ -17,7 +17,7 @@ export function loadHls(): Promise<HlsClass> {
   return loading;
 }
 
-/** Have it at hand for the case that live.mp4 fails, at a moment when nobody waits for anything. */
+/** Load it in advance, while the browser is idle, for the case that live.mp4 fails. */
 export function loadHlsWhenIdle(): void {
   const load = () => void loadHls().catch(() => undefined);
   if ("requestIdleCallback" in window) requestIdleCallback(load);

@@ -3,7 +3,7 @@ interface Reading {
   aheadS: number;
 }
 
-/** Least and most media we aim to hold in hand, in seconds. */
+/** Smallest and largest target of the buffer, in seconds. */
 const LEAST_AHEAD_S = 0.25;
 const MOST_AHEAD_S = 3;
 const AFTER_STALL_S = 0.25;
@@ -12,12 +12,11 @@ const CALM_STEP_S = 0.05;
 const MIN_WINDOW_MS = 800;
 
 /**
- * Keeps playback as near to the live edge as the network allows, by the playback rate.
+ * Keeps playback near the live edge by changing the playback rate.
  *
- * What counts is the least media in hand over one delivery period (the buffer is a saw-tooth: it grows
- * by a part at once). Too much in hand: play a little faster; nearly none: a little slower. Each stall
- * raises the aim, each calm stretch lowers it again. hls.js has its own such control, but it needs more
- * than a second in hand before it acts, so it is off.
+ * It measures the smallest buffer in one delivery period (the buffer grows by a whole part). Above the target it plays
+ * slightly faster, below it slightly slower. Each stall raises the target; each period without a stall lowers it. The
+ * control of hls.js needs more than a second of buffer before it acts, so it is off.
  */
 export class Pace {
   #readings: Reading[] = [];

@@ -5,10 +5,10 @@ export type Path = "live" | "hls";
 
 const KEY = "path";
 
-/** After HLS had to help out, live.mp4 is tried again: first after this, then after twice the time, and so on. */
+/** After a fallback to HLS, live.mp4 is tried again after this time; after each further fallback, after twice the time. */
 const FIRST_MS = 8_000;
 const MOST_MS = 300_000;
-/** When it has played for so long, what was before is forgotten. */
+/** After live.mp4 has played for this long, earlier fallbacks are not counted. */
 const LASTING_MS = 60_000;
 
 /** How live.mp4 is played where the address says so: by WebCodecs, the picture with its sound or not waiting for it. */
@@ -24,7 +24,7 @@ function readForced(): Path | ForcedDelay | null {
   return kept === "hls" || kept === "live" || kept === "lowdelay" || kept === "lowdelay-free" ? kept : null;
 }
 
-/** Which path this page takes: live.mp4, unless HLS had to help out a short while ago. */
+/** Chooses the path of this page: live.mp4, or HLS for some time after a fallback. */
 export class PathChoice {
   readonly #forced = readForced();
   readonly #random: () => number;
@@ -60,7 +60,7 @@ export class PathChoice {
     this.#playsSinceMs = nowMs;
   }
 
-  /** HLS plays where live.mp4 would not: stay with it for a while. A class does not come back all at once. */
+  /** HLS plays and live.mp4 does not: keep HLS for some time, of random length, so that a class does not return at once. */
   stayWithHls(nowMs: number): void {
     if (nowMs - this.#playsSinceMs > LASTING_MS) this.#falls = 0;
     this.#playsSinceMs = Infinity;

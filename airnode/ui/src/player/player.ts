@@ -16,16 +16,16 @@ import { Watchdog } from "./watchdog.ts";
 const TICK_MS = 250;
 /** Further behind than this we jump instead of playing faster. */
 const TOO_FAR_BEHIND_S = 5;
-/** HLS that plays so soon after live.mp4 failed shows that the server is fine and live.mp4 is not for this network. */
+/** If HLS plays within this time after live.mp4 failed, the server works and this network does not pass live.mp4. */
 const FALLBACK_COUNTS_MS = 6_000;
-/** A node that goes down answers live.mp4 with 503; when so many others do it too, it is something in between. */
+/** A node that stops answers live.mp4 with 503. If this many nodes do so in a row, the 503 comes from a proxy. */
 const MOST_REFUSALS = 2;
 
 /**
- * One video element that plays a live source and gets itself out of standstills.
+ * One video element that plays a live source and recovers from stalls.
  *
- * States: stopped -> loading -> playing -> (frozen -> loading ...) -> stopped. It decides about seeking and
- * pace; about tokens and nodes its owner decides, who hears of failures.
+ * States: stopped -> loading -> playing -> (frozen -> loading ...) -> stopped. It seeks and changes the playback rate;
+ * its owner, which gets the failures, chooses tokens and nodes.
  */
 export class Player {
   readonly view = new Store<PlayerView>(NOTHING_PLAYS);
@@ -221,7 +221,7 @@ export class Player {
     return this.#silence.lastedMs(performance.now());
   }
 
-  /** Seconds of media in hand. */
+  /** Seconds of buffered media. */
   aheadS(): number {
     const { buffered, currentTime } = this.video;
     for (let index = 0; index < buffered.length; index += 1) {
@@ -342,7 +342,7 @@ export class Player {
     if (this.video.playbackRate !== rate) this.video.playbackRate = rate;
   }
 
-  /** HLS plays since live.mp4 failed: go back to it, once it comes through again. */
+  /** HLS plays because live.mp4 failed: return to live.mp4 once the network passes it again. */
   async #returnToLive(): Promise<void> {
     const [generation, url] = [this.#generation, this.#url];
     if (this.#probing || url === null) return;

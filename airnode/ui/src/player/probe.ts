@@ -6,7 +6,7 @@ import { StampReader } from "./fmp4.ts";
 const BURST_MS = 1_000;
 const WITHIN_MS = 4_000;
 
-/** Whether live.mp4 comes through, and this browser can take it: asked beside a class that plays over HLS. */
+/** Return whether the network passes live.mp4 and this browser can play it, while the class plays over HLS. */
 export async function comesThrough(hlsUrl: string, outer: AbortSignal): Promise<boolean> {
   const run = linkedAbort(outer);
   const timer = setTimeout(() => run.abort(), WITHIN_MS);

@@ -1,9 +1,9 @@
-/** A live stream brings something several times a second; so long without anything is worth a question. */
+/** A live stream sends data several times a second. After this time without data the page asks whether the node is there. */
 export const QUIET_MS = 1_200;
-/** A page that slept for so long knows nothing about what came meanwhile. */
+/** A page whose timer was late by more than this was suspended: it cannot tell whether data came. */
 const SLEPT_MS = 1_000;
 
-/** Notices that no media comes though it should; before the picture stands still, and without any error. */
+/** Detects that no media arrives although it should, before the picture stops and without an error. */
 export class Silence {
   #endS = Number.NaN;
   #heardMs: number | null = null;
@@ -19,7 +19,7 @@ export class Silence {
     return this.#heardMs === null ? 0 : nowMs - this.#heardMs;
   }
 
-  /** `endS`: where the media in hand ends. True once for each further {@link QUIET_MS} of silence. */
+  /** `endS`: where the buffered media ends. True once for each further {@link QUIET_MS} of silence. */
   check(nowMs: number, endS: number, expected: boolean): boolean {
     const slept = nowMs - this.#checkedMs > SLEPT_MS;
     this.#checkedMs = nowMs;

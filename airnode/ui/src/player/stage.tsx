@@ -118,7 +118,7 @@ function SoundButton({ player, silent }: { player: Player; silent: boolean }) {
   );
 }
 
-/** The overlay is there for three seconds after each sign of life. */
+/** The overlay is shown for three seconds after each input of the person. */
 export function useWake() {
   const [awake, setAwake] = useState(true);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);

@@ -1,7 +1,7 @@
 const MOST = 10;
 const WITHIN_MS = 20_000;
 
-/** Decides whether `live.mp4` that could not be decoded is loaded again: one bad piece passes, a bad stream does not. */
+/** Decides whether `live.mp4` is loaded again after a decoding error: after a few errors yes, after many no. */
 export class Stumbles {
   #atMs: number[] = [];
 

@@ -29,7 +29,7 @@ export function followTracks(Hls: typeof HlsType, hls: HlsType, video: HTMLVideo
     video.muted = muted;
     if (!paused) void video.play().catch(() => undefined);
   };
-  /** Where the media ends that is in hand here; null: there is none. */
+  /** End of the buffered media at this position; null: there is none. */
   const endHere = () => {
     const { buffered, currentTime } = video;
     for (let index = 0; index < buffered.length; index += 1) {

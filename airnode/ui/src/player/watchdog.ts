@@ -7,8 +7,8 @@ const STEPS: readonly { afterMs: number; remedy: Remedy }[] = [
 ];
 
 /**
- * Notices that the picture stands still though it should run, and says what to try next: jump to the
- * live edge, load the source again, ask for another node. Each remedy is named once per standstill.
+ * Detects that the picture stands still although it should move, and returns what to try next: jump to the live edge,
+ * load the source again, ask for another node. Each remedy is returned once per stall.
  */
 export class Watchdog {
   #position = Number.NaN;

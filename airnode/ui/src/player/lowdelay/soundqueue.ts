@@ -8,7 +8,7 @@ const CALM_S = 5;
 const CALM_STEP_S = 0.005;
 /** Silence for so long was a stall of the network, which no depth of this kind covers. */
 const STALL_S = 0.3;
-/** For so long after it what has piled up is cut away, to be as near as before. */
+/** For this time after a stall the surplus is cut, so that the delay is as before. */
 const RECOVERY_S = 1;
 const RECOVERY_PILE_S = 0.07;
 const RECOVERY_CUT_S = 0.015;
@@ -29,8 +29,8 @@ interface Packet {
 /**
  * Decoded sound between the decoder and the loudspeaker: a small jitter buffer for an AudioWorklet.
  *
- * The depth's low water over half a second is held near the least amount by a slightly different rate; each underrun
- * raises the least amount, each calm stretch lowers it. All counting is by samples that were read, so it needs no clock.
+ * A slightly different rate keeps the smallest depth of each half second near a target. Each underrun raises the target;
+ * each period without one lowers it. Time is counted in samples that were read, so no clock is needed.
  */
 export class SoundQueue {
   readonly #rate: number;
@@ -84,7 +84,7 @@ export class SoundQueue {
     if (!this.#playing && this.depthS >= this.#leastS + START_S) this.#begin();
   }
 
-  /** Everything that waits is dropped; the next push begins anew. */
+  /** Drop all waiting packets; the next push starts a new timeline. */
   clear(): void {
     this.#packets.length = 0;
     this.#depth = this.#position = 0;
