@@ -11,6 +11,7 @@ import aiohttp
 import hypothesis
 import pytest
 import pytest_asyncio
+from xdist.remote import Producer
 
 from airnode.kernel.tasks import ended
 from tests.support.browser import chromium_path
@@ -70,8 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: needs {name} on this machine")
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> FileScheduling:
-    return FileScheduling(config)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    return FileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
