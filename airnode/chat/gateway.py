@@ -112,7 +112,11 @@ class ChatGateway(Service):
     # -- requests --------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        response = await self._answer(request)
+        try:
+            response = await self._answer(request)
+        except ConnectionResetError:
+            # The client is gone; nobody reads this. An error here would be a traceback in the log for each of them.
+            response = _refused(Refusal.BAD_REQUEST)
         if request.headers.get(hdrs.ORIGIN) in self._allowed_origins:
             # Pages of listed origins may use io(url, {withCredentials: true}); browsers forbid it for "*".
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"

@@ -33,7 +33,7 @@ class Load:
 
     Attributes:
         urls: of the servers; clients take them in turn.
-        rooms: the clients are spread over so many.
+        rooms: the clients are spread over so many. room: or all are in this one.
         connect_per_s: so many new clients a second; 0: all at once.
         in_flight: senders in a closed loop, each sends when it got its last message; 0: none.
         rate_per_s: messages a second in an open loop; 0: none.
@@ -52,6 +52,7 @@ class Load:
     messages: int = 0
     chars: int = 100
     deaf: bool = False
+    room: str = ""
 
 
 def masked(text: str) -> bytes:
@@ -124,7 +125,7 @@ class Crowd:
         """Connect and join; return how long that took."""
         load, began_s = self.load, time.monotonic()
         waiting = [
-            ChatPeer(load.urls[number % len(load.urls)], f"room-{number % load.rooms}", number)
+            ChatPeer(load.urls[number % len(load.urls)], load.room or f"room-{number % load.rooms}", number)
             for number in range(load.clients)
         ]
         while self.joined < load.clients:

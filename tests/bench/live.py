@@ -17,6 +17,8 @@ from rich.console import Console
 
 from tests.bench import playback
 from tests.bench.bench import Bench, Running
+from tests.bench.chat import ClientProcess
+from tests.bench.chatgen import Load
 from tests.bench.meters import quantile
 from tests.bench.report import Figure, Report
 from tests.bench.source import TimedPublisher, bench_clip
@@ -36,6 +38,8 @@ _WAYS = (
 )
 #: (fragment_ms, viewers, target in % of a core).
 _HOUSES = ((0, 150, 5.0), (0, 500, 12.0), (100, 150, None), (100, 500, None))
+#: Viewers of a class, and members of its chat.
+_CLASS = 500
 
 
 async def latency(bench: Bench, browser: Browser) -> None:
@@ -157,6 +161,45 @@ async def viewers(bench: Bench) -> None:
         bench.report.details[key] = {**result, "machine_busy_cores": usage.machine}
 
 
+async def class_with_chat(bench: Bench) -> None:
+    """Measure what the chat costs the picture: 500 viewers, without a chat and with one of 500 members."""
+    async with bench.node("--set", "chat.access=open") as node, bench.stream(node.process["rtmp_url"]):
+        await node.live()
+        await asyncio.sleep(_SETTLE_S)
+        host, port = node.media
+        load = Load(
+            [f"http://{host}:{port}"], _CLASS, room="stream", connect_per_s=200, rate_per_s=20, seconds=bench.seconds
+        )
+        for key, what in (("alone", "no chat"), ("chat", "chat, 20 messages/s")):
+            bench.progress(f"{_CLASS} viewers, {what}")
+            async with contextlib.AsyncExitStack() as stack:
+                members = await stack.enter_async_context(ClientProcess(load)) if key == "chat" else None
+                generator = await stack.enter_async_context(_generator(bench, node, _CLASS))
+                await _message(generator, 90)
+                before = node.meter.read()
+                talking = asyncio.ensure_future(members.run()) if members is not None else None
+                result = await _message(generator, bench.seconds + 30)
+                usage = node.meter.since(before)
+                said = await talking if talking is not None else None
+            title, key = f"{_CLASS} viewers, {what}", f"class_{key}"
+            bench.report.add(
+                "class",
+                Figure(f"{key}_stalls", f"{title}: silences over 500 ms", result["stalls"], "", 0),
+                Figure(f"{key}_late", f"{title}: silences over 250 ms", result["late"], ""),
+                Figure(f"{key}_longest", f"{title}: longest silence", result["longest_ms"], "ms"),
+                Figure(f"{key}_cpu", f"{title}: CPU", usage.own * 100, "% core"),
+                Figure(f"{key}_lost", f"{title}: lost viewers", result["lost"], "", 0),
+            )
+            if said is not None:
+                lost = said["expected"] - said["deliveries"]
+                bench.report.add(
+                    "class",
+                    Figure(f"{key}_messages_p99", f"{title}: messages p99", said["p99_ms"], "ms"),
+                    Figure(f"{key}_messages_lost", f"{title}: messages lost", lost, "", 0),
+                )
+            bench.report.details[key] = {**result, "machine_busy_cores": usage.machine, "chat": said}
+
+
 @asynccontextmanager
 async def _generator(bench: Bench, node: Running, count: int) -> AsyncIterator[asyncio.subprocess.Process]:
     host, port = node.media
@@ -198,6 +241,8 @@ async def _message(process: asyncio.subprocess.Process, within_s: float) -> dict
 async def _run(bench: Bench, names: list[str]) -> None:
     if "viewers" in names:
         await viewers(bench)
+    if "class" in names:
+        await class_with_chat(bench)
     if {"latency", "join"} & set(names):
         async with chromium() as browser:
             if "latency" in names:
@@ -207,7 +252,7 @@ async def _run(bench: Bench, names: list[str]) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--only", metavar="NAME[,NAME…]", default="latency,join,viewers", show_default=True)
+@click.option("--only", metavar="NAME[,NAME…]", default="latency,join,viewers,class", show_default=True)
 @click.option("--seconds", type=click.FloatRange(5, 60), default=20.0, show_default=True, help="Length of each.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON here too.")
 def main(only: str, seconds: float, json_path: Path | None) -> None:

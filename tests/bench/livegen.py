@@ -16,6 +16,8 @@ _BUFFER = memoryview(bytearray(1 << 20))
 _STEADY_BYTES = 32 << 10
 #: After this time without a byte the page would stall, or be close to a stall.
 _LATE_S = 0.25
+#: A page that shows the class about 0.3 s late stands still after this time without a byte.
+_STALL_S = 0.5
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Viewer:
     received: int = 0
     heard_s: float = 0.0
     late: int = 0
+    stalls: int = 0
     longest_s: float = 0.0
 
 
@@ -61,6 +64,7 @@ class House:
         silent_s = now_s - viewer.heard_s
         if viewer.heard_s and silent_s > _LATE_S:
             viewer.late += 1
+            viewer.stalls += silent_s > _STALL_S
         if viewer.heard_s:
             viewer.longest_s = max(viewer.longest_s, silent_s)
         viewer.heard_s = now_s
@@ -68,7 +72,7 @@ class House:
 
     def reset(self) -> None:
         for viewer in self.viewers:
-            viewer.received = viewer.late = 0
+            viewer.received = viewer.late = viewer.stalls = 0
             viewer.longest_s = 0.0
 
 
@@ -95,6 +99,7 @@ def main() -> None:
         "seconds": seconds,
         "received_bytes": sum(viewer.received for viewer in house.viewers),
         "least_bytes": min(viewer.received for viewer in house.viewers),
+        "stalls": sum(viewer.stalls for viewer in house.viewers),
         "late": sum(viewer.late for viewer in house.viewers),
         "longest_ms": max(viewer.longest_s for viewer in house.viewers) * 1000,
         "lost": house.lost,

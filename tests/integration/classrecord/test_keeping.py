@@ -264,6 +264,9 @@ async def test_a_person_is_forgotten_everywhere_and_nobody_else(rig: ClassroomRi
         await redis.hset(keys.chat("state", rig.room, "answers"), user, "0")
         await redis.hset(keys.chat("state", rig.room, "questions"), f"q-{user}", data[1:-1])
         await redis.sadd(keys.chat("state", rig.room, "supporters"), user)
+        await redis.hset(keys.chat("state", rig.room, "supports"), f"q-{user}|{user}", user)
+        await rig.postgres.execute("INSERT INTO own_ids VALUES ($1, $1, now())", user)
+        await rig.postgres.execute("INSERT INTO removals VALUES ('math', $1, $1, now())", user)
     found = await find_traces(rig.postgres, rig.bus, "ann")
     assert found.counts == {
         "attendance": 1,
@@ -273,7 +276,9 @@ async def test_a_person_is_forgotten_everywhere_and_nobody_else(rig: ClassroomRi
         "raised hands": 1,
         "dead letters": 1,
         "names": 1,
-        "in Redis": 5,
+        "own ids": 1,
+        "removals": 1,
+        "in Redis": 6,
     }
     assert (await forget(rig.postgres, rig.bus, "ann")).counts == found.counts
     assert (await find_traces(rig.postgres, rig.bus, "ann")).total == 0
