@@ -18,7 +18,7 @@ WORKERS ?= 2
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-hls bench-browser bench-odd bench-relay \
-        bench-placement bench-cluster bench-pipeline bench-cache bench-chat cluster-local cluster-up cluster-down cluster-logs wheel clean
+        bench-placement bench-cluster bench-pipeline bench-cache bench-chat bench-pages cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s%s\n' "$$name" "$$text"; done
@@ -84,6 +84,10 @@ bench-delay: setup ## encoder to screen in Chromium, on quiet and on poor links;
 bench-browser: setup ## one browser publishes, another shows it: delay, and CPU of the origin; a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.browser $(ARGS)
+
+bench-pages: setup ## how soon the pages can be used on a slow phone; a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.pages $(ARGS)
 
 bench-odd: setup ## 20 minutes with an odd sample each 5 s: stalls in Chromium, memory; ARGS="--seconds 60"; a table and JSON
 	@tests/system-packages

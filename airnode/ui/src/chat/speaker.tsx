@@ -20,7 +20,12 @@ export function Speaker({ chat }: { chat: ChatRoom }) {
       heard.current = now;
       if (news) setText(news);
     };
-    const stop = chat.view.subscribe(() => (timer ??= setTimeout(speak, PAUSE_MS)));
+    const listen = () => {
+      // What was there when one came is not new.
+      if (heard.current.room === null) heard.current = chat.view.value;
+      else timer ??= setTimeout(speak, PAUSE_MS);
+    };
+    const stop = chat.view.subscribe(listen);
     return () => {
       stop();
       clearTimeout(timer);
@@ -34,7 +39,6 @@ export function Speaker({ chat }: { chat: ChatRoom }) {
 }
 
 function spoken(before: ChatState, now: ChatState): string {
-  if (before.room === null) return "";
   const words: string[] = [];
   if (now.poll?.open && now.poll.id !== before.poll?.id) words.push(t("poll.spoken", { question: now.poll.question }));
   const hand = now.hands.find(({ user }) => !before.hands.some((one) => one.user.id === user.id));
