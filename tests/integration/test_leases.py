@@ -44,6 +44,31 @@ async def test_leases_are_read_renewed_dropped_and_expire(bus):
     assert await leases.read_leases("rooms", Note) == {"a": Note("3")}
 
 
+async def test_a_report_is_a_lease_and_a_message(rig, bus):
+    leases, heard = Leases(bus), []
+
+    async def hear(note: Note) -> None:
+        heard.append(note)
+
+    await bus.subscribe("nodes", Note, hear)
+    await leases.report("nodes", "a", Note("1"), 60)
+
+    async def is_heard() -> bool:
+        return heard == [Note("1")]
+
+    await until(is_heard)
+    assert await leases.read_leases("nodes", Note) == {"a": Note("1")}
+    assert rig.registry.get_sample_value("airnode_bus_published_total") == 1
+
+
+async def test_a_renewal_returns_the_claim_of_the_same_name(bus):
+    leases = Leases(bus)
+    assert await leases.renew_and_read_claim("leader", "a", Note("a"), 60) is None
+    await leases.claim("leader", "a", 3, Note("a"))
+    assert await leases.renew_and_read_claim("leader", "b", Note("b"), 60) == Claim("a", 3, Note("a"))
+    assert await leases.read_leases("leader", Note) == {"a": Note("a"), "b": Note("b")}
+
+
 async def test_a_renewed_lease_outlives_its_first_end(bus):
     leases = Leases(bus)
     await leases.put_lease("nodes", "short", Note("x"), 0.2)
