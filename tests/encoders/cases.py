@@ -16,7 +16,8 @@ class Case:
         late_s: students join this long after the encoder.
         refused: a part of the sentence that ends the publish; None: the class must play.
         counts_pictures: false: the playback time must move, not the pictures.
-        said: the code of a finding that the studio must show.
+        said: the code of a finding that the studio must show; ``key_frames``: its advice about their interval.
+        hidden_in: outputs that show no picture to a student who joins late, which the studio says.
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
         still_s: the longest time for which the picture may stand still afterwards.
@@ -28,6 +29,7 @@ class Case:
     refused: str | None = None
     counts_pictures: bool = True
     said: str = ""
+    hidden_in: tuple[str, ...] = ()
     seconds: float = 12.0
     first_s: float = 4.0
     still_s: float = 1.0

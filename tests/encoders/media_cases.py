@@ -107,9 +107,13 @@ CASES = {
         late_s=3.3,
     ),
     "gop_10s_late": Case(
-        "long GOP", lambda: list(clip("gop-10s", (*LOW_LATENCY, "-g", "300", "-keyint_min", "300"))), late_s=5
+        "long GOP",
+        lambda: list(clip("gop-10s", (*LOW_LATENCY, "-g", "300", "-keyint_min", "300"))),
+        late_s=5,
+        said="key_frames",
+        hidden_in=("HLS",),
     ),
-    "one_key_frame": Case("one key frame", one_key_frame),
+    "one_key_frame": Case("one key frame", one_key_frame, said="key_frames", hidden_in=("HLS",)),
     "all_frames_flagged_key": Case("key frame flags", lambda: flagged(lambda _: True), late_s=1.5),
     "no_frame_flagged_key": Case("key frame flags", lambda: flagged(lambda _: False)),
     "b_pyramid": Case("B-frames", lambda: x264("b-pyramid", "b-pyramid=normal:bframes=5:b-adapt=0", *EACH_SECOND)),

@@ -26,11 +26,15 @@ _PLAIN = (*LOW_LATENCY, *EACH_SECOND)
 #: Types of H.264 NAL units that a picture may contain beside its slices: prefix, subset SPS, reserved, unspecified.
 _ODD_TYPES = (14, 16, 18, 22, 23, 30, 31)
 _AT = 130
-_SEI_USER_DATA = b"\x06\x05"
 
 
 def many_references() -> Stream:
     return x264("refs-8", "ref=8:weightp=2:bframes=2:keyint=30:scenecut=0")
+
+
+def user_data(size_bytes: int) -> bytes:
+    """Return an SEI NAL unit with user data of this size (H.264 D.1.7)."""
+    return b"\x06\x05" + b"\xff" * (size_bytes // 255) + bytes([size_bytes % 255]) + b"\x55" * size_bytes + b"\x80"
 
 
 def with_empty_units(body: bytes) -> bytes:
@@ -167,13 +171,12 @@ CASES = {
     "forbidden_bit": Case(
         "odd NAL unit", lambda: every(lambda b: b[:9] + bytes([b[9] | 0x80]) + b[10:], only=_AT), still_s=1.6
     ),
-    "huge_sei": Case(
-        "huge SEI", lambda: with_nals([_SEI_USER_DATA + b"\xff" * 785 + b"\0" + b"\x55" * 200_175], [], key=True)
-    ),
-    "sei_each_frame_20_kB": Case(
-        "huge SEI", lambda: with_nals([_SEI_USER_DATA + b"\xff" * 78 + b"\x6e" + b"\x55" * 20_000 + b"\x80"], [])
-    ),
-    "sei_truncated": Case("huge SEI", lambda: with_nals([b"\x06\x06\xff"], [])),
+    "huge_sei": Case("SEI", lambda: with_nals([user_data(200_000)], [], key=True)),
+    "sei_each_frame_20_kB": Case("SEI", lambda: with_nals([user_data(20_000)], [])),
+    "sei_too_long": Case("SEI", lambda: with_nals([user_data(300)[:-1]], [], key=True)),
+    "sei_cut": Case("SEI", lambda: with_nals([user_data(300)[:100]], [])),
+    "sei_of_1_byte": Case("SEI", lambda: with_nals([b"\x06\x05\x01\xaa\x80"], [])),
+    "sei_truncated": Case("SEI", lambda: with_nals([b"\x06\x06\xff"], [])),
     "start_code_after_size": Case(
         "Annex B", lambda: every(lambda b: b[:5] + joined([b"\0\0\0\1" + u for u in nals(b[5:])]))
     ),

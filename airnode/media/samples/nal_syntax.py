@@ -94,6 +94,17 @@ def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
     return None
 
 
+def is_whole_sei(sei: bytes, header_bytes: int) -> bool:
+    """Return whether the messages in an SEI NAL unit fit into it (H.264 7.3.2.3.1); Chromium stops at others."""
+    data = unescape(sei).rstrip(b"\0")
+    pos, end = header_bytes, len(data) - 1  # the last byte has the stop bit
+    while end - pos > 2 and data[pos : pos + 2] != b"\0\0":
+        _, pos = _sei_number(data, pos)
+        size, pos = _sei_number(data, pos)
+        pos += size
+    return pos <= end
+
+
 def with_immediate_recovery(nals: Sequence[bytes], syntax: NalSyntax) -> list[bytes]:
     """Return the NAL units of an H.264 picture with a recovery point that says: correct from this picture on.
 

@@ -381,3 +381,21 @@ def test_any_bytes_become_well_formed_frames(
         assert nals_of(frame.data)
     if stream.frames:
         assert isinstance(stream.passed[0], VideoConfig)
+
+
+@pytest.mark.parametrize(
+    ("sei", "is_whole"),
+    [
+        pytest.param(SEI, True, id="whole"),
+        pytest.param(b"\x06\x05\xff\x01" + b"x" * 256 + b"\x80", True, id="a size of two bytes"),
+        pytest.param(b"\x06\x05\x04abcd\x04\x02ef\x80\0\0", True, id="two messages, and zeros behind"),
+        pytest.param(b"\x06\x05\x06\0\0\3\1abc\x80", True, id="emulation prevention"),
+        pytest.param(b"\x06\x05\x10abcd\x80", False, id="cut off"),
+        pytest.param(b"\x06\x05\x04abcd\x04\x09ef\x80", False, id="the second one is cut off"),
+        pytest.param(b"\x06\xff\xff\xff\xff\x80", False, id="numbers only"),
+    ],
+)
+def test_sei_messages_that_do_not_fit_are_removed(sei: bytes, is_whole: bool) -> None:
+    stream = Stream().begin().video(sized(sei, INTER)).finish()
+    assert [nals_of(frame.data) for frame in stream.frames] == [[sei, INTER] if is_whole else [INTER]]
+    assert stream.codes == ({} if is_whole else {"invalid_nal": 1})
