@@ -21,6 +21,7 @@ class Case:
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
         still_s: the longest time for which the picture may stand still afterwards.
+        file_still_s: the same in the recording and its download.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Case:
     seconds: float = 12.0
     first_s: float = 4.0
     still_s: float = 1.0
+    file_still_s: float = 4.5
 
 
 def all_cases() -> dict[str, Case]:

@@ -233,6 +233,7 @@ CASES = {
             for e in clip("all-intra", (*LOW_LATENCY, "-g", "1"))
             if e.kind != VIDEO or not e.is_coded or e.at_ms % 3_000 < 34
         ],
+        counts_pictures=False,
         first_s=7,
         still_s=4.5,
     ),
@@ -243,6 +244,7 @@ CASES = {
             for e in clip("all-intra", (*LOW_LATENCY, "-g", "1"))
             if (e.kind == VIDEO and (not e.is_coded or e.at_ms % 3_000 < 34)) or e.kind == DATA
         ],
+        counts_pictures=False,
         first_s=8,
         still_s=4.5,
     ),

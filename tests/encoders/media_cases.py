@@ -101,6 +101,14 @@ CASES = {
     "open_gop_late": Case(
         "open GOP", lambda: x264("open-gop", "open-gop=1:bframes=3:keyint=60:min-keyint=60:scenecut=0"), late_s=3.3
     ),
+    **{
+        f"open_gop_late_{late_s:.0f}s": Case(
+            "open GOP",
+            lambda: x264("open-gop", "open-gop=1:bframes=3:keyint=60:min-keyint=60:scenecut=0"),
+            late_s=late_s,
+        )
+        for late_s in (1.3, 5.3, 7.3, 8.3)
+    },
     "intra_refresh_late": Case(
         "intra refresh",
         lambda: x264("intra-refresh", "intra-refresh=1:keyint=60:bframes=0:scenecut=0"),

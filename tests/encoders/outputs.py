@@ -185,7 +185,7 @@ def _judge(seen: Seen, case: Case, path: str) -> None:
         seen.slow = f"stood still for {seen.still_s:.1f} s"
 
 
-async def watch_recording(browser: Browser, node: Classroom, recording_id: str, *, has_video: bool) -> Seen:
+async def watch_recording(browser: Browser, node: Classroom, case: Case, recording_id: str, *, has_video: bool) -> Seen:
     """Return the result of playing the recording to its end on the class page."""
     page = await browser.new_page(viewport=DESKTOP, locale="en-US")
     seen = Seen("recording")
@@ -199,10 +199,10 @@ async def watch_recording(browser: Browser, node: Classroom, recording_id: str, 
         await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_has_ended)
     finally:
         await page.close()
-    return _judge_file(seen, _has_ended)
+    return _judge_file(seen, case, _has_ended)
 
 
-async def watch_download(browser: Browser, body: bytes, *, has_video: bool) -> Seen:
+async def watch_download(browser: Browser, case: Case, body: bytes, *, has_video: bool) -> Seen:
     """Return the result of playing the downloaded file to its end in a plain page."""
     page = await browser.new_page(viewport=DESKTOP)
     seen = Seen("download")
@@ -214,7 +214,7 @@ async def watch_download(browser: Browser, body: bytes, *, has_video: bool) -> S
         await watch(page, seen, time.monotonic() + 30, has_video=has_video, until=_at_end)
     finally:
         await page.close()
-    return _judge_file(seen, _at_end)
+    return _judge_file(seen, case, _at_end)
 
 
 def _has_ended(look: dict[str, Any]) -> bool:
@@ -225,14 +225,14 @@ def _at_end(look: dict[str, Any]) -> bool:
     return _has_ended(look) or (bool(look["duration"]) and look["t"] > look["duration"] - 0.2)
 
 
-def _judge_file(seen: Seen, at_end: Callable[[dict[str, Any]], bool]) -> Seen:
+def _judge_file(seen: Seen, case: Case, at_end: Callable[[dict[str, Any]], bool]) -> Seen:
     if not seen.trouble:
         if seen.first_s is None:
             seen.trouble = "never moved"
         elif not at_end(seen.looks[-1]):
             last = seen.looks[-1]
             seen.trouble = f"stayed at {last['t']:.1f} of {last['duration'] or 0:.1f} s"
-        elif seen.still_s > 4:
+        elif seen.still_s > case.file_still_s:
             seen.slow = f"stood still for {seen.still_s:.1f} s"
     return seen
 
@@ -302,7 +302,7 @@ async def run_case(
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     if case.refused is None and published.cut_s is None and {"recording", "download"} & set(only):
-        seen |= await _recorded(browser, room, api, session, only, has_video=has_video)
+        seen |= await _recorded(browser, room, case, api, session, only, has_video=has_video)
     return Result(name, case, published, seen, said)
 
 
@@ -315,7 +315,14 @@ def _findings(room: dict[str, Any]) -> list[str]:
 
 
 async def _recorded(
-    browser: Browser, room: Classroom, api: Api, session: Any, only: tuple[str, ...], *, has_video: bool
+    browser: Browser,
+    room: Classroom,
+    case: Case,
+    api: Api,
+    session: Any,
+    only: tuple[str, ...],
+    *,
+    has_video: bool,
 ) -> dict[str, Seen]:
     recordings = Recordings(session, room, room, (await api.teacher())["token"], room.room)  # type: ignore[arg-type]
     try:
@@ -324,14 +331,14 @@ async def _recorded(
         return {"recording": Seen("recording", trouble=f"no complete recording: {error}"[:120])}
     watchers: list[Awaitable[Seen]] = []
     if "download" in only:
-        watchers.append(_downloaded(browser, recordings, recording["download_url"], has_video=has_video))
+        watchers.append(_downloaded(browser, case, recordings, recording["download_url"], has_video=has_video))
     if "recording" in only:
-        watchers.append(watch_recording(browser, room, recording["recording_id"], has_video=has_video))
+        watchers.append(watch_recording(browser, room, case, recording["recording_id"], has_video=has_video))
     return {seen.output: seen for seen in await asyncio.gather(*watchers)}
 
 
-async def _downloaded(browser: Browser, recordings: Recordings, url: str, *, has_video: bool) -> Seen:
+async def _downloaded(browser: Browser, case: Case, recordings: Recordings, url: str, *, has_video: bool) -> Seen:
     status, _, body = await recordings.get(url)
     if status != 200:
         return Seen("download", trouble=f"HTTP {status}")
-    return await watch_download(browser, body, has_video=has_video)
+    return await watch_download(browser, case, body, has_video=has_video)

@@ -1,7 +1,7 @@
 """What a viewer of ``live.mp4`` gets in front of a key frame that decoders cannot begin with. No I/O.
 
-With intra refresh, no picture is one that browsers begin with. So a viewer who joins gets a grey IDR picture before the
-first recovery point. Viewers who are there already do not get it.
+With intra refresh, no picture is one that browsers begin with; with an open GOP, Chromium stops at some pictures after
+it. So a viewer who joins at a key frame that is no IDR picture gets a grey one before it. Viewers who are there already do not get it.
 """
 
 from struct import error, unpack_from
@@ -10,7 +10,7 @@ from airnode.media.cmaf.bmff import VIDEO_TRACK_ID
 from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.codecs import avc
 from airnode.media.codecs.bits import BitstreamError
-from airnode.media.codecs.grey_picture import begins_intra, first_slice, grey_picture
+from airnode.media.codecs.grey_picture import first_slice, grey_pictures, is_idr
 from airnode.media.live.fragmenter import Fragment
 
 #: The grey picture is shown for at most this long.
@@ -31,18 +31,19 @@ def lead_in(init: bytes, fragment: Fragment) -> bytes:
     try:
         dts_90k, cts_90k, nals = _first_picture(fragment.body)
         following = first_slice(nals)
-        if not following or begins_intra(following) or dts_90k < _DURATION_90K:
+        if not following or is_idr(following) or dts_90k < _DURATION_90K:
             return b""
         (size_bytes,) = unpack_from(">I", init, at - 4)
         _, sps, pps = avc.read_avcc(init[at + 4 : at - 4 + size_bytes])
     except (BitstreamError, ValueError, error):
         return b""
-    grey = grey_picture(sps[0], pps, following) if sps else []
+    grey = grey_pictures(sps[0], pps, following) if sps else []
     if not grey:
         return b""
     run = TrackRun(VIDEO_TRACK_ID, dts_90k - _DURATION_90K, video=True)
-    data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in grey)
-    run.add_video(data, _DURATION_90K, cts_90k, is_key=True)
+    for picture in grey:
+        data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in picture)
+        run.add_video(data, _DURATION_90K // len(grey), cts_90k, is_key=picture is grey[0])
     return write_fragment(0, [run])
 
 

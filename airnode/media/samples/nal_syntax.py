@@ -27,6 +27,14 @@ INVALID: Final = 256
 IMMEDIATE_RECOVERY: Final = b"\x06\x06\x01\x84\x80"
 _RECOVERY_POINT: Final = 6
 _MAX_SEI_MESSAGES: Final = 32
+#: {type of an SEI message: the least and the most bytes that FFmpeg's decoders accept}: picture timing, user data,
+#: mastering display, content light level.
+_SEI_BYTES: Final = {1: (0, 40), 4: (3, 1 << 24), 5: (16, 1 << 24), 6: (1, 16), 137: (24, 255), 144: (4, 255)}
+_ANY_BYTES: Final = (0, 1 << 24)
+#: The beginning of closed captions (ATSC A/53 part 4, 6.2.3); the next byte has their number.
+_USER_DATA_T35: Final = 4
+_CAPTIONS: Final = b"\xb5\x00\x31GA94\x03"
+_CAPTIONS_HEAD_BYTES: Final = len(_CAPTIONS) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +102,21 @@ def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
     return None
 
 
-def is_whole_sei(sei: bytes, header_bytes: int) -> bool:
-    """Return whether the messages in an SEI NAL unit fit into it (H.264 7.3.2.3.1); Chromium stops at others."""
+def is_valid_sei(sei: bytes, header_bytes: int) -> bool:
+    """Return whether decoders accept the messages of an SEI NAL unit (H.264 7.3.2.3.1, D.1): Chromium stops at others.
+
+    Each message must fit into the NAL unit, and have the least number of bytes of its type.
+    """
     data = unescape(sei).rstrip(b"\0")
     pos, end = header_bytes, len(data) - 1  # the last byte has the stop bit
     while end - pos > 2 and data[pos : pos + 2] != b"\0\0":
-        _, pos = _sei_number(data, pos)
+        kind, pos = _sei_number(data, pos)
         size, pos = _sei_number(data, pos)
+        low, high = _SEI_BYTES.get(kind, _ANY_BYTES)
+        if kind == _USER_DATA_T35 and data[pos : pos + len(_CAPTIONS)] == _CAPTIONS:
+            low = _CAPTIONS_HEAD_BYTES + 3 * (data[pos + len(_CAPTIONS)] & 0x1F)
+        if not low <= size <= high:
+            return False
         pos += size
     return pos <= end
 

@@ -28,7 +28,7 @@ from airnode.media.samples.nal_syntax import (
     SEI,
     SLICE,
     NalSyntax,
-    is_whole_sei,
+    is_valid_sei,
     recovery_frames,
     with_immediate_recovery,
 )
@@ -148,7 +148,7 @@ class NalVideo:
         """Return whether a header changes nothing: a known parameter set, or an SEI without a recovery point."""
         if kind & PARAMETERS:
             return nal in self._sets.known
-        return b"\x06" not in nal[1:_SEI_LOOK_BYTES] and is_whole_sei(nal, self._syntax.header_bytes)
+        return b"\x06" not in nal[1:_SEI_LOOK_BYTES] and is_valid_sei(nal, self._syntax.header_bytes)
 
     # ---- the close check ---------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class NalVideo:
                 # forbidden_zero_bit: a proxy found the slice to be damaged.
                 found |= INVALID if kinds[nal[0] & 0x7F] & SLICE else 0
                 continue
-            if kind & SEI and not is_whole_sei(nal, header_bytes):
+            if kind & SEI and not is_valid_sei(nal, header_bytes):
                 self._add("invalid_nal", now_s)
                 continue
             if kind & PARAMETERS and not self._configuration.take_set(nal, now_s):
