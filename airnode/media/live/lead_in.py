@@ -1,7 +1,8 @@
 """What a viewer of ``live.mp4`` gets in front of a key frame that decoders cannot begin with. No I/O.
 
 With intra refresh, no picture is one that browsers begin with; with an open GOP, Chromium stops at some pictures after
-it. So a viewer who joins at a key frame that is no IDR picture gets a grey one before it. Viewers who are there already do not get it.
+it. So a viewer who joins at a key frame that is no IDR picture gets a grey one before it. Viewers who are there already
+do not get it.
 """
 
 from struct import error, unpack_from
