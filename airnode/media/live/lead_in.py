@@ -11,7 +11,7 @@ from airnode.media.cmaf.bmff import VIDEO_TRACK_ID
 from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.codecs import avc
 from airnode.media.codecs.bits import BitstreamError
-from airnode.media.codecs.grey_picture import first_slice, grey_pictures, is_idr
+from airnode.media.codecs.grey_picture import first_slice, grey_picture, is_idr
 from airnode.media.live.fragmenter import Fragment
 
 #: The grey picture is shown for at most this long.
@@ -38,13 +38,12 @@ def lead_in(init: bytes, fragment: Fragment) -> bytes:
         _, sps, pps = avc.read_avcc(init[at + 4 : at - 4 + size_bytes])
     except (BitstreamError, ValueError, error):
         return b""
-    grey = grey_pictures(sps[0], pps, following) if sps else []
+    grey = grey_picture(sps[0], pps, following) if sps else []
     if not grey:
         return b""
     run = TrackRun(VIDEO_TRACK_ID, dts_90k - _DURATION_90K, video=True)
-    for picture in grey:
-        data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in picture)
-        run.add_video(data, _DURATION_90K // len(grey), cts_90k, is_key=picture is grey[0])
+    data = b"".join(len(nal).to_bytes(4, "big") + nal for nal in grey)
+    run.add_video(data, _DURATION_90K, cts_90k, is_key=True)
     return write_fragment(0, [run])
 
 
