@@ -87,7 +87,12 @@ def build(ctx: RoleContext) -> RoleParts:
     removal_keeper = RemovalKeeper(ctx.bus, ctx.postgres, ctx.tasks("removal-keeper"))
     nodes, rooms = cluster.nodes, cluster.rooms
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
-    overview = Overview(ctx.bus, ctx.postgres, ctx.settings.cache.refresh_interval_s)
+    overview = Overview(
+        ctx.bus,
+        ctx.postgres,
+        ctx.settings.cache.refresh_interval_s,
+        record_max_age_s=ctx.settings.classes.record_max_age_s,
+    )
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
     own_ids = OwnIds(ctx.postgres, ctx.settings.auth.student_id_ttl_s, ctx.tasks("own-ids"))
     apis = (

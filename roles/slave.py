@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from airnode.bus.messages import ROOM_PATTERN
+from airnode.bus.messages import ROOM_PATTERN, ChatCounts
 from airnode.bus.records import Records
 from airnode.bus.removals import Removals
 from airnode.chat.assembly import make_chat
@@ -69,7 +69,7 @@ def build(ctx: RoleContext) -> RoleParts:
 
     relays = _relays(ctx, rooms, origins)
     recordings = _recordings(ctx, rooms, sent, responses)
-    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent, lambda: chat.load())
+    heartbeat = _heartbeat(ctx, rtmp, rooms, relays, recordings.recorder, sent, lambda: chat.counts())
     reporter = _reporter(ctx, rooms)
     attendance = _attendance(ctx, relays)
     answers = ViewerAnswers(relays, ctx.tokens, ctx.registry, sent_bytes=sent.hls, admits=heartbeat.admits)
@@ -329,7 +329,7 @@ def _heartbeat(
     relays: Relays,
     recorder: Recorder,
     sent: SentBytes,
-    chat_load: Callable[[], tuple[int, int, int]],
+    chat_counts: Callable[[], ChatCounts],
 ) -> Heartbeat:
     section = ctx.settings.cluster
     return Heartbeat(
@@ -347,7 +347,7 @@ def _heartbeat(
             streams=rooms.streams,
             sent_bytes=sent.total_bytes,
             notices=recorder.notices,
-            chat=chat_load,
+            chat=chat_counts,
         ),
         master=HeartbeatClient(section) if section.master_url else None,
         tasks=ctx.tasks("heartbeat"),

@@ -50,17 +50,46 @@ class Notice(msgspec.Struct, frozen=True):
     level: NoticeLevel = "critical"
 
 
+class RoomChat(msgspec.Struct, frozen=True):
+    """A room of the chat on one node: its members there, and what was said in it, on all nodes, per second."""
+
+    members: int
+    messages_per_s: float = 0.0
+
+
 class ChatLoad(msgspec.Struct, frozen=True):
     """What a node's chat does.
 
     Attributes:
         connections: clients now. deliveries_per_s: events sent to clients since the heartbeat before.
-        dropped: events that slow clients did not get, since the start of the node.
+        dropped: events that slow clients did not get. gaps: how often they were told. Both since the start of the node.
+        alone: Redis does not answer, and messages reach this node's clients only.
+        rooms: {room: what happens in it}, the 50 with the most members. room_count: all rooms with members here.
     """
 
     connections: int = 0
     deliveries_per_s: float = 0.0
     dropped: int = 0
+    gaps: int = 0
+    alone: bool = False
+    rooms: dict[str, RoomChat] = {}
+    room_count: int = 0
+
+
+class ChatCounts(msgspec.Struct, frozen=True):
+    """What the chat of this process counts.
+
+    Attributes:
+        delivered, dropped, gaps: since the start of the process; see :class:`ChatLoad`.
+        rooms: {room: (members here, number of its newest entry)}.
+    """
+
+    connections: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    gaps: int = 0
+    alone: bool = False
+    rooms: dict[str, tuple[int, int]] = {}
 
 
 class NodeRecord(msgspec.Struct, frozen=True):
@@ -158,6 +187,7 @@ class RoomState(msgspec.Struct, frozen=True):
         silent_s: time since the publisher sent anything.
         recording_id: id of the recording in progress; empty: there is no recording.
         recording_mode: mode of the node, see the ``recording`` section.
+        live_since: unix seconds at which the class went live, before it was reconnecting; 0: not known.
     """
 
     room: str
@@ -178,6 +208,7 @@ class RoomState(msgspec.Struct, frozen=True):
     recording_id: str = ""
     recording_mode: RecordingMode | None = None
     part_target_s: float = 0.0
+    live_since: float = 0.0
 
 
 def room_rules(keep_s: float = 0.0) -> RecordRules[RoomState]:

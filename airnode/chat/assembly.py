@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.classroom import AttendanceLog
 from airnode.bus.client import Bus
+from airnode.bus.messages import ChatCounts
 from airnode.bus.removals import Removals
 from airnode.chat.bridge.bridge import NodeBridge
 from airnode.chat.classroom.classroom import Classroom
@@ -47,9 +48,18 @@ class ChatParts:
     services: tuple[Service, ...]
     checks: tuple[HealthCheck, ...]
 
-    def load(self) -> tuple[int, int, int]:
-        """Return the clients now, the events sent to them, and those that slow ones did not get, since the start."""
-        return len(self.gateway.sessions), *self.application.rooms.metrics.totals()
+    def counts(self) -> ChatCounts:
+        """Return what the chat counts, for the heartbeat."""
+        rooms = self.application.rooms
+        delivered, dropped = rooms.metrics.totals()
+        return ChatCounts(
+            len(self.gateway.sessions),
+            delivered,
+            dropped,
+            rooms.metrics.gaps.total,
+            bool(rooms.outage),
+            {name: (len(room.members), room.tail.offset) for name, room in rooms.rooms.items() if room.members},
+        )
 
     def add_routes(self, app: web.Application) -> None:
         """Serve ``/socket.io/`` on a port."""

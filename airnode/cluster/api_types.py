@@ -167,6 +167,7 @@ class RoomView(msgspec.Struct):
         epoch: number of the room's life on an origin; it only grows.
         stream: what is being published; null for students and while nothing is.
         recording: whether it is being recorded now.
+        live_since: when the class went live, before a publisher was lost and came back; 0: not known, or not live.
     """
 
     room: str
@@ -178,6 +179,7 @@ class RoomView(msgspec.Struct):
     server_time: float
     stream: StreamInfo | None
     recording: bool = False
+    live_since: float = 0.0
 
 
 class StreamView(msgspec.Struct):

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 import airnode
 from airnode.bus.client import Bus
-from airnode.bus.messages import ChatLoad, NodeOrder, NodeRecord, NodeStatus, Notice, Relayed
+from airnode.bus.messages import ChatCounts, ChatLoad, NodeOrder, NodeRecord, NodeStatus, Notice, Relayed, RoomChat
 from airnode.cluster.api_types import HeartbeatAnswer, HeartbeatRequest
 from airnode.cluster.node_registry import NodeRegistry
 from airnode.cluster.reservations import Reservations
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 #: New viewers that wait for a heartbeat; more than these are dropped, and their reservations expire.
 _NEWCOMERS_MAX = 10_000
+#: Rooms that a heartbeat tells apart.
+_CHAT_ROOMS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Meters:
         relays: {room: its source}, for rooms of other nodes. streams: number of rooms that are published here.
         sent_bytes: bytes sent to viewers since the start. cut_from: ids of origins that this node cannot reach.
         notices: what an operator should check.
-        chat: clients of the chat now; events delivered to them, and events that slow ones did not get, since the start.
+        chat: what the chat counts.
     """
 
     viewers: Callable[[], Mapping[str, int]]
@@ -50,7 +52,7 @@ class Meters:
     sent_bytes: Callable[[], int]
     cut_from: Callable[[], list[str]]
     notices: Callable[[], list[Notice]]
-    chat: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
+    chat: Callable[[], ChatCounts] = ChatCounts
 
 
 class HeartbeatClient:
@@ -114,8 +116,8 @@ class Heartbeat(Service):
         self._delivered_s = time.monotonic()
         #: (monotonic seconds, bytes sent until then) of the last heartbeat.
         self._sent = (time.monotonic(), 0)
-        #: (monotonic seconds, events delivered until then) of the last heartbeat.
-        self._delivered = (time.monotonic(), 0)
+        #: (monotonic seconds, what the chat had counted) of the last heartbeat.
+        self._chatted = (time.monotonic(), ChatCounts())
 
     async def start(self) -> None:
         """Send the first heartbeat, then one every ``cluster.heartbeat_s``."""
@@ -185,11 +187,10 @@ class Heartbeat(Service):
         )
 
     def _chat_load(self) -> ChatLoad:
-        connections, delivered, dropped = self._meters.chat()
-        then_s, then = self._delivered
-        now_s = time.monotonic()
-        self._delivered = (now_s, delivered)
-        return ChatLoad(connections, round((delivered - then) / max(now_s - then_s, 0.1), 1), dropped)
+        then_s, then = self._chatted
+        now_s, now = time.monotonic(), self._meters.chat()
+        self._chatted = (now_s, now)
+        return chat_load(then, now, now_s - then_s)
 
     def _sent_bps(self) -> int:
         then_s, then = self._sent
@@ -241,3 +242,23 @@ class Heartbeat(Service):
     def admits(self) -> bool:
         """Return whether new viewers may connect here."""
         return self._order != "removed" and not self._draining
+
+
+def chat_load(then: ChatCounts, now: ChatCounts, elapsed_s: float) -> ChatLoad:
+    """Return what a node's chat does, from what it had counted ``elapsed_s`` ago and what it has counted now."""
+    elapsed_s = max(elapsed_s, 0.1)
+
+    def said(room: str, newest: int) -> float:
+        _, before = then.rooms.get(room, (0, newest))
+        return round(max(0, newest - before) / elapsed_s, 1)
+
+    fullest = sorted(now.rooms.items(), key=lambda each: -each[1][0])[:_CHAT_ROOMS_MAX]
+    return ChatLoad(
+        now.connections,
+        round((now.delivered - then.delivered) / elapsed_s, 1),
+        now.dropped,
+        now.gaps,
+        now.alone,
+        {room: RoomChat(members, said(room, newest)) for room, (members, newest) in fullest},
+        len(now.rooms),
+    )

@@ -105,6 +105,7 @@ class RoomStates(Service):
             now,
             state.stream,
             recording=bool(state.recording_id),
+            live_since=state.live_since if state.phase in ("live", "reconnecting") else 0.0,
         )
 
     def _notify(self, change: RecordChange[RoomState]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of every state of the class and studio pages, for people to look at: ``python -m tests.e2e.screenshots``.
+"""Pictures of every state of the class, studio and admin pages, for people to look at: ``python -m tests.e2e.screenshots``.
 
 They come from the pages' development server, which causes each state on demand, and land in test-output/screens as
 ``<state>-<width>x<height>-<language>-<scheme>.png``.
@@ -206,6 +206,23 @@ async def open_missing(stage: Stage) -> None:
     await stage.page.locator(".note.warn").wait_for()
 
 
+def admin(section: str, ready: str) -> Step:
+    async def step(stage: Stage) -> None:
+        await stage.page.goto(f"{stage.url}/admin{section}#secret=secret")
+        await stage.page.locator(ready).first.wait_for()
+
+    return step
+
+
+async def open_admin(stage: Stage) -> None:
+    await stage.page.goto(f"{stage.url}/admin")
+    await stage.page.locator("#secret").wait_for()
+
+
+async def ask_drain(stage: Stage) -> None:
+    await stage.page.locator(".node-foot .button").first.click()
+
+
 async def nothing(stage: Stage) -> None:
     pass
 
@@ -274,6 +291,16 @@ STUDIO: tuple[State, ...] = (
 )
 
 
+ADMIN: tuple[State, ...] = (
+    ("admin-sign-in", open_admin),
+    ("admin-cluster", admin("", ".node")),
+    ("admin-drain", ask_drain),
+    (NOT_SHOWN, close_dialog),
+    ("admin-classes", admin("/classes", "[data-kept]")),
+    ("admin-pipeline", admin("/pipeline", "[data-topic]")),
+)
+
+
 @asynccontextmanager
 async def development_server(built: bool) -> AsyncIterator[str]:
     """Yield the address of a development server."""
@@ -303,9 +330,9 @@ async def development_server(built: bool) -> AsyncIterator[str]:
 
 
 async def shoot(browser: Browser, url: str, language: str, scheme: str, only: str) -> None:
-    """Go through all states of both pages, and photograph each in every size."""
+    """Go through all states of the pages, and photograph each in every size."""
     async with aiohttp.ClientSession() as session:
-        for steps in (CLASS, STUDIO):
+        for steps in (CLASS, STUDIO, ADMIN):
             if not any(name and only in name for name, *_ in steps):
                 continue
             context = await browser.new_context(

@@ -307,9 +307,12 @@ async def test_a_publisher_may_return_and_sequence_numbers_continue(classroom: C
     await eventually(lambda: in_state("reconnecting"), what="the room waits for its publisher")
     room = await class_api.room(student["token"])
     assert 50 < room["reconnect_deadline"] - room["server_time"] <= 60
+    began = room["live_since"]
     publisher = await Publisher.of_clip(classroom["rtmp_url"], clip).start()
     try:
         await eventually(lambda: in_state("live"), what="the room is live again")
+        room = await class_api.room(student["token"])
+        assert 0 < began == room["live_since"] < room["since"], "the class began before its publisher returned"
 
         async def discontinuous() -> str:
             text = await playlist(class_api, student["token"])

@@ -151,8 +151,16 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
         "SELECT gen_random_uuid(), 'orders', 2, n, 'k', '', 'not_json', 'd' || n, 1, 'g', "
         "now() + n * interval '1 s', now(), CASE WHEN n = 9 THEN now() END FROM generate_series(1, 9) n"
     )
+    await rig.postgres.execute(
+        "INSERT INTO classroom.hands (event_id, room, user_id, name, raised, at) "
+        "SELECT gen_random_uuid(), 'math', 's' || n, '', true, now() FROM generate_series(1, 3) n"
+    )
+    await rig.postgres.execute("UPDATE pipeline.dead_letters SET topic = 'classroom' WHERE log_offset IN (1, 9)")
     status = await rig.overview.status()
     assert status.missing == []
+    kept = status.class_record.kept
+    assert kept is not None
+    assert (kept.hands, kept.messages, kept.dead_letters, kept.counted_up_to) == (3, 0, 1, 100_000), "one was replayed"
     assert (status.orders.last_hour, status.orders.revenue_last_hour_krw) == (9, 900)
     assert sum(status.series.orders[-2:]) == 9
     assert [each.product_id for each in status.orders.top_courses] == [7, 6, 5, 4, 3]
@@ -173,6 +181,7 @@ async def test_what_landed_is_read_from_the_database(rig: Rig):
 
 async def test_an_unavailable_store_is_listed_as_missing_and_the_rest_is_returned(rig: Rig):
     process = await rig.process("one")
+    process.landed.add(1, "classroom")
     process.landed.add(4, "orders")
 
     async def told() -> bool:
@@ -183,6 +192,10 @@ async def test_an_unavailable_store_is_listed_as_missing_and_the_rest_is_returne
     without = await rig.looking(rig.bus, closed).status()
     assert without.missing == ["postgres"]
     assert without.topics[2].landed == 4
+    assert without.class_record.kept is None
+    landed_at = without.class_record.last_landed_at
+    assert landed_at is not None
+    assert 0 <= without.server_time - landed_at < 120
     nothing = Bus(RedisSection(url="redis://127.0.0.1:1"), BusMetrics(CollectorRegistry()))
     assert (await rig.looking(nothing, rig.postgres).status()).missing == ["redis"]
     assert (await rig.looking(nothing, closed).status()).missing == ["redis", "postgres"]

@@ -183,7 +183,7 @@ class ChatApplication(Service):
         visitor: Visitor = socket.state
         missed, visitor.missed = visitor.missed or {}, None
         for room, (epoch, first, last) in missed.items():
-            self.rooms.metrics.gaps.inc()
+            self.rooms.metrics.gaps.add(1)
             socket.deliver(gap_packet(room, epoch, first, last))
 
     def disconnected(self, socket: Socket, reason: str) -> None:
@@ -254,7 +254,7 @@ class ChatApplication(Service):
         """Tell a client that comes back which entries it does not get; it must join again."""
         epoch, _, offset = since.rpartition(":")
         if epoch == room.tail.epoch and offset.isdecimal() and int(offset) < room.tail.offset:
-            self.rooms.metrics.gaps.inc()
+            self.rooms.metrics.gaps.add(1)
             visitor.wire.deliver(gap_packet(room.name, epoch, int(offset) + 1, room.tail.offset))
 
     async def _check_expiry(self) -> None:

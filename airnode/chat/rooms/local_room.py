@@ -91,7 +91,7 @@ class LocalRoom:
         """Tell all members that entries are missing; the room is at ``now_at``."""
         packet = gap_packet(self.name, epoch, first, last, f"{now_at.epoch}:{now_at.offset}")
         for visitor in self.members:
-            self._metrics.gaps.inc()
+            self._metrics.gaps.add(1)
             visitor.wire.deliver(packet)
 
     def signal(self, packet: EncodedPacket, only: frozenset[str] = frozenset()) -> None:

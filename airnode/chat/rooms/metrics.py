@@ -35,7 +35,7 @@ class ChatMetrics:
             ["event"],
             registry=registry,
         )
-        self.gaps = Counter("airnode_chat_gaps_total", "Gaps that were announced to clients.", registry=registry)
+        self.gaps = Meter("airnode_chat_gaps_total", "Gaps that were announced to clients.", registry=registry)
         self._deliveries = Meter("airnode_chat_deliveries_total", "Events sent to members.", registry=registry)
         self._bytes = Meter("airnode_chat_sent_bytes_total", "Bytes of these events.", registry=registry)
         self._dropped = Meter(

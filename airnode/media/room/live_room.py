@@ -72,6 +72,8 @@ class LiveRoom:
         self.viewers = Viewers(viewer_window_s)
         self.phase: RoomPhase = "live"
         self.since = time.time()
+        #: Unix seconds at which the class went live; it stays while a publisher is awaited.
+        self.live_since = self.since
         self.reconnect_deadline: float | None = None
         self.closed = False
         self.origin_unreachable = False
@@ -123,6 +125,7 @@ class LiveRoom:
             recording_id=self.recording_id,
             recording_mode=self.recording_mode,
             part_target_s=self.window.part_target_s,
+            live_since=self.live_since,
         )
 
     def _stream(self) -> StreamInfo:

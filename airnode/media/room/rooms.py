@@ -373,6 +373,8 @@ class Rooms(Service):
     def _enter(self, room: LiveRoom, phase: RoomPhase) -> None:
         if room.phase != phase:
             room.since = time.time()
+            if room.phase == "ended":
+                room.live_since = room.since
         room.phase = phase
         self.notify(room)
 

@@ -16,12 +16,14 @@ from airnode.kernel.service import Service
 from airnode.kernel.tasks import TaskScope
 from airnode.pipeline import keys
 from airnode.pipeline.admin.alarms import pipeline_alarms
+from airnode.pipeline.admin.class_record import KeptCounts, with_landings
 from airnode.pipeline.admin.stats_reporter import MEMBERS, MINUTE_S, PipelineProcess
 from airnode.pipeline.admin.status import (
     CacheView,
     ClassRecordView,
     CourseView,
     DeadLettersView,
+    KeptView,
     LagView,
     LetterView,
     MemberView,
@@ -101,6 +103,7 @@ class DatabaseTotals:
     orders: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     courses: Sequence[CourseView] = ()
     letters: DeadLettersView = field(default_factory=lambda: DeadLettersView(0, _LETTERS_MAX, []))
+    kept: KeptView | None = None
 
 
 class Overview(Service):
@@ -112,8 +115,10 @@ class Overview(Service):
 
     name = "pipeline-overview"
 
-    def __init__(self, bus: Bus, postgres: Postgres, interval_s: float) -> None:
+    def __init__(self, bus: Bus, postgres: Postgres, interval_s: float, *, record_max_age_s: float = 0.0) -> None:
         super().__init__()
+        self._record_max_age_s = record_max_age_s
+        self._kept = KeptCounts(postgres)
         self._bus = bus
         self._leases = Leases(bus)
         self._postgres = postgres
@@ -142,7 +147,9 @@ class Overview(Service):
         )
         answers: dict[Store, object] = {"redis": reported, "postgres": totals}
         missing = [store for store, answer in answers.items() if answer is None]
-        return assemble(reported or ReportedStats(), totals or DatabaseTotals(), missing, now_s, self._interval_s)
+        status = assemble(reported or ReportedStats(), totals or DatabaseTotals(), missing, now_s, self._interval_s)
+        status.class_record.max_age_s = self._record_max_age_s
+        return status
 
     async def _with_timeout(self, store: Store, query: Callable[[float], Coroutine[Any, Any, T | None]]) -> T | None:
         """Return the answer of a store; None if it does not answer in time."""
@@ -193,6 +200,7 @@ class Overview(Service):
             courses = await self._postgres.fetch(_COURSES, _TOP_COURSES)
             count = await self._postgres.fetchval(_LETTERS_COUNT, _LETTERS_MAX)
             letters = await self._postgres.fetch(_LETTERS, _LAST_LETTERS)
+            kept = await self._kept.read()
         except (Unavailable, asyncpg.PostgresError) as error:
             log.warning("pipeline_status_incomplete", store="postgres", error=repr(error))
             return None
@@ -200,6 +208,7 @@ class Overview(Service):
             {row["minute"]: (row["orders"], row["revenue_krw"]) for row in orders},
             [CourseView(*row.values()) for row in courses],
             DeadLettersView(count, _LETTERS_MAX, [LetterView(str(row["letter_id"]), *row[1:]) for row in letters]),
+            kept,
         )
 
 
@@ -230,7 +239,7 @@ def assemble(
         cache=_cache(reported, interval_s),
         orders=_orders(totals),
         series=_series(reported, totals, now_s),
-        class_record=reported.class_record,
+        class_record=with_landings(reported.class_record, totals.kept, last_minutes(now_s), reported.minutes),
     )
     status.alarms = pipeline_alarms(status)
     return status

@@ -145,17 +145,43 @@ class SeriesView(msgspec.Struct):
     orders: list[int]
 
 
+class KeptView(msgspec.Struct):
+    """Rows of the class record in the database.
+
+    Attributes:
+        attendance: times in which somebody was in a class. poll_answers: of all polls.
+        dead_letters: facts of classes that could not be landed.
+        counted_up_to: each count ends here.
+    """
+
+    sessions: int = 0
+    attendance: int = 0
+    messages: int = 0
+    questions: int = 0
+    polls: int = 0
+    poll_answers: int = 0
+    hands: int = 0
+    dead_letters: int = 0
+    counted_up_to: int = 0
+
+
 class ClassRecordView(msgspec.Struct):
-    """Facts of classes on their way to the class record.
+    """The class record: what is kept, and facts of classes on their way there.
 
     Attributes:
         waiting: facts that are not on the event log. oldest_s: age of the oldest.
         dropped: facts that Redis dropped because too many waited.
+        kept: null: the database does not answer.
+        last_landed_at: begin of the last minute in which something landed, unix seconds; null: none in the last hour.
+        max_age_s: older rows are deleted; 0: they are kept.
     """
 
     waiting: int = 0
     oldest_s: float = 0.0
     dropped: int = 0
+    kept: KeptView | None = None
+    last_landed_at: float | None = None
+    max_age_s: float = 0.0
 
 
 class PipelineStatus(msgspec.Struct):

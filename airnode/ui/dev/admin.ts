@@ -7,8 +7,14 @@ function node(name: string, taken: number, away = false): NodeView {
   const status = away ? "offline" : drained.has(name) ? "draining" : "healthy";
   return {
     ...{ node_id: name, node_name: name, current_connections: taken, max_connections: 150, load_percentage: taken / 1.5, status, reserved: 0 },
-    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", host: "127.0.0.1", media_port: 8888, rtmp_port: 1935, chat: away ? { connections: 0, deliveries_per_s: 0, dropped: 0 } : { connections: taken, deliveries_per_s: taken * 1.5, dropped: 0 }, last_beat: Date.now() / 1000, last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
+    ...{ sent_bps: taken * 2_500_000, bandwidth_bps: 1_000_000_000, streams: 1, version: "dev", host: "127.0.0.1", media_port: 8888, rtmp_port: 1935, chat: chatOf(taken, away), last_beat: Date.now() / 1000, last_beat_age_s: away ? 75 : 1, cut_from: [], alarms: [], notices: [] },
   };
+}
+
+function chatOf(taken: number, away: boolean): NodeView["chat"] {
+  if (away) return { connections: 0, deliveries_per_s: 0, dropped: 0, gaps: 0, alone: false, rooms: {}, room_count: 0 };
+  const rooms = { main: { members: Math.round(taken * 0.8), messages_per_s: 2.4 }, "english-4f2a91": { members: Math.round(taken * 0.2), messages_per_s: 0.3 } };
+  return { connections: taken, deliveries_per_s: taken * 1.5, dropped: taken > 100 ? 12 : 0, gaps: taken > 100 ? 2 : 0, alone: taken < 50, rooms, room_count: 3 };
 }
 
 export function order(name: string, drain: boolean): void {
@@ -47,7 +53,10 @@ export function pipelineStatus(running: boolean): PipelineStatus {
       ...{ interval_s: 50, oldest_uncached_age_s: 480, worker: "slave-1" },
     },
     orders: { last_hour: 21_600, revenue_last_hour_krw: 1_890_000_000, top_courses: running ? [{ product_id: 5, title: "실전 Python 입문", orders: 31, revenue_krw: 3_069_000 }] : [] },
-    class_record: { waiting: 0, oldest_s: 0, dropped: 0 },
+    class_record: {
+      ...{ waiting: 3, oldest_s: 0.4, dropped: 0, last_landed_at: now - (now % 60), max_age_s: 366 * 86_400 },
+      kept: { sessions: 214, attendance: 8_920, messages: 100_000, questions: 1_204, polls: 96, poll_answers: 2_310, hands: 640, dead_letters: 1, counted_up_to: 100_000 },
+    },
     series: { minutes, elapsed_s: now % 60, produced: events, landed: events, lag: seen(4), hit_ratio: seen(1), orders: events.map((each) => Math.round(each * 0.6)) },
   };
 }

@@ -22,7 +22,7 @@ function grantOf(node_id: string, token = "t1"): Grant {
 }
 
 function statusOf(state: RoomState, epoch = 1): RoomStatus {
-  return { room: "main", state, epoch, since: 0, viewers: 1, server_time: 0, recording: false, reconnect_deadline: null, stream: null } as RoomStatus;
+  return { room: "main", state, epoch, since: 0, live_since: 0, viewers: 1, server_time: 0, recording: false, reconnect_deadline: null, stream: null } as RoomStatus;
 }
 
 const granted = (node_id = "n1", token = "t1"): SessionEvent => ({ type: "granted", grant: grantOf(node_id, token), nowMs: NOW_MS });
@@ -219,6 +219,9 @@ test("a class is live since it began, not since the teacher came back", () => {
   assert.equal(after(...back, at("ended", 300))[0].liveSince, null);
   assert.equal(after(...back, at("ended", 300), at("live", 400))[0].liveSince, 400);
   assert.equal(after(plain("join"), granted(), at("reconnecting", 200), at("live", 210))[0].liveSince, 210);
+  const told: SessionEvent = { type: "status", status: { ...statusOf("live"), since: 210, live_since: 100 } };
+  assert.equal(after(plain("join"), granted(), told)[0].liveSince, 100, "after a reload");
+  assert.equal(after(...began, { type: "status", status: { ...statusOf("live"), since: 210, live_since: 210 } })[0].liveSince, 100, "another origin");
 });
 
 test("outside of a room nothing but join does anything", () => {

@@ -7,6 +7,7 @@ import { Icon } from "../parts/icons.tsx";
 import { Shell } from "../parts/shell.tsx";
 import type { Alarm } from "../api/schema.ts";
 import { alarms, sentenceKey } from "./alarms.ts";
+import { Classes } from "./classes.tsx";
 import { Cluster } from "./cluster.tsx";
 import { Pipeline } from "./pipeline.tsx";
 import { SignIn } from "./signin.tsx";
@@ -14,6 +15,7 @@ import { pathOf, type AdminVisit, type Section } from "./visit.ts";
 
 const SECTIONS: readonly [Section, Key][] = [
   ["cluster", "admin.cluster"],
+  ["classes", "admin.classes"],
   ["pipeline", "admin.pipeline"],
 ];
 
@@ -23,7 +25,7 @@ export function AdminApp({ visit }: { visit: AdminVisit }) {
   const found = shot ? alarms(shot.nodes, shot.streams, shot.pipeline) : [];
   useEffect(() => {
     const count = found.length > 0 ? `(${found.length}) ` : "";
-    document.title = count + [t(section === "cluster" ? "admin.cluster" : "admin.pipeline"), t("admin.title"), "airnode"].join(" · ");
+    document.title = count + [t(SECTIONS.find(([one]) => one === section)?.[1] ?? "admin.cluster"), t("admin.title"), "airnode"].join(" · ");
   });
   return (
     <Shell home="/admin" head={signedIn && <Sections visit={visit} now={section} />}>
@@ -68,7 +70,9 @@ function Board({ visit, found }: { visit: AdminVisit; found: Alarm[] }) {
         </p>
       )}
       <Alarms found={found} />
-      {section === "cluster" ? <Cluster visit={visit} shot={shot} /> : <Pipeline status={shot.pipeline} />}
+      {section === "cluster" && <Cluster visit={visit} shot={shot} />}
+      {section === "classes" && <Classes shot={shot} />}
+      {section === "pipeline" && <Pipeline status={shot.pipeline} />}
       <button type="button" class="button quiet sign-out" onClick={() => visit.signOut()}>
         {t("studio.sign_out")}
       </button>

@@ -85,9 +85,9 @@ function NodeCard({ node, onOrder }: { node: NodeView; onOrder: () => void }) {
           {node.bandwidth_bps !== null && <span class="quiet"> / {bandwidth(node.bandwidth_bps, lang)}</span>}
         </Fact>
         <Fact name={t("node.chat")}>
-          {t("node.chat_people", { count: whole(node.chat?.connections ?? 0, lang) })}
-          <span class="quiet"> {t("unit.per_s", { value: whole(Math.round(node.chat?.deliveries_per_s ?? 0), lang) })}</span>
-          {(node.chat?.dropped ?? 0) > 0 && <span class="warn-text"> {t("node.chat_dropped", { count: whole(node.chat?.dropped ?? 0, lang) })}</span>}
+          {t("node.chat_people", { count: whole(node.chat.connections, lang) })}
+          <span class="quiet"> {t("unit.per_s", { value: whole(Math.round(node.chat.deliveries_per_s), lang) })}</span>
+          {node.chat.dropped > 0 && <span class="warn-text"> {t("node.chat_dropped", { count: whole(node.chat.dropped, lang) })}</span>}
         </Fact>
         <Fact name={t("node.classes")}>{whole(node.streams, lang)}</Fact>
         <Fact name={t("node.heard")}>{t("node.ago", { time: shortTime(node.last_beat_age_s, lang) })}</Fact>

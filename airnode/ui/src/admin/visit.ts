@@ -8,7 +8,8 @@ const SECRET = "admin.secret";
 const EVERY_MS = 2_000;
 const BACKOFF = { baseMs: 1_000, capMs: 8_000 };
 
-export type Section = "cluster" | "pipeline";
+const SECTIONS = ["cluster", "classes", "pipeline"] as const;
+export type Section = (typeof SECTIONS)[number];
 
 /** What one poll returned. */
 export interface Shot {
@@ -112,7 +113,7 @@ export function pathOf(section: Section): string {
 }
 
 function sectionOf(): Section {
-  return location.pathname.endsWith("/pipeline") ? "pipeline" : "cluster";
+  return SECTIONS.find((section) => location.pathname.endsWith(`/${section}`)) ?? "cluster";
 }
 
 /** Return the secret of `/admin#secret=…` and remove it from the address bar and the history at once. */

@@ -231,9 +231,12 @@ function onStatus(state: Placed, status: RoomStatus): Step {
   return [{ ...next, failedSources: 0 }, commands];
 }
 
+/** Return when the class went live. A page that was loaded since then knows it from the server only, an origin that took over from none. */
 function liveSince(state: Placed, status: RoomStatus): number | null {
-  if (status.state === "live") return state.liveSince ?? status.since;
-  return status.state === "reconnecting" ? state.liveSince : null;
+  if (status.state !== "live" && status.state !== "reconnecting") return null;
+  const known = [status.live_since, state.liveSince].filter((since): since is number => Boolean(since));
+  if (known.length > 0) return Math.min(...known);
+  return status.state === "live" ? status.since : null;
 }
 
 /** The source cannot go on: ask for a token, then load it again. `firstWait`: before the first such request in a row. */
