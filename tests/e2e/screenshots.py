@@ -1,4 +1,4 @@
-"""Pictures of every state of the class, studio and admin pages, for people to look at: ``python -m tests.e2e.screenshots``.
+"""Pictures of every state of the class, studio and admin pages, to look at: ``python -m tests.e2e.screenshots``.
 
 They come from the pages' development server, which causes each state on demand, and land in test-output/screens as
 ``<state>-<width>x<height>-<language>-<scheme>.png``.

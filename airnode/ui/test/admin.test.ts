@@ -22,7 +22,7 @@ function status(change: Partial<PipelineStatus> = {}): PipelineStatus {
     ...{ server_time: 1000, missing: [], alarms: [], running: true, members: MEMBERS, topics: [TOPIC], groups: [] },
     ...{ dead_letters: { total: 0, counted_up_to: 10_000, last: [] }, cache: CACHE },
     ...{ orders: { last_hour: 0, revenue_last_hour_krw: 0, top_courses: [] }, series: series() },
-    class_record: { waiting: 0, oldest_s: 0, dropped: 0 },
+    class_record: { waiting: 0, oldest_s: 0, dropped: 0, kept: null, last_landed_at: null, max_age_s: 0 },
     ...change,
   };
 }

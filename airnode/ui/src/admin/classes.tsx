@@ -14,6 +14,7 @@ const LATE_S = 30;
 /** What happens in classes: the chat of each node and its rooms, and what is kept of them. */
 export function Classes({ shot }: { shot: Shot }) {
   const nodes = shot.nodes.nodes.filter(({ status }) => status !== "offline");
+  const { class_record: record } = shot.pipeline;
   const titles = new Map(shot.streams.streams.map(({ room, title }) => [room, shownTitle(title ?? "")]));
   return (
     <>
@@ -28,7 +29,7 @@ export function Classes({ shot }: { shot: Shot }) {
         <div class="board-head">
           <h2 id="kept-title">{t("classrecord.title")}</h2>
         </div>
-        <Kept record={shot.pipeline.class_record} now={shot.pipeline.server_time} redis={!shot.pipeline.missing.includes("redis")} />
+        {record && <Kept record={record} now={shot.pipeline.server_time} redis={!shot.pipeline.missing.includes("redis")} />}
       </section>
     </>
   );
