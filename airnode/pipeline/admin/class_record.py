@@ -38,8 +38,9 @@ class KeptCounts:
         now_s = asyncio.get_running_loop().time()
         if self._last is None or now_s - self._last[0] > _FRESH_S:
             row = await self._postgres.fetchrow(_COUNTS, _ROWS_MAX, CLASSROOM)
-            counts: list[int] = [] if row is None else list(row.values())
-            self._last = (now_s, KeptView(*counts, _ROWS_MAX))
+            found = KeptView(*(row.values() if row is not None else ()))
+            found.counted_up_to = _ROWS_MAX
+            self._last = (now_s, found)
         return self._last[1]
 
 
