@@ -90,6 +90,11 @@ def adts(body: bytes, *, crc: bool = False) -> bytes:
     return body[:2] + head.to_bytes(7, "big") + bytes(header_bytes - 7) + body[2:]
 
 
+def changed_inside(body: bytes) -> bytes:
+    """Return the message with other bytes in its middle: it begins and ends like a good one."""
+    return body[:20] + bytes(each ^ 0x5A for each in body[20:-20]) + body[-20:]
+
+
 def _before_each_coded(kind: int, extra: bytes, *, once: bool = False) -> Stream:
     made: Stream = []
     done = False
@@ -169,6 +174,7 @@ CASES = {
     "aac_garbage": Case(
         "garbage audio", lambda: every(lambda b: b"\xaf\x01" + bytes(range(7, 207)), kind=AUDIO, only=200)
     ),
+    "aac_changed_bytes": Case("garbage audio", lambda: every(changed_inside, kind=AUDIO, only=200)),
     "aac_truncated": Case("garbage audio", lambda: every(lambda b: b[: len(b) // 2], kind=AUDIO, only=200)),
     "adts_inside": Case("ADTS inside", lambda: every(adts, kind=AUDIO)),
     "adts_one": Case("ADTS inside", lambda: every(adts, kind=AUDIO, only=200)),

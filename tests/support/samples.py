@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from airnode.media.codecs import avc, hevc
+from airnode.media.codecs.libav import LibavImport
 from airnode.media.frames import AudioCodec, CodecRecord, Frame, IngestEvent, MediaEvent, VideoCodec
 from airnode.media.samples.examiner import Examiner
 from airnode.media.samples.findings import Findings
@@ -77,10 +78,12 @@ class Stream:
         codes: {code of a finding: how often}.
     """
 
-    def __init__(self, codec: VideoCodec | AudioCodec = "avc", record: bytes | None = None) -> None:
+    def __init__(
+        self, codec: VideoCodec | AudioCodec = "avc", record: bytes | None = None, libav: LibavImport | None = None
+    ) -> None:
         self.findings = Findings()
         self.passed: list[MediaEvent] = []
-        self._examiner = Examiner(self.findings)
+        self._examiner = Examiner(self.findings, libav)
         self._is_audio = codec in ("aac", "opus")
         self._now_ms = 0
         self.configure(codec, {"avc": AVCC, "hevc": HVCC, "av1": AV1C}.get(codec, STEREO) if record is None else record)

@@ -1,10 +1,11 @@
 """Asks FFmpeg's decoder, through PyAV (the extra ``media``), whether a frame can be decoded.
 
 Chromium decodes AAC with the same decoder, and ends its media source at the first frame that it refuses. PyAV takes
-0.2 s to import and 16 MiB: it is imported by a thread, once a stream has something to ask.
+0.2 s to import and 16 MiB: it is imported by a thread, when the first stream with AAC comes.
 """
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,16 +13,11 @@ if TYPE_CHECKING:
 
 
 class LibavImport:
-    """Imports PyAV at the first wish, without holding up the caller.
-
-    Attributes:
-        is_missing: it is not installed; known after the first import.
-    """
+    """Imports PyAV at the first wish, without holding up the caller."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._is_imported = False
-        self.is_missing = False
 
     def is_ready(self) -> bool:
         """Return whether PyAV can be used now; start to import it if nobody has."""
@@ -38,11 +34,9 @@ class LibavImport:
         return self._is_imported
 
     def _import(self) -> None:
-        try:
+        with suppress(ImportError):
             import av  # noqa: F401 - an extra
-        except ImportError:
-            self.is_missing = True
-        else:
+
             self._is_imported = True
 
 
@@ -50,16 +44,18 @@ LIBAV: Final = LibavImport()
 
 
 class AacDecoder:
-    """Decodes single frames of a track with this AudioSpecificConfig. A verdict takes 50 to 100 us."""
+    """Decodes the frames of a track with this AudioSpecificConfig: 12 to 19 us a frame."""
 
-    def __init__(self, record: bytes) -> None:
+    def __init__(self, record: bytes, libav: LibavImport) -> None:
         self._record = record
+        self._libav = libav
         self._decoder: AudioCodecContext | None = None
+        libav.is_ready()
 
     def can_decode(self, data: bytes) -> bool:
-        """Return whether a raw frame can be decoded: true where PyAV is missing, false while it is being imported."""
-        if not LIBAV.is_ready():
-            return LIBAV.is_missing
+        """Return whether a raw frame can be decoded; true while PyAV is being imported, and where it is missing."""
+        if not self._libav.is_ready():
+            return True
         from av import CodecContext, Packet
         from av.error import FFmpegError
 

@@ -22,6 +22,7 @@ from airnode.kernel.logging import LogLimiter
 from airnode.kernel.meter import Meter
 from airnode.kernel.service import Service
 from airnode.kernel.trouble import Trouble
+from airnode.media.codecs.libav import LIBAV
 from airnode.media.frames import IngestEvent
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.room.live_room import LiveRoom, Ownership
@@ -82,7 +83,7 @@ class RoomIngest:
         self._rooms = rooms
         self._room = room
         self._publisher = publisher
-        self._examiner = Examiner(room.findings)
+        self._examiner = Examiner(room.findings, LIBAV)
 
     def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
         """Examine and package the publisher's samples.

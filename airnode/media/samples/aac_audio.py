@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from airnode.media.codecs import aac
 from airnode.media.codecs.bits import BitstreamError
-from airnode.media.codecs.libav import AacDecoder
+from airnode.media.codecs.libav import AacDecoder, LibavImport
 from airnode.media.frames import AudioConfig, Frame, MediaEvent
 from airnode.media.samples.findings import Findings
 
@@ -19,10 +19,6 @@ _LEAST_BYTES: Final = {_SCE: 4, _CPE: 6}
 _MOST_BYTES_PER_CHANNEL: Final = 2 * 768
 #: The configuration is corrected after this many frames in a row with another number of channels.
 _OTHER_LAYOUT_FRAMES: Final = 5
-#: A frame shorter than this part of the usual length may be cut: the decoder is asked.
-_SHORT_PART: Final = 0.75
-#: The usual length is an average over about so many frames, and known after as many.
-_USUAL_OF_FRAMES: Final = 64
 #: Frames without END are dropped while they are at most `_CUT_AT_FIRST`, plus one for `_ENDED_PER_CUT` frames with it.
 _ENDED_PER_CUT: Final = 10
 _CUT_AT_FIRST: Final = 3
@@ -43,10 +39,15 @@ class _Adts(NamedTuple):
 
 
 class AacAudio:
-    """Repairs the frames of one publisher's track, or drops them."""
+    """Repairs the frames of one publisher's track, or drops them.
 
-    def __init__(self, findings: Findings) -> None:
+    Args:
+        libav: with it, frames that cannot be decoded are found too.
+    """
+
+    def __init__(self, findings: Findings, libav: LibavImport | None = None) -> None:
         self._findings = findings
+        self._libav = libav
         self._record = b""
         self._config: AudioConfig | None = None
         self._layout = 0
@@ -56,10 +57,7 @@ class AacAudio:
         #: Recent frames that ended with END, and recent frames that did not.
         self._ended = 0
         self._cut = 0
-        #: Average length of the frames passed on, and their number up to `_USUAL_OF_FRAMES`.
-        self._usual_bytes = 0.0
-        self._measured = 0
-        self._decoder = AacDecoder(b"")
+        self._decoder: AacDecoder | None = None
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
         """Take an AudioSpecificConfig. Return the configuration if it has changed.
@@ -127,7 +125,8 @@ class AacAudio:
             or len(data) > _MOST_BYTES_PER_CHANNEL * config.channels
             or not _begins_well(data, element)
             or (is_other and element not in _LEAST_BYTES)
-            or not self._is_complete(data)
+            or not self._has_end(data)
+            or not (self._decoder is None or self._decoder.can_decode(data))
         ):
             self._findings.add("audio", "invalid_audio", frame.arrived_s)
             return []
@@ -150,17 +149,6 @@ class AacAudio:
             return []
         self._layout, self._other_layout, self._is_corrected = layout, 0, True
         return [*self._changed(config), frame]
-
-    def _is_complete(self, data: bytes) -> bool:
-        """Return whether a frame was probably not cut; also note its length."""
-        if not self._has_end(data):
-            return False
-        is_short = self._measured == _USUAL_OF_FRAMES and len(data) < _SHORT_PART * self._usual_bytes
-        if is_short and not self._decoder.can_decode(data):
-            return False
-        self._measured = min(self._measured + 1, _USUAL_OF_FRAMES)
-        self._usual_bytes += (len(data) - self._usual_bytes) / self._measured
-        return True
 
     def _has_end(self, data: bytes) -> bool:
         """Return whether the frame ends with the END element, or this encoder often omits it."""
@@ -201,7 +189,8 @@ class AacAudio:
         if config == self._config:
             return []
         self._config = config
-        self._decoder, self._measured = AacDecoder(config.record), 0
+        if self._libav is not None:
+            self._decoder = AacDecoder(config.record, self._libav)
         return [config]
 
 

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from airnode.media.codecs.aac import UnsupportedObjectType
 from airnode.media.codecs.bits import UnsupportedCodec
+from airnode.media.codecs.libav import LibavImport
 from airnode.media.frames import (
     AudioCodec,
     AudioConfig,
@@ -56,10 +57,15 @@ class _TrackExaminer(Protocol):
 
 
 class Examiner:
-    """Examines one publisher's stream."""
+    """Examines one publisher's stream.
 
-    def __init__(self, findings: Findings) -> None:
+    Args:
+        libav: with it, AAC frames are decoded on trial.
+    """
+
+    def __init__(self, findings: Findings, libav: LibavImport | None = None) -> None:
         self._findings = findings
+        self._libav = libav
         #: {track: (its codec, its examiner)}.
         self._tracks: dict[TrackKind, tuple[VideoCodec | AudioCodec, _TrackExaminer]] = {}
         #: {track that cannot be played: (its codec, unix time at which it came first)}.
@@ -106,7 +112,7 @@ class Examiner:
         held: list[MediaEvent] = []
         if current is None or current[0] != codec:
             held = current[1].finish() if current is not None else []
-            current = self._tracks[kind] = codec, _track_examiner(codec, self._findings)
+            current = self._tracks[kind] = codec, _track_examiner(codec, self._findings, self._libav)
         try:
             configured = current[1].configure(record, now_s)
         except UnsupportedObjectType as error:
@@ -142,9 +148,9 @@ class Examiner:
         return track in self._tracks and now_s - since_s < OTHER_TRACK_WAIT_S
 
 
-def _track_examiner(codec: VideoCodec | AudioCodec, findings: Findings) -> _TrackExaminer:
+def _track_examiner(codec: VideoCodec | AudioCodec, findings: Findings, libav: LibavImport | None) -> _TrackExaminer:
     if codec == "aac":
-        return AacAudio(findings)
+        return AacAudio(findings, libav)
     if codec == "opus":
         return OpusAudio(findings)
     if codec == "av1":

@@ -10,6 +10,11 @@ import { endWithTheLast } from "./streamend.ts";
 const BACKOFF = { baseMs: 500, capMs: 6_000 };
 /** So near to the end counts as the end. */
 const END_S = 0.5;
+/** So much is passed over where media cannot be decoded: a browser notices 0.3 s before. */
+const PASS_S = 0.5;
+/** So many times in a row, while less than this has been played since. */
+const MOST_PASSES = 8;
+const PASSED_S = 1;
 /** While an earlier section of a recording plays, the playlist is read so often for its growth. */
 const GROWTH_MS = 5_000;
 
@@ -65,6 +70,9 @@ export class Replay {
   #section = 0;
   /** Where to begin in a section that is being loaded; null: it is there. */
   #targetS: number | null = null;
+  /** Behind which time media that cannot be decoded was left (on the section's timeline), and how often in a row. */
+  #passedToS = -Infinity;
+  #passes = 0;
   #attempt = 0;
   #retrying = false;
 
@@ -220,8 +228,20 @@ export class Replay {
       return;
     }
     if (!data.fatal) return;
-    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && this.#attempt++ < 2) this.#hls?.recoverMediaError();
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR) this.#passOver();
     else this.view.patch({ failure: "broken" });
+  }
+
+  /** A piece that cannot be decoded stops the browser in front of it: go on behind it, further with each try. */
+  #passOver(): void {
+    const atS = this.#targetS ?? this.video.currentTime;
+    const sinceS = atS - this.#passedToS;
+    this.#passes = sinceS > -END_S && sinceS < PASSED_S ? this.#passes + 1 : 1;
+    if (this.#passes > MOST_PASSES) return this.view.patch({ failure: "broken" });
+    this.#passedToS = atS + PASS_S * this.#passes;
+    const plays = !this.video.paused;
+    this.#open(this.#section, this.#passedToS);
+    if (plays) void this.#play();
   }
 
   #reload(): void {

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airnode.media.codecs import aac
-from airnode.media.codecs.libav import LIBAV
+from airnode.media.codecs.libav import LibavImport
 from airnode.media.frames import AudioCodec, AudioConfig, Frame
 from tests.support.samples import MONO, MONO_FRAME, STEREO, STEREO_FRAME, Stream, adts
 
@@ -88,6 +88,13 @@ def test_frames_that_are_cut_are_dropped_from_the_beginning() -> None:
 
 
 @cache
+def decoder() -> LibavImport:
+    libav = LibavImport()
+    assert libav.wait()
+    return libav
+
+
+@cache
 def encoded_frames() -> tuple[bytes, list[bytes], list[bytes]]:
     """Return the configuration, 120 frames of noise, and the shorter ones of the silence after it."""
     encoder = av.CodecContext.create("aac", "w")
@@ -106,10 +113,9 @@ def encoded_frames() -> tuple[bytes, list[bytes], list[bytes]]:
 
 
 def test_a_frame_that_is_cut_and_happens_to_end_with_end_is_dropped() -> None:
-    assert LIBAV.wait()
     record, loud, _ = encoded_frames()
     cut = [half for frame in loud if (half := frame[: len(frame) // 2])[-1] & 7 == 7]
-    stream = Stream("aac", record).audio(*loud)
+    stream = Stream("aac", record, decoder()).audio(*loud)
     for half in cut:
         stream.audio(half, *loud[:20])
     assert len(cut) > 5
@@ -117,10 +123,18 @@ def test_a_frame_that_is_cut_and_happens_to_end_with_end_is_dropped() -> None:
     assert stream.codes == {"invalid_audio": len(cut)}
 
 
+def test_a_frame_with_other_bytes_in_its_middle_is_dropped() -> None:
+    record, loud, _ = encoded_frames()
+    stream = Stream("aac", record, decoder()).audio(*loud)
+    changed = loud[50][:20] + bytes(each ^ 0x5A for each in loud[50][20:-20]) + loud[50][-20:]
+    stream.audio(changed, *loud)
+    assert len(stream.frames) == 2 * len(loud)
+    assert stream.codes == {"invalid_audio": 1}
+
+
 def test_the_short_frames_of_a_pause_are_passed_on() -> None:
-    assert LIBAV.wait()
     record, loud, quiet = encoded_frames()
-    stream = Stream("aac", record).audio(*loud, *quiet, *loud)
+    stream = Stream("aac", record, decoder()).audio(*loud, *quiet, *loud)
     assert max(map(len, quiet)) < 0.5 * min(map(len, loud))
     assert len(stream.frames) == 2 * len(loud) + len(quiet)
     assert stream.codes == {}
