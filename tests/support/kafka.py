@@ -95,7 +95,7 @@ class Kafka:
         )
         log.close()
 
-    def wait_for_broker(self, node_id: int, within_s: float = 50) -> None:
+    def wait_for_broker(self, node_id: int, within_s: float = 100) -> None:
         """Wait until the broker accepts connections."""
         deadline = time.monotonic() + within_s
         while True:

@@ -80,13 +80,13 @@ class AirnodeProcess:
                 *command, *self.args, stdout=log, stderr=log, env={**env, **self.env}
             )
 
-    async def start(self, within_s: float = 30.0) -> "AirnodeProcess":
+    async def start(self, within_s: float = 50.0) -> "AirnodeProcess":
         """Start it, wait until it is ready, and return it."""
         await self.launch()
         await self.ready(within_s)
         return self
 
-    async def ready(self, within_s: float = 30.0) -> None:
+    async def ready(self, within_s: float = 50.0) -> None:
         path = self.data_dir / "endpoints.json"
 
         def found() -> bool:
