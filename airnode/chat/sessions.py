@@ -19,6 +19,7 @@ from airnode.kernel.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _MAX_TICK_S = 0.1
+_MAX_IDLE_TICK_S = 1.0
 _MIN_TICK_S = 0.01
 _SPEED_CHECK_S = 1.0
 #: A client that is not in a namespace after this time makes way for a new one when the node is full.
@@ -66,6 +67,8 @@ class ChatSessions:
         self._slow: set[EngineSession] = set()
         soonest_s = min(limits.ping_interval_s, limits.ping_timeout_s, limits.connect_timeout_s)
         self._tick_s = max(_MIN_TICK_S, min(_MAX_TICK_S, soonest_s / 10))
+        #: Without clients, deadlines are looked at less often; the first one's may be late by so much.
+        self._idle_tick_s = max(self._tick_s, min(_MAX_IDLE_TICK_S, soonest_s / 5))
         self._wheel: TimerWheel | None = None
         self._is_draining = False
         self._full_log = LogLimiter(_FULL_LOGGED_S)
@@ -98,7 +101,7 @@ class ChatSessions:
         loop = asyncio.get_running_loop()
         checked_s = loop.time()
         while True:
-            await asyncio.sleep(self._tick_s)
+            await asyncio.sleep(self._tick_s if self._sessions else self._idle_tick_s)
             now_s = loop.time()
             if self._wheel is not None:
                 self._wheel.advance(now_s)

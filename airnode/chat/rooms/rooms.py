@@ -30,6 +30,8 @@ _OPENING_S = 3.0
 #: Pings in a row that must fail before this node goes on alone; a busy pool of connections may hold one up.
 _FAILED_PINGS = 2
 _PING_S = 0.5
+#: Pause between pings while nobody is in a room here.
+_IDLE_PING_S = 2.0
 _PING_TIMEOUT_S = 1.5
 _IN_FLIGHT_MAX = 10_000
 
@@ -344,7 +346,8 @@ class ChatRooms(Service):
     async def _watch_redis(self) -> None:
         failed = 0
         while True:
-            await asyncio.sleep(_PING_S)
+            is_idle = not (self._rooms or self.outage or failed)
+            await asyncio.sleep(_IDLE_PING_S if is_idle else _PING_S)
             try:
                 with unavailable("The chat's Redis does not answer."):
                     async with asyncio.timeout(_PING_TIMEOUT_S):
