@@ -80,13 +80,16 @@ async def test_the_same_client_id_is_appended_once(log, room):
 
 
 async def test_a_check_refuses_changes_and_skips(log, room):
-    once = CheckScript("""
+    once = CheckScript(
+        keys=("poll",),
+        lua="""
         if args[1] == 'slow' then return refuse('rate_limited', 'Wait.', 1500) end
         if args[1] == 'look' then return skip(redis.call('HGET', key('poll'), 'open') or 'none') end
         if redis.call('HSETNX', key('poll'), 'open', args[2]) == 0 then return refuse('conflict', 'One is open.') end
         keep('poll')
         return instead('{"poll":"' .. args[2] .. '"}', 'opened')
-    """)
+    """,
+    )
     with pytest.raises(RateLimited, match="Wait") as slow:
         await log.append(draft(room), once, ["slow"])
     assert slow.value.retry_after_s == 1.5
@@ -101,7 +104,8 @@ async def test_a_check_refuses_changes_and_skips(log, room):
 
 
 async def test_two_checks_at_once_do_not_both_pass(log, room):
-    once = CheckScript("if redis.call('SETNX', key('x'), '1') == 0 then return refuse('conflict', 'Taken.') end")
+    taken = "if redis.call('SETNX', key('x'), '1') == 0 then return refuse('conflict', 'Taken.') end"
+    once = CheckScript(taken, keys=("x",))
     results = await asyncio.gather(*(log.append(draft(room), once) for _ in range(20)), return_exceptions=True)
     assert sum(isinstance(each, Conflict) for each in results) == 19
     assert len(await log.after(room, 0)) == 1
