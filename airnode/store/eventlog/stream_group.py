@@ -36,6 +36,8 @@ _CLAIM_RECORDS = 500
 _ACK_RECORDS = 500
 #: Longest read before the assignment is checked again; well below the time limit of the Redis client.
 _BLOCK_MAX_S = 1.0
+#: Pause of a member that drains and reads nothing.
+_DRAINING_S = 0.05
 
 #: Deletes idle consumers of a stream that have no pending entries. Arguments: group, calling member, idle time in ms.
 _TIDY = """
@@ -226,10 +228,12 @@ class StreamSubscription(GroupSubscription):
         return await self._read_new(reading, max_records, wait_s)
 
     async def _wait_for_group(self, wait_s: float) -> None:
-        if not self._draining:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._group_read.wait()
+        """Wait for the next heartbeat; while draining, only shortly: what is committed frees partitions."""
+        if self._draining:
+            return await asyncio.sleep(min(wait_s, _DRAINING_S))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._group_read.wait()
 
     async def _claim(self, partition: Partition, max_records: int) -> list[Delivered]:
         """Claim and return records that any member has read and not committed."""
