@@ -13,6 +13,7 @@ _PRUNE_EVERY_S = 3600.0
 _CLAIM = """INSERT INTO own_ids (user_id, student_id, kept_until) VALUES ($1, ($2::text[])[1], now() + $3::interval)
     ON CONFLICT (user_id) DO UPDATE SET student_id = excluded.student_id, kept_until = excluded.kept_until
     WHERE own_ids.student_id = ANY($2) OR own_ids.kept_until < now() RETURNING student_id"""
+_GIVE_BACK = "DELETE FROM own_ids WHERE user_id = $1 AND student_id = $2"
 _PRUNE = "DELETE FROM own_ids WHERE kept_until < now()"
 
 
@@ -48,6 +49,14 @@ class OwnIds(Service):
             Unavailable: (503) the database does not answer.
         """
         return await self._postgres.fetchval(_CLAIM, user_id, list(student_ids), self._keep) is not None
+
+    async def give_back(self, user_id: str, student_id: str) -> None:
+        """Free an id if it belongs to the student with this signed id.
+
+        Raises:
+            Unavailable: (503) the database does not answer.
+        """
+        await self._postgres.execute(_GIVE_BACK, user_id, student_id)
 
     async def prune(self) -> None:
         """Delete the ids that are free again. Raises Unavailable."""

@@ -13,7 +13,16 @@ from airnode.cluster.codes import is_teacher_key, normal_code
 from airnode.cluster.identities import Person, identify
 from airnode.cluster.shown_names import ShownNames
 from airnode.config.sections.auth import AuthSection
-from airnode.errors import FieldError, Forbidden, InvalidInput, NoHealthyNodes, Removed, Unauthenticated
+from airnode.errors import (
+    AirnodeError,
+    FieldError,
+    Forbidden,
+    InvalidInput,
+    NoHealthyNodes,
+    Removed,
+    Unauthenticated,
+    Unavailable,
+)
 from airnode.web.credentials import same_secret
 from airnode.web.rate_limit import AttemptLimit
 from airnode.web.tokens import Claims, StudentIdentity, Tokens, UserType, is_token
@@ -47,6 +56,10 @@ class IdOwners(Protocol):
 
     async def claim(self, user_id: str, student_ids: Sequence[str]) -> bool:
         """Return whether an id belongs to the student with these signed ids. Raises Unavailable (503)."""
+        ...
+
+    async def give_back(self, user_id: str, student_id: str) -> None:
+        """Free an id that belongs to this student. Raises Unavailable (503)."""
         ...
 
 
@@ -171,6 +184,15 @@ class TokenIssuer:
             if present is not None and not wanted.is_proven:
                 person = identify(self._tokens, user_id=present.user_id, present=present)
         try:
+            return await self._admit(order, joined, wanted, person)
+        except AirnodeError:
+            if person is wanted and wanted.has_own_id and not wanted.is_proven:
+                await self._give_back_id(wanted)
+            raise
+
+    async def _admit(self, order: TokenOrder, joined: Class, wanted: Person, person: Person) -> IssuedToken:
+        """Return the token of ``person``, who asked to be ``wanted``."""
+        try:
             # Who took a removed student's id is refused, too: it may be that student, without the cookie.
             self._tokens.require_not_removed(joined.room, (wanted.user_id, *wanted.also))
         except Removed:
@@ -185,6 +207,12 @@ class TokenIssuer:
         )
         node = await self._node(claims, _avoided(order), renewed=session_id is not None)
         return self._done(IssuedToken(text, claims, joined, node, person.identity))
+
+    async def _give_back_id(self, person: Person) -> None:
+        """Free an id that was just claimed with an identity which nobody gets, because the request is refused."""
+        if self._own_ids is not None:
+            with contextlib.suppress(Unavailable):
+                await self._own_ids.give_back(person.user_id, person.identity.student_id)
 
     async def _owns_id(self, person: Person) -> bool:
         return self._own_ids is None or await self._own_ids.claim(person.user_id, person.signed_ids)

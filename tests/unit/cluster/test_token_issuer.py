@@ -103,6 +103,10 @@ class OwnersInMemory:
     async def claim(self, user_id: str, student_ids: Sequence[str]) -> bool:
         return self.owners.setdefault(user_id, student_ids[0]) in student_ids
 
+    async def give_back(self, user_id: str, student_id: str) -> None:
+        if self.owners.get(user_id) == student_id:
+            del self.owners[user_id]
+
 
 class World:
     def __init__(self, **auth: object) -> None:
@@ -165,6 +169,19 @@ async def test_a_token_of_another_user_or_class_does_not_renew_a_session(world: 
     first = await world.issuer.issue(student())
     second = await world.issuer.issue(student(**{"credential": first.text, **change}))
     assert second.claims.session_id != first.claims.session_id
+
+
+async def test_a_refused_request_takes_no_id_from_the_student_who_made_it(world: World):
+    with pytest.raises(InvalidInput):
+        await world.issuer.issue(student(name="x" * 100))
+    world.nodes.full = True
+    with pytest.raises(NoHealthyNodes):
+        await world.issuer.issue(student())
+    world.nodes.full = False
+    assert (await world.issuer.issue(student())).claims.user_id == "mina"
+    with pytest.raises(InvalidInput):
+        await world.issuer.issue(student(name="x" * 100))
+    assert (await world.issuer.issue(student())).claims.user_id != "mina"
 
 
 async def test_nodes_that_failed_a_student_are_avoided(world: World):
