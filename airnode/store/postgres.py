@@ -32,6 +32,12 @@ _TEMPORARY = (
     asyncpg.ConnectionDoesNotExistError,
     asyncpg.InternalClientError,  # the connection was lost while it was returned to the pool
 )
+#: The server refuses a statement that it may take later: it stops, has no space or memory left, or is a standby.
+_NOT_NOW = (
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
 #: A retry does not help.
 _PERMANENT = (
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -148,7 +154,7 @@ class Postgres(Service):
     def _available(self) -> Iterator[None]:
         try:
             yield
-        except (*_TEMPORARY, asyncpg.InterfaceError) as error:
+        except (*_TEMPORARY, *_NOT_NOW, asyncpg.InterfaceError) as error:
             raise Unavailable("The database does not answer.", debug=self._safe(error), retry_after_s=1) from error
 
     @contextlib.asynccontextmanager
