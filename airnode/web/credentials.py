@@ -128,7 +128,7 @@ class Authorizer:
     def require(self, request: web.Request, right: Right | JoinToken, room: str | None = None) -> None:
         """Check that the sender has ``right``; with ``room``, a token must be for that room.
 
-        What teachers may do without naming a room concerns all classes: the key of one class does not do.
+        What teachers may do or see without naming a room concerns all classes: the key of one class does not do.
 
         Raises:
             Unauthenticated: (401) no credential, or a token that is not valid.
@@ -144,7 +144,7 @@ class Authorizer:
             claims.require_teacher()
             if room is not None:
                 claims.require_room(room)
-            elif right is Right.TEACHER:
+            else:
                 claims.require_every_class()
             return
         if rule.when_unset and not any(rule.secrets):

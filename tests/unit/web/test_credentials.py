@@ -113,6 +113,16 @@ def test_a_token_teaches_in_its_own_room_only():
     world.require(Right.TEACHER, SECRETS["teacher"], "a")
 
 
+@pytest.mark.parametrize("right", [Right.READER, Right.TEACHER])
+def test_the_key_of_a_class_shows_and_does_nothing_beyond_that_class(right: Right):
+    world = World()
+    token = world.tokens.issue("kim", "teacher", "a", own_class=True)[0]
+    world.require(right, token, "a")
+    for room in (None, "b"):
+        with pytest.raises(Forbidden):
+            world.require(right, token, room)
+
+
 def test_open_status_lets_everybody_read_and_nothing_else():
     world = World(open_status=True)
     world.require(Right.READER)
