@@ -105,11 +105,14 @@ def recovery_frames(sei: bytes, header_bytes: int) -> int | None:
 def is_valid_sei(sei: bytes, header_bytes: int) -> bool:
     """Return whether decoders accept the messages of an SEI NAL unit (H.264 7.3.2.3.1, D.1): Chromium stops at others.
 
-    Each message must fit into the NAL unit, and have the least number of bytes of its type.
+    Each message must fit into the NAL unit, and have the least number of bytes of its type. There are few of them:
+    a NAL unit full of empty ones would hold up the whole node.
     """
     data = unescape(sei).rstrip(b"\0")
     pos, end = header_bytes, len(data) - 1  # the last byte has the stop bit
-    while end - pos > 2 and data[pos : pos + 2] != b"\0\0":
+    for _ in range(_MAX_SEI_MESSAGES):
+        if end - pos <= 2 or data[pos : pos + 2] == b"\0\0":
+            return pos <= end
         kind, pos = _sei_number(data, pos)
         size, pos = _sei_number(data, pos)
         low, high = _SEI_BYTES.get(kind, _ANY_BYTES)
@@ -118,7 +121,7 @@ def is_valid_sei(sei: bytes, header_bytes: int) -> bool:
         if not low <= size <= high:
             return False
         pos += size
-    return pos <= end
+    return False
 
 
 def with_immediate_recovery(nals: Sequence[bytes], syntax: NalSyntax) -> list[bytes]:
