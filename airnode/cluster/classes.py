@@ -1,6 +1,7 @@
 """Classes and users in PostgreSQL. All copies elsewhere, such as in Redis, are made from it."""
 
 import datetime as dt
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,15 +72,21 @@ class Classes:
         self._max_classes = max_classes
 
     async def ensure(self, room: str, title: str) -> Class:
-        """Return the class of ``room``; create it if it is missing."""
-        try:
+        """Return the class of ``room``; create it if it is missing, restore it if it was archived.
+
+        Raises:
+            Conflict: (409) the limit of classes is reached.
+        """
+        with suppress(NotFound):
             return await self.by_room(room)
-        except NotFound:
-            pass
+        with suppress(NotFound):  # archived, while it was not the default class
+            return await self._one(_RESTORE, _room(room))
         try:
             return await self.create(title, room)
-        except Conflict:
-            return await self.by_room(room)
+        except Conflict as conflict:
+            with suppress(NotFound):
+                return await self.by_room(room)
+            raise conflict from None
 
     async def create(self, title: str, room: str | None = None) -> Class:
         """Return a new class, with a new code and key.
