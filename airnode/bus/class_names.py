@@ -42,7 +42,14 @@ if number == nil then
     local taught = redis.call('HEXISTS', KEYS[1], stem .. 'TC') + redis.call('HEXISTS', KEYS[1], stem .. 'T')
     if ARGV[5] ~= 'T' and taught > 0 then return 0 end
     free(user)
-    if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then free(redis.call('ZRANGE', KEYS[3], 0, 0)[1]) end
+    if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
+        local oldest = redis.call('ZRANGE', KEYS[3], 0, 99)
+        local gone = oldest[1]
+        for _, each in ipairs(oldest) do
+            if each:sub(1, 2) ~= 'T:' then gone = each break end
+        end
+        free(gone)
+    end
     local mark = ARGV[5] == 'T' and 'T' or ''
     local first = mark == '' and tonumber(redis.call('HGET', KEYS[1], stem .. 'N') or '1') or 1
     local function slot_of(nth) return stem .. mark .. ((mark == 'T' and nth == 1) and '' or nth) end
@@ -66,7 +73,8 @@ class ClassNames:
 
     Args:
         keep_s: a name becomes free this long after its last use.
-        max_names: most names that are kept of a class; above it the one that was not used longest becomes free.
+        max_names: most names that are kept of a class; above it the student's that was not used longest becomes free:
+            nobody gets a teacher's name by asking for many others.
     """
 
     def __init__(self, bus: Bus, *, keep_s: float, max_names: int) -> None:

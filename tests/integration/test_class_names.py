@@ -52,6 +52,14 @@ async def test_teachers_of_one_name_are_told_apart_and_keep_it_from_students(rig
     assert await names.number(room, "a", "kim") == 1
 
 
+async def test_a_teacher_keeps_the_name_however_many_students_come(rig: BusRig):
+    names, room = ClassNames(rig.bus, keep_s=600, max_names=3), f"names-{next(_rooms)}"
+    assert await names.number(room, "t", "kim", teacher=True) == 1
+    for each in "abcde":
+        await names.number(room, each, f"student {each}")
+    assert await names.number(room, "f", "kim") == 0
+
+
 async def test_the_names_of_a_class_are_bounded_and_expire(rig: BusRig):
     names, room = ClassNames(rig.bus, keep_s=600, max_names=3), f"names-{next(_rooms)}"
     assert [await names.number(room, user, "mina") for user in "abc"] == [1, 2, 3]
