@@ -113,7 +113,7 @@ export class Replay {
     if (base === this.#base) return;
     this.#base = base;
     if (!this.#hls) this.#startNative(this.video.currentTime);
-    else if (this.#retrying) this.#hls.startLoad(this.video.currentTime);
+    else if (this.#retrying) this.#hls.startLoad(this.#targetS ?? this.video.currentTime);
   }
 
   toggle(): void {
@@ -248,7 +248,7 @@ export class Replay {
     const hls = this.#hls;
     if (!hls) return;
     if (hls.levels.length === 0) hls.loadSource(this.#url);
-    else hls.startLoad(this.video.currentTime);
+    else hls.startLoad(this.#targetS ?? this.video.currentTime);
   }
 
   /** Say what is wrong, wait, and try again; the base may be another by then. */
