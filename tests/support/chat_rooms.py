@@ -109,7 +109,9 @@ class ChatRig:
         return self.tokens.issue(user, role, room)[0]
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
+        """Return the sum of the metric's samples that have these labels."""
+        samples = (sample for family in self.registry.collect() for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
 class Refused(Exception):
