@@ -36,7 +36,7 @@ async def joined(http, rig, user, room):
 
 async def test_a_node_subscribes_once_and_stays_some_seconds_after_the_last_member(start_rig, http, subscribers):
     room, other_room = f"follow-{next(_numbers)}", f"follow-{next(_numbers)}"
-    rigs = [await start_rig(f"follow-{n}", room_linger_s=1) for n in range(3)]
+    rigs = [await start_rig(f"follow-{n}", room_linger_s=3) for n in range(3)]
     first, second, _ = rigs
     clients = await asyncio.gather(*(joined(http, first, f"u{n}", room) for n in range(10)))
     assert await subscribers(room) == 1
