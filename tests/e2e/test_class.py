@@ -101,6 +101,7 @@ async def test_a_waiting_page_starts_and_survives_the_publishers_restart(classro
         async with chromium() as browser:
             page = await browser.new_page(viewport=PHONE, locale="ko-KR")
             await page.goto(f"{classroom['class_url']}?path={path}")
+            await page.get_by_label("이름").fill("민아")
             await page.get_by_role("button", name="들어가기").click()
             await eventually(lambda: is_state(page, "waiting"), what="the page waits for the teacher")
             await mark(page)

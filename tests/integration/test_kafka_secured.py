@@ -126,7 +126,7 @@ WRONG = {
 TEMPORARY = {
     "TLS to PLAINTEXT": Wrong("PLAINTEXT", "does not answer with TLS", {"security_protocol": "SSL"}),
     "SASL_SSL to SASL_PLAINTEXT": Wrong(
-        "SASL_PLAINTEXT", "set kafka.security_protocol to SASL_PLAINTEXT", {"security_protocol": "SASL_SSL"}
+        "SASL_PLAINTEXT", "kafka.security_protocol to SASL_PLAINTEXT", {"security_protocol": "SASL_SSL"}
     ),
     "none where there are accounts": Wrong(
         "SASL_SSL",
