@@ -162,7 +162,7 @@ async def test_with_the_keyboard_alone_one_joins_chats_raises_a_hand_and_votes(l
     await expect(page.get_by_label("Ask the teacher")).to_be_visible()
     await page.keyboard.press("End")
     await expect(page.get_by_role("tab", name="People")).to_be_focused()
-    await expect(page.locator(".people").get_by_text("Keys", exact=True)).to_be_visible()
+    await expect(page.locator(".people").get_by_text("Keys", exact=True)).to_be_visible(timeout=15_000)
     await page.context.close()
 
 
