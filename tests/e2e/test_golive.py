@@ -23,10 +23,12 @@ pytestmark = [pytest.mark.chromium, pytest.mark.timeout(150)]
 #: Measures the loudest sample that the page's video plays.
 _LISTEN = """async () => {
   const video = document.querySelector("video");
+  const captured = video.captureStream();
+  if (captured.getAudioTracks().length === 0) return 0;
   window.listening ??= (() => {
     const context = new AudioContext();
     const analyser = context.createAnalyser();
-    context.createMediaStreamSource(video.captureStream()).connect(analyser);
+    context.createMediaStreamSource(captured).connect(analyser);
     return analyser;
   })();
   const samples = new Float32Array(window.listening.fftSize);

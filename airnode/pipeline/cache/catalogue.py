@@ -56,6 +56,7 @@ class Catalogue(Service):
         self._tasks = TaskScope("catalogue")
         #: Hits and misses that are not in cache:stats yet, by field.
         self._unreported: Counter[str] = Counter()
+        self._reporting = asyncio.Lock()
         #: {(cached, id): row, or None}. Rows that are not in the cache in Redis.
         self._rows: ReadThrough[tuple[CachedTable[Any], int], Any] = ReadThrough(
             self._load,
@@ -71,11 +72,12 @@ class Catalogue(Service):
         self._tasks.spawn("report", reporting)
 
     async def stop(self) -> None:
-        """Report the remaining counts."""
-        await self._tasks.aclose()
+        """Report the remaining counts. A report that is cut off would be added twice: it may end first."""
         with contextlib.suppress(Unavailable, TimeoutError):
-            async with asyncio.timeout(_REPORT_EVERY_S):
-                await self._report()
+            async with asyncio.timeout(_REPORT_EVERY_S), self._reporting:
+                await self._tasks.aclose()
+                await self._add_counts()
+        await self._tasks.aclose()
 
     # -- random rows --------------------------------------------------------------------------------------------------
 
@@ -163,6 +165,10 @@ class Catalogue(Service):
                 self._unreported[f"{table}_{'hits' if result == 'hit' else 'misses'}"] += count
 
     async def _report(self) -> None:
+        async with self._reporting:
+            await self._add_counts()
+
+    async def _add_counts(self) -> None:
         """Add the counts to ``cache:stats``. If this fails, they are added later."""
         if not (counts := Counter(self._unreported)):
             return
