@@ -3,13 +3,12 @@
 import asyncio
 import random
 from collections import deque
-from types import TracebackType
 
-_READ_BYTES = 256 << 10
+from tests.support.forwarder import READ_BYTES, Forwarder
 
 
-class ShapedLink:
-    """Forwards connections on loopback. As a context manager it returns its port.
+class ShapedLink(Forwarder):
+    """Forwards connections on loopback. As a context manager it returns itself.
 
     Bytes keep their order, as in TCP: bytes that are read later never arrive earlier.
 
@@ -19,50 +18,22 @@ class ShapedLink:
     """
 
     def __init__(self, to_port: int, delay_ms: tuple[float, float] = (0.0, 0.0)) -> None:
+        super().__init__()
         self._to_port = to_port
         self._delay_ms = delay_ms
         self._random = random.Random(1)
         self._held_until_s = 0.0
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> "ShapedLink":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     def hold(self, seconds: float) -> None:
         """Deliver nothing for ``seconds``, then all of it at once."""
         self._held_until_s = asyncio.get_running_loop().time() + seconds
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._to_port)
         try:
-            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._to_port)
-            try:
-                await asyncio.gather(_forward(reader, to_server), self._delayed(from_server, writer))
-            finally:
-                to_server.close()
-        except (OSError, asyncio.CancelledError):
-            pass  # asyncio's streams report a handler that was cancelled as an error
+            await asyncio.gather(_forward(reader, to_server), self._delayed(from_server, writer))
         finally:
-            writer.close()
-            self._tasks.discard(task)
+            to_server.close()
 
     async def _delayed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -70,7 +41,7 @@ class ShapedLink:
         arrived = asyncio.Event()
         deliver = asyncio.create_task(self._deliver(pieces, arrived, writer))
         try:
-            while data := await reader.read(_READ_BYTES):
+            while data := await reader.read(READ_BYTES):
                 pieces.append((loop.time() + self._random.uniform(*self._delay_ms) / 1000, data))
                 arrived.set()
             pieces.append((loop.time(), b""))
@@ -97,7 +68,7 @@ class ShapedLink:
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_READ_BYTES):
+    while data := await reader.read(READ_BYTES):
         writer.write(data)
         await writer.drain()
     writer.close()

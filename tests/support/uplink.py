@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from types import TracebackType
+
+from tests.support.forwarder import READ_BYTES, Forwarder
 
 _PIECE_BYTES = 4096
-_READ_BYTES = 16 << 10
 
 
-class SlowUplink:
+class SlowUplink(Forwarder):
     """Forwards connections to ``to_port``. As a context manager it returns itself.
 
     Attributes:
@@ -17,32 +17,13 @@ class SlowUplink:
     """
 
     def __init__(self, to_port: int) -> None:
+        super().__init__()
         self.to_port = to_port
         self.rate_bps: float | None = None
         self.refuses = False
         self.accepted = 0
-        self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._frozen: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> "SlowUplink":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_READ_BYTES)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     def freeze(self) -> None:
         """Let nothing more through on the present connections, which stay open, as after a change of network."""
@@ -53,28 +34,20 @@ class SlowUplink:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
             writer.transport.abort()
             return
         self.accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        inner_writer: asyncio.StreamWriter | None = None
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
+        both = {writer, inner_writer}
+        self._writers |= both
         try:
-            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
-            self._writers |= {writer, inner_writer}
             await asyncio.gather(self._limited(reader, inner_writer), self._forward(inner_reader, writer))
-        except OSError:
-            pass
         finally:
-            for each in (writer, inner_writer):
-                if each is not None:
-                    self._writers.discard(each)
-                    self._frozen.discard(each)
-                    each.close()
-            self._tasks.discard(task)
+            inner_writer.close()
+            self._writers -= both
+            self._frozen -= both
 
     async def _limited(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -89,7 +62,7 @@ class SlowUplink:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            while data := await reader.read(_READ_BYTES):
+            while data := await reader.read(READ_BYTES):
                 await self._write(writer, data)
         writer.close()
 

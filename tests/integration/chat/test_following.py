@@ -53,7 +53,11 @@ async def test_a_node_subscribes_once_and_stays_some_seconds_after_the_last_memb
     await clients[0].ask("joinRoom", room)
     await mover.close()
     await eventually(lambda: other_room not in first.rooms.rooms, 15, "a room that stays empty is left")
-    assert await subscribers(other_room) == 0
+
+    async def left() -> bool:
+        return await subscribers(other_room) == 0
+
+    await eventually(left, 15, "its subscription ends too")
     assert await subscribers(room) == 2
     await far.ask("sendMessage", room, {"content": "still followed"})
     await clients[0].until(lambda c: c.texts == ["still followed"], "the message")
