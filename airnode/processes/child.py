@@ -225,14 +225,10 @@ class ChildProcess:
         return "\n".join(self._tail)
 
     async def _read_output(self, fd: int) -> None:
-        reader = asyncio.StreamReader(limit=_LINE_BYTES)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0)
-        )
         rest = b""
         try:
-            while data := await reader.read(_LINE_BYTES):
+            os.set_blocking(fd, False)
+            while data := await _read(fd, _LINE_BYTES):
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self._keep(line)
@@ -241,7 +237,7 @@ class ChildProcess:
                     rest = b""
             self._keep(rest)
         finally:
-            transport.close()
+            os.close(fd)
 
     def _keep(self, line: bytes) -> None:
         text = line[:_LINE_BYTES].decode(errors="replace").rstrip()
@@ -250,3 +246,26 @@ class ChildProcess:
         if text:
             self._tail.append(text)
             log.debug("process_output", process=self.name, line=text)
+
+
+async def _read(fd: int, max_bytes: int) -> bytes:
+    """Return what a non-blocking descriptor has to read, or nothing at its end.
+
+    Not by ``connect_read_pipe``: uvloop closes the descriptor of such a pipe twice, and between the two another thread
+    may have opened a file under the same number.
+    """
+    while True:
+        try:
+            return os.read(fd, max_bytes)
+        except BlockingIOError:
+            await _readable(fd)
+
+
+async def _readable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)

@@ -123,6 +123,16 @@ def test_queues_are_bounded():
     assert unbounded == []
 
 
+def test_no_descriptor_is_closed_twice():
+    """uvloop closes the descriptor of such a pipe twice; another thread's file may have its number by then."""
+    found = [
+        f"{name(path)}:{node.lineno}"
+        for path, node in nodes()
+        if isinstance(node, ast.Attribute) and node.attr in ("connect_read_pipe", "connect_write_pipe")
+    ]
+    assert found == []
+
+
 def handlers(*caught: str) -> Iterator[tuple[Path, ast.ExceptHandler]]:
     for path, node in nodes():
         if isinstance(node, ast.ExceptHandler):

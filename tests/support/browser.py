@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.ffmpeg import read_clock
+from tests.support.waiting import eventually
 
 #: Chromium takes the last of several such lists, so Playwright's own is here too. The popups of the address bar, which
 #: no test has, cost a browser a second of processor time.
@@ -89,8 +90,9 @@ async def watch_requests(page: Page) -> list[str]:
 
 
 async def clock_on_screen(page: Page, selector: str = "video") -> int:
-    """Return the frame number in a screenshot of the video element."""
+    """Return the frame number in a screenshot of the video element, as soon as it has a picture."""
     element = page.locator(selector).first
+    await eventually(lambda: element.evaluate("e => e.videoWidth > 0"), 20, "the video has a picture")
     size = await element.evaluate("e => [e.videoWidth, e.videoHeight, e.clientWidth, e.clientHeight]")
     png = await element.screenshot()
     return read_clock(*_video_area(png, *size))
