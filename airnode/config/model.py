@@ -27,6 +27,7 @@ from airnode.config.sections.recording import RecordingSection
 from airnode.config.sections.redis import RedisSection
 from airnode.config.sections.relay import RelaySection
 from airnode.config.sections.rtmp import RtmpSection
+from airnode.config.sections.speech import SpeechSection
 
 
 class Settings(Section):
@@ -52,5 +53,6 @@ class Settings(Section):
     eventlog: EventLogSection = EventLogSection()
     cache: CacheSection = CacheSection()
     pipeline: PipelineSection = PipelineSection()
+    speech: SpeechSection = SpeechSection()
     drain: DrainSection = DrainSection()
     log: LogSection = LogSection()

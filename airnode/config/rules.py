@@ -156,6 +156,16 @@ def _parts_fit(part_target_ms: int, segment_duration_s: float) -> str | None:
     return f"must be at most hls.segment_duration_s ({segment_duration_s * 1000:g} ms)"
 
 
+def _longer_than_shortest_piece(piece_max_s: float, piece_min_s: float) -> str | None:
+    if piece_max_s > piece_min_s:
+        return None
+    return f"must be longer than speech.piece_min_s ({piece_min_s:g} seconds)"
+
+
+def _has_remote_url(engine: str, remote_url: str) -> str | None:
+    return "remote needs speech.remote_url (OPENAI_BASE_URL) too" if engine == "remote" and not remote_url else None
+
+
 def _address(*schemes: str) -> Callable[..., str | None]:
     forms = [f"{scheme}://" for scheme in schemes]
     text = " or ".join(forms) if len(forms) < 3 else f"{', '.join(forms[:-1])} or {forms[-1]}"
@@ -314,6 +324,10 @@ RULES = (
     ConfigRule(("kafka.tls_cert", "kafka.tls_key"), _needs("kafka.tls_key")),
     ConfigRule(("kafka.tls_key", "kafka.tls_cert"), _needs("kafka.tls_cert")),
     ConfigRule(("pipeline.topics",), _topics),
+    ConfigRule(("speech.piece_max_s", "speech.piece_min_s"), _longer_than_shortest_piece),
+    ConfigRule(("speech.remote_url",), _address("http", "https")),
+    ConfigRule(("speech.engine", "speech.remote_url"), _has_remote_url),
+    ConfigRule(("speech.openai_api_key",), _not_masked),
     ConfigRule(("redis.password",), _not_masked),
     ConfigRule(("postgres.password",), _not_masked),
     ConfigRule(("kafka.sasl_password",), _not_masked),

@@ -39,6 +39,11 @@ ENV_LEGACY = {
     "CACHE_BATCH_SIZE": "cache.batch_size",
     "CACHE_NEW_DATA_RATIO": "cache.new_data_ratio",
     "PORT": "http.port",
+    "MAX_CHUNKS": "speech.max_concurrent_chunks",
+    "MAX_CONCURRENT_CHUNKS": "speech.max_concurrent_chunks",
+    "WHISPER_CACHE_DIR": "speech.models_dir",
+    "OPENAI_API_KEY": "speech.openai_api_key",
+    "OPENAI_BASE_URL": "speech.remote_url",
     "ALLOWED_ORIGINS": "http.allowed_origins",
     "LOG_LEVEL": "log.level",
 }

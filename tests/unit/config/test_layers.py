@@ -75,6 +75,11 @@ LEGACY_VALUES: dict[str, tuple[str, object]] = {
     "CACHE_BATCH_SIZE": ("500", 500),
     "CACHE_NEW_DATA_RATIO": ("0.25", 0.25),
     "PORT": ("9000", 9000),
+    "MAX_CHUNKS": ("3", 3),
+    "MAX_CONCURRENT_CHUNKS": ("4", 4),
+    "WHISPER_CACHE_DIR": ("/models", Path("/models")),
+    "OPENAI_API_KEY": (SECRET, SECRET),
+    "OPENAI_BASE_URL": ("https://api.test/v1", "https://api.test/v1"),
     "ALLOWED_ORIGINS": ("https://a.test, https://b.test:8443,", ("https://a.test", "https://b.test:8443")),
     "LOG_LEVEL": ("DEBUG", "debug"),
 }
