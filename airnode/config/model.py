@@ -16,6 +16,7 @@ from airnode.config.sections.embedded import EmbeddedSection
 from airnode.config.sections.eventlog import EventLogSection
 from airnode.config.sections.hls import HlsSection
 from airnode.config.sections.http import HttpSection
+from airnode.config.sections.jobs import JobsSection
 from airnode.config.sections.kafka import KafkaSection
 from airnode.config.sections.log import LogSection
 from airnode.config.sections.media import MediaSection
@@ -49,6 +50,7 @@ class Settings(Section):
     cluster: ClusterSection = ClusterSection()
     relay: RelaySection = RelaySection()
     chat: ChatSection = ChatSection()
+    jobs: JobsSection = JobsSection()
     kafka: KafkaSection = KafkaSection()
     eventlog: EventLogSection = EventLogSection()
     cache: CacheSection = CacheSection()
