@@ -90,6 +90,7 @@ class LaunchSpec:
         death_signal: sent to the child when airnode dies (Linux).
         redact: text that airnode replaces by ``***`` when it logs the output.
         limits: limits of the child; none by default.
+        inherit: open descriptors of airnode that the child has under the same numbers.
     """
 
     argv: Sequence[str]
@@ -101,6 +102,7 @@ class LaunchSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     redact: re.Pattern[str] | None = None
     limits: ProcessLimits = ProcessLimits()
+    inherit: Sequence[int] = ()
 
     def to_json(self) -> str:
         """Return the argument for :mod:`airnode.processes.launch`."""
@@ -166,6 +168,7 @@ class ChildProcess:
                 stdout=write_fd,
                 stderr=write_fd,
                 start_new_session=True,
+                pass_fds=tuple(spec.inherit),
             )
         except BaseException:
             os.close(read_fd)

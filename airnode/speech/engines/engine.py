@@ -22,6 +22,7 @@ class EngineOptions(msgspec.Struct, frozen=True):
         temperature: of sampling, 0 to 1; 0: the most likely text.
         word_times: whether the segments get words.
         task: ``translate``: into English.
+        beam_size: candidates that decoding follows; 0: as configured.
     """
 
     language: str = ""
@@ -30,6 +31,7 @@ class EngineOptions(msgspec.Struct, frozen=True):
     temperature: float = 0.0
     word_times: bool = True
     task: Task = "transcribe"
+    beam_size: int = 0
 
 
 class EngineState(msgspec.Struct, frozen=True):
@@ -84,6 +86,6 @@ class Engine(Protocol):
         """
         ...
 
-    def state(self) -> EngineState:
+    def describe(self) -> EngineState:
         """Return what this engine is, and whether it is loaded."""
         ...

@@ -112,6 +112,7 @@ def test_full_name_wins_over_legacy_name_and_says_so(name: str) -> None:
     key = load(flags={}, files=[], env={}).index.keys[ENV_LEGACY[name]]
     other = {"log.level": "error", "http.allowed_origins": "https://c.test", "auth.jwt_secret": "e4" * 20}
     other |= {"redis.url": "redis://other", "cluster.master_url": "http://other"}
+    other |= {"speech.remote_url": "http://other"}
     other |= {"kafka.bootstrap": "other:9092", "kafka.enabled": "off", "cache.new_data_ratio": "0.75"}
     value = other.get(key.path, "77")
     loaded = load(flags={}, files=[], env={name: LEGACY_VALUES[name][0], key.env: value})
