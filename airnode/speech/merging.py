@@ -22,8 +22,8 @@ def merged(
     gaps: list[SpeechGap] = []
     for piece in sorted(pieces, key=lambda each: each.start_s):
         if piece.index in done:
-            for segment in done[piece.index].segments:
-                segments.append(_within(moved_segment(segment, piece.start_s), piece))
+            moved = (moved_segment(segment, piece.start_s) for segment in done[piece.index].segments)
+            segments.extend(_within(segment, piece) for segment in moved)
         else:
             gaps.append(SpeechGap(piece.start_s, piece.stop_s, reasons.get(piece.index, "")))
     language, probability = _language(pieces, done)
