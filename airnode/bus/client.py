@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
+import redis
 import structlog
 from redis import asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.retry import Retry as ThreadRetry
 
 from airnode.bus import keys
 from airnode.bus.envelope import encode
@@ -70,6 +72,11 @@ class Bus(Service):
         """Return the address of the server without the password, for logs and error messages."""
         parts = urlsplit(self._url)
         return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def connect_timeout_s(self) -> float:
+        """Return ``redis.connect_timeout_s``."""
+        return self._section.connect_timeout_s
 
     @property
     def client(self) -> aioredis.Redis:
@@ -200,6 +207,35 @@ class Bus(Service):
             await ended(worker)
         if self._listener is not None:
             await self._listener.remove(subscription)
+
+    def separate_client(self, client_name: str, *, connections: int) -> aioredis.Redis:
+        """Return a client with a pool of its own, for commands that block for up to 5 s.
+
+        Its replies are text; the caller closes it. A command that fails is not sent again.
+        """
+        options = self._options() | {"client_name": client_name, "decode_responses": True}
+        pool = aioredis.BlockingConnectionPool.from_url(
+            self._url,
+            timeout=self._section.connect_timeout_s,
+            max_connections=connections,
+            socket_timeout=_COMMAND_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            **options,
+        )
+        return aioredis.Redis.from_pool(pool)
+
+    def thread_client(self, client_name: str) -> redis.Redis:
+        """Return a client for another thread than that of the event loop. Its replies are text; the caller closes it.
+
+        A command that gets no answer within two seconds fails, and is not sent again.
+        """
+        options = self._options() | {"client_name": client_name, "decode_responses": True}
+        return redis.Redis.from_url(
+            self._url,
+            socket_timeout=_PING_TIMEOUT_S,
+            retry=ThreadRetry(NoBackoff(), 0),
+            **options,
+        )
 
     def decode_value(self, data: bytes | str, kind: type[M], place: str) -> M | None:
         """Return a stored value, decoded; None if it is not of this type (counted and logged)."""

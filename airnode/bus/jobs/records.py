@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
+
 #: Any value that JSON can represent: data, progress and results of jobs.
 Json: TypeAlias = Any
 
@@ -147,9 +149,8 @@ class JobEvent:
     failed_reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerState:
-    """A worker that is alive.
+class WorkerState(msgspec.Struct, frozen=True):
+    """A worker that is alive; the value of its lease.
 
     Attributes:
         id: of this run of the worker. name: of its process, for people.
