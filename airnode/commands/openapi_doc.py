@@ -13,6 +13,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
+from airnode.bus.jobs.jobs import Jobs
+from airnode.bus.jobs.metrics import JobMetrics
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.config.sections.redis import RedisSection
@@ -53,6 +55,7 @@ def applications(data_dir: Path) -> dict[PortName, web.Application]:
                 addresses,
                 Tokens("s" * 32, 60),
                 resources,
+                Jobs(bus, settings.jobs, JobMetrics(CollectorRegistry())),
                 lambda name, error: None,
                 accesses={},
                 remote_urls=lambda access, host: StoreUrls(),

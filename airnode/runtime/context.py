@@ -7,6 +7,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus
+from airnode.bus.jobs.jobs import Jobs
 from airnode.config.model import Settings
 from airnode.config.sections.base import Section
 from airnode.kernel.access import RemoteAccess, StoreUrls
@@ -36,6 +37,8 @@ class RoleContext:
     addresses: Addresses
     tokens: Tokens
     resources: dict[Resource, Bus | Postgres | EventLog]
+    #: The job queues of the node's Redis.
+    queues: Jobs | None
     #: Called when a part fails without which the node cannot run.
     fail: Callable[[str, BaseException], None]
     #: {name: access} that roles on other machines may ask this node for.
@@ -54,6 +57,13 @@ class RoleContext:
         found = self._resource(Resource.REDIS)
         assert isinstance(found, Bus)  # noqa: S101 - an invariant of the node
         return found
+
+    @property
+    def jobs(self) -> Jobs:
+        """Return the job queues on Redis: one for all roles of the node."""
+        self._resource(Resource.REDIS)
+        assert self.queues is not None  # noqa: S101 - an invariant of the node
+        return self.queues
 
     @property
     def postgres(self) -> Postgres:

@@ -291,6 +291,7 @@ class Node:
                     addresses=addresses,
                     tokens=tokens,
                     resources={each: stores.clients[each] for each in role.needs},
+                    queues=stores.jobs,
                     fail=self.fail,
                     accesses=self._accesses,
                     remote_urls=stores.remote_urls,

@@ -7,6 +7,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from airnode.bus.client import Bus, shared_url
+from airnode.bus.jobs.jobs import Jobs
+from airnode.bus.jobs.metrics import JobMetrics
 from airnode.bus.subscription import BusMetrics
 from airnode.config.model import Settings
 from airnode.config.sections.kafka import KafkaSection
@@ -65,6 +67,8 @@ class Stores:
         self.embedded_urls: dict[str, str] = {}
         #: {resource: its client}, for the stores that the roles need.
         self.clients: dict[Resource, Bus | Postgres | EventLog] = {}
+        #: The job queues of the node's Redis, for all its roles; None without Redis.
+        self.jobs: Jobs | None = None
         needed = frozenset().union(*(role.needs for role in roles))
         embeddable = frozenset().union(*(role.embeds for role in roles))
         for resource in sorted(needed - {Resource.EVENT_LOG}):
@@ -83,7 +87,9 @@ class Stores:
                 self.embedded_urls["redis_url"] = url = self._valkey.url
             # A node that may not run its own Redis has the address of another one, and waits until it answers.
             patient = Resource.REDIS not in embeddable
-            self.clients[Resource.REDIS] = Bus(settings.redis, BusMetrics(registry), url=url, retry_forever=patient)
+            bus = Bus(settings.redis, BusMetrics(registry), url=url, retry_forever=patient)
+            self.clients[Resource.REDIS] = bus
+            self.jobs = Jobs(bus, settings.jobs, JobMetrics(registry))
         if Resource.POSTGRES in needed:
             url = ""
             if not is_configured(settings, Resource.POSTGRES):
@@ -93,12 +99,12 @@ class Stores:
                 self.embedded_urls["postgres_url"] = url = self._postgres.url
             self.clients[Resource.POSTGRES] = Postgres(settings.postgres, url=url)
         if Resource.EVENT_LOG in needed:
-            bus = self.clients[Resource.REDIS]
-            assert isinstance(bus, Bus)  # noqa: S101 - an invariant of the roles
+            redis = self.clients[Resource.REDIS]
+            assert isinstance(redis, Bus)  # noqa: S101 - an invariant of the roles
             # A role that nobody asked for must not keep a node from starting when Kafka does not answer.
             asked = any(Resource.EVENT_LOG in role.needs and not role.implied for role in roles)
             kafka = settings.kafka if asked else KafkaSection()
-            self.clients[Resource.EVENT_LOG] = create_event_log(kafka, settings.eventlog, bus, registry)
+            self.clients[Resource.EVENT_LOG] = create_event_log(kafka, settings.eventlog, redis, registry)
 
     async def start(self) -> None:
         """Start the servers in parallel, then connect."""
@@ -115,6 +121,8 @@ class Stores:
 
     async def stop(self) -> None:
         """Disconnect, then stop the servers."""
+        if self.jobs is not None:
+            await self.jobs.stop()
         for client in reversed(self.clients.values()):
             await client.stop()
         await asyncio.gather(*(server.stop() for server in self._servers))

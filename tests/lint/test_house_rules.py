@@ -23,6 +23,8 @@ MAX_LINES = 400
 
 #: Where a bare ``except Exception`` stands, and why: {file: how many}. One that is not in here is a bug.
 BOUNDARIES = {
+    "airnode/bus/jobs/attempt.py": 1,  # the job runner: any error of a handler is the job's
+    "airnode/bus/jobs/worker.py": 1,  # the job runner: one bad job must not stop the others
     "airnode/bus/subscription.py": 1,  # one bad message must not end the subscription
     "airnode/chat/socketio/client.py": 2,  # the Socket.IO dispatcher
     "airnode/media/browser/connection.py": 1,  # the same, for browsers
@@ -54,6 +56,8 @@ COUNTS = {
     "lag_records",
     "rooms",
     "members",
+    "jobs",
+    "workers",
 }
 #: Names that existing dashboards know.
 PROMISED_METRICS = {"redis_connection_status", "http_active_connections", "http_requests_total"}

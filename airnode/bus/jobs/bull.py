@@ -98,9 +98,7 @@ class Bull:
             from bullmq.job import Job
             from bullmq.redis_connection import RedisConnection, loadScript
         except ImportError:
-            raise JobsNotInstalled(
-                "Durable jobs need the package bullmq: install airnode[stt] or airnode[docs]."
-            ) from None
+            raise JobsNotInstalled("Durable jobs need the package bullmq: install airnode[stt].") from None
         self._client = client
         self._job_type = Job
         # It would ask for the version of the server, which a worker's credential may not.
