@@ -185,6 +185,7 @@ class RoomState(msgspec.Struct, frozen=True):
         next_msn, target_duration_s, part_target_s, discontinuities: the position of its playlist, for an
             origin that takes over.
         silent_s: time since the publisher sent anything.
+        heard_s: when it did, by a clock of the origin: only to be compared with an earlier report; 0: not known.
         recording_id: id of the recording in progress; empty: there is no recording.
         recording_mode: mode of the node, see the ``recording`` section.
         live_since: unix seconds at which the class went live, before it was reconnecting; 0: not known.
@@ -209,6 +210,7 @@ class RoomState(msgspec.Struct, frozen=True):
     recording_mode: RecordingMode | None = None
     part_target_s: float = 0.0
     live_since: float = 0.0
+    heard_s: float = 0.0
 
 
 def room_rules(keep_s: float = 0.0) -> RecordRules[RoomState]:

@@ -6,6 +6,7 @@ returns after another node has taken over, it has the lower epoch: its next repo
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import structlog
 
@@ -27,8 +28,6 @@ _UNREPORTED_SEGMENTS = 2
 #: Longest time that an encoder waits for a silent publisher on another node.
 _LONGEST_TURN_WAIT_S = 4.0
 _TURN_POLL_S = 0.05
-#: Reports round the time of silence; a publisher that was heard later than this is alive.
-_HEARD_AGAIN_S = 0.3
 #: Longest time that an encoder waits for Redis.
 _CLAIM_TIMEOUT_S = 3.0
 
@@ -36,6 +35,19 @@ _CLAIM_TIMEOUT_S = 3.0
 def room_claim(room: str) -> str:
     """Return the key of the claim on the bus."""
     return f"room:{room}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """When the publisher of another node was last heard.
+
+    Attributes:
+        at_s: by the loop's clock of this node; later by as much as the report was under way.
+        by_origin_s: by the clock of the other node; it grows only when something was heard.
+    """
+
+    at_s: float
+    by_origin_s: float
 
 
 class RoomClaims:
@@ -67,8 +79,6 @@ class RoomClaims:
         if room is not None and room.phase != "ended":
             return
         await self._wait_for_turn(name)
-        if self._heard_s(name) is not None:
-            raise Conflict("This class is live already; end the other stream first.")
         try:
             async with asyncio.timeout(_CLAIM_TIMEOUT_S):
                 await self._write_claim(name)
@@ -98,27 +108,39 @@ class RoomClaims:
         self._rooms.own(name, Ownership(epoch, after))
 
     async def _wait_for_turn(self, name: str) -> None:
-        """Wait until the publisher on another node has been silent for long enough, or is heard again."""
-        heard_s = self._heard_s(name)
-        if heard_s is None:
+        """Wait until the publisher on another node has been silent for long enough.
+
+        Raises:
+            Conflict: (409) it is heard again, or the time of silence that replaces it is too long to wait for.
+        """
+        first = self._heard(name)
+        if first is None:
             return
-        until_s = min(heard_s + self._takeover_after_s, self._now_s() + _LONGEST_TURN_WAIT_S)
+        silent_enough_s = first.at_s + self._takeover_after_s
+        until_s = min(silent_enough_s, self._now_s() + _LONGEST_TURN_WAIT_S)
         # This loop polls, as it waits for time to pass and for reports.
         while self._now_s() < until_s:
-            again_s = self._heard_s(name)
-            if again_s is None or again_s > heard_s + _HEARD_AGAIN_S:
-                return
             await asyncio.sleep(_TURN_POLL_S)
+            latest = self._heard(name)
+            if latest is None:
+                return
+            if latest.by_origin_s > first.by_origin_s:
+                break
+        else:
+            if until_s >= silent_enough_s:
+                return
+        raise Conflict("This class is live already; end the other stream first.")
 
-    def _heard_s(self, name: str) -> float | None:
-        """Return the loop time at which another node last heard its publisher; None: no publisher is alive there."""
+    def _heard(self, name: str) -> "_Heard | None":
+        """Return when another node last heard its publisher; None: no publisher is alive there."""
         state = self._table.state(name)
         if state is None or state.node_id == self._node_id or state.phase != "live":
             return None
         reported_s = self._table.last_report_s(name)
         heard_s = reported_s - state.silent_s
-        is_alive = self._now_s() - reported_s < _ALIVE_S and self._now_s() - heard_s < self._takeover_after_s
-        return heard_s if is_alive else None
+        if self._now_s() - reported_s >= _ALIVE_S or self._now_s() - heard_s >= self._takeover_after_s:
+            return None
+        return _Heard(heard_s, state.heard_s or heard_s)
 
     @staticmethod
     def _now_s() -> float:

@@ -126,6 +126,7 @@ class LiveRoom:
             recording_mode=self.recording_mode,
             part_target_s=self.window.part_target_s,
             live_since=self.live_since,
+            heard_s=self.last_media_s,
         )
 
     def _stream(self) -> StreamInfo:
