@@ -9,9 +9,11 @@ import click
 import airnode
 from airnode.commands.config import ROLE_KEYS, config, loaded_or_exit
 from airnode.commands.dlq import dlq
+from airnode.commands.models import models
 from airnode.commands.options import config_options
 from airnode.commands.pipeline import cache_monitor, pipeline, seed
 from airnode.commands.record import admin, record
+from airnode.commands.transcribe import transcribe
 from airnode.errors import AirnodeError
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def cli(context: click.Context, /, roles: tuple[str, ...], demo_pipeline: bool, 
       airnode config check --config airnode.toml     is the configuration right?
       airnode health http://localhost:8000           is that node well?
       airnode top                                    nodes, streams and viewers, live
+      airnode transcribe lecture.mp4                 what is said in it, on this machine
     """
     context.meta[ROLE_KEYS] = _role_keys
     if context.invoked_subcommand is not None:
@@ -192,6 +195,8 @@ cli.add_command(cache_monitor)
 cli.add_command(dlq)
 cli.add_command(record)
 cli.add_command(admin)
+cli.add_command(transcribe)
+cli.add_command(models)
 
 
 def main() -> None:

@@ -86,6 +86,15 @@ def store_options(**more: str) -> Callable[[Command], Command]:
     return lambda command: _with(options, command)
 
 
+def speech_options(command: Command) -> Command:
+    """Return a click command as :func:`config_options` does, with only the options that speech needs."""
+    helps = {
+        "--data-dir": "Where models are kept, in the directory `models` [default: ~/.airnode].",
+        "--log-level": "debug, info, warning or error [default: warning].",
+    }
+    return _with([replace(option, help=helps[option.name]) for option in OPTIONS if option.name in helps], command)
+
+
 def _with(options: Sequence[Option], command: Command) -> Command:
     decorators = [
         click.option(

@@ -29,9 +29,10 @@ def cues_of(segments: Sequence[SpokenSegment]) -> list[SubtitleCue]:
     found = [cue for segment in segments for cue in _cues(segment)]
     result = []
     for position, cue in enumerate(found):
-        next_s = found[position + 1].start_s if position + 1 < len(found) else float("inf")
-        end_s = min(max(cue.end_s, cue.start_s + _SHORTEST_S), max(next_s, cue.start_s + 0.001))
-        result.append(SubtitleCue(cue.lines, cue.start_s, round(end_s, 3)))
+        start_s = round(cue.start_s, 3)
+        next_s = round(found[position + 1].start_s, 3) if position + 1 < len(found) else float("inf")
+        end_s = min(max(cue.end_s, start_s + _SHORTEST_S), max(next_s, start_s + 0.001))
+        result.append(SubtitleCue(cue.lines, start_s, round(end_s, 3)))
     return result
 
 

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 #: Work of a process that ended is done again so often in a new one.
 _ATTEMPTS: Final = 2
 _THREADS: Final = 1
+#: A killed process has ended within this time.
+_KILLED_S: Final = 5.0
 
 
 class LocalEngine(Service):
@@ -64,6 +66,8 @@ class LocalEngine(Service):
         self._starting = asyncio.Lock()
         self._tasks = TaskScope(self.name)
         self._process: EngineProcess | None = None
+        #: Processes that were killed and may not have ended yet.
+        self._killed: list[EngineProcess] = []
         self._calls = 0
         self._idle: asyncio.TimerHandle | None = None
         self._trouble = ""
@@ -85,6 +89,8 @@ class LocalEngine(Service):
     async def stop(self) -> None:
         """End the process."""
         self._unload()
+        for process in self._killed:
+            await process.ended(_KILLED_S)
         await self._tasks.aclose()
 
     async def transcribe(
@@ -167,7 +173,7 @@ class LocalEngine(Service):
             except ProcessEnded:
                 self._forget(process)
             except TimeoutError:
-                process.kill()
+                self._kill(process)
                 self._forget(process)
                 raise EngineFailed(
                     f"The engine did not answer within {self._section.piece_timeout_s:g} s (speech.piece_timeout_s); "
@@ -213,8 +219,12 @@ class LocalEngine(Service):
         if self._idle is not None:
             self._idle.cancel()
         if self._process is not None:
-            self._process.kill()
+            self._kill(self._process)
             self._process = None
+
+    def _kill(self, process: EngineProcess) -> None:
+        process.kill()
+        self._killed = [*(each for each in self._killed if not each.has_ended), process]
 
 
 def _processors() -> int:

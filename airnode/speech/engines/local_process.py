@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import structlog
@@ -46,7 +46,8 @@ _ERRORS: Final[dict[str, type[AirnodeError]]] = {
     kind.code: kind for kind in (errors.UnknownLanguage, errors.ModelMissing, errors.EngineFailed)
 }
 
-Result = TypeVar("Result")
+#: A killed process has ended within this time.
+_KILLED_S: Final = 5.0
 
 
 class ProcessEnded(Exception):
@@ -91,6 +92,7 @@ class EngineProcess:
         except BaseException as error:
             writer.close()
             child.kill_group()
+            await child.wait(_KILLED_S)
             if isinstance(error, TimeoutError):
                 text = f"The model was not loaded within {load_timeout_s:g} s (speech.load_timeout_s)."
                 raise errors.EngineFailed(text) from None
@@ -103,6 +105,11 @@ class EngineProcess:
     def is_running(self) -> bool:
         """Return whether it can take orders."""
         return not self._ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the process is gone."""
+        return self._child.returncode is not None
 
     @property
     def pid(self) -> int:
@@ -137,6 +144,10 @@ class EngineProcess:
         """End it at once; work that is in it fails with ProcessEnded."""
         self._child.kill_group()
         self._end()
+
+    async def ended(self, timeout_s: float) -> bool:
+        """Wait for its end, at most ``timeout_s``. Return whether it has ended."""
+        return await self._child.wait(timeout_s)
 
     async def _request(
         self, order: Callable[[int, int, str], EngineOrder], pcm: bytes | Path, on_segment: OnSegment

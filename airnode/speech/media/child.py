@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 _MODULE: Final = "airnode.speech.media.program"
 _MAX_ANSWER_BYTES: Final = 16 << 20
 _OPEN_FILES: Final = 64
+#: A killed child has ended within this time.
+_KILLED_S: Final = 5.0
 #: Of the file that the child writes: a little more than the longest audio.
 _FILE_MARGIN_BYTES: Final = 4 << 20
 _ERRORS: Final[dict[str, type[InvalidInput]]] = {
@@ -95,6 +97,7 @@ async def _run(
     finally:
         if child is not None:
             child.kill_group()
+            await child.wait(_KILLED_S)
         await tasks.aclose()
 
 

@@ -53,5 +53,5 @@ def _cut_s(probabilities: NDArray[np.float32], speech: NDArray[np.bool_], earlie
         middle = (int(begins[longest]) + int(ends[longest])) / 2
         return round(first + middle) * STEP_S
     weights = np.full(_SMOOTHED_STEPS, 1 / _SMOOTHED_STEPS)
-    smoothed = np.convolve(probabilities[first:last], weights, mode="same")
-    return (first + int(np.argmin(smoothed))) * STEP_S
+    smoothed = np.convolve(probabilities[first:last], weights, mode="valid")
+    return (first + int(np.argmin(smoothed)) + _SMOOTHED_STEPS // 2) * STEP_S

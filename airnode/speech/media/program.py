@@ -57,7 +57,7 @@ def answer_to(order: MediaOrder) -> MediaAnswer:
                 return reading.look(source, order.max_duration_s, order.track)
             with os.fdopen(order.output_fd, "wb", buffering=0) as output:
                 return reading.decode(source, output, order.max_duration_s, order.track)
-        except reading.Refused as refused:
+        except reading.FileRefused as refused:
             return MediaFailure(refused.code, str(refused))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

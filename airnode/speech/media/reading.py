@@ -31,7 +31,7 @@ _LONGEST_PACKET_S: Final = 1.0
 _JOINED_SAMPLES: Final = 1 << 15
 
 
-class Refused(Exception):
+class FileRefused(Exception):
     """The file is not what it should be; ``code`` is that of an error class in :mod:`airnode.speech.errors`."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -40,28 +40,28 @@ class Refused(Exception):
 
 
 def opened(source: BinaryIO) -> InputContainer:
-    """Open a media file. Raises Refused."""
+    """Open a media file. Raises FileRefused."""
     if not source.read(1):
-        raise Refused("empty_media", "The file is empty.")
+        raise FileRefused("empty_media", "The file is empty.")
     source.seek(0)
     try:
         return av.open(source, mode="r", options=_OPTIONS, metadata_errors="ignore")
     except (FFmpegError, ValueError, OSError) as error:
         text = "The file is not a recording that can be read, or it is cut off before its index."
-        raise Refused("unreadable_media", text) from error
+        raise FileRefused("unreadable_media", text) from error
 
 
 def chosen(container: InputContainer, track: int) -> AudioStream:
-    """Return the track of sound: the number ``track``, or for -1 the one that the file prefers. Raises Refused."""
+    """Return the track of sound: the number ``track``, or for -1 the one that the file prefers. Raises FileRefused."""
     streams = container.streams.audio
     if not streams:
-        raise Refused("no_audio_track", "The file has no track of sound.")
+        raise FileRefused("no_audio_track", "The file has no track of sound.")
     if track >= len(streams):
-        raise Refused("no_audio_track", f"The file has {len(streams)} tracks of sound.")
+        raise FileRefused("no_audio_track", f"The file has {len(streams)} tracks of sound.")
     best = cast(AudioStream | None, container.streams.best("audio"))
     stream = streams[track] if track >= 0 else best or streams[0]
     if not _has_decoder(stream):
-        raise Refused("unreadable_media", "The sound is in a format that cannot be decoded.")
+        raise FileRefused("unreadable_media", "The sound is in a format that cannot be decoded.")
     return stream
 
 
@@ -69,7 +69,7 @@ def look(source: BinaryIO, max_duration_s: float, track: int = -1) -> AudioInfo:
     """Return what the file holds. Packets are counted; if they seem too many, samples are.
 
     Raises:
-        Refused: it is no media file, has no sound, or no samples.
+        FileRefused: it is no media file, has no sound, or no samples.
     """
     with opened(source) as container:
         stream = chosen(container, track)
@@ -100,7 +100,7 @@ def decode(source: BinaryIO, output: BinaryIO, max_duration_s: float, track: int
     What cannot be decoded is left out and counted; a file that is cut off is decoded until there.
 
     Raises:
-        Refused: it is no media file, has no sound, or nothing of it can be decoded.
+        FileRefused: it is no media file, has no sound, or nothing of it can be decoded.
     """
     most, written, is_too_long = round(max_duration_s * SAMPLE_RATE), 0, False
     with opened(source) as container:
@@ -114,7 +114,7 @@ def decode(source: BinaryIO, output: BinaryIO, max_duration_s: float, track: int
                 break
     if not written:
         detail = "Nothing of the sound can be decoded." if frames.bad else "The track of sound has no samples."
-        raise Refused("unreadable_media" if frames.bad else "empty_media", detail)
+        raise FileRefused("unreadable_media" if frames.bad else "empty_media", detail)
     return DecodedAudio(written, frames.bad, is_too_long)
 
 
@@ -196,7 +196,7 @@ def _decoded_length(source: BinaryIO, max_duration_s: float, track: int) -> tupl
             if samples > most:
                 return samples, True
     if not samples:
-        raise Refused("empty_media", "The track of sound has no samples.")
+        raise FileRefused("empty_media", "The track of sound has no samples.")
     return samples, False
 
 

@@ -1,0 +1,33 @@
+"""One local engine for all tests that do not end it, and one directory of models."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from prometheus_client import CollectorRegistry
+
+from airnode.config.sections.speech import SpeechSection
+from airnode.speech.engines.local import LocalEngine
+from airnode.speech.models import Models
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with whisper-base, joined from its packages."""
+    folder = tmp_path_factory.mktemp("models")
+    Models(folder, may_download=False).get("base")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def section() -> SpeechSection:
+    return SpeechSection(download_models=False, max_concurrent_chunks=2, idle_unload_s=600, nice=0)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def engine(section: SpeechSection, models_dir: Path) -> AsyncIterator[LocalEngine]:
+    """whisper-base, two pieces at once. It belongs to the loop of the session."""
+    engine = LocalEngine(section, models_dir, CollectorRegistry())
+    yield engine
+    await engine.stop()
