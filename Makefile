@@ -24,7 +24,7 @@ WORKERS ?= 2
 COMPOSE = docker compose -f deploy/compose/compose.yaml
 
 .PHONY: help setup pages run test lint types format config-docs chaos encoders bench-media bench-live bench-delay bench-hls bench-browser bench-odd bench-relay \
-        bench-placement bench-cluster bench-pipeline bench-cache bench-chat bench-pages cluster-local cluster-up cluster-down cluster-logs wheel clean
+        bench-placement bench-cluster bench-pipeline bench-cache bench-chat bench-pages bench-speech cluster-local cluster-up cluster-down cluster-logs wheel clean
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s%s\n' "$$name" "$$text"; done
@@ -106,6 +106,10 @@ bench-hls: setup ## LL-HLS beside MediaMTX where one is on PATH: delay, CPU, tim
 bench-relay: setup ## what relaying costs an origin, in one tier and in two; prints a table and JSON
 	@tests/system-packages
 	$(BIN)/python -m tests.bench.relay $(ARGS)
+
+bench-speech: setup ## error rates, time and memory of speech beside faster-whisper alone; a table and JSON
+	@tests/system-packages
+	$(BIN)/python -m tests.bench.speech $(ARGS)
 
 bench-placement: setup ## what placing a viewer costs, and how even it is; prints a table and JSON
 	$(BIN)/python -m tests.bench.placement $(ARGS)

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import resource
+import sys
 import time
 from dataclasses import dataclass
 
@@ -110,3 +112,9 @@ def slope(points: list[tuple[float, float]]) -> float:
     mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
     across = sum((x - mean_x) ** 2 for x, _ in points)
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / across if across else float("nan")
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory that this process has had (getrusage(2))."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
