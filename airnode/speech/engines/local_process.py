@@ -165,7 +165,7 @@ class EngineProcess:
                 await self._writer.drain()
             return await done
         finally:
-            if not done.done() or done.cancelled():
+            if not self._ended and (not done.done() or done.cancelled()):
                 self._writer.write(framed(CancelWork(number)))
             del self._waiting[number], self._on_segment[number]
 

@@ -3,8 +3,7 @@
 Only formats that people record in are opened, and none of those that name other files or addresses (playlists).
 """
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
 import av
@@ -27,6 +26,9 @@ FORMATS: Final = (
 _OPTIONS: Final = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "max_streams": "64"}
 #: A packet without a duration counts at most so much.
 _LONGEST_PACKET_S: Final = 1.0
+#: Silence that stands in for sound that was not sent; shorter ones are inaccurate time stamps.
+_SHORTEST_GAP_S: Final = 0.1
+_LONGEST_GAP_S: Final = 600.0
 #: Frames are joined to so many samples before they are converted: 30 times fewer calls.
 _JOINED_SAMPLES: Final = 1 << 15
 
@@ -105,7 +107,7 @@ def decode(source: BinaryIO, output: BinaryIO, max_duration_s: float, track: int
     most, written, is_too_long = round(max_duration_s * SAMPLE_RATE), 0, False
     with opened(source) as container:
         frames = _Frames(container, chosen(container, track))
-        for block in _converted(frames):
+        for block in _converted(container, frames):
             room = (most - written) * 2
             output.write(block[:room])
             written += min(len(block), room) // 2
@@ -116,6 +118,36 @@ def decode(source: BinaryIO, output: BinaryIO, max_duration_s: float, track: int
         detail = "Nothing of the sound can be decoded." if frames.bad else "The track of sound has no samples."
         raise FileRefused("unreadable_media" if frames.bad else "empty_media", detail)
     return DecodedAudio(written, frames.bad, is_too_long)
+
+
+class _Clock:
+    """Where the next sound begins, in seconds from the start of the file, and the silence before it.
+
+    A recording whose sound begins late or was interrupted keeps its times: silence stands in for what is missing. A
+    longer jump than `_LONGEST_GAP_S` is a clock that was set anew, not a silence.
+    """
+
+    def __init__(self, container: InputContainer) -> None:
+        #: Time stamp of the start; moved when a clock was set anew.
+        self._start_s = (container.start_time or 0) / 1_000_000
+        self._at_s = 0.0
+
+    def silence_before(self, stamp_s: float | None) -> float:
+        """Return how long nothing was sent before the sound with this time stamp."""
+        if stamp_s is None:
+            return 0.0
+        gap_s = stamp_s - self._start_s - self._at_s
+        if gap_s > _LONGEST_GAP_S or gap_s < -_LONGEST_GAP_S:
+            self._start_s = stamp_s - self._at_s
+        if not _SHORTEST_GAP_S <= gap_s <= _LONGEST_GAP_S:
+            return 0.0
+        self._at_s += gap_s
+        return gap_s
+
+    def pass_(self, length_s: float) -> float:
+        """Count sound of this length. Return where it ends."""
+        self._at_s += length_s
+        return self._at_s
 
 
 class _Frames:
@@ -142,38 +174,71 @@ class _Frames:
                 self.bad += 1
 
 
-def _converted(frames: Iterable[AudioFrame]) -> Iterator[bytes]:
-    """Yield samples as s16le at 16 kHz, mono. The format may change in the middle of the track."""
-    for _, same in itertools.groupby(frames, key=lambda frame: (frame.format.name, frame.layout.name, frame.rate)):
-        resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-        for joined in _joined(same):
-            for out in resampler.resample(joined):
-                yield bytes(out.planes[0])[: out.samples * 2]
-        for out in resampler.resample(None):
+class _Converter:
+    """Makes s16le at 16 kHz, mono, of frames. Their format may change in the middle of the track."""
+
+    def __init__(self) -> None:
+        self._format: tuple[str, str, int] | None = None
+        self._resampler: AudioResampler | None = None
+        self._fifo = av.AudioFifo()
+
+    def take(self, frame: AudioFrame) -> Iterator[bytes]:
+        """Yield the samples that are ready."""
+        given = (frame.format.name, frame.layout.name, frame.rate)
+        if given != self._format:
+            yield from self.rest()
+            self._format = given
+        frame.pts = None
+        self._fifo.write(frame)
+        if self._fifo.samples >= _JOINED_SAMPLES:
+            yield from self._convert(self._fifo.read())
+
+    def rest(self) -> Iterator[bytes]:
+        """Yield the samples of all frames so far."""
+        if self._fifo.samples:
+            yield from self._convert(self._fifo.read())
+        if self._resampler is not None:
+            yield from self._convert(None)
+        self._fifo, self._resampler = av.AudioFifo(), None
+
+    def _convert(self, joined: AudioFrame | None) -> Iterator[bytes]:
+        if self._resampler is None:
+            self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        for out in self._resampler.resample(joined):
             yield bytes(out.planes[0])[: out.samples * 2]
 
 
-def _joined(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    fifo = av.AudioFifo()
+def _converted(container: InputContainer, frames: _Frames) -> Iterator[bytes]:
+    """Yield the samples of a track, with silence where nothing was sent."""
+    clock, converter = _Clock(container), _Converter()
     for frame in frames:
-        frame.pts = None
-        fifo.write(frame)
-        if fifo.samples >= _JOINED_SAMPLES and (joined := fifo.read()) is not None:
-            yield joined
-    if fifo.samples and (joined := fifo.read()) is not None:
-        yield joined
+        stamp_s = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
+        if silence_s := clock.silence_before(stamp_s):
+            yield from converter.rest()
+            yield from _silence(silence_s)
+        clock.pass_(frame.samples / frame.rate)
+        yield from converter.take(frame)
+    yield from converter.rest()
+
+
+def _silence(length_s: float) -> Iterator[bytes]:
+    samples = round(length_s * SAMPLE_RATE)
+    while samples > 0:
+        yield bytes(2 * min(samples, SAMPLE_RATE))
+        samples -= SAMPLE_RATE
 
 
 def _counted_s(container: InputContainer, stream: AudioStream, max_duration_s: float) -> float:
-    """Return the sum of the packets' durations, or a little more than ``max_duration_s``."""
-    total_s, last_pts = 0.0, None
+    """Return the length by the packets, or a little more than ``max_duration_s``."""
+    clock, total_s, last_pts = _Clock(container), 0.0, None
     for packet in _packets(container, stream):
         base = float(packet.time_base or stream.time_base or 0)
-        if packet.duration:
-            total_s += packet.duration * base
-        elif packet.pts is not None and last_pts is not None:
-            total_s += min(max((packet.pts - last_pts) * base, 0.0), _LONGEST_PACKET_S)
+        length_s = (packet.duration or 0) * base
+        if not length_s and packet.pts is not None and last_pts is not None:
+            length_s = min(max((packet.pts - last_pts) * base, 0.0), _LONGEST_PACKET_S)
         last_pts = packet.pts
+        clock.silence_before(None if packet.pts is None else packet.pts * base)
+        total_s = clock.pass_(length_s)
         if total_s > max_duration_s:
             break
     return total_s
@@ -191,7 +256,7 @@ def _packets(container: InputContainer, stream: AudioStream) -> "Iterator[Packet
 def _decoded_length(source: BinaryIO, max_duration_s: float, track: int) -> tuple[int, bool]:
     most, samples = round(max_duration_s * SAMPLE_RATE), 0
     with opened(source) as container:
-        for block in _converted(_Frames(container, chosen(container, track))):
+        for block in _converted(container, _Frames(container, chosen(container, track))):
             samples += len(block) // 2
             if samples > most:
                 return samples, True

@@ -81,6 +81,22 @@ async def test_a_video_with_several_tracks_of_sound_gives_the_preferred_one(tmp_
 
 
 @pytest.mark.ffmpeg
+async def test_sound_that_begins_late_or_was_interrupted_keeps_its_times(tmp_path: Path):
+    """Times of words must open the picture where they are said."""
+    late = ["-itsoffset", "2", *TONE, "-map", "0", "-map", "1", "-c:v", "mpeg4", "-c:a", "aac"]
+    whole = made(tmp_path / "late.mkv", *PICTURE, *late)
+    assert abs(await length_s(whole, tmp_path) - 5) < 0.2
+    samples = (tmp_path / "samples").read_bytes()
+    assert not any(samples[: int(BYTES_PER_S * 1.9)])
+    assert any(samples[int(BYTES_PER_S * 2.1) :])
+    cut = ["-bsf:a", "noise=drop='between(pts*tb,1,2)'", "-c:a", "aac"]
+    interrupted = made(tmp_path / "interrupted.mkv", *TONE, *cut)
+    assert abs(await length_s(interrupted, tmp_path) - 3) < 0.2
+    samples = (tmp_path / "samples").read_bytes()
+    assert not any(samples[int(BYTES_PER_S * 1.3) : int(BYTES_PER_S * 1.7)])
+
+
+@pytest.mark.ffmpeg
 async def test_files_without_sound_are_refused(tmp_path: Path):
     silent = made(tmp_path / "silent.mp4", *PICTURE, "-c:v", "mpeg4")
     assert await refused(silent, tmp_path) == [errors.NoAudioTrack] * 2
