@@ -40,6 +40,16 @@ def music() -> Path:
     return _packaged(MUSIC, "asterisk-moh-opsound-wav")
 
 
+#: The same words, spelled in two ways.
+_SPELLED = {
+    "mister": "mr",
+    **{
+        str(digit): name
+        for digit, name in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
+    },
+}
+
+
 def _packaged(path: Path, package: str) -> Path:
     if not path.is_file():
         if os.environ.get("CI"):
@@ -74,7 +84,7 @@ def wav_samples(path: Path) -> bytes:
 def words_of(text: str) -> list[str]:
     """The words of a text without case and punctuation."""
     words = re.sub(r"[^\w\s']", " ", text.lower()).split()
-    return ["mr" if word == "mister" else word for word in words]
+    return [_SPELLED.get(word, word) for word in words]
 
 
 def letters_of(text: str) -> list[str]:
