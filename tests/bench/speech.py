@@ -39,10 +39,10 @@ LIMITS = MediaLimits(7200, 2 << 30, 600)
 
 @dataclass(frozen=True)
 class Corpus:
-    """Recordings as one file of samples, and what is said in them."""
+    """Recordings as one WAV file (16 kHz, mono), and what is said in them."""
 
     name: str
-    pcm: Path
+    audio: Path
     said: str
     language: str
 
@@ -53,7 +53,7 @@ class Corpus:
 
     @property
     def seconds(self) -> float:
-        return self.pcm.stat().st_size / BYTES_PER_S
+        return self.audio.stat().st_size / BYTES_PER_S
 
 
 def librivox(folder: Path) -> Corpus:
@@ -84,9 +84,8 @@ def asterisk(folder: Path) -> Corpus:
 
 
 def joined(folder: Path, name: str, parts: list[bytes], texts: list[str]) -> Corpus:
-    pcm = folder / f"{name}.pcm"
-    pcm.write_bytes(PAUSE.join(parts))
-    return Corpus(name, pcm, " ".join(texts), "en")
+    audio = written_wav(folder / f"{name}.wav", PAUSE.join(parts))
+    return Corpus(name, audio, " ".join(texts), "en")
 
 
 async def shared(folder: Path, name: str, language: str) -> Corpus:
@@ -95,13 +94,14 @@ async def shared(folder: Path, name: str, language: str) -> Corpus:
         raise Skipped(f"{name} is not in AIRNODE_TEST_DATA")
     pcm = folder / f"{name}.pcm"
     await decode(path, pcm, LIMITS)
+    audio = written_wav(folder / f"{path.stem}.wav", pcm.read_bytes())
     said = JFK if name.startswith("jfk") else path.with_suffix(".txt").read_text()
-    return Corpus(name.partition(".")[0], pcm, said, language)
+    return Corpus(path.stem, audio, said, language)
 
 
-async def direct(pcm: Path, model: Path, how: str, language: str) -> dict[str, Any]:
+async def direct(audio: Path, model: Path, how: str, language: str) -> dict[str, Any]:
     """faster-whisper alone: its text, seconds, processor seconds, and peak of memory."""
-    command = [sys.executable, "-m", "tests.bench.speech_direct", str(pcm), str(model), how, language]
+    command = [sys.executable, "-m", "tests.bench.speech_direct", str(audio), str(model), how, language]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return dict(json.loads(output))
@@ -131,11 +131,11 @@ class Bench:
                 self._report.missing[f"quality {title}"] = str(why)
                 continue
             texts = {
-                how: (await direct(corpus.pcm, self.model, how, corpus.language))["text"]
+                how: (await direct(corpus.audio, self.model, how, corpus.language))["text"]
                 for how in sums
                 if how != "ours"
             }
-            found = await self._transcriber.transcribe_samples(corpus.pcm, EngineOptions(language=corpus.language))
+            found = await self._transcriber.transcribe(corpus.audio, EngineOptions(language=corpus.language))
             self._compare(corpus, texts | {"ours": found.text}, sums)
         for how, wrong in sums.items():
             self._report.add("quality in all", Figure(f"wrong_{how}", f"mistakes, {how}", wrong, ""))
@@ -157,16 +157,14 @@ class Bench:
         """Time of a long file: ours with decoding, cutting and merging, beside faster-whisper alone."""
         corpus = librivox(self._folder)
         repeats = max(1, round(minutes * 60 / corpus.seconds))
-        samples = (corpus.pcm.read_bytes() + PAUSE) * repeats
+        samples = (wav_samples(corpus.audio) + PAUSE) * repeats
         audio = written_wav(self._folder / "long.wav", samples)
-        pcm = self._folder / "long.pcm"
-        pcm.write_bytes(samples)
         options = EngineOptions(language="en")
         await self.engine.transcribe(samples[: 5 * BYTES_PER_S], options)
         began_s = time.monotonic()
         await self._transcriber.transcribe(audio, options)
         ours_s = time.monotonic() - began_s
-        alone = {how: await direct(pcm, self.model, how, "en") for how in ("whole", "batched", "parallel")}
+        alone = {how: await direct(audio, self.model, how, "en") for how in ("whole", "batched", "parallel")}
         name = f"speed, {len(samples) / BYTES_PER_S / 60:.1f} minutes of speech, two pieces at once"
         for how, found in alone.items():
             self._report.add(name, Figure(f"alone_{how}_s", f"faster-whisper, {how}", found["seconds"], "s"))
@@ -180,7 +178,7 @@ class Bench:
 
     async def memory(self, jobs: int) -> None:
         """Memory over many pieces, two at once."""
-        samples = librivox(self._folder).pcm.read_bytes()
+        samples = wav_samples(librivox(self._folder).audio)
         options = EngineOptions(language="en")
         await asyncio.gather(*(self.engine.transcribe(samples, options) for _ in range(4)))
         before = self.engine.describe().memory_bytes / 2**20

@@ -1,8 +1,8 @@
-"""faster-whisper alone, in a process of its own: ``python -m tests.bench.speech_direct PCM MODEL HOW LANGUAGE``.
+"""faster-whisper alone, in a process of its own: ``python -m tests.bench.speech_direct FILE MODEL HOW LANGUAGE``.
 
 HOW: ``whole`` is one call as its README shows it, with the silence left out; ``batched`` is one call of its batched
 mode; ``parallel`` is the batched mode on the file's parts between silences, two at once with one thread each: what we
-do, without anything around it. The time includes no loading. Prints JSON.
+do, without anything around it. The time includes reading the file, but not loading the model. Prints JSON.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from faster_whisper import BatchedInferencePipeline, WhisperModel
+from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from tests.bench.meters import peak_rss_bytes
@@ -22,13 +22,13 @@ RATE = 16_000
 WORKERS = 2
 
 
-def main(pcm: str, model_dir: str, how: str, language: str) -> None:
-    audio = np.fromfile(pcm, dtype="<i2").astype(np.float32) / 32768.0
+def main(path: str, model_dir: str, how: str, language: str) -> None:
     workers = WORKERS if how == "parallel" else 1
     threads = 1 if how == "parallel" else WORKERS
     model = WhisperModel(model_dir, device="cpu", compute_type="int8", cpu_threads=threads, num_workers=workers)
-    list(transcribed(model, "batched", audio[: 5 * RATE], language))  # the first call is slower
+    list(transcribed(model, "batched", decode_audio(path)[: 5 * RATE], language))  # the first call is slower
     began_s, cpu_s = time.monotonic(), time.process_time()
+    audio = decode_audio(path)
     if how == "parallel":
         with ThreadPoolExecutor(workers) as pool:
             texts = list(pool.map(lambda part: list(transcribed(model, "batched", part, language)), parts(audio)))
