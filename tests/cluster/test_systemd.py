@@ -126,7 +126,9 @@ def test_the_unit_stops_airnode_with_a_drain():
     assert service["Environment"].split()[0] == f"AIRNODE_NODE__DATA_DIR=%S/{service['StateDirectory']}"
 
 
-@pytest.mark.parametrize("role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer"])
+@pytest.mark.parametrize(
+    "role", ["standalone", "master", "slave", "cache-worker", "producer", "consumer", "stt-worker"]
+)
 async def test_systemd_accepts_the_unit(tmp_path: Path, role: str):
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here: it comes with systemd")

@@ -58,6 +58,7 @@ COUNTS = {
     "members",
     "jobs",
     "workers",
+    "uploads",
 }
 #: Names that existing dashboards know.
 PROMISED_METRICS = {"redis_connection_status", "http_active_connections", "http_requests_total"}

@@ -15,6 +15,7 @@ SECRETS = {
     "JWT_SECRET_KEY": "5ea1ed" * 8,
     "AIRNODE_CLUSTER__TOKEN": "c0ffee" * 8,
     "AIRNODE_CLUSTER__PIPELINE_TOKEN": "0ddba11" * 6,
+    "AIRNODE_CLUSTER__SPEECH_TOKEN": "5beec4" * 8,
 }
 
 

@@ -69,3 +69,18 @@ class AuthSection(Section):
     default_name: str = Field(
         default="Student", min_length=1, max_length=40, description="Name of students whose client sends none."
     )
+    api_keys: bool = Field(
+        default=True,
+        description="Programs may use API keys, which `airnode keys` makes and revokes; false: no key opens anything.",
+    )
+    api_key_rate_per_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Requests allowed per second with one API key, on average, and ten times as many at once; a key "
+        "can have a limit of its own.",
+    )
+    api_key_daily_minutes: float = Field(
+        default=600.0,
+        ge=0,
+        description="Minutes of audio that one API key may send on a day (UTC); a key can have a limit of its own.",
+    )

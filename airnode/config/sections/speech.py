@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from airnode.config.sections.base import Section
 from airnode.config.units import ByteSize, HomePath, Seconds
 
+_QueueName = Annotated[str, Field(pattern=r"^(long|short)-files$")]
 _Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
@@ -82,9 +83,9 @@ class SpeechSection(Section):
     )
     remote_timeout_s: Seconds = Field(default=300.0, gt=0, description="Longest wait for the remote engine's answer.")
     piece_min_s: Seconds = Field(
-        default=90.0, ge=5, le=600, description="A piece is cut at the longest silence after this time of it, …"
+        default=90.0, ge=5, le=600, description="A piece is cut at the longest silence after this time of it."
     )
-    piece_max_s: Seconds = Field(default=120.0, ge=10, le=900, description="… and before this time of it.")
+    piece_max_s: Seconds = Field(default=120.0, ge=10, le=900, description="Longest piece.")
     max_duration_s: Seconds = Field(
         default=1800.0, ge=1, description="Longest audio of one file, as counted while decoding; 1800 is 30 minutes."
     )
@@ -95,4 +96,39 @@ class SpeechSection(Section):
     )
     decode_timeout_s: Seconds = Field(
         default=300.0, gt=0, description="Longest time, and most processor time, to decode a media file."
+    )
+    queues: tuple[_QueueName, ...] = Field(
+        default=("short-files", "long-files"),
+        min_length=1,
+        description="Queues that this worker takes pieces from: short-files, long-files, or both.",
+    )
+    worker_id: str = Field(
+        default="", max_length=100, description="Name of this worker for people; empty: the node's name."
+    )
+    short_file_s: Seconds = Field(
+        default=300.0,
+        ge=0,
+        description="Uploads shorter than this wait in the queue short-files, others in long-files.",
+    )
+    uploads_dir: HomePath | None = Field(
+        default=None, description="Directory for uploads until they are transcribed; unset: 'uploads' in node.data_dir."
+    )
+    max_upload_bytes: ByteSize = Field(default=1 << 30, ge=1 << 10, description="Largest file of an upload.")
+    max_uploads: int = Field(default=32, ge=1, description="Uploads that a master receives at once.")
+    upload_gap_s: Seconds = Field(
+        default=30.0, gt=0, description="An upload of which nothing more comes for this long is refused."
+    )
+    min_free_bytes: ByteSize = Field(
+        default=1 << 30, ge=0, description="No upload is taken while its disk has less free space than this."
+    )
+    max_open: int = Field(
+        default=1000, ge=1, description="Transcripts of one user, or of one API key, that are not done yet."
+    )
+    max_concurrent_splits: int = Field(
+        default=2, ge=1, le=64, description="Uploads that a master decodes and cuts into pieces at once."
+    )
+    answer_timeout_s: Seconds = Field(
+        default=3600.0,
+        gt=0,
+        description="Longest wait of a client that asked for the transcript in the answer; the work goes on after it.",
     )

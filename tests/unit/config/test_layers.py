@@ -75,6 +75,8 @@ LEGACY_VALUES: dict[str, tuple[str, object]] = {
     "CACHE_BATCH_SIZE": ("500", 500),
     "CACHE_NEW_DATA_RATIO": ("0.25", 0.25),
     "PORT": ("9000", 9000),
+    "QUEUE_NAME": ("long-files", ("long-files",)),
+    "WORKER_ID": ("worker-1", "worker-1"),
     "MAX_CHUNKS": ("3", 3),
     "MAX_CONCURRENT_CHUNKS": ("4", 4),
     "WHISPER_CACHE_DIR": ("/models", Path("/models")),
@@ -112,6 +114,7 @@ def test_full_name_wins_over_legacy_name_and_says_so(name: str) -> None:
     key = load(flags={}, files=[], env={}).index.keys[ENV_LEGACY[name]]
     other = {"log.level": "error", "http.allowed_origins": "https://c.test", "auth.jwt_secret": "e4" * 20}
     other |= {"redis.url": "redis://other", "cluster.master_url": "http://other"}
+    other |= {"speech.queues": "short-files"}
     other |= {"speech.remote_url": "http://other"}
     other |= {"kafka.bootstrap": "other:9092", "kafka.enabled": "off", "cache.new_data_ratio": "0.75"}
     value = other.get(key.path, "77")

@@ -13,6 +13,7 @@ from airnode.config.sections.cluster import with_join_tokens
 from airnode.errors import Forbidden, RateLimited, Unauthenticated
 from airnode.kernel.access import JoinToken
 from airnode.pipeline.access import PIPELINE_TOKEN
+from airnode.speech.service.access import SPEECH_TOKEN
 from airnode.web.clients import Clients
 from airnode.web.credentials import (
     Authorizer,
@@ -32,8 +33,6 @@ SECRETS = {
     "admin": "admin-secret",
     "teacher": "teach-secret",
 }
-#: A token that a role of another package declares.
-SPEECH_TOKEN = JoinToken("speech_token", "speech token", "For a test.")
 JOIN_TOKENS = (CLUSTER_TOKEN, PIPELINE_TOKEN, SPEECH_TOKEN)
 #: {right or join token: the secrets that give it}.
 GIVEN_BY: dict[Right | JoinToken, set[str]] = {
@@ -43,6 +42,7 @@ GIVEN_BY: dict[Right | JoinToken, set[str]] = {
     Right.ADMIN: {"cluster", "admin"},
     Right.READER: {"cluster", "admin", "teacher"},
     Right.TEACHER: {"teacher"},
+    Right.TRANSCRIBER: {"teacher", "admin"},
 }
 
 
@@ -96,7 +96,7 @@ def test_without_secrets_in_the_configuration_nobody_has_a_right(right: Right | 
 @pytest.mark.parametrize("right", GIVEN_BY, ids=str)
 def test_a_teachers_token_reads_and_teaches_and_a_students_does_neither(right: Right | JoinToken):
     world = World()
-    if right in (Right.READER, Right.TEACHER):
+    if right in (Right.READER, Right.TEACHER, Right.TRANSCRIBER):
         world.require(right, world.token("teacher"))
     else:
         with pytest.raises(Forbidden):

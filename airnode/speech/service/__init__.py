@@ -1,0 +1,1 @@
+"""Transcripts as a service: uploads over HTTP, jobs for many workers, results in PostgreSQL."""
