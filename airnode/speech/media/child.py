@@ -64,7 +64,7 @@ async def answer(order: MediaOrder, kind: type[Answer], limits: MediaLimits, max
             order = msgspec.structs.replace(order, answer_fd=file.fileno())
             child = await _run(order, limits, folder, max_output_bytes)
             file.seek(0)
-            found = _decoded(file.read(_MAX_ANSWER_BYTES), *child)
+            found = answer_in(file.read(_MAX_ANSWER_BYTES), *child)
     if not isinstance(found, kind):
         raise errors.DecodingFailed("The file cannot be decoded: the decoder answered something else.")
     return found
@@ -101,9 +101,10 @@ async def _run(
         await tasks.aclose()
 
 
-def _decoded(
+def answer_in(
     body: bytes, exit_code: int | None, reason: ExitReason | None, tail: str
 ) -> AudioInfo | DecodedAudio | Cuts:
+    """Return the answer in what a child wrote. Raises what :func:`answer` does."""
     if exit_code == 0 and body:
         try:
             found: MediaAnswer = msgspec.json.decode(body, type=MediaAnswer)
