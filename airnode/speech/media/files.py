@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airnode.speech.audio import BYTES_PER_S
-from airnode.speech.errors import AudioTooLong, EmptyMedia
+from airnode.speech.audio import BYTES_PER_S, BYTES_PER_SAMPLE
+from airnode.speech.errors import AudioTooLong, DecodingFailed, EmptyMedia
 from airnode.speech.media import child
 from airnode.speech.media.limits import MediaLimits
 from airnode.speech.media.messages import AudioInfo, Cuts, DecodedAudio, MediaOrder, Piece
@@ -38,6 +38,9 @@ async def decode(path: Path, out: Path, limits: MediaLimits, track: int = -1) ->
                 "decode", source_fd, output_fd=output.fileno(), max_duration_s=limits.max_duration_s, track=track
             )
             decoded = await child.answer(order, DecodedAudio, limits, round(limits.max_duration_s * BYTES_PER_S))
+            written = os.fstat(output.fileno()).st_size
+        if written != decoded.samples * BYTES_PER_SAMPLE:
+            raise DecodingFailed("The file cannot be decoded: the decoder wrote something else than it says.")
         if decoded.is_too_long:
             raise too_long(limits.max_duration_s, limits.max_duration_s)
     except BaseException:

@@ -1,8 +1,12 @@
 """What a media child is asked, and what it answers (JSON)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Length = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class MediaOrder(msgspec.Struct, frozen=True):
@@ -41,13 +45,13 @@ class AudioInfo(msgspec.Struct, frozen=True, tag=True):
         has_video: whether there is a picture that moves (a cover is none).
     """
 
-    duration_s: float
+    duration_s: Length
     is_too_long: bool
     container: str
     codec: str
-    rate_hz: int
-    channels: int
-    tracks: int
+    rate_hz: Count
+    channels: Count
+    tracks: Count
     has_video: bool
 
 
@@ -60,8 +64,8 @@ class DecodedAudio(msgspec.Struct, frozen=True, tag=True):
         is_too_long: the audio goes on after the limit; nothing of that was written.
     """
 
-    samples: int
-    bad_packets: int
+    samples: Count
+    bad_packets: Count
     is_too_long: bool
 
 
@@ -72,10 +76,10 @@ class Piece(msgspec.Struct, frozen=True):
         speech_s: how long somebody speaks in it.
     """
 
-    index: int
-    start_s: float
-    stop_s: float
-    speech_s: float
+    index: Count
+    start_s: Length
+    stop_s: Length
+    speech_s: Length
 
 
 class Cuts(msgspec.Struct, frozen=True, tag=True):
