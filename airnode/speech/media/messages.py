@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 import msgspec
 
-
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Length = Annotated[float, msgspec.Meta(ge=0)]
 
