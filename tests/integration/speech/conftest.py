@@ -14,15 +14,22 @@ from airnode.speech.models import Models
 
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with whisper-base, joined from its packages."""
+    """A directory with whisper-base and the smaller whisper-tiny.en, from their packages."""
     folder = tmp_path_factory.mktemp("models")
-    Models(folder, may_download=False).get("base")
+    for name in ("base", "tiny.en"):
+        Models(folder, may_download=False).get(name)
     return folder
 
 
 @pytest.fixture(scope="session")
 def section() -> SpeechSection:
     return SpeechSection(download_models=False, max_concurrent_chunks=2, idle_unload_s=600, nice=0)
+
+
+@pytest.fixture(scope="session")
+def small(section: SpeechSection) -> SpeechSection:
+    """The same with the small model, for tests that start a process of their own."""
+    return section.model_copy(update={"model": "tiny.en"})
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from airnode.config.sections.speech import SpeechSection
 from airnode.speech import errors
-from airnode.speech.audio import SAMPLE_RATE
+from airnode.speech.audio import BYTES_PER_S, SAMPLE_RATE
 from airnode.speech.engines.engine import EngineOptions
 from airnode.speech.engines.local import LocalEngine
 from airnode.speech.media.files import decode
@@ -33,13 +33,14 @@ from tests.support.waiting import eventually
 
 shared = pytest.mark.asyncio(loop_scope="session")
 ENGLISH = EngineOptions(language="en")
+THREE_S = 3 * BYTES_PER_S
 SILENCE = b"\0\0" * SAMPLE_RATE * 5
 
 
 @pytest.fixture
-async def own(section: SpeechSection, models_dir: Path) -> AsyncIterator[LocalEngine]:
+async def own(small: SpeechSection, models_dir: Path) -> AsyncIterator[LocalEngine]:
     """An engine of the test's own, to end its process."""
-    engine = LocalEngine(section, models_dir, CollectorRegistry())
+    engine = LocalEngine(small, models_dir, CollectorRegistry())
     yield engine
     await engine.stop()
 
@@ -98,7 +99,7 @@ async def test_a_language_that_does_not_exist_is_an_error_of_the_caller(engine: 
 @shared
 async def test_samples_may_be_a_file_and_cancelled_work_leaves_the_engine_free(engine: LocalEngine, tmp_path: Path):
     pcm = tmp_path / "samples"
-    pcm.write_bytes(wav_samples(sentence()))
+    pcm.write_bytes(wav_samples(sentence())[:THREE_S])
     works = [asyncio.ensure_future(engine.transcribe(pcm.read_bytes(), ENGLISH)) for _ in range(6)]
     await asyncio.sleep(0)
     for work in works:
@@ -108,7 +109,7 @@ async def test_samples_may_be_a_file_and_cancelled_work_leaves_the_engine_free(e
 
 
 async def test_work_of_a_killed_process_is_done_in_a_new_one(own: LocalEngine):
-    pcm = wav_samples(sentence())[: 2 * SAMPLE_RATE * 3]
+    pcm = wav_samples(sentence())[:THREE_S]
     first = await own.transcribe(pcm, ENGLISH)
     process = own._process
     assert process is not None
@@ -121,8 +122,8 @@ async def test_work_of_a_killed_process_is_done_in_a_new_one(own: LocalEngine):
     assert own.trouble == ""
 
 
-async def test_a_process_without_work_is_ended(section: SpeechSection, models_dir: Path):
-    idle = section.model_copy(update={"idle_unload_s": 0.2})
+async def test_a_process_without_work_is_ended(small: SpeechSection, models_dir: Path):
+    idle = small.model_copy(update={"idle_unload_s": 0.2})
     engine = LocalEngine(idle, models_dir, CollectorRegistry())
     try:
         assert not engine.describe().is_loaded
@@ -135,8 +136,8 @@ async def test_a_process_without_work_is_ended(section: SpeechSection, models_di
         await engine.stop()
 
 
-async def test_work_that_takes_too_long_fails_and_the_next_one_works(section: SpeechSection, models_dir: Path):
-    engine = LocalEngine(section.model_copy(update={"piece_timeout_s": 0.05}), models_dir, CollectorRegistry())
+async def test_work_that_takes_too_long_fails_and_the_process_is_ended(small: SpeechSection, models_dir: Path):
+    engine = LocalEngine(small.model_copy(update={"piece_timeout_s": 0.05}), models_dir, CollectorRegistry())
     try:
         with pytest.raises(errors.EngineFailed, match=r"speech\.piece_timeout_s"):
             await engine.transcribe(wav_samples(sentence()) * 20, ENGLISH)

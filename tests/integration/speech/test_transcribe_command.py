@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "airnode", "transcribe"]
 
 
 def environment(models_dir: Path) -> dict[str, str]:
-    return {**os.environ, "WHISPER_CACHE_DIR": str(models_dir), "AIRNODE_SPEECH__DOWNLOAD_MODELS": "false"}
+    return {**os.environ, "WHISPER_CACHE_DIR": str(models_dir), "AIRNODE_SPEECH__MODEL": "tiny.en"}
 
 
 def test_files_are_written_beside_and_a_bad_one_holds_up_no_other(tmp_path: Path, models_dir: Path):
