@@ -11,6 +11,7 @@ from airnode.commands.config import ROLE_KEYS, config, loaded_or_exit
 from airnode.commands.dlq import dlq
 from airnode.commands.keys import keys
 from airnode.commands.models import models
+from airnode.commands.jobs import jobs
 from airnode.commands.options import config_options
 from airnode.commands.pipeline import cache_monitor, pipeline, seed
 from airnode.commands.record import admin, record
@@ -199,6 +200,7 @@ cli.add_command(admin)
 cli.add_command(transcribe)
 cli.add_command(models)
 cli.add_command(keys)
+cli.add_command(jobs)
 
 
 def main() -> None:

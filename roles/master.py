@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from airnode.bus.class_names import ClassNames
+from airnode.bus.jobs.watch import QueueWatch
 from airnode.bus.removals import Removals
 from airnode.chat.assembly import ChatParts, make_chat
 from airnode.classrecord.attendance_reporter import AttendanceMetrics, AttendanceReporter
@@ -54,6 +55,7 @@ from airnode.web.addresses import Addresses, PortName
 from airnode.web.clients import Clients
 from airnode.web.credentials import Authorizer, class_attempts, cluster_attempts, master_rules
 from airnode.web.health import HealthCheck
+from airnode.web.jobs_api import JobsApi
 from airnode.web.rate_limit import AttemptLimit
 from airnode.web.static import add_pages
 
@@ -105,6 +107,7 @@ def build(ctx: RoleContext) -> RoleParts:
         RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
         _nodes_api(ctx, cluster),
         _join_api(ctx, cluster),
+        JobsApi(ctx.jobs, cluster.authorizer),
         _pipeline_api(ctx, cluster, overview, catalogue),
         RecordApi(
             cluster.authorizer,
@@ -135,6 +138,7 @@ def build(ctx: RoleContext) -> RoleParts:
             raise LookupError("no slave has sent a heartbeat")
         return f"{count} serving"
 
+    queue_watch = QueueWatch(ctx.jobs, ctx.tasks("queue-watch"))
     sessions = SessionTracker(
         ctx.bus,
         ctx.settings.classes,
@@ -158,12 +162,14 @@ def build(ctx: RoleContext) -> RoleParts:
             overview,
             catalogue,
             *in_order(transcripts.services),
+            queue_watch,
             *(in_order(chat.services) if chat is not None else ()),
         ),
         routes={PortName.HTTP: routes},
         checks=(
             HealthCheck("nodes", serving, critical=False),
             HealthCheck("class-sessions", sessions.check, critical=False),
+            HealthCheck("jobs", queue_watch.check, critical=False),
             HealthCheck("removals", removal_keeper.check, critical=False),
             *(HealthCheck(name, check, critical=False) for name, check in transcripts.checks.items()),
             *(chat.checks if chat is not None else ()),

@@ -1,53 +1,47 @@
-"""A role of another package that processes BullMQ jobs on the Redis of a master on another machine."""
+"""A role of another package that works durable jobs on the Redis of a master on another machine."""
 
+import asyncio
 from typing import Any
 
-from bullmq import Job, Worker
-
-from airnode.kernel.access import JoinToken, RedisAccess, RemoteAccess
-from airnode.kernel.service import Service
+from airnode.bus.jobs.control import JobControl
+from airnode.bus.jobs.keys import jobs_access
+from airnode.bus.jobs.records import JobRecord
+from airnode.bus.jobs.worker import JobWorker
+from airnode.kernel.access import JoinToken, RemoteAccess
 from airnode.runtime.context import RoleContext
 from airnode.runtime.resources import Resource
 from airnode.runtime.role import Role, RoleParts
+from airnode.web.health import HealthCheck
 
-QUEUE, PREFIX = "transcripts", "airnode:jobs"
+QUEUE = "transcripts"
 
 TOKEN = JoinToken("jobs_token", "jobs token", "Credential with which job workers on other machines join.")
 
-#: BullMQ keeps waiting jobs in lists, and asks for the server's version with INFO.
-ACCESS = RemoteAccess(
-    name="jobs",
-    token=TOKEN,
-    redis=RedisAccess(keys=(f"{PREFIX}:*",), categories=("list",), commands=("info",)),
-)
+ACCESS = RemoteAccess(name="jobs", token=TOKEN, redis=jobs_access(QUEUE))
 
 
-class JobWorker(Service):
-    """Counts the letters of a text. Each job fails at its first attempt."""
+async def count_letters(job: JobRecord, control: JobControl) -> dict[str, Any]:
+    """Count the letters of a text. The first attempt fails."""
+    if job.attempts_made == 0:
+        raise RuntimeError("the first attempt fails")
+    await control.progress(50)
+    return {"letters": len(job.data["text"])}
 
-    name = "job-worker"
 
-    def __init__(self, redis_url: str) -> None:
-        super().__init__()
-        self._redis_url = redis_url
-        self._worker: Worker | None = None
-
-    async def start(self) -> None:
-        self._worker = Worker(QUEUE, self._work, {"connection": self._redis_url, "prefix": PREFIX})
-
-    async def stop(self) -> None:
-        if self._worker is not None:
-            await self._worker.close(force=True)
-
-    async def _work(self, job: Job, token: str) -> dict[str, Any]:
-        if job.attemptsMade == 0:
-            raise RuntimeError("the first attempt fails")
-        await job.updateProgress(50)
-        return {"letters": len(job.data["text"])}
+async def take_long(job: JobRecord, control: JobControl) -> None:
+    """Work until somebody stops it."""
+    await control.progress(1)
+    await asyncio.Event().wait()
 
 
 def build(ctx: RoleContext) -> RoleParts:
-    return RoleParts(services=(JobWorker(ctx.settings.redis.url),))
+    handlers = {"count": count_letters, "long": take_long}
+    worker = JobWorker(ctx.jobs, [QUEUE], handlers, concurrency=2, tasks=ctx.tasks("job-worker"))
+
+    async def check() -> str:
+        return worker.check()
+
+    return RoleParts(services=(worker,), checks=(HealthCheck("jobs", check, critical=False),))
 
 
 ROLE = Role(

@@ -1,8 +1,11 @@
 """Queues and workers on a real Redis."""
 
 import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ from airnode.bus.jobs.worker import JobWorker
 from airnode.bus.subscription import BusMetrics
 from airnode.config.sections.jobs import JobsSection
 from airnode.config.sections.redis import RedisSection
+from airnode.errors import Unavailable
 from airnode.kernel.tasks import TaskScope
 from tests.support.waiting import eventually
 
+ROOT = Path(__file__).parents[2]
 QUEUE = "q"
 #: Quick enough for tests: a dead worker's job runs again within a second or two.
 QUICK = {"lock_s": 2, "stalled_check_s": 0.3, "cancel_grace_s": 0.5}
@@ -47,7 +52,10 @@ class JobsRig:
         """Return the job when it is in one of these states; without any: when it has ended."""
 
         async def there() -> JobRecord | None:
-            record = await self.jobs.get(queue, job_id)
+            try:
+                record = await self.jobs.get(queue, job_id)
+            except Unavailable:  # a test that stops Redis waits until it is back
+                return None
             wanted = record is not None and (record.state in states if states else record.state.ended)
             return record if wanted else None
 
@@ -109,6 +117,23 @@ class Gate:
         await eventually(lambda: len(self.begun) >= count, 15, f"{count} jobs have begun")
 
 
-def worker_script(directory: Path) -> Path:
-    """Return the script of a worker in a process of its own."""
-    return Path(__file__).with_name("job_worker.py")
+@asynccontextmanager
+async def worker_process(url: str, **section: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Yield a worker in a process of its own; see :mod:`tests.support.job_worker`."""
+    command = (sys.executable, "-m", "tests.support.job_worker", url, json.dumps(section))
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, cwd=ROOT)
+    try:
+        await said(process, "ready")
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process, line: str) -> None:
+    """Wait until the process has printed this line."""
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        while (found := await process.stdout.readline()).decode().strip() != line:
+            assert found, f"the process ended before it said {line!r}"

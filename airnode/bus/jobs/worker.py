@@ -303,7 +303,8 @@ class JobWorker(Service):
                     step = Leave()
                 break
             except REDIS_ERRORS as error:
-                log.warning("job_end_not_written", queue=taken.ref.queue, job=taken.ref.id, error=str(error))
+                if not again:
+                    log.warning("job_end_not_written", queue=taken.ref.queue, job=taken.ref.id, error=str(error))
                 again = True
                 await backoff.pause()
                 if attempt.stop_reason is StopReason.LOST:
