@@ -17,6 +17,13 @@ QUEUES = f"{PREFIX}:queues"
 #: The group of the leases of workers.
 WORKERS = "job-workers"
 
+#: Parts of a queue's keys that are no jobs.
+_RESERVED = frozenset(
+    (
+        *("active", "wait", "waiting-children", "paused", "completed", "failed", "delayed", "repeat", "stalled"),
+        *("stalled-check", "limiter", "prioritized", "id", "meta", "pc", "events", "marker", "de", "dn", "metrics"),
+    )
+)
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
@@ -55,9 +62,10 @@ def check_job(queue: str, job_id: str) -> None:
     """
     check_queue(queue)
     # BullMQ numbers jobs without an id, so it refuses ids that are integers.
-    if not _ID.match(job_id) or job_id.isdecimal():
+    if not _ID.match(job_id) or job_id.isdecimal() or job_id in _RESERVED:
         raise InvalidInput(
-            f"{job_id[:140]!r} is no id of a job: up to 128 letters, digits, '.', '-' and '_', and not a number."
+            f"{job_id[:140]!r} is no id of a job: up to 128 letters, digits, '.', '-' and '_', not a number, "
+            "and no word that BullMQ uses."
         )
 
 

@@ -11,6 +11,8 @@ from airnode.bus.jobs.hashes import LISTS, METRICS_MINUTES, NEWEST_FIRST, PLACES
 from airnode.bus.jobs.records import ChildResult, JobRecord, JobRef, JobState, QueueState
 
 _ENDS = (JobState.COMPLETED, JobState.FAILED)
+#: Events that a queue keeps for slow listeners. Those of completed jobs contain the results; BullMQ would keep 10,000.
+_EVENTS_MAX = 1000
 #: Most records in one answer.
 PAGE_MAX = 500
 
@@ -123,8 +125,9 @@ async def count_waiting(client: aioredis.Redis, queue: str) -> int:
     """Return the number of jobs that wait for a worker or for their time; makes the queue known."""
     pipeline = client.pipeline(transaction=False)
     pipeline.sadd(keys.QUEUES, queue)
+    pipeline.hsetnx(keys.of_queue(queue, "meta"), "opts.maxLenEvents", _EVENTS_MAX)
     pipeline.llen(keys.of_queue(queue, "wait"))
     for place in ("prioritized", "delayed"):
         pipeline.zcard(keys.of_queue(queue, place))
-    _, *counts = await pipeline.execute()
+    _, _, *counts = await pipeline.execute()
     return sum(counts)

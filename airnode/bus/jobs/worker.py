@@ -22,6 +22,7 @@ from airnode.bus.jobs.hashes import to_json
 from airnode.bus.jobs.jobs import Jobs
 from airnode.bus.jobs.locks import HeldLock, LockKeeper
 from airnode.bus.jobs.records import JobRef, Json, WorkerState
+from airnode.bus.jobs.stalled import StalledJobs
 from airnode.bus.jobs.steps import Complete, Fail, GiveBack, Leave, RetryLater, Step, StopReason
 from airnode.bus.leases import Leases
 from airnode.bus.subscription import AnyChannelSubscription
@@ -93,6 +94,7 @@ class JobWorker(Service):
             on_lost=lambda ref: self._stop_attempt(ref, StopReason.LOST),
             on_cancelled=lambda ref: self._stop_attempt(ref, StopReason.CANCELLED),
         )
+        self._stalled = StalledJobs(jobs, queues, self._locks)
         #: {job: its attempt}, while it runs or its end is written.
         self._attempts: dict[JobRef, Attempt] = {}
         self._free = asyncio.Semaphore(concurrency)
@@ -121,7 +123,7 @@ class JobWorker(Service):
         await self._report()
         self._spawn_repeated("report", _RENEW_LEASE_S, self._report)
         self._tasks.spawn("beat", self._beat())
-        self._spawn_repeated("stalled", self._jobs.section.stalled_check_s, self._recover_stalled)
+        self._spawn_repeated("stalled", self._jobs.section.stalled_check_s, self._stalled.recover)
         self._taking = self._tasks.spawn("take", self._take_jobs())
         log.info("job_worker_started", worker=self._state.id, queues=self._queues, concurrency=self._concurrency)
 
@@ -370,16 +372,3 @@ class JobWorker(Service):
     async def _report(self) -> None:
         state = msgspec.structs.replace(self._state, active=len(self._attempts), draining=self._draining)
         await self._leases.put_lease(keys.WORKERS, self._state.id, state, _LEASE_S)
-
-    async def _recover_stalled(self) -> None:
-        if self._locks.behind:  # Redis was away: first the locks of live workers
-            return
-        section = self._jobs.section
-        for queue in list(self._queues):
-            with redis_errors():
-                found = await self._jobs.bull.recover_stalled(
-                    queue, stalled_max=section.stalled_max, every_s=section.stalled_check_s
-                )
-            if found:
-                self._jobs.metrics.stalled.labels(queue).inc(len(found))
-                log.warning("jobs_stalled", queue=queue, jobs=found[:20], count=len(found))

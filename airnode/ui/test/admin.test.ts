@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { alarms, sentenceKey } from "../src/admin/alarms.ts";
 import { bandwidth, percent, rate, shortTime } from "../src/admin/figures.ts";
 import { latest, lines, niceTop, span } from "../src/admin/series.ts";
+import { perMinute } from "../src/admin/throughput.ts";
 import type { Alarm, NodeList, PipelineStatus, SeriesView, StreamList } from "../src/api/schema.ts";
 
 const TOPIC = { topic: "orders", produced: 10, produced_per_s: 1, landed: 10, landed_per_s: 1, dead: 0, lag: 0 };
@@ -74,4 +75,12 @@ test("figures", () => {
 test("the topmost label is round, has a round half, and no value lies above it", () => {
   assert.deepEqual([null, 0, 0.3, 1, 9.8, 11, 40, 41, 5_000].map(niceTop), [1, 1, 0.4, 2, 10, 20, 40, 60, 6_000]);
   for (let value = 0.01; value < 1e6; value *= 1.07) assert.ok(niceTop(value) >= value, String(value));
+});
+
+test("jobs by minute are summed over the queues, the oldest first; minutes that no queue knows are not zero", () => {
+  const queue = (completed_per_minute: number[], failed_per_minute: number[]) => ({ completed_per_minute, failed_per_minute });
+  const drawn = perMinute([queue([1, 2], []), queue([10], [0, 0, 3])], 6_000_030);
+  assert.deepEqual(drawn.at.slice(-2), [5_999_940, 6_000_000]);
+  assert.deepEqual(drawn.completed.slice(-3), [null, 2, 11]);
+  assert.deepEqual(drawn.failed.slice(-4), [null, 3, 0, 0]);
 });

@@ -83,7 +83,7 @@ def test_jobs_by_minute(totals, points, now_min, expected):
 
 
 @pytest.mark.parametrize(
-    ("queue", "job_id"), [("Q", "a"), ("q:x", "a"), ("q", "a:b"), ("q", "7"), ("q", ""), ("", "a")]
+    ("queue", "job_id"), [("Q", "a"), ("q:x", "a"), ("q", "a:b"), ("q", "7"), ("q", ""), ("", "a"), ("q", "wait")]
 )
 def test_names_that_bullmq_would_misread_are_refused(queue, job_id):
     with pytest.raises(InvalidInput):

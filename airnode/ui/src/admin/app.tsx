@@ -9,6 +9,7 @@ import type { Alarm } from "../api/schema.ts";
 import { alarms, sentenceKey } from "./alarms.ts";
 import { Classes } from "./classes.tsx";
 import { Cluster } from "./cluster.tsx";
+import { Jobs } from "./jobs.tsx";
 import { Pipeline } from "./pipeline.tsx";
 import { SignIn } from "./signin.tsx";
 import { pathOf, type AdminVisit, type Section } from "./visit.ts";
@@ -16,6 +17,7 @@ import { pathOf, type AdminVisit, type Section } from "./visit.ts";
 const SECTIONS: readonly [Section, Key][] = [
   ["cluster", "admin.cluster"],
   ["classes", "admin.classes"],
+  ["jobs", "jobs.title"],
   ["pipeline", "admin.pipeline"],
 ];
 
@@ -72,6 +74,7 @@ function Board({ visit, found }: { visit: AdminVisit; found: Alarm[] }) {
       <Alarms found={found} />
       {section === "cluster" && <Cluster visit={visit} shot={shot} />}
       {section === "classes" && <Classes shot={shot} />}
+      {section === "jobs" && <Jobs visit={visit} now={shot.pipeline.server_time} />}
       {section === "pipeline" && <Pipeline status={shot.pipeline} />}
       <button type="button" class="button quiet sign-out" onClick={() => visit.signOut()}>
         {t("studio.sign_out")}

@@ -2,13 +2,14 @@ import { call, Problem } from "../api/client.ts";
 import { delayMs, sleep } from "../lib/backoff.ts";
 import { forThisTab } from "../lib/storage.ts";
 import { Store } from "../lib/store.ts";
-import type { NodeList, PipelineStatus, Responses, StreamList } from "../api/schema.ts";
+import type { JobDetail, JobList, JobQueues, JobView, NodeList, PipelineStatus, Responses, StreamList } from "../api/schema.ts";
 
 const SECRET = "admin.secret";
+const JOBS_LISTED = 50;
 const EVERY_MS = 2_000;
 const BACKOFF = { baseMs: 1_000, capMs: 8_000 };
 
-const SECTIONS = ["cluster", "classes", "pipeline"] as const;
+const SECTIONS = ["cluster", "classes", "jobs", "pipeline"] as const;
 export type Section = (typeof SECTIONS)[number];
 
 /** What one poll returned. */
@@ -18,10 +19,26 @@ export interface Shot {
   pipeline: PipelineStatus;
 }
 
+/** Which jobs are listed. */
+export interface JobChoice {
+  queue: string;
+  state: "" | JobView["state"];
+  first: number;
+}
+
+/** The queues, and the jobs of the chosen one. */
+export interface JobsShot {
+  queues: JobQueues;
+  choice: JobChoice;
+  list: JobList | null;
+}
+
 export interface AdminView {
   signedIn: boolean;
   section: Section;
   shot: Shot | null;
+  /** Polled while its section is open. */
+  jobs: JobsShot | null;
   /** Why the last poll failed; `shot` is then that of the poll before. */
   error: unknown;
   /** Why the server refused the secret. */
@@ -30,8 +47,9 @@ export interface AdminView {
 
 /** Signs an administrator in and polls the cluster and the pipeline every two seconds. The secret lives in this tab only. */
 export class AdminVisit {
-  readonly view = new Store<AdminView>({ signedIn: false, section: sectionOf(), shot: null, error: null, refusal: null });
+  readonly view = new Store<AdminView>({ signedIn: false, section: sectionOf(), shot: null, jobs: null, error: null, refusal: null });
   #secret: string | null;
+  #choice: JobChoice = { queue: "", state: "", first: 0 };
   #run: AbortController | null = null;
   #wake: (() => void) | null = null;
 
@@ -58,7 +76,7 @@ export class AdminVisit {
     this.#run?.abort();
     this.#secret = null;
     forThisTab.set(SECRET, null);
-    this.view.set({ ...this.view.value, signedIn: false, shot: null, error: null, refusal });
+    this.view.set({ ...this.view.value, signedIn: false, shot: null, jobs: null, error: null, refusal });
   }
 
   open(section: Section): void {
@@ -66,6 +84,32 @@ export class AdminVisit {
     history.pushState(null, "", pathOf(section));
     this.view.patch({ section });
     window.scrollTo(0, 0);
+    this.#wake?.();
+  }
+
+  /** List other jobs. */
+  choose(change: Partial<JobChoice>): void {
+    this.#choice = { ...this.#choice, ...change };
+    this.#wake?.();
+  }
+
+  turnPage(pages: 1 | -1): void {
+    this.choose({ first: Math.max(0, this.#choice.first + pages * JOBS_LISTED) });
+  }
+
+  /** Raises Problem when the server refuses, as the next two do. */
+  job(job: JobView): Promise<JobDetail> {
+    return this.#call<Responses["GET /api/jobs/{queue}/{job_id}"]>(jobPath(job), "GET");
+  }
+
+  async retryJob(job: JobView): Promise<void> {
+    await this.#call(`${jobPath(job)}/retry`, "POST");
+    this.#wake?.();
+  }
+
+  async cancelJob(job: JobView): Promise<void> {
+    await this.#call(jobPath(job), "DELETE");
+    this.#wake?.();
   }
 
   /** Raises Problem when the server refuses. */
@@ -82,9 +126,10 @@ export class AdminVisit {
           this.#call<Responses["GET /cluster/nodes"]>("/cluster/nodes", "GET", signal),
           this.#call<Responses["GET /cluster/streams"]>("/cluster/streams", "GET", signal),
         ]);
+        const jobs = this.view.value.section === "jobs" ? await this.#jobs(signal) : this.view.value.jobs;
         if (signal.aborted) return;
         forThisTab.set(SECRET, this.#secret);
-        this.view.patch({ shot: { nodes, streams, pipeline }, error: null });
+        this.view.patch({ shot: { nodes, streams, pipeline }, jobs, error: null });
         failed = 0;
       } catch (error) {
         if (signal.aborted) return;
@@ -96,6 +141,18 @@ export class AdminVisit {
     }
   }
 
+  async #jobs(signal: AbortSignal): Promise<JobsShot> {
+    const queues = await this.#call<Responses["GET /api/jobs"]>("/api/jobs", "GET", signal);
+    const names = queues.queues.map(({ name }) => name);
+    const busiest = [...queues.queues].sort((a, b) => b.active + b.waiting - (a.active + a.waiting))[0]?.name ?? "";
+    const choice = names.includes(this.#choice.queue) ? this.#choice : { ...this.#choice, queue: busiest };
+    this.#choice = choice;
+    if (!choice.queue) return { queues, choice, list: null };
+    const query = new URLSearchParams({ state: choice.state, first: String(choice.first), count: String(JOBS_LISTED) });
+    const path = `/api/jobs/${encodeURIComponent(choice.queue)}?${query}`;
+    return { queues, choice, list: await this.#call<Responses["GET /api/jobs/{queue}"]>(path, "GET", signal) };
+  }
+
   /** Wait until the next poll is due and the page is visible. */
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     const woken = new Promise<void>((resolve) => (this.#wake = resolve));
@@ -103,9 +160,13 @@ export class AdminVisit {
     while (document.hidden && !signal.aborted) await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 
-  #call<T>(path: string, method: "GET" | "POST", signal?: AbortSignal): Promise<T> {
+  #call<T>(path: string, method: "GET" | "POST" | "DELETE", signal?: AbortSignal): Promise<T> {
     return call<T>(path, { method, bearer: this.#secret ?? "", signal });
   }
+}
+
+function jobPath({ queue, id }: JobView): string {
+  return `/api/jobs/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`;
 }
 
 export function pathOf(section: Section): string {

@@ -8,6 +8,7 @@ import enCommon from "./en/common.json";
 import enDocs from "./en/docs.json";
 import enEncoder from "./en/encoder.json";
 import enGolive from "./en/golive.json";
+import enJobs from "./en/jobs.json";
 import enPipeline from "./en/pipeline.json";
 import enStudio from "./en/studio.json";
 import koAdmin from "./ko/admin.json";
@@ -18,12 +19,13 @@ import koCommon from "./ko/common.json";
 import koDocs from "./ko/docs.json";
 import koEncoder from "./ko/encoder.json";
 import koGolive from "./ko/golive.json";
+import koJobs from "./ko/jobs.json";
 import koPipeline from "./ko/pipeline.json";
 import koStudio from "./ko/studio.json";
 
 /** One file a subject. */
-const en = { ...enAdmin, ...enChat, ...enClass, ...enClassRecord, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enPipeline, ...enStudio };
-const ko = { ...koAdmin, ...koChat, ...koClass, ...koClassRecord, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koPipeline, ...koStudio };
+const en = { ...enAdmin, ...enChat, ...enClass, ...enClassRecord, ...enCommon, ...enDocs, ...enEncoder, ...enGolive, ...enJobs, ...enPipeline, ...enStudio };
+const ko = { ...koAdmin, ...koChat, ...koClass, ...koClassRecord, ...koCommon, ...koDocs, ...koEncoder, ...koGolive, ...koJobs, ...koPipeline, ...koStudio };
 
 export type Key = keyof typeof en;
 export type Lang = "en" | "ko";
