@@ -219,6 +219,7 @@ async def test_only_the_cluster_token_shows_which_accesses_exist(
         ("GET", "bull:other"),
         ("EVAL", "return redis.call('HGETALL', 'airnode:lease:{nodes}:values')", "0"),
         ("PUBLISH", keys.channel("heartbeat"), "{}"),
+        ("INFO",),
         ("FLUSHALL",),
         ("CONFIG", "GET", "*"),
         ("CLIENT", "LIST"),
@@ -228,6 +229,6 @@ async def test_only_the_cluster_token_shows_which_accesses_exist(
 )
 async def test_its_user_reaches_nothing_of_the_cluster(master: AirnodeProcess, command: tuple[str, ...]):
     async with aioredis.from_url(await redis_url(master)) as client:
-        assert (await client.info("server"))["redis_version"]
+        assert await client.ping()
         with pytest.raises((NoPermissionError, ResponseError), match=r"(?i)no permission|ACL|NOPERM"):
             await client.execute_command(*command)
