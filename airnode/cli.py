@@ -9,9 +9,9 @@ import click
 import airnode
 from airnode.commands.config import ROLE_KEYS, config, loaded_or_exit
 from airnode.commands.dlq import dlq
+from airnode.commands.jobs import jobs
 from airnode.commands.keys import keys
 from airnode.commands.models import models
-from airnode.commands.jobs import jobs
 from airnode.commands.options import config_options
 from airnode.commands.pipeline import cache_monitor, pipeline, seed
 from airnode.commands.record import admin, record
