@@ -3,13 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from redis import asyncio as aioredis
-from redis.exceptions import RedisError
 
 from airnode.bus.jobs import keys
+from airnode.bus.jobs.errors import REDIS_ERRORS
 from airnode.bus.jobs.hashes import to_event
 from airnode.bus.jobs.records import JobEvent, JobEventKind
 from airnode.kernel.backoff import Backoff
@@ -67,28 +67,39 @@ class EventReader:
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Read until cancelled. After Redis was away, the listeners get a gap."""
-        backoff = Backoff(0.1, 2.0)
+        """Read until cancelled.
+
+        After Redis was away the listeners get a gap, and then what they missed, if it is kept.
+        """
+        backoff, was_away = Backoff(0.1, 2.0), False
         while True:
             try:
-                if not self._last:
-                    newest = await cast(Any, self._client.xrevrange(self._key, count=1))
-                    self._last = newest[0][0] if newest else "0-0"
-                    self.ready.set()
-                answer: Any = await self._client.xread({self._key: self._last}, count=_READ_MAX, block=_BLOCK_MS)
-                backoff.reset()
-            except (RedisError, OSError, TimeoutError) as error:
-                log.info("job_events_interrupted", queue=self._queue, error=str(error))
-                self._last = ""
+                entries = await self._read(None if was_away else _BLOCK_MS)
+            except REDIS_ERRORS as error:
+                if not was_away:
+                    log.info("job_events_interrupted", queue=self._queue, error=str(error))
+                was_away = True
                 await backoff.pause()
-                self._offer(gap(self._queue))
                 continue
-            for _, entries in answer or ():
-                for entry_id, fields in entries:
-                    self._last = entry_id
-                    event = to_event(self._queue, fields)
-                    if event is not None:
-                        self._offer(event)
+            if was_away:
+                self._offer(gap(self._queue))
+            was_away = False
+            backoff.reset()
+            for entry_id, fields in entries:
+                self._last = entry_id
+                event = to_event(self._queue, fields)
+                if event is not None:
+                    self._offer(event)
+
+    async def _read(self, block_ms: int | None) -> list[tuple[str, dict[str, str]]]:
+        """Return the next entries; none after ``block_ms`` without any. None: do not wait."""
+        if not self._last:
+            newest: Any = await self._client.xrevrange(self._key, count=1)
+            self._last = newest[0][0] if newest else "0-0"
+            self.ready.set()
+            return []
+        answer: Any = await self._client.xread({self._key: self._last}, count=_READ_MAX, block=block_ms)
+        return [entry for _, entries in answer or () for entry in entries]
 
     def _offer(self, event: JobEvent) -> None:
         for listener in self.listeners:
