@@ -168,6 +168,7 @@ def _rooms(ctx: RoleContext, sent: SentBytes) -> Rooms:
         live_sent_bytes=sent.live,
         live=LiveLimits(
             fragment_ms=media.fragment_ms,
+            sound_wait_ms=media.sound_wait_ms,
             queue_bytes=media.live_queue_bytes,
             queue_fragments=media.live_queue_fragments,
             stuck_s=media.live_stuck_s,

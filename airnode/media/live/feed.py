@@ -34,7 +34,7 @@ from airnode.media.live.lead_in import lead_in
 from airnode.media.live.on_demand import OnDemandFragmenter
 
 #: Most fragments that are kept for new viewers. If key frames are further apart, a new viewer waits for the next one.
-RING_BYTES, RING_FRAGMENTS = 12 << 20, 2_400
+RING_BYTES, RING_FRAGMENTS = 12 << 20, 4_800
 #: Fragments are still written for this long after the last viewer left, as a viewer may only reload the page.
 LINGER_S = 5.0
 
@@ -58,13 +58,15 @@ class LiveLimits:
 
     Attributes:
         fragment_ms: shortest length of a fragment; 0: one frame each.
+        sound_wait_ms: longest time that sound waits for a picture, to be sent in one fragment with it.
         queue_bytes, queue_fragments: a viewer whose transport holds more is moved to a later key frame.
         stuck_s: a viewer that receives nothing for this long is dropped.
     """
 
     fragment_ms: int = 0
+    sound_wait_ms: int = 10
     queue_bytes: int = 4 << 20
-    queue_fragments: int = 150
+    queue_fragments: int = 300
     stuck_s: float = 10.0
 
 
@@ -183,7 +185,7 @@ class LiveFeed:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._source = OnDemandFragmenter(limits.fragment_ms, self.take)
+        self._source = OnDemandFragmenter(limits.fragment_ms, self.take, limits.sound_wait_ms)
         #: Called when a viewer joins and there is no key frame to begin with.
         self.want_key: Callable[[KeyFrameReason], None] = lambda reason: None
         self.codecs: tuple[str, ...] = ()

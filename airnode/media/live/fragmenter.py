@@ -10,6 +10,9 @@ Extensions, coded frame processing):
   two written durations after the last one. A frame that comes later than that gets an earlier decode time, and a larger
   composition offset, so that its presentation time stays right. The decode times of the next frames catch up.
 - **Durations.** A duration that is too long does no harm, as long as decode times grow.
+- **Sound does not wait for the picture.** A page needs sound in hand, so the time that sound waits here is added to the
+  page's delay. So sound gets a fragment of its own, unless a picture is expected within ``sound_wait_ms``. The wait
+  saves fragments: each costs a write for each viewer.
 - **Missing audio.** The audio that comes here has no holes (:mod:`airnode.media.cmaf.continuous_audio`).
 - **Missing video.** When video stops while audio continues, the last key frame is written again about once a second (a
   *still*). After a still, video frames are dropped until the next key frame.
@@ -28,8 +31,10 @@ from airnode.media.cmaf.fragment import TrackRun, write_fragment
 from airnode.media.cmaf.segmenter import EARLY_AUDIO_FRAMES, VIDEO_GONE_90K
 from airnode.media.frames import AudioConfig, Frame
 
-#: Longest audio that waits for a video frame, to be written in the same fragment.
+#: Where fragments have several frames: longest audio that waits for a video frame, to be written in the same fragment.
 AUDIO_WAIT_90K = VIDEO_TIMESCALE // 10
+#: Shortest audio that is written without a video frame: it bounds the number of fragments.
+AUDIO_ALONE_90K = VIDEO_TIMESCALE // 50
 #: Length of a fragment without video.
 AUDIO_ONLY_FRAGMENT_90K = VIDEO_TIMESCALE // 25
 #: Without video, time between two fragments that playback can begin with.
@@ -80,10 +85,12 @@ class Fragmenter:
     Args:
         fragment_ms: shortest length of a fragment; 0: one frame each.
         take: called with each fragment as soon as it is complete.
+        sound_wait_ms: longest time that sound waits for a video frame, where fragments have one frame each.
     """
 
-    def __init__(self, fragment_ms: int, take: Callable[[Fragment], None]) -> None:
+    def __init__(self, fragment_ms: int, take: Callable[[Fragment], None], sound_wait_ms: int = 0) -> None:
         self._least_90k = fragment_ms * 90
+        self._sound_wait_90k = sound_wait_ms * 90
         self._take = take
         self._sequence = 0
         self._has_video = False
@@ -235,9 +242,24 @@ class Fragmenter:
             end_90k = self._in_90k(self._audio_end_samples)
             if end_90k - self._video_end_90k > (-AUDIO_WAIT_90K if self._needs_key else VIDEO_GONE_90K):
                 self._show_still(end_90k, frame.arrived_s)
-        wait_90k = max(self._least_90k, AUDIO_WAIT_90K if self._has_video else AUDIO_ONLY_FRAGMENT_90K)
-        if self._in_90k(run.duration_ticks) >= wait_90k:
+        if self._is_due(run, frame.dts_90k):
             self._flush()
+
+    def _is_due(self, run: TrackRun, dts_90k: int) -> bool:
+        """Return whether the open fragment's audio is to be written now; ``dts_90k``: decode time of its last frame."""
+        duration_90k = self._in_90k(run.duration_ticks)
+        if not self._has_video:
+            return duration_90k >= max(self._least_90k, AUDIO_ONLY_FRAGMENT_90K)
+        if self._least_90k:
+            return duration_90k >= max(self._least_90k, AUDIO_WAIT_90K)
+        wait_90k = max(dts_90k, self._next_video_90k()) - self._in_90k(run.base_dts_ticks)
+        return duration_90k >= AUDIO_ALONE_90K and wait_90k > self._sound_wait_90k
+
+    def _next_video_90k(self) -> int:
+        """Return the expected decode time of the next video frame."""
+        if self._last_dts_90k < 0:
+            return self._written_dts_90k + self._written_duration_90k
+        return self._last_dts_90k + self._expected_90k()
 
     def _in_90k(self, samples: int) -> int:
         rate = self._audio_config.sample_rate if self._audio_config is not None else VIDEO_TIMESCALE

@@ -27,15 +27,15 @@ class OnDemandFragmenter:
     """A fragmenter that rests until a viewer joins. No I/O and no clock.
 
     Args:
-        fragment_ms, take: see :class:`Fragmenter`.
+        fragment_ms, take, sound_wait_ms: see :class:`Fragmenter`.
 
     Attributes:
         working: true: frames are written as fragments when they come; false: they are held.
     """
 
-    def __init__(self, fragment_ms: int, take: Callable[[Fragment], None]) -> None:
+    def __init__(self, fragment_ms: int, take: Callable[[Fragment], None], sound_wait_ms: int = 0) -> None:
         self.working = False
-        self._fragmenter = Fragmenter(fragment_ms, take)
+        self._fragmenter = Fragmenter(fragment_ms, take, sound_wait_ms)
         self._has_video = False
         self._audio_config: AudioConfig | None = None
         self._frame_s = 0.0

@@ -26,10 +26,16 @@ class Bench:
     """A fragmenter and the fragments that it has written."""
 
     def __init__(
-        self, fragment_ms: int = 0, *, video: bool = True, audio: bool = True, frame_s: float = 1 / 30
+        self,
+        fragment_ms: int = 0,
+        *,
+        video: bool = True,
+        audio: bool = True,
+        frame_s: float = 1 / 30,
+        sound_wait_ms: int = 10,
     ) -> None:
         self.fragments: list[Fragment] = []
-        self.it = Fragmenter(fragment_ms, self.fragments.append)
+        self.it = Fragmenter(fragment_ms, self.fragments.append, sound_wait_ms)
         self.it.begin(has_video=video, audio=AUDIO if audio else None, frame_s=frame_s)
         self.sent: list[int] = []
 
@@ -41,6 +47,23 @@ class Bench:
 
     def sound(self, ms: float, samples: int = 1024) -> None:
         self.it.add(placed_audio(START * RATE // 90_000 + round(ms * RATE / 1000), samples, b"audio", 1000 + ms / 1000))
+
+    def play(self, seconds: float, fps: float, samples: int = 1024) -> list[float]:
+        """Add sound and picture in the order of their times. Return how long sound waited each time, in ms."""
+        pictures = [(index * 1000 / fps, 0) for index in range(int(seconds * fps))]
+        sounds = [(index * samples * 1000 / RATE, samples) for index in range(int(seconds * RATE / samples))]
+        waited, since_ms = [], -1.0
+        for at_ms, length in sorted(pictures + sounds):
+            before = len(self.fragments)
+            if length:
+                since_ms = at_ms if since_ms < 0 else since_ms
+                self.sound(at_ms, length)
+            else:
+                self.frame(at_ms, key=at_ms == 0)
+            if len(self.fragments) > before and since_ms >= 0:
+                waited.append(at_ms - since_ms)
+                since_ms = -1.0
+        return waited
 
     @property
     def stream(self) -> livemp4.Stream:
@@ -142,19 +165,51 @@ def test_b_frames_keep_their_presentation_times():
     assert [sample.time + sample.cts for sample in bench.samples(VIDEO_TRACK)] == bench.sent
 
 
-def test_audio_is_written_with_the_next_video_frame():
+@pytest.mark.parametrize("fps", [5, 15, 25, 30, 50, 60])
+@pytest.mark.parametrize("sound_wait_ms", [0, 10, 20, 100])
+def test_sound_waits_for_the_picture_only_for_a_short_time(fps: int, sound_wait_ms: int):
+    bench = Bench(frame_s=1 / fps, sound_wait_ms=sound_wait_ms)
+    waited = bench.play(10, fps)
+    assert max(waited) <= sound_wait_ms + 0.1
+    heard = bench.samples(AUDIO_TRACK)
+    assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(heard))
+    assert [sample.time for sample in bench.samples(VIDEO_TRACK)] == bench.sent
+
+
+def test_sound_that_waits_longer_needs_fewer_fragments():
+    counts = []
+    for sound_wait_ms in (0, 10, 20, 40):
+        bench = Bench(sound_wait_ms=sound_wait_ms)
+        bench.play(10, 30)
+        counts.append(len(bench.fragments))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] <= 310
+    assert counts[0] <= 770
+
+
+def test_short_frames_of_sound_are_written_together():
     bench = Bench()
+    bench.play(10, 30, samples=120)
+    assert len(bench.fragments) <= 10 * (30 + 50)
+
+
+def test_sound_goes_on_while_the_picture_is_late():
+    bench = Bench(sound_wait_ms=20)
     bench.frame(0, key=True)
-    bench.sound(0)
-    bench.sound(21.33)
-    assert len(bench.fragments) == 1
-    bench.frame(33)
-    assert len(bench.fragments) == 2
-    assert len(bench.stream.fragments[1].tracks[AUDIO_TRACK]) == 2
+    for index in range(40):
+        bench.sound(index * 64 / 3)
+        written = sum(sample.duration for sample in bench.samples(AUDIO_TRACK))
+        assert (index + 1) * 1024 - written <= 1024
 
 
-def test_audio_does_not_wait_long_for_video():
-    bench = Bench()
+def test_fragments_of_several_frames_hold_their_sound():
+    bench = Bench(100)
+    assert max(bench.play(3, 30)) <= 100.1
+    assert len(bench.fragments) < 40
+
+
+def test_where_fragments_have_several_frames_audio_does_not_wait_long_for_video():
+    bench = Bench(34)
     bench.frame(0, key=True)
     for index in range(20):
         bench.sound(index * 64 / 3)
