@@ -253,7 +253,7 @@ class Fragmenter:
         if self._least_90k:
             return duration_90k >= max(self._least_90k, AUDIO_WAIT_90K)
         wait_90k = max(dts_90k, self._next_video_90k()) - self._in_90k(run.base_dts_ticks)
-        return duration_90k >= AUDIO_ALONE_90K and wait_90k > self._sound_wait_90k
+        return duration_90k >= AUDIO_ALONE_90K and wait_90k >= self._sound_wait_90k
 
     def _next_video_90k(self) -> int:
         """Return the expected decode time of the next video frame."""

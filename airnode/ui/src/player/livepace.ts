@@ -1,6 +1,6 @@
 interface Demands {
   leastS: number;
-  /** More of it after each stall of the network, for as long as the same media plays. */
+  /** More of it after each stall of the network, until calm takes it back. */
   afterStallS: number;
   /** In a steady state corrections begin so far above or below the aim. */
   toleranceS: number;
@@ -27,6 +27,7 @@ const SAME_STALL_MS = 3_000;
 const AFTER_STALL_S = 0.1;
 const CALM_MS = 10_000;
 const CALM_STEP_S = 0.05;
+const CALM_AFTER_STALLS_STEP_S = 0.01;
 
 /** Lateness counts for so long, by its maximum in each bucket. */
 const LATENESS_MS = 6_000;
@@ -214,6 +215,7 @@ export class LivePace {
     if (nowMs - this.#calmSinceMs < CALM_MS) return;
     this.#calmSinceMs = nowMs;
     this.#surchargeS = Math.max(0, this.#surchargeS - CALM_STEP_S);
+    this.#afterStallsS = Math.max(0, this.#afterStallsS - CALM_AFTER_STALLS_STEP_S);
   }
 }
 

@@ -8,6 +8,7 @@ from airnode.media.frames import Frame
 from airnode.media.live.fragmenter import Fragment, Fragmenter, http_chunk
 from airnode.media.live.splitter import LiveSplitter
 from airnode.media.relay.upstream import codecs_of
+from tests.support.publisher import AUDIO
 
 VIDEO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovvide----"
 AUDIO_INIT = b"\0\0\0\x08ftyp" + b"\0\0\0\x10moovsoun----"
@@ -40,6 +41,20 @@ def test_pieces_equal_the_joined_fragments(seed: int):
     assert [piece.fragment.is_key for piece in found if piece.fragment] == [index % 10 == 0 for index in range(40)]
     times = [piece.dts_ticks for piece in found]
     assert times == sorted(set(times))
+
+
+def test_sound_in_fragments_of_its_own_is_no_entry_point():
+    made: list[Fragment] = []
+    maker = Fragmenter(0, made.append)
+    maker.begin(has_video=True, audio=AUDIO, frame_s=1 / 30)
+    maker.add(Frame("video", 0, 0, b"picture", True, 0.0))
+    for index in range(3):
+        dts_samples = index * 1024
+        maker.add(Frame("audio", dts_samples * 90_000 // 48_000, 0, b"sound", True, 0.0, dts_samples, 1024))
+    pieces = LiveSplitter().feed(VIDEO_INIT + b"".join(each.body for each in made))[1:]
+    assert [piece.fragment for piece in pieces] == made
+    assert [piece.dts_ticks for piece in pieces] == [0, -1, -1, -1]
+    assert [piece.fragment.is_key for piece in pieces if piece.fragment] == [True, False, False, False]
 
 
 def test_audio_alone_has_entry_points_at_intervals():
