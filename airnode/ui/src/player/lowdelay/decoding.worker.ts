@@ -7,8 +7,11 @@ import { SoundClock } from "./soundclock.ts";
 
 const RETRY_MS = 250;
 const MOST_FAILURES = 2;
-/** The picture is handed over so long before its sound is heard: it appears with the next refresh of the screen. */
-const LEAD_S = 0.008;
+/**
+ * The picture is handed over so long before its sound is heard. It waits for the next refresh of the screen (half of one on
+ * average), and is visible one refresh later.
+ */
+const LEAD_S = 0.024;
 /** Sound that lies further behind the newest picture does not hold it up any more. */
 const MOST_BEHIND_S = 0.6;
 const MOST_FRAMES = 40;

@@ -18,6 +18,15 @@ const CHECK_S = 0.1;
 /** Too deep at its lowest by so much: cut. Deeper at all by so much: cut at once, it has piled up behind a stall. */
 const CUT_S = 0.12;
 const PILE_S = 0.3;
+/** How fast it plays when its smallest depth is further above the least than `aboveS`. 0.4 % are 7 cents: nobody hears them. */
+const SPEEDS: readonly { aboveS: number; speed: number }[] = [
+  { aboveS: 0.04, speed: 1.03 },
+  { aboveS: 0.01, speed: 1.012 },
+  { aboveS: 0.003, speed: 1.004 },
+  { aboveS: -0.003, speed: 1 },
+  { aboveS: -0.01, speed: 0.996 },
+  { aboveS: -Infinity, speed: 0.985 },
+];
 /** Samples over which sound fades in after a cut. */
 const FADE = 96;
 
@@ -158,7 +167,7 @@ export class SoundQueue {
     this.#lows = this.#lows.filter(({ atS }) => this.#readS - atS <= WINDOW_S);
     const excessS = Math.min(...this.#lows.map(({ depthS }) => depthS)) - this.#leastS;
     if (excessS > (this.#recovers() ? RECOVERY_CUT_S : CUT_S)) return this.#cut(excessS);
-    this.#speed = excessS > 0.04 ? 1.03 : excessS > 0.01 ? 1.012 : excessS < -0.01 ? 0.985 : 1;
+    this.#speed = SPEEDS.find(({ aboveS }) => excessS > aboveS)!.speed;
   }
 
   #cut(byS: number): void {
