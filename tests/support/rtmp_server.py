@@ -30,6 +30,7 @@ class Room:
         self.publisher = publisher
         self.events: list[IngestEvent] = []
         self.received_bytes = 0
+        self.needs_audio_at_once = False
         self.closed: list[str] = []
         self._examiner = Examiner(Findings())
 

@@ -290,6 +290,11 @@ class LiveFeed:
         return len(self._viewers)
 
     @property
+    def working(self) -> bool:
+        """Whether frames are written as fragments when they come; false: nobody watches."""
+        return self._source.working
+
+    @property
     def ready(self) -> bool:
         """Whether viewers can join: the feed has an initialization section."""
         return bool(self._init)

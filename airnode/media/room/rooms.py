@@ -85,6 +85,11 @@ class RoomIngest:
         self._publisher = publisher
         self._examiner = Examiner(room.findings, LIBAV)
 
+    @property
+    def needs_audio_at_once(self) -> bool:
+        """Return whether audio must not wait for the next video frame: ``live.mp4`` has viewers."""
+        return self._room.live.working
+
     def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
         """Examine and package the publisher's samples.
 

@@ -109,7 +109,8 @@ class RtmpConnection(asyncio.Protocol):
         self._uncounted_bytes += len(data)
         if self._end_reason is None:
             self._unpushed_bytes += len(data)
-            if self._session.postpone(data, self._loop.time()):
+            audio_waits = self._ingest is None or not self._ingest.needs_audio_at_once
+            if self._session.postpone(data, self._loop.time(), audio=audio_waits):
                 return
             self._advance(data)
         if self._uncounted_bytes > _COUNT_INTERVAL_BYTES:

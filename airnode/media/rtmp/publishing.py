@@ -73,6 +73,11 @@ class PublisherInfo:
 class Ingest(Protocol):
     """Receives the media of one publisher."""
 
+    @property
+    def needs_audio_at_once(self) -> bool:
+        """Return whether audio must not wait for the next video frame."""
+        ...
+
     def push(self, events: Sequence[IngestEvent], received_bytes: int) -> None:
         """Receive media, in order. ``received_bytes``: network bytes since the last call.
 

@@ -3,8 +3,8 @@
 Every read costs a pass through the session, the demuxer and the ingest. More than half of a publisher's reads are one
 of these two, and both can wait without loss:
 
-- An audio message alone. Nobody hears it before the next video frame plays, so it can wait for that frame. It waits
-  only while video arrives.
+- An audio message alone, while nobody watches ``live.mp4``: a part waits for the next video frame anyway. It waits only
+  while video arrives. Viewers of ``live.mp4`` get sound at once, since its wait would be added to their delay.
 - A chunk header alone, as FFmpeg writes it. Its payload follows at once.
 """
 
@@ -36,8 +36,12 @@ class ReadCoalescer:
         #: At the maximum until the first video message: audio alone is never postponed.
         self._audio_since_video = _MAX_AUDIO_MESSAGES
 
-    def postpone(self, data: bytes) -> bool:
-        """Keep a read for the next :meth:`take`. Return False if it was not kept."""
+    def postpone(self, data: bytes, *, audio: bool = True) -> bool:
+        """Keep a read for the next :meth:`take`. Return False if it was not kept.
+
+        Args:
+            audio: whether audio may wait.
+        """
         if len(data) > _MAX_READ_BYTES:
             return False
         joined = self._header + data if self._header else data
@@ -45,7 +49,7 @@ class ReadCoalescer:
         if peeked is None:
             return False
         type_id, missing_bytes = peeked
-        if type_id == AUDIO and missing_bytes == 0 and self._audio_since_video < _MAX_AUDIO_MESSAGES:
+        if audio and type_id == AUDIO and missing_bytes == 0 and self._audio_since_video < _MAX_AUDIO_MESSAGES:
             self._messages.append(joined)
             self._header = b""
             self._audio_since_video += 1

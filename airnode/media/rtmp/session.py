@@ -137,9 +137,13 @@ class ServerSession:
 
     # --- bytes
 
-    def postpone(self, data: bytes, now_s: float) -> bool:
-        """Keep a read for the next :meth:`receive` (see ``read_coalescer.py``). Return False if it was not kept."""
-        if self.state is not SessionState.PUBLISHING or not self._coalescer.postpone(data):
+    def postpone(self, data: bytes, now_s: float, *, audio: bool = True) -> bool:
+        """Keep a read for the next :meth:`receive` (see ``read_coalescer.py``). Return False if it was not kept.
+
+        Args:
+            audio: whether audio may wait.
+        """
+        if self.state is not SessionState.PUBLISHING or not self._coalescer.postpone(data, audio=audio):
             return False
         self._last_receive_s = now_s
         self.received_bytes += len(data)

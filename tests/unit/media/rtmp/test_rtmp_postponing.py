@@ -21,6 +21,7 @@ class Peer:
     def __init__(self, *, postpones: bool = True) -> None:
         self.session = ServerSession(LIMITS, 0.0)
         self.postpones = postpones
+        self.audio_waits = True
         self.events: list[Event] = []
         self.now_s = 0.0
         for data in (
@@ -37,7 +38,7 @@ class Peer:
 
     def read(self, data: bytes) -> bool:
         """Return whether the read was postponed."""
-        if self.postpones and self.session.postpone(data, self.now_s):
+        if self.postpones and self.session.postpone(data, self.now_s, audio=self.audio_waits):
             return True
         self.events += self.session.receive(data, self.now_s)
         return False
@@ -82,6 +83,21 @@ def test_a_header_waits_for_its_payload() -> None:
     assert peer.read(data[:12])
     assert not peer.read(data[12:])
     assert timestamps_ms(peer.events) == [21, 33]
+
+
+def test_audio_does_not_wait_while_somebody_hears_it_at_once() -> None:
+    peer = publishing_peer()
+    peer.audio_waits = False
+    assert not peer.read(audio(21))
+    assert timestamps_ms(peer.events) == [21]
+    data = audio(42)
+    assert peer.read(data[:12])
+    assert not peer.read(data[12:])
+    peer.audio_waits = True
+    assert peer.read(audio(63))
+    peer.audio_waits = False
+    assert not peer.read(audio(84))
+    assert timestamps_ms(peer.events) == [21, 42, 63, 84]
 
 
 def test_video_is_never_postponed() -> None:
