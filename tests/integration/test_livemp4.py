@@ -134,6 +134,8 @@ async def test_a_fragment_is_sent_as_soon_as_its_frame_arrives(room: Class, clip
         await reader.fragments(60)
         fragments = [each for each in reader.stream.fragments if VIDEO in each.tracks]
         assert all(len(each.tracks[VIDEO]) == 1 for each in fragments)
+        sound_alone = [each for each in reader.stream.fragments if VIDEO not in each.tracks]
+        assert len(sound_alone) > 10
         times = [each.unix_s for each in fragments]
         assert times == sorted(times)
         span_s = times[-1] - times[0]
