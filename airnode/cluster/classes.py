@@ -36,8 +36,10 @@ _SET_LOWEST_DELAY = """UPDATE classes SET lowest_delay = $2, updated_at = now()
 _SET_TITLE = "UPDATE classes SET title = $2, updated_at = now() WHERE room = $1 AND archived_at IS NULL RETURNING *"
 _SET_TEACHER_KEY = """UPDATE classes SET teacher_key_digest = $2, updated_at = now()
     WHERE room = $1 AND archived_at IS NULL RETURNING *"""
-_ARCHIVE = """UPDATE classes SET archived_at = now(), updated_at = now()
+_ARCHIVE = """UPDATE classes SET archived_at = now(), title = coalesce($2, title), updated_at = now()
     WHERE room = $1 AND archived_at IS NULL RETURNING *"""
+_UNDO_ARCHIVE = """UPDATE classes SET archived_at = NULL, title = $2, updated_at = now()
+    WHERE room = $1 AND archived_at IS NOT NULL RETURNING *"""
 _RESTORE = """UPDATE classes SET archived_at = NULL, updated_at = now()
     WHERE room = $1 AND archived_at IS NOT NULL RETURNING *"""
 _RECORD_USER = """INSERT INTO users (user_id, user_type, display_name) VALUES ($1, $2, $3)
@@ -152,9 +154,14 @@ class Classes:
         """Let only the teacher secret open the class. NotFound (404): no such class."""
         await self._set(room, _SET_TEACHER_KEY, None)
 
-    async def archive(self, room: str) -> Class:
+    async def archive(self, room: str, title: str | None = None) -> Class:
         """Take a class off the list: its code and its keys open nothing. NotFound (404): no such class."""
-        return await self._one(_ARCHIVE, _room(room))
+        return await self._set(room, _ARCHIVE, title)
+
+    async def undo_archive(self, before: Class) -> None:
+        """Make a class what it was before it was archived; do nothing if somebody restored it meanwhile."""
+        with suppress(NotFound):
+            await self._set(before.room, _UNDO_ARCHIVE, before.title)
 
     async def restore(self, room: str) -> Class:
         """Return an archived class that is there again, with the same code and keys.
@@ -171,6 +178,7 @@ class Classes:
             raise Conflict(f"There are {count} classes already; classes.max_classes allows no more.")
 
     async def _set(self, room: str, statement: str, value: str | bool | None) -> Class:
+        """Run a statement with a room and a value. NotFound (404): it changed no class."""
         row = await self._postgres.fetchrow(statement, _room(room), value)
         if row is None:
             raise NotFound(f"There is no class in the room {room!r}.")

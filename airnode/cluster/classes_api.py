@@ -5,11 +5,12 @@ import structlog
 from aiohttp import web
 
 from airnode.bus.messages import ROOM_PATTERN, RoomPhase
+from airnode.cluster.archiving import Archiving
 from airnode.cluster.classes import Class, Classes
 from airnode.cluster.room_states import RoomStates
 from airnode.cluster.stream_keys import StreamKeyPublisher
 from airnode.cluster.token_issuer import check_text
-from airnode.errors import Conflict, FieldError, InvalidInput
+from airnode.errors import FieldError, InvalidInput
 from airnode.web.credentials import Authorizer, Right
 from airnode.web.inputs import json_response, read_input
 from airnode.web.openapi import operation
@@ -103,6 +104,7 @@ class ClassesApi:
         self._stream_keys = stream_keys
         self._rooms = rooms
         self._default_room = default_room
+        self._archiving = Archiving(classes, stream_keys, rooms, default_room=default_room)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/api/classes", self.list_classes)
@@ -170,22 +172,14 @@ class ClassesApi:
         title = None if body.title is None else _title(body.title)
         if body.archived is not None:
             self._authorizer.require(request, Right.TEACHER)
-        if body.archived is False:
-            await self._classes.restore(room)
-        changed = await (self._classes.by_room(room) if title is None else self._classes.rename(room, title))
         if body.archived is True:
-            changed = await self._archive(room)
-        if body.archived is not None:
-            await self._stream_keys.refresh()
+            changed = await self._archiving.archive(room, title)
+        else:
+            if body.archived is False:
+                await self._archiving.restore(room)
+            changed = await (self._classes.by_room(room) if title is None else self._classes.rename(room, title))
         log.info("class_changed", room=room, renamed=title is not None, archived=body.archived)
         return json_response(self._summary(changed))
-
-    async def _archive(self, room: str) -> Class:
-        if room == self._default_room:
-            raise Conflict("This is the class that opens where no other one is named; it cannot be archived.")
-        if self._rooms.view(room).state in ("live", "reconnecting"):
-            raise Conflict("This class is live. End it, then archive it.")
-        return await self._classes.archive(room)
 
     @operation(
         summary="Make a teacher key for a class",

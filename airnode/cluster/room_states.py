@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from airnode.bus.client import Bus
 from airnode.bus.leased_records import LeasedRecords, RecordChange
 from airnode.bus.leased_view import LeasedView
+from airnode.bus.leases import Leases
 from airnode.bus.messages import ROOMS, RoomState, room_rules
 from airnode.cluster.api_types import RoomView
 from airnode.kernel.service import Service
@@ -18,6 +19,8 @@ from airnode.kernel.tasks import TaskScope
 _SILENT_S = 3.0
 #: Origins forget an ended room within a minute; pages show for this long that it has ended.
 _ENDED_FOR_S = 3600.0
+#: The phases of a class that has a publisher, or had one until a moment ago.
+ON_AIR = ("live", "reconnecting")
 
 
 class RoomStates(Service):
@@ -38,6 +41,7 @@ class RoomStates(Service):
     ) -> None:
         super().__init__()
         self._watched = watched
+        self._leases = Leases(bus)
         #: The state of each room. A room without one is waiting for its teacher.
         self._rooms: LeasedRecords[RoomState] = LeasedRecords(room_rules())
         #: {room: its last state}, for ended rooms without a lease, in the order in which they ended.
@@ -72,6 +76,15 @@ class RoomStates(Service):
         """Return the state that the room's origin reported; None: the room is waiting for its teacher."""
         return self._rooms.get(room)
 
+    async def is_on_air(self, room: str) -> bool:
+        """Return whether a room is live or reconnecting, as Redis has it now: the view may be a moment behind.
+
+        Raises:
+            Unavailable: (503) Redis does not answer.
+        """
+        state = await self._leases.read_lease(ROOMS, room, RoomState)
+        return state is not None and state.phase in ON_AIR
+
     def origin(self, room: str) -> str | None:
         """Return the id of the node that takes the room's publisher; None: nobody published lately."""
         state = self._rooms.get(room)
@@ -105,7 +118,7 @@ class RoomStates(Service):
             now,
             state.stream,
             recording=bool(state.recording_id),
-            live_since=state.live_since if state.phase in ("live", "reconnecting") else 0.0,
+            live_since=state.live_since if state.phase in ON_AIR else 0.0,
         )
 
     def _notify(self, change: RecordChange[RoomState]) -> None:

@@ -2,6 +2,9 @@
 
 One table, ``{SHA-256 of the stream key: room}``. PostgreSQL is the source. Masters rewrite the table at their start,
 after each change, and every ``_REFRESH_S``, so that it comes back after Redis lost its data.
+
+Two masters may write at the same time, the one with older data last. So each master reads PostgreSQL again after it has
+written, and writes again if that is different. What changes later is written later, by the master that changed it.
 """
 
 import asyncio
@@ -22,6 +25,8 @@ from airnode.kernel.tasks import TaskScope
 log = structlog.get_logger(__name__)
 
 _REFRESH_S = 30.0
+#: One refresh writes so often at most, while classes change faster than it writes.
+_WRITES_MAX = 10
 #: Within this time masters notice that Redis lost its data.
 _CHECK_S = 2.0
 _RECHECK_S = 3.0
@@ -120,10 +125,17 @@ class StreamKeyPublisher(Service):
         await self._tasks.aclose()
 
     async def refresh(self) -> None:
-        """Write the whole table at once."""
-        classes = await self._classes.all()
-        records = {key_digest(each.stream_key): ClassRecord(each.room) for each in classes}
-        await Records(self._bus).replace_records(STREAM_KEYS, records)
+        """Write the whole table at once, until it is what PostgreSQL has."""
+        wanted = await self._read()
+        for _ in range(_WRITES_MAX):
+            await Records(self._bus).replace_records(STREAM_KEYS, wanted)
+            written, wanted = wanted, await self._read()
+            if written == wanted:
+                return
+        log.warning("class_directory_changes_fast", detail="it is written anew within 30 s")
+
+    async def _read(self) -> dict[str, ClassRecord]:
+        return {key_digest(each.stream_key): ClassRecord(each.room) for each in await self._classes.all()}
 
     async def _refresh_if_due(self) -> None:
         now_s = asyncio.get_running_loop().time()

@@ -154,6 +154,10 @@ async def test_a_renewed_stream_key(school: AirnodeProcess, client: Client, less
             return (await client.call("GET", f"/api/rooms/{lesson.room}", token=lesson.student))[2]["state"] == "live"
 
         await eventually(live, what="the class is live")
+        secret, change = school["teacher_secret"], {"archived": True, "title": "Another title"}
+        await client.expect_problem(409, "conflict", "POST", f"/api/classes/{lesson.room}", token=secret, json=change)
+        _, _, listed = await client.call("GET", "/api/classes", token=lesson.teacher)
+        assert next(each["title"] for each in listed["classes"] if each["room"] == lesson.room) == lesson.room
         status, _, renewed = await client.call("POST", path, token=lesson.teacher)
         assert status == 200
         assert renewed["stream_key"] != lesson.stream_key
