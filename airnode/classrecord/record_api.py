@@ -2,22 +2,33 @@
 
 import asyncio
 from datetime import UTC, tzinfo
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from aiohttp import web
 
-from airnode.classrecord.record_files import LANGUAGES, PARTS, Language, Part, csv_file, file_name, json_file
+from airnode.classrecord.record_files import LANGUAGES, PARTS, Language, csv_file, file_name, json_file
 from airnode.classrecord.record_reader import RecordReader
-from airnode.classrecord.record_types import SessionList, SessionRecord
+from airnode.classrecord.record_types import Part, SessionList, SessionRecord
 from airnode.errors import FieldError, InvalidInput, NotFound
 from airnode.web.credentials import Authorizer, Right
-from airnode.web.inputs import json_response
+from airnode.web.inputs import json_response, read_input, unless_known
 from airnode.web.openapi import operation
 
 _ROOM = (("room", "The class's room."),)
 _SESSION = (*_ROOM, ("session_id", "As the list names it, or `latest`."))
 _ERRORS = (401, 403, 404, 429, 503)
+
+
+class RecordQuery(msgspec.Struct):
+    """What is wanted of a record.
+
+    Attributes:
+        part: only the rows of this part, with the counts of all; empty: everything.
+    """
+
+    part: Part | Literal[""] = ""
 
 
 class RecordFileQuery(msgspec.Struct):
@@ -61,15 +72,20 @@ class RecordApi:
         summary="The record of a session",
         tag="record",
         description="Attendance, chat, questions, polls and raised hands, also while the class is live: who is there "
-        "now is in the attendance, without a time of leaving. What happened appears within about a second.",
+        "now is in the attendance, without a time of leaving. What happened appears within about a second. With "
+        "`If-None-Match`, an answer with the same `ETag` comes without a body (304).",
+        query=RecordQuery,
         returns=SessionRecord,
-        errors=_ERRORS,
+        errors=(400, *_ERRORS),
         auth="teacher",
         path_params=_SESSION,
     )
     async def record(self, request: web.Request) -> web.Response:
-        """Return the record."""
-        return json_response(await self._record(request))
+        """Return the record, or a part of it, unless the client has it already."""
+        room = self._room(request)
+        part = (await read_input(request, RecordQuery)).part or None
+        found = await self._reader.record(room, request.match_info["session_id"], part)
+        return unless_known(request, json_response(found))
 
     @operation(
         summary="Download a record as JSON",

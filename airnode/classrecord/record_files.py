@@ -13,9 +13,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from airnode.classrecord.record_types import SessionRecord
+from airnode.classrecord.record_types import Part, SessionRecord
 
-Part = Literal["attendance", "chat", "questions", "polls", "hands"]
 Language = Literal["en", "ko"]
 PARTS: tuple[Part, ...] = get_args(Part)
 LANGUAGES: tuple[Language, ...] = get_args(Language)

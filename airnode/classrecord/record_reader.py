@@ -14,10 +14,12 @@ from airnode.classrecord.attendance_table import AttendedSpan, Span, attendance_
 from airnode.classrecord.record_types import (
     ChatLine,
     HandRow,
+    Part,
     PollChoice,
     PollRow,
     PollVote,
     QuestionRow,
+    RecordCounts,
     SessionList,
     SessionRecord,
     SessionSummary,
@@ -68,6 +70,9 @@ _ANSWERS = """
 SELECT poll_id, user_id, name, option, answered_at FROM classroom.poll_answers
 WHERE room = $1 AND poll_id = ANY($2::text[]) ORDER BY answered_at, user_id LIMIT $3
 """
+_COUNT_MESSAGES = "SELECT count(*) FROM classroom.messages WHERE room = $1 AND sent_at >= $2 AND sent_at < $3"
+_COUNT_QUESTIONS = "SELECT count(*) FROM classroom.questions WHERE room = $1 AND asked_at >= $2 AND asked_at < $3"
+_COUNT_POLLS = "SELECT count(*) FROM classroom.polls WHERE room = $1 AND opened_at >= $2 AND opened_at < $3"
 _HANDS = """
 SELECT at, user_id, name, raised FROM classroom.hands
 WHERE room = $1 AND at >= $2 AND at < $3 ORDER BY at LIMIT $4
@@ -80,6 +85,14 @@ class _Window(NamedTuple):
     session_id: uuid.UUID
     started_at: datetime
     ended_at: datetime | None
+    since: datetime
+    until: datetime
+
+
+class _Within(NamedTuple):
+    """A room, and the time whose facts are read."""
+
+    room: str
     since: datetime
     until: datetime
 
@@ -112,8 +125,8 @@ class RecordReader:
             ]
         )
 
-    async def record(self, room: str, session_id: str = LATEST) -> SessionRecord:
-        """Return the record of a session.
+    async def record(self, room: str, session_id: str = LATEST, part: Part | None = None) -> SessionRecord:
+        """Return the record of a session, or one part of it with the counts of all.
 
         Raises:
             NotFound: (404) the room has no such session.
@@ -122,28 +135,51 @@ class RecordReader:
         window = await self._window(_valid(room), session_id, now)
         attended = await self._attended(room, window, now)
         span = Span(_ms(window.started_at), _ms(window.ended_at or now))
-        names = await self._names([each.user_id for each in attended])
-        within = (room, window.since, window.until, _ROWS_MAX)
-        chat = [
-            ChatLine(row[0], row[1].timestamp(), *row[2:]) for row in await self._postgres.fetch(_MESSAGES, *within)
-        ]
-        questions = [
-            QuestionRow(row[0], row[1].timestamp(), *row[2:]) for row in await self._postgres.fetch(_QUESTIONS, *within)
-        ]
-        hands = [HandRow(row[0].timestamp(), *row[1:]) for row in await self._postgres.fetch(_HANDS, *within)]
-        polls = await self._polls(within)
-        rows = attendance_rows(span, attended, names)
+        rows = attendance_rows(span, attended, await self._names([each.user_id for each in attended]))
+        within = _Within(room, window.since, window.until)
+        chat = await self._chat(within) if part in (None, "chat") else None
+        questions = await self._questions(within) if part in (None, "questions") else None
+        polls = await self._polls(within) if part in (None, "polls") else None
+        hands = [HandRow(row[0].timestamp(), *row[1:]) for row in await self._rows(_HANDS, within)]
+        counts = RecordCounts(
+            attendance=len(rows),
+            chat=len(chat) if chat is not None else await self._count(_COUNT_MESSAGES, within),
+            questions=len(questions) if questions is not None else await self._count(_COUNT_QUESTIONS, within),
+            polls=len(polls) if polls is not None else await self._count(_COUNT_POLLS, within),
+            hands=times_raised(hands),
+        )
         summary = SessionSummary(
             str(window.session_id),
             room,
             window.started_at.timestamp(),
             _unix(window.ended_at),
-            len(rows),
-            len(chat),
+            counts.attendance,
+            counts.chat,
         )
-        complete = max(len(chat), len(questions), len(hands), len(attended)) < _ROWS_MAX
-        title = await self._postgres.fetchval(_TITLE, room) or room
-        return SessionRecord(summary, title, rows, chat, questions, polls, hands, complete)
+        return SessionRecord(
+            session=summary,
+            title=await self._postgres.fetchval(_TITLE, room) or room,
+            attendance=rows if part in (None, "attendance") else [],
+            chat=chat or [],
+            questions=questions or [],
+            polls=polls or [],
+            hands=hands if part in (None, "hands") else [],
+            counts=counts,
+            complete=max(counts.chat, counts.questions, len(hands), len(attended)) < _ROWS_MAX,
+        )
+
+    async def _chat(self, within: _Within) -> list[ChatLine]:
+        return [ChatLine(row[0], row[1].timestamp(), *row[2:]) for row in await self._rows(_MESSAGES, within)]
+
+    async def _questions(self, within: _Within) -> list[QuestionRow]:
+        return [QuestionRow(row[0], row[1].timestamp(), *row[2:]) for row in await self._rows(_QUESTIONS, within)]
+
+    async def _rows(self, statement: str, within: _Within) -> Sequence[Any]:
+        return await self._postgres.fetch(statement, *within, _ROWS_MAX)
+
+    async def _count(self, statement: str, within: _Within) -> int:
+        count: int = await self._postgres.fetchval(statement, *within)
+        return count
 
     async def _window(self, room: str, session_id: str, now: datetime) -> _Window:
         """Return the session and its time. What is said between two sessions belongs to one of them only."""
@@ -183,13 +219,28 @@ class RecordReader:
         rows = await self._postgres.fetch(_NAMES, sorted(set(user_ids)))
         return {row["user_id"]: row["display_name"] for row in rows}
 
-    async def _polls(self, within: tuple[Any, ...]) -> list[PollRow]:
-        rows = await self._postgres.fetch(_POLLS, *within)
+    async def _polls(self, within: _Within) -> list[PollRow]:
+        rows = await self._rows(_POLLS, within)
         answers: dict[str, list[PollVote]] = {row["poll_id"]: [] for row in rows}
-        for answer in await self._postgres.fetch(_ANSWERS, within[0], list(answers), _ROWS_MAX):
+        for answer in await self._postgres.fetch(_ANSWERS, within.room, list(answers), _ROWS_MAX):
             vote = PollVote(answer["user_id"], answer["name"], answer["option"], answer["answered_at"].timestamp())
             answers[answer["poll_id"]].append(vote)
         return [_poll(row, answers[row["poll_id"]]) for row in rows]
+
+
+def times_raised(rows: Sequence[HandRow]) -> int:
+    """Return how often a hand went up, from what happened in its order."""
+    up: set[str] = set()
+    times = 0
+    for row in rows:
+        if row.raised:
+            times += row.user_id not in up
+            up.add(row.user_id)
+        elif row.user_id:
+            up.discard(row.user_id)
+        else:
+            up.clear()
+    return times
 
 
 def _poll(row: Any, answers: list[PollVote]) -> PollRow:

@@ -1,8 +1,12 @@
 """The record of a class as the API answers it. Times are unix seconds."""
 
+from typing import Literal
+
 import msgspec
 
 from airnode.classrecord.attendance_table import AttendanceRow
+
+Part = Literal["attendance", "chat", "questions", "polls", "hands"]
 
 
 class SessionSummary(msgspec.Struct, frozen=True):
@@ -89,11 +93,22 @@ class HandRow(msgspec.Struct, frozen=True):
     raised: bool
 
 
+class RecordCounts(msgspec.Struct, frozen=True):
+    """How much each part of a record has. `hands`: how often one went up."""
+
+    attendance: int
+    chat: int
+    questions: int
+    polls: int
+    hands: int
+
+
 class SessionRecord(msgspec.Struct, frozen=True):
     """Everything that is kept of one session of a class.
 
     Attributes:
         complete: false: a part has more rows than one answer holds (100,000), and its newest rows are missing.
+        counts: of all parts, also of those that were not asked for, whose lists are empty.
     """
 
     session: SessionSummary
@@ -103,4 +118,5 @@ class SessionRecord(msgspec.Struct, frozen=True):
     questions: list[QuestionRow]
     polls: list[PollRow]
     hands: list[HandRow]
+    counts: RecordCounts
     complete: bool = True

@@ -1,6 +1,7 @@
 """Reads a request into a typed struct: from its query, JSON body or form."""
 
 import asyncio
+import hashlib
 from typing import TypeVar
 
 import msgspec
@@ -75,6 +76,16 @@ async def _is_json_in_form(request: web.Request) -> bool:
 def _missing_field(text: str) -> str:
     """Return the name in msgspec's "Object missing required field `user_id`"."""
     return text.split("`")[1] if text.count("`") >= 2 else ""
+
+
+def unless_known(request: web.Request, response: web.Response) -> web.Response:
+    """Return the response with an ETag, or 304 without a body if the client sent that one (RFC 9110, 13.1.2)."""
+    tag = hashlib.blake2b(bytes(response.body), digest_size=16).hexdigest() if isinstance(response.body, bytes) else ""
+    known = request.if_none_match or ()
+    if any(each.value in (tag, "*") for each in known):
+        response = web.Response(status=304, headers={"Cache-Control": "no-store"})
+    response.etag = tag
+    return response
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:

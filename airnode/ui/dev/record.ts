@@ -1,8 +1,10 @@
 /** The record of the development server's class: a session that runs, one of yesterday, and one that nobody attended. */
 import type { SessionList, SessionRecord, SessionSummary } from "../src/api/schema.ts";
+import { raisedHands } from "../src/classrecord/hands.ts";
 import { LINES, PUPILS } from "./chat.ts";
 
 const DAY_S = 86_400;
+const NOTHING = { attendance: [], chat: [], questions: [], polls: [], hands: [] };
 const FIRST = { user_id: PUPILS[0]?.id ?? "", name: PUPILS[0]?.name ?? "" };
 
 /** What the record has: everything, no session, or a session without a row. */
@@ -17,11 +19,12 @@ export function sessionList(since: number, ended: boolean, kept: Kept): SessionL
   return { sessions: [summary("s2", since, ended ? since + 1_500 : null, kept), summary("s1", since - DAY_S, since - DAY_S + 3_000, kept)] };
 }
 
-export function sessionRecord(id: string, since: number, ended: boolean, kept: Kept): SessionRecord {
+export function sessionRecord(id: string, part: string, since: number, ended: boolean, kept: Kept): SessionRecord {
   const { sessions } = sessionList(since, ended, kept);
   const session = sessions.find(({ session_id }) => session_id === id) ?? sessions[0] ?? summary("s2", since, null, kept);
-  const record = { session, title: "Physics 1", complete: true, attendance: [], chat: [], questions: [], polls: [], hands: [] };
-  return kept === "all" ? { ...record, ...parts(session.started_at, session.ended_at === null) } : record;
+  const all = kept === "all" ? parts(session.started_at, session.ended_at === null) : NOTHING;
+  const counts = { attendance: all.attendance.length, chat: all.chat.length, questions: all.questions.length, polls: all.polls.length, hands: raisedHands(all.hands).length };
+  return { session, title: "Physics 1", complete: true, counts, ...(part in all ? { ...NOTHING, [part]: all[part as keyof typeof all] } : all) };
 }
 
 function parts(from: number, running: boolean): Pick<SessionRecord, "attendance" | "chat" | "questions" | "polls" | "hands"> {

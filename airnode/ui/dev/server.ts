@@ -234,7 +234,7 @@ async function serveApi(request: IncomingMessage, response: ServerResponse, path
     setState("ended");
     json(response, {});
   } else if (/^\/api\/rooms\/\w+\/record$/.test(path)) json(response, sessionList(since, state === "ended", kept));
-  else if (/^\/api\/rooms\/\w+\/record\/\w+$/.test(path)) json(response, sessionRecord(path.split("/").at(-1) ?? "", since, state === "ended", kept));
+  else if (/^\/api\/rooms\/\w+\/record\/\w+$/.test(path)) json(response, sessionRecord(path.split("/").at(-1) ?? "", /part=(\w+)/.exec(request.url ?? "")?.[1] ?? "", since, state === "ended", kept));
   else if (/^\/api\/rooms\/\w+$/.test(path)) json(response, status());
   else return false;
   return true;

@@ -113,6 +113,18 @@ async def test_a_class_from_its_first_picture_to_its_spreadsheet(school: School,
     assert all(0 <= each <= length_s + 6 for each in minutes)
     assert all(0 < row["percent"] <= 100 for row in record["attendance"])
 
+    # Pages ask for what they show, and get nothing where nothing has changed.
+    url = f"{school.node['api_url']}/api/rooms/{school.node.room}/record/latest?part=chat"
+    bearer = {"Authorization": f"Bearer {school.node['teacher_secret']}"}
+    async with school.session.get(url, headers=bearer) as response:
+        assert await response.json() == record | {"attendance": []}
+        assert record["counts"] == {"attendance": 2, "chat": 2, "questions": 0, "polls": 0, "hands": 0}
+        tag = response.headers["ETag"]
+    async with school.session.get(url, headers=bearer | {"If-None-Match": tag}) as response:
+        assert (response.status, await response.read(), response.headers["ETag"]) == (304, b"", tag)
+    async with school.session.get(url, headers=bearer | {"If-None-Match": '"another"'}) as response:
+        assert response.status == 200
+
     status, body, headers = await school.read("/latest/attendance.csv", lang="ko", tz="Asia/Seoul")
     assert status == 200
     assert body.startswith(b"\xef\xbb\xbf")
@@ -144,6 +156,7 @@ async def test_only_the_teacher_of_the_class_reads_its_record(school: School):
         ("/latest/chat.csv", {"tz": "../../etc/passwd"}, 400),
         ("/latest/chat.csv", {"lang": "fr"}, 400),
         ("/latest/salaries.csv", {}, 404),
+        ("/latest", {"part": "salaries"}, 400),
         ("/00000000-0000-0000-0000-000000000000", {}, 404),
         ("/' OR 1=1", {}, 404),
     ],

@@ -18,6 +18,7 @@ from airnode.classrecord.record_types import (
     PollRow,
     PollVote,
     QuestionRow,
+    RecordCounts,
     SessionRecord,
     SessionSummary,
 )
@@ -35,6 +36,7 @@ def record(text: str = "안녕", name: str = "앤") -> SessionRecord:
         [QuestionRow("q", AT, "20231", name, text, 3, True, False)],
         [PollRow("p", AT, AT + 60, text, [PollChoice(text, 1)], [PollVote("20231", name, 0, AT + 5)])],
         [HandRow(AT, "20231", name, True)],
+        RecordCounts(1, 1, 1, 1, 1),
     )
 
 

@@ -34,6 +34,10 @@ export interface Call {
   body?: unknown;
   bearer?: string | undefined;
   signal?: AbortSignal | undefined;
+  /** The ETag of what is known already; then the answer may be undefined: it still holds. */
+  tag?: string | undefined;
+  /** Gets the ETag of the answer. */
+  tagged?: (tag: string) => void;
 }
 
 export function bearerHeaders(bearer: string | undefined): Record<string, string> {
@@ -41,12 +45,12 @@ export function bearerHeaders(bearer: string | undefined): Record<string, string
 }
 
 /** Return the answer's JSON. Raises {@link Problem} for everything but a 2xx answer; an abort by the caller is raised as it is. */
-export async function call<T>(path: string, { method = "GET", body, bearer, signal }: Call = {}): Promise<T> {
+export async function call<T>(path: string, { method = "GET", body, bearer, signal, tag, tagged }: Call = {}): Promise<T> {
   const abort = linkedAbort(signal);
   const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
   const init: RequestInit = {
     method,
-    headers: { Accept: "application/json", ...bearerHeaders(bearer) },
+    headers: { Accept: "application/json", ...bearerHeaders(bearer), ...(tag ? { "If-None-Match": tag } : {}) },
     cache: "no-store",
     signal: abort.signal,
   };
@@ -56,13 +60,35 @@ export async function call<T>(path: string, { method = "GET", body, bearer, sign
   }
   try {
     const response = await fetch(path, init);
+    if (response.status === 304) return undefined as T;
     if (!response.ok) throw await problemOf(response);
+    tagged?.(response.headers.get("ETag") ?? "");
     return (response.status === 204 ? undefined : await response.json()) as T;
   } catch (error) {
     if (error instanceof Problem || signal?.aborted) throw error;
     throw new Problem(0, "network", String(error));
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Return the path of one part of a session's record. */
+export function recordPath(room: string, session: string, part: string): string {
+  return `/api/rooms/${encodeURIComponent(room)}/record/${encodeURIComponent(session)}?part=${part}`;
+}
+
+/** Reads what is asked for again and again: the server sends it only when it is another one than the last (ETag). */
+export class Remembered<T> {
+  #last: { path: string; tag: string; value: T } | null = null;
+
+  /** Raises {@link Problem}, as {@link call}. */
+  async read(path: string, bearer: string): Promise<T> {
+    const last = this.#last?.path === path ? this.#last : null;
+    let tag = "";
+    const value = await call<T | undefined>(path, { bearer, tag: last?.tag, tagged: (found) => (tag = found) });
+    if (value === undefined && last) return last.value;
+    this.#last = { path, tag, value: value as T };
+    return value as T;
   }
 }
 
@@ -99,11 +125,6 @@ export const api = {
     call<Responses["POST /api/rooms/{room}/settings"]>(`/api/rooms/${encodeURIComponent(room)}/settings`, { method: "POST", body, bearer }),
   endClass: (room: string, bearer: string) => call<Responses["POST /api/rooms/{room}/end"]>(`/api/rooms/${encodeURIComponent(room)}/end`, { method: "POST", bearer }),
   sessions: (room: string, bearer: string) => call<Responses["GET /api/rooms/{room}/record"]>(`/api/rooms/${encodeURIComponent(room)}/record`, { bearer }),
-  sessionRecord: (room: string, session: string, bearer: string) =>
-    call<Responses["GET /api/rooms/{room}/record/{session_id}"]>(
-      `/api/rooms/${encodeURIComponent(room)}/record/${encodeURIComponent(session)}`,
-      { bearer },
-    ),
   classes: (archived: boolean, bearer: string) =>
     call<Responses["GET /api/classes"]>(archived ? "/api/classes?archived=true" : "/api/classes", { bearer }),
   addClass: (body: Requests["POST /api/classes"], bearer: string) =>

@@ -13,6 +13,7 @@ export type {
   RecordingState,
   SessionList,
   SessionRecord,
+  RecordCounts,
   SessionSummary,
   StreamInfo,
   TokenRequest,

@@ -1,23 +1,25 @@
-import { useState } from "preact/hooks";
-import type { SessionRecord, SessionSummary } from "../api/types.ts";
+import type { ComponentChildren } from "preact";
+import { useRef, useState } from "preact/hooks";
+import type { RecordCounts, SessionRecord, SessionSummary } from "../api/types.ts";
 import { language, t, type Key } from "../i18n/index.ts";
 import { explain } from "../i18n/problem.ts";
 import { dayAndTime, timeOfDay } from "../lib/format.ts";
 import { useNow } from "../lib/hooks.ts";
 import { usePolled } from "../lib/polled.ts";
+import { Spinner } from "../live/curtain.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Icon } from "../parts/icons.tsx";
 import { AttendanceTable } from "./attendance.tsx";
-import { raisedHands } from "./hands.ts";
 import { ChatLines, Hands, Questions } from "./lines.tsx";
 import { Polls } from "./polls.tsx";
-import type { RecordSource } from "./source.ts";
+import type { Part, RecordSource } from "./source.ts";
 
+/** The newest session, whichever that is. */
+const LATEST = "latest";
 const LIVE_PERIOD_MS = 10_000;
 /** What is over changes rarely: a name, a deletion. */
 const PERIOD_MS = 120_000;
 
-type Part = "attendance" | "chat" | "questions" | "polls" | "hands";
 const PARTS: readonly (readonly [part: Part, words: Key])[] = [
   ["attendance", "attendance.title"],
   ["chat", "classrecord.chat"],
@@ -34,10 +36,16 @@ const FILES: readonly (readonly [file: string, words: Key])[] = [
   ["record", "download.record"],
 ];
 
+interface RecordProps {
+  source: RecordSource;
+  /** The class is live now: its session may have begun a moment ago. */
+  live: boolean;
+}
+
 /** The record of a class. `small`: there is no room for it here; a button opens it over the whole page. */
-export function ClassRecord({ source, small }: { source: RecordSource; small: boolean }) {
+export function ClassRecord({ source, live, small }: RecordProps & { small: boolean }) {
   const [open, setOpen] = useState(false);
-  if (!small) return <section class="card class-record" aria-labelledby="class-record-title"><Content source={source} /></section>;
+  if (!small) return <section class="card class-record" aria-labelledby="class-record-title"><Content source={source} live={live} /></section>;
   return (
     <section class="card" aria-label={t("classrecord.title")}>
       <h2>{t("classrecord.title")}</h2>
@@ -48,7 +56,7 @@ export function ClassRecord({ source, small }: { source: RecordSource; small: bo
       {open && (
         <Dialog label={t("classrecord.title")} kind="whole" onClose={() => setOpen(false)}>
           <div class="class-record">
-            <Content source={source} onClose={() => setOpen(false)} />
+            <Content source={source} live={live} onClose={() => setOpen(false)} />
           </div>
         </Dialog>
       )}
@@ -57,14 +65,22 @@ export function ClassRecord({ source, small }: { source: RecordSource; small: bo
 }
 
 /** One session at a time, during and after it: attendance, chat, questions, polls, hands, and the files. */
-function Content({ source, onClose }: { source: RecordSource; onClose?: () => void }) {
-  const [chosen, setChosen] = useState("latest");
-  const list = usePolled(LIVE_PERIOD_MS, source.key, source.sessions);
-  const sessions = list.value?.sessions ?? [];
-  const session = sessions.find(({ session_id }) => session_id === chosen) ?? sessions[0];
-  const period = session?.ended_at === null ? LIVE_PERIOD_MS : PERIOD_MS;
-  const record = usePolled(period, session ? `${source.key}/${session.session_id}` : "", () => source.record(session?.session_id ?? ""));
-  const error = record.error ?? (list.value ? null : list.error);
+function Content({ source, live, onClose }: RecordProps & { onClose?: () => void }) {
+  const [chosen, setChosen] = useState(LATEST);
+  const [part, setPart] = useState<Part>("attendance");
+  const list = useSessions(source);
+  const { sessions, compare } = list;
+  const of = `${source.key}/${chosen}`;
+  const chosenSession = sessions.find(({ session_id }) => session_id === chosen) ?? sessions[0];
+  const period = chosenSession?.ended_at === null || (live && chosen === LATEST) ? LIVE_PERIOD_MS : PERIOD_MS;
+  const read = async () => {
+    const record = await source.record(chosen, part);
+    compare(record.session);
+    return { part, record };
+  };
+  const shown = usePolled(period, sessions.length > 0 ? `${of}/${part}` : "", read, of);
+  const record = shown.value?.record;
+  const error = shown.error ?? (list.value ? null : list.error);
   return (
     <>
       <div class="row spread">
@@ -74,27 +90,43 @@ function Content({ source, onClose }: { source: RecordSource; onClose?: () => vo
             <Icon name="close" size={20} />
           </button>
         )}
-        {sessions.length > 1 && session && <SessionChoice sessions={sessions} chosen={session.session_id} onChoose={setChosen} />}
+        {sessions.length > 1 && <SessionChoice sessions={sessions} chosen={chosen} onChoose={setChosen} />}
       </div>
       {error !== null && <p class="hint error">{explain(error)}</p>}
       {list.value && sessions.length === 0 && <p class="quiet">{t("classrecord.none")}</p>}
-      {record.value && (
+      {record && shown.value && (
         <>
-          <When session={record.value.session} />
-          {!record.value.complete && <p class="note warn">{t("classrecord.incomplete")}</p>}
-          <Parts key={record.value.session.session_id} record={record.value} />
-          <Downloads source={source} session={record.value.session} />
+          <When session={record.session} />
+          {!record.complete && <p class="note warn">{t("classrecord.incomplete")}</p>}
+          <Parts counts={record.counts} part={part} onChoose={setPart}>
+            {shown.value.part === part ? <Rows key={record.session.session_id} record={record} part={part} /> : <Spinner />}
+          </Parts>
+          <Downloads source={source} session={record.session} />
         </>
       )}
     </>
   );
 }
 
+/** The sessions. They change rarely; `compare` asks anew where a record knows better. */
+function useSessions(source: RecordSource) {
+  const [news, setNews] = useState("");
+  const known = useRef<SessionSummary[]>([]);
+  const period = known.current.length === 0 ? LIVE_PERIOD_MS : PERIOD_MS;
+  const list = usePolled(period, `${source.key} ${news}`, source.sessions, source.key);
+  known.current = list.value?.sessions ?? [];
+  const compare = ({ session_id, ended_at }: SessionSummary) => {
+    const same = known.current.some((one) => one.session_id === session_id && (one.ended_at === null) === (ended_at === null));
+    if (!same) setNews(`${session_id} ${ended_at}`);
+  };
+  return { ...list, sessions: known.current, compare };
+}
+
 function SessionChoice({ sessions, chosen, onChoose }: { sessions: SessionSummary[]; chosen: string; onChoose: (id: string) => void }) {
   return (
     <select class="input compact" aria-label={t("classrecord.session")} value={chosen} onChange={(event) => onChoose(event.currentTarget.value)}>
-      {sessions.map(({ session_id, started_at, ended_at }) => (
-        <option key={session_id} value={session_id}>
+      {sessions.map(({ session_id, started_at, ended_at }, index) => (
+        <option key={session_id} value={index === 0 ? LATEST : session_id}>
           {dayAndTime(started_at, language.value)}
           {ended_at === null ? ` · ${t("classrecord.now")}` : ""}
         </option>
@@ -116,29 +148,41 @@ function When({ session: { started_at, ended_at } }: { session: SessionSummary }
   );
 }
 
-function Parts({ record }: { record: SessionRecord }) {
-  const [part, setPart] = useState<Part>("attendance");
-  const counts = { ...sizesOf(record), hands: raisedHands(record.hands).length };
+interface PartsProps {
+  counts: RecordCounts;
+  part: Part;
+  onChoose: (part: Part) => void;
+  children: ComponentChildren;
+}
+
+function Parts({ counts, part, onChoose, children }: PartsProps) {
   return (
     <div class="record-parts" data-part={part}>
       <div class="parts" role="group" aria-label={t("classrecord.parts")}>
         {PARTS.map(([id, words]) => (
-          <button key={id} type="button" id={`record-${id}`} class="tab" aria-pressed={id === part} onClick={() => setPart(id)}>
+          <button key={id} type="button" id={`record-${id}`} class="tab" aria-pressed={id === part} onClick={() => onChoose(id)}>
             {t(words)} <span class="mark numbers">{counts[id]}</span>
           </button>
         ))}
       </div>
-      {part === "attendance" && <AttendanceTable rows={record.attendance} />}
-      {part === "chat" && <ChatLines lines={record.chat} />}
-      {part === "questions" && <Questions rows={record.questions} />}
-      {part === "polls" && <Polls polls={record.polls} />}
-      {part === "hands" && <Hands rows={record.hands} />}
+      {children}
     </div>
   );
 }
 
-function sizesOf({ attendance, chat, questions, polls }: SessionRecord): Record<Exclude<Part, "hands">, number> {
-  return { attendance: attendance.length, chat: chat.length, questions: questions.length, polls: polls.length };
+function Rows({ record, part }: { record: SessionRecord; part: Part }) {
+  switch (part) {
+    case "attendance":
+      return <AttendanceTable rows={record.attendance} />;
+    case "chat":
+      return <ChatLines lines={record.chat} />;
+    case "questions":
+      return <Questions rows={record.questions} />;
+    case "polls":
+      return <Polls polls={record.polls} />;
+    case "hands":
+      return <Hands rows={record.hands} />;
+  }
 }
 
 function Downloads({ source, session }: { source: RecordSource; session: SessionSummary }) {

@@ -6,9 +6,13 @@ export interface Polled<T> {
   error: unknown;
 }
 
-/** Return what `read` answers, asked anew every `periodMs` while the page is visible, and when `key` changes. An empty key: nothing is asked. */
-export function usePolled<T>(periodMs: number, key: string, read: () => Promise<T>): Polled<T> {
-  const [polled, setPolled] = useState<Polled<T> & { key: string }>({ value: null, error: null, key });
+/**
+ * Return what `read` answers, asked anew every `periodMs` while the page is visible, and when `key` changes.
+ *
+ * An empty key: nothing is asked. A value stays until the next one comes, as long as the `group` is the same.
+ */
+export function usePolled<T>(periodMs: number, key: string, read: () => Promise<T>, group = key): Polled<T> {
+  const [polled, setPolled] = useState<Polled<T> & { group: string }>({ value: null, error: null, group });
   useEffect(() => {
     if (key === "") return;
     let over = false;
@@ -16,9 +20,9 @@ export function usePolled<T>(periodMs: number, key: string, read: () => Promise<
       if (document.hidden) return;
       try {
         const value = await read();
-        if (!over) setPolled({ value, error: null, key });
+        if (!over) setPolled({ value, error: null, group });
       } catch (error) {
-        if (!over) setPolled((before) => ({ value: before.key === key ? before.value : null, error, key }));
+        if (!over) setPolled((before) => ({ value: before.group === group ? before.value : null, error, group }));
       }
     };
     void ask();
@@ -28,5 +32,5 @@ export function usePolled<T>(periodMs: number, key: string, read: () => Promise<
       clearInterval(timer);
     };
   }, [key, periodMs]);
-  return polled.key === key ? polled : { value: null, error: null };
+  return polled.group === group ? polled : { value: null, error: null };
 }

@@ -94,7 +94,7 @@ function Cards({ visit, live, small }: { visit: StudioVisit; live: boolean; smal
     <div class="desk-cards">
       <Share visit={visit} />
       <Recorder visit={visit} live={live} />
-      <ClassRecord key={room} source={source} small={small} />
+      <ClassRecord key={room} source={source} live={live} small={small} />
       <Settings visit={visit} />
       <button type="button" class="button plain sign-out" onClick={() => visit.signOut()}>
         {t("studio.sign_out")}
@@ -103,7 +103,7 @@ function Cards({ visit, live, small }: { visit: StudioVisit; live: boolean; smal
   );
 }
 
-function Opening({ visit }: { visit: StudioVisit }) {
+export function Opening({ visit }: { visit: StudioVisit }) {
   const { trouble } = useStore(visit.room.view);
   return (
     <div class="centre">
