@@ -22,6 +22,7 @@ from airnode.cluster.classes import Classes
 from airnode.cluster.classes_api import ClassesApi
 from airnode.cluster.end_class_api import EndClassApi
 from airnode.cluster.join_api import JoinApi
+from airnode.cluster.master_chats import MasterChats
 from airnode.cluster.node_states import NodeStates
 from airnode.cluster.nodes_api import NodesApi
 from airnode.cluster.own_ids import OwnIds
@@ -90,6 +91,14 @@ def build(ctx: RoleContext) -> RoleParts:
     removals, chat = _removals_and_chat(ctx)
     removal_keeper = RemovalKeeper(ctx.bus, ctx.postgres, ctx.tasks("removal-keeper"))
     nodes, rooms = cluster.nodes, cluster.rooms
+    masters = MasterChats(
+        ctx.bus,
+        ctx.settings.cluster,
+        node_id=ctx.identity.node_id,
+        node_name=ctx.identity.node_name,
+        counts=chat.counts if chat is not None else None,
+        tasks=ctx.tasks,
+    )
     recordings = ClusterRecordings(ctx.bus, RecordingIndex(ctx.postgres), ctx.tasks("recordings"))
     overview = Overview(
         ctx.bus,
@@ -105,7 +114,7 @@ def build(ctx: RoleContext) -> RoleParts:
         *_class_apis(ctx, cluster, own_ids),
         EndClassApi(cluster.authorizer, rooms, ctx.bus),
         RecordingsApi(cluster.authorizer, recordings, rooms, nodes, ctx.settings.recording),
-        _nodes_api(ctx, cluster),
+        _nodes_api(ctx, cluster, masters),
         _join_api(ctx, cluster),
         JobsApi(ctx.jobs, cluster.authorizer),
         _pipeline_api(ctx, cluster, overview, catalogue),
@@ -164,6 +173,7 @@ def build(ctx: RoleContext) -> RoleParts:
             *in_order(transcripts.services),
             queue_watch,
             *(in_order(chat.services) if chat is not None else ()),
+            masters,
         ),
         routes={PortName.HTTP: routes},
         checks=(
@@ -302,7 +312,7 @@ def _transcripts(ctx: RoleContext, cluster: _Cluster) -> TranscriptParts:
     )
 
 
-def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:
+def _nodes_api(ctx: RoleContext, cluster: _Cluster, masters: MasterChats) -> NodesApi:
     return NodesApi(
         section=ctx.settings.cluster,
         authorizer=cluster.authorizer,
@@ -311,6 +321,7 @@ def _nodes_api(ctx: RoleContext, cluster: _Cluster) -> NodesApi:
         reservations=Reservations(ctx.bus),
         clients=cluster.clients,
         titles=ClassTitles(cluster.classes),
+        masters=masters,
     )
 
 

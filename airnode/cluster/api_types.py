@@ -118,6 +118,14 @@ class OrderView(msgspec.Struct):
     order: NodeOrder
 
 
+class MasterView(msgspec.Struct):
+    """The chat on a master's own port."""
+
+    node_id: str
+    node_name: str
+    chat: ChatLoad
+
+
 class NodeList(msgspec.Struct):
     """The nodes of the cluster.
 
@@ -126,6 +134,7 @@ class NodeList(msgspec.Struct):
         total_connections: viewers. total_capacity: places.
         utilization: percentage of the places that are taken, over healthy, draining and overloaded nodes.
         alarms: of the cluster and its nodes, the worst first.
+        masters: the masters with a chat on their own port; in a standalone node it is that of the node.
     """
 
     total_nodes: int
@@ -136,6 +145,7 @@ class NodeList(msgspec.Struct):
     utilization: float
     nodes: list[NodeView]
     alarms: list[Alarm] = []
+    masters: list[MasterView] = []
 
 
 class BestNode(msgspec.Struct):

@@ -15,6 +15,7 @@ from airnode.cluster.api_types import (
     BestNode,
     HeartbeatAnswer,
     HeartbeatRequest,
+    MasterView,
     NodeList,
     NodeView,
     OrderView,
@@ -22,6 +23,7 @@ from airnode.cluster.api_types import (
     StreamView,
 )
 from airnode.cluster.class_titles import ClassTitles
+from airnode.cluster.master_chats import MasterChats, MasterRecord
 from airnode.cluster.node_states import NodeStates
 from airnode.cluster.placement import NodeHealth
 from airnode.cluster.reservations import Reservations
@@ -63,6 +65,7 @@ class NodesApi:
         reservations: Reservations,
         clients: Clients,
         titles: ClassTitles,
+        masters: MasterChats,
     ) -> None:
         self._section = section
         self._authorizer = authorizer
@@ -71,6 +74,7 @@ class NodesApi:
         self._reservations = reservations
         self._clients = clients
         self._titles = titles
+        self._masters = masters
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/cluster/heartbeat", self.heartbeat)
@@ -115,7 +119,7 @@ class NodesApi:
     async def list_nodes(self, request: web.Request) -> web.Response:
         """Return this master's view; all masters have the same."""
         self._authorizer.require(request, Right.READER)
-        return json_response(node_list(self._nodes.known(), time.time()))
+        return json_response(node_list(self._nodes.known(), self._masters.records(), time.time()))
 
     @operation(
         summary="Node to publish to",
@@ -237,7 +241,7 @@ class NodesApi:
         return json_response(OrderView(node_id, order))
 
 
-def node_list(known: list[tuple[NodeRecord, NodeHealth, int]], now: float) -> NodeList:
+def node_list(known: list[tuple[NodeRecord, NodeHealth, int]], masters: list[MasterRecord], now: float) -> NodeList:
     """Return the answer of ``GET /cluster/nodes``; ``now`` is unix seconds."""
     views = [_node_view(record, health, reserved, now) for record, health, reserved in known]
     there = [view for view in views if view.status != "offline"]
@@ -252,6 +256,7 @@ def node_list(known: list[tuple[NodeRecord, NodeHealth, int]], now: float) -> No
         utilization=utilization,
         nodes=views,
         alarms=node_alarms(views, healthy_nodes=healthy, utilization=utilization),
+        masters=[MasterView(each.node_id, each.node_name, each.chat) for each in masters],
     )
 
 

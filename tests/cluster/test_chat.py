@@ -31,6 +31,13 @@ async def test_people_on_a_master_and_two_slaves_share_a_room(cluster: Cluster, 
     for client in clients:
         await client.until(lambda c: c.texts == ["0", "1", "2"], "all messages in order")
         await client.until(lambda c: any(p["count"] == 3 for p in c.got("presence")), "everybody is seen")
+
+    async def reported() -> bool:
+        _, listed = await cluster.call("GET", "/cluster/nodes")
+        chats = [each["chat"] for each in (*listed["masters"], *listed["nodes"])]
+        return [chat["rooms"].get(room, {}).get("members") for chat in chats] == [1, 1, 1]
+
+    await eventually(reported, 20, "administrators see the chat of the master too")
     await slaves[0].kill()
     moved = await clients[1].connect(urls[2])
     assert moved.recovered

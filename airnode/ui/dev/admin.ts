@@ -25,7 +25,7 @@ export function order(name: string, drain: boolean): void {
 export function nodeList(): NodeList {
   const nodes = [node("slave-1", 112), node("slave-2", 37), node("slave-3", 0, true)];
   const healthy = nodes.filter(({ status }) => status === "healthy").length;
-  return { total_nodes: 3, healthy_nodes: healthy, offline_nodes: 1, total_connections: 149, total_capacity: 300, utilization: 49.7, nodes, alarms: [] };
+  return { total_nodes: 3, healthy_nodes: healthy, offline_nodes: 1, total_connections: 149, total_capacity: 300, utilization: 49.7, nodes, alarms: [], masters: [{ node_id: "master", node_name: "master", chat: { ...chatOf(0, true), connections: 1, deliveries_per_s: 0.2 } }] };
 }
 
 export function streamList(): StreamList {

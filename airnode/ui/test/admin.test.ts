@@ -31,7 +31,7 @@ function status(change: Partial<PipelineStatus> = {}): PipelineStatus {
 const alarm = (change: Partial<Alarm>): Alarm => ({ level: "warning", code: "node_full", text: "a is full", fields: { name: "a" }, node_id: "n", room: "", ...change });
 
 test("alarms of all three lists are shown, the critical ones first", () => {
-  const nodes: NodeList = { total_nodes: 0, healthy_nodes: 0, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, nodes: [], alarms: [alarm({})] };
+  const nodes: NodeList = { total_nodes: 0, healthy_nodes: 0, offline_nodes: 0, total_connections: 0, total_capacity: 0, utilization: 0, nodes: [], masters: [], alarms: [alarm({})] };
   const streams: StreamList = { total_streams: 0, total_viewers: 0, streams: [], alarms: [alarm({ code: "room_reconnecting" })] };
   const pipeline = status({ alarms: [alarm({ code: "redis_missing", level: "critical" })] });
   assert.deepEqual(alarms(nodes, streams, pipeline).map(({ code }) => code), ["redis_missing", "node_full", "room_reconnecting"]);

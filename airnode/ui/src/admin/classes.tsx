@@ -7,13 +7,16 @@ import { Fact } from "./cluster.tsx";
 import { rate, shortTime, whole } from "./figures.ts";
 import type { Shot } from "./visit.ts";
 
+/** A server with a chat: a node, or a master's own port. */
+type ChatNode = Pick<NodeView, "node_id" | "node_name" | "chat">;
+
 const DAY_S = 86_400;
 /** After this, what waits is late. */
 const LATE_S = 30;
 
 /** What happens in classes: the chat of each node and its rooms, and what is kept of them. */
 export function Classes({ shot }: { shot: Shot }) {
-  const nodes = shot.nodes.nodes.filter(({ status }) => status !== "offline");
+  const nodes: ChatNode[] = [...shot.nodes.nodes.filter(({ status }) => status !== "offline"), ...shot.nodes.masters];
   const { class_record: record } = shot.pipeline;
   const titles = new Map(shot.streams.streams.map(({ room, title }) => [room, shownTitle(title ?? "")]));
   return (
@@ -64,7 +67,7 @@ const NODE_HEAD = [
   ["chats.rooms", "number wide-only"],
 ] as const;
 
-function ChatNodes({ nodes }: { nodes: NodeView[] }) {
+function ChatNodes({ nodes }: { nodes: ChatNode[] }) {
   const lang = language.value;
   return (
     <Table head={NODE_HEAD}>
@@ -92,7 +95,7 @@ const ROOM_HEAD = [
   ["chats.messages", "number"],
 ] as const;
 
-function ChatRooms({ nodes, titles }: { nodes: NodeView[]; titles: Map<string, string> }) {
+function ChatRooms({ nodes, titles }: { nodes: ChatNode[]; titles: Map<string, string> }) {
   const lang = language.value;
   const rows = nodes.flatMap(({ node_id, node_name, chat }) => Object.entries(chat.rooms).map(([room, each]) => ({ key: `${node_id} ${room}`, node_name, room, ...each })));
   if (rows.length === 0) return <p class="card quiet">{t("chats.nobody")}</p>;
