@@ -326,6 +326,7 @@ class ChatApplication(Service):
             "you": visitor.user,
             "members": self._members(room),
             "messages": messages,
+            "more": room.tail.has_older or room.tail.are_cut,
             "state": dict(state),
         }
 

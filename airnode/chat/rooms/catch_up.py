@@ -1,6 +1,7 @@
 """Reading a room's log: the tail at first, and what was missed later."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from airnode.chat.rooms.local_room import LocalRoom
 from airnode.chat.rooms.log import LogEntry, LogPosition, RoomLog
@@ -15,7 +16,8 @@ async def load(room: LocalRoom, log: RoomLog, messages_max: int) -> None:
     Raises:
         Unavailable: Redis does not answer.
     """
-    room.tail.begin(*await _newest(room.name, log, messages_max))
+    newest = await _newest(room.name, log, messages_max)
+    room.tail.begin(newest.position, newest.entries, newest.messages, has_older=newest.has_older)
 
 
 async def catch_up(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Callable[[LogEntry], None]) -> None:
@@ -44,10 +46,12 @@ async def catch_up(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Ca
 async def _begin_epoch(room: LocalRoom, log: RoomLog, messages_max: int, deliver: Callable[[LogEntry], None]) -> None:
     """Redis lost entries: start the tail anew, and deliver the entries of the new epoch, which nobody here has seen."""
     seen = room.tail.position
-    position, entries, messages = await _newest(room.name, log, messages_max)
+    newest = await _newest(room.name, log, messages_max)
+    position, entries = newest.position, newest.entries
     new = [entry for entry in entries if entry.epoch == position.epoch]
     first = new[0].offset if new else position.offset + 1
-    room.tail.begin(LogPosition(position.epoch, first - 1), [], [each for each in messages if each.offset < first])
+    older = [each for each in newest.messages if each.offset < first]
+    room.tail.begin(LogPosition(position.epoch, first - 1), [], older, has_older=newest.has_older)
     kept = max((entry.offset for entry in entries if entry.epoch == seen.epoch), default=0)
     if kept < seen.offset:
         room.announce_gap(seen.epoch, kept + 1, seen.offset, room.tail.position)
@@ -55,8 +59,16 @@ async def _begin_epoch(room: LocalRoom, log: RoomLog, messages_max: int, deliver
         deliver(entry)
 
 
-async def _newest(name: str, log: RoomLog, messages_max: int) -> tuple[LogPosition, list[LogEntry], list[LogEntry]]:
-    """Return the position of a log, its newest entries, and its newest messages."""
+class _Newest(NamedTuple):
+    """The end of a log: its position, its newest entries and messages, and whether there may be older messages."""
+
+    position: LogPosition
+    entries: list[LogEntry]
+    messages: list[LogEntry]
+    has_older: bool
+
+
+async def _newest(name: str, log: RoomLog, messages_max: int) -> _Newest:
     position = await log.position(name)
     entries = batch = await log.before(name, None, _BATCH)
     messages = _messages(entries)
@@ -67,7 +79,8 @@ async def _newest(name: str, log: RoomLog, messages_max: int) -> tuple[LogPositi
         messages = _messages(batch) + messages
     if entries and entries[-1].offset > position.offset:
         position = LogPosition(entries[-1].epoch, entries[-1].offset)
-    return position, entries, messages[-messages_max:]
+    has_older = len(messages) > messages_max or len(batch) == _BATCH
+    return _Newest(position, entries, messages[-messages_max:], has_older)
 
 
 def _messages(entries: list[LogEntry]) -> list[LogEntry]:

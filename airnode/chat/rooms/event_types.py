@@ -85,7 +85,10 @@ class Members(msgspec.Struct, omit_defaults=True):
 
 
 class Joined(msgspec.Struct):
-    """Where a room is. `you`: who you are there. `state`: see the events of a class."""
+    """Where a room is. `you`: who you are there. `more`: there are older messages.
+
+    `state`: see the events of a class.
+    """
 
     room: RoomName
     epoch: str
@@ -93,6 +96,7 @@ class Joined(msgspec.Struct):
     you: User
     members: Members
     messages: list[ChatMessage]
+    more: bool
     state: dict[str, Any]
 
 

@@ -10,6 +10,12 @@ from airnode.web.rate_limit import RateLimit
 _CLOSED_WITHIN_S = 30.0
 
 
+class TooManyConnections(RateLimited):
+    """One person has as many connections as one may have."""
+
+    code, title = "too_many_connections", "Too many connections"
+
+
 class EventLimits:
     """Token buckets; the caller passes loop time."""
 
@@ -27,11 +33,11 @@ class EventLimits:
         """Check the connections that a person has on this node already.
 
         Raises:
-            RateLimited: (429) too many (``chat.max_connections_per_person``).
+            TooManyConnections: (429) as many as ``chat.max_connections_per_person``.
         """
         if connections >= self._connections_max:
             self._metrics.limited.labels("connect").inc()
-            raise RateLimited(
+            raise TooManyConnections(
                 f"You have {connections} chat connections open; close some (chat.max_connections_per_person).",
                 retry_after_s=_CLOSED_WITHIN_S,
             )

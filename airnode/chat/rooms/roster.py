@@ -27,8 +27,8 @@ class Roster:
         self._here: Counter[str] = Counter()
         #: Students who watch on this node.
         self._watching: Set[str] = frozenset()
-        #: What changed since members were told: {user id: whether it was listed before}; and what they know.
-        self._before: dict[str, bool] = {}
+        #: What changed since members were told: {user id: as they know it; None: not at all}; and the count they know.
+        self._before: dict[str, User | None] = {}
         self._told_count = 0
 
     @property
@@ -118,11 +118,14 @@ class Roster:
     # -- changes ------------------------------------------------------------------------------------------------------
 
     def take_changes(self) -> tuple[list[User], list[str]] | None:
-        """Return who came and who left since the last call; None if nothing is different, the count included."""
+        """Return who came and who left since the last call; None if nothing is different, the count included.
+
+        Who has another name came anew.
+        """
         before, self._before = self._before, {}
         now = {user_id: self._find(user_id) for user_id in before}
-        joined = [user for user_id, user in now.items() if user is not None and not before[user_id]]
-        left = [user_id for user_id, user in now.items() if user is None and before[user_id]]
+        joined = [user for user_id, user in now.items() if user is not None and user != before[user_id]]
+        left = [user_id for user_id, user in now.items() if user is None and before[user_id] is not None]
         if not joined and not left and self.count == self._told_count:
             return None
         self._told_count = self.count
@@ -135,7 +138,7 @@ class Roster:
 
     def _note(self, user_id: str) -> None:
         if user_id not in self._before:
-            self._before[user_id] = self._find(user_id) is not None
+            self._before[user_id] = self._find(user_id)
 
     def _set(self, node: str, user: User) -> bool:
         people = self._nodes.setdefault(node, {})

@@ -32,10 +32,12 @@ class RoomTail:
 
     Attributes:
         are_cut: whether the last answer had fewer messages than are held.
+        has_older: whether the log may have messages older than those that are held.
     """
 
     def __init__(self, messages_max: int, answer_bytes: int) -> None:
         self.are_cut = False
+        self.has_older = False
         self._answer_bytes = answer_bytes
         self.epoch = ""
         self.offset = 0
@@ -54,8 +56,11 @@ class RoomTail:
     def position(self) -> LogPosition:
         return LogPosition(self.epoch, self.offset)
 
-    def begin(self, position: LogPosition, entries: list[LogEntry], messages: list[LogEntry]) -> None:
+    def begin(
+        self, position: LogPosition, entries: list[LogEntry], messages: list[LogEntry], *, has_older: bool = False
+    ) -> None:
         """Start anew with what the log holds: its newest entries (consecutive) and messages, both in order."""
+        self.has_older = has_older
         self.epoch, self.offset = position.epoch, position.offset
         self._entries.clear()
         self._entries.extend(entries)
@@ -124,6 +129,7 @@ class RoomTail:
             self._messages[entry.id] = body
             if len(self._messages) > self._messages_max:
                 del self._messages[next(iter(self._messages))]
+                self.has_older = True
             self._array = None
         return body
 

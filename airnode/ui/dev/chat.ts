@@ -123,7 +123,7 @@ export class DevChat {
     this.#members.set(user.id, user);
     this.#send("presence", { count: this.#members.size, joined: [user] });
     const state = { ...this.#rules, muted: this.#muted.has(user.id), hands: this.#hands, poll: this.#poll, questions: this.#questions };
-    return { room: ROOM, epoch: "e1", offset: this.#number, you: user, members: { count: this.#members.size, users: [...this.#members.values()] }, messages: this.#messages.slice(-200), state };
+    return { room: ROOM, epoch: "e1", offset: this.#number, you: user, members: { count: this.#members.size, users: [...this.#members.values()] }, messages: this.#messages.slice(-200), more: this.#messages.length > 200, state };
   }
 
   #leave(user: User): void {

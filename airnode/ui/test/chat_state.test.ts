@@ -71,6 +71,12 @@ test("what was missed is added, and a hole in front of it is not kept", () => {
   assert.deepEqual([numbers(anew), anew.more], [[300, 301], true]);
 });
 
+test("older messages are offered where the server has some", () => {
+  assert.equal(run([joined([message(1)], { more: false })]).more, false);
+  assert.equal(run([joined([message(8), message(9)], { more: true })]).more, true);
+  assert.equal(run([joined([message(1), message(2)], { more: false })], run([joined([message(1)], { more: false })])).more, false);
+});
+
 test("a new epoch begins the list anew", () => {
   const before = run([joined([message(7)])]);
   const again = joined([message(1, OTHER, "new", "e2")], { epoch: "e2", offset: 1 });

@@ -72,11 +72,13 @@ async def test_the_one_argument_form_and_resent_messages(nodes, http, room):
 
 async def test_joining_gives_where_the_room_is_and_history_the_rest(nodes, http, room):
     first = await joined(http, nodes[0], "u1", room)
+    assert not (await first.ask("joinRoom", room))["more"]
     for n in range(250):
         await first.ask("sendMessage", room, {"content": str(n)})
     late = await RoomClient(http, nodes[1].url, token=nodes[1].token("t", "teacher", room)).connect()
     answer = await late.ask("joinRoom", room)
     assert [m["content"] for m in answer["messages"]] == [str(n) for n in range(50, 250)]
+    assert answer["more"]
     assert (answer["offset"], answer["you"]) == (250, {"id": "t", "name": "t", "role": "teacher"})
     oldest = answer["messages"][0]["offset"]
     page = await late.ask("history", {"room": room, "before": oldest, "limit": 40})

@@ -37,7 +37,7 @@ export function RoomColumn({ chat, head, rules, foot, name, info }: ColumnProps)
   const count = useSelected(chat.view, (state) => state.members.count);
   const hands = useSelected(chat.view, (state) => state.hands.length);
   const teacher = useSelected(chat.view, (state) => state.you?.role === "teacher");
-  useLooking(chat, tab);
+  useLooking(chat, chosen, tab);
   const fresh = (new_: number) => (new_ > 0 ? { text: new_ > 99 ? "99+" : String(new_), spoken: t("room.unread", { count: new_ }), urgent: true } : null);
   const people = teacher && hands > 0 ? { text: String(hands), spoken: `${t("hand.title")} ${hands}`, urgent: true, icon: "hand" as const } : count > 0 ? { text: String(count), spoken: t("people.count", { count }) } : null;
   const items: TabItem<Tab>[] = [
@@ -72,13 +72,17 @@ export function RoomColumn({ chat, head, rules, foot, name, info }: ColumnProps)
 }
 
 /** Nobody reads a page that is hidden: what comes meanwhile counts as new. */
-function useLooking(chat: ChatRoom, tab: Tab): void {
+function useLooking(chat: ChatRoom, chosen: Tab, shown: Tab): void {
   useEffect(() => {
-    const look = () => chat.look(tab, !document.hidden);
+    const look = () => chat.see(!document.hidden);
     look();
     document.addEventListener("visibilitychange", look);
     return () => document.removeEventListener("visibilitychange", look);
-  }, [chat, tab]);
+  }, [chat]);
+  useEffect(() => {
+    // Effects come after the paint: the next key may have chosen another tab since, and that one counts.
+    if (shown !== chosen && chat.view.value.tab === chosen) chat.look(shown, !document.hidden);
+  }, [chat, chosen, shown]);
 }
 
 /** What is wrong with the connection, in words. */

@@ -78,16 +78,21 @@ export class Connection {
     return this.#socket?.connected ?? false;
   }
 
-  /** Send an event and return the server's answer; an error of its own where none comes. */
-  async ask<T = object>(name: string, ...args: unknown[]): Promise<Ack<T>> {
-    const socket = this.#socket;
-    if (!socket?.connected) return { ok: false, error: { code: "offline" } };
-    try {
-      const answer = (await socket.timeout(ANSWER_MS).emitWithAck(name, ...args)) as Ack<T>;
-      return answer ?? { ok: false, error: { code: "no_answer" } };
-    } catch {
-      return { ok: false, error: { code: "no_answer" } };
-    }
+  /**
+   * Send an event and return the server's answer; an error of its own where none comes.
+   *
+   * `heard` is called with the answer before the events that came after it, also when all came in one packet.
+   */
+  async ask<T = object>(name: string, args: readonly unknown[], heard?: (answer: Ack<T>) => void): Promise<Ack<T>> {
+    return new Promise<Ack<T>>((resolve) => {
+      const done = (found: Ack<T>) => {
+        heard?.(found);
+        resolve(found);
+      };
+      const socket = this.#socket;
+      if (!socket?.connected) return done({ ok: false, error: { code: "offline" } });
+      socket.timeout(ANSWER_MS).emit(name, ...args, (error: Error | null, found?: Ack<T>) => done(error || !found ? { ok: false, error: { code: "no_answer" } } : found));
+    });
   }
 
   /** Send an event that nobody waits for; lost while there is no connection. */

@@ -65,6 +65,8 @@ export interface Joined {
   you: User;
   members: { count: number; users?: User[] | null };
   messages: Message[];
+  /** There are older messages. */
+  more?: boolean;
   state: RoomRules & {
     /** Oneself; `muted_users` and `removed_users` go to teachers only. */
     muted: boolean;

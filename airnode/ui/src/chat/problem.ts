@@ -5,6 +5,7 @@ const KNOWN: Record<string, Key> = {
   offline: "chat_error.offline",
   no_answer: "chat_error.no_answer",
   rate_limited: "chat_error.rate_limited",
+  too_many_connections: "chat_error.many_connections",
   slow_mode: "chat_error.rate_limited",
   muted: "chat_error.muted",
   locked: "chat_error.locked",

@@ -128,7 +128,8 @@ function onJoined(state: ChatState, answer: Joined, anew: boolean): ChatState {
     you: answer.you,
     at,
     messages: merged(kept, page),
-    more: kept.length === 0 ? page.length > 0 : before.more,
+    // A node of an earlier version does not say whether there are older ones.
+    more: kept.length === 0 ? (answer.more ?? page.length > 0) : before.more,
     drafts: before.drafts.filter(({ content }) => !page.slice(-20).some((one) => one.user.id === answer.you.id && one.content === content)),
     rules: { locked: rules.locked, slow_mode_s: rules.slow_mode_s, teacher_only: rules.teacher_only },
     muted,

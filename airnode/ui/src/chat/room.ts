@@ -118,6 +118,11 @@ export class ChatRoom {
     this.dispatch({ type: "look", tab, visible });
   }
 
+  /** The page came into sight, or went out of it. */
+  see(visible: boolean): void {
+    this.dispatch({ type: "look", tab: this.#state.tab, visible });
+  }
+
   #draw(): void {
     clearTimeout(this.#drawing);
     this.#drawing = undefined;
@@ -169,22 +174,21 @@ export class ChatRoom {
     const room = this.#grant?.room ?? "";
     if (recovered && known === room && link !== "removed") {
       this.dispatch({ type: "link", link: "on" });
-      const present = await connection.ask<Joined["members"]>("presence", room);
-      if (present.ok) this.dispatch({ type: "members", members: { count: present.count, users: present.users ?? null } });
+      await connection.ask<Joined["members"]>("presence", [room], (present) => {
+        if (present.ok && connection === this.#connection) this.dispatch({ type: "members", members: { count: present.count, users: present.users ?? null } });
+      });
     } else if (!(await this.#join(connection, room))) return;
     this.#refusals = 0;
     for (const { clientId, content, failed } of this.#state.drafts) if (failed === null) void this.#deliver(clientId, content);
   }
 
   async #join(connection: Connection, room: string, anew = false): Promise<boolean> {
-    const answer = await connection.ask<Omit<Joined, "messages"> & { messages: SentMessage[] }>("joinRoom", room);
-    if (connection !== this.#connection) return false;
-    if (!answer.ok) {
-      this.#onRefused(answer.error);
-      return false;
-    }
-    this.dispatch({ type: "joined", anew, answer: { ...answer, room, messages: answer.messages.map((each) => messageOf(each)) } });
-    return true;
+    const { ok } = await connection.ask<Omit<Joined, "messages"> & { messages: SentMessage[] }>("joinRoom", [room], (answer) => {
+      if (connection !== this.#connection) return;
+      if (answer.ok) this.dispatch({ type: "joined", anew, answer: { ...answer, room, messages: answer.messages.map((each) => messageOf(each)) } });
+      else this.#onRefused(answer.error);
+    });
+    return ok && connection === this.#connection;
   }
 
   #onRefused(error: ChatError): void {
@@ -253,7 +257,7 @@ export class ChatRoom {
   }
 
   async #ask<T>(name: string, ...args: unknown[]): Promise<Ack<T>> {
-    return this.#connection ? this.#connection.ask<T>(name, ...args) : { ok: false, error: { code: "offline" } };
+    return this.#connection ? this.#connection.ask<T>(name, args) : { ok: false, error: { code: "offline" } };
   }
 
   #newId(): string {

@@ -43,6 +43,8 @@ function spoken(before: ChatState, now: ChatState): string {
   if (now.poll?.open && now.poll.id !== before.poll?.id) words.push(t("poll.spoken", { question: now.poll.question }));
   const hand = now.hands.find(({ user }) => !before.hands.some((one) => one.user.id === user.id));
   if (hand && now.you?.role === "teacher") words.push(t("hand.spoken", { name: nameOf(hand.user) }));
+  const question = now.questions.find(({ id, user }) => user.id !== now.you?.id && !before.questions.some((one) => one.id === id));
+  if (question && now.you?.role === "teacher") words.push(t("ask.spoken", { name: nameOf(question.user), text: question.content }));
   const last = before.messages[before.messages.length - 1];
   const from = last ? now.messages.findLastIndex(({ id }) => id === last.id) + 1 : 0;
   const fresh = last && from === 0 ? [] : now.messages.slice(from).filter(({ user }) => user.id !== now.you?.id);

@@ -40,6 +40,18 @@ def test_who_watches_counts_once_and_is_not_listed():
     assert roster.count == 0
 
 
+def test_who_has_another_name_is_told_anew():
+    roster = Roster("here")
+    roster.enter(ANN)
+    roster.take_changes()
+    roster.leave(ANN)
+    roster.enter(User("a", "Anna", "student"))
+    assert roster.take_changes() == ([User("a", "Anna", "student")], [])
+    roster.leave(User("a", "Anna", "student"))
+    roster.enter(User("a", "Anna", "student"))
+    assert roster.take_changes() is None
+
+
 def test_the_people_of_a_silent_node_are_forgotten():
     roster = Roster("here")
     roster.change("dead", [ANN], [], 1, now_s=0)

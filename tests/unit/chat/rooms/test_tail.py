@@ -39,6 +39,7 @@ def test_the_newest_messages_are_held_without_those_that_were_deleted():
     tail = started()
     for offset in range(1, 6):
         tail.push(entry(offset))
+        assert tail.has_older is (offset > 3)
     assert contents(tail) == ["3", "4", "5"]
     tail.push(entry(6, "moderation", deleted="id-4"))
     assert contents(tail) == ["3", "5"]
