@@ -6,7 +6,7 @@ import { Announce } from "../live/announce.tsx";
 import { Shell } from "../parts/shell.tsx";
 import { ClassList } from "./class_list.tsx";
 import { ClassSwitch } from "./classes.tsx";
-import { Desk } from "./desk.tsx";
+import { Desk, Opening } from "./desk.tsx";
 import { SignIn } from "./signin.tsx";
 import type { StudioVisit } from "./visit.ts";
 
@@ -15,7 +15,7 @@ const OWN_WORDS = { waiting: "publish.waiting", reconnecting: "publish.stopped",
 
 export function StudioApp({ visit }: { visit: StudioVisit }) {
   useStore(language);
-  const { signedIn, page } = useStore(visit.view);
+  const { signedIn, proven, page } = useStore(visit.view);
   const { grant } = useStore(visit.room.view);
   useEffect(() => {
     document.title = [page === "classes" ? t("classes.title") : shownTitle(grant?.title ?? ""), t("studio.title"), "airnode"].filter(Boolean).join(" · ");
@@ -23,7 +23,7 @@ export function StudioApp({ visit }: { visit: StudioVisit }) {
   return (
     <Shell home="/studio" head={signedIn && <ClassSwitch visit={visit} />}>
       {!signedIn && <SignIn visit={visit} />}
-      {signedIn && (page === "classes" ? <ClassList visit={visit} /> : <Desk visit={visit} />)}
+      {signedIn && (page === "classes" ? proven ? <ClassList visit={visit} /> : <Opening visit={visit} /> : <Desk visit={visit} />)}
       <Announce room={visit.room} own={OWN_WORDS} />
     </Shell>
   );

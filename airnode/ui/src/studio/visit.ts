@@ -10,9 +10,13 @@ import { Shelf } from "../recordings/shelf.ts";
 
 const SECRET = "studio.secret";
 const CLASSES = "/studio?view=classes";
+/** The server says so only to those whose secret is right. */
+const NO_NODES = "no_healthy_nodes";
 
 export interface StudioView {
   signedIn: boolean;
+  /** The server has taken the secret. Before, nothing else is asked for with it: each wrong one counts. */
+  proven: boolean;
   page: "desk" | "classes";
   /** The class in the address is not there; the list of classes says so. */
   missing: boolean;
@@ -22,7 +26,7 @@ export interface StudioView {
   lowestDelay: boolean | null;
 }
 
-const SIGNED_OUT: StudioView = { signedIn: false, page: "desk", missing: false, address: null, lowestDelay: null };
+const SIGNED_OUT: StudioView = { signedIn: false, proven: false, page: "desk", missing: false, address: null, lowestDelay: null };
 
 /** Signs a teacher in and keeps the chosen class. The secret lives in this tab only and never in the address. */
 export class StudioVisit {
@@ -46,6 +50,7 @@ export class StudioVisit {
 
   signIn(secret: string, name = teacherName.get()): void {
     teacherName.set(name);
+    if (secret !== this.#secret) this.view.patch({ proven: false });
     this.#secret = secret;
     this.#open();
   }
@@ -86,8 +91,7 @@ export class StudioVisit {
 
   /** Raises Problem when the server refuses; so do the next ones. */
   listClasses(archived = false): Promise<ClassList> {
-    const { grant } = this.room.view.value;
-    return api.classes(archived, grant?.own_class ? grant.token : (this.#secret ?? ""));
+    return api.classes(archived, this.#secret ?? "");
   }
 
   async changeClass(room: string, change: ClassChange): Promise<void> {
@@ -150,7 +154,7 @@ export class StudioVisit {
     if (!this.#secret) return;
     const room = new URLSearchParams(location.search).get("room");
     const request = { user_type: "teacher", user_id: userId(), secret: this.#secret, name: teacherName.get() } as const;
-    const page = pageInAddress();
+    const page = this.room.view.value.grant?.own_class ? "desk" : pageInAddress();
     this.view.patch({ signedIn: true, page, missing: false, address: null, lowestDelay: null });
     // Back from the list to the same class: nothing is opened anew.
     const here = this.room.view.value.grant?.room;
@@ -159,14 +163,20 @@ export class StudioVisit {
   }
 
   #onRoom(): void {
-    const { grant, refusal } = this.room.view.value;
+    const { grant, refusal, trouble } = this.room.view.value;
+    if (grant?.own_class && this.view.value.page === "classes") {
+      // The key of a class opens no list.
+      history.replaceState(null, "", "/studio");
+      this.view.patch({ page: "desk" });
+    }
+    if (grant || refusal?.status === 404 || trouble?.code === NO_NODES) this.view.patch({ proven: true });
     if (refusal?.status === 404) {
       history.replaceState(null, "", CLASSES);
       this.view.patch({ page: "classes", missing: true });
     } else if (refusal) {
       forThisTab.set(SECRET, null);
       this.#secret = null;
-      this.view.patch({ signedIn: false });
+      this.view.patch({ signedIn: false, proven: false });
     } else if (grant && this.#secret && forThisTab.get(SECRET) !== this.#secret) {
       forThisTab.set(SECRET, this.#secret);
     }
