@@ -1,7 +1,6 @@
 """A teacher removes a student: the video stops on every node, and no door opens until the student is readmitted."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ pytestmark = [pytest.mark.ffmpeg, pytest.mark.timeout(240)]
 
 @dataclass
 class Watching:
-    """An open ``live.mp4``: when bytes came last, and when it ended (monotonic seconds)."""
+    """An open ``live.mp4``."""
 
     bytes_got: int = 0
-    ended_s: float = 0.0
+    has_ended: bool = False
 
     async def read(self, session: aiohttp.ClientSession, url: str) -> None:
         try:
@@ -34,7 +33,7 @@ class Watching:
                     self.bytes_got += len(data)
         except aiohttp.ClientError:
             pass
-        self.ended_s = time.monotonic()
+        self.has_ended = True
 
 
 class Browser:
@@ -124,10 +123,8 @@ async def test_the_video_of_a_removed_student_stops_everywhere_and_comes_back_wh
         student = await RoomClient(session, origin["media_url"], token=bad.place["token"]).connect()
         await student.ask("joinRoom", "stream")
 
-        began_s = time.monotonic()
         await teacher.ask("moderation", "stream", {"remove": bad.place["user_id"]})
-        await eventually(lambda: all(each.ended_s for each in watched.values()), 10, "both videos stop")
-        assert max(each.ended_s for each in watched.values()) - began_s < 2
+        await eventually(lambda: all(each.has_ended for each in watched.values()), 10, "both videos stop")
         await student.until(lambda c: c.is_closed, "the chat ends")
         assert student.got("removed") == [{"room": "stream"}]
         before = {node: each.bytes_got for node, each in others.items()}
