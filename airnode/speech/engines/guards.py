@@ -18,6 +18,10 @@ MAX_NO_SPEECH: Final = 0.6
 #: Nobody says more characters a second than this; Korean and English stay below 20 when they are quick.
 _MAX_CHARACTERS_PER_S: Final = 40.0
 _MIN_COUNTED_CHARACTERS: Final = 20
+#: Most words of real speech last between these.
+_SHORTEST_WORD_S: Final = 0.06
+_LONGEST_WORD_S: Final = 3.0
+_TIMED_SHARE: Final = 0.85
 #: A sentence ends with one of these, or before a pause.
 _SENTENCE_END: Final = (".", "?", "!", "。", "？", "！", "…")
 _PAUSE_S: Final = 0.8
@@ -56,8 +60,17 @@ def believable(segment: SpokenSegment) -> bool:
 
 
 def repeats(segment: SpokenSegment) -> bool:
-    """Return whether the text repeats itself more than people do."""
-    return segment.compression_ratio > MAX_COMPRESSION
+    """Return whether the text repeats itself without anybody doing so.
+
+    Somebody who says a sentence ten times says each word at its time. A model that is caught in a loop gives many words
+    for little sound: most of them get no time.
+    """
+    return segment.compression_ratio > MAX_COMPRESSION and not _is_timed_as_speech(segment.words)
+
+
+def _is_timed_as_speech(words: Sequence[Word]) -> bool:
+    timed = sum(_SHORTEST_WORD_S <= word.end_s - word.start_s <= _LONGEST_WORD_S for word in words)
+    return bool(words) and timed >= _TIMED_SHARE * len(words)
 
 
 def compression_ratio(text: str) -> float:

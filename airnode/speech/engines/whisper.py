@@ -1,6 +1,6 @@
 """faster-whisper, as the engine's process uses it. Blocking; several threads may use one :class:`Whisper`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from airnode.speech.audio import SAMPLE_RATE
 from airnode.speech.engines.engine import EngineOptions
-from airnode.speech.engines.guards import Verdict, believable, sentences, verdict
+from airnode.speech.engines.guards import MAX_COMPRESSION, Verdict, believable, sentences, verdict
 from airnode.speech.engines.local_messages import EngineSetup
 from airnode.speech.errors import UnknownLanguage
 from airnode.speech.words import SpokenSegment, Word, moved_segment
@@ -17,6 +17,9 @@ from airnode.speech.words import SpokenSegment, Word, moved_segment
 _DETECTED_S: Final = 30
 #: What is tried again gets so much sound around it.
 _MARGIN_S: Final = 0.3
+#: Where the first try has no words for so long, and somebody speaks for so long, it is tried again.
+_LOST_S: Final = 1.0
+_SURE_LOG_PROBABILITY: Final = -0.7
 #: How Whisper tries again where it is not sure: more and more at random.
 _FALLBACK: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -87,23 +90,46 @@ class Whisper:
         Args:
             language: one that the model knows.
         """
+        reached_s = 0.0
         for segment in self._first_try(audio, options, language):
             if is_cancelled():
                 return
-            for kept in self._judged(segment, audio, options, language):
-                for sentence in sentences(kept):
-                    yield sentence if options.word_times else _without_words(sentence)
+            judged = verdict(segment)
+            for sentence in self._sentences(segment, judged, audio, options, language):
+                yield from self._lost(reached_s, sentence.start_s, audio, options, language)
+                yield sentence if options.word_times else _without_words(sentence)
+                reached_s = max(reached_s, sentence.end_s)
+            if judged is not Verdict.KEEP:
+                reached_s = max(reached_s, segment.end_s)  # there is nothing more to get
+        if not is_cancelled():
+            yield from self._lost(reached_s, len(audio) / SAMPLE_RATE, audio, options, language)
 
-    def _judged(
-        self, segment: SpokenSegment, audio: Samples, options: EngineOptions, language: str
-    ) -> Iterable[SpokenSegment]:
-        match verdict(segment):
+    def _sentences(
+        self, segment: SpokenSegment, judged: Verdict, audio: Samples, options: EngineOptions, language: str
+    ) -> Iterator[SpokenSegment]:
+        match judged:
             case Verdict.KEEP:
-                return [segment]
-            case Verdict.DROP:
-                return []
+                yield from sentences(segment)
             case Verdict.DOUBT:
-                return self._second_try(segment, audio, options, language)
+                for again in self._second_try(segment.start_s, segment.end_s, audio, options, language):
+                    yield from sentences(again)
+
+    def _lost(
+        self, from_s: float, to_s: float, audio: Samples, options: EngineOptions, language: str
+    ) -> Iterator[SpokenSegment]:
+        """Yield what is said between two times where the first try has no words; mostly nobody speaks there.
+
+        The batched mode leaves out what resembles the text before, such as a sentence that is said twice.
+        """
+        if to_s - from_s < _LOST_S:
+            return
+        part = audio[int(from_s * SAMPLE_RATE) : int(to_s * SAMPLE_RATE)]
+        if _speech(part, _LOST_S).size < _LOST_S * SAMPLE_RATE:
+            return
+        for found in self._second_try(from_s, to_s, audio, options, language, is_lost=True):
+            if found.log_probability > _SURE_LOG_PROBABILITY:
+                for sentence in sentences(found):
+                    yield sentence if options.word_times else _without_words(sentence)
 
     def _first_try(self, audio: Samples, options: EngineOptions, language: str) -> Iterator[SpokenSegment]:
         """Yield segments of up to 30 s: several go through the model together, without the silence between them."""
@@ -123,17 +149,30 @@ class Whisper:
         return map(_segment, found)
 
     def _second_try(
-        self, segment: SpokenSegment, audio: Samples, options: EngineOptions, language: str
+        self,
+        begin_s: float,
+        end_s: float,
+        audio: Samples,
+        options: EngineOptions,
+        language: str,
+        *,
+        is_lost: bool = False,
     ) -> Iterator[SpokenSegment]:
-        """Yield what is said there when each window is tried at rising temperatures, without the prompt."""
-        from_s = max(0.0, segment.start_s - _MARGIN_S)
-        part = audio[int(from_s * SAMPLE_RATE) : int((segment.end_s + _MARGIN_S) * SAMPLE_RATE)]
+        """Yield what is said there when each window is tried alone, without the prompt.
+
+        Args:
+            is_lost: the first try has nothing here: once, and repetitions are right. Else at rising temperatures.
+        """
+        margin_s = 0.0 if is_lost else _MARGIN_S
+        from_s = max(0.0, begin_s - margin_s)
+        part = audio[int(from_s * SAMPLE_RATE) : int((end_s + margin_s) * SAMPLE_RATE)]
         found, _ = self._model.transcribe(
             part,
             language=language,
             task=options.task,
             beam_size=options.beam_size or self._beam_size,
-            temperature=[each for each in _FALLBACK if each >= options.temperature] or [1.0],
+            temperature=[0.0] if is_lost else [each for each in _FALLBACK if each >= options.temperature] or [1.0],
+            compression_ratio_threshold=None if is_lost else MAX_COMPRESSION,
             condition_on_previous_text=False,
             word_timestamps=True,
             vad_filter=True,

@@ -1,5 +1,6 @@
 """Which segments are believed, and how they become sentences."""
 
+import msgspec
 import pytest
 
 from airnode.speech.engines.guards import Verdict, believable, compression_ratio, sentences, verdict
@@ -34,6 +35,15 @@ def test_a_second_try_may_be_unsure_but_not_repeat_itself():
     assert believable(segment("Thank you.", log_probability=-1.3))
     assert not believable(segment("ask what you can do " * 12, 30.0))
     assert not believable(segment("Thank you.", log_probability=-1.3, no_speech_probability=0.9))
+
+
+def test_somebody_who_repeats_a_sentence_is_believed_and_a_loop_is_not():
+    said = spoken(*[" repeat", " after", " me."] * 15)
+    said = msgspec.structs.replace(said, compression_ratio=compression_ratio(said.text))
+    assert said.compression_ratio > 2.4
+    assert verdict(said) is Verdict.KEEP
+    words = tuple(Word(word.text, 3.0, 3.0) if place > 5 else word for place, word in enumerate(said.words))
+    assert verdict(msgspec.structs.replace(said, words=words)) is Verdict.DOUBT
 
 
 def spoken(*texts: str, pause_before: dict[int, float] | None = None) -> SpokenSegment:
