@@ -6,8 +6,10 @@ segment (section 4.5 of "Robust Speech Recognition via Large-Scale Weak Supervis
 
 import enum
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
+
+import msgspec
 
 from airnode.speech.words import SpokenSegment, Word
 
@@ -83,6 +85,16 @@ def _too_quick(segment: SpokenSegment) -> bool:
     length_s = segment.end_s - segment.start_s
     count = len(segment.text)
     return count >= _MIN_COUNTED_CHARACTERS and count > length_s * _MAX_CHARACTERS_PER_S
+
+
+def in_order(found: Iterable[SpokenSegment]) -> Iterator[SpokenSegment]:
+    """Yield the segments, none beginning before the end of the one before: Whisper's times overlap by some 20 ms."""
+    end_s = 0.0
+    for segment in found:
+        if segment.start_s < end_s:
+            segment = msgspec.structs.replace(segment, start_s=end_s, end_s=max(end_s, segment.end_s))
+        end_s = segment.end_s
+        yield segment
 
 
 def sentences(segment: SpokenSegment) -> Iterator[SpokenSegment]:

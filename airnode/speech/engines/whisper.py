@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from airnode.speech.audio import SAMPLE_RATE
 from airnode.speech.engines.engine import EngineOptions
-from airnode.speech.engines.guards import MAX_COMPRESSION, Verdict, believable, sentences, verdict
+from airnode.speech.engines.guards import MAX_COMPRESSION, Verdict, believable, in_order, sentences, verdict
 from airnode.speech.engines.local_messages import EngineSetup
 from airnode.speech.errors import UnknownLanguage
 from airnode.speech.words import SpokenSegment, Word, moved_segment
@@ -90,6 +91,12 @@ class Whisper:
         Args:
             language: one that the model knows.
         """
+        for sentence in in_order(self._spoken(audio, options, language, is_cancelled)):
+            yield sentence if options.word_times else msgspec.structs.replace(sentence, words=())
+
+    def _spoken(
+        self, audio: Samples, options: EngineOptions, language: str, is_cancelled: Callable[[], bool]
+    ) -> Iterator[SpokenSegment]:
         reached_s = 0.0
         for segment in self._first_try(audio, options, language):
             if is_cancelled():
@@ -97,7 +104,7 @@ class Whisper:
             judged = verdict(segment)
             for sentence in self._sentences(segment, judged, audio, options, language):
                 yield from self._lost(reached_s, sentence.start_s, audio, options, language)
-                yield sentence if options.word_times else _without_words(sentence)
+                yield sentence
                 reached_s = max(reached_s, sentence.end_s)
             if judged is not Verdict.KEEP:
                 reached_s = max(reached_s, segment.end_s)  # there is nothing more to get
@@ -128,8 +135,7 @@ class Whisper:
             return
         for found in self._second_try(from_s, to_s, audio, options, language, is_lost=True):
             if found.log_probability > _SURE_LOG_PROBABILITY:
-                for sentence in sentences(found):
-                    yield sentence if options.word_times else _without_words(sentence)
+                yield from sentences(found)
 
     def _first_try(self, audio: Samples, options: EngineOptions, language: str) -> Iterator[SpokenSegment]:
         """Yield segments of up to 30 s: several go through the model together, without the silence between them."""
@@ -213,9 +219,3 @@ def _segment(found: Any) -> SpokenSegment:
         round(float(found.compression_ratio), 3),
         float(found.temperature or 0.0),
     )
-
-
-def _without_words(segment: SpokenSegment) -> SpokenSegment:
-    import msgspec
-
-    return msgspec.structs.replace(segment, words=())

@@ -1,6 +1,7 @@
 """faster-whisper in its process, with whisper-base: real speech, what is no speech, and a process that ends."""
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -86,6 +87,14 @@ async def test_nothing_is_invented_where_nobody_speaks(engine: LocalEngine, tmp_
             found = await engine.transcribe(quiet, options)
             assert (found.text, found.segments, found.has_speech) == ("", (), False)
     assert await engine.detect_language(SILENCE) == ("", 0.0)
+
+
+@shared
+async def test_what_is_said_three_times_is_written_three_times(engine: LocalEngine):
+    once = wav_samples(sentence())[:THREE_S] + b"\0\0" * (SAMPLE_RATE // 2)
+    found = await engine.transcribe(once * 3, ENGLISH)
+    assert found.text.count("Dashwood") == 3
+    assert all(one.end_s <= other.start_s for one, other in itertools.pairwise(found.segments))
 
 
 @shared

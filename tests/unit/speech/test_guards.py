@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from airnode.speech.engines.guards import Verdict, believable, compression_ratio, sentences, verdict
+from airnode.speech.engines.guards import Verdict, believable, compression_ratio, in_order, sentences, verdict
 from airnode.speech.words import SpokenSegment, Word
 
 
@@ -77,3 +77,8 @@ def test_sentences_without_an_end_are_cut_and_nothing_is_lost():
     assert " ".join(each.text for each in found) == whole.text
     assert [word for each in found for word in each.words] == list(whole.words)
     assert all(each.end_s - each.start_s <= 16 for each in found)
+
+
+def test_segments_do_not_overlap():
+    found = in_order([SpokenSegment("a", 0.0, 1.02), SpokenSegment("b", 1.0, 1.01), SpokenSegment("c", 2.0, 3.0)])
+    assert [(each.start_s, each.end_s) for each in found] == [(0.0, 1.02), (1.02, 1.02), (2.0, 3.0)]
