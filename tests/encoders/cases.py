@@ -21,7 +21,8 @@ class Case:
         seconds: how long the stream is sent.
         first_s: the picture must come within this time of a join.
         still_s: the longest time for which the picture may stand still afterwards.
-        file_still_s: the same in the recording and its download.
+        file_still_s: the same in the recording and its download, in seconds of media.
+        in_browser: false: FFmpeg decodes the outputs, because Debian's Chromium does not have the codec.
     """
 
     kind: str
@@ -31,10 +32,11 @@ class Case:
     counts_pictures: bool = True
     said: str = ""
     hidden_in: tuple[str, ...] = ()
-    seconds: float = 12.0
+    seconds: float = 9.0
     first_s: float = 4.0
     still_s: float = 1.0
     file_still_s: float = 4.5
+    in_browser: bool = True
 
 
 def all_cases() -> dict[str, Case]:

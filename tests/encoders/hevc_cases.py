@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -177,12 +178,13 @@ CASES = {
     "av1_trailing_zeros": Case("AV1 samples", lambda: each_unit(lambda d: d + bytes(3))),
     "av1_truncated": Case("AV1 samples", lambda: each_unit(lambda d: d[: len(d) // 2], only=100), still_s=1.6),
     "av1_no_size_at_end": Case("AV1 samples", lambda: each_unit(_without_last_size)),
-    "av1_no_av1c": Case("AV1 configuration", without_av1c, counts_pictures=False, said="no_config"),
+    "av1_no_av1c": Case("AV1 configuration", without_av1c, said="config_in_band"),
     "av1_av1c_without_header": Case(
         "AV1 configuration",
         lambda: [tag(VIDEO, e.at_ms, e.body[:9]) if e.body[:5] == b"\x90av01" else e for e in with_av1()],
     ),
 }
+CASES |= {name: replace(case, in_browser=False) for name, case in CASES.items() if name.startswith("hevc")}
 
 
 def _without_vps(data: bytes) -> bytes:

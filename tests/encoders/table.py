@@ -13,7 +13,8 @@ import click
 from playwright.async_api import Error as PlaywrightError
 
 from tests.encoders.cases import all_cases
-from tests.encoders.outputs import OUTPUTS, Result, run_case
+from tests.encoders.outputs import Result, run_case
+from tests.encoders.watching import OUTPUTS, Screens
 from tests.support.browser import chromium
 from tests.support.node import AirnodeProcess
 
@@ -55,16 +56,22 @@ async def run(
             async with chromium() as browser, aiohttp.ClientSession() as session:
 
                 async def work() -> None:
-                    while todo:
-                        name = todo.pop()
-                        try:
-                            result = await run_case(node, browser, session, name, cases[name], only=outputs)
-                        except (PlaywrightError, subprocess.CalledProcessError, aiohttp.ClientError, OSError) as error:
-                            click.echo(f"{name} could not be run: {error}", err=True)
-                            failed.append(name)
-                            continue
-                        results.append(result)
-                        finished(result)
+                    async with Screens(browser) as screens:
+                        while todo:
+                            name = todo.pop()
+                            try:
+                                result = await run_case(node, screens, session, name, cases[name], only=outputs)
+                            except (
+                                PlaywrightError,
+                                subprocess.CalledProcessError,
+                                aiohttp.ClientError,
+                                OSError,
+                            ) as error:
+                                click.echo(f"{name} could not be run: {error}", err=True)
+                                failed.append(name)
+                                continue
+                            results.append(result)
+                            finished(result)
 
                 await asyncio.gather(*(work() for _ in range(workers)))
         finally:
@@ -75,14 +82,14 @@ async def run(
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--workers", default=2, show_default=True, help="Cases at the same time.")
+@click.option("--workers", default=3, show_default=True, help="Cases at the same time.")
 @click.option("--output", "outputs", multiple=True, type=click.Choice(OUTPUTS), help="Only these outputs.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each case instead of the table.")
 @click.option("--looks", is_flag=True, help="With --json: everything that was seen.")
 def main(names: tuple[str, ...], workers: int, outputs: tuple[str, ...], as_json: bool, looks: bool) -> None:
     """Publish streams as unusual encoders send them, and watch the four outputs in Chromium.
 
-    NAMES are names of cases or kinds; without NAMES, all cases run (about 15 minutes).
+    NAMES are names of cases or kinds; without NAMES, all cases run (about 30 minutes).
     """
     cases = all_cases()
     chosen = [name for name, case in cases.items() if not names or name in names or case.kind in names]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 from tests.encoders.cases import all_cases
 from tests.encoders.outputs import Result, run_case
 from tests.encoders.table import NODE_ARGS
+from tests.encoders.watching import Screens
 from tests.support.browser import chromium
 from tests.support.node import AirnodeProcess
 
@@ -32,7 +34,8 @@ CASES = (
     "intra_refresh_late",
 )
 #: Shorter than in the table: what these cases do, they have done by then.
-SECONDS = 9.0
+SECONDS = 7.0
+AT_ONCE = 3
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,15 +53,20 @@ async def recording_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 async def results(
     request: pytest.FixtureRequest, recording_node: AirnodeProcess
 ) -> AsyncIterator[dict[str, asyncio.Task[Result]]]:
-    """The results of the chosen cases, to be awaited: two cases run at a time, as each mostly waits for its stream."""
+    """The results of the chosen cases, to be awaited: three run at a time, as each mostly waits for its stream."""
     chosen = [item.callspec.params["name"] for item in request.session.items if "results" in item.fixturenames]
-    at_once = asyncio.Semaphore(2)
-    async with chromium() as browser, aiohttp.ClientSession() as session:
+    async with chromium() as browser, aiohttp.ClientSession() as session, AsyncExitStack() as stack:
+        free: asyncio.Queue[Screens] = asyncio.Queue()
+        for _ in range(AT_ONCE):
+            free.put_nowait(await stack.enter_async_context(Screens(browser)))
 
         async def run(name: str) -> Result:
-            async with at_once:
+            screens = await free.get()
+            try:
                 case = replace(all_cases()[name], seconds=SECONDS)
-                return await run_case(recording_node, browser, session, name, case)
+                return await run_case(recording_node, screens, session, name, case)
+            finally:
+                free.put_nowait(screens)
 
         tasks = {name: asyncio.create_task(run(name)) for name in chosen}
         try:
