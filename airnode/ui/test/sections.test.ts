@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { HlsConfig, LoaderConfiguration, PlaylistLoaderContext } from "hls.js";
+import { DividedPlaylist } from "../src/player/dividedplaylist.ts";
 import { joined } from "../src/player/fmp4.ts";
+import type { HlsClass } from "../src/player/hls.ts";
 import { initsOf, placeOf, playlistLengthS, sectionsOf, tracksOf } from "../src/player/sections.ts";
 import { box, words } from "./boxes.ts";
 
@@ -10,6 +13,13 @@ const BOTH = '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="init1.mp4"\n#EXTINF:2.00000,
 const LARGER = '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="init2.mp4"\n#EXTINF:1.00000,\nseg3.mp4\n';
 const SOUND_AGAIN = '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="init0.mp4"\n#EXTINF:0.50000,\nseg4.mp4\n';
 const END = "#EXT-X-ENDLIST\n";
+
+/** A loader of hls.js that has a playlist at once. */
+class Whole {
+  load(_context: unknown, _config: unknown, callbacks: { onSuccess: (response: { data: string }) => void }): void {
+    callbacks.onSuccess({ data: HEADER + SOUND + BOTH + END });
+  }
+}
 
 function tracks(uri: string): string {
   return uri === "init0.mp4" ? "soun" : "soun,vide";
@@ -67,4 +77,27 @@ test("a position lies in the section that begins there or before", () => {
   assert.deepEqual(placeOf(sections, 3.5), { index: 1, insideS: 0 });
   assert.deepEqual(placeOf(sections, 90), { index: 2, insideS: 83.5 });
   assert.deepEqual(placeOf([], 12), { index: 0, insideS: 12 });
+});
+
+test("an initialization section that is gone is an answer, and one that is not reached is none", async () => {
+  const codeOf = async (answer: () => Promise<Response>) => {
+    globalThis.fetch = answer as typeof fetch;
+    const playlist = new DividedPlaylist(new AbortController().signal);
+    const Hls = { DefaultConfig: { loader: Whole } } as unknown as HlsClass;
+    const Loader = playlist.loader(Hls, 0, () => "http://node.test/index.m3u8");
+    const loader = new Loader({} as HlsConfig);
+    return new Promise((resolve) => {
+      const callbacks = { onSuccess: () => resolve("read"), onError: ({ code }: { code: number }) => resolve(code), onTimeout: () => undefined };
+      loader.load({} as PlaylistLoaderContext, {} as LoaderConfiguration, callbacks);
+    });
+  };
+  const whole = globalThis.fetch;
+  try {
+    assert.equal(await codeOf(async () => new Response(null, { status: 404 })), 404);
+    assert.equal(await codeOf(async () => new Response(null, { status: 403 })), 403);
+    assert.equal(await codeOf(() => Promise.reject(new TypeError("unreachable"))), 0);
+    assert.equal(await codeOf(async () => new Response(new Uint8Array(20))), "read");
+  } finally {
+    globalThis.fetch = whole;
+  }
 });

@@ -4,6 +4,16 @@ import { initsOf, placeOf, sectionsOf, tracksOf, type Section } from "./sections
 
 type PlaylistLoader = Loader<PlaylistLoaderContext>;
 
+/** A node answered with an error. */
+class AnswerError extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`HTTP ${status}`);
+    this.status = status;
+  }
+}
+
 /** The media playlist of a recording, divided where its tracks change. */
 export class DividedPlaylist {
   readonly #signal: AbortSignal;
@@ -41,7 +51,7 @@ export class DividedPlaylist {
   /** Read it anew from `url`. Throws when it cannot be read. */
   async load(url: string): Promise<void> {
     const response = await fetch(url, { signal: this.#signal });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    if (!response.ok) throw new AnswerError(response.status);
     await this.take(await response.text(), url);
   }
 
@@ -56,7 +66,7 @@ export class DividedPlaylist {
   async #readTracks(uri: string, url: string): Promise<void> {
     if (this.#tracks.has(uri)) return;
     const response = await fetch(new URL(uri, url), { signal: this.#signal });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    if (!response.ok) throw new AnswerError(response.status);
     this.#tracks.set(uri, tracksOf(new Uint8Array(await response.arrayBuffer())));
   }
 
@@ -74,7 +84,11 @@ export class DividedPlaylist {
         const onSuccess: typeof callbacks.onSuccess = (response, stats, of, details) => {
           void cut(String(response.data)).then(
             (data) => this.#over || callbacks.onSuccess({ ...response, data }, stats, of, details),
-            () => this.#over || callbacks.onError({ code: 0, text: "an initialization section cannot be read" }, of, details, stats),
+            (error: unknown) => {
+              // 0: no answer, which is tried again; an answer is dealt with as one to the playlist itself.
+              const code = error instanceof AnswerError ? error.status : 0;
+              if (!this.#over) callbacks.onError({ code, text: "an initialization section cannot be read" }, of, details, stats);
+            },
           );
         };
         super.load(context, config, { ...callbacks, onSuccess });

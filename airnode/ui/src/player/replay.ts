@@ -70,9 +70,11 @@ export class Replay {
   #section = 0;
   /** Where to begin in a section that is being loaded; null: it is there. */
   #targetS: number | null = null;
-  /** Behind which time media that cannot be decoded was left (on the section's timeline), and how often in a row. */
+  /** Behind which time media that cannot be decoded was left, and how often in a row. */
   #passedToS = -Infinity;
   #passes = 0;
+  /** What cannot be decoded reaches to the end. */
+  #passedAll = false;
   #attempt = 0;
   #retrying = false;
 
@@ -117,6 +119,7 @@ export class Replay {
   }
 
   toggle(): void {
+    if (this.#passedAll) this.#openAt(0);
     if (!this.video.paused) this.video.pause();
     else void this.#play();
   }
@@ -124,7 +127,7 @@ export class Replay {
   seek(positionS: number): void {
     const toS = Math.min(Math.max(0, positionS), Math.max(0, this.#endS() - END_S));
     const { index, insideS } = this.#playlist.placeOf(toS);
-    if (this.#hls && (index !== this.#section || this.#targetS !== null)) {
+    if (this.#hls && (index !== this.#section || this.#targetS !== null || this.#passedAll)) {
       const plays = !this.video.paused;
       this.#open(index, insideS);
       if (plays) void this.#play();
@@ -198,6 +201,7 @@ export class Replay {
     if (!Hls) return;
     this.#hls?.destroy();
     this.#section = section;
+    this.#passedAll = false;
     this.#targetS = Math.max(0, startPosition);
     const pLoader = this.#playlist.loader(Hls, section, () => this.#url);
     const hls = new Hls({ ...CONFIG, startPosition, pLoader, xhrSetup: (xhr, url) => xhr.open("GET", rebased(url, this.#base), true) });
@@ -234,14 +238,23 @@ export class Replay {
 
   /** A piece that cannot be decoded stops the browser in front of it: go on behind it, further with each try. */
   #passOver(): void {
-    const atS = this.#targetS ?? this.video.currentTime;
+    const atS = this.#startS + (this.#targetS ?? this.video.currentTime);
     const sinceS = atS - this.#passedToS;
     this.#passes = sinceS > -END_S && sinceS < PASSED_S ? this.#passes + 1 : 1;
     if (this.#passes > MOST_PASSES) return this.view.patch({ failure: "broken" });
     this.#passedToS = atS + PASS_S * this.#passes;
+    if (!this.#playlist.grows && this.#passedToS >= this.#playlist.durationS) return this.#endHere();
     const plays = !this.video.paused;
-    this.#open(this.#section, this.#passedToS);
+    this.#openAt(this.#passedToS);
     if (plays) void this.#play();
+  }
+
+  /** Nothing that can be decoded is left. */
+  #endHere(): void {
+    this.#hls?.stopLoad();
+    this.video.pause();
+    this.#passedAll = true;
+    this.#read();
   }
 
   #reload(): void {
@@ -283,10 +296,12 @@ export class Replay {
     const { video } = this;
     const arrived = !video.seeking && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
     if (arrived) this.#targetS = null;
-    const ended = video.ended && this.#targetS === null && this.#section >= this.#playlist.count - 1;
+    const endS = this.#endS();
+    const isLast = this.#section >= this.#playlist.count - 1;
+    const ended = this.#passedAll || (video.ended && this.#targetS === null && isLast);
     this.view.patch({
-      positionS: this.#startS + (this.#targetS ?? video.currentTime),
-      durationS: this.#endS(),
+      positionS: this.#passedAll ? endS : this.#startS + (this.#targetS ?? video.currentTime),
+      durationS: endS,
       paused: video.paused,
       waiting: !ended && (video.seeking || video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA),
       ended,
