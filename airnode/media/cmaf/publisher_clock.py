@@ -2,23 +2,32 @@
 
 The timeline corrects small jitter, drift and single jumps. This module handles timestamps that are unusable:
 
-- **Timestamps stand still** (all zero, seconds instead of milliseconds), **jump again and again**, or **run much faster
-  than time** (another unit). From then on arrival times are used instead, for both tracks.
+- **Timestamps stand still** (all zero, seconds instead of milliseconds), **jump again and again**, **run much faster
+  than time** (another unit), or **at another speed than the sound itself** (half, double). From then on arrival times
+  are used instead, for both tracks.
 - **Composition offsets are impossible**: no order of frames causes 60 s on all frames, or on one. They are corrected.
 """
 
 from typing import Final
 
 from airnode.media.cmaf.bmff import VIDEO_TIMESCALE
-from airnode.media.frames import Frame
+from airnode.media.frames import AudioConfig, Frame
 
 #: A track's timestamps stand still if they advance by less than `LEAST_ADVANCE_90K` in `WATCHED_S`.
 WATCHED_S, LEAST_ADVANCE_90K = 1.0, VIDEO_TIMESCALE // 20
 #: Timestamps run too fast if, twice in a row, they advance by `FAST_STEP_90K` plus `FAST_RATE` times the time that
 #: passed, and are `FAST_AHEAD_90K` ahead of the time since the first one. A network that catches up is never ahead.
-FAST_STEP_90K, FAST_RATE, FAST_AHEAD_90K = 2 * VIDEO_TIMESCALE, 4, 5 * VIDEO_TIMESCALE
+FAST_STEP_90K, FAST_RATE, FAST_AHEAD_90K = VIDEO_TIMESCALE, 4, 3 * VIDEO_TIMESCALE
+#: Timestamps run at another speed if, in `SPEED_WINDOWS` periods of `SPEED_WINDOW_S` in a row, they advance by less
+#: than `SLOW_SPEED` or more than `FAST_SPEED` of the time that passed, while so much sound came as time passed. Sound
+#: that was held up by a network, or lost, does not fit the time that passed.
+SPEED_WINDOW_S, SPEED_WINDOWS, SLOW_SPEED, FAST_SPEED, _SOUND_FITS = 1.5, 2, 0.75, 1.33, 0.15
+#: A step between two checks that differs so much from the time that passed is a jump.
+_SPEED_JUMP_90K: Final = VIDEO_TIMESCALE
 #: Timestamps are unusable after this many jumps, each less than `JUMPS_WITHIN_S` after the one before.
 MOST_JUMPS, JUMPS_WITHIN_S = 4, 5.0
+#: Timestamps are checked at each of the first frames, since a wrong unit does most harm there, and then at each 16th.
+CHECK_FRAMES, _CHECK_MASK = 64, 15
 #: The longest composition offset in frames (H.264 A.3.1 allows 16 frames of reordering), and its limits in time.
 _MOST_OFFSET_FRAMES: Final = 20
 _LEAST_LIMIT_90K, _UNKNOWN_LIMIT_90K, _MOST_LIMIT_90K = VIDEO_TIMESCALE // 2, 2 * VIDEO_TIMESCALE, 5 * VIDEO_TIMESCALE
@@ -38,18 +47,31 @@ class PublisherClock:
 
     def __init__(self) -> None:
         self.uses_arrival = False
-        self._video, self._audio = _TrackWatch(), _TrackWatch()
+        self._video, self._audio, self._speed = _TrackWatch(), _TrackWatch(), _SpeedWatch()
+        self._frames = 0
+        self._sound_s = 0.0
         self._jumps = 0
         self._last_jump_s = float("-inf")
 
-    def fault(self, frame: Frame) -> str:
-        """Return the code of a finding, once: the timestamps stand still or run too fast. Otherwise return nothing.
+    def fault(self, frame: Frame, sound: AudioConfig | None = None) -> str:
+        """Take each frame. Return the code of a finding, once: the timestamps cannot be used. Otherwise return nothing.
 
-        From then on arrival times are used. It is enough to pass some of the frames, such as every 16th.
+        From then on arrival times are used.
+
+        Args:
+            sound: configuration of the audio track.
         """
         if self.uses_arrival:
             return ""
-        fault = (self._video if frame.track == "video" else self._audio).fault(frame)
+        self._frames += 1
+        if frame.track == "audio" and sound is not None:
+            self._sound_s += (frame.duration_samples or sound.samples_per_frame) / sound.sample_rate
+        if self._frames > CHECK_FRAMES and self._frames & _CHECK_MASK:
+            return ""
+        if frame.track == "video":
+            fault = self._video.fault(frame)
+        else:
+            fault = self._audio.fault(frame) or self._speed.fault(frame, self._sound_s)
         self.uses_arrival = bool(fault)
         return fault
 
@@ -85,12 +107,9 @@ class _TrackWatch:
             return ""
         passed_90k = step_s * VIDEO_TIMESCALE
         self._ahead_90k += step_90k - passed_90k
-        if step_90k < FAST_STEP_90K + FAST_RATE * passed_90k:
-            self._fast_steps = 0
-        elif self._ahead_90k > FAST_AHEAD_90K:
-            self._fast_steps += 1
-            if self._fast_steps > 1:  # one is a jump
-                return "clock_jumps"
+        self._fast_steps = self._fast_steps + 1 if step_90k >= FAST_STEP_90K + FAST_RATE * passed_90k else 0
+        if self._fast_steps > 1 and self._ahead_90k > FAST_AHEAD_90K:  # one step is a jump
+            return "clock_jumps"
         self._passed_s += step_s
         if step_90k > 0:
             self._advanced_90k += step_90k
@@ -99,6 +118,38 @@ class _TrackWatch:
         advances = self._advanced_90k >= LEAST_ADVANCE_90K
         self._passed_s, self._advanced_90k = 0.0, 0
         return "" if advances else "clock_stuck"
+
+
+class _SpeedWatch:
+    """Compares the speed of the sound's timestamps with the amount of sound that comes."""
+
+    __slots__ = ("_begin", "_last", "_wrong")
+
+    def __init__(self) -> None:
+        #: (arrival in seconds, timestamp, seconds of sound so far) as the period began, and at the last check.
+        self._begin: tuple[float, int, float] | None = None
+        self._last: tuple[float, int, float] | None = None
+        self._wrong = 0
+
+    def fault(self, frame: Frame, sound_s: float) -> str:
+        last, now = self._last, (frame.arrived_s, frame.dts_90k, sound_s)
+        self._last = now
+        if last is None or self._begin is None or _differs(last, now):
+            self._begin = now
+            return ""
+        passed_s = now[0] - self._begin[0]
+        if passed_s < SPEED_WINDOW_S:
+            return ""
+        speed = (now[1] - self._begin[1]) / VIDEO_TIMESCALE / passed_s
+        sound_fits = abs(now[2] - self._begin[2] - passed_s) < _SOUND_FITS * passed_s
+        is_wrong = sound_fits and not SLOW_SPEED <= speed <= FAST_SPEED
+        self._begin, self._wrong = now, self._wrong + 1 if is_wrong else 0
+        return "clock_speed" if self._wrong >= SPEED_WINDOWS else ""
+
+
+def _differs(last: tuple[float, int, float], now: tuple[float, int, float]) -> bool:
+    """Return whether the timestamps jumped between two checks."""
+    return abs(now[1] - last[1] - (now[0] - last[0]) * VIDEO_TIMESCALE) > _SPEED_JUMP_90K
 
 
 class CompositionOffsets:

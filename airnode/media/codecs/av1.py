@@ -1,6 +1,6 @@
 """AV1: the av1C record and the sequence header OBU (AV1 in ISOBMFF 2.3, AV1 bitstream specification 5.3, 5.5)."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from airnode.media.codecs.bits import BitReader, BitstreamError, frame_rate, picture_size
 from airnode.media.frames import VideoConfig
@@ -8,6 +8,8 @@ from airnode.media.frames import VideoConfig
 _AV1C_HEADER_SIZE: Final = 4
 _SEQUENCE_HEADER: Final = 1
 _MAX_OBUS: Final = 64
+#: Color primaries, transfer characteristics and matrix coefficients of sRGB (AV1 6.4.2).
+_SRGB: Final = (1, 13, 0)
 
 
 def parse_av1c(record: bytes) -> VideoConfig:
@@ -34,10 +36,30 @@ def complete(record: bytes, temporal_unit: bytes) -> bytes:
     Raises:
         BitstreamError: the temporal unit has no sequence header.
     """
-    body = find_sequence_header(temporal_unit)
+    return record[:_AV1C_HEADER_SIZE] + _sequence_header_obu(find_sequence_header(temporal_unit))
+
+
+def record_of(body: bytes) -> bytes:
+    """Return the av1C record of a stream, made from the body of its sequence header OBU (AV1 5.5).
+
+    Raises:
+        BitstreamError: the header is cut short or invalid.
+    """
+    r = BitReader(body)
+    profile = r.u(3)
+    r.skip(1)  # still_picture
+    is_reduced = bool(r.flag())
+    points = Av1OperatingPoint(None, r.u(5), 0) if is_reduced else _operating_points(r)
+    _read_size(r)
+    _skip_tools(r, is_reduced=is_reduced)
+    head = 0x81, profile << 5 | points.level, points.tier << 7 | _read_color(r, profile), 0
+    return bytes(head) + _sequence_header_obu(body)
+
+
+def _sequence_header_obu(body: bytes) -> bytes:
     if len(body) > 0x7F:
         raise BitstreamError(f"a sequence header of {len(body)} bytes")
-    return record[:_AV1C_HEADER_SIZE] + bytes((_SEQUENCE_HEADER << 3 | 2, len(body))) + body
+    return bytes((_SEQUENCE_HEADER << 3 | 2, len(body))) + body
 
 
 def codec_string(record: bytes) -> str:
@@ -99,14 +121,25 @@ def parse_sequence_header(body: bytes) -> tuple[int, int, float | None]:
     if r.flag():  # reduced_still_picture_header
         r.skip(5)
     else:
-        rate = _operating_points(r)
+        rate = _operating_points(r).frame_rate
+    return *_read_size(r), rate
+
+
+def _read_size(r: BitReader) -> tuple[int, int]:
     width_bits, height_bits = r.u(4) + 1, r.u(4) + 1
-    width, height = picture_size(r.u(width_bits) + 1, r.u(height_bits) + 1)
-    return width, height, rate
+    return picture_size(r.u(width_bits) + 1, r.u(height_bits) + 1)
 
 
-def _operating_points(r: BitReader) -> float | None:
-    """Skip timing, decoder model and operating points. Return the frame rate, or None if it is not given."""
+class Av1OperatingPoint(NamedTuple):
+    """The first operating point. ``frame_rate``: in frames a second; None: not declared."""
+
+    frame_rate: float | None
+    level: int
+    tier: int
+
+
+def _operating_points(r: BitReader) -> Av1OperatingPoint:
+    """Read timing, decoder model and operating points."""
     rate, delay_bits = None, 0
     if r.flag():  # timing_info_present_flag
         ticks, scale = r.u(32), r.u(32)
@@ -116,12 +149,55 @@ def _operating_points(r: BitReader) -> float | None:
             delay_bits = r.u(5) + 1
             r.skip(32 + 5 + 5)
     display_delay = r.flag()
+    levels: list[tuple[int, int]] = []
     for _ in range(r.u(5) + 1):
         r.skip(12)
-        if r.u(5) > 7:  # seq_level_idx
-            r.skip(1)
+        level = r.u(5)
+        levels.append((level, r.u(1) if level > 7 else 0))
         if delay_bits and r.flag():
             r.skip(2 * delay_bits + 1)
         if display_delay and r.flag():
             r.skip(4)
-    return rate
+    return Av1OperatingPoint(rate, *levels[0])
+
+
+def _skip_tools(r: BitReader, *, is_reduced: bool) -> None:
+    """Skip the coding tools between the size and the colors (AV1 5.5.1)."""
+    if not is_reduced and r.flag():  # frame_id_numbers_present_flag
+        r.skip(4 + 3)
+    r.skip(3)  # use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
+    if not is_reduced:
+        r.skip(4)  # enable_interintra_compound, enable_masked_compound, enable_warped_motion, enable_dual_filter
+        has_order_hint = r.flag()
+        if has_order_hint:
+            r.skip(2)  # enable_jnt_comp, enable_ref_frame_mvs
+        # seq_choose_screen_content_tools, seq_force_screen_content_tools
+        has_screen_tools = r.flag() or r.flag()
+        if has_screen_tools and not r.flag():  # seq_choose_integer_mv
+            r.skip(1)
+        if has_order_hint:
+            r.skip(3)  # order_hint_bits_minus_1
+    r.skip(3)  # enable_superres, enable_cdef, enable_restoration
+
+
+def _read_color(r: BitReader, profile: int) -> int:
+    """Return high_bitdepth to chroma_sample_position as in the third byte of an av1C record (AV1 5.5.2)."""
+    high_depth = r.u(1)
+    twelve_bit = r.u(1) if profile == 2 and high_depth else 0
+    monochrome = 0 if profile == 1 else r.u(1)
+    primaries, transfer, matrix = (r.u(8), r.u(8), r.u(8)) if r.flag() else (2, 2, 2)
+    sub_x, sub_y, position = 1, 1, 0
+    if monochrome:
+        r.skip(1)  # color_range
+    elif (primaries, transfer, matrix) == _SRGB:
+        sub_x = sub_y = 0
+    else:
+        r.skip(1)  # color_range
+        if profile == 1:
+            sub_x = sub_y = 0
+        elif profile == 2:
+            sub_x = r.u(1) if twelve_bit else 1
+            sub_y = r.u(1) if twelve_bit and sub_x else 0
+        if sub_x and sub_y:
+            position = r.u(2)
+    return high_depth << 6 | twelve_bit << 5 | monochrome << 4 | sub_x << 3 | sub_y << 2 | position

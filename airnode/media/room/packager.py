@@ -57,8 +57,6 @@ VIDEO_SILENT_S = 3.0
 SOUND_WAIT_S = 3.0
 #: Most audio frames that are kept until a period with their track begins.
 WAITING_AUDIO_FRAMES = 64
-#: The publisher's clock is checked at each 16th frame.
-CLOCK_CHECK_MASK = 15
 #: Least time between two log lines of one kind about one room.
 WARN_EVERY_S = 5.0
 
@@ -95,6 +93,8 @@ class Packager:
         self._timeline = Timeline()
         self._segmenter = Segmenter(settings, window, self.stats)
         self._periods = 0
+        #: The codec of the last picture, also of the publisher before.
+        self._codec = ""
         self._log_limiter = LogLimiter(WARN_EVERY_S)
         self._reset()
         window.begin_epoch()
@@ -121,7 +121,6 @@ class Packager:
         self._playable_s = 0.0
         self._last_key_90k = 0
         self._clock = PublisherClock()
-        self._placed = 0
         self._offsets = CompositionOffsets()
         self._running = False
         #: Frames that are held back until the tracks are known.
@@ -257,6 +256,10 @@ class Packager:
             parameter_sets=parameter_sets(video) if video is not None else b"",
         )
         self._needs_key = video is not None
+        if video is not None:
+            if self._codec not in ("", video.codec):
+                self._findings.add("video", "codec_changed", self.stats.last_frame_s)
+            self._codec = video.codec
         self._key_wait = KeyFrameWait()
         self._last_video_90k = self._segmenter.end_90k - 1
 
@@ -272,8 +275,7 @@ class Packager:
     def _place(self, frame: Frame) -> None:
         """Move a frame from the publisher's clock to the media timeline, and write it."""
         track = frame.track
-        self._placed += 1
-        if not self._placed & CLOCK_CHECK_MASK and (fault := self._clock.fault(frame)):
+        if fault := self._clock.fault(frame, self._audio):
             self._use_arrival(fault, frame)
         if track == "video":
             config = self._video

@@ -61,11 +61,13 @@ class Av1Video:
         if is_key != frame.is_key:
             self._findings.add("video", "key_not_marked" if is_key else "key_mark_wrong", now_s)
         events: list[MediaEvent] = []
-        if is_key and unit.sequence_header and self._record:
+        if is_key and unit.sequence_header:
             try:
-                events = self._changed(av1.parse_av1c(av1.complete(self._record, unit.data)))
+                events = self._changed(av1.parse_av1c(self._record_with(unit)))
             except BitstreamError:
                 self._findings.add("video", "config_invalid", now_s)
+            if events and not self._record:
+                self._findings.add("video", "config_in_band", now_s)
         if self._config is None:
             self._findings.add("video", "no_config", now_s)
             return []
@@ -80,6 +82,11 @@ class Av1Video:
     def finish(self) -> list[MediaEvent]:
         """Return an empty list: no unit is held back."""
         return []
+
+    def _record_with(self, unit: _Unit) -> bytes:
+        if self._record:
+            return av1.complete(self._record, unit.data)
+        return av1.record_of(unit.sequence_header)
 
     def _changed(self, config: VideoConfig) -> list[MediaEvent]:
         before, self._config = self._config, config
@@ -117,4 +124,6 @@ def _unpack(data: bytes) -> _Unit:
         if kind != _TEMPORAL_DELIMITER:
             kept.append(data[pos:stop])
         pos = stop
+    else:
+        odd = ["too_many_units"] if pos < end else odd
     return _Unit(b"".join(kept), sequence_header, frame_header, odd)

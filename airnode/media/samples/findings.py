@@ -56,6 +56,9 @@ KINDS: Final[dict[str, FindingKind]] = {
         "A picture was lost, and the pictures that refer to it are left out until the next key frame. "
         "Check the encoder's log and its network, and set a key frame interval of 1-2 s.",
     ),
+    "too_many_units": FindingKind(
+        "dropped", f"Frames consist of thousands of units; only the first ones are read. {_REPORT_IT}"
+    ),
     "annexb": FindingKind(
         "repaired", "The encoder sends H.264 in the Annex B form, which RTMP does not allow; it is converted."
     ),
@@ -95,6 +98,11 @@ KINDS: Final[dict[str, FindingKind]] = {
     "key_mark_wrong": FindingKind(
         "repaired",
         "The encoder marks frames as key frames that are none. Set a key frame interval of 1-2 s, with IDR frames.",
+    ),
+    "codec_changed": FindingKind(
+        "noted",
+        "The codec of the picture changed. The class and the page of the recording show it; the downloaded file shows "
+        "in browsers only the picture up to there. Keep one codec throughout a class.",
     ),
     "leading_pictures": FindingKind(
         "dropped", "Pictures that refer to what is before a key frame are left out. Switch open GOP off in the encoder."
@@ -137,6 +145,11 @@ KINDS: Final[dict[str, FindingKind]] = {
         "repaired",
         "The encoder's timestamps jump again and again; times of arrival are used, so picture and sound may stutter. "
         "Restart the encoder's stream, and switch on its own timestamps.",
+    ),
+    "clock_speed": FindingKind(
+        "repaired",
+        "The encoder's timestamps run at another speed than its sound; times of arrival are used, so picture and sound "
+        "may stutter. Restart the encoder's stream, and switch on its own timestamps.",
     ),
     "sound_waits": FindingKind(
         "dropped",

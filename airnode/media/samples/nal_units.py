@@ -11,8 +11,8 @@ from airnode.media.samples.nal_syntax import INVALID, OTHER
 
 _START_CODE: Final = b"\0\0\1"
 _UNLIKELY: Final = INVALID | OTHER
-#: Most NAL units that are read from one frame.
-_MAX_NALS: Final = 4096
+#: Most NAL units that are read from one frame: 8K video in slices of one macroblock row each has some hundred.
+MAX_NALS: Final = 4096
 
 
 class Unpacked(NamedTuple):
@@ -45,7 +45,7 @@ def unpack(data: bytes, length_size: int, kinds: Sequence[int], *, annexb_before
     """
     has_start_code = data[:4] == b"\0\0\0\1" or _begins_with_short_code(data, kinds, annexb_before)
     if has_start_code and annexb_before:
-        return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
+        return _between_start_codes(data)
     for size in dict.fromkeys((length_size, 4)):
         nals = _sized_exactly(data, size)
         if nals:
@@ -55,7 +55,7 @@ def unpack(data: bytes, length_size: int, kinds: Sequence[int], *, annexb_before
         if _sizes_reach_end(data, size):
             return _sized_loosely(data, size)
     if has_start_code:
-        return Unpacked(split_annexb(data), ["annexb"], is_annexb=True)
+        return _between_start_codes(data)
     return _sized_loosely(data, length_size)
 
 
@@ -71,7 +71,12 @@ def _begins_with_short_code(data: bytes, kinds: Sequence[int], annexb_before: bo
 
 def split_annexb(data: bytes) -> list[bytes]:
     """Return the NAL units between start codes of three or four bytes, without the zeros around them (Annex B.1)."""
-    return [nal for part in data.split(_START_CODE, _MAX_NALS) if (nal := part.rstrip(b"\0"))]
+    return [nal for part in data.split(_START_CODE, MAX_NALS)[:MAX_NALS] if (nal := part.rstrip(b"\0"))]
+
+
+def _between_start_codes(data: bytes) -> Unpacked:
+    is_long = data.count(_START_CODE) >= MAX_NALS
+    return Unpacked(split_annexb(data), ["annexb", "too_many_units"] if is_long else ["annexb"], is_annexb=True)
 
 
 def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
@@ -80,7 +85,7 @@ def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
     while pos < end:
         begin = pos + length_size
         pos = begin + int.from_bytes(data[pos:begin], "big")
-        if not begin < pos <= end or len(nals) == _MAX_NALS:
+        if not begin < pos <= end or len(nals) == MAX_NALS:
             return None
         nals.append(data[begin:pos])
     return nals
@@ -89,7 +94,7 @@ def _sized_exactly(data: bytes, length_size: int) -> list[bytes] | None:
 def _sizes_reach_end(data: bytes, length_size: int) -> bool:
     """Return whether the sizes lead to the end of the frame, with empty units, or with less than a size behind."""
     pos, end, is_empty = 0, len(data), True
-    for _ in range(_MAX_NALS):
+    for _ in range(MAX_NALS):
         begin = pos + length_size
         if begin > end:
             return not is_empty
@@ -105,7 +110,7 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
     nals, odd, pos, end = list[bytes](), set[str](), 0, len(data)
     zeros_from = len(data.rstrip(b"\0"))
     lost_header = -1
-    for _ in range(_MAX_NALS):
+    for _ in range(MAX_NALS):
         if pos >= end:
             break
         begin = pos + length_size
@@ -127,6 +132,8 @@ def _sized_loosely(data: bytes, length_size: int) -> Unpacked:
         else:
             nals.append(data[begin : begin + size])
         pos = begin + size
+    else:
+        odd.update({"too_many_units"} if pos < end else ())
     if length_size != 4 and nals:
         odd.add("length_size")
     return _split_nested(nals, sorted(odd))._replace(lost_header=lost_header)
@@ -136,4 +143,5 @@ def _split_nested(nals: list[bytes], odd: list[str]) -> Unpacked:
     """Return the units, split at start codes: some encoders send a whole Annex B frame after one size."""
     if not any(_START_CODE in nal for nal in nals):
         return Unpacked(nals, odd)
-    return Unpacked([part for nal in nals for part in split_annexb(nal)], [*odd, "annexb"])
+    parts = [part for nal in nals for part in split_annexb(nal)]
+    return Unpacked(parts[:MAX_NALS], [*odd, "annexb", *(["too_many_units"] if len(parts) > MAX_NALS else [])])

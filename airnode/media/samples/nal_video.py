@@ -32,7 +32,7 @@ from airnode.media.samples.nal_syntax import (
     recovery_frames,
     with_immediate_recovery,
 )
-from airnode.media.samples.nal_units import Unpacked, pack, unpack
+from airnode.media.samples.nal_units import MAX_NALS, Unpacked, pack, unpack
 from airnode.media.samples.video_configuration import VideoConfiguration
 
 #: In a publish, this many first pictures wait for the next message, and this many are examined closely.
@@ -124,7 +124,9 @@ class NalVideo:
         data, pos, found, slice_at = frame.data, 0, 0, 0
         kinds, header_bytes, size_of = self._syntax.kinds, self._syntax.header_bytes, int.from_bytes
         last = len(data) - 4 - header_bytes
-        while pos < last:
+        for _ in range(MAX_NALS):
+            if pos >= last:
+                break
             size = size_of(data[pos : pos + 4], "big")
             kind = kinds[data[pos + 4]]
             found |= kind

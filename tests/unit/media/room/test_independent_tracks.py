@@ -139,6 +139,20 @@ def test_a_clock_that_is_none_is_replaced_by_arrival(clock: str):
         assert heard > 380
 
 
+def test_a_clock_in_another_unit_makes_no_long_hole():
+    recorder, findings, _ = seen_by(stamped(both(12), lambda at_ms: at_ms * 90))
+    assert codes(findings) == {"clock_jumps"}
+    picture = recorder.samples()[VIDEO_TRACK]
+    assert (picture[-1].time - picture[0].time) / 90_000 < 16
+
+
+def test_a_clock_at_half_speed_is_replaced_by_arrival():
+    recorder, findings, _ = seen_by(stamped(both(12), lambda at_ms: at_ms / 2))
+    assert codes(findings) == {"clock_speed"}
+    picture = recorder.samples()[VIDEO_TRACK][-200:]
+    assert (picture[-1].time - picture[0].time) / 90_000 == pytest.approx(199 / 30, abs=0.2)
+
+
 def test_a_stall_of_the_network_is_no_broken_clock():
     stalled = [(max(at, 9.0) if 5 < at < 9 else at, frame) for at, frame in both(20)]
     recorder, findings, _ = seen_by(stalled)

@@ -63,8 +63,23 @@ def test_a_change_of_size_is_noticed_in_key_frames() -> None:
 
 
 def test_without_a_readable_record_nothing_is_passed_on() -> None:
-    assert Stream("av1", b"").video(SEQUENCE + KEY, is_key=True).passed == []
+    assert Stream("av1", b"").video(INTER).video(KEY, is_key=True).codes == {"no_config": 2}
     assert Stream("av1", b"\x81\1").codes == {"config_invalid": 1}
+
+
+def test_without_a_record_it_is_made_from_the_sequence_header() -> None:
+    stream = Stream("av1", b"").video(SEQUENCE + KEY, is_key=True).video(SEQUENCE + KEY, is_key=True)
+    assert stream.passed[0] == av1.parse_av1c(AV1C)
+    assert len(stream.frames) == 2
+    stream.video(OTHER_SEQUENCE + KEY, is_key=True)
+    assert stream.passed[-2] == av1.parse_av1c(bytes.fromhex("81080c00") + OTHER_SEQUENCE)
+    assert stream.codes == {"config_in_band": 2}
+
+
+def test_the_units_of_a_frame_are_limited() -> None:
+    stream = Stream("av1").video(SEQUENCE + KEY, is_key=True).video(INTER + b"\x7a\x01\x80" * 200_000)
+    assert len(stream.frames[-1].data) == len(INTER) + 3 * 1023
+    assert stream.codes == {"too_many_units": 1}
 
 
 OBUS = st.sampled_from([b"", DELIMITER, SEQUENCE, OTHER_SEQUENCE, KEY, INTER, AGAIN, b"\0"]) | st.binary(max_size=20)

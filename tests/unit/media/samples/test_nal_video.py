@@ -1,5 +1,7 @@
 """H.264 and HEVC pictures: each kind of odd sample is repaired or dropped, and counted once."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -381,3 +383,12 @@ def test_any_bytes_become_well_formed_frames(
         assert nals_of(frame.data)
     if stream.frames:
         assert isinstance(stream.passed[0], VideoConfig)
+
+
+@pytest.mark.parametrize("form", [sized, annexb])
+def test_the_units_of_a_frame_are_limited(form: Callable[..., bytes]) -> None:
+    stream = Stream().video(sized(IDR), is_key=True).video(form(INTER, *[AUD] * 300_000)).finish()
+    assert stream.codes["too_many_units"] == 1
+    nals = nals_of(stream.frames[-1].data)
+    assert nals[0] == INTER
+    assert 4095 <= len(nals) <= 4096
