@@ -56,7 +56,7 @@ async def run(
             async with chromium() as browser, aiohttp.ClientSession() as session:
 
                 async def work() -> None:
-                    async with Screens(browser) as screens:
+                    async with Screens(browser, node["api_url"]) as screens:
                         while todo:
                             name = todo.pop()
                             try:

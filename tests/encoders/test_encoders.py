@@ -58,7 +58,7 @@ async def results(
     async with chromium() as browser, aiohttp.ClientSession() as session, AsyncExitStack() as stack:
         free: asyncio.Queue[Screens] = asyncio.Queue()
         for _ in range(AT_ONCE):
-            free.put_nowait(await stack.enter_async_context(Screens(browser)))
+            free.put_nowait(await stack.enter_async_context(Screens(browser, recording_node["api_url"])))
 
         async def run(name: str) -> Result:
             screens = await free.get()

@@ -14,7 +14,7 @@ OUTPUTS = ("live.mp4", "HLS", "recording", "download")
 #: A recording and its download are played so much faster. Their standstills are given in seconds of media.
 FILE_RATE = 4.0
 #: A file that is not played to its end by then, or stands still for so long, is not played further, in seconds.
-_LONGEST_FILE_S, _LONGEST_STILL_S = 30.0, 8.0
+_LONGEST_FILE_S, _LONGEST_STILL_S = 30.0, 6.0
 _LOOK_EVERY_S = 0.1
 #: The stage of a phone: painting a large picture takes most of a browser's processor time.
 _SMALL = {"width": 400, "height": 640}
@@ -36,7 +36,7 @@ _WATCH = """async ({ forS, everyS, stillS, toEnd, rate }) => {
       looks.push({ at, t, frames: v.getVideoPlaybackQuality().totalVideoFrames, bytes: v.webkitAudioDecodedByteCount,
         error: v.error ? v.error.message : "", ended, duration, ready: v.readyState,
         state: document.querySelector("[data-state]")?.dataset.state, path: window.airnode?.path });
-      if (!last || t !== last.t) movedS = at;
+      if (!last || t !== last.t || t === 0) movedS = at;
       const atEnd = ended || (!bar && duration > 0 && t > duration - 0.2);
       over ||= v.error !== null || (toEnd && (atEnd || at - movedS > stillS));
     }
@@ -72,8 +72,10 @@ class Screens:
     A page keeps its process, and what it has loaded of our pages. The two have contexts of their own: two students.
     """
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Browser, api_url: str) -> None:
         self._browser = browser
+        #: A small answer of the same site: a page that goes there keeps its process.
+        self._rest_url = f"{api_url}/health"
         self._stack = AsyncExitStack()
         self._pages: list[Page] = []
 
@@ -98,7 +100,7 @@ class Screens:
         """Return the result of a student who joins, and watches for this long."""
         await page.get_by_role("button", name="Join").click()
         seen = _seen(output, await _looks(page, for_s), has_video=has_video)
-        await page.goto("about:blank")
+        await page.goto(self._rest_url)
         if not seen.trouble:
             _judge_live(seen, case, "auto" if output == "live.mp4" else "hls")
         return seen
@@ -107,29 +109,29 @@ class Screens:
         """Return the result of playing the recording to its end on the class page."""
         page = self._pages[0]
         await page.goto(f"{room['class_url']}?recording={recording_id}#join")
-        return await _watch_file(page, case, "recording", has_video=has_video)
+        return await self._watch_file(page, case, "recording", has_video=has_video)
 
     async def watch_download(self, case: Case, url: str, *, has_video: bool) -> Seen:
         """Return the result of playing the downloadable file to its end in a plain page."""
         page = self._pages[1]
-        await page.goto("about:blank")
+        # Chromium loads nothing from a local address into a page that came from none.
+        await page.goto(self._rest_url)
         await page.set_content(f'<video muted autoplay width="360" src="{url}"></video>', wait_until="commit")
-        return await _watch_file(page, case, "download", has_video=has_video)
+        return await self._watch_file(page, case, "download", has_video=has_video)
 
-
-async def _watch_file(page: Page, case: Case, output: str, *, has_video: bool) -> Seen:
-    looks = await _looks(page, _LONGEST_FILE_S, to_end=True)
-    seen = _seen(output, looks, has_video=has_video)
-    await page.goto("about:blank")
-    seen.still_s *= FILE_RATE
-    if not seen.trouble:
-        if seen.first_s is None:
-            seen.trouble = "never moved"
-        elif not _is_at_end(looks[-1]):
-            seen.trouble = f"stayed at {looks[-1]['t']:.1f} of {looks[-1]['duration'] or 0:.1f} s"
-        elif seen.still_s > case.file_still_s:
-            seen.slow = f"stood still for {seen.still_s:.1f} s"
-    return seen
+    async def _watch_file(self, page: Page, case: Case, output: str, *, has_video: bool) -> Seen:
+        looks = await _looks(page, _LONGEST_FILE_S, to_end=True)
+        seen = _seen(output, looks, has_video=has_video)
+        await page.goto(self._rest_url)
+        seen.still_s *= FILE_RATE
+        if not seen.trouble:
+            if seen.first_s is None:
+                seen.trouble = "never moved"
+            elif not _is_at_end(looks[-1]):
+                seen.trouble = f"stayed at {looks[-1]['t']:.1f} of {looks[-1]['duration'] or 0:.1f} s"
+            elif seen.still_s > case.file_still_s:
+                seen.slow = f"stood still for {seen.still_s:.1f} s"
+        return seen
 
 
 def _is_at_end(look: dict[str, Any]) -> bool:

@@ -19,9 +19,9 @@ WATCHED_S, LEAST_ADVANCE_90K = 1.0, VIDEO_TIMESCALE // 20
 #: passed, and are `FAST_AHEAD_90K` ahead of the time since the first one. A network that catches up is never ahead.
 FAST_STEP_90K, FAST_RATE, FAST_AHEAD_90K = VIDEO_TIMESCALE, 4, 3 * VIDEO_TIMESCALE
 #: Timestamps run at another speed if, in `SPEED_WINDOWS` periods of `SPEED_WINDOW_S` in a row, they advance by less
-#: than `SLOW_SPEED` or more than `FAST_SPEED` of the time that passed, while so much sound came as time passed. Sound
-#: that was held up by a network, or lost, does not fit the time that passed.
-SPEED_WINDOW_S, SPEED_WINDOWS, SLOW_SPEED, FAST_SPEED, _SOUND_FITS = 1.5, 2, 0.75, 1.33, 0.15
+#: than `SLOW_SPEED` or more than `FAST_SPEED` of the sound that came, and as much sound came as time passed, with a
+#: tolerance of `_SOUND_FITS`. What a network holds up has the right speed; of sound that is lost too little comes.
+SPEED_WINDOW_S, SPEED_WINDOWS, SLOW_SPEED, FAST_SPEED, _SOUND_FITS = 1.5, 2, 0.75, 1.33, 0.2
 #: A step between two checks that differs so much from the time that passed is a jump.
 _SPEED_JUMP_90K: Final = VIDEO_TIMESCALE
 #: Timestamps are unusable after this many jumps, each less than `JUMPS_WITHIN_S` after the one before.
@@ -131,8 +131,8 @@ class _SpeedWatch:
         self._last: tuple[float, int, float] | None = None
         self._wrong = 0
 
-    def fault(self, frame: Frame, sound_s: float) -> str:
-        last, now = self._last, (frame.arrived_s, frame.dts_90k, sound_s)
+    def fault(self, frame: Frame, heard_s: float) -> str:
+        last, now = self._last, (frame.arrived_s, frame.dts_90k, heard_s)
         self._last = now
         if last is None or self._begin is None or _differs(last, now):
             self._begin = now
@@ -140,9 +140,9 @@ class _SpeedWatch:
         passed_s = now[0] - self._begin[0]
         if passed_s < SPEED_WINDOW_S:
             return ""
-        speed = (now[1] - self._begin[1]) / VIDEO_TIMESCALE / passed_s
-        sound_fits = abs(now[2] - self._begin[2] - passed_s) < _SOUND_FITS * passed_s
-        is_wrong = sound_fits and not SLOW_SPEED <= speed <= FAST_SPEED
+        advanced_s, sound_s = (now[1] - self._begin[1]) / VIDEO_TIMESCALE, now[2] - self._begin[2]
+        fits = abs(sound_s - passed_s) < _SOUND_FITS * passed_s
+        is_wrong = fits and not SLOW_SPEED * sound_s <= advanced_s <= FAST_SPEED * sound_s
         self._begin, self._wrong = now, self._wrong + 1 if is_wrong else 0
         return "clock_speed" if self._wrong >= SPEED_WINDOWS else ""
 
