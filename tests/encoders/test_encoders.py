@@ -34,8 +34,8 @@ CASES = (
     "intra_refresh_late",
 )
 #: Shorter than in the table: what these cases do, they have done by then.
-SECONDS = 7.0
-AT_ONCE = 3
+SECONDS = 8.0
+AT_ONCE = 2
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -53,7 +53,7 @@ async def recording_node(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 async def results(
     request: pytest.FixtureRequest, recording_node: AirnodeProcess
 ) -> AsyncIterator[dict[str, asyncio.Task[Result]]]:
-    """The results of the chosen cases, to be awaited: three run at a time, as each mostly waits for its stream."""
+    """The results of the chosen cases, to be awaited: two run at a time, as each mostly waits for its stream."""
     chosen = [item.callspec.params["name"] for item in request.session.items if "results" in item.fixturenames]
     async with chromium() as browser, aiohttp.ClientSession() as session, AsyncExitStack() as stack:
         free: asyncio.Queue[Screens] = asyncio.Queue()
