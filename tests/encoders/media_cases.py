@@ -89,7 +89,7 @@ CASES = {
     "mute_from_start_then_sound": Case("sound late", lambda: without(AUDIO, 0, 6_000)),
     "mute_3s": Case("sound stops", lambda: without(AUDIO, 4_000, 7_000)),
     "mute_forever": Case("sound stops", lambda: without(AUDIO, 4_000)),
-    "mute_forever_late": Case("sound stops", lambda: without(AUDIO, 2_000), late_s=5),
+    "mute_forever_late": Case("sound stops", lambda: without(AUDIO, 2_000), late_s=5, seconds=10),
     "freeze_video_3s": Case("picture stops", lambda: without(VIDEO, 4_000, 7_000), still_s=4.5),
     "freeze_video_forever": Case("picture stops", lambda: without(VIDEO, 4_000), counts_pictures=False),
     "announced_video_never": Case("picture stops", lambda: without(VIDEO, 0), counts_pictures=False, first_s=6),
@@ -106,6 +106,7 @@ CASES = {
             "open GOP",
             lambda: x264("open-gop", "open-gop=1:bframes=3:keyint=60:min-keyint=60:scenecut=0"),
             late_s=late_s,
+            seconds=late_s + 5,
         )
         for late_s in (1.3, 5.3, 7.3, 8.3)
     },
@@ -118,6 +119,7 @@ CASES = {
         "long GOP",
         lambda: list(clip("gop-10s", (*LOW_LATENCY, "-g", "300", "-keyint_min", "300"))),
         late_s=5,
+        seconds=10,
         said="key_frames",
         hidden_in=("HLS",),
     ),

@@ -17,6 +17,8 @@ from tests.support.rtmp import RtmpPublisher, chunk
 
 #: The studio gives advice if key frames are further apart (``studio/health.ts``).
 FAR_KEY_FRAMES_S = 4.0
+#: The studio is asked shortly before the stream ends.
+_STUDIO_BEFORE_S = 0.3
 _LIVE = {"live.mp4": "live.mp4", "HLS": "media.m3u8"}
 
 
@@ -141,8 +143,10 @@ async def run_case(
         else:
             base = f"{room['media_url']}/v/{(await api.student())['token']}/{room.room}"
             watchers = [decode(case, output, f"{base}/{_LIVE[output]}", for_s) for output in live]
-        seen |= {each.output: each for each in await asyncio.gather(*watchers)}
-        said = _findings(await api.room((await api.teacher())["token"]))
+        watched, said = await asyncio.gather(
+            asyncio.gather(*watchers), _said_in_studio(api, until_s - _STUDIO_BEFORE_S)
+        )
+        seen |= {each.output: each for each in watched}
         await sending
     finally:
         sending.cancel()
@@ -152,7 +156,11 @@ async def run_case(
     return Result(name, case, published, seen, said)
 
 
-def _findings(room: dict[str, Any]) -> list[str]:
+async def _said_in_studio(api: Api, at_s: float) -> list[str]:
+    """Return the codes of the findings that the studio shows at this monotonic time."""
+    token = (await api.teacher())["token"]
+    await asyncio.sleep(at_s - time.monotonic())
+    room = await api.room(token)
     stream = room.get("stream") or {}
     far = ["key_frames"] if (stream.get("key_frame_interval_s") or 0) > FAR_KEY_FRAMES_S else []
     return far + [
