@@ -4,7 +4,8 @@ The publishing page gets, in place of its camera, a canvas of 1280x720 that show
 white cells) and noise, which uses up the bit rate. The watching page, in another Chromium, reads the cells of each
 frame that it shows. The delay of a frame is the time between these two moments, both on this machine's clock:
 
-- drawn: the time that the frame shows; capture, encoding and sending come after it;
+- encoder: the publishing worker gives the frame to the browser's encoder (:mod:`tests.bench.browser_stages`); the time
+  from drawing it until then is a stage of its own, because a canvas is not a camera;
 - shown: ``expectedDisplayTime`` of the frame in ``requestVideoFrameCallback``, or the callback's own time where that is
   later.
 
@@ -14,6 +15,7 @@ watches, with Opus converted to AAC and with Opus passed through.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -26,6 +28,7 @@ import click
 from playwright.async_api import Browser, Page, Request, Route, ViewportSize
 from rich.console import Console
 
+from tests.bench.browser_stages import Encoded, Stages, mark_worker, take_encoded
 from tests.bench.meters import ProcessMeter, Usage, quantile
 from tests.bench.playback import wait_until_shown
 from tests.bench.report import Figure, Report
@@ -47,9 +50,9 @@ _CAMERA = """([bits, cell]) => {
   const context = canvas.getContext("2d", { alpha: false });
   const noises = Array.from({ length: 8 }, () => {
     const noise = document.createElement("canvas");
-    [noise.width, noise.height] = [320, 160];
+    [noise.width, noise.height] = [320, 96];
     const dots = noise.getContext("2d");
-    const pixels = dots.createImageData(320, 160);
+    const pixels = dots.createImageData(320, 96);
     const words = new Uint32Array(pixels.data.buffer);
     for (let index = 0; index < words.length; index += 1) words[index] = 0xff000000 | (Math.random() * 0xffffff);
     dots.putImageData(pixels, 0, 0);
@@ -70,21 +73,24 @@ _CAMERA = """([bits, cell]) => {
 }"""
 _SAMPLE = """([bits, cell]) => {
   const video = document.querySelector("video"), canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [bits, 1];
+  [canvas.width, canvas.height] = [bits * 8, 1];
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const bench = (window.bench = { frames: [], waits: 0 });
+  const bench = (window.bench = { frames: [], waits: 0, own: [], ahead: [], rates: [] });
+  setInterval(() => {
+    const { latencyMs, aheadS, playbackRate } = window.airnode;
+    if (latencyMs !== null) bench.own.push(latencyMs);
+    bench.ahead.push(aheadS);
+    bench.rates.push(playbackRate);
+  }, 250);
   video.addEventListener("waiting", () => (bench.waits += 1));
   const measure = (now, shown) => {
     const scale = video.videoWidth / 1280;
     let number = 0;
-    for (let bit = 0; bit < bits; bit += 1) {
-      const [x, y, size] = [bit + 0.4, 0.4, 0.2].map((cells) => cells * cell * scale);
-      context.drawImage(video, x, y, size, size, bit, 0, 1, 1);
-    }
-    const { data } = context.getImageData(0, 0, bits, 1);
-    for (let bit = 0; bit < bits; bit += 1) if (data[bit * 4] > 128) number += 2 ** bit;
+    context.drawImage(video, 0, cell * scale * 0.4, bits * cell * scale, 4, 0, 0, canvas.width, 1);
+    const { data } = context.getImageData(0, 0, canvas.width, 1);
+    for (let bit = 0; bit < bits; bit += 1) if (data[(bit * 8 + 4) * 4] > 128) number += 2 ** bit;
     const at = performance.timeOrigin + Math.max(now, shown.expectedDisplayTime);
-    bench.frames.push([at, ((at % 2 ** bits) - number + 2 ** bits) % 2 ** bits]);
+    bench.frames.push([at, number]);
     video.requestVideoFrameCallback(measure);
   };
   video.requestVideoFrameCallback(measure);
@@ -93,25 +99,32 @@ _SAMPLE = """([bits, cell]) => {
 
 @dataclass(frozen=True)
 class Seen:
-    """The results of one page: delays of its frames in ms, and how often it waited."""
+    """The results of one page: frames on its screen, as (unix ms, number), and what the worker noted of them."""
 
-    delays_ms: list[float]
+    shown: list[tuple[float, int]]
+    encoded: list[Encoded]
+    own_ms: list[float]
+    ahead_s: list[float]
     waits: int
+    details: dict[str, Any]
 
     def figures(self, key: str, title: str, target_ms: float | None) -> list[Figure]:
+        stages = Stages(self.encoded, self.shown, 2**BITS)
         return [
-            Figure(f"{key}_p50", f"{title}: delay p50", quantile(self.delays_ms, 0.5), "ms", target_ms),
-            Figure(f"{key}_p95", f"{title}: delay p95", quantile(self.delays_ms, 0.95), "ms"),
+            *stages.figures(key, title, target_ms),
+            Figure(f"{key}_own", f"{title}: ... since the node got it, by the page", quantile(self.own_ms, 0.5), "ms"),
+            Figure(f"{key}_ahead", f"{title}: ... media in hand", quantile(self.ahead_s, 0.5) * 1000, "ms"),
             Figure(f"{key}_waiting", f"{title}: `waiting` events", self.waits, ""),
-            Figure(f"{key}_frames", f"{title}: frames read", len(self.delays_ms), ""),
+            Figure(f"{key}_frames", f"{title}: frames read", len(self.shown), ""),
         ]
 
 
 @contextlib.asynccontextmanager
 async def published(browser: Browser, cluster: Cluster) -> AsyncIterator[Page]:
     """Yield the studio page while it publishes."""
-    page = await browser.new_page(viewport=DESKTOP, locale="en-US")
+    page = await browser.new_page(viewport=DESKTOP, locale="en-US", bypass_csp=True)
     await page.add_init_script(f"({_CAMERA})({json.dumps([BITS, CELL])})")
+    await mark_worker(page, BITS, CELL)
     await page.goto(f"{cluster.master['api_url']}/studio#secret={TEACHER}")
     await page.get_by_role("button", name="Check camera and microphone").click()
     await page.get_by_role("button", name="Go live").click()
@@ -143,12 +156,22 @@ async def watch(browser: Browser, cluster: Cluster, avoid: str) -> Page:
     return page
 
 
-async def sample(page: Page, seconds: float) -> Seen:
+async def sample(page: Page, studio: Page, seconds: float) -> Seen:
+    await take_encoded(studio)
     await page.evaluate(_SAMPLE, [BITS, CELL])
+    early_stalls = await page.evaluate("window.airnode.stalls")
     await asyncio.sleep(seconds)
     found: dict[str, Any] = await page.evaluate("window.bench")
-    # A frame whose cells were read wrongly has an impossible delay.
-    return Seen([delay for _, delay in found["frames"] if delay < 5_000], found["waits"])
+    shown = [(at_ms, number) for at_ms, number in found["frames"]]
+    details = {
+        "path": await page.evaluate("window.airnode.path"),
+        "stalls_before": early_stalls,
+        "rates": sorted(set(found["rates"])),
+        "own_ms": [round(each) for each in found["own"]],
+        "ahead_ms": [round(each * 1000) for each in found["ahead"]],
+        "longest_gap_ms": max((b[0] - a[0] for a, b in itertools.pairwise(shown)), default=None),
+    }
+    return Seen(shown, await take_encoded(studio), found["own"], found["ahead"], found["waits"], details)
 
 
 async def measure(report: Report, console: Console, seconds: float, work: Path, opus: str) -> None:
@@ -185,7 +208,7 @@ async def _measure(
         page = await watch(viewer, cluster, avoid)
         await asyncio.sleep(_WARM_S)
         before = meter.read()
-        seen.append(await sample(page, seconds))
+        seen.append(await sample(page, studio, seconds))
         if avoid == edge:
             used = meter.since(before)
         await page.context.close()
@@ -207,7 +230,7 @@ def _report(
         Figure(f"{key}_bitrate", "bit rate", bitrate_bps / 1e6, "Mbit/s"),
         Figure(f"{key}_machine", "CPU of the whole machine", used.machine, "cores"),
     )
-    report.details[key] = {"outgoing": outgoing.split("\n")}
+    report.details[key] = {"outgoing": outgoing.split("\n"), "origin": origin.details, "edge": edge.details}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,7 +1,7 @@
 """A load of Socket.IO clients over WebSocket that costs little: one thread, epoll, bytes counted rather than parsed.
 
-``python -m tests.bench.chatgen JSON`` connects and joins, prints ``{"joined_s": …}``, waits for a line on standard
-input, does its work, prints the results as a line of JSON, and stays connected until standard input ends.
+``python -m tests.bench.chatgen JSON`` connects and joins, and prints ``{"joined_s": …}``. For each line on standard
+input it does a round of its work and prints the results as a line of JSON. It stays connected until its input ends.
 """
 
 import base64
@@ -39,7 +39,7 @@ class Load:
         rate_per_s: messages a second in an open loop; 0: none.
         messages: so many messages end it earlier than ``seconds``; 0: nothing does.
         chars: of a message's text.
-        deaf: whether one more client joins and never reads.
+        deaf: whether one more client joins before the second round, and never reads.
     """
 
     urls: list[str]
@@ -196,6 +196,8 @@ class Crowd:
     def talk(self) -> float:
         """Send as the load says; return for how long."""
         load, began_s = self.load, time.monotonic()
+        self.sent = self.deliveries = 0
+        self.latencies_s = []
         senders = self.peers[: load.in_flight]
         for peer in senders:
             self.send(peer, time.monotonic())
@@ -239,28 +241,37 @@ def main() -> None:
     load = Load(**json.loads(sys.argv[1]))
     crowd = Crowd(load)
     joined_s = crowd.start()
-    deaf = deaf_socket(load) if load.deaf else None
     print(json.dumps({"joined_s": joined_s}), flush=True)
-    stdin = sys.stdin.fileno()
-    while not _ready(stdin):
-        crowd.turn(0.05)
-    if not os.read(stdin, 1):
-        return
+    rounds, deaf = 0, None
+    while _wait_for_line(crowd):
+        rounds += 1
+        if load.deaf and rounds == 2:
+            deaf = deaf_socket(load)
+        print(json.dumps(_round(crowd)), flush=True)
+    if deaf is not None:
+        deaf.close()
+
+
+def _round(crowd: Crowd) -> dict[str, float]:
     took_s = crowd.talk()
     spread = sorted(crowd.latencies_s)
-    result = {
+    return {
         "took_s": took_s,
         "sent": crowd.sent,
         "deliveries": crowd.deliveries,
-        "expected": crowd.sent * load.clients // load.rooms,
+        "expected": crowd.sent * crowd.load.clients // crowd.load.rooms,
         "closed": crowd.closed,
         "p50_ms": spread[len(spread) // 2] * 1000 if spread else 0.0,
         "p99_ms": spread[int(len(spread) * 0.99)] * 1000 if spread else 0.0,
     }
-    print(json.dumps(result), flush=True)
-    sys.stdin.read()
-    if deaf is not None:
-        deaf.close()
+
+
+def _wait_for_line(crowd: Crowd) -> bool:
+    """Serve the clients until there is a line on standard input; return False at its end."""
+    stdin = sys.stdin.fileno()
+    while not _ready(stdin):
+        crowd.turn(0.05)
+    return bool(os.read(stdin, 1))
 
 
 def _ready(descriptor: int) -> bool:

@@ -166,3 +166,13 @@ test("a second stall soon after the first asks for more, calm takes it back, end
   assert.ok(stalls > 5 && stalls < 15, `${stalls}`);
   assert.equal(pace.aimS, 2);
 });
+
+test("after many stalls the delay is back to what it was within 140 s of calm", () => {
+  const pace = new LivePace();
+  pace.reset(true);
+  const before = pace.aimS;
+  let ms = 0;
+  for (; !pace.exhausted; ms += 4_000) pace.stalled(ms);
+  for (const end = ms + 140_000; ms < end; ms += 33) pace.arrived(ms, ms / 1000);
+  assert.ok(pace.aimS - before < 0.041, `${pace.aimS}`);
+});

@@ -26,6 +26,8 @@ const REPEATED_MS = 12_000;
 const SAME_STALL_MS = 3_000;
 const AFTER_STALL_S = 0.1;
 const CALM_MS = 10_000;
+/** What stalls asked for is taken back in such steps: a quarter of it, at least this much. */
+const CALM_SHARE = 0.25;
 const CALM_STEP_S = 0.05;
 const CALM_AFTER_STALLS_STEP_S = 0.01;
 
@@ -214,7 +216,7 @@ export class LivePace {
     if (Number.isNaN(this.#calmSinceMs)) this.#calmSinceMs = nowMs;
     if (nowMs - this.#calmSinceMs < CALM_MS) return;
     this.#calmSinceMs = nowMs;
-    this.#surchargeS = Math.max(0, this.#surchargeS - CALM_STEP_S);
+    this.#surchargeS = Math.max(0, this.#surchargeS - Math.max(CALM_STEP_S, this.#surchargeS * CALM_SHARE));
     this.#afterStallsS = Math.max(0, this.#afterStallsS - CALM_AFTER_STALLS_STEP_S);
   }
 }
