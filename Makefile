@@ -32,7 +32,7 @@ help: ## this list
 run: $(RUN) $(PAGES) ## install, build the pages, run everything on this machine
 	$(BIN)/airnode --role standalone $(ARGS)
 
-cluster-local: setup ## a master and SLAVES=3 slaves on this machine, as processes; PROFILES=pipeline: with the pipeline
+cluster-local: setup ## a master and SLAVES=3 slaves on this machine, as processes; PROFILES=pipeline: with the pipeline, speech: with workers for transcripts
 	@$(BIN)/python -m deploy.local --airnode $(BIN)/airnode --slaves $(SLAVES) $(PROFILES:%=--profile %) $(ARGS)
 
 cluster-up: ## the same with Docker Compose; makes deploy/compose/.env with fresh secrets

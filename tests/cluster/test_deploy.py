@@ -203,6 +203,8 @@ def test_a_profile_adds_its_services_and_the_number_of_consumers():
     assert [each.name for each in chosen(programs, 1, ["pipeline"])] == ["master", *PIPELINE, "slave-1"]
     three = [each.name for each in chosen(programs, 1, ["pipeline"], consumers=3)]
     assert three == ["master", *PIPELINE[:-1], "consumer-1", "consumer-2", "consumer-3", "slave-1"]
+    speech = [each.name for each in chosen(programs, 1, ["speech"])]
+    assert speech == ["master", "stt-long", "stt-short", "stt-worker", "slave-1"]
     for profile in ("kafka", "pipelin"):  # brokers are containers only
         with pytest.raises(TopologyError, match=f"no service that airnode runs has the profile '{profile}'"):
             chosen(programs, 1, [profile])
