@@ -19,6 +19,11 @@ from airnode.speech.service.uploads import Upload, UploadMetrics, UploadReceiver
 from airnode.web.problems import problems
 from tests.support.waiting import eventually
 
+#: aiohttp warns of odd headers in a form.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::aiohttp.BadContentDispositionHeader", "ignore::aiohttp.BadContentDispositionParam"
+)
+
 HEADERS = {"Content-Type": "multipart/form-data; boundary=x"}
 BEGIN = b'--x\r\nContent-Disposition: form-data; name="audio"; filename="a.wav"\r\n\r\n'
 
