@@ -163,7 +163,15 @@ async def test_limits(make_receiver):
     assert (status, answer["code"]) == (413, "upload_too_large")
     status, answer = await receiver.post(form(bytes(5_000_000)))
     assert (status, answer["code"]) == (413, "upload_too_large")
-    assert receiver.count("airnode_speech_uploads_refused_total", code="upload_too_large") == 2
+
+    async def unannounced() -> AsyncIterator[bytes]:
+        yield BEGIN
+        for _ in range(100):
+            yield bytes(50_000)
+
+    status, answer = await receiver.post(unannounced())
+    assert (status, answer["code"]) == (413, "upload_too_large")
+    assert receiver.count("airnode_speech_uploads_refused_total", code="upload_too_large") == 3
     assert receiver.left() == []
 
 
