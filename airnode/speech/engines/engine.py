@@ -60,6 +60,11 @@ class EngineState(msgspec.Struct, frozen=True):
 class Engine(Protocol):
     """Transcribes audio. Audio is s16le, 16 kHz, mono (:mod:`airnode.speech.audio`), as bytes or a file of them."""
 
+    @property
+    def trouble(self) -> str:
+        """Return why the last call failed, as a sentence; empty: it did not."""
+        ...
+
     async def transcribe(
         self, pcm: bytes | Path, options: EngineOptions, on_segment: OnSegment | None = None
     ) -> Transcription:

@@ -14,7 +14,7 @@ from airnode.kernel.service import Service
 from airnode.speech.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s
 from airnode.speech.engines.engine import EngineOptions, EngineState, OnSegment
 from airnode.speech.engines.guards import Verdict, compression_ratio, verdict
-from airnode.speech.errors import EngineFailed, UnknownLanguage
+from airnode.speech.errors import EngineFailed, SpeechUnavailable, UnknownLanguage
 from airnode.speech.formats import LANGUAGE_NAMES
 from airnode.speech.words import SpokenSegment, Transcription, Word
 
@@ -66,6 +66,12 @@ class RemoteEngine(Service):
         self.concurrency = section.max_concurrent_chunks or _CONCURRENCY
         self._slots = asyncio.Semaphore(self.concurrency)
         self._session: aiohttp.ClientSession | None = None
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """Return why the last call failed, as a sentence; empty: it did not."""
+        return self._trouble
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -79,7 +85,12 @@ class RemoteEngine(Service):
         """See :class:`airnode.speech.engines.engine.Engine`."""
         data = pcm if isinstance(pcm, bytes) else await asyncio.to_thread(pcm.read_bytes)
         async with self._slots:
-            answer = await self._asked(data, options)
+            try:
+                answer = await self._asked(data, options)
+            except SpeechUnavailable as error:
+                self._trouble = str(error)
+                raise
+            self._trouble = ""
         segments = tuple(_segments(answer, duration_s(len(data)), options.word_times))
         if on_segment is not None:
             for segment in segments:

@@ -119,6 +119,10 @@ async def test_its_errors_are_told(
     with pytest.raises(kind, match=text) as caught:
         await engine.transcribe(PCM, EngineOptions(language="xx"))
     assert "sk-key" not in str(caught.value)
+    assert bool(engine.trouble) is (kind is errors.EngineFailed)
+    their_api.status, their_api.body = 200, to_verbose_json(SAID)
+    await engine.transcribe(PCM, EngineOptions())
+    assert engine.trouble == ""
 
 
 async def test_nobody_there_is_an_engine_that_failed():
