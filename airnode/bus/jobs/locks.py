@@ -71,6 +71,7 @@ class LockKeeper:
     def start(self) -> None:
         """Start the thread."""
         self._loop = asyncio.get_running_loop()
+        self.beat()
         self._thread = threading.Thread(target=self._run, name="job-locks", daemon=True)
         self._thread.start()
 
