@@ -33,12 +33,10 @@ from tests.bench.meters import ProcessMeter, Usage, quantile
 from tests.bench.playback import wait_until_shown
 from tests.bench.report import Figure, Report
 from tests.support.browser import DESKTOP, chromium
-from tests.support.cluster import TEACHER, Cluster
+from tests.support.cluster import TEACHER, USUAL, Cluster
 from tests.support.waiting import eventually
 
 BITS, CELL = 24, 40
-#: The default beats of a cluster; tests use quicker ones, which cost CPU time.
-USUAL = ("--set", "cluster.heartbeat_s=2", "--set", "cluster.lease_s=6")
 _STUDENT: ViewportSize = {"width": 800, "height": 500}
 _WARM_S = 10.0
 #: Targets: p50 at the origin and at the second slave (ms), CPU without and with conversion (% of a core).

@@ -32,7 +32,7 @@ from airnode.embedded.valkey import EmbeddedValkey
 from tests.bench.chatgen import Load
 from tests.bench.meters import ProcessMeter
 from tests.bench.report import Figure, Report
-from tests.support.cluster import Cluster
+from tests.support.cluster import USUAL, Cluster
 
 ROOT = Path(__file__).parents[2]
 CLIENTS, IDLE = 1000, 10_000
@@ -82,7 +82,7 @@ def _pin(pids: Sequence[int], core: int) -> None:
 async def airnode_servers(work: Path) -> AsyncIterator[ChatServers]:
     work.mkdir(parents=True)
     async with aiohttp.ClientSession() as session:
-        cluster = Cluster(work, session)
+        cluster = Cluster(work, session, *USUAL)
         try:
             await cluster.start()
             slaves = [await cluster.add_slave(f"slave-{number}", *_OPEN) for number in (1, 2)]
