@@ -53,6 +53,8 @@ class Report:
     missing: dict[str, str] = field(default_factory=dict)
     failed: bool = False
     details: dict[str, Any] = field(default_factory=dict)
+    #: What was measured.
+    bench: str = "media"
 
     def add(self, scenario: str, *figures: Figure) -> None:
         self.figures.setdefault(scenario, []).extend(figures)
@@ -65,7 +67,7 @@ class Report:
             for figure in found
         ]
         return {
-            "bench": "media",
+            "bench": self.bench,
             "started": self.started,
             "machine": machine(),
             "figures": figures,
@@ -85,7 +87,7 @@ class Report:
         print(self.json())
 
     def print(self, console: Console) -> None:
-        table = Table(title="airnode media benchmark", caption=_caption(), title_justify="left", pad_edge=False)
+        table = Table(title=f"airnode {self.bench} benchmark", caption=_caption(), title_justify="left", pad_edge=False)
         table.add_column("figure")
         for name in ("value", "target", "", "load"):
             table.add_column(name, justify="right", no_wrap=True)

@@ -194,7 +194,7 @@ class Bench:
 
 
 async def measured(minutes: float, jobs: int, only: list[str]) -> Report:
-    report = Report()
+    report = Report(bench="speech")
     with tempfile.TemporaryDirectory(prefix="airnode-bench-") as name:
         folder = Path(name)
         bench = Bench(folder, folder / "models", report)
