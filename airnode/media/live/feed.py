@@ -64,7 +64,7 @@ class LiveLimits:
     """
 
     fragment_ms: int = 0
-    sound_wait_ms: int = 10
+    sound_wait_ms: int = 5
     queue_bytes: int = 4 << 20
     queue_fragments: int = 300
     stuck_s: float = 10.0
