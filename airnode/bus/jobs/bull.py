@@ -19,6 +19,7 @@ from airnode.bus.jobs import keys
 from airnode.bus.jobs.errors import JobsNotInstalled
 from airnode.bus.jobs.hashes import METRICS_MINUTES, options_of, to_bullmq, to_json, to_record
 from airnode.bus.jobs.records import JobOptions, JobRecord, JobRef, JobSpec, Json
+from airnode.bus.jobs.scripts import RENEW
 
 #: What scripts answer if the job is not ours (any more); see ``bullmq.error_code``.
 NOT_OURS = frozenset({-1, -2, -3, -6})
@@ -179,6 +180,13 @@ class Bull:
         names = ("active", "wait", "stalled", "paused", "meta", "limiter", "prioritized", "marker", "events")
         arguments = [taken.ref.id, taken.token, keys.of_queue(queue, taken.ref.id)]
         return _code(await self._give_back(keys=_keys(queue, *names), args=arguments))
+
+    async def retake(self, taken: TakenJob, lock_s: float) -> bool:
+        """Take the expired lock of a job again; return False if another worker has begun the job, or it has ended."""
+        queue, job_id = taken.ref.queue, taken.ref.id
+        arguments = [keys.of_queue(queue, ""), str(round(lock_s * 1000)), job_id, taken.token, taken.started]
+        lost, _ = await _reply(self._client.eval(RENEW, 2, *_keys(queue, "stalled", "active"), *arguments))
+        return not lost
 
     async def await_children(self, taken: TakenJob) -> None:
         """Let a parent wait for children that were retried while it ran."""

@@ -297,11 +297,14 @@ class JobWorker(Service):
 
     async def _settle(self, taken: TakenJob, attempt: Attempt, step: Step) -> None:
         """Write how the attempt ended, as soon as Redis answers. Another worker's job is left alone."""
-        backoff, again = Backoff(0.1, 2.0), False
+        backoff, again, retaken = Backoff(0.1, 2.0), False, False
         while not isinstance(step, Leave):
             try:
                 code = await self._write(taken, step)
                 if code in NOT_OURS and not (again and await self._was_written(taken)):
+                    if not retaken and await self._jobs.bull.retake(taken, self._jobs.section.lock_s):
+                        retaken = True
+                        continue
                     step = Leave()
                 break
             except REDIS_ERRORS as error:

@@ -266,3 +266,19 @@ async def test_only_so_many_records_are_kept(rig):
         await eventually(lambda n=n: rig.attempts("completed") == n + 1, 15, n)
     assert [each.id for each in await rig.jobs.jobs(QUEUE)] == ["j5", "j4"]
     assert await rig.jobs.get(QUEUE, "j0") is None
+
+
+async def test_a_result_is_written_although_the_lock_has_expired_unless_another_worker_began(valkey_url):
+    gate = Gate()
+    async with jobs_rig(valkey_url, stalled_check_s=600) as rig:
+        await rig.worker({"gate": gate})
+        for job_id in ("expired", "taken"):
+            await rig.jobs.enqueue(spec("gate", job_id))
+        await gate.until_begun(2)
+        rig._workers[0]._locks._held.clear()  # nobody renews the locks
+        await rig.jobs.client.delete("airnode:{jobs}:q:expired:lock", "airnode:{jobs}:q:taken:lock")
+        await rig.jobs.client.hincrby("airnode:{jobs}:q:taken", "ats", 1)  # as a second worker would
+        gate.open.set()
+        await eventually(lambda: rig.attempts("completed") == 1 and rig.attempts("lost") == 1, 15, "both have ended")
+        assert (await rig.until("expired")).attempts_made == 1
+        assert (await rig.jobs.get(QUEUE, "taken")).state is JobState.ACTIVE
