@@ -13,7 +13,7 @@ class Case:
     Attributes:
         make: returns the stream; called when the case runs, because it may run ffmpeg.
         kind: a name for similar cases.
-        late_s: students join this long after the encoder.
+        late_s: students join this long after the encoder; 0: they are there when it begins.
         refused: a part of the sentence that ends the publish; None: the class must play.
         counts_pictures: false: the playback time must move, not the pictures.
         said: the code of a finding that the studio must show; ``key_frames``: its advice about their interval.
@@ -27,7 +27,7 @@ class Case:
 
     kind: str
     make: Callable[[], Stream]
-    late_s: float = 0.5
+    late_s: float = 0.0
     refused: str | None = None
     counts_pictures: bool = True
     said: str = ""

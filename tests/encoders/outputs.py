@@ -127,12 +127,16 @@ async def run_case(
     live = [output for output in ("live.mp4", "HLS") if output in only and case.refused is None]
     # On a busy machine a page takes seconds to load: it is there before the encoder begins.
     pages = await asyncio.gather(*(screens.open_class(room, output) for output in live)) if case.in_browser else []
+    if not case.late_s:
+        await asyncio.gather(*(screens.join(page) for page in pages))
     until_s = time.monotonic() + case.seconds - 0.7
     sending = asyncio.create_task(publish(room, stream, case.seconds, port, published))
     seen: dict[str, Seen] = {}
     said: list[str] = []
     try:
-        await asyncio.sleep(case.late_s)
+        if case.late_s:
+            await asyncio.sleep(case.late_s)
+            await asyncio.gather(*(screens.join(page) for page in pages))
         for_s = until_s - time.monotonic()
         watchers: list[Awaitable[Seen]]
         if case.in_browser:

@@ -51,7 +51,8 @@ class Seen:
     """The result of one output.
 
     Attributes:
-        first_s: time from the request until the picture (without video: the playback time) first moved; None: never.
+        first_s: time from the join, or from the begin of the stream, until the picture (without video: the playback
+            time) first moved; None: never.
         still_s: the longest time for which it stood still after that; in files: of media.
         trouble: the problem; empty: it plays.
         slow: it plays, but the picture came late or stood still for longer than the case allows.
@@ -96,9 +97,13 @@ class Screens:
         await page.get_by_label("Your name").fill("Mina")
         return page
 
-    async def watch_live(self, page: Page, case: Case, output: str, for_s: float, *, has_video: bool) -> Seen:
-        """Return the result of a student who joins, and watches for this long."""
+    async def join(self, page: Page) -> None:
+        """Join the class; the page shows the stage then, whether there is a picture or not."""
         await page.get_by_role("button", name="Join").click()
+        await page.wait_for_selector("[data-state]", state="attached")
+
+    async def watch_live(self, page: Page, case: Case, output: str, for_s: float, *, has_video: bool) -> Seen:
+        """Return the result of a student who has joined, and watches for this long."""
         seen = _seen(output, await _looks(page, for_s), has_video=has_video)
         await page.goto(self._rest_url)
         if not seen.trouble:
