@@ -18,6 +18,8 @@ from tests.encoders.watching import OUTPUTS, Screens
 from tests.support.browser import chromium
 from tests.support.node import AirnodeProcess
 
+#: What stops one case, but not the others.
+_FAILURES = (PlaywrightError, subprocess.CalledProcessError, AssertionError, aiohttp.ClientError, OSError)
 NODE_ARGS = ("--set", "recording.mode=all", "--set", "hls.grace_s=1")
 
 
@@ -61,12 +63,7 @@ async def run(
                             name = todo.pop()
                             try:
                                 result = await run_case(node, screens, session, name, cases[name], only=outputs)
-                            except (
-                                PlaywrightError,
-                                subprocess.CalledProcessError,
-                                aiohttp.ClientError,
-                                OSError,
-                            ) as error:
+                            except _FAILURES as error:
                                 click.echo(f"{name} could not be run: {error}", err=True)
                                 failed.append(name)
                                 continue
