@@ -162,7 +162,11 @@ CASES = {
     "opus_audio": Case("Enhanced RTMP", with_opus),
     "av1_video": Case("Enhanced RTMP", with_av1),
     "picture_appears": Case(
-        "track appears", lambda: one_after_the_other(clip("audio-only", ()), clip("base")), seconds=14, first_s=9
+        "track appears",
+        lambda: one_after_the_other(clip("audio-only", ()), clip("base")),
+        seconds=10,
+        first_s=9,
+        file_still_s=6,
     ),
     "reconnect": Case("reconnect", lambda: joined_by_reconnects(clip("base"), clip("base")), still_s=2.5),
     "reconnect_with_sound": Case(
@@ -172,12 +176,16 @@ CASES = {
         "reconnect", lambda: joined_by_reconnects(clip("base"), clip("video-only", _PLAIN, ())), still_s=2.5
     ),
     "reconnect_with_picture": Case(
-        "reconnect", lambda: joined_by_reconnects(clip("audio-only", ()), clip("base")), seconds=14, first_s=9
+        "reconnect",
+        lambda: joined_by_reconnects(clip("audio-only", ()), clip("base")),
+        seconds=10,
+        first_s=9,
+        file_still_s=6,
     ),
     "reconnect_without_picture": Case(
         "reconnect",
         lambda: joined_by_reconnects(clip("base"), clip("audio-only", ())),
-        seconds=14,
+        seconds=10,
         counts_pictures=False,
         still_s=3.0,
     ),
