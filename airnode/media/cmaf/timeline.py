@@ -29,6 +29,9 @@ LONGEST_STILL_90K = 10 * VIDEO_TIMESCALE
 #: After a jump or a new publisher the timeline continues this long after its latest time, so that the next frame does
 #: not overlap the last ones.
 REBASE_GAP_90K = VIDEO_TIMESCALE // 10
+#: The same for a track that jumps alone. Chromium shows no picture for 3 s behind a hole in it that is longer than two
+#: frames, if the sound has none.
+JUMP_GAP_90K = VIDEO_TIMESCALE // 50
 #: Audio is timed by counting samples while the publisher's rounded clock differs by less than this; if it differs by
 #: more, frames were lost.
 AUDIO_TOLERANCE_MS = 60
@@ -108,7 +111,7 @@ class Timeline:
         if other is not None and abs(dts_90k + other.shift_90k - other.head_90k) <= JUMP_90K:
             clock.shift_90k = other.shift_90k
             return False
-        clock.shift_90k = self.head_90k + REBASE_GAP_90K - dts_90k
+        clock.shift_90k = self.head_90k + (REBASE_GAP_90K if other is None else JUMP_GAP_90K) - dts_90k
         return True
 
     def _other(self, track: TrackKind) -> _TrackClock | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airnode.media.cmaf.stats import PackagerStats
-from airnode.media.cmaf.timeline import DRIFT_STEP_SAMPLES, REBASE_GAP_90K, START_90K, AudioClock, Timeline, WallClock
+from airnode.media.cmaf.timeline import DRIFT_STEP_SAMPLES, JUMP_GAP_90K, START_90K, AudioClock, Timeline, WallClock
 from airnode.media.frames import TrackKind
 
 START_MS = START_90K // 90
@@ -172,7 +172,7 @@ def test_a_pause_is_no_jump(tracks: int):
     media_90k, jumped = timeline.place("video", 3 * 90_000, 3 * 90_000)
     assert not jumped
     # Viewers of two tracks do not wait for its length; with one track the picture stands still.
-    assert media_90k - START_90K == (3 * 90_000 if tracks == 1 else REBASE_GAP_90K)
+    assert media_90k - START_90K == (3 * 90_000 if tracks == 1 else JUMP_GAP_90K)
     assert timeline.place("video", 40 * 90_000, 40 * 90_000)[1] is False
 
 

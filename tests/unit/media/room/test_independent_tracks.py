@@ -146,6 +146,17 @@ def test_a_clock_in_another_unit_makes_no_long_hole():
     assert (picture[-1].time - picture[0].time) / 90_000 < 16
 
 
+def test_a_picture_whose_clock_jumps_alone_leaves_no_hole_that_stops_it():
+    timed = [(at, replace(f, dts_90k=f.dts_90k - 450_000 * (f.track == "video" and at >= 5))) for at, f in both(9)]
+    recorder, findings, _ = seen_by(timed)
+    assert codes(findings) == set()
+    picture = recorder.samples()[VIDEO_TRACK]
+    steps_90k = [b.time - a.time for a, b in itertools.pairwise(picture)]
+    assert len(picture) == 270
+    # Chromium takes frames that are up to two frames apart for continuous.
+    assert max(steps_90k) < 6_000
+
+
 def test_a_clock_at_half_speed_is_replaced_by_arrival():
     recorder, findings, _ = seen_by(stamped(both(12), lambda at_ms: at_ms / 2))
     assert codes(findings) == {"clock_speed"}
