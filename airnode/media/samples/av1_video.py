@@ -11,6 +11,8 @@ _SEQUENCE_HEADER: Final = 1
 _TEMPORAL_DELIMITER: Final = 2
 _FRAME_HEADERS: Final = frozenset({3, 6})
 _MAX_OBUS: Final = 1024
+#: After a lost frame, frames are left out for at most this long if no key frame comes.
+_LONGEST_WAIT_90K: Final = 3 * 90_000
 
 
 class _Unit(NamedTuple):
@@ -30,6 +32,8 @@ class Av1Video:
         self._findings = findings
         self._record = b""
         self._config: VideoConfig | None = None
+        #: Decode time of a lost frame; decoders stop at frames that refer to it. None: no frame is lost.
+        self._lost_90k: int | None = None
 
     def configure(self, record: bytes, now_s: float) -> list[MediaEvent]:
         """Take an av1C record. Return the configuration if it has changed."""
@@ -55,9 +59,16 @@ class Av1Video:
         if unit.frame_header is None:
             if not unit.odd:
                 self._findings.add("video", "no_picture" if frame.data else "empty", now_s)
+            elif "cut_frame" in unit.odd:
+                self._lost_90k = frame.dts_90k
             return []
         # show_existing_frame, frame_type (5.9.2); 0 is KEY_FRAME
         is_key = unit.frame_header >> 5 == 0
+        if is_key:
+            self._lost_90k = None
+        elif self._lost_90k is not None and frame.dts_90k - self._lost_90k < _LONGEST_WAIT_90K:
+            self._findings.add("video", "reference_lost", now_s)
+            return []
         if is_key != frame.is_key:
             self._findings.add("video", "key_not_marked" if is_key else "key_mark_wrong", now_s)
         events: list[MediaEvent] = []
