@@ -64,6 +64,7 @@ async def test_a_stream(client: openai.AsyncOpenAI):
     assert mistakes(letters_of(said), letters_of(done)) / len(letters_of(said)) < 0.15
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # of the client's own method
 async def test_a_translation(client: openai.AsyncOpenAI):
     found = await client.audio.translations.create(model="whisper-1", file=recording("ko-33s.wav"))
     assert len(words_of(found.text)) > 10
