@@ -165,7 +165,12 @@ CASES = {
     "mp3_from_3s": Case("codec not carried", lambda: changed(AUDIO, lambda b: b"\x2f" + b[2:], 3_000)),
     "pcma_audio": Case("codec not carried", lambda: changed(AUDIO, lambda b: b"\x72" + b[2:])),
     "ac3_audio": Case("codec not carried", lambda: changed(AUDIO, lambda b: bytes([0x90 | b[1]]) + b"ac-3" + b[2:])),
-    "screen_video": Case("codec not carried", lambda: changed(VIDEO, lambda b: b"\x13" + b[5:]), refused="Screen"),
+    "screen_video": Case(
+        "codec not carried",
+        lambda: changed(VIDEO, lambda b: b"\x13" + b[5:]),
+        counts_pictures=False,
+        said="video_codec",
+    ),
     "video_info_frame": Case("odd tag", lambda: each_second(lambda t: tag(VIDEO, t.at_ms, b"\x57\0"))),
     "enhanced_avc": Case("Enhanced RTMP", lambda: changed(VIDEO, enhanced_avc)),
     "enhanced_color_info": Case(
