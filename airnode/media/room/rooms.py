@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from airnode.bus.messages import RoomPhase
 from airnode.config.sections.hls import HlsSection
@@ -26,6 +26,7 @@ from airnode.media.codecs.libav import LIBAV
 from airnode.media.frames import IngestEvent
 from airnode.media.live.feed import LiveFeed, LiveLimits, LiveMetrics
 from airnode.media.room.live_room import LiveRoom, Ownership
+from airnode.media.room.metrics import RoomMetrics
 from airnode.media.rtmp.publishing import PublisherInfo
 from airnode.media.samples.examiner import Examiner
 from airnode.media.samples.findings import Findings
@@ -41,39 +42,6 @@ _LONGEST_TURN_WAIT_S = 4.0
 _TURN_POLL_S = 0.05
 #: Least time between two log lines about segments of one room that were removed early.
 _REMOVED_EARLY_LOG_S = 60.0
-
-
-class RoomMetrics:
-    """Metrics of all rooms together: the name of a room is no label."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.live = Gauge("airnode_media_rooms_live", "Rooms with a publisher", registry=registry)
-        self.viewers = Gauge("airnode_media_viewers", "Viewers (token sessions)", registry=registry)
-        self.window_bytes = Gauge("airnode_media_window_bytes", "Media held in memory", registry=registry)
-        self.retained_bytes = Gauge(
-            "airnode_media_retained_bytes",
-            "... of which media that left the playlist and can still be fetched",
-            registry=registry,
-        )
-        self.drops = Counter("airnode_media_publisher_drops_total", "Publishers that went away", registry=registry)
-        self.takeovers = Counter("airnode_media_takeovers_total", "Silent publishers replaced", registry=registry)
-        self.refused = Counter("airnode_media_publishers_refused_total", "Publishers refused", registry=registry)
-        self.lost = Counter("airnode_media_rooms_lost_total", "Rooms that went to another node", registry=registry)
-        self.unplayable = Gauge(
-            "airnode_media_rooms_unplayable",
-            "Rooms with a publisher, and without anything to play for 5 s",
-            registry=registry,
-        )
-        self.faults = Counter(
-            "airnode_media_stream_faults_total", "What was wrong with publishers' streams", ["kind"], registry=registry
-        )
-        #: Label values: ``audio`` and ``video``; the keys of ``samples.findings.KINDS``.
-        self.odd_samples = Counter(
-            "airnode_media_odd_samples_total",
-            "Samples of publishers that were repaired or dropped",
-            ["track", "reason"],
-            registry=registry,
-        )
 
 
 class RoomIngest:
