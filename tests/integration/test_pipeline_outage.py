@@ -83,7 +83,7 @@ async def test_roles_without_a_store_are_degraded_and_go_on_when_it_is_back(tmp_
             assert "The cache is not renewed" in checks["redis"]["meanwhile"]["cache-worker"]
             assert checks["postgres"]["meanwhile"] is None
             checks = await told(session, school, "degraded")
-            assert set(checks["redis"]["meanwhile"]) == {"master", "slave", "consumer"}
+            assert set(checks["redis"]["meanwhile"]) == {"master", "slave", "consumer", "stt-worker"}
             frail.bring_back("valkey")
             await told(session, pipeline, "healthy")
             await told(session, school, "healthy")

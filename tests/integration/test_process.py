@@ -249,7 +249,7 @@ async def test_kill_9_loses_no_class_user_or_key(tmp_path: Path, clip: Path):
 async def test_roles_and_help_are_readable():
     code, out, _ = await command("roles")
     assert code == 0
-    names = ["cache-worker", "consumer", "demo-pipeline", "master", "producer", "slave", "standalone"]
+    names = ["cache-worker", "consumer", "demo-pipeline", "master", "producer", "slave", "standalone", "stt-worker"]
     assert [line.split()[0] for line in out.splitlines()] == ["role", *names]
     code, out, _ = await command("roles", "--json")
     assert {row["role"] for row in json.loads(out)} == set(names)
