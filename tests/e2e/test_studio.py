@@ -169,6 +169,7 @@ async def test_with_the_keyboard_alone_a_teacher_asks_and_a_screen_reader_tells(
     await expect(page.locator(".people").get_by_text("Jun", exact=True)).to_be_visible()
     await page.get_by_role("button", name="More for Jun").focus()
     await page.keyboard.press("Enter")
+    await expect(page.get_by_role("menuitem").first).to_be_focused()
     await page.keyboard.press("ArrowDown")
     await expect(page.get_by_role("menuitem").nth(1)).to_be_focused()
     await readable(page, "the menu of a student")
