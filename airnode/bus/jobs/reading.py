@@ -92,12 +92,12 @@ async def read_children(client: aioredis.Redis, ref: JobRef) -> tuple[list[JobRe
 
 
 async def read_queues(client: aioredis.Redis, workers: dict[str, int]) -> list[QueueState]:
-    """Return all queues by name.
+    """Return all queues by name, those too that have workers and never had a job.
 
     Args:
         workers: {queue: live workers}.
     """
-    names = sorted(str(each) for each in await cast(Any, client.smembers(keys.QUEUES)))
+    names = sorted({*map(str, await cast(Any, client.smembers(keys.QUEUES))), *workers})
     pipeline = client.pipeline(transaction=False)
     for name in names:
         for place in PLACES:
