@@ -1,8 +1,10 @@
 """The event streams through which pages follow a room (Server-Sent Events; HTML Living Standard, 9.2)."""
 
 import asyncio
+import contextlib
 import math
 import time
+from collections.abc import Iterator
 
 import msgspec
 import structlog
@@ -12,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from airnode.cluster.room_states import RoomStates
 from airnode.errors import Unavailable
 from airnode.kernel.service import Service
+from airnode.web.event_stream import EventStream, event_stream
 
 log = structlog.get_logger(__name__)
 
@@ -66,41 +69,35 @@ class RoomEvents(Service):
         """
         if self._closing:
             raise Unavailable("This node is shutting down.", retry_after_s=2)
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",
-            }
-        )
-        await response.prepare(request)
+        async with event_stream(request, write_timeout_s=self._write_timeout_s) as stream:
+            with self._following(room) as changed:
+                await stream.write(b"retry: 1000\n\n")
+                await self._stream_changes(stream, room, changed, stats, expires_at)
+        if stream.is_stuck:
+            self._stuck.inc()
+            log.info("event_stream_stuck", room=room)
+        return stream.response
+
+    @contextlib.contextmanager
+    def _following(self, room: str) -> Iterator[asyncio.Event]:
         changed = asyncio.Event()
         wakeups = self._wakeups.setdefault(room, set())
         wakeups.add(changed)
         self._streams.inc()
         try:
-            await self._write(response, b"retry: 1000\n\n")
-            await self._stream_changes(response, room, changed, stats, expires_at)
-        except ConnectionError:
-            pass
-        except TimeoutError:
-            self._stuck.inc()
-            log.info("event_stream_stuck", room=room)
-            if request.transport is not None:
-                request.transport.abort()
+            yield changed
         finally:
             self._streams.dec()
             wakeups.discard(changed)
             if not wakeups:
                 self._wakeups.pop(room, None)
-        return response
 
     def _wake(self, room: str) -> None:
         for event in self._wakeups.get(room, ()):
             event.set()
 
     async def _stream_changes(
-        self, response: web.StreamResponse, room: str, changed: asyncio.Event, stats: bool, expires_at: float
+        self, stream: EventStream, room: str, changed: asyncio.Event, stats: bool, expires_at: float
     ) -> None:
         """Write the state now and after each change: a phase at once, figures after a pause."""
         pause_s = _STATS_S if stats else _COUNT_S
@@ -114,7 +111,7 @@ class RoomEvents(Service):
             now_s = time.monotonic()
             due_s = written_s + pause_s - now_s
             if figures != written and (phase != written[: len(phase)] or due_s <= 0):
-                await self._write(response, b"event: room\ndata: " + msgspec.json.encode(view) + b"\n\n")
+                await stream.write(b"event: room\ndata: " + msgspec.json.encode(view) + b"\n\n")
                 written, written_s, due_s = figures, now_s, pause_s
             wait_s = due_s if figures != written else _KEEP_ALIVE_S
             try:
@@ -122,9 +119,4 @@ class RoomEvents(Service):
                     await changed.wait()
             except TimeoutError:
                 if figures == written:
-                    await self._write(response, b": still here\n\n")
-
-    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
-        """Write without more buffering than the socket's; raise TimeoutError if the client does not read."""
-        async with asyncio.timeout(self._write_timeout_s):
-            await response.write(data)
+                    await stream.write(b": still here\n\n")

@@ -7,13 +7,11 @@ from prometheus_client import CollectorRegistry
 
 from airnode.bus.leases import Leases
 from airnode.bus.messages import RoomState
-from airnode.config.sections.hls import HlsSection
 from airnode.errors import Conflict
 from airnode.media.room.claims import RoomClaims, room_claim
 from airnode.media.room.origins import OriginTable
-from airnode.media.room.rooms import Rooms
-from airnode.media.sent_bytes import SentBytes
 from tests.support.bus import BusRig
+from tests.support.rooms import make_rooms
 
 TAKEOVER_AFTER_S = 0.4
 
@@ -22,15 +20,7 @@ class Claiming:
     """This node, and what it hears of a class on the node ``other``."""
 
     def __init__(self, rig: BusRig) -> None:
-        registry = CollectorRegistry()
-        rooms = Rooms(
-            HlsSection(),
-            takeover_after_s=TAKEOVER_AFTER_S,
-            viewer_window_s=12,
-            max_rooms=8,
-            registry=registry,
-            live_sent_bytes=SentBytes(registry).live,
-        )
+        rooms = make_rooms(CollectorRegistry(), takeover_after_s=TAKEOVER_AFTER_S)
         self.table = OriginTable("here", "127.0.0.1", 60)
         self.claims = RoomClaims(rig.bus, "here", rooms, self.table, takeover_after_s=TAKEOVER_AFTER_S)
         self.leases = Leases(rig.bus)

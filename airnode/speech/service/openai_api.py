@@ -20,6 +20,7 @@ from airnode.speech.service.statuses import Statuses
 from airnode.speech.service.uploads import Upload
 from airnode.speech.service.waiting import Waits, changes_of, until_ended
 from airnode.speech.words import Transcription
+from airnode.web.event_stream import EventStream, event_stream
 from airnode.web.inputs import json_response
 from airnode.web.openapi import operation
 
@@ -151,20 +152,11 @@ class OpenAiApi:
         return await self._transcripts.transcription(record)
 
     async def _stream(self, request: web.Request, record: TranscriptRecord) -> web.StreamResponse:
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-        await response.prepare(request)
-        try:
-            await self._stream_text(request, response, record)
-        except ConnectionError:
-            pass
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-        return response
+        async with event_stream(request, write_timeout_s=self._waits.write_s) as stream:
+            await self._stream_text(request, stream, record)
+        return stream.response
 
-    async def _stream_text(self, request: web.Request, response: web.StreamResponse, record: TranscriptRecord) -> None:
+    async def _stream_text(self, request: web.Request, stream: EventStream, record: TranscriptRecord) -> None:
         said = ""
         try:
             async for current in changes_of(
@@ -173,19 +165,19 @@ class OpenAiApi:
                 record = current
                 text = heard_so_far(await self._statuses.pieces(record))
                 if text.startswith(said) and text != said:
-                    await self._event(response, {"type": "transcript.text.delta", "delta": text[len(said) :]})
+                    await stream.write(_event({"type": "transcript.text.delta", "delta": text[len(said) :]}))
                     said = text
             text = (await self._result(record)).text
         except AirnodeError as error:
-            await self._event(response, {"error": _error_body(error, request)})
+            await stream.write(_event({"error": _error_body(error, request)}))
             return
         if text.startswith(said) and text != said:
-            await self._event(response, {"type": "transcript.text.delta", "delta": text[len(said) :]})
-        await self._event(response, {"type": "transcript.text.done", "text": text})
+            await stream.write(_event({"type": "transcript.text.delta", "delta": text[len(said) :]}))
+        await stream.write(_event({"type": "transcript.text.done", "text": text}))
 
-    async def _event(self, response: web.StreamResponse, event: dict[str, object]) -> None:
-        async with asyncio.timeout(self._waits.write_s):
-            await response.write(b"data: " + msgspec.json.encode(event) + b"\n\n")
+
+def _event(event: dict[str, object]) -> bytes:
+    return b"data: " + msgspec.json.encode(event) + b"\n\n"
 
 
 def heard_so_far(pieces: Any) -> str:

@@ -26,6 +26,7 @@ from airnode.speech.service.statuses import Statuses
 from airnode.speech.service.submissions import Submissions
 from airnode.speech.service.upload_files import TRANSCRIPT_ID
 from airnode.speech.service.waiting import Waits, changes_of, until_ended
+from airnode.web.event_stream import EventStream, event_stream
 from airnode.web.inputs import json_response
 from airnode.web.openapi import operation
 
@@ -135,18 +136,9 @@ class TranscriptsApi:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Stream the status at each change."""
         record, language = await self._record(request), language_of(request)
-        response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-        await response.prepare(request)
-        try:
-            await self._stream(response, record.transcript_id, language)
-        except ConnectionError:
-            pass
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-        return response
+        async with event_stream(request, write_timeout_s=self._waits.write_s) as stream:
+            await self._stream(stream, record.transcript_id, language)
+        return stream.response
 
     @operation(
         summary="List transcripts",
@@ -238,13 +230,12 @@ class TranscriptsApi:
         found = await self._transcripts.get(transcript_id) if TRANSCRIPT_ID.match(transcript_id) else None
         return caller.require(found)
 
-    async def _stream(self, response: web.StreamResponse, transcript_id: str, language: Language) -> None:
+    async def _stream(self, stream: EventStream, transcript_id: str, language: Language) -> None:
         written = b""
         async for record in changes_of(transcript_id, self._transcripts, self._changes, self._waits.answer_s):
             data = msgspec.json.encode(await self._statuses.status(record, language))
             text = b"event: status\ndata: " + data + b"\n\n" if data != written else b": still here\n\n"
-            async with asyncio.timeout(self._waits.write_s):
-                await response.write(text)
+            await stream.write(text)
             written = data
 
 

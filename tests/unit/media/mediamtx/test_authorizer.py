@@ -5,14 +5,13 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from airnode.config.sections.hls import HlsSection
 from airnode.errors import AirnodeError, Conflict, Draining, Forbidden, InvalidInput, RateLimited
 from airnode.media.mediamtx.api import MediaMtxMetrics
 from airnode.media.mediamtx.authorizer import AuthRequest, KeyRefused, MediaMtxAuthorizer, publish_request
 from airnode.media.room.rooms import Rooms
 from airnode.media.rtmp.publishing import PublisherInfo, PublishRefusal, PublishRequest
-from airnode.media.sent_bytes import SentBytes
 from airnode.web.rate_limit import AttemptLimit, RateLimit
+from tests.support.rooms import make_rooms
 
 SECRET = "the-readers-secret"
 
@@ -36,14 +35,7 @@ class World:
         self.registry = CollectorRegistry()
         self.now_s = 100.0
         self.granted = 0
-        self.rooms = Rooms(
-            HlsSection(),
-            takeover_after_s=2,
-            viewer_window_s=12,
-            max_rooms=8,
-            registry=self.registry,
-            live_sent_bytes=SentBytes(self.registry).live,
-        )
+        self.rooms = make_rooms(self.registry)
         self.authorizer = MediaMtxAuthorizer(
             Authority(self.rooms),
             self.rooms,

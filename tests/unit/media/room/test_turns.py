@@ -5,11 +5,10 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from airnode.config.sections.hls import HlsSection
 from airnode.errors import Conflict
-from airnode.media.room.rooms import RoomIngest, Rooms
+from airnode.media.room.rooms import RoomIngest
 from airnode.media.rtmp.publishing import PublisherInfo
-from airnode.media.sent_bytes import SentBytes
+from tests.support.rooms import make_rooms
 
 KEY = "sesame"
 
@@ -18,15 +17,7 @@ class Node:
     """The rooms of a node, and the publishers that it disconnected."""
 
     def __init__(self, takeover_after_s: float) -> None:
-        registry = CollectorRegistry()
-        self.rooms = Rooms(
-            HlsSection(),
-            takeover_after_s=takeover_after_s,
-            viewer_window_s=12,
-            max_rooms=8,
-            registry=registry,
-            live_sent_bytes=SentBytes(registry).live,
-        )
+        self.rooms = make_rooms(CollectorRegistry(), takeover_after_s=takeover_after_s)
         self.disconnected: list[str] = []
 
     def open(self, name: str, key: str = KEY) -> RoomIngest:
